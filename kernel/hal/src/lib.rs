@@ -1,0 +1,2 @@
+//! The machine, for both architectures, behind safe types.
+#![no_std]

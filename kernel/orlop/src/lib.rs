@@ -1,0 +1,3 @@
+//! Processes, memory, files, signals and time: the kernel's policy.
+#![no_std]
+#![forbid(unsafe_code)]
