@@ -1,3 +1,7 @@
 //! Processes, memory, files, signals and time: the kernel's policy.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod fs;
