@@ -1,3 +1,39 @@
-//! Builds, runs, tests and measures Orlop.
+//! Builds, runs, tests and measures Orlop: the program behind `cargo xtask`.
+//!
+//! One module per command (`build`, `initramfs`, `run`, …), each with a clap argument struct and an entry function.
+//! Below them: `toolchain` finds a compiler for the bare-metal targets, `workspace` knows the paths.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod arch;
+mod build;
+mod command;
+mod toolchain;
+mod workspace;
+
+/// Build, run, test and measure Orlop.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 110)]
+struct CommandLine {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+enum Task {
+    /// Build kernel, programs and initramfs into out/<arch>/.
+    Build(build::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match CommandLine::parse().task {
+        Task::Build(options) => build::run(&options),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
