@@ -1,3 +1,16 @@
 //! Kernel logic that needs no machine, no lock and no current thread.
+//!
+//! Everything here is a pure function or a plain data structure: it runs under `cargo test` on any host, and both
+//! architectures' descriptions are always compiled. What executes privileged instructions lives in `hal`.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod addr;
+pub mod arch;
+pub mod fault;
+pub mod paging;
+pub mod return_path;

@@ -1,0 +1,19 @@
+//! AArch64: description of the CPU. Source: Arm Architecture Reference Manual (DDI 0487), section numbers at each fact.
+
+pub mod fault;
+pub mod paging;
+pub mod registers;
+pub mod sanitise;
+
+pub use registers::UserRegs;
+
+/// First address that no program can map: all 48 bits of TTBR0's half.
+pub const USER_END: u64 = 1 << 48;
+
+/// `e_machine` of a program for this CPU.
+pub const ELF_MACHINE: u16 = 183;
+
+/// True when the address lies in one of the two translated halves (D8.1.5 with 48-bit input addresses).
+pub const fn is_canonical(address: u64) -> bool {
+    address >> 48 == 0 || address >> 48 == 0xffff
+}

@@ -1,0 +1,206 @@
+//! AArch64's translation table descriptor: stage 1, EL1&0, 4 KiB granule (D8.3).
+
+use crate::addr::PhysAddr;
+use crate::paging::{Attributes, MemoryType, Owner, Prot};
+
+/// One entry of a table at any level.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(transparent)]
+pub struct Entry(u64);
+
+const VALID: u64 = 1 << 0;
+/// A table at levels above 0, a page at level 0; clear for a block.
+const TABLE_OR_PAGE: u64 = 1 << 1;
+const ATTRIBUTE_INDEX: u32 = 2;
+/// AP[1]: programs may access.
+const USER: u64 = 1 << 6;
+/// AP[2]: nobody may write.
+const READ_ONLY: u64 = 1 << 7;
+const INNER_SHAREABLE: u64 = 3 << 8;
+const ACCESSED: u64 = 1 << 10;
+const NOT_GLOBAL: u64 = 1 << 11;
+const PRIVILEGED_EXECUTE_NEVER: u64 = 1 << 53;
+const USER_EXECUTE_NEVER: u64 = 1 << 54;
+/// Free for software: a page with `Prot::NONE` that still holds its frame.
+const HELD: u64 = 1 << 55;
+/// In table descriptors: nothing below is executable by the kernel (D8.4.3).
+const TABLE_PRIVILEGED_EXECUTE_NEVER: u64 = 1 << 59;
+const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
+
+/// MAIR_EL1 as these entries use it: 0 normal write-back, 1 device nGnRE, 2 normal non-cacheable (D17.2.97).
+pub const MAIR: u64 = 0x44_04_ff;
+
+impl Entry {
+    /// No translation and no frame.
+    pub const EMPTY: Self = Self(0);
+
+    /// An entry as read from memory.
+    #[inline]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The entry as written to memory.
+    #[inline]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// An entry that leads to the table at `address`. Permissions are decided at the leaf, except that the kernel never
+    /// executes below a user table.
+    #[inline]
+    pub const fn table(address: PhysAddr, owner: Owner) -> Self {
+        let limits = if matches!(owner, Owner::User) { TABLE_PRIVILEGED_EXECUTE_NEVER } else { 0 };
+        Self((address.as_u64() & ADDRESS) | VALID | TABLE_OR_PAGE | limits)
+    }
+
+    /// A page of `level_size(level)` bytes at `address`; level 0 to 2.
+    #[inline]
+    pub const fn leaf(address: PhysAddr, level: u32, attributes: Attributes) -> Self {
+        let mut bits = address.as_u64() & ADDRESS;
+        if attributes.prot.is_none() {
+            return Self(bits | HELD);
+        }
+        bits |= VALID | ACCESSED;
+        if level == 0 {
+            bits |= TABLE_OR_PAGE;
+        }
+        if !attributes.prot.is_writable() {
+            bits |= READ_ONLY;
+        }
+        bits |= match (attributes.owner, attributes.prot.is_executable()) {
+            (Owner::User, true) => USER | NOT_GLOBAL | PRIVILEGED_EXECUTE_NEVER,
+            (Owner::User, false) => USER | NOT_GLOBAL | PRIVILEGED_EXECUTE_NEVER | USER_EXECUTE_NEVER,
+            (Owner::Kernel, true) => USER_EXECUTE_NEVER,
+            (Owner::Kernel, false) => USER_EXECUTE_NEVER | PRIVILEGED_EXECUTE_NEVER,
+        };
+        bits |= match attributes.memory {
+            MemoryType::Normal => INNER_SHAREABLE,
+            MemoryType::Device => 1 << ATTRIBUTE_INDEX,
+            MemoryType::WriteCombining => 2 << ATTRIBUTE_INDEX | INNER_SHAREABLE,
+        };
+        Self(bits)
+    }
+
+    /// True when there is neither a translation nor a frame.
+    #[inline]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// True when the CPU translates by this entry.
+    #[inline]
+    pub const fn is_present(self) -> bool {
+        self.0 & VALID != 0
+    }
+
+    /// True when this entry, found at `level`, leads to another table.
+    #[inline]
+    pub const fn is_table(self, level: u32) -> bool {
+        level > 0 && self.0 & (VALID | TABLE_OR_PAGE) == VALID | TABLE_OR_PAGE
+    }
+
+    /// True for a leaf that owns a frame: accessible or held for `Prot::NONE`. Not for entries that are tables.
+    #[inline]
+    pub const fn holds_frame(self) -> bool {
+        self.0 & (VALID | HELD) != 0
+    }
+
+    /// The frame or table the entry names.
+    #[inline]
+    pub const fn address(self) -> PhysAddr {
+        PhysAddr::new(self.0 & ADDRESS)
+    }
+
+    /// What a leaf allows to its owner.
+    #[inline]
+    pub const fn prot(self) -> Prot {
+        if self.0 & VALID == 0 {
+            return Prot::NONE;
+        }
+        let execute_never = if self.0 & USER != 0 { USER_EXECUTE_NEVER } else { PRIVILEGED_EXECUTE_NEVER };
+        let mut prot = Prot::READ;
+        if self.0 & READ_ONLY == 0 {
+            prot = prot.union(Prot::WRITE);
+        }
+        if self.0 & execute_never == 0 {
+            prot = prot.union(Prot::EXECUTE);
+        }
+        prot
+    }
+
+    /// A user leaf with the same frame and other rights.
+    #[inline]
+    pub const fn with_user_prot(self, prot: Prot) -> Self {
+        Self::leaf(self.address(), 0, Attributes::user(prot))
+    }
+
+    /// The same leaf without the right to write; the frame and every other right stay.
+    #[inline]
+    pub const fn without_write(self) -> Self {
+        Self(if self.0 & VALID != 0 { self.0 | READ_ONLY } else { self.0 })
+    }
+
+    /// True when the page may have been written through this entry: whenever it is writable, since Orlop does not use
+    /// hardware management of the dirty state.
+    #[inline]
+    pub const fn is_dirty(self) -> bool {
+        self.0 & (VALID | READ_ONLY) == VALID
+    }
+
+    /// True when the change from `self` to `new` may leave a stale translation that could do harm. A change of the frame
+    /// also demands break-before-make (D8.14.1), which is the caller's part.
+    #[inline]
+    pub const fn needs_flush(self, new: Self) -> bool {
+        self.is_present()
+            && (new.0 & VALID == 0
+                || self.0 & ADDRESS != new.0 & ADDRESS
+                || new.0 & READ_ONLY & !self.0 != 0
+                || new.0 & (USER_EXECUTE_NEVER | PRIVILEGED_EXECUTE_NEVER) & !self.0 != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ALL: [Prot; 5] =
+        [Prot::NONE, Prot::READ, Prot::READ_WRITE, Prot::READ_EXECUTE, Prot::from_bits_truncate(7)];
+
+    #[test]
+    fn a_page_without_rights_keeps_its_frame() {
+        let entry = Entry::leaf(PhysAddr::new(0x5000), 0, Attributes::user(Prot::NONE));
+        assert!(!entry.is_present() && entry.holds_frame() && !entry.is_empty());
+        assert_eq!(entry.address(), PhysAddr::new(0x5000));
+    }
+
+    #[test]
+    fn only_losing_rights_needs_a_flush() {
+        let writable = Entry::leaf(PhysAddr::new(0x5000), 0, Attributes::user(Prot::READ_WRITE));
+        let read_only = writable.without_write();
+        assert!(writable.needs_flush(read_only) && !read_only.needs_flush(writable));
+        assert!(!Entry::EMPTY.needs_flush(writable) && writable.needs_flush(Entry::EMPTY));
+    }
+
+    proptest! {
+        #[test]
+        fn a_leaf_says_what_it_was_made_of(frame in 0u64..1 << 36, which in 0usize..5, level in 0u32..3) {
+            let address = PhysAddr::of_frame(frame);
+            let entry = Entry::leaf(address, level, Attributes::user(ALL[which]));
+            prop_assert_eq!(entry.address(), address);
+            prop_assert_eq!(entry.prot(), ALL[which]);
+            prop_assert!(!entry.is_table(level) && entry.holds_frame());
+        }
+
+        #[test]
+        fn neither_level_executes_the_others_pages(frame in 0u64..1 << 36, which in 1usize..5) {
+            let address = PhysAddr::of_frame(frame);
+            let user = Entry::leaf(address, 0, Attributes::user(ALL[which])).bits();
+            let kernel = Entry::leaf(address, 0, Attributes::kernel(ALL[which])).bits();
+            prop_assert_ne!(user & PRIVILEGED_EXECUTE_NEVER, 0);
+            prop_assert_ne!(kernel & USER_EXECUTE_NEVER, 0);
+            prop_assert_eq!(kernel & USER, 0);
+        }
+    }
+}

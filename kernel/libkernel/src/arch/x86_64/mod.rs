@@ -1,0 +1,21 @@
+//! x86_64: description of the CPU. Sources: Intel SDM volume 3, AMD64 APM volume 2; section numbers at each fact.
+
+pub mod fault;
+pub mod paging;
+pub mod registers;
+pub mod sanitise;
+pub mod segments;
+
+pub use registers::UserRegs;
+
+/// First address that no program can map. The last page below 2^47 stays unmapped for ever, so that no `syscall`
+/// instruction can end at the first non-canonical address, which `sysretq` must never see on Intel CPUs.
+pub const USER_END: u64 = (1 << 47) - 4096;
+
+/// `e_machine` of a program for this CPU.
+pub const ELF_MACHINE: u16 = 62;
+
+/// True when the 48-bit address is sign-extended as four-level paging demands (SDM volume 1, 3.3.7.1).
+pub const fn is_canonical(address: u64) -> bool {
+    ((address as i64) << 16) >> 16 == address as i64
+}

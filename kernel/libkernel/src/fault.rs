@@ -1,0 +1,159 @@
+//! What a CPU reports when an instruction cannot go on, in words that both architectures share.
+//!
+//! `arch::{x86_64,aarch64}::fault` decode the hardware's codes into these types. `orlop` turns them into demand paging
+//! or into a signal.
+
+/// What the instruction wanted to do with the address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// A data load.
+    Read,
+    /// A data store (an atomic read-modify-write counts as a store).
+    Write,
+    /// An instruction fetch.
+    Execute,
+}
+
+/// A decoded page fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PageFault {
+    /// The address that could not be reached.
+    pub address: u64,
+    /// What was wanted there.
+    pub access: Access,
+    /// True when a translation exists and its permissions forbid the access.
+    pub present: bool,
+    /// The hardware's own code, which a signal frame shows (`err` on x86_64, `esr_context` on AArch64).
+    pub code: u64,
+}
+
+/// An exception of a program that is no page fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Exception {
+    /// What happened.
+    pub kind: ExceptionKind,
+    /// The address to report (`si_addr`): of the instruction, or of the data for [`ExceptionKind::Alignment`].
+    pub address: u64,
+    /// The hardware's number for it (`trapno` in an x86_64 signal frame; the exception class on AArch64).
+    pub number: u64,
+    /// The hardware's own code (`err` in an x86_64 signal frame; ESR on AArch64).
+    pub code: u64,
+}
+
+/// The kinds of exception a program can cause. Which signal each becomes is told by [`ExceptionKind::signal`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExceptionKind {
+    /// Integer division by zero or overflowing quotient (x86_64 `#DE`).
+    DivideError,
+    /// One instruction was executed under single step.
+    SingleStep,
+    /// A hardware breakpoint or watchpoint was met.
+    HardwareBreakpoint,
+    /// A breakpoint instruction: `int3`, `brk`.
+    Breakpoint,
+    /// The instruction does not exist, or not for programs.
+    UndefinedInstruction,
+    /// A floating-point exception; the flags that are raised and unmasked, in IEEE order.
+    FloatingPoint(FloatingPointCause),
+    /// An access that needs alignment and lacks it.
+    Alignment,
+    /// The program counter is not aligned to an instruction (AArch64).
+    InstructionAlignment,
+    /// The stack pointer is not aligned where it must be (AArch64).
+    StackAlignment,
+    /// A protection violation that names no address: a privileged instruction, a non-canonical address (x86_64 `#GP`).
+    Protection,
+    /// A segment that is absent (x86_64 `#NP`, `#TS`) or a bad stack access (`#SS`).
+    Segment,
+    /// `into` or `bound` failed (32-bit instructions only; kept so that the decoder is total).
+    Bounds,
+    /// The bus answered an access with an error.
+    BusError,
+}
+
+/// Why a floating-point operation trapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FloatingPointCause {
+    /// An operand or operation without a result.
+    Invalid,
+    /// Division of a finite number by zero.
+    DivideByZero,
+    /// The result is too large.
+    Overflow,
+    /// The result or an operand is too small for full precision.
+    Underflow,
+    /// The result was rounded.
+    Inexact,
+    /// The hardware did not tell.
+    Unknown,
+}
+
+/// Signal number and `si_code` of an exception.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExceptionSignal {
+    /// Linux's signal number, the same on both architectures.
+    pub number: u8,
+    /// `si_code` as in `sigaction(2)`.
+    pub code: i32,
+}
+
+const SIGILL: u8 = 4;
+const SIGTRAP: u8 = 5;
+const SIGBUS: u8 = 7;
+const SIGFPE: u8 = 8;
+const SIGSEGV: u8 = 11;
+/// `si_code` of a signal that the kernel raised without a more telling code.
+const SI_KERNEL: i32 = 0x80;
+
+impl ExceptionKind {
+    /// The signal Linux sends for this exception on x86_64. AArch64 differs in one code: see [`Self::signal_aarch64`].
+    pub const fn signal_x86_64(self) -> ExceptionSignal {
+        let (number, code) = match self {
+            Self::DivideError => (SIGFPE, 1),
+            Self::SingleStep => (SIGTRAP, 2),
+            Self::HardwareBreakpoint => (SIGTRAP, 4),
+            Self::Breakpoint => (SIGTRAP, SI_KERNEL),
+            Self::UndefinedInstruction => (SIGILL, 2),
+            Self::FloatingPoint(cause) => (SIGFPE, cause.code()),
+            Self::Alignment | Self::InstructionAlignment | Self::StackAlignment => (SIGBUS, 1),
+            Self::Protection | Self::Bounds => (SIGSEGV, SI_KERNEL),
+            Self::Segment => (SIGBUS, SI_KERNEL),
+            Self::BusError => (SIGBUS, 2),
+        };
+        ExceptionSignal { number, code }
+    }
+
+    /// The signal Linux sends for this exception on AArch64.
+    pub const fn signal_aarch64(self) -> ExceptionSignal {
+        match self {
+            Self::Breakpoint => ExceptionSignal { number: SIGTRAP, code: 1 },
+            Self::UndefinedInstruction => ExceptionSignal { number: SIGILL, code: 1 },
+            other => other.signal_x86_64(),
+        }
+    }
+}
+
+impl FloatingPointCause {
+    const fn code(self) -> i32 {
+        match self {
+            Self::DivideByZero => 3,
+            Self::Overflow => 4,
+            Self::Underflow => 5,
+            Self::Inexact => 6,
+            Self::Invalid => 7,
+            Self::Unknown => 14,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn breakpoints_differ_in_code_only() {
+        assert_eq!(ExceptionKind::Breakpoint.signal_x86_64(), ExceptionSignal { number: 5, code: 0x80 });
+        assert_eq!(ExceptionKind::Breakpoint.signal_aarch64(), ExceptionSignal { number: 5, code: 1 });
+        assert_eq!(ExceptionKind::DivideError.signal_aarch64(), ExceptionKind::DivideError.signal_x86_64());
+    }
+}
