@@ -7,9 +7,24 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod constants;
+
 pub mod arch;
+pub mod auxv;
 pub mod errno;
+pub mod fs;
+pub mod futex;
+pub mod ioctl;
+pub mod memory;
+pub mod poll;
+pub mod process;
+pub mod resource;
+pub mod signal;
 pub mod table;
+pub mod terminal;
+pub mod time;
+pub mod utsname;
 
 pub use errno::Errno;
 

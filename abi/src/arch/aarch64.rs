@@ -1,3 +1,7 @@
 //! What the system-call boundary looks like on AArch64 alone.
 
+pub mod fs;
 pub mod nr;
+pub mod poll;
+pub mod process;
+pub mod signal;

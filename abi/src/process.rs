@@ -1,0 +1,294 @@
+//! Creating, waiting for and describing processes.
+//!
+//! Source: Linux 6.1, `include/uapi/linux/{sched,wait,prctl,personality,reboot,capability}.h`.
+
+use crate::time::Timeval;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// What a process has used (`getrusage`, `wait4`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Rusage {
+    /// Time in its own code.
+    pub ru_utime: Timeval,
+    /// Time in the kernel.
+    pub ru_stime: Timeval,
+    /// Largest resident set, KiB.
+    pub ru_maxrss: i64,
+    /// Unused by Linux.
+    pub ru_ixrss: i64,
+    /// Unused by Linux.
+    pub ru_idrss: i64,
+    /// Unused by Linux.
+    pub ru_isrss: i64,
+    /// Page faults served without input.
+    pub ru_minflt: i64,
+    /// Page faults that needed input.
+    pub ru_majflt: i64,
+    /// Unused by Linux.
+    pub ru_nswap: i64,
+    /// Block input operations.
+    pub ru_inblock: i64,
+    /// Block output operations.
+    pub ru_oublock: i64,
+    /// Unused by Linux.
+    pub ru_msgsnd: i64,
+    /// Unused by Linux.
+    pub ru_msgrcv: i64,
+    /// Unused by Linux.
+    pub ru_nsignals: i64,
+    /// Switches because it waited.
+    pub ru_nvcsw: i64,
+    /// Switches because its time was up.
+    pub ru_nivcsw: i64,
+}
+
+constants! { i32:
+    RUSAGE_SELF = 0, "the process";
+    RUSAGE_CHILDREN = -1, "its waited-for children";
+    RUSAGE_THREAD = 1, "the thread";
+}
+
+/// The arguments of `clone3`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct CloneArgs {
+    /// `CLONE_*` without a signal.
+    pub flags: u64,
+    /// Where to store the pidfd (CLONE_PIDFD).
+    pub pidfd: u64,
+    /// Where the child stores its id (CLONE_CHILD_SETTID, CLONE_CHILD_CLEARTID).
+    pub child_tid: u64,
+    /// Where the parent stores the child's id (CLONE_PARENT_SETTID).
+    pub parent_tid: u64,
+    /// Signal to the parent at exit; 0 for none.
+    pub exit_signal: u64,
+    /// Lowest byte of the child's stack.
+    pub stack: u64,
+    /// Size of the stack in bytes.
+    pub stack_size: u64,
+    /// Thread pointer (CLONE_SETTLS).
+    pub tls: u64,
+    /// Chosen ids, one a namespace.
+    pub set_tid: u64,
+    /// Number of `set_tid`.
+    pub set_tid_size: u64,
+    /// Control group (CLONE_INTO_CGROUP).
+    pub cgroup: u64,
+}
+
+/// Size of the first published [`CloneArgs`], which ended at `tls`.
+pub const CLONE_ARGS_SIZE_VER0: usize = 64;
+
+constants! { u64:
+    CSIGNAL = 0xff, "clone: mask of the signal sent at exit";
+    CLONE_NEWTIME = 0x80, "new time namespace";
+    CLONE_VM = 0x100, "share the address space";
+    CLONE_FS = 0x200, "share root, working directory and umask";
+    CLONE_FILES = 0x400, "share the table of file descriptors";
+    CLONE_SIGHAND = 0x800, "share signal handlers";
+    CLONE_PIDFD = 0x1000, "return a pidfd";
+    CLONE_PTRACE = 0x2000, "trace the child too";
+    CLONE_VFORK = 0x4000, "the parent sleeps until the child execs or exits";
+    CLONE_PARENT = 0x8000, "the child's parent is the caller's parent";
+    CLONE_THREAD = 0x1_0000, "same thread group";
+    CLONE_NEWNS = 0x2_0000, "new mount namespace";
+    CLONE_SYSVSEM = 0x4_0000, "share semaphore undo lists";
+    CLONE_SETTLS = 0x8_0000, "set the child's thread pointer";
+    CLONE_PARENT_SETTID = 0x10_0000, "store the child's id in the parent";
+    CLONE_CHILD_CLEARTID = 0x20_0000, "clear the id in the child at exit and wake its futex";
+    CLONE_DETACHED = 0x40_0000, "ignored";
+    CLONE_UNTRACED = 0x80_0000, "a tracer cannot force CLONE_PTRACE";
+    CLONE_CHILD_SETTID = 0x100_0000, "store the child's id in the child";
+    CLONE_NEWCGROUP = 0x200_0000, "new control-group namespace";
+    CLONE_NEWUTS = 0x400_0000, "new host-name namespace";
+    CLONE_NEWIPC = 0x800_0000, "new IPC namespace";
+    CLONE_NEWUSER = 0x1000_0000, "new user namespace";
+    CLONE_NEWPID = 0x2000_0000, "new process namespace";
+    CLONE_NEWNET = 0x4000_0000, "new network namespace";
+    CLONE_IO = 0x8000_0000, "share the I/O context";
+    CLONE_CLEAR_SIGHAND = 0x1_0000_0000, "clone3: reset caught signals to default";
+    CLONE_INTO_CGROUP = 0x2_0000_0000, "clone3: start in the given control group";
+}
+
+constants! { u32:
+    WNOHANG = 1, "do not wait";
+    WUNTRACED = 2, "wait4: stopped children too";
+    WSTOPPED = 2, "waitid: stopped children";
+    WEXITED = 4, "waitid: children that ended";
+    WCONTINUED = 8, "continued children too";
+    WNOWAIT = 0x0100_0000, "leave the child waitable";
+    __WNOTHREAD = 0x2000_0000, "only the calling thread's own children";
+    __WALL = 0x4000_0000, "children of every kind";
+    __WCLONE = 0x8000_0000, "only children that do not send SIGCHLD";
+    P_ALL = 0, "waitid: any child";
+    P_PID = 1, "waitid: the child with this id";
+    P_PGID = 2, "waitid: any child in this group";
+    P_PIDFD = 3, "waitid: the child of this pidfd";
+}
+
+/// The status word that `wait4` stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitStatus(pub i32);
+
+impl WaitStatus {
+    /// A stopped child that was continued.
+    pub const CONTINUED: WaitStatus = WaitStatus(0xffff);
+
+    /// Ended by `exit` with the low eight bits of `code`.
+    pub const fn exited(code: i32) -> WaitStatus {
+        WaitStatus((code & 0xff) << 8)
+    }
+
+    /// Ended by `signal`, without a core dump.
+    pub const fn signaled(signal: u32) -> WaitStatus {
+        WaitStatus((signal & 0x7f) as i32)
+    }
+
+    /// Stopped by `signal`.
+    pub const fn stopped(signal: u32) -> WaitStatus {
+        WaitStatus(((signal & 0xff) << 8) as i32 | 0x7f)
+    }
+
+    /// The exit code, if the child ended by `exit`.
+    pub const fn exit_code(self) -> Option<u8> {
+        if self.0 & 0x7f == 0 { Some((self.0 >> 8) as u8) } else { None }
+    }
+
+    /// The signal that ended the child, if one did.
+    pub const fn term_signal(self) -> Option<u32> {
+        match self.0 & 0x7f {
+            0 | 0x7f => None,
+            signal => Some(signal as u32),
+        }
+    }
+
+    /// The signal that stopped the child, if it is stopped.
+    pub const fn stop_signal(self) -> Option<u32> {
+        if self.0 & 0xff == 0x7f { Some((self.0 >> 8) as u32 & 0xff) } else { None }
+    }
+
+    /// What a shell reports: the exit code, or 128 + the signal.
+    pub const fn shell_status(self) -> u8 {
+        match (self.exit_code(), self.term_signal(), self.stop_signal()) {
+            (Some(code), _, _) => code,
+            (_, Some(signal), _) | (_, _, Some(signal)) => 128u8.wrapping_add(signal as u8),
+            _ => 0,
+        }
+    }
+}
+
+constants! { u32:
+    PR_SET_PDEATHSIG = 1, "signal at the parent's death";
+    PR_GET_PDEATHSIG = 2, "read it";
+    PR_GET_DUMPABLE = 3, "whether core dumps and tracing are allowed";
+    PR_SET_DUMPABLE = 4, "set it";
+    PR_GET_KEEPCAPS = 7, "whether capabilities survive a change of user";
+    PR_SET_KEEPCAPS = 8, "set it";
+    PR_SET_NAME = 15, "the thread's name, 16 bytes";
+    PR_GET_NAME = 16, "read it";
+    PR_GET_SECCOMP = 21, "the seccomp mode";
+    PR_SET_SECCOMP = 22, "set it";
+    PR_CAPBSET_READ = 23, "whether a capability is in the bounding set";
+    PR_CAPBSET_DROP = 24, "take it out";
+    PR_GET_TSC = 25, "whether RDTSC is allowed (x86)";
+    PR_SET_TSC = 26, "set it";
+    PR_GET_SECUREBITS = 27, "read the securebits";
+    PR_SET_SECUREBITS = 28, "set them";
+    PR_SET_TIMERSLACK = 29, "timer slack, ns";
+    PR_GET_TIMERSLACK = 30, "read it";
+    PR_SET_MM = 35, "fields of the memory descriptor";
+    PR_SET_CHILD_SUBREAPER = 36, "adopt orphaned descendants";
+    PR_GET_CHILD_SUBREAPER = 37, "read it";
+    PR_SET_NO_NEW_PRIVS = 38, "execve grants nothing from now on";
+    PR_GET_NO_NEW_PRIVS = 39, "read it";
+    PR_GET_TID_ADDRESS = 40, "the set_tid_address pointer";
+    PR_SET_THP_DISABLE = 41, "no transparent huge pages";
+    PR_GET_THP_DISABLE = 42, "read it";
+    PR_CAP_AMBIENT = 47, "ambient capabilities";
+    PR_GET_SPECULATION_CTRL = 52, "state of a speculation feature";
+    PR_SET_SPECULATION_CTRL = 53, "set it";
+    PR_SET_SYSCALL_USER_DISPATCH = 59, "signal on system calls outside a range";
+    PR_SET_VMA = 0x5356_4d41, "attributes of a mapping";
+    PR_SET_PTRACER = 0x5961_6d61, "who may trace";
+}
+
+constants! { u32:
+    PER_LINUX = 0, "personality: Linux";
+    PER_LINUX32 = 8, "personality: uname says a 32-bit machine";
+    PER_MASK = 0xff, "mask of the persona without flags";
+    UNAME26 = 0x002_0000, "uname says 2.6";
+    ADDR_NO_RANDOMIZE = 0x004_0000, "no address-space randomisation from the next execve on";
+    FDPIC_FUNCPTRS = 0x008_0000, "function pointers are descriptors";
+    MMAP_PAGE_ZERO = 0x010_0000, "page 0 is mapped";
+    ADDR_COMPAT_LAYOUT = 0x020_0000, "old memory layout";
+    READ_IMPLIES_EXEC = 0x040_0000, "PROT_READ gives PROT_EXEC";
+    ADDR_LIMIT_32BIT = 0x080_0000, "32-bit addresses";
+    SHORT_INODE = 0x100_0000, "16-bit inode numbers";
+    WHOLE_SECONDS = 0x200_0000, "times in whole seconds";
+    STICKY_TIMEOUTS = 0x400_0000, "select leaves its timeout unchanged";
+    ADDR_LIMIT_3GB = 0x800_0000, "3 GiB of addresses";
+}
+
+constants! { u32:
+    LINUX_REBOOT_MAGIC1 = 0xfee1_dead, "first argument of reboot";
+    LINUX_REBOOT_MAGIC2 = 672_274_793, "second argument of reboot";
+    LINUX_REBOOT_MAGIC2A = 85_072_278, "also accepted as second";
+    LINUX_REBOOT_MAGIC2B = 369_367_448, "also accepted as second";
+    LINUX_REBOOT_MAGIC2C = 537_993_216, "also accepted as second";
+    LINUX_REBOOT_CMD_RESTART = 0x0123_4567, "restart";
+    LINUX_REBOOT_CMD_HALT = 0xcdef_0123, "stop";
+    LINUX_REBOOT_CMD_CAD_ON = 0x89ab_cdef, "Ctrl-Alt-Del restarts";
+    LINUX_REBOOT_CMD_CAD_OFF = 0, "Ctrl-Alt-Del signals init";
+    LINUX_REBOOT_CMD_POWER_OFF = 0x4321_fedc, "switch off";
+    LINUX_REBOOT_CMD_RESTART2 = 0xa1b2_c3d4, "restart with a command string";
+    LINUX_REBOOT_CMD_SW_SUSPEND = 0xd000_fce2, "suspend to disk";
+    LINUX_REBOOT_CMD_KEXEC = 0x4558_4543, "start the loaded kernel";
+}
+
+/// Header of `capget` and `capset`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct CapUserHeader {
+    /// [`LINUX_CAPABILITY_VERSION_3`], which has two [`CapUserData`].
+    pub version: u32,
+    /// Thread; 0 is the caller.
+    pub pid: i32,
+}
+
+/// 32 of the capability bits of `capget` and `capset`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct CapUserData {
+    /// In force.
+    pub effective: u32,
+    /// May be put in force.
+    pub permitted: u32,
+    /// Kept over execve.
+    pub inheritable: u32,
+}
+
+constants! { u32:
+    LINUX_CAPABILITY_VERSION_1 = 0x1998_0330, "one CapUserData";
+    LINUX_CAPABILITY_VERSION_2 = 0x2007_1026, "two, deprecated";
+    LINUX_CAPABILITY_VERSION_3 = 0x2008_0522, "two";
+    CAP_LAST_CAP = 40, "the highest capability of Linux 6.1";
+}
+
+/// The priority of a realtime thread (`sched_setparam`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct SchedParam {
+    /// 1..=99 for SCHED_FIFO and SCHED_RR, else 0.
+    pub sched_priority: i32,
+}
+
+constants! { u32:
+    SCHED_NORMAL = 0, "shared time";
+    SCHED_FIFO = 1, "realtime, first in first out";
+    SCHED_RR = 2, "realtime, round robin";
+    SCHED_BATCH = 3, "shared time without interactivity";
+    SCHED_IDLE = 5, "only when nothing else runs";
+    SCHED_DEADLINE = 6, "earliest deadline first";
+    SCHED_RESET_ON_FORK = 0x4000_0000, "children start as SCHED_NORMAL";
+}
