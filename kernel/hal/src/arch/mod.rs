@@ -1,0 +1,14 @@
+//! What executes privileged instructions: one folder for each architecture, behind `contract`.
+#[cfg(target_os = "linux")]
+mod host;
+#[cfg(all(not(target_os = "linux"), target_arch = "x86_64"))]
+mod x86_64;
+#[cfg(all(not(target_os = "linux"), target_arch = "aarch64"))]
+mod aarch64;
+
+#[cfg(all(not(target_os = "linux"), target_arch = "aarch64"))]
+pub use aarch64::Arch;
+#[cfg(target_os = "linux")]
+pub use host::Arch;
+#[cfg(all(not(target_os = "linux"), target_arch = "x86_64"))]
+pub use x86_64::Arch;

@@ -1,0 +1,166 @@
+//! What each architecture must provide, as small traits on its type `Arch`.
+//!
+//! Generic code calls them as `Arch::function()`; there is exactly one implementation in a build, so no
+//! generics spread. Functions that run on hot paths must be `#[inline(always)]` in the implementation.
+use crate::frame::OutOfMemory;
+use crate::task::Task;
+use libkernel::addr::{PhysAddr, UserAddr};
+use libkernel::arch::native::UserRegs;
+
+/// The executing CPU: identity, interrupt mask, preemption count and current task.
+pub trait Cpu {
+    /// Index of the executing CPU, below `MAX_CPUS`. Only stable while preemption is off.
+    fn id() -> usize;
+    /// Adds to the preemption count of the running context (1: one guard; `INTERRUPT_UNIT`: interrupt depth).
+    fn preempt_add(amount: u32);
+    /// Takes off the preemption count.
+    fn preempt_sub(amount: u32);
+    /// The preemption count.
+    fn preempt_count() -> u32;
+    /// The running task, or null before `task::init`.
+    fn current_task() -> *const Task;
+    /// Makes `task` the running one. Called only by the task switch with interrupts off, and once at start.
+    ///
+    /// # Safety
+    /// The caller keeps `task` alive while it is current and is about to run on its stack.
+    unsafe fn set_current_task(task: *const Task);
+    /// True if this CPU takes interrupts.
+    fn interrupts_enabled() -> bool;
+    /// Masks interrupts; returns whether they were enabled.
+    fn interrupts_disable() -> bool;
+    /// Unmasks interrupts.
+    fn interrupts_enable();
+    /// A hint in a spin loop (`pause`, `yield`).
+    fn relax();
+    /// Called with interrupts masked: unmasks and sleeps in one step, returns with interrupts enabled.
+    fn wait_for_interrupt();
+    /// Interrupts `cpu` so that it looks at its work bits.
+    fn send_reschedule(cpu: usize);
+}
+
+/// Kernel contexts and the switch between them.
+pub trait Context {
+    /// What is saved of a kernel context that is not running; usually its stack pointer.
+    type Saved: Send;
+    /// A context that is about to call `entry(argument)` on the stack that ends at `stack_top`,
+    /// interrupts masked.
+    ///
+    /// # Safety
+    /// `stack_top` is 16-byte aligned and ends a mapped stack that nobody else uses.
+    unsafe fn prepare(stack_top: *mut u8, entry: extern "C" fn(usize) -> !, argument: usize) -> Self::Saved;
+    /// The value for the boot task, whose context is saved by its first switch.
+    fn empty() -> Self::Saved;
+    /// Saves the running context in `previous` and continues `next`. Interrupts masked.
+    ///
+    /// # Safety
+    /// `next` was made by `prepare` or saved by a switch, is not running, and its stack is mapped.
+    unsafe fn switch(previous: *mut Self::Saved, next: *const Self::Saved);
+}
+
+/// The part of a user thread's registers that the kernel does not use itself: FPU, vectors, thread pointers.
+pub trait UserRegisters {
+    /// Where they are kept while the thread does not run.
+    type State: Send;
+    /// The state of a fresh program.
+    fn fresh() -> Result<Self::State, OutOfMemory>;
+    /// A copy, for `fork`.
+    fn duplicate(state: &Self::State) -> Result<Self::State, OutOfMemory>;
+    /// Saves the CPU's registers.
+    fn save(state: &mut Self::State);
+    /// Loads the CPU's registers.
+    fn restore(state: &Self::State);
+    /// The saved thread pointer (FS_BASE, TPIDR_EL0).
+    fn tls(state: &Self::State) -> u64;
+    /// Sets the saved thread pointer. The value has been checked to be a user address.
+    fn set_tls(state: &mut Self::State, value: u64);
+    /// The running thread's thread pointer, read from the CPU.
+    fn live_tls() -> u64;
+    /// Sets the running thread's thread pointer in the CPU.
+    fn set_live_tls(value: u64);
+    /// Bytes of the floating-point image.
+    fn floating_point_size() -> usize;
+    /// The image inside a saved state.
+    fn floating_point(state: &mut Self::State) -> &mut [u8];
+    /// True if the CPU would load `image` without an exception.
+    fn is_valid_floating_point(image: &[u8]) -> bool;
+}
+
+/// Why user mode was left, as the entry code reports it to [`crate::user`].
+pub trait UserEntry {
+    /// Enters user mode with `regs`, comes back on the next system call, exception or interrupt.
+    /// Looks at `work` with interrupts masked just before entering. Interrupts and NMIs that need no more than
+    /// hal are handled inside. Returns with interrupts enabled.
+    fn run(regs: &mut UserRegs, work: &core::sync::atomic::AtomicU32) -> crate::user::UserExit;
+}
+
+/// Address translation: the roots, the flushes, the direct map.
+pub trait Paging {
+    /// Where physical memory is visible to the kernel.
+    fn direct_map(address: PhysAddr) -> *mut u8;
+    /// The physical address behind a direct-map pointer.
+    fn direct_unmap(pointer: *const u8) -> PhysAddr;
+    /// Prepares a zeroed root table for an address space (x86_64: copies the kernel half).
+    fn initialise_root(root: PhysAddr);
+    /// Makes `root` the user address space of this CPU. `None`: no user memory is reachable (kernel tasks).
+    fn activate(root: Option<PhysAddr>);
+    /// Forgets this CPU's translation of one user page of the active address space.
+    fn flush_page(address: UserAddr);
+    /// Forgets all of this CPU's user translations.
+    fn flush_all();
+    /// Forgets `pages` on the other CPUs in the mask and waits until they have.
+    fn flush_remote(cpus: u64, first: UserAddr, last: UserAddr);
+    /// Maps kernel frames at a kernel address (kernel stacks). Data, never executable.
+    fn map_kernel(address: u64, frame: PhysAddr) -> Result<(), OutOfMemory>;
+    /// Makes instructions that were written to `frame` through the direct map visible to execution.
+    fn synchronise_instructions(frame: PhysAddr);
+}
+
+/// Raw copies that stop at a fault. The user range has been checked to lie in user space.
+pub trait UserAccess {
+    /// Copies in; returns the bytes NOT copied.
+    ///
+    /// # Safety
+    /// `to` is writable for `length` bytes.
+    unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize) -> usize;
+    /// Copies out; returns the bytes NOT copied.
+    ///
+    /// # Safety
+    /// `from` is readable for `length` bytes.
+    unsafe fn copy_out(to: UserAddr, from: *const u8, length: usize) -> usize;
+    /// Writes zeros; returns the bytes NOT written.
+    fn clear(to: UserAddr, length: usize) -> usize;
+    /// Loads an aligned word; `None` on a fault.
+    fn load_u32(address: UserAddr) -> Option<u32>;
+    /// Stores an aligned word; `None` on a fault.
+    fn store_u32(address: UserAddr, value: u32) -> Option<()>;
+    /// Atomically replaces `current` by `new` at an aligned word; the value found, or `None` on a fault.
+    fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Option<u32>;
+}
+
+/// Clock, deadline timer, console, entropy and the off switch.
+pub trait Platform {
+    /// Nanoseconds since boot, monotonic.
+    fn now_ns() -> u64;
+    /// Arms (absolute, in `now_ns` time) or stops this CPU's one-shot timer.
+    fn set_deadline(deadline_ns: Option<u64>);
+    /// Nanoseconds since 1970 at `now_ns() == 0`; zero when no clock exists.
+    fn wall_clock_at_boot_ns() -> u64;
+    /// Writes bytes to the console by polling; works in any context, also in a panic.
+    fn console_write(bytes: &[u8]);
+    /// Makes received console bytes interrupt; they arrive as `Upcalls::console_input`.
+    fn console_enable_input();
+    /// 64 bits from the CPU's random source, if it has one.
+    fn random_u64() -> Option<u64>;
+    /// Some fast counter, for jitter.
+    fn cycle_counter() -> u64;
+    /// Turns the machine off.
+    fn power_off() -> !;
+    /// Restarts the machine.
+    fn restart() -> !;
+    /// Ends the emulator with a status where that exists, else powers off.
+    fn exit(status: u8) -> !;
+    /// Lets `line` interrupt this CPU.
+    fn enable_irq(line: crate::IrqLine);
+    /// Stops `line`.
+    fn disable_irq(line: crate::IrqLine);
+}

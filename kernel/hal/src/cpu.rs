@@ -1,0 +1,27 @@
+//! CPUs: identity, count and sleeping until an interrupt.
+use crate::arch::Arch;
+use crate::contract::Cpu as _;
+
+/// The most CPUs that per-CPU data has room for.
+pub const MAX_CPUS: usize = 64;
+
+/// Index of the executing CPU; stable only under a preemption guard.
+pub fn id() -> usize {
+    Arch::id()
+}
+
+/// CPUs that run.
+pub fn count() -> usize {
+    1
+}
+
+/// Sleeps until an interrupt, unless `ready` says that there is something to do already. The check runs with
+/// interrupts masked, so a wake between the check and the sleep is not lost.
+pub fn wait_for_interrupt(ready: impl FnOnce() -> bool) {
+    Arch::interrupts_disable();
+    if ready() {
+        Arch::interrupts_enable();
+    } else {
+        Arch::wait_for_interrupt();
+    }
+}

@@ -1,0 +1,72 @@
+//! A spin lock that masks interrupts.
+use super::spin::acquire;
+use crate::arch::Arch;
+use crate::contract::Cpu as _;
+use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Mutual exclusion also against this CPU's interrupt handlers.
+pub struct IrqLock<T: ?Sized> {
+    locked: AtomicBool,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock hands out the value to one CPU at a time.
+unsafe impl<T: ?Sized + Send> Send for IrqLock<T> {}
+// SAFETY: as above.
+unsafe impl<T: ?Sized + Send> Sync for IrqLock<T> {}
+
+/// Access to the value while the lock is held; interrupts are masked.
+pub struct IrqGuard<'a, T: ?Sized> {
+    lock: &'a IrqLock<T>,
+    were_enabled: bool,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl<T> IrqLock<T> {
+    /// An open lock around `value`.
+    pub const fn new(value: T) -> Self {
+        Self { locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
+    }
+}
+
+impl<T: ?Sized> IrqLock<T> {
+    /// Masks interrupts and takes the lock, spinning until it is free.
+    #[inline]
+    pub fn lock(&self) -> IrqGuard<'_, T> {
+        let were_enabled = Arch::interrupts_disable();
+        Arch::preempt_add(1);
+        acquire(&self.locked);
+        IrqGuard { lock: self, were_enabled, not_send: PhantomData }
+    }
+}
+
+impl<T: ?Sized> Deref for IrqGuard<'_, T> {
+    type Target = T;
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard exists, so this CPU holds the lock.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for IrqGuard<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard exists and is borrowed exclusively, so this CPU holds the lock.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for IrqGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.locked.store(false, Ordering::Release);
+        Arch::preempt_sub(1);
+        if self.were_enabled {
+            Arch::interrupts_enable();
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Spin locks, one-time cells, per-CPU data and the preemption guard.
+//!
+//! Spin locks turn preemption off ([`SpinLock`]) or interrupts off ([`IrqLock`]); neither may be held across
+//! anything that sleeps or faults on user memory, which [`assert_may_block`] checks. A lock that an interrupt
+//! handler also takes must be an `IrqLock`.
+mod irq;
+mod once;
+mod per_cpu;
+pub mod preempt;
+mod spin;
+
+pub use irq::{IrqGuard, IrqLock};
+pub use once::Once;
+pub use per_cpu::PerCpu;
+pub use preempt::{PreemptGuard, assert_may_block};
+pub use spin::{SpinGuard, SpinLock};

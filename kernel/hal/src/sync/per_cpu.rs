@@ -1,0 +1,61 @@
+//! Data of which each CPU has its own.
+use super::preempt;
+use crate::arch::Arch;
+use crate::contract::Cpu as _;
+use crate::cpu::MAX_CPUS;
+
+/// One `T` for each CPU, built at compile time.
+///
+/// An interrupt handler of the same CPU may enter `with` again: `T` offers interior mutability that bears it
+/// (`Cell`, atomics).
+pub struct PerCpu<T>([Line<T>; MAX_CPUS]);
+
+/// Keeps neighbours off each other's cache lines.
+#[repr(align(64))]
+struct Line<T>(T);
+
+// SAFETY: `with` gives each CPU only its own element, with preemption off, so an element is never used by
+// two CPUs at once; it may move between tasks, hence `Send`.
+unsafe impl<T: Send> Sync for PerCpu<T> {}
+
+impl<T> PerCpu<T> {
+    /// Wraps one value for each CPU: `PerCpu::new([const { Cell::new(0) }; MAX_CPUS])`.
+    pub const fn new(values: [T; MAX_CPUS]) -> Self {
+        // SAFETY: `Line<T>` is built element by element below from moved values.
+        let mut lines: [core::mem::MaybeUninit<Line<T>>; MAX_CPUS] =
+            [const { core::mem::MaybeUninit::uninit() }; MAX_CPUS];
+        let values = core::mem::ManuallyDrop::new(values);
+        let mut index = 0;
+        while index < MAX_CPUS {
+            // SAFETY: each element is read once, and the array itself is never dropped.
+            let value = unsafe { core::ptr::read((&raw const values).cast::<T>().add(index)) };
+            lines[index] = core::mem::MaybeUninit::new(Line(value));
+            index += 1;
+        }
+        // SAFETY: all elements are initialised, and the wrapper has the array's layout.
+        Self(unsafe { core::mem::transmute_copy(&lines) })
+    }
+
+    /// Calls `action` with this CPU's element, preemption off.
+    #[inline]
+    pub fn with<R>(&self, action: impl FnOnce(&T) -> R) -> R {
+        let _guard = preempt::disable();
+        action(&self.0[Arch::id()].0)
+    }
+
+    /// The elements of all CPUs, for statistics and cross-CPU wakes.
+    pub fn iter(&self) -> impl Iterator<Item = &T>
+    where
+        T: Sync,
+    {
+        self.0.iter().map(|line| &line.0)
+    }
+
+    /// The element of `cpu`.
+    pub fn of(&self, cpu: usize) -> Option<&T>
+    where
+        T: Sync,
+    {
+        self.0.get(cpu).map(|line| &line.0)
+    }
+}

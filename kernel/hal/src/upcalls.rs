@@ -1,0 +1,41 @@
+//! The one object through which hal calls up into the kernel.
+use crate::boot::BootInfo;
+use crate::sync::Once;
+use crate::user::UserFault;
+
+/// A device interrupt's number, as the platform's interrupt controller counts (GSI or SPI).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IrqLine(pub u32);
+
+/// A user fault that has no answer: nothing is mapped there, or memory ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unresolved;
+
+/// What hal asks of the kernel. Interrupt-context calls must only note and wake; they must not sleep.
+pub trait Upcalls: Sync {
+    /// Runs the kernel, on the boot CPU, as the boot task, interrupts on. The boot task becomes the idle task.
+    fn start(&self, boot: &'static BootInfo) -> !;
+    /// The kernel touched user memory in a copy and nothing was mapped: page it in (may sleep), or refuse.
+    fn user_fault(&self, fault: UserFault) -> Result<(), Unresolved>;
+    /// This CPU's one-shot deadline was reached. Interrupt context.
+    fn timer(&self);
+    /// A device interrupt that was enabled with `irq::enable`. Interrupt context.
+    fn interrupt(&self, line: IrqLine);
+    /// Called on the way out of an interrupt into preemptible kernel code when `work::RESCHEDULE` is set.
+    /// Task context, interrupts on: the scheduler may switch.
+    fn preempt(&self);
+    /// A byte arrived on the console. Interrupt context.
+    fn console_input(&self, byte: u8);
+}
+
+static UPCALLS: Once<&'static dyn Upcalls> = Once::new();
+
+/// Names the kernel object. The boot code does this before interrupts are on; tests on the host may do it too.
+pub fn register(upcalls: &'static dyn Upcalls) {
+    let _ = UPCALLS.set(upcalls);
+}
+
+/// The kernel object, or a panic when called before [`register`].
+pub(crate) fn upcalls() -> &'static dyn Upcalls {
+    *UPCALLS.get().expect("no upcalls registered")
+}

@@ -1,0 +1,49 @@
+//! A thread's registers and the door to user mode.
+use crate::arch::Arch;
+use crate::contract::UserEntry as _;
+use core::sync::atomic::AtomicU32;
+
+pub use libkernel::arch::native::UserRegs;
+pub use libkernel::fault::{Access, Exception, ExceptionKind, PageFault as UserFault};
+
+/// Bits of a task's `work` word that hal itself reads; the kernel uses the others as it likes.
+pub mod work {
+    /// The scheduler wants this CPU: the running task is to give way soon.
+    pub const RESCHEDULE: u32 = 1 << 0;
+}
+
+/// The registers of a thread in user mode. Owned by the thread's own loop.
+pub struct UserContext {
+    /// All general registers, as the entry code saves them.
+    pub regs: UserRegs,
+}
+
+/// Why user mode was left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UserExit {
+    /// A system call: number and arguments are in the registers.
+    Syscall,
+    /// An address could not be reached.
+    Fault(UserFault),
+    /// Another exception of the program.
+    Exception(Exception),
+    /// Work is waiting, or an interrupt was handled that made some.
+    Interrupted,
+}
+
+impl UserContext {
+    /// A context that starts with `regs`.
+    pub const fn new(regs: UserRegs) -> Self {
+        Self { regs }
+    }
+
+    /// Runs the program until something happens that the kernel must handle.
+    ///
+    /// Masks interrupts, rereads `work`, and returns `Interrupted` without entering if a bit is set: whoever
+    /// makes work sets the bit and then sends the interrupt, so none is lost between the last look and ring 3.
+    /// Registers that the CPU would refuse make it return a `Protection` exception instead of entering.
+    #[inline(always)]
+    pub fn run(&mut self, work: &AtomicU32) -> UserExit {
+        Arch::run(&mut self.regs, work)
+    }
+}

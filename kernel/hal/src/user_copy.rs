@@ -1,0 +1,144 @@
+//! Copies between kernel and user memory that recover from faults.
+//!
+//! Every function checks the user range itself. A plain function may page user memory in through
+//! `Upcalls::user_fault`, hence may sleep; called under a spin lock it does not page in and reports what it could
+//! not reach, which is what the `_nofault` forms make explicit.
+use crate::arch::Arch;
+use crate::contract::UserAccess as _;
+use crate::sync::preempt;
+use libkernel::addr::{UserAddr, UserRange};
+
+/// A user address that cannot be reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BadAddress;
+
+/// What [`copy_string_from_user`] could not do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StringError {
+    /// The string runs into unreachable memory.
+    BadAddress,
+    /// No NUL within the buffer.
+    TooLong,
+}
+
+fn in_user_half(address: UserAddr, length: usize) -> bool {
+    UserRange::new(address, length as u64).is_some()
+}
+
+/// Copies in from `from`; returns how many bytes were done, which is short only after a fault.
+#[inline]
+pub fn copy_from_user(to: &mut [u8], from: UserAddr) -> usize {
+    if !in_user_half(from, to.len()) {
+        return 0;
+    }
+    // SAFETY: the slice is writable for its length, and the range lies in user space.
+    to.len() - unsafe { Arch::copy_in(to.as_mut_ptr(), from, to.len()) }
+}
+
+/// Copies out to `to`; returns how many bytes were done, which is short only after a fault.
+#[inline]
+pub fn copy_to_user(to: UserAddr, from: &[u8]) -> usize {
+    if !in_user_half(to, from.len()) {
+        return 0;
+    }
+    // SAFETY: the slice is readable for its length, and the range lies in user space.
+    from.len() - unsafe { Arch::copy_out(to, from.as_ptr(), from.len()) }
+}
+
+/// Writes zeros; returns how many bytes were done.
+#[inline]
+pub fn clear_user(to: UserAddr, length: usize) -> usize {
+    if !in_user_half(to, length) {
+        return 0;
+    }
+    length - Arch::clear(to, length)
+}
+
+/// Copies in without paging anything in; for use under spin locks.
+pub fn copy_from_user_nofault(to: &mut [u8], from: UserAddr) -> usize {
+    let _guard = preempt::disable();
+    copy_from_user(to, from)
+}
+
+/// Copies out without paging anything in; for use under spin locks.
+pub fn copy_to_user_nofault(to: UserAddr, from: &[u8]) -> usize {
+    let _guard = preempt::disable();
+    copy_to_user(to, from)
+}
+
+/// Copies a NUL-terminated string in; returns its length without the NUL, which is in the buffer too.
+pub fn copy_string_from_user(to: &mut [u8], from: UserAddr) -> Result<usize, StringError> {
+    let mut done = 0;
+    let mut address = from;
+    while done < to.len() {
+        // Stops at page ends: a string may end right before unreachable memory.
+        let to_page_end = libkernel::addr::PAGE_SIZE as usize - address.page_offset();
+        let wanted = to_page_end.min(to.len() - done).min(STRING_CHUNK);
+        let chunk = &mut to[done..done + wanted];
+        let copied = copy_from_user(chunk, address);
+        if let Some(length) = chunk[..copied].iter().position(|&byte| byte == 0) {
+            return Ok(done + length);
+        }
+        if copied < wanted {
+            return Err(StringError::BadAddress);
+        }
+        done += wanted;
+        address = address.wrapping_add(wanted as u64);
+    }
+    Err(StringError::TooLong)
+}
+
+/// Most strings are short paths: read little ahead of their end.
+const STRING_CHUNK: usize = 64;
+
+fn aligned_word(address: UserAddr) -> Result<(), BadAddress> {
+    let aligned = address.as_u64().is_multiple_of(4);
+    if aligned && in_user_half(address, 4) { Ok(()) } else { Err(BadAddress) }
+}
+
+/// Loads an aligned 32-bit word in one access.
+pub fn load_u32(address: UserAddr) -> Result<u32, BadAddress> {
+    aligned_word(address)?;
+    Arch::load_u32(address).ok_or(BadAddress)
+}
+
+/// Loads an aligned word without paging it in.
+pub fn load_u32_nofault(address: UserAddr) -> Result<u32, BadAddress> {
+    let _guard = preempt::disable();
+    load_u32(address)
+}
+
+/// Stores an aligned 32-bit word in one access.
+pub fn store_u32(address: UserAddr, value: u32) -> Result<(), BadAddress> {
+    aligned_word(address)?;
+    Arch::store_u32(address, value).ok_or(BadAddress)
+}
+
+/// Atomically replaces `current` by `new`; returns the value found.
+pub fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Result<u32, BadAddress> {
+    aligned_word(address)?;
+    Arch::compare_exchange_u32(address, current, new).ok_or(BadAddress)
+}
+
+/// As [`compare_exchange_u32`], without paging the word in.
+pub fn compare_exchange_u32_nofault(address: UserAddr, current: u32, new: u32) -> Result<u32, BadAddress> {
+    let _guard = preempt::disable();
+    compare_exchange_u32(address, current, new)
+}
+
+/// Atomically applies `update`; returns the value before. `attempts` bounds the retries under contention.
+pub fn fetch_update_u32(
+    address: UserAddr,
+    attempts: usize,
+    mut update: impl FnMut(u32) -> u32,
+) -> Result<u32, BadAddress> {
+    let mut value = load_u32(address)?;
+    for _ in 0..attempts {
+        let found = compare_exchange_u32(address, value, update(value))?;
+        if found == value {
+            return Ok(value);
+        }
+        value = found;
+    }
+    Err(BadAddress)
+}
