@@ -5,6 +5,12 @@ use abi::{Errno, table::ROWS};
 /// Calls that the `syscalls` crate knows and Linux 6.1 does not.
 const FIRST_AFTER_6_1: u64 = 451;
 
+/// The name that the `syscalls` crate gives to a call of AArch64; it takes one from before the 64-bit renaming.
+fn published_on_aarch64(number: u64) -> Option<&'static str> {
+    let name = syscalls::aarch64::Sysno::new(number as usize).map(|call| call.name());
+    if name == Some("fstatat") { Some("newfstatat") } else { name }
+}
+
 #[test]
 fn x86_64_has_the_published_names_and_numbers() {
     for row in ROWS {
@@ -20,8 +26,7 @@ fn x86_64_has_the_published_names_and_numbers() {
 fn aarch64_has_the_published_names_and_numbers() {
     for row in ROWS {
         if let Some(number) = row.aarch64 {
-            let published = syscalls::aarch64::Sysno::new(number.into()).map(|call| call.name());
-            assert_eq!(published, Some(row.name), "{number}");
+            assert_eq!(published_on_aarch64(number.into()), Some(row.name), "{number}");
             assert_eq!(abi::arch::aarch64::nr::name(number.into()), Some(row.name));
         }
     }
@@ -32,8 +37,7 @@ fn no_published_call_is_missing() {
     for number in 0..FIRST_AFTER_6_1 {
         let name = syscalls::x86_64::Sysno::new(number as usize).map(|call| call.name());
         assert_eq!(abi::arch::x86_64::nr::name(number), name, "{number}");
-        let name = syscalls::aarch64::Sysno::new(number as usize).map(|call| call.name());
-        assert_eq!(abi::arch::aarch64::nr::name(number), name, "{number}");
+        assert_eq!(abi::arch::aarch64::nr::name(number), published_on_aarch64(number), "{number}");
     }
 }
 
