@@ -2,11 +2,18 @@
 
 use abi::{Errno, table::ROWS};
 
-/// Calls that the `syscalls` crate knows and Linux 6.1 does not.
+/// From here on, calls are younger than Linux 6.1.
 const FIRST_AFTER_6_1: u64 = 451;
+/// The crate lists these on AArch64 too: 64-bit times for 32-bit machines.
+const ONLY_32_BIT: core::ops::Range<u64> = 403..424;
+/// Calls of x86_64 alone that came later and filled the gap below 424.
+const LATE_ON_X86_64: [&str; 2] = ["uretprobe", "uprobe"];
 
 /// The name that the `syscalls` crate gives to a call of AArch64; it takes one from before the 64-bit renaming.
 fn published_on_aarch64(number: u64) -> Option<&'static str> {
+    if ONLY_32_BIT.contains(&number) {
+        return None;
+    }
     let name = syscalls::aarch64::Sysno::new(number as usize).map(|call| call.name());
     if name == Some("fstatat") { Some("newfstatat") } else { name }
 }
@@ -36,6 +43,7 @@ fn aarch64_has_the_published_names_and_numbers() {
 fn no_published_call_is_missing() {
     for number in 0..FIRST_AFTER_6_1 {
         let name = syscalls::x86_64::Sysno::new(number as usize).map(|call| call.name());
+        let name = name.filter(|name| !LATE_ON_X86_64.contains(name));
         assert_eq!(abi::arch::x86_64::nr::name(number), name, "{number}");
         assert_eq!(abi::arch::aarch64::nr::name(number), published_on_aarch64(number), "{number}");
     }
