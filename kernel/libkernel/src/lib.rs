@@ -11,8 +11,6 @@ extern crate std;
 
 pub mod addr;
 pub mod arch;
-pub mod buddy;
 pub mod fault;
 pub mod paging;
 pub mod return_path;
-pub mod symbols;

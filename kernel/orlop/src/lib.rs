@@ -4,5 +4,8 @@
 
 extern crate alloc;
 
+pub mod errno;
 pub mod fs;
-pub mod user;
+pub mod process;
+pub mod sched;
+pub mod syscall;

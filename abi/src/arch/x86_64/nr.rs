@@ -1,7 +1,7 @@
 //! System-call numbers of x86_64, generated from the table.
 #![allow(non_upper_case_globals, reason = "the constants carry Linux's own names")]
 
-use crate::table::NUMBER_LIMIT;
+use crate::table::{NUMBER_LIMIT, Row};
 
 /// `constant!(read, 0)` is `pub const read: u64 = 0;`, `constant!(open, none)` is nothing.
 macro_rules! constant {
@@ -37,4 +37,9 @@ crate::for_each_syscall!(numbers);
 /// The name of call `number`, if there is one.
 pub fn name(number: u64) -> Option<&'static str> {
     usize::try_from(number).ok().and_then(|index| NAMES.get(index).copied().flatten())
+}
+
+/// The number that the call of `row` has here.
+pub const fn of(row: &Row) -> Option<u16> {
+    row.x86_64
 }

@@ -8,9 +8,11 @@ mod once;
 mod per_cpu;
 pub mod preempt;
 mod spin;
+mod try_lock;
 
 pub use irq::{IrqGuard, IrqLock};
 pub use once::Once;
 pub use per_cpu::PerCpu;
 pub use preempt::{PreemptGuard, assert_may_block};
 pub use spin::{SpinGuard, SpinLock};
+pub use try_lock::{TryGuard, TryLock, TryReadGuard, TryRwLock, TryWriteGuard};

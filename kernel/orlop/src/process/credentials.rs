@@ -1,0 +1,337 @@
+//! On whose behalf a thread acts: user and group identifiers, and capabilities.
+//!
+//! Credentials do not change once made: a thread that changes identity gets new ones (`credentials(7)`), so whoever holds an
+//! `Arc<Credentials>` has a consistent picture. The rules by which the identifiers change together are here as functions of the old
+//! credentials; the system calls only decode their arguments.
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+
+/// Capability numbers, `linux/capability.h`.
+pub mod capability {
+    /// Change the owner of any file.
+    pub const CHOWN: u32 = 0;
+    /// Pass by the permission bits of files.
+    pub const DAC_OVERRIDE: u32 = 1;
+    /// Read files and search directories without permission.
+    pub const DAC_READ_SEARCH: u32 = 2;
+    /// Act as the owner of any file.
+    pub const FOWNER: u32 = 3;
+    /// Keep set-id bits when a file is modified.
+    pub const FSETID: u32 = 4;
+    /// Send signals to any process.
+    pub const KILL: u32 = 5;
+    /// Change group identifiers at will.
+    pub const SETGID: u32 = 6;
+    /// Change user identifiers at will.
+    pub const SETUID: u32 = 7;
+    /// Change the bounding set.
+    pub const SETPCAP: u32 = 8;
+    /// Change the root directory.
+    pub const SYS_CHROOT: u32 = 18;
+    /// Observe any process.
+    pub const SYS_PTRACE: u32 = 19;
+    /// Mount, name the host, and much else.
+    pub const SYS_ADMIN: u32 = 21;
+    /// Restart or power off the machine.
+    pub const SYS_BOOT: u32 = 22;
+    /// Raise priorities.
+    pub const SYS_NICE: u32 = 23;
+    /// Raise hard limits.
+    pub const SYS_RESOURCE: u32 = 24;
+    /// Set the clock.
+    pub const SYS_TIME: u32 = 25;
+    /// Take a terminal from another session.
+    pub const SYS_TTY_CONFIG: u32 = 26;
+    /// Make device nodes.
+    pub const MKNOD: u32 = 27;
+    /// Read and clear the kernel log.
+    pub const SYSLOG: u32 = 34;
+    /// The highest number that Linux 6.1 knows.
+    pub const LAST: u32 = 40;
+    /// Every capability.
+    pub const ALL: u64 = (1 << (LAST + 1)) - 1;
+}
+
+/// The capabilities that travel with the file-system identity rather than the effective one: `capabilities(7)`.
+const FILE_CAPABILITIES: u64 = (1 << capability::CHOWN)
+    | (1 << capability::DAC_OVERRIDE)
+    | (1 << capability::DAC_READ_SEARCH)
+    | (1 << capability::FOWNER)
+    | (1 << capability::FSETID)
+    | (1 << capability::MKNOD);
+
+/// Real, effective, saved and file-system identifier, of user or group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Identity {
+    /// Who started it.
+    pub real: u32,
+    /// Who it acts as.
+    pub effective: u32,
+    /// Who it may become again.
+    pub saved: u32,
+    /// Who it acts as towards files.
+    pub file_system: u32,
+}
+
+/// The capability sets of a thread, bit N for capability N.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// What is checked.
+    pub effective: u64,
+    /// What may become effective.
+    pub permitted: u64,
+    /// What survives `execve`, with the file's consent.
+    pub inheritable: u64,
+    /// What no `execve` can exceed.
+    pub bounding: u64,
+    /// What survives `execve` of an ordinary file.
+    pub ambient: u64,
+}
+
+/// Identity and capabilities of a thread.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// User identifiers.
+    pub user: Identity,
+    /// Group identifiers.
+    pub group: Identity,
+    /// Supplementary groups, sorted.
+    pub groups: Arc<[u32]>,
+    /// Capability sets.
+    pub capabilities: Capabilities,
+    /// Whether leaving user 0 keeps the permitted capabilities: `prctl(PR_SET_KEEPCAPS)`.
+    pub keep_capabilities: bool,
+}
+
+impl Credentials {
+    /// The credentials of the first process: root with every capability.
+    pub fn root() -> Credentials {
+        Credentials {
+            user: Identity::default(),
+            group: Identity::default(),
+            groups: Arc::from([]),
+            capabilities: Capabilities {
+                effective: capability::ALL,
+                permitted: capability::ALL,
+                inheritable: 0,
+                bounding: capability::ALL,
+                ambient: 0,
+            },
+            keep_capabilities: false,
+        }
+    }
+
+    /// Whether the thread has a capability (a constant of [`capability`]).
+    pub fn has_capability(&self, number: u32) -> bool {
+        number <= capability::LAST && self.capabilities.effective & (1 << number) != 0
+    }
+
+    /// EPERM unless the thread has the capability.
+    pub fn require(&self, number: u32) -> Result<(), Errno> {
+        if self.has_capability(number) { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
+    /// Whether files of this group grant their group permissions.
+    pub fn in_group(&self, group: u32) -> bool {
+        self.group.file_system == group || self.groups.binary_search(&group).is_ok()
+    }
+
+    /// `setuid`: all identifiers with privilege, else the effective one within real and saved.
+    pub fn set_user(&mut self, id: u32) -> Result<(), Errno> {
+        let old = self.user;
+        self.user = set_identity(old, id, self.has_capability(capability::SETUID))?;
+        self.user_changed(old);
+        Ok(())
+    }
+
+    /// `setgid`, as [`Credentials::set_user`].
+    pub fn set_group(&mut self, id: u32) -> Result<(), Errno> {
+        self.group = set_identity(self.group, id, self.has_capability(capability::SETGID))?;
+        Ok(())
+    }
+
+    /// `setreuid`; `None` leaves an identifier as it is.
+    pub fn set_real_effective_user(
+        &mut self,
+        real: Option<u32>,
+        effective: Option<u32>,
+    ) -> Result<(), Errno> {
+        let old = self.user;
+        self.user = set_real_effective(old, real, effective, self.has_capability(capability::SETUID))?;
+        self.user_changed(old);
+        Ok(())
+    }
+
+    /// `setregid`.
+    pub fn set_real_effective_group(
+        &mut self,
+        real: Option<u32>,
+        effective: Option<u32>,
+    ) -> Result<(), Errno> {
+        self.group =
+            set_real_effective(self.group, real, effective, self.has_capability(capability::SETGID))?;
+        Ok(())
+    }
+
+    /// `setresuid`: real, effective, saved.
+    pub fn set_three_users(&mut self, wanted: [Option<u32>; 3]) -> Result<(), Errno> {
+        let old = self.user;
+        self.user = set_three(old, wanted, self.has_capability(capability::SETUID))?;
+        self.user_changed(old);
+        Ok(())
+    }
+
+    /// `setresgid`.
+    pub fn set_three_groups(&mut self, wanted: [Option<u32>; 3]) -> Result<(), Errno> {
+        self.group = set_three(self.group, wanted, self.has_capability(capability::SETGID))?;
+        Ok(())
+    }
+
+    /// `setfsuid`: changes if allowed, and never fails.
+    pub fn set_file_system_user(&mut self, id: u32) {
+        let old = self.user;
+        if old.holds(id) || self.has_capability(capability::SETUID) {
+            self.user.file_system = id;
+            self.file_system_user_changed(old.file_system);
+        }
+    }
+
+    /// `setfsgid`.
+    pub fn set_file_system_group(&mut self, id: u32) {
+        if self.group.holds(id) || self.has_capability(capability::SETGID) {
+            self.group.file_system = id;
+        }
+    }
+
+    /// Leaving and regaining user 0 takes and gives capabilities: `capabilities(7)`, "Effect of user ID changes".
+    fn user_changed(&mut self, old: Identity) {
+        let was_root = old.real == 0 || old.effective == 0 || old.saved == 0;
+        let is_root = self.user.real == 0 || self.user.effective == 0 || self.user.saved == 0;
+        let sets = &mut self.capabilities;
+        if was_root && !is_root {
+            if !self.keep_capabilities {
+                sets.permitted = 0;
+                sets.effective = 0;
+            }
+            sets.ambient = 0;
+        }
+        if old.effective == 0 && self.user.effective != 0 {
+            sets.effective = 0;
+        } else if old.effective != 0 && self.user.effective == 0 {
+            sets.effective = sets.permitted;
+        }
+        self.file_system_user_changed(old.file_system);
+    }
+
+    fn file_system_user_changed(&mut self, old: u32) {
+        let sets = &mut self.capabilities;
+        if old == 0 && self.user.file_system != 0 {
+            sets.effective &= !FILE_CAPABILITIES;
+        } else if old != 0 && self.user.file_system == 0 {
+            sets.effective |= sets.permitted & FILE_CAPABILITIES;
+        }
+    }
+}
+
+impl Identity {
+    fn holds(&self, id: u32) -> bool {
+        [self.real, self.effective, self.saved, self.file_system].contains(&id)
+    }
+
+    fn all(id: u32) -> Identity {
+        Identity { real: id, effective: id, saved: id, file_system: id }
+    }
+}
+
+fn set_identity(old: Identity, id: u32, privileged: bool) -> Result<Identity, Errno> {
+    if privileged {
+        Ok(Identity::all(id))
+    } else if id == old.real || id == old.saved {
+        Ok(Identity { effective: id, file_system: id, ..old })
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
+fn set_real_effective(
+    old: Identity,
+    real: Option<u32>,
+    effective: Option<u32>,
+    privileged: bool,
+) -> Result<Identity, Errno> {
+    let real_allowed = real.is_none_or(|id| id == old.real || id == old.effective);
+    let effective_allowed =
+        effective.is_none_or(|id| id == old.real || id == old.effective || id == old.saved);
+    if !privileged && !(real_allowed && effective_allowed) {
+        return Err(Errno::EPERM);
+    }
+    let mut new =
+        Identity { real: real.unwrap_or(old.real), effective: effective.unwrap_or(old.effective), ..old };
+    if real.is_some() || effective.is_some_and(|id| id != old.real) {
+        new.saved = new.effective;
+    }
+    new.file_system = new.effective;
+    Ok(new)
+}
+
+fn set_three(old: Identity, wanted: [Option<u32>; 3], privileged: bool) -> Result<Identity, Errno> {
+    let allowed = |id: u32| id == old.real || id == old.effective || id == old.saved;
+    if !privileged && !wanted.iter().flatten().all(|&id| allowed(id)) {
+        return Err(Errno::EPERM);
+    }
+    let effective = wanted[1].unwrap_or(old.effective);
+    Ok(Identity {
+        real: wanted[0].unwrap_or(old.real),
+        effective,
+        saved: wanted[2].unwrap_or(old.saved),
+        file_system: effective,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(id: u32) -> Credentials {
+        let mut credentials = Credentials::root();
+        credentials.set_user(id).expect("root may become anyone");
+        credentials
+    }
+
+    #[test]
+    fn root_loses_everything_by_setuid() {
+        let credentials = user(1000);
+        assert_eq!(credentials.user, Identity::all(1000));
+        assert_eq!(credentials.capabilities.permitted, 0);
+        assert!(!credentials.has_capability(capability::SETUID));
+    }
+
+    #[test]
+    fn a_user_cannot_become_another() {
+        let mut credentials = user(1000);
+        assert_eq!(credentials.set_user(0), Err(Errno::EPERM));
+        assert_eq!(credentials.set_three_users([None, Some(1), None]), Err(Errno::EPERM));
+        assert_eq!(credentials.set_user(1000), Ok(()));
+    }
+
+    #[test]
+    fn effective_root_comes_back_through_the_saved_identifier() {
+        let mut credentials = Credentials::root();
+        credentials.set_three_users([Some(7), Some(7), Some(0)]).expect("root may");
+        assert_eq!(credentials.capabilities.effective, 0);
+        credentials.set_three_users([None, Some(0), None]).expect("saved identifier");
+        assert_eq!(credentials.capabilities.effective, capability::ALL);
+    }
+
+    #[test]
+    fn file_system_identity_takes_file_capabilities_along() {
+        let mut credentials = Credentials::root();
+        credentials.set_file_system_user(5);
+        assert!(!credentials.has_capability(capability::DAC_OVERRIDE));
+        assert!(credentials.has_capability(capability::KILL));
+        credentials.set_file_system_user(0);
+        assert!(credentials.has_capability(capability::DAC_OVERRIDE));
+    }
+}

@@ -1,0 +1,180 @@
+//! Threads: what a program calls a thread, and one task runs.
+
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use hal::sync::{Once, SpinLock};
+use hal::task::{Task, TaskRef};
+use libkernel::addr::UserAddr;
+
+use super::{Credentials, Pid, Process};
+use crate::fs::{FdTable, FsContext};
+use crate::sched;
+
+/// Longest name of a thread, with the final NUL (Linux: `TASK_COMM_LEN`).
+pub const NAME_SIZE: usize = 16;
+
+/// One thread of a process.
+pub struct Thread {
+    id: AtomicU32,
+    process: Arc<Process>,
+    this: Weak<Thread>,
+    task: Once<Weak<Task>>,
+    /// Changed by the thread itself alone; `None` once it has ended.
+    files: SpinLock<Option<Arc<FdTable>>>,
+    /// As `files`.
+    fs: SpinLock<Option<Arc<FsContext>>>,
+    credentials: SpinLock<Arc<Credentials>>,
+    name: SpinLock<[u8; NAME_SIZE]>,
+    /// Where to write zero and wake a futex at the end of the thread; 0 for nowhere.
+    pub(super) clear_child_id: AtomicU64,
+    /// Head of the list of robust futexes that the thread holds.
+    pub(crate) robust_list: AtomicU64,
+}
+
+/// What a new thread starts with.
+pub struct ThreadParts {
+    /// Its number.
+    pub id: Pid,
+    /// Its process.
+    pub process: Arc<Process>,
+    /// Its descriptors.
+    pub files: Arc<FdTable>,
+    /// Its root, working directory and umask.
+    pub fs: Arc<FsContext>,
+    /// Its identity.
+    pub credentials: Arc<Credentials>,
+    /// Its name.
+    pub name: [u8; NAME_SIZE],
+}
+
+impl Thread {
+    /// A thread without a task yet.
+    pub fn new(parts: ThreadParts) -> Arc<Thread> {
+        Arc::new_cyclic(|this| Thread {
+            id: AtomicU32::new(parts.id.number()),
+            process: parts.process,
+            this: this.clone(),
+            task: Once::new(),
+            files: SpinLock::new(Some(parts.files)),
+            fs: SpinLock::new(Some(parts.fs)),
+            credentials: SpinLock::new(parts.credentials),
+            name: SpinLock::new(parts.name),
+            clear_child_id: AtomicU64::new(0),
+            robust_list: AtomicU64::new(0),
+        })
+    }
+
+    /// The thread's number.
+    pub fn id(&self) -> Pid {
+        Pid::new(self.id.load(Ordering::Relaxed))
+    }
+
+    /// The process it belongs to.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// A counted reference to the thread.
+    pub fn to_ref(&self) -> Option<Arc<Thread>> {
+        self.this.upgrade()
+    }
+
+    /// The task that runs it, while it lives.
+    pub fn task(&self) -> Option<TaskRef> {
+        self.task.get().and_then(Weak::upgrade)
+    }
+
+    /// Binds the thread to its task, once.
+    pub(super) fn set_task(&self, task: &TaskRef) {
+        let bound = self.task.set(Arc::downgrade(task));
+        assert!(bound.is_ok(), "a thread has one task");
+    }
+
+    /// Sets work bits and ends a wait that they concern.
+    pub fn set_work(&self, bits: u32) {
+        if let Some(task) = self.task() {
+            task.set_work(bits);
+            sched::wake(&task);
+        }
+    }
+
+    /// The descriptor table of the running thread.
+    pub fn files(&self) -> Arc<FdTable> {
+        self.try_files().expect("a running thread has descriptors")
+    }
+
+    /// The descriptor table, unless the thread has ended.
+    pub fn try_files(&self) -> Option<Arc<FdTable>> {
+        self.files.lock().clone()
+    }
+
+    /// Looks at the running thread's descriptor table without counting a reference. `look` must not sleep.
+    #[inline]
+    pub fn with_files<R>(&self, look: impl FnOnce(&Arc<FdTable>) -> R) -> R {
+        look(self.files.lock().as_ref().expect("a running thread has descriptors"))
+    }
+
+    /// Gives the thread another descriptor table, or none at its end.
+    pub fn set_files(&self, files: Option<Arc<FdTable>>) {
+        let old = core::mem::replace(&mut *self.files.lock(), files);
+        drop(old);
+    }
+
+    /// Root, working directory and umask of the running thread.
+    pub fn fs(&self) -> Arc<FsContext> {
+        self.try_fs().expect("a running thread has a root directory")
+    }
+
+    /// Root, working directory and umask, unless the thread has ended.
+    pub fn try_fs(&self) -> Option<Arc<FsContext>> {
+        self.fs.lock().clone()
+    }
+
+    /// Looks at the running thread's [`FsContext`] without counting a reference. `look` must not sleep.
+    #[inline]
+    pub fn with_fs<R>(&self, look: impl FnOnce(&Arc<FsContext>) -> R) -> R {
+        look(self.fs.lock().as_ref().expect("a running thread has a root directory"))
+    }
+
+    /// Gives the thread another [`FsContext`], or none at its end.
+    pub fn set_fs(&self, fs: Option<Arc<FsContext>>) {
+        let old = core::mem::replace(&mut *self.fs.lock(), fs);
+        drop(old);
+    }
+
+    /// On whose behalf the thread acts.
+    pub fn credentials(&self) -> Arc<Credentials> {
+        self.credentials.lock().clone()
+    }
+
+    /// Looks at the credentials without counting a reference. `look` must not sleep.
+    #[inline]
+    pub fn with_credentials<R>(&self, look: impl FnOnce(&Arc<Credentials>) -> R) -> R {
+        look(&self.credentials.lock())
+    }
+
+    /// Makes the thread act as somebody else.
+    pub fn set_credentials(&self, credentials: Arc<Credentials>) {
+        let old = core::mem::replace(&mut *self.credentials.lock(), credentials);
+        drop(old);
+    }
+
+    /// The name, padded with NULs.
+    pub fn name(&self) -> [u8; NAME_SIZE] {
+        *self.name.lock()
+    }
+
+    /// Names the thread; longer names are cut.
+    pub fn set_name(&self, name: &[u8]) {
+        let mut padded = [0; NAME_SIZE];
+        let length = name.len().min(NAME_SIZE - 1);
+        padded[..length].copy_from_slice(&name[..length]);
+        *self.name.lock() = padded;
+    }
+
+    /// Where to write zero and wake a futex when the thread ends (`set_tid_address`).
+    pub fn set_clear_child_id(&self, address: UserAddr) {
+        self.clear_child_id.store(address.as_u64(), Ordering::Relaxed);
+    }
+}

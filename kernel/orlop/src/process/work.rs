@@ -1,0 +1,15 @@
+//! The bits of a task's work word: why its thread shall come out of user mode.
+//!
+//! Who makes work sets the bit with `Task::set_work`, which interrupts the CPU that runs the task, and then wakes the task where it
+//! may sleep. The thread's loop looks at the word before it enters user mode.
+
+pub use hal::user::work::RESCHEDULE;
+
+/// A signal may be deliverable. Ends interruptible waits.
+pub const SIGNAL: u32 = 1 << 8;
+/// The thread must end. Ends killable waits.
+pub const KILL: u32 = 1 << 9;
+/// The signal mask that `rt_sigsuspend`, `ppoll` and `pselect6` have replaced is to be restored.
+pub const RESTORE_MASK: u32 = 1 << 10;
+/// Another thread of the process asked for a stop.
+pub const STOP: u32 = 1 << 11;

@@ -1,0 +1,86 @@
+//! The sleeping mutex: for sections that sleep, fault or take long.
+//!
+//! A waiter sleeps uninterruptibly; holders therefore finish without waiting for a program.
+
+use core::ops::{Deref, DerefMut};
+
+use hal::sync::{TryGuard, TryLock};
+
+use super::wait::WaitQueue;
+
+/// Mutual exclusion by sleeping.
+pub struct Mutex<T: ?Sized> {
+    waiters: WaitQueue,
+    value: TryLock<T>,
+}
+
+impl<T> Mutex<T> {
+    /// An open mutex around `value`.
+    pub const fn new(value: T) -> Mutex<T> {
+        Mutex { waiters: WaitQueue::new(), value: TryLock::new(value) }
+    }
+
+    /// The value, when nobody can hold the mutex any more.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    /// Takes the mutex, sleeping until it is free.
+    #[inline]
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        let value = match self.value.try_lock() {
+            Some(value) => value,
+            None => self.waiters.wait_uninterruptibly(|| self.value.try_lock()),
+        };
+        MutexGuard { value, _wake: WakeOne(&self.waiters) }
+    }
+
+    /// Takes the mutex if it is free.
+    #[inline]
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.value.try_lock().map(|value| MutexGuard { value, _wake: WakeOne(&self.waiters) })
+    }
+
+    /// The value, without locking: the exclusive borrow proves that nobody else looks.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+}
+
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Mutex<T> {
+        Mutex::new(T::default())
+    }
+}
+
+/// Access to the value while the mutex is held. The fields drop in order: first it opens, then the next waiter wakes.
+pub struct MutexGuard<'a, T: ?Sized> {
+    value: TryGuard<'a, T>,
+    _wake: WakeOne<'a>,
+}
+
+struct WakeOne<'a>(&'a WaitQueue);
+
+impl Drop for WakeOne<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.wake_one();
+    }
+}
+
+impl<T: ?Sized> Deref for MutexGuard<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}

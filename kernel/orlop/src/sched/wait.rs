@@ -1,0 +1,351 @@
+//! Wait queues: how a thread sleeps until something becomes true, and how it is told.
+//!
+//! A [`WaitQueue`] belongs to the thing that is waited for. Who makes a condition true changes the state first and wakes the queue
+//! afterwards; who waits is entered into the queue before it looks at the state. So no wake-up is lost, and the condition is
+//! evaluated by the waiting thread alone, awake, with no lock held: it may take sleeping locks itself.
+//!
+//! A wake-up takes the entry out of the queue. A waiter that finds its entry gone just before it would sleep looks again instead;
+//! a spurious wake-up costs a second look. Entries are ordered by ticket, so that removal is a binary search.
+//!
+//! Besides threads, an [`Observer`] can stand in the queue: it is called at every wake-up until its [`Subscription`] is dropped.
+//! `poll` is built on this.
+//!
+//! Lock order: any lock of the caller → a queue's entries → run queue. Observers are called under the entries' lock.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering, fence};
+
+use hal::frame::OutOfMemory;
+use hal::sync::IrqLock;
+use hal::task::{self, TaskRef};
+
+use super::timer::Timeout;
+use crate::process::work;
+
+/// What a file is ready for; the bits of `poll(2)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PollEvents(pub u32);
+
+impl PollEvents {
+    /// There is something to read.
+    pub const IN: PollEvents = PollEvents(0x001);
+    /// There is urgent data to read.
+    pub const PRIORITY: PollEvents = PollEvents(0x002);
+    /// Writing will not block.
+    pub const OUT: PollEvents = PollEvents(0x004);
+    /// An error is to be reported.
+    pub const ERROR: PollEvents = PollEvents(0x008);
+    /// The other side is gone.
+    pub const HANG_UP: PollEvents = PollEvents(0x010);
+    /// The other side will write no more.
+    pub const READ_HANG_UP: PollEvents = PollEvents(0x2000);
+    /// Nothing.
+    pub const NONE: PollEvents = PollEvents(0);
+    /// Anything may have changed.
+    pub const ALL: PollEvents = PollEvents(u32::MAX);
+
+    /// Whether any bit of `other` is set.
+    pub const fn intersects(self, other: PollEvents) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The bits of both.
+    #[must_use]
+    pub const fn union(self, other: PollEvents) -> PollEvents {
+        PollEvents(self.0 | other.0)
+    }
+
+    /// The bits in common.
+    #[must_use]
+    pub const fn intersection(self, other: PollEvents) -> PollEvents {
+        PollEvents(self.0 & other.0)
+    }
+}
+
+/// Someone who wants to hear of every wake-up without sleeping in the queue.
+pub trait Observer: Send + Sync {
+    /// Something happened. Called under the queue's lock, perhaps in an interrupt: may wake threads, must not wait.
+    fn notify(&self, events: PollEvents);
+}
+
+/// When a wait gives up: a point of the monotonic clock in nanoseconds, or never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(Option<u64>);
+
+impl Deadline {
+    /// Waits for ever.
+    pub const NEVER: Deadline = Deadline(None);
+
+    /// Gives up at this time of the monotonic clock.
+    pub const fn at(monotonic_ns: u64) -> Deadline {
+        Deadline(Some(monotonic_ns))
+    }
+
+    /// Gives up when `ns` nanoseconds have passed.
+    pub fn after(ns: u64) -> Deadline {
+        Deadline(Some(hal::time::now_ns().saturating_add(ns)))
+    }
+
+    /// The point in time.
+    pub const fn ns(self) -> Option<u64> {
+        self.0
+    }
+
+    /// Whether it has come.
+    pub fn has_passed(self) -> bool {
+        self.0.is_some_and(|deadline| hal::time::now_ns() >= deadline)
+    }
+}
+
+/// A signal came before what was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted;
+
+/// Why a wait ended without what was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitError {
+    /// A signal is pending.
+    Interrupted,
+    /// The deadline has passed.
+    TimedOut,
+}
+
+/// What may end a wait early: the work bits of the thread that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Any signal that would be delivered.
+    Interruptible,
+    /// Only death.
+    Killable,
+    /// Nothing. For waits that are short by construction.
+    Uninterruptible,
+}
+
+impl Patience {
+    fn is_exhausted(self, task: &task::Task) -> bool {
+        let bits = match self {
+            Patience::Interruptible => work::SIGNAL | work::KILL,
+            Patience::Killable => work::KILL,
+            Patience::Uninterruptible => return false,
+        };
+        task.work.load(Ordering::Relaxed) & bits != 0
+    }
+}
+
+enum Waiter {
+    Thread(TaskRef),
+    Observer(Arc<dyn Observer>),
+}
+
+struct Entry {
+    ticket: u64,
+    waiter: Waiter,
+}
+
+struct Entries {
+    next_ticket: u64,
+    list: VecDeque<Entry>,
+}
+
+/// Threads and observers that wait for the same thing.
+pub struct WaitQueue {
+    /// The number of entries, so that a wake-up of nobody costs one load.
+    waiting: AtomicUsize,
+    entries: IrqLock<Entries>,
+}
+
+impl WaitQueue {
+    /// A queue with nobody in it.
+    pub const fn new() -> WaitQueue {
+        WaitQueue {
+            waiting: AtomicUsize::new(0),
+            entries: IrqLock::new(Entries { next_ticket: 0, list: VecDeque::new() }),
+        }
+    }
+
+    /// Whether anybody waits. Call after the state has changed; the fence pairs with the one in `enter`.
+    #[inline]
+    pub fn has_waiters(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.waiting.load(Ordering::Relaxed) != 0
+    }
+
+    /// Wakes the thread that has waited longest, and tells all observers.
+    #[inline]
+    pub fn wake_one(&self) {
+        if self.has_waiters() {
+            self.wake_entries(1, PollEvents::ALL);
+        }
+    }
+
+    /// Wakes every thread and tells all observers that anything may have changed.
+    #[inline]
+    pub fn wake_all(&self) {
+        self.notify(PollEvents::ALL);
+    }
+
+    /// Wakes every thread and tells all observers what has changed.
+    #[inline]
+    pub fn notify(&self, events: PollEvents) {
+        if self.has_waiters() {
+            self.wake_entries(usize::MAX, events);
+        }
+    }
+
+    fn wake_entries(&self, mut threads: usize, events: PollEvents) {
+        let mut entries = self.entries.lock();
+        entries.list.retain(|entry| match &entry.waiter {
+            Waiter::Observer(observer) => {
+                observer.notify(events);
+                true
+            }
+            Waiter::Thread(task) if threads > 0 => {
+                threads -= 1;
+                super::wake(task);
+                false
+            }
+            Waiter::Thread(_) => true,
+        });
+        self.waiting.store(entries.list.len(), Ordering::Relaxed);
+    }
+
+    /// Sleeps until `condition` gives a value; a signal or the deadline ends the wait early.
+    #[inline]
+    pub fn wait_until<T>(
+        &self,
+        deadline: Deadline,
+        mut condition: impl FnMut() -> Option<T>,
+    ) -> Result<T, WaitError> {
+        match condition() {
+            Some(value) => Ok(value),
+            None => self.sleep_until(Patience::Interruptible, deadline, condition),
+        }
+    }
+
+    /// Sleeps until `condition` gives a value; only the death of the thread ends the wait early.
+    pub fn wait_until_killed<T>(&self, mut condition: impl FnMut() -> Option<T>) -> Result<T, Interrupted> {
+        match condition() {
+            Some(value) => Ok(value),
+            None => self.sleep_until(Patience::Killable, Deadline::NEVER, condition).map_err(|_| Interrupted),
+        }
+    }
+
+    /// Sleeps until `condition` gives a value, whatever happens.
+    pub fn wait_uninterruptibly<T>(&self, mut condition: impl FnMut() -> Option<T>) -> T {
+        loop {
+            if let Some(value) = condition() {
+                return value;
+            }
+            if let Ok(value) = self.sleep_until(Patience::Uninterruptible, Deadline::NEVER, &mut condition) {
+                return value;
+            }
+        }
+    }
+
+    fn sleep_until<T>(
+        &self,
+        patience: Patience,
+        deadline: Deadline,
+        mut condition: impl FnMut() -> Option<T>,
+    ) -> Result<T, WaitError> {
+        hal::sync::assert_may_block();
+        let task = task::current().to_ref();
+        let mut timeout = None;
+        loop {
+            let place = self.enter(&task);
+            if let Some(value) = condition() {
+                self.leave(place);
+                return Ok(value);
+            }
+            if patience.is_exhausted(&task) {
+                self.leave(place);
+                return Err(WaitError::Interrupted);
+            }
+            if deadline.has_passed() {
+                self.leave(place);
+                return Err(WaitError::TimedOut);
+            }
+            timeout.get_or_insert_with(|| Timeout::start(deadline, &task));
+            super::block_unless(|| {
+                !self.is_waiting(place) || patience.is_exhausted(&task) || deadline.has_passed()
+            });
+            self.leave(place);
+        }
+    }
+
+    /// Puts the thread into the queue. Without memory for the entry there is no place, and the thread polls.
+    fn enter(&self, task: &TaskRef) -> Option<u64> {
+        let place = self.push(Waiter::Thread(task.clone()));
+        fence(Ordering::SeqCst);
+        place
+    }
+
+    fn push(&self, waiter: Waiter) -> Option<u64> {
+        let mut entries = self.entries.lock();
+        entries.list.try_reserve(1).ok()?;
+        let ticket = entries.next_ticket;
+        entries.next_ticket += 1;
+        entries.list.push_back(Entry { ticket, waiter });
+        self.waiting.store(entries.list.len(), Ordering::Relaxed);
+        Some(ticket)
+    }
+
+    fn is_waiting(&self, place: Option<u64>) -> bool {
+        place.is_some_and(|ticket| self.entries.lock().position(ticket).is_some())
+    }
+
+    fn leave(&self, place: Option<u64>) {
+        let Some(ticket) = place else { return };
+        let mut entries = self.entries.lock();
+        let removed = entries.position(ticket).and_then(|index| entries.list.remove(index));
+        self.waiting.store(entries.list.len(), Ordering::Relaxed);
+        drop(entries);
+        drop(removed);
+    }
+}
+
+impl Default for WaitQueue {
+    fn default() -> WaitQueue {
+        WaitQueue::new()
+    }
+}
+
+impl Entries {
+    fn position(&self, ticket: u64) -> Option<usize> {
+        self.list.binary_search_by_key(&ticket, |entry| entry.ticket).ok()
+    }
+}
+
+/// A thing that has a wait queue inside and can be observed through a counted reference.
+pub trait Observable: Send + Sync {
+    /// The queue.
+    fn wait_queue(&self) -> &WaitQueue;
+}
+
+impl Observable for WaitQueue {
+    fn wait_queue(&self) -> &WaitQueue {
+        self
+    }
+}
+
+/// The standing of an [`Observer`] in a queue; dropped, it leaves the queue.
+pub struct Subscription {
+    queue: Arc<dyn Observable>,
+    ticket: u64,
+}
+
+impl Subscription {
+    /// Enters the observer; from now on it hears of every wake-up. Look at the state after this.
+    pub fn new(queue: Arc<dyn Observable>, observer: Arc<dyn Observer>) -> Result<Subscription, OutOfMemory> {
+        let ticket = queue.wait_queue().push(Waiter::Observer(observer)).ok_or(OutOfMemory)?;
+        fence(Ordering::SeqCst);
+        Ok(Subscription { queue, ticket })
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.queue.wait_queue().leave(Some(self.ticket));
+    }
+}

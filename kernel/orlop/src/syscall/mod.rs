@@ -1,0 +1,36 @@
+//! System calls: from the number in a register to one typed function.
+//!
+//! The dispatch table is generated from `abi::for_each_syscall!`. A handler is a function
+//! `fn name(caller: &mut Caller<'_>, arguments…) -> Result<R, Failure>` in a module below this one; its signature says how
+//! the argument registers are converted ([`FromArg`]) and what goes back ([`IntoReturn`]). To add a call, write the function
+//! and name it in the call's row of `abi/src/table.rs`.
+
+mod arguments;
+mod failure;
+mod table;
+
+use alloc::sync::Arc;
+
+use hal::user::UserContext;
+
+pub use arguments::{FromArg, Handler, IntoReturn};
+pub use failure::{Failure, Restart};
+pub use table::dispatch;
+
+use crate::process::Thread;
+
+/// Who makes a system call: the running thread and its registers.
+pub struct Caller<'a> {
+    /// The thread that is running.
+    pub thread: &'a Arc<Thread>,
+    /// Its user registers; the return register is written after the handler.
+    pub context: &'a mut UserContext,
+}
+
+impl Caller<'_> {
+    /// Register number `index` of the system call's six arguments.
+    #[inline]
+    pub fn argument(&self, index: usize) -> u64 {
+        self.context.regs.syscall_arguments()[index]
+    }
+}

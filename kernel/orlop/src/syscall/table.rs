@@ -1,0 +1,55 @@
+//! The dispatch table: one entry for each system-call number of this architecture.
+
+use abi::Errno;
+use abi::table::{NUMBER_LIMIT, ROWS};
+
+use super::{Caller, Failure};
+
+/// A handler whose arguments are still in the registers.
+type Entry = fn(&mut Caller<'_>) -> Result<u64, Failure>;
+
+/// The entry of every number without a handler.
+fn absent(_caller: &mut Caller<'_>) -> Result<u64, Failure> {
+    Err(Failure::Errno(Errno::ENOSYS))
+}
+
+/// One row's entry: `entry!(process::getpid)` is `|caller| super::Handler::handle(super::process::getpid, caller)`, and
+/// `entry!(none)` is `absent`.
+macro_rules! entry {
+    (none) => {
+        absent
+    };
+    ($($handler:ident)::+) => {
+        |caller| super::Handler::handle(super::$($handler)::+, caller)
+    };
+}
+
+/// Makes the entries in the order of `abi::table::ROWS`: `static BY_ROW: [Entry; …] = [entry!(none), entry!(file::read), …];`.
+macro_rules! entries {
+    ($(($name:ident, $x86_64:tt, $aarch64:tt, $($handler:ident)::+, $completeness:literal),)*) => {
+        static BY_ROW: &[Entry] = &[$(entry!($($handler)::+),)*];
+    };
+}
+abi::for_each_syscall!(entries);
+
+static BY_NUMBER: [Entry; NUMBER_LIMIT] = {
+    let mut entries = [absent as Entry; NUMBER_LIMIT];
+    let mut row = 0;
+    while row < ROWS.len() {
+        if let Some(number) = abi::native::nr::of(&ROWS[row]) {
+            entries[number as usize] = BY_ROW[row];
+        }
+        row += 1;
+    }
+    entries
+};
+
+/// Runs the system call that the caller's registers ask for.
+#[inline]
+pub fn dispatch(caller: &mut Caller<'_>) -> Result<u64, Failure> {
+    let number = usize::try_from(caller.context.regs.syscall_number()).unwrap_or(usize::MAX);
+    match BY_NUMBER.get(number) {
+        Some(entry) => entry(caller),
+        None => absent(caller),
+    }
+}
