@@ -28,6 +28,7 @@ pub mod time;
 mod upcalls;
 pub mod user;
 pub mod user_copy;
+pub mod vdso;
 
 pub use upcalls::{IrqLine, Unresolved, Upcalls, register};
 

@@ -14,3 +14,5 @@ pub mod arch;
 pub mod fault;
 pub mod paging;
 pub mod return_path;
+pub mod symbols;
+pub mod vdso;

@@ -7,8 +7,8 @@ mod x86_64;
 mod aarch64;
 
 #[cfg(all(not(target_os = "linux"), target_arch = "aarch64"))]
-pub use aarch64::Arch;
+pub use aarch64::{Arch, vdso};
 #[cfg(target_os = "linux")]
-pub use host::Arch;
+pub use host::{Arch, vdso};
 #[cfg(all(not(target_os = "linux"), target_arch = "x86_64"))]
-pub use x86_64::Arch;
+pub use x86_64::{Arch, vdso};

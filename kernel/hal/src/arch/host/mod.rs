@@ -1,4 +1,6 @@
 //! Just enough of a machine to compile on the host.
+pub mod vdso;
+
 use crate::IrqLine;
 use crate::contract::{Context, Cpu, Paging, Platform, UserAccess, UserEntry, UserRegisters};
 use crate::frame::OutOfMemory;
