@@ -11,6 +11,7 @@ extern crate std;
 
 pub mod addr;
 pub mod arch;
+pub mod buddy;
 pub mod fault;
 pub mod paging;
 pub mod return_path;

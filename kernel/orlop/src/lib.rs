@@ -9,3 +9,4 @@ pub mod fs;
 pub mod process;
 pub mod sched;
 pub mod syscall;
+pub mod user;

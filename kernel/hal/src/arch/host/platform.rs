@@ -1,0 +1,64 @@
+//! Clock, timer, console and off switch of the host process.
+use super::Arch;
+use super::cpu::update;
+use crate::IrqLine;
+use crate::contract::Platform;
+use std::io::Write;
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+fn boot_instant() -> Instant {
+    static BOOT: OnceLock<Instant> = OnceLock::new();
+    *BOOT.get_or_init(Instant::now)
+}
+
+/// Nanoseconds since somebody first asked.
+pub(super) fn now_ns() -> u64 {
+    boot_instant().elapsed().as_nanos() as u64
+}
+
+impl Platform for Arch {
+    fn now_ns() -> u64 {
+        now_ns()
+    }
+
+    fn set_deadline(deadline_ns: Option<u64>) {
+        update(|running| running.deadline_ns = deadline_ns);
+    }
+
+    fn wall_clock_at_boot_ns() -> u64 {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        (since_epoch.as_nanos() as u64).saturating_sub(now_ns())
+    }
+
+    fn console_write(bytes: &[u8]) {
+        // A closed standard error is no reason to fail a test.
+        let _ = std::io::stderr().write_all(bytes);
+    }
+
+    fn console_enable_input() {}
+
+    fn random_u64() -> Option<u64> {
+        None
+    }
+
+    fn cycle_counter() -> u64 {
+        boot_instant().elapsed().as_nanos() as u64
+    }
+
+    fn power_off() -> ! {
+        std::process::exit(0)
+    }
+
+    fn restart() -> ! {
+        std::process::exit(0)
+    }
+
+    fn exit(status: u8) -> ! {
+        std::process::exit(status.into())
+    }
+
+    fn enable_irq(_line: IrqLine) {}
+
+    fn disable_irq(_line: IrqLine) {}
+}

@@ -1,0 +1,111 @@
+//! User copies: a software walk of the active page table, faulting as the CPU would.
+use super::Arch;
+use super::paging::active_root;
+use crate::contract::{Cpu, Paging, UserAccess};
+use crate::user::UserFault;
+use core::ptr;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use libkernel::addr::{PAGE_SIZE, UserAddr};
+use libkernel::arch::native::paging::Entry;
+use libkernel::fault::Access;
+use libkernel::paging::{LEVELS, index};
+
+/// The memory behind a user address, paged in if need be; `None` is the fault that nobody resolved.
+fn resolve(address: UserAddr, access: Access) -> Option<*mut u8> {
+    loop {
+        let present = match translate(address, access) {
+            Ok(pointer) => return Some(pointer),
+            Err(present) => present,
+        };
+        if Arch::preempt_count() != 0 {
+            return None;
+        }
+        let fault = UserFault { address: address.as_u64(), access, present, code: 0 };
+        crate::upcalls::upcalls().user_fault(fault).ok()?;
+    }
+}
+
+/// One walk; the error says whether a page was there and merely did not allow the access.
+fn translate(address: UserAddr, access: Access) -> Result<*mut u8, bool> {
+    let mut table = active_root().ok_or(false)?;
+    for level in (0..LEVELS).rev() {
+        let slot = Arch::direct_map(table).cast::<AtomicU64>().wrapping_add(index(address.as_u64(), level));
+        // SAFETY: a table is one frame of 512 aligned entries, and the index is below 512.
+        let entry = Entry::from_bits(unsafe { &*slot }.load(Ordering::Acquire));
+        if !entry.is_present() {
+            return Err(false);
+        }
+        if level == 0 && !entry.prot().allows(access) {
+            return Err(true);
+        }
+        table = entry.address();
+    }
+    Ok(Arch::direct_map(table).wrapping_add(address.page_offset()))
+}
+
+/// Calls `piece(memory, done, length)` for each page of the range; returns the bytes NOT reached.
+fn for_each_page(
+    start: UserAddr,
+    length: usize,
+    access: Access,
+    mut piece: impl FnMut(*mut u8, usize, usize),
+) -> usize {
+    let mut done = 0;
+    while done < length {
+        let address = start.wrapping_add(done as u64);
+        let Some(memory) = resolve(address, access) else { break };
+        let step = (PAGE_SIZE as usize - address.page_offset()).min(length - done);
+        piece(memory, done, step);
+        done += step;
+    }
+    length - done
+}
+
+/// The aligned word at `address`, as other CPUs see it.
+fn word(address: UserAddr, access: Access) -> Option<&'static AtomicU32> {
+    let pointer = resolve(address, access)?.cast::<AtomicU32>();
+    // SAFETY: the arena lives for ever, and the caller passes aligned addresses only.
+    Some(unsafe { &*pointer })
+}
+
+impl UserAccess for Arch {
+    unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize) -> usize {
+        for_each_page(from, length, Access::Read, |memory, done, step| {
+            // SAFETY: `memory` has `step` bytes left in its frame; the caller vouches for `to`.
+            unsafe { ptr::copy(memory, to.add(done), step) }
+        })
+    }
+
+    unsafe fn copy_out(to: UserAddr, from: *const u8, length: usize) -> usize {
+        for_each_page(to, length, Access::Write, |memory, done, step| {
+            // SAFETY: as above, with `from`.
+            unsafe { ptr::copy(from.add(done), memory, step) }
+        })
+    }
+
+    fn clear(to: UserAddr, length: usize) -> usize {
+        for_each_page(to, length, Access::Write, |memory, _, step| {
+            // SAFETY: `memory` has `step` bytes left in its frame.
+            unsafe { ptr::write_bytes(memory, 0, step) }
+        })
+    }
+
+    fn load_u32(address: UserAddr) -> Option<u32> {
+        Some(word(address, Access::Read)?.load(Ordering::SeqCst))
+    }
+
+    fn store_u32(address: UserAddr, value: u32) -> Option<()> {
+        word(address, Access::Write)?.store(value, Ordering::SeqCst);
+        Some(())
+    }
+
+    fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Option<u32> {
+        let outcome = word(address, Access::Write)?.compare_exchange(
+            current,
+            new,
+            Ordering::SeqCst,
+            Ordering::SeqCst,
+        );
+        Some(outcome.unwrap_or_else(|found| found))
+    }
+}

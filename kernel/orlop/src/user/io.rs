@@ -1,0 +1,308 @@
+//! Where read-like calls put their bytes, and where write-like calls take them from.
+//!
+//! [`IoSink`] is the destination of a `read`, [`IoSource`] the origin of a `write`. Either is kernel
+//! memory or the user memory that one buffer or a vector of buffers names; files see no difference. Both
+//! count what moved, because Linux answers a call that faulted or failed half-way with the bytes done so
+//! far and only a call that moved nothing with the error: see [`IoSink::finish`].
+//!
+//! Copies to and from user memory may page memory in and sleep: never call them under a spin lock.
+
+use abi::Errno;
+use abi::fs::Iovec;
+use hal::frame::SharedFrame;
+use hal::user_copy;
+use libkernel::addr::UserAddr;
+
+use super::offset_address;
+
+/// The most one call moves (Linux's `MAX_RW_COUNT`): a page less than 2 GiB.
+pub const MAX_TRANSFER: usize = 0x7fff_f000;
+
+/// The most buffers one call names (`linux/uio.h`, `UIO_MAXIOV`).
+pub const MAX_SEGMENTS: usize = 1024;
+
+/// The user buffers of a call, with a cursor.
+struct UserSegments<'a> {
+    address: UserAddr,
+    len: usize,
+    rest: &'a [Iovec],
+}
+
+impl UserSegments<'_> {
+    /// Skips used-up buffers; the address and the room of the first that has any.
+    fn current(&mut self) -> Option<(UserAddr, usize)> {
+        while self.len == 0 {
+            let (next, rest) = self.rest.split_first()?;
+            self.address = UserAddr::new(next.iov_base);
+            self.len = usize::try_from(next.iov_len).unwrap_or(usize::MAX);
+            self.rest = rest;
+        }
+        Some((self.address, self.len))
+    }
+
+    fn advance(&mut self, count: usize) {
+        let count = count.min(self.len);
+        self.len -= count;
+        self.address = offset_address(self.address, count).unwrap_or(self.address);
+    }
+}
+
+/// Runs `copy(address, offset, len) -> done` over the buffers until `len` bytes moved or one faulted.
+fn move_user(
+    segments: &mut UserSegments<'_>,
+    len: usize,
+    mut copy: impl FnMut(UserAddr, usize, usize) -> usize,
+) -> usize {
+    let mut moved = 0;
+    while moved < len {
+        let Some((address, room)) = segments.current() else { break };
+        let step = room.min(len - moved);
+        let done = copy(address, moved, step).min(step);
+        segments.advance(done);
+        moved += done;
+        if done < step {
+            break;
+        }
+    }
+    moved
+}
+
+/// The sum of the buffers' lengths, checked as `readv(2)` checks it: `EINVAL` when there are too many
+/// buffers or a length is negative as a signed number; capped at [`MAX_TRANSFER`].
+fn total_length(vectors: &[Iovec]) -> Result<usize, Errno> {
+    if vectors.len() > MAX_SEGMENTS {
+        return Err(Errno::EINVAL);
+    }
+    let mut total = 0usize;
+    for vector in vectors {
+        let len = i64::try_from(vector.iov_len).map_err(|_| Errno::EINVAL)?;
+        total = total.saturating_add(usize::try_from(len).map_err(|_| Errno::EINVAL)?);
+    }
+    Ok(total.min(MAX_TRANSFER))
+}
+
+/// What a failed or short transfer answers: the bytes done, or the fault when there are none.
+fn partial(done: usize, wanted: usize) -> Result<usize, Errno> {
+    if done == 0 && wanted != 0 { Err(Errno::EFAULT) } else { Ok(done) }
+}
+
+/// The destination of a read-like operation.
+pub struct IoSink<'a> {
+    target: Sink<'a>,
+    moved: usize,
+    remaining: usize,
+}
+
+enum Sink<'a> {
+    Kernel(&'a mut [u8]),
+    User(UserSegments<'a>),
+}
+
+impl<'a> IoSink<'a> {
+    /// Kernel memory.
+    pub fn kernel(bytes: &'a mut [u8]) -> Self {
+        let remaining = bytes.len();
+        Self { target: Sink::Kernel(bytes), moved: 0, remaining }
+    }
+
+    /// One user buffer; longer ones are cut at [`MAX_TRANSFER`].
+    pub fn user(address: UserAddr, len: usize) -> Self {
+        let remaining = len.min(MAX_TRANSFER);
+        Self { target: Sink::User(UserSegments { address, len, rest: &[] }), moved: 0, remaining }
+    }
+
+    /// The user buffers of a `readv`-like call, already copied in; `EINVAL` as Linux says.
+    pub fn vectors(vectors: &'a [Iovec]) -> Result<Self, Errno> {
+        let remaining = total_length(vectors)?;
+        let segments = UserSegments { address: UserAddr::new(0), len: 0, rest: vectors };
+        Ok(Self { target: Sink::User(segments), moved: 0, remaining })
+    }
+
+    /// How many bytes still fit.
+    pub fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    /// How many bytes were put so far.
+    pub fn moved(&self) -> usize {
+        self.moved
+    }
+
+    /// Lowers the room to at most `limit` bytes.
+    pub fn limit(&mut self, limit: usize) {
+        self.remaining = self.remaining.min(limit);
+    }
+
+    /// The call's answer: bytes moved so far win over `outcome`'s error.
+    pub fn finish(&self, outcome: Result<(), Errno>) -> Result<usize, Errno> {
+        match outcome {
+            Err(errno) if self.moved == 0 => Err(errno),
+            _ => Ok(self.moved),
+        }
+    }
+
+    /// Puts `bytes`, as many as fit. Fewer than `min(bytes.len(), remaining())` means a fault half-way;
+    /// `EFAULT` that not even one byte could be put.
+    pub fn put(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        let wanted = bytes.len().min(self.remaining);
+        let done = match &mut self.target {
+            Sink::Kernel(target) => put_kernel(target, wanted, |to| to.copy_from_slice(&bytes[..to.len()])),
+            Sink::User(segments) => move_user(segments, wanted, |address, offset, len| {
+                user_copy::copy_to_user(address, bytes.get(offset..offset + len).unwrap_or_default())
+            }),
+        };
+        self.account(done, wanted)
+    }
+
+    /// Puts `len` bytes of a page frame from `offset` on, as many as fit; faults as for [`Self::put`].
+    pub fn put_frame(&mut self, frame: &SharedFrame, offset: usize, len: usize) -> Result<usize, Errno> {
+        let wanted = len.min(self.remaining);
+        let done = match &mut self.target {
+            Sink::Kernel(target) => put_kernel(target, wanted, |to| {
+                frame.read(offset, to);
+            }),
+            Sink::User(segments) => move_user(segments, wanted, |address, done, len| {
+                frame.copy_to_user(offset + done, len, address)
+            }),
+        };
+        self.account(done, wanted)
+    }
+
+    /// Puts `len` zero bytes, as many as fit; faults as for [`Self::put`].
+    pub fn put_zeroes(&mut self, len: usize) -> Result<usize, Errno> {
+        let wanted = len.min(self.remaining);
+        let done = match &mut self.target {
+            Sink::Kernel(target) => put_kernel(target, wanted, |to| to.fill(0)),
+            Sink::User(segments) => {
+                move_user(segments, wanted, |address, _, len| user_copy::clear_user(address, len))
+            }
+        };
+        self.account(done, wanted)
+    }
+
+    fn account(&mut self, done: usize, wanted: usize) -> Result<usize, Errno> {
+        self.moved += done;
+        self.remaining -= done;
+        partial(done, wanted)
+    }
+}
+
+/// Fills the first `wanted` bytes of a kernel target and moves it past them.
+fn put_kernel(target: &mut &mut [u8], wanted: usize, fill: impl FnOnce(&mut [u8])) -> usize {
+    let whole = core::mem::take(target);
+    let (head, tail) = whole.split_at_mut(wanted.min(whole.len()));
+    fill(head);
+    let done = head.len();
+    *target = tail;
+    done
+}
+
+/// The origin of a write-like operation.
+pub struct IoSource<'a> {
+    origin: Source<'a>,
+    moved: usize,
+    remaining: usize,
+}
+
+enum Source<'a> {
+    Kernel(&'a [u8]),
+    User(UserSegments<'a>),
+}
+
+impl<'a> IoSource<'a> {
+    /// Kernel memory.
+    pub fn kernel(bytes: &'a [u8]) -> Self {
+        Self { origin: Source::Kernel(bytes), moved: 0, remaining: bytes.len() }
+    }
+
+    /// One user buffer; longer ones are cut at [`MAX_TRANSFER`].
+    pub fn user(address: UserAddr, len: usize) -> Self {
+        let remaining = len.min(MAX_TRANSFER);
+        Self { origin: Source::User(UserSegments { address, len, rest: &[] }), moved: 0, remaining }
+    }
+
+    /// The user buffers of a `writev`-like call, already copied in; `EINVAL` as Linux says.
+    pub fn vectors(vectors: &'a [Iovec]) -> Result<Self, Errno> {
+        let remaining = total_length(vectors)?;
+        let segments = UserSegments { address: UserAddr::new(0), len: 0, rest: vectors };
+        Ok(Self { origin: Source::User(segments), moved: 0, remaining })
+    }
+
+    /// How many bytes are still to be taken.
+    pub fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    /// How many bytes were taken so far.
+    pub fn moved(&self) -> usize {
+        self.moved
+    }
+
+    /// Lowers what is left to at most `limit` bytes.
+    pub fn limit(&mut self, limit: usize) {
+        self.remaining = self.remaining.min(limit);
+    }
+
+    /// The call's answer: bytes moved so far win over `outcome`'s error.
+    pub fn finish(&self, outcome: Result<(), Errno>) -> Result<usize, Errno> {
+        match outcome {
+            Err(errno) if self.moved == 0 => Err(errno),
+            _ => Ok(self.moved),
+        }
+    }
+
+    /// Fills `bytes` as far as the source reaches. Fewer than `min(bytes.len(), remaining())` means a
+    /// fault half-way; `EFAULT` that not even one byte could be taken.
+    pub fn take(&mut self, bytes: &mut [u8]) -> Result<usize, Errno> {
+        let wanted = bytes.len().min(self.remaining);
+        let done = match &mut self.origin {
+            Source::Kernel(origin) => {
+                take_kernel(origin, wanted, |from| bytes[..from.len()].copy_from_slice(from))
+            }
+            Source::User(segments) => move_user(segments, wanted, |address, offset, len| {
+                user_copy::copy_from_user(bytes.get_mut(offset..offset + len).unwrap_or_default(), address)
+            }),
+        };
+        self.account(done, wanted)
+    }
+
+    /// Writes up to `len` bytes into a page frame from `offset` on; faults as for [`Self::take`].
+    pub fn take_frame(&mut self, frame: &SharedFrame, offset: usize, len: usize) -> Result<usize, Errno> {
+        let wanted = len.min(self.remaining);
+        let done = match &mut self.origin {
+            Source::Kernel(origin) => take_kernel(origin, wanted, |from| {
+                frame.write(offset, from);
+            }),
+            Source::User(segments) => move_user(segments, wanted, |address, done, len| {
+                frame.copy_from_user(offset + done, len, address)
+            }),
+        };
+        self.account(done, wanted)
+    }
+
+    /// Passes over up to `len` bytes without reading them, as a write to `/dev/null` does.
+    pub fn skip(&mut self, len: usize) -> usize {
+        let wanted = len.min(self.remaining);
+        let done = match &mut self.origin {
+            Source::Kernel(origin) => take_kernel(origin, wanted, |_| ()),
+            Source::User(segments) => move_user(segments, wanted, |_, _, len| len),
+        };
+        self.moved += done;
+        self.remaining -= done;
+        done
+    }
+
+    fn account(&mut self, done: usize, wanted: usize) -> Result<usize, Errno> {
+        self.moved += done;
+        self.remaining -= done;
+        partial(done, wanted)
+    }
+}
+
+/// Uses the first `wanted` bytes of a kernel origin and moves it past them.
+fn take_kernel(origin: &mut &[u8], wanted: usize, consume: impl FnOnce(&[u8])) -> usize {
+    let (head, tail) = origin.split_at(wanted.min(origin.len()));
+    consume(head);
+    *origin = tail;
+    head.len()
+}
