@@ -1,18 +1,20 @@
 //! `cargo xtask build`: kernel, programs and initramfs into `out/<arch>/`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::arch::Arch;
+use crate::initramfs;
 use crate::toolchain::Toolchain;
 use crate::workspace;
 
 mod cargo;
 mod elf_image;
 mod kernel;
+mod programs;
 
 /// Options of `cargo xtask build`.
 #[derive(Args)]
@@ -40,6 +42,8 @@ pub struct Artifacts {
     pub kernel: PathBuf,
     /// The same with symbols and debug information, for a debugger.
     pub kernel_elf: PathBuf,
+    /// The first file tree.
+    pub initramfs: PathBuf,
 }
 
 /// Runs the command.
@@ -47,7 +51,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let toolchain = Toolchain::find()?;
     let checks = if options.debug { Checks::Debug } else { Checks::Release };
     let artifacts = build(&toolchain, options.arch, checks)?;
-    for path in [&artifacts.kernel, &artifacts.kernel_elf] {
+    for path in [&artifacts.kernel, &artifacts.kernel_elf, &artifacts.initramfs] {
         let size = path.metadata().with_context(|| format!("{} was not built", path.display()))?.len();
         println!("{:>8} KiB  {}", size.div_ceil(1024), path.display());
     }
@@ -57,7 +61,32 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 /// Builds everything for `arch`.
 pub fn build(toolchain: &Toolchain, arch: Arch, checks: Checks) -> Result<Artifacts> {
     let out = workspace::out(arch)?;
-    let artifacts = Artifacts { kernel: out.join("orlop"), kernel_elf: out.join("orlop.elf") };
+    let artifacts = Artifacts {
+        kernel: out.join("orlop"),
+        kernel_elf: out.join("orlop.elf"),
+        initramfs: initramfs(toolchain, arch)?,
+    };
     kernel::build(toolchain, arch, checks, &artifacts)?;
     Ok(artifacts)
+}
+
+/// Builds the default initramfs for `arch` and returns its path.
+pub fn initramfs(toolchain: &Toolchain, arch: Arch) -> Result<PathBuf> {
+    let path = workspace::out(arch)?.join("initramfs.cpio");
+    let image = initramfs::default_image(&programs(toolchain, arch)?)?;
+    write_if_changed(&path, &image.to_bytes()?)?;
+    Ok(path)
+}
+
+/// Builds the everyday programs for `arch`, `init` among them.
+pub fn programs(toolchain: &Toolchain, arch: Arch) -> Result<Vec<PathBuf>> {
+    programs::build(toolchain, arch, "programs")
+}
+
+/// Leaves a file with the right content untouched, so that its time of change tells when the content changed.
+fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
+    if std::fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }

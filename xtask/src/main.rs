@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod arch;
 mod build;
 mod command;
+mod initramfs;
 mod toolchain;
 mod workspace;
 
@@ -26,11 +27,14 @@ struct CommandLine {
 enum Task {
     /// Build kernel, programs and initramfs into out/<arch>/.
     Build(build::Options),
+    /// Write an initramfs with files of your own.
+    Initramfs(initramfs::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match CommandLine::parse().task {
         Task::Build(options) => build::run(&options),
+        Task::Initramfs(options) => initramfs::run(&options),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

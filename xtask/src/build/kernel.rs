@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::cargo::{self, Request};
 use super::elf_image::ElfImage;
-use super::{Artifacts, Checks};
+use super::{Artifacts, Checks, write_if_changed};
 use crate::arch::Arch;
 use crate::toolchain::Toolchain;
 
@@ -38,12 +38,4 @@ fn compile(toolchain: &Toolchain, arch: Arch, checks: Checks) -> Result<PathBuf>
         [kernel] => Ok(kernel.clone()),
         others => bail!("package orlop has {} binaries instead of one", others.len()),
     }
-}
-
-/// Leaves a file with the right content untouched, so that its time of change tells when the kernel changed.
-fn write_if_changed(path: &PathBuf, bytes: &[u8]) -> Result<()> {
-    if std::fs::read(path).is_ok_and(|old| old == bytes) {
-        return Ok(());
-    }
-    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
