@@ -60,14 +60,16 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// Builds everything for `arch`.
 pub fn build(toolchain: &Toolchain, arch: Arch, checks: Checks) -> Result<Artifacts> {
-    let out = workspace::out(arch)?;
-    let artifacts = Artifacts {
-        kernel: out.join("orlop"),
-        kernel_elf: out.join("orlop.elf"),
-        initramfs: initramfs(toolchain, arch)?,
-    };
-    kernel::build(toolchain, arch, checks, &artifacts)?;
-    Ok(artifacts)
+    let kernel = kernel(toolchain, arch, checks)?;
+    let kernel_elf = kernel.with_extension("elf");
+    Ok(Artifacts { kernel, kernel_elf, initramfs: initramfs(toolchain, arch)? })
+}
+
+/// Builds the kernel for `arch` and returns the path of what `-kernel` takes; beside it lies the one with symbols.
+pub fn kernel(toolchain: &Toolchain, arch: Arch, checks: Checks) -> Result<PathBuf> {
+    let path = workspace::out(arch)?.join("orlop");
+    kernel::build(toolchain, arch, checks, &path)?;
+    Ok(path)
 }
 
 /// Builds the default initramfs for `arch` and returns its path.

@@ -11,6 +11,8 @@ mod arch;
 mod build;
 mod command;
 mod initramfs;
+mod linux;
+mod run;
 mod toolchain;
 mod workspace;
 
@@ -29,12 +31,21 @@ enum Task {
     Build(build::Options),
     /// Write an initramfs with files of your own.
     Initramfs(initramfs::Options),
+    /// Boot to a shell, or run one program and exit with its status.
+    Run(Box<run::Options>),
+    #[command(hide = true)]
+    ExecWithParent {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<std::ffi::OsString>,
+    },
 }
 
 fn main() -> ExitCode {
     let outcome = match CommandLine::parse().task {
         Task::Build(options) => build::run(&options),
         Task::Initramfs(options) => initramfs::run(&options),
+        Task::Run(options) => run::run(&options),
+        Task::ExecWithParent { words } => run::session::exec_with_parent(&words),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -1,17 +1,17 @@
 //! The kernel: compiled, given its symbol table, and written in the form that the machine's loader takes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use super::cargo::{self, Request};
 use super::elf_image::ElfImage;
-use super::{Artifacts, Checks, write_if_changed};
+use super::{Checks, write_if_changed};
 use crate::arch::Arch;
 use crate::toolchain::Toolchain;
 
-/// Builds the kernel for `arch` into the files that `artifacts` names.
-pub fn build(toolchain: &Toolchain, arch: Arch, checks: Checks, artifacts: &Artifacts) -> Result<()> {
+/// Builds the kernel for `arch` into `path`, and with symbols and debug information into `path` with `.elf`.
+pub fn build(toolchain: &Toolchain, arch: Arch, checks: Checks, path: &Path) -> Result<()> {
     let linked = compile(toolchain, arch, checks)?;
     let file = std::fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
     let image = ElfImage::parse(&file).with_context(|| format!("{} is not as expected", linked.display()))?;
@@ -19,8 +19,8 @@ pub fn build(toolchain: &Toolchain, arch: Arch, checks: Checks, artifacts: &Arti
         Arch::X86_64 => image.to_elf()?,
         Arch::Aarch64 => image.to_flat()?,
     };
-    write_if_changed(&artifacts.kernel, &bytes)?;
-    write_if_changed(&artifacts.kernel_elf, &file)
+    write_if_changed(path, &bytes)?;
+    write_if_changed(&path.with_extension("elf"), &file)
 }
 
 fn compile(toolchain: &Toolchain, arch: Arch, checks: Checks) -> Result<PathBuf> {

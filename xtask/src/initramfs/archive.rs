@@ -80,6 +80,11 @@ pub struct Archive {
 }
 
 impl Archive {
+    /// Whether nothing was put in.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Puts `entry` at `path`, creating the folders above it. A later entry takes the place of an earlier one, but a
     /// folder that has files below it stays a folder.
     pub fn insert(&mut self, path: &str, entry: Entry) -> Result<()> {

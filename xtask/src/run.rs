@@ -1,0 +1,237 @@
+//! `cargo xtask run`: boots a kernel, runs a shell or one program, and ends with its exit status.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::arch::Arch;
+use crate::build::{self, Checks};
+use crate::initramfs::{Mapping, host_files};
+use crate::linux;
+use crate::toolchain::Toolchain;
+
+pub mod input;
+pub mod job;
+pub mod machine;
+pub mod markers;
+pub mod outcome;
+pub mod segments;
+pub mod session;
+
+use input::Source;
+use job::{Input, Job, Terminal};
+use machine::{Boot, Console, Machine, MachineOptions};
+use outcome::Conversation;
+use segments::Segments;
+
+/// Options of `cargo xtask run`.
+#[derive(Args)]
+pub struct Options {
+    #[command(flatten)]
+    machine: MachineOptions,
+    /// The kernel: orlop, linux (Debian 12's, fetched once), or a file.
+    #[arg(long, default_value = "orlop", value_name = "orlop|linux|FILE")]
+    kernel: Kernel,
+    /// The initramfs to boot instead of Orlop's own programs.
+    #[arg(long, value_name = "FILE")]
+    initramfs: Option<PathBuf>,
+    /// More words for the kernel's command line.
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    append: Vec<String>,
+    /// Copy a program of this machine into the guest and run it; what follows -- are its arguments.
+    #[arg(long, value_name = "HOST_ELF")]
+    program: Option<PathBuf>,
+    /// Copy a file or folder of this machine into the guest.
+    #[arg(long, value_name = "HOST=GUEST")]
+    share: Vec<Mapping>,
+    /// End the guest after so many seconds, with status 124.
+    #[arg(long, value_name = "S")]
+    timeout: Option<u64>,
+    /// Wait for a debugger on port 1234 before the first instruction.
+    #[arg(long)]
+    gdb: bool,
+    /// Build Orlop with overflow checks and debug assertions.
+    #[arg(long)]
+    debug: bool,
+    /// The program to run instead of a shell, with its arguments.
+    #[arg(last = true, value_name = "PROGRAM ARGS")]
+    words: Vec<String>,
+}
+
+/// Which kernel to boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// This repository's.
+    Orlop,
+    /// Debian's.
+    Linux,
+    /// Any other that QEMU can load.
+    File(PathBuf),
+}
+
+impl std::str::FromStr for Kernel {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "orlop" => Self::Orlop,
+            "linux" => Self::Linux,
+            path => Self::File(path.into()),
+        })
+    }
+}
+
+impl Kernel {
+    /// The file for QEMU's `-kernel`, built or fetched if need be.
+    pub fn file(&self, toolchain: &Toolchain, arch: Arch, checks: Checks) -> Result<PathBuf> {
+        match self {
+            Kernel::Orlop => build::kernel(toolchain, arch, checks),
+            Kernel::Linux => linux::kernel(arch),
+            Kernel::File(path) if path.exists() => Ok(path.clone()),
+            Kernel::File(path) => bail!("--kernel takes orlop, linux or a file, and there is no {}", path.display()),
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let toolchain = Toolchain::find()?;
+    let checks = if options.debug { Checks::Debug } else { Checks::Release };
+    let machine = options.machine_for_kernel();
+    let kernel = options.kernel.file(&toolchain, machine.arch, checks)?;
+    let source = Source::of_this_process();
+    let job = options.job(source)?;
+    let folder = tempfile::tempdir()?;
+    let initramfs = options.segments(&toolchain, job.as_ref())?.write(folder.path())?;
+    let command_line = options.command_line(&machine, job.as_ref());
+    let boot = Boot {
+        machine: &machine,
+        kernel: &kernel,
+        initramfs: &initramfs,
+        command_line: &command_line,
+        console: if source == Source::Terminal { Console::Terminal } else { Console::Pipe },
+        debugger: options.gdb,
+    };
+    if options.gdb {
+        eprintln!("debugger: gdb {} -ex 'target remote :1234'", kernel.with_extension("elf").display());
+    }
+    let timeout = options.timeout.map(Duration::from_secs);
+    Conversation { job: job.as_ref(), source, timeout }.hold(&boot.command()?)
+}
+
+impl Options {
+    /// Linux needs a machine with the devices of a PC.
+    fn machine_for_kernel(&self) -> MachineOptions {
+        let mut machine = self.machine.clone();
+        if self.kernel != Kernel::Orlop && machine.arch == Arch::X86_64 {
+            machine.machine.get_or_insert(Machine::Q35);
+        }
+        machine
+    }
+
+    /// What `init` shall do; none if somebody else's `init` is in charge.
+    fn job(&self, source: Source) -> Result<Option<Job>> {
+        let mut program = self.words.clone();
+        if let Some(path) = &self.program {
+            program.insert(0, guest_path(path)?);
+        }
+        let foreign_init = self.initramfs.is_some() || self.append.iter().any(|words| chooses_init(words));
+        if program.is_empty() && foreign_init {
+            return Ok(None);
+        }
+        let terminal = if source == Source::Terminal { Terminal::Interactive } else { Terminal::Plain };
+        let input = if source == Source::Nothing { Input::Null } else { Input::Console };
+        let programs = if program.is_empty() { Vec::new() } else { vec![program] };
+        Job::new(terminal, input, programs).map(Some)
+    }
+
+    /// The initramfs and what this run adds to it.
+    fn segments(&self, toolchain: &Toolchain, job: Option<&Job>) -> Result<Segments> {
+        let mut segments = match &self.initramfs {
+            Some(file) => Segments::new(file.clone()),
+            None => Segments::new(build::initramfs(toolchain, self.machine.arch)?),
+        };
+        if let Some(path) = &self.program {
+            host_files::insert(&mut segments.extra, path, &guest_path(path)?)?;
+        }
+        for mapping in &self.share {
+            host_files::insert(&mut segments.extra, &mapping.host, &mapping.guest)?;
+        }
+        if let Some(job) = job {
+            job.insert(&mut segments.extra)?;
+            if self.initramfs.is_some() {
+                let programs = build::programs(toolchain, self.machine.arch)?;
+                let init = programs.iter().find(|path| path.ends_with("init")).context("there is no init")?;
+                host_files::insert(&mut segments.extra, init, job::INIT)?;
+            }
+        }
+        Ok(segments)
+    }
+
+    fn command_line(&self, machine: &MachineOptions, job: Option<&Job>) -> String {
+        let mut words = vec![machine.console_word(), "panic=-1"];
+        if job.is_some_and(|job| !job.programs.is_empty()) {
+            words.push("quiet");
+        }
+        let own_init = format!("rdinit={}", job::INIT);
+        if job.is_some() && self.initramfs.is_some() {
+            words.push(&own_init);
+        }
+        words.extend(self.append.iter().map(String::as_str));
+        words.join(" ")
+    }
+}
+
+/// Where `--program` puts a program of this machine.
+fn guest_path(host: &Path) -> Result<String> {
+    let name = host.file_name().with_context(|| format!("{} has no name", host.display()))?;
+    Ok(format!("/bin/{}", name.to_str().context("the program's name is not UTF-8")?))
+}
+
+fn chooses_init(words: &str) -> bool {
+    words.split_whitespace().any(|word| word.starts_with("rdinit=") || word.starts_with("init="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn parse(words: &[&str]) -> Options {
+        Line::parse_from(std::iter::once("run").chain(words.iter().copied())).options
+    }
+
+    #[test]
+    fn arguments_after_the_dashes_are_the_programs_own() {
+        let options = parse(&["--program", "/x/a.out", "--", "--arch", "-l"]);
+        let job = options.job(Source::Stream).unwrap().unwrap();
+        assert_eq!(job.programs, [["/bin/a.out", "--arch", "-l"]]);
+        assert_eq!(options.machine.arch, Arch::X86_64);
+    }
+
+    #[test]
+    fn a_foreign_init_gets_no_job_unless_there_is_a_program() {
+        assert!(parse(&[]).job(Source::Stream).unwrap().is_some());
+        assert!(parse(&["--initramfs", "f"]).job(Source::Stream).unwrap().is_none());
+        assert!(parse(&["--append", "x rdinit=/bin/sh"]).job(Source::Stream).unwrap().is_none());
+        let options = parse(&["--initramfs", "f", "--", "/bin/true"]);
+        let job = options.job(Source::Stream).unwrap();
+        let words = options.command_line(&options.machine, job.as_ref());
+        assert_eq!(words, "console=ttyS0 panic=-1 quiet rdinit=/.orlop/init");
+    }
+
+    #[test]
+    fn linux_gets_a_machine_it_knows() {
+        assert_eq!(parse(&["--kernel", "linux"]).machine_for_kernel().machine, Some(Machine::Q35));
+        assert_eq!(parse(&[]).machine_for_kernel().machine, None);
+    }
+}

@@ -1,0 +1,203 @@
+//! The virtual machine: from options to QEMU's command line.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use crate::arch::Arch;
+use crate::toolchain;
+
+/// Options that describe the machine.
+#[derive(Args, Clone)]
+pub struct MachineOptions {
+    /// The architecture to run.
+    #[arg(long, value_enum, default_value = "x86_64")]
+    pub arch: Arch,
+    /// QEMU's machine; microvm starts fastest, and is the default for Orlop on x86_64.
+    #[arg(long, value_enum)]
+    pub machine: Option<Machine>,
+    /// QEMU's CPU model, with features if wanted: qemu64, max,-erms, cortex-a72, …
+    #[arg(long, default_value = "max")]
+    pub cpu: String,
+    /// Number of CPUs.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub smp: u32,
+    /// Memory in MiB.
+    #[arg(long, value_name = "MIB", default_value = "512")]
+    pub memory: u32,
+    /// What executes the guest's instructions; auto takes KVM where the CPU can.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub accel: Accelerator,
+    /// Count instructions: one guest nanosecond is one guest instruction.
+    #[arg(long)]
+    pub icount: bool,
+}
+
+/// QEMU's machines that Orlop runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Machine {
+    /// A PC of 2009: PCI Express, ACPI.
+    Q35,
+    /// A PC without PCI and, nearly, without firmware.
+    Microvm,
+    /// A PC of 1996.
+    Pc,
+    /// QEMU's own Arm machine.
+    Virt,
+}
+
+/// What executes the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Accelerator {
+    /// KVM if it can run this guest, else TCG.
+    Auto,
+    /// QEMU's translator.
+    Tcg,
+    /// The host's CPU.
+    Kvm,
+}
+
+/// How the guest's console reaches this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Console {
+    /// Through pipes; nothing but the guest's bytes.
+    Pipe,
+    /// QEMU reads this terminal itself; Ctrl-A x ends it.
+    Terminal,
+}
+
+/// Everything that one boot needs.
+pub struct Boot<'a> {
+    /// The machine.
+    pub machine: &'a MachineOptions,
+    /// What `-kernel` takes.
+    pub kernel: &'a Path,
+    /// What `-initrd` takes.
+    pub initramfs: &'a Path,
+    /// The kernel's command line.
+    pub command_line: &'a str,
+    /// Where the console goes.
+    pub console: Console,
+    /// Wait for a debugger on port 1234.
+    pub debugger: bool,
+}
+
+impl Boot<'_> {
+    /// QEMU's command line.
+    pub fn command(&self) -> Result<Command> {
+        let (program, package) = match self.machine.arch {
+            Arch::X86_64 => ("qemu-system-x86_64", "qemu-system-x86"),
+            Arch::Aarch64 => ("qemu-system-aarch64", "qemu-system-arm"),
+        };
+        toolchain::ensure_program(program, package)?;
+        let mut qemu = Command::new(program);
+        qemu.args(["-nodefaults", "-display", "none", "-no-reboot"]);
+        qemu.args(["-M", self.machine.qemu_machine()?, "-cpu", &self.machine.qemu_cpu()]);
+        qemu.args(["-smp", &self.machine.smp.to_string(), "-m", &self.machine.memory.to_string()]);
+        qemu.args(self.machine.accelerator_arguments());
+        qemu.args(match self.console {
+            Console::Pipe => ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
+            Console::Terminal => ["-chardev", "stdio,id=console,signal=off,mux=on", "-serial", "chardev:console"],
+        });
+        if self.console == Console::Terminal {
+            qemu.args(["-mon", "chardev=console"]);
+        }
+        qemu.args(match self.machine.arch {
+            Arch::X86_64 => ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"],
+            Arch::Aarch64 => ["-semihosting-config", "enable=on,target=native"],
+        });
+        qemu.arg("-kernel").arg(self.kernel).arg("-initrd").arg(self.initramfs);
+        qemu.args(["-append", self.command_line]);
+        if self.debugger {
+            qemu.args(["-s", "-S"]);
+        }
+        Ok(qemu)
+    }
+}
+
+impl MachineOptions {
+    /// The machine named on the command line, or the usual one.
+    pub fn qemu_machine(&self) -> Result<&'static str> {
+        let machine = self.machine.unwrap_or(match self.arch {
+            Arch::X86_64 => Machine::Microvm,
+            Arch::Aarch64 => Machine::Virt,
+        });
+        if (machine == Machine::Virt) != (self.arch == Arch::Aarch64) {
+            anyhow::bail!("--machine {machine:?} does not go with --arch {}", self.arch);
+        }
+        Ok(match machine {
+            Machine::Q35 => "q35",
+            Machine::Microvm => "microvm",
+            Machine::Pc => "pc",
+            Machine::Virt => "virt",
+        })
+    }
+
+    /// The word that makes the guest use its first serial port.
+    pub fn console_word(&self) -> &'static str {
+        match self.arch {
+            Arch::X86_64 => "console=ttyS0",
+            Arch::Aarch64 => "console=ttyAMA0",
+        }
+    }
+
+    /// Pointer authentication in software takes most of an AArch64 guest's time unless QEMU may use its own cipher.
+    fn qemu_cpu(&self) -> String {
+        match (self.arch, self.cpu.as_str()) {
+            (Arch::Aarch64, "max") => "max,pauth-impdef=on".to_owned(),
+            _ => self.cpu.clone(),
+        }
+    }
+
+    fn accelerator_arguments(&self) -> &'static [&'static str] {
+        if self.icount {
+            return &["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm"];
+        }
+        match self.accel {
+            Accelerator::Kvm => &["-accel", "kvm"],
+            Accelerator::Auto if kvm_can_run(self.arch) => &["-accel", "kvm"],
+            _ => &["-accel", "tcg"],
+        }
+    }
+}
+
+/// Whether KVM can run a guest of `arch`. `/dev/kvm` can exist and open where no guest runs, so the CPU is asked too.
+fn kvm_can_run(arch: Arch) -> bool {
+    let device = PathBuf::from("/dev/kvm");
+    let opens = || std::fs::OpenOptions::new().read(true).write(true).open(&device).is_ok();
+    let features = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    arch.name() == std::env::consts::ARCH && has_virtualisation(&features) && opens()
+}
+
+fn has_virtualisation(cpuinfo: &str) -> bool {
+    cpuinfo
+        .lines()
+        .filter(|line| line.starts_with("flags"))
+        .any(|line| line.split_whitespace().any(|flag| flag == "vmx" || flag == "svm"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arch: Arch, machine: Option<Machine>) -> MachineOptions {
+        let cpu = "max".to_owned();
+        MachineOptions { arch, machine, cpu, smp: 1, memory: 64, accel: Accelerator::Tcg, icount: false }
+    }
+
+    #[test]
+    fn machines_go_with_their_architecture() {
+        assert_eq!(options(Arch::X86_64, None).qemu_machine().unwrap(), "microvm");
+        assert_eq!(options(Arch::Aarch64, None).qemu_machine().unwrap(), "virt");
+        assert!(options(Arch::Aarch64, Some(Machine::Pc)).qemu_machine().is_err());
+        assert!(options(Arch::X86_64, Some(Machine::Virt)).qemu_machine().is_err());
+    }
+
+    #[test]
+    fn virtualisation_is_a_whole_word_of_the_flags_line() {
+        assert!(has_virtualisation("processor: 0\nflags\t\t: fpu vmx sse\n"));
+        assert!(!has_virtualisation("flags : fpu novmx\nmodel name : vmx\n"));
+    }
+}

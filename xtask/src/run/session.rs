@@ -1,0 +1,109 @@
+//! One running QEMU: its console, its deadline and its end.
+
+use std::io::Read;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::command;
+
+/// A QEMU that dies with this value, and with this process.
+pub struct Session {
+    qemu: Child,
+    output: Receiver<Vec<u8>>,
+}
+
+/// What the wait for the console brought.
+pub enum Next {
+    /// Bytes from the console.
+    Bytes(Vec<u8>),
+    /// QEMU has closed its end.
+    End,
+    /// The time is over.
+    TimedOut,
+}
+
+impl Session {
+    /// Starts `qemu` with its standard output connected to this session.
+    pub fn start(qemu: &Command, input: Stdio) -> Result<Self> {
+        let mut guarded = guarded(qemu)?;
+        let mut child = guarded
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", command::show(qemu)))?;
+        let mut stdout = child.stdout.take().context("QEMU has no standard output")?;
+        let (sender, output) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(length @ 1..) = stdout.read(&mut buffer) {
+                if sender.send(buffer[..length].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { qemu: child, output })
+    }
+
+    /// The console's input, if it is a pipe; it can be taken once.
+    pub fn take_input(&mut self) -> Option<ChildStdin> {
+        self.qemu.stdin.take()
+    }
+
+    /// Waits for the console's next bytes.
+    pub fn next(&self, deadline: Option<Instant>) -> Next {
+        let received = match deadline {
+            None => self.output.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(deadline) => self.output.recv_timeout(deadline.saturating_duration_since(Instant::now())),
+        };
+        match received {
+            Ok(bytes) => Next::Bytes(bytes),
+            Err(RecvTimeoutError::Disconnected) => Next::End,
+            Err(RecvTimeoutError::Timeout) => Next::TimedOut,
+        }
+    }
+
+    /// Gives QEMU `patience` to end by itself; `None` if it had to be ended.
+    pub fn wait(&mut self, patience: Duration) -> Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if let Some(status) = self.qemu.try_wait()? {
+                return Ok(Some(status));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.end();
+        Ok(None)
+    }
+
+    fn end(&mut self) {
+        // Already ended is as good.
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// `qemu`, started by way of this program's hidden command, see [`exec_with_parent`].
+fn guarded(qemu: &Command) -> Result<Command> {
+    let mut guarded = Command::new(std::env::current_exe()?);
+    guarded.arg("exec-with-parent").arg(qemu.get_program()).args(qemu.get_args());
+    Ok(guarded)
+}
+
+/// Becomes `words`, with the kernel's promise to be told to end when the process that started this one ends, however
+/// that happens. QEMU restores the terminal when it is told so.
+pub fn exec_with_parent(words: &[std::ffi::OsString]) -> Result<std::process::ExitCode> {
+    use std::os::unix::process::CommandExt;
+    let (program, arguments) = words.split_first().context("no program")?;
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    let error = Command::new(program).args(arguments).exec();
+    Err(error).with_context(|| format!("cannot start {}", program.display()))
+}
