@@ -15,6 +15,7 @@ mod cargo;
 mod elf_image;
 mod kernel;
 mod programs;
+mod symbols;
 
 /// Options of `cargo xtask build`.
 #[derive(Args)]

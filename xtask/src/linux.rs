@@ -38,8 +38,7 @@ fn fetch(arch: Arch, kept: &Path) -> Result<()> {
     let archive = find(folder.path(), |name| name.ends_with(".deb"))?;
     unpack_kernel(&archive, folder.path())?;
     let kernel = find(&folder.path().join("boot"), |name| name.starts_with("vmlinuz-"))?;
-    std::fs::rename(kernel, kept)?;
-    Ok(())
+    std::fs::rename(kernel, kept).with_context(|| format!("cannot write {}", kept.display()))
 }
 
 fn debian_name(arch: Arch) -> &'static str {
@@ -64,7 +63,7 @@ fn unpack_kernel(archive: &Path, folder: &Path) -> Result<()> {
         .context("cannot start dpkg-deb")?;
     let tar = list.stdout.take().context("dpkg-deb has no output")?;
     let mut unpack = Command::new("tar");
-    unpack.args(["-x", "--wildcards", "./boot/vmlinuz-*", "-C"]).arg(folder).stdin(tar);
+    unpack.arg("-C").arg(folder).args(["-x", "--wildcards", "./boot/vmlinuz-*"]).stdin(tar);
     command::run(&mut unpack)?;
     list.wait()?;
     Ok(())
@@ -72,7 +71,8 @@ fn unpack_kernel(archive: &Path, folder: &Path) -> Result<()> {
 
 /// The one file in `folder` whose name is `wanted`.
 fn find(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<PathBuf> {
-    for file in std::fs::read_dir(folder)? {
+    let files = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    for file in files {
         let file = file?;
         if wanted(&file.file_name().to_string_lossy()) {
             return Ok(file.path());

@@ -1,0 +1,40 @@
+//! The kernel's own symbol table, for its backtraces: function names of the linked file in `libkernel`'s compact form.
+
+use anyhow::{Context, Result};
+use object::{Object, ObjectSymbol, SymbolKind};
+
+/// Marks the place of the table; the linker script puts it at the start of the image's last segment.
+const PLACE: &str = "__symbols_start";
+
+/// The table and the address at which the kernel looks for it; `None` if the kernel has no place for one.
+pub fn table(file: &[u8]) -> Result<Option<(u64, Vec<u8>)>> {
+    let file = object::File::parse(file).context("not an object file")?;
+    let Some(place) = file.symbol_by_name(PLACE) else {
+        return Ok(None);
+    };
+    let mut names: Vec<(u64, String)> = file
+        .symbols()
+        .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.address() != 0)
+        .filter_map(|symbol| Some((symbol.address(), readable(symbol.name().ok()?))))
+        .collect();
+    names.sort();
+    names.dedup_by_key(|(address, _)| *address);
+    let borrowed: Vec<_> = names.iter().map(|(address, name)| (*address, name.as_str())).collect();
+    Ok(Some((place.address(), libkernel::symbols::encode(&borrowed))))
+}
+
+/// The name as written in the source, without the hash.
+fn readable(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lose_their_mangling() {
+        assert_eq!(readable("_ZN5orlop4main17h0123456789abcdefE"), "orlop::main");
+        assert_eq!(readable("syscall_entry"), "syscall_entry");
+    }
+}
