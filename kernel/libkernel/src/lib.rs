@@ -14,6 +14,8 @@ pub mod arch;
 pub mod buddy;
 pub mod fault;
 pub mod paging;
+pub mod radix;
 pub mod return_path;
 pub mod symbols;
 pub mod vdso;
+pub mod vma;

@@ -45,10 +45,9 @@ fn plain(name: &str) -> Vec<u8> {
 fn compress(names: &mut [Vec<u8>]) -> Vec<[u8; 2]> {
     let mut pairs = vec![[0; 2]; TOKENS];
     let mut depth = [0u8; 256];
-    for token in 0..TOKENS {
+    for (byte, slot) in (FIRST_TOKEN..=u8::MAX).zip(&mut pairs) {
         let Some(pair) = commonest_pair(names, &depth) else { break };
-        let byte = FIRST_TOKEN + token as u8;
-        pairs[token] = pair;
+        *slot = pair;
         depth[usize::from(byte)] = 1 + depth[usize::from(pair[0])].max(depth[usize::from(pair[1])]);
         names.iter_mut().for_each(|name| replace_pair(name, pair, byte));
     }
