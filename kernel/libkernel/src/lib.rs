@@ -16,6 +16,7 @@ pub mod fault;
 pub mod paging;
 pub mod radix;
 pub mod return_path;
+pub mod signal_set;
 pub mod symbols;
 pub mod vdso;
 pub mod vma;
