@@ -4,6 +4,7 @@ pub mod fault;
 pub mod paging;
 pub mod registers;
 pub mod sanitise;
+pub mod signal_frame;
 
 pub use registers::UserRegs;
 
