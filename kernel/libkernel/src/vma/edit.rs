@@ -35,7 +35,7 @@ impl<V: Interval> IntervalMap<V> {
     pub fn remove(
         &mut self,
         range: UserRange,
-        mut removed: impl FnMut(UserRange, &V),
+        mut removed: impl FnMut(UserRange, V),
     ) -> Result<(), OutOfMemory> {
         self.split_at(range.start())?;
         self.split_at(range.end())?;
@@ -46,7 +46,7 @@ impl<V: Interval> IntervalMap<V> {
             let leaf = &mut self.leaves[leaf_index];
             let inside = leaf.entries[from..].partition_point(|entry| entry.range.start() < range.end());
             self.count -= inside;
-            leaf.entries.drain(from..from + inside).for_each(|entry| removed(entry.range, &entry.value));
+            leaf.entries.drain(from..from + inside).for_each(|entry| removed(entry.range, entry.value));
             if leaf.entries.is_empty() {
                 emptied = Some(emptied.map_or((leaf_index, leaf_index), |(start, _)| (start, leaf_index)));
             } else if from < leaf.entries.len() {
