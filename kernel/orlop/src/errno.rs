@@ -54,4 +54,6 @@ errors! {
     OutOfMemory => ENOMEM,
     BadAddress => EFAULT,
     alloc::collections::TryReserveError => ENOMEM,
+    libkernel::vma::OutOfMemory => ENOMEM,
+    libkernel::radix::OutOfMemory => ENOMEM,
 }

@@ -6,6 +6,7 @@ extern crate alloc;
 
 pub mod errno;
 pub mod fs;
+pub mod memory;
 pub mod process;
 pub mod sched;
 pub mod syscall;

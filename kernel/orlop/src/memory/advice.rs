@@ -1,0 +1,123 @@
+//! What programs say about how they will use memory: `madvise`.
+//!
+//! Advice about speed is taken and without effect; advice that changes what memory holds is carried out.
+
+use abi::Errno;
+use hal::paging::FlushBatch;
+use libkernel::addr::{PAGE_SIZE, UserRange};
+use libkernel::fault::Access;
+
+use super::AddressSpace;
+use super::area::{Area, AreaFlags};
+use crate::errno::OrErrno;
+
+/// Advice that Orlop knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Advice {
+    /// Nothing that matters here.
+    None,
+    /// The pages may go; private ones come back as they began.
+    DontNeed,
+    /// As [`Advice::DontNeed`], also where locked.
+    DontNeedLocked,
+    /// Private anonymous pages may go. Orlop lets them go at once, which programs must expect.
+    Free,
+    /// The pages of the object are removed, too.
+    Remove,
+    /// Flags to set and to clear.
+    Flags(AreaFlags, AreaFlags),
+    /// Page in for reading, or for writing.
+    Populate(Access),
+}
+
+impl AddressSpace {
+    /// `madvise` on a range of whole pages. `ENOMEM` where part of it is not mapped; the rest was advised.
+    pub fn advise(&self, range: UserRange, advice: Advice) -> Result<(), Errno> {
+        match advice {
+            Advice::Populate(access) => self.populate_for(range, access),
+            Advice::Flags(set, clear) => self.change_flags(range, set, clear),
+            Advice::None => self.check_mapped(range),
+            Advice::Remove => self.remove_backing(range),
+            Advice::DontNeed | Advice::DontNeedLocked | Advice::Free => self.discard(range, advice),
+        }
+    }
+
+    /// `ENOMEM` unless the whole range is mapped.
+    pub fn check_mapped(&self, range: UserRange) -> Result<(), Errno> {
+        if self.state.read().areas.covers(range) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    fn discard(&self, range: UserRange, advice: Advice) -> Result<(), Errno> {
+        let state = self.state.write();
+        let mut batch = FlushBatch::new(&self.page_table);
+        for (found, area) in state.areas.range(range) {
+            may_discard(area, advice)?;
+            if let Some(piece) = found.intersection(range) {
+                self.page_table.unmap(piece, &mut batch);
+            }
+        }
+        if state.areas.covers(range) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    fn remove_backing(&self, range: UserRange) -> Result<(), Errno> {
+        let mut address = range.start();
+        while address < range.end() {
+            let (piece, object, first) = {
+                let state = self.state.read();
+                let (found, area) = state.areas.get(address).ok_or(Errno::ENOMEM)?;
+                let piece = found.intersection(range).ok_or(Errno::ENOMEM)?;
+                let shared_and_writable = area.is_shared() && area.max_prot.is_writable();
+                let view =
+                    area.view().filter(|_| !area.flags.contains(AreaFlags::LOCKED)).ok_or(Errno::EINVAL)?;
+                if !shared_and_writable {
+                    return Err(Errno::EACCES);
+                }
+                (piece, view.object().clone(), view.page_index(piece.start()))
+            };
+            object.punch(first * PAGE_SIZE, piece.length())?;
+            address = piece.end();
+        }
+        Ok(())
+    }
+
+    fn change_flags(&self, range: UserRange, set: AreaFlags, clear: AreaFlags) -> Result<(), Errno> {
+        let mut state = self.state.write();
+        let mut address = range.start();
+        let mut outcome = Ok(());
+        while let Some((found, area)) = state.areas.first_from(address) {
+            let Some(piece) = found.intersection(range) else { break };
+            if piece.start() > address {
+                outcome = Err(Errno::ENOMEM);
+            }
+            if set.contains(AreaFlags::WIPE_ON_FORK) && (area.view().is_some() || area.is_shared()) {
+                return Err(Errno::EINVAL);
+            }
+            state
+                .areas
+                .update(piece, |_, area| {
+                    area.flags.insert(set);
+                    area.flags.remove(clear);
+                })
+                .or_errno()?;
+            address = piece.end();
+        }
+        if address < range.end() { Err(Errno::ENOMEM) } else { outcome }
+    }
+
+    fn populate_for(&self, range: UserRange, access: Access) -> Result<(), Errno> {
+        for page in range.pages() {
+            self.fault_in(page, access).map_err(|error| match error {
+                super::FaultError::NotMapped | super::FaultError::OutOfMemory => Errno::ENOMEM,
+                super::FaultError::Denied => Errno::EINVAL,
+                super::FaultError::BeyondObject => Errno::EFAULT,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn may_discard(area: &Area, advice: Advice) -> Result<(), Errno> {
+    let locked = area.flags.contains(AreaFlags::LOCKED) && advice != Advice::DontNeedLocked;
+    let not_free = advice == Advice::Free && (area.view().is_some() || area.is_shared());
+    if locked || not_free { Err(Errno::EINVAL) } else { Ok(()) }
+}

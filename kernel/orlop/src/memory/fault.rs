@@ -1,0 +1,238 @@
+//! Page faults: what to do when a page is touched that is not there, or not so.
+//!
+//! The life of a fault: find the area; refuse what it does not allow; else find or make the frame and map it.
+//! Several threads may fault on one page at once: who finds the entry already made has nothing left to do,
+//! and if it was made with too few rights the access faults again.
+
+use abi::Errno;
+use hal::frame::{OutOfMemory, SharedFrame};
+use hal::paging::{FlushBatch, MapError, Writes};
+use hal::user::UserFault;
+use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
+use libkernel::fault::Access;
+use libkernel::paging::Prot;
+
+use super::AddressSpace;
+use super::area::{Area, AreaFlags, Backing, ObjectView};
+use super::layout::STACK_GUARD_GAP;
+use super::space::{State, Usage};
+use crate::process::{Limits, Resource};
+
+/// A read fault on an object maps up to so many pages that the object already has, around the one touched.
+const FAULT_AROUND: u64 = 16;
+
+/// Why a page could not be provided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultError {
+    /// Nothing is mapped there: SIGSEGV, `SEGV_MAPERR`.
+    NotMapped,
+    /// The mapping forbids the access: SIGSEGV, `SEGV_ACCERR`.
+    Denied,
+    /// The mapped object ends before the page: SIGBUS, `BUS_ADRERR`.
+    BeyondObject,
+    /// No frame could be had: the process cannot go on.
+    OutOfMemory,
+}
+
+impl From<FaultError> for Errno {
+    fn from(error: FaultError) -> Self {
+        match error {
+            FaultError::OutOfMemory => Errno::ENOMEM,
+            FaultError::NotMapped | FaultError::Denied | FaultError::BeyondObject => Errno::EFAULT,
+        }
+    }
+}
+
+impl From<OutOfMemory> for FaultError {
+    fn from(_: OutOfMemory) -> Self {
+        FaultError::OutOfMemory
+    }
+}
+
+impl FaultError {
+    /// Signal number and `si_code`; `None` where the process is to be killed for want of memory.
+    pub fn signal(self) -> Option<(u8, i32)> {
+        const SIGBUS: u8 = 7;
+        const SIGSEGV: u8 = 11;
+        match self {
+            FaultError::NotMapped => Some((SIGSEGV, 1)),
+            FaultError::Denied => Some((SIGSEGV, 2)),
+            FaultError::BeyondObject => Some((SIGBUS, 2)),
+            FaultError::OutOfMemory => None,
+        }
+    }
+}
+
+impl AddressSpace {
+    /// Makes the page of a fault accessible, or says why it cannot be. May sleep.
+    pub fn handle_fault(&self, fault: &UserFault, limits: &Limits) -> Result<(), FaultError> {
+        let address = UserAddr::new(fault.address);
+        match self.fault_in(address, fault.access) {
+            Err(FaultError::NotMapped) => {
+                self.grow_stack(address, limits)?;
+                self.fault_in(address, fault.access)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Makes the page at an address of an existing area accessible for `access`. May sleep.
+    pub fn fault_in(&self, address: UserAddr, access: Access) -> Result<(), FaultError> {
+        let state = self.state.read();
+        let (range, area) = state.areas.get(address).ok_or(FaultError::NotMapped)?;
+        self.fault_area(address.page_down(), range, area, access)
+    }
+
+    /// As [`Self::fault_in`], for a page of an area that the caller looked up under the lock.
+    pub(super) fn fault_area(
+        &self,
+        page: UserAddr,
+        range: UserRange,
+        area: &Area,
+        access: Access,
+    ) -> Result<(), FaultError> {
+        if !area.allows(access) {
+            return Err(FaultError::Denied);
+        }
+        match &area.backing {
+            Backing::Anonymous => self.fault_anonymous(page, area.prot, access),
+            Backing::Object(view) => self.fault_object(page, range, area, view, access),
+        }
+    }
+
+    fn fault_anonymous(&self, page: UserAddr, prot: Prot, access: Access) -> Result<(), FaultError> {
+        if access != Access::Write {
+            return self.map_page(page, SharedFrame::zero(), prot.without(Prot::WRITE));
+        }
+        if self.copy_on_write(page, prot)? {
+            return Ok(());
+        }
+        self.map_page(page, SharedFrame::alloc_zeroed()?, prot)
+    }
+
+    fn fault_object(
+        &self,
+        page: UserAddr,
+        range: UserRange,
+        area: &Area,
+        view: &ObjectView,
+        access: Access,
+    ) -> Result<(), FaultError> {
+        let index = view.page_index(page);
+        if index >= view.object().size().div_ceil(PAGE_SIZE) {
+            return Err(FaultError::BeyondObject);
+        }
+        let private_write = access == Access::Write && !area.is_shared();
+        if private_write && self.copy_on_write(page, area.prot)? {
+            return Ok(());
+        }
+        let frame = view.object().page_or_create(index).map_err(object_error)?;
+        if private_write {
+            return self.map_page(page, frame.duplicate()?, area.prot);
+        }
+        if area.is_shared() {
+            return self.map_shared(page, frame, area.prot);
+        }
+        let prot = area.prot.without(Prot::WRITE);
+        self.map_page(page, frame, prot)?;
+        self.map_around(page, range, view, prot);
+        Ok(())
+    }
+
+    /// Gives a private page that is mapped read-only a frame of its own to write to: the same one if nobody
+    /// else holds it, else a copy. False if nothing is mapped there.
+    fn copy_on_write(&self, page: UserAddr, prot: Prot) -> Result<bool, FaultError> {
+        let Some(mapped) = self.page_table.lookup(page) else { return Ok(false) };
+        if self.page_table.upgrade(page, &mapped.frame, prot, Writes::CopyOnWrite) {
+            return Ok(true);
+        }
+        let copy = mapped.frame.duplicate()?;
+        let mut batch = FlushBatch::new(&self.page_table);
+        map_outcome(self.page_table.replace(page, copy, prot, &mut batch))?;
+        Ok(true)
+    }
+
+    fn map_page(&self, page: UserAddr, frame: SharedFrame, prot: Prot) -> Result<(), FaultError> {
+        map_outcome(self.page_table.map(page, frame, prot))
+    }
+
+    /// Maps an object's own frame with all rights, also where it is already mapped with fewer.
+    fn map_shared(&self, page: UserAddr, frame: SharedFrame, prot: Prot) -> Result<(), FaultError> {
+        match self.page_table.map(page, frame.clone(), prot) {
+            Err(MapError::Occupied) => {
+                self.page_table.upgrade(page, &frame, prot, Writes::Shared);
+                Ok(())
+            }
+            outcome => map_outcome(outcome),
+        }
+    }
+
+    /// Maps what the object has around a page, as far as that needs no memory: programs touch neighbours next.
+    fn map_around(&self, page: UserAddr, range: UserRange, view: &ObjectView, prot: Prot) {
+        let window = FAULT_AROUND * PAGE_SIZE;
+        let start = page.as_u64() / window * window;
+        let around =
+            UserRange::new(UserAddr::new(start), window).and_then(|window| window.intersection(range));
+        let Some(around) = around else { return };
+        let mut frames: [Option<SharedFrame>; FAULT_AROUND as usize] = Default::default();
+        view.object().pages(view.page_index(around.start()), &mut frames);
+        for (address, frame) in around.pages().zip(frames) {
+            if let Some(frame) = frame
+                && address != page
+                && self.page_table.map(address, frame, prot) == Err(MapError::OutOfMemory)
+            {
+                return;
+            }
+        }
+    }
+
+    /// Extends the area above `address` down to it, if that area grows down, the limit on stacks allows it
+    /// and a gap remains to what lies below.
+    fn grow_stack(&self, address: UserAddr, limits: &Limits) -> Result<(), FaultError> {
+        let mut state = self.state.write();
+        let start = address.page_down();
+        let (range, area) = state.areas.first_from(address).ok_or(FaultError::NotMapped)?;
+        if range.contains(address) {
+            return Ok(());
+        }
+        if !area.flags.contains(AreaFlags::GROWS_DOWN) {
+            return Err(FaultError::NotMapped);
+        }
+        let added = UserRange::from_bounds(start, range.start()).ok_or(FaultError::NotMapped)?;
+        let whole = UserRange::from_bounds(start, range.end()).ok_or(FaultError::NotMapped)?;
+        let more = Usage::of(area, added);
+        let allowed = whole.length() <= limits.soft(Resource::Stack)
+            && state.has_guard_gap(start)
+            && state.may_grow(more, limits).is_ok();
+        if !allowed {
+            return Err(FaultError::NotMapped);
+        }
+        if state.areas.resize(range.start(), whole) {
+            state.usage.add(more);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Whether an area that grows down may start at `start`: what can be accessed below is far enough away.
+    fn has_guard_gap(&self, start: UserAddr) -> bool {
+        let Some((below, area)) = self.areas.last_before(start) else { return true };
+        let exempt = area.flags.contains(AreaFlags::GROWS_DOWN) || area.prot.is_none();
+        exempt || start.as_u64() - below.end().as_u64() >= STACK_GUARD_GAP
+    }
+}
+
+/// A file system that is full cannot provide the page, as if the object ended before it.
+fn object_error(errno: Errno) -> FaultError {
+    if errno == Errno::ENOSPC { FaultError::BeyondObject } else { FaultError::OutOfMemory }
+}
+
+/// A page that another thread mapped meanwhile is as good as ours.
+fn map_outcome(outcome: Result<(), MapError>) -> Result<(), FaultError> {
+    match outcome {
+        Ok(()) | Err(MapError::Occupied) => Ok(()),
+        Err(MapError::OutOfMemory) => Err(FaultError::OutOfMemory),
+        Err(MapError::BadAddress) => Err(FaultError::NotMapped),
+    }
+}

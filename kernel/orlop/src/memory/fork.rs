@@ -1,0 +1,52 @@
+//! Copying an address space: `fork`.
+//!
+//! Private pages are shared copy-on-write. What an object can provide again is not copied: the child faults it
+//! in, which most children never do before `execve`.
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+use hal::paging::{FlushBatch, Writes};
+use libkernel::addr::UserRange;
+
+use super::AddressSpace;
+use super::area::{Area, AreaFlags};
+use super::space::State;
+use crate::errno::OrErrno;
+
+impl AddressSpace {
+    /// A copy of this space for a child process. `ENOMEM` where frames or memory run out.
+    pub fn fork(&self) -> Result<Arc<Self>, Errno> {
+        let child = Self::new()?;
+        let parent_state = self.state.write();
+        let mut child_state = child.state.write();
+        let mut batch = FlushBatch::new(&self.page_table);
+        for (range, area) in parent_state.areas.iter() {
+            if !area.flags.contains(AreaFlags::DONT_FORK) {
+                self.fork_area(&child, &mut child_state, range, area, &mut batch)?;
+            }
+        }
+        child_state.layout = parent_state.layout.clone();
+        child_state.executable = parent_state.executable.clone();
+        drop(child_state);
+        Ok(child)
+    }
+
+    fn fork_area(
+        &self,
+        child: &Self,
+        child_state: &mut State,
+        range: UserRange,
+        area: &Area,
+        batch: &mut FlushBatch<'_>,
+    ) -> Result<(), Errno> {
+        let mut copy = area.copy_to(&child.this, 0)?;
+        // Locks are not inherited (mlock(2)).
+        copy.flags.remove(AreaFlags::LOCKED);
+        child_state.insert(range, copy)?;
+        if area.is_shared() || area.flags.contains(AreaFlags::WIPE_ON_FORK) {
+            return Ok(());
+        }
+        self.page_table.fork_range(&child.page_table, range, Writes::CopyOnWrite, batch).or_errno()
+    }
+}

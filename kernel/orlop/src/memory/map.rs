@@ -1,0 +1,185 @@
+//! Making mappings: `mmap` without its flags, which `syscall::memory` decodes.
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+use hal::frame;
+use libkernel::addr::{USER_END, UserAddr, UserRange};
+use libkernel::fault::Access;
+use libkernel::paging::Prot;
+
+use super::AddressSpace;
+use super::area::{Area, AreaFlags, Backing, ObjectView};
+use super::layout::LOWEST_ADDRESS;
+use super::object::Object;
+use super::space::{Discarded, State, Usage};
+use crate::fs::File;
+use crate::process::{Limits, Resource};
+
+/// A mapping to be made.
+pub struct MapRequest {
+    /// Where.
+    pub placement: Placement,
+    /// How long, in bytes; not zero, whole pages.
+    pub length: u64,
+    /// What the program may do.
+    pub prot: Prot,
+    /// What `mprotect` may grant later.
+    pub max_prot: Prot,
+    /// What else it is.
+    pub flags: AreaFlags,
+    /// What it shows.
+    pub content: Content,
+}
+
+/// Where a mapping goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Placement {
+    /// At this page if it is free, else anywhere. Zero for no wish.
+    Hint(UserAddr),
+    /// At this address, in place of whatever is there (`MAP_FIXED`).
+    Fixed(UserAddr),
+    /// At this address, or not at all (`MAP_FIXED_NOREPLACE`).
+    FixedIfFree(UserAddr),
+}
+
+/// What a mapping shows.
+#[derive(Clone)]
+pub enum Content {
+    /// Zeroes.
+    Anonymous,
+    /// An object from a page on, perhaps that of a file.
+    Object {
+        /// The object.
+        object: Arc<Object>,
+        /// The file it came from.
+        file: Option<Arc<File>>,
+        /// The object's page at the start of the mapping.
+        first_page: u64,
+    },
+}
+
+impl AddressSpace {
+    /// Makes a mapping and returns its addresses.
+    pub fn map(&self, request: MapRequest, limits: &Limits) -> Result<UserRange, Errno> {
+        let mut discarded = Discarded::new();
+        let (range, locked) = {
+            let mut state = self.state.write();
+            let range = state.place(request.placement, request.length)?;
+            self.map_locked(&mut state, range, request, limits, &mut discarded)?
+        };
+        if locked {
+            self.populate(range);
+        }
+        Ok(range)
+    }
+
+    fn map_locked(
+        &self,
+        state: &mut State,
+        range: UserRange,
+        request: MapRequest,
+        limits: &Limits,
+        discarded: &mut Discarded,
+    ) -> Result<(UserRange, bool), Errno> {
+        let mut area = self.area_of(request, range)?;
+        if state.lock_future {
+            area.flags.insert(AreaFlags::LOCKED);
+        }
+        let locked = area.flags.contains(AreaFlags::LOCKED);
+        let more = Usage::of(&area, range);
+        state.may_map(&area, range, more, limits)?;
+        if state.areas.overlaps(range) {
+            self.unmap_locked(state, range, discarded)?;
+        }
+        state.insert(range, area)?;
+        Ok((range, locked))
+    }
+
+    fn area_of(&self, request: MapRequest, range: UserRange) -> Result<Area, Errno> {
+        let backing = match request.content {
+            Content::Anonymous => Backing::Anonymous,
+            Content::Object { object, file, first_page } => {
+                Backing::Object(ObjectView::new(object, file, first_page, range.start(), self.this.clone())?)
+            }
+        };
+        Ok(Area { prot: request.prot, max_prot: request.max_prot, flags: request.flags, backing })
+    }
+
+    /// Pages the range in, as far as that goes: what fails will fail again when it is touched.
+    pub fn populate(&self, range: UserRange) {
+        for page in range.pages() {
+            let state = self.state.read();
+            let Some((range, area)) = state.areas.get(page) else { return };
+            let access =
+                if area.prot.is_writable() && !area.is_shared() { Access::Write } else { Access::Read };
+            if self.fault_area(page, range, area, access).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl State {
+    /// Chooses the addresses of a mapping, with the checks of Linux's `get_unmapped_area`.
+    fn place(&mut self, placement: Placement, length: u64) -> Result<UserRange, Errno> {
+        if length > USER_END {
+            return Err(Errno::ENOMEM);
+        }
+        match placement {
+            Placement::Fixed(address) => fixed_range(address, length),
+            Placement::FixedIfFree(address) => {
+                let range = fixed_range(address, length)?;
+                if self.areas.overlaps(range) { Err(Errno::EEXIST) } else { Ok(range) }
+            }
+            Placement::Hint(hint) => match self.free_at_hint(hint, length) {
+                Some(range) => Ok(range),
+                None => self.find_free(length),
+            },
+        }
+    }
+
+    fn free_at_hint(&self, hint: UserAddr, length: u64) -> Option<UserRange> {
+        if hint.is_null() {
+            return None;
+        }
+        let start = hint.page_down().max(UserAddr::new(LOWEST_ADDRESS));
+        UserRange::new(start, length).filter(|range| !self.areas.overlaps(*range))
+    }
+
+    /// Free addresses: the highest below the mapping base, else the lowest above it.
+    pub(super) fn find_free(&mut self, length: u64) -> Result<UserRange, Errno> {
+        let lowest = UserAddr::new(LOWEST_ADDRESS);
+        let base = self.layout.mmap_base;
+        let mut found = self.areas.find_gap_top_down(length, lowest, base);
+        if found.is_none() {
+            found = self.areas.find_gap_bottom_up(length, base, UserAddr::new(USER_END));
+        }
+        found.and_then(|start| UserRange::new(start, length)).ok_or(Errno::ENOMEM)
+    }
+
+    /// The limits on a new mapping, which may replace others.
+    fn may_map(&self, area: &Area, range: UserRange, more: Usage, limits: &Limits) -> Result<(), Errno> {
+        if limits.soft(Resource::AddressSpace) != u64::MAX || limits.soft(Resource::Data) != u64::MAX {
+            let replaced = self.covered_pages(range);
+            let total = more.total.saturating_sub(replaced);
+            self.may_grow(Usage { total, ..more }, limits)?;
+        }
+        if area.is_data() && !area.flags.contains(AreaFlags::NO_RESERVE) {
+            may_commit(more.total)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Refuses what memory could never hold (Linux's heuristic overcommit).
+pub(super) fn may_commit(pages: u64) -> Result<(), Errno> {
+    let total = frame::statistics().total as u64;
+    if pages > total { Err(Errno::ENOMEM) } else { Ok(()) }
+}
+
+fn fixed_range(address: UserAddr, length: u64) -> Result<UserRange, Errno> {
+    let range = UserRange::new(address, length).ok_or(Errno::ENOMEM)?;
+    if address.is_page_aligned() { Ok(range) } else { Err(Errno::EINVAL) }
+}

@@ -1,0 +1,34 @@
+//! Memory of programs: address spaces, the objects they show, and page faults.
+//!
+//! An [`AddressSpace`] is a map of [`area::Area`]s over a hal page table; pages arrive when they are touched
+//! ([`fault`]). An [`Object`] is the page cache of a file or anonymous memory that processes share. A private
+//! page belongs to the page tables that refer to it: its frame's reference count says whether it can be
+//! written in place.
+//!
+//! Each family of system calls has its own file (`map`, `protect`, `remap`, `brk`, `advice`, `lock`, `query`):
+//! plain methods of [`AddressSpace`], called by `syscall::memory`.
+
+mod advice;
+pub mod area;
+mod brk;
+mod fault;
+mod fork;
+pub mod layout;
+pub mod lock;
+mod map;
+pub mod object;
+pub mod protect;
+mod query;
+pub mod remap;
+mod remote;
+mod space;
+mod unmap;
+
+pub use advice::Advice;
+pub use fault::FaultError;
+pub use layout::Layout;
+pub use map::{Content, MapRequest, Placement};
+pub use object::Object;
+pub use query::Residency;
+pub use remap::RemapRequest;
+pub use space::{AddressSpace, Usage};

@@ -1,0 +1,248 @@
+//! Memory objects: the page cache of a file, or anonymous memory that processes share.
+//!
+//! An [`Object`] is a sparse array of page frames and a size in bytes. A tmpfs file *is* an object:
+//! `read` and `write` move bytes in its frames and shared mappings map the same frames, so the two agree.
+//! Holes read as zero. The object knows which address spaces map it ([`mappings`]), so that truncation can
+//! take the pages away from them; what they touch afterwards is SIGBUS.
+//!
+//! Lock order: `resize` (sleeps), then an address space's lock (sleeps), then `pages` or `mappings` (spin,
+//! never both at once). `resize` is held while user memory is copied in, and so the page-fault path never
+//! takes it. Invariant: no frame lies at or beyond `size` once a truncation has returned, and the bytes
+//! of the last frame beyond `size` are zero except where a shared mapping wrote them.
+
+mod access;
+mod budget;
+mod mappings;
+mod sparse;
+
+use alloc::sync::Arc;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use abi::Errno;
+use hal::frame::SharedFrame;
+use hal::sync::SpinLock;
+use libkernel::addr::PAGE_SIZE;
+use libkernel::radix::RadixTree;
+
+use crate::errno::OrErrno;
+use crate::sched::Mutex;
+use crate::user::{IoSink, IoSource};
+
+use access::AccessCount;
+pub use access::{ExecuteAccess, WriteAccess};
+use budget::Charge;
+pub use budget::PageBudget;
+pub(super) use mappings::Mapping;
+use mappings::MappingList;
+
+/// The largest size of an object: what a signed file offset can say (`MAX_LFS_FILESIZE`).
+pub const MAX_SIZE: u64 = i64::MAX as u64;
+
+/// A sparse, growable array of page frames.
+pub struct Object {
+    pages: SpinLock<RadixTree<SharedFrame>>,
+    size: AtomicU64,
+    /// Serialises writers and truncation; guards every change of `size`.
+    resize: Mutex<()>,
+    mappings: SpinLock<MappingList>,
+    access: AccessCount,
+    budget: Option<Arc<PageBudget>>,
+}
+
+impl Object {
+    /// An object of `size` bytes, all of them a hole.
+    pub fn new(size: u64) -> Arc<Self> {
+        Self::with_budget(size, None)
+    }
+
+    /// The same, with every page charged to a budget: `ENOSPC` once that is used up.
+    pub fn limited(size: u64, budget: Arc<PageBudget>) -> Arc<Self> {
+        Self::with_budget(size, Some(budget))
+    }
+
+    fn with_budget(size: u64, budget: Option<Arc<PageBudget>>) -> Arc<Self> {
+        Arc::new(Self {
+            pages: SpinLock::new(RadixTree::new()),
+            size: AtomicU64::new(size),
+            resize: Mutex::new(()),
+            mappings: SpinLock::new(MappingList::new()),
+            access: AccessCount::new(),
+            budget,
+        })
+    }
+
+    /// The size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// How many page frames the object holds: what `st_blocks` counts.
+    pub fn resident_pages(&self) -> u64 {
+        self.pages.lock().len() as u64
+    }
+
+    /// The frame at a page index, if there is one.
+    pub fn page(&self, index: u64) -> Option<SharedFrame> {
+        self.pages.lock().get(index).cloned()
+    }
+
+    /// Fills `frames` with the frames from page index `first` on that the object already has.
+    pub fn pages(&self, first: u64, frames: &mut [Option<SharedFrame>]) {
+        let pages = self.pages.lock();
+        for (index, frame) in pages.range(first..first.saturating_add(frames.len() as u64)) {
+            if let Some(slot) = frames.get_mut((index - first) as usize) {
+                *slot = Some(frame.clone());
+            }
+        }
+    }
+
+    /// The frame at a page index, made of zeroes if there is none. `ENOMEM` when no frame can be had.
+    /// Does not look at the size: the caller has.
+    pub fn page_or_create(&self, index: u64) -> Result<SharedFrame, Errno> {
+        match self.page(index) {
+            Some(frame) => Ok(frame),
+            None => self.create_page(index),
+        }
+    }
+
+    fn create_page(&self, index: u64) -> Result<SharedFrame, Errno> {
+        let fresh = SharedFrame::alloc_zeroed().or_errno()?;
+        let charge = Charge::take(self.budget.as_deref())?;
+        let mut pages = self.pages.lock();
+        if let Some(frame) = pages.get(index) {
+            return Ok(frame.clone());
+        }
+        pages.insert(index, fresh.clone()).or_errno()?;
+        charge.keep();
+        Ok(fresh)
+    }
+
+    fn release_charges(&self, pages: u64) {
+        if let Some(budget) = &self.budget {
+            budget.release(pages);
+        }
+    }
+
+    /// Reads from `offset` until the sink is full or the object ends. An error after some bytes leaves
+    /// them counted in the sink.
+    pub fn read(&self, mut offset: u64, sink: &mut IoSink<'_>) -> Result<(), Errno> {
+        while sink.remaining() > 0 {
+            let left = self.size().saturating_sub(offset);
+            if left == 0 {
+                break;
+            }
+            let within = (offset % PAGE_SIZE) as usize;
+            let wanted =
+                within_page(within, sink.remaining()).min(usize::try_from(left).unwrap_or(usize::MAX));
+            let done = match self.page(offset / PAGE_SIZE) {
+                Some(frame) => sink.put_frame(&frame, within, wanted)?,
+                None => sink.put_zeroes(wanted)?,
+            };
+            offset += done as u64;
+            if done < wanted {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all of the source at `offset`, growing the object as needed. `EFBIG` where that would pass
+    /// [`MAX_SIZE`]. An error after some bytes leaves them counted in the source.
+    pub fn write(&self, offset: u64, source: &mut IoSource<'_>) -> Result<(), Errno> {
+        let _writers = self.resize.lock();
+        self.write_locked(offset, source)
+    }
+
+    /// Writes all of the source at the end, atomically against other writers; returns where it began.
+    pub fn append(&self, source: &mut IoSource<'_>) -> Result<u64, Errno> {
+        let _writers = self.resize.lock();
+        let offset = self.size();
+        self.write_locked(offset, source)?;
+        Ok(offset)
+    }
+
+    fn write_locked(&self, mut offset: u64, source: &mut IoSource<'_>) -> Result<(), Errno> {
+        if source.remaining() == 0 {
+            return Ok(());
+        }
+        let room = MAX_SIZE.saturating_sub(offset);
+        if room == 0 {
+            return Err(Errno::EFBIG);
+        }
+        source.limit(usize::try_from(room).unwrap_or(usize::MAX));
+        while source.remaining() > 0 {
+            let within = (offset % PAGE_SIZE) as usize;
+            let wanted = within_page(within, source.remaining());
+            let frame = self.page_or_create(offset / PAGE_SIZE)?;
+            let done = source.take_frame(&frame, within, wanted)?;
+            offset += done as u64;
+            if offset > self.size() {
+                self.size.store(offset, Ordering::Release);
+            }
+            if done < wanted {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the size. Pages beyond it are taken from the object and from every mapping of it, private
+    /// copies included; what remains of the last page is zeroed. `EFBIG` beyond [`MAX_SIZE`].
+    pub fn truncate(&self, size: u64) -> Result<(), Errno> {
+        if size > MAX_SIZE {
+            return Err(Errno::EFBIG);
+        }
+        let _writers = self.resize.lock();
+        let before = self.size.swap(size, Ordering::AcqRel);
+        if size < before {
+            self.drop_pages_from(size);
+        }
+        Ok(())
+    }
+
+    /// Order matters: a fault that still saw the old size holds its address space's lock until it has
+    /// mapped its page, so unmapping waits for it, and whatever page it made is removed after that.
+    fn drop_pages_from(&self, size: u64) {
+        let gone = size.div_ceil(PAGE_SIZE)..u64::MAX;
+        self.unmap_pages(gone.clone());
+        self.remove_pages(gone);
+        let within = (size % PAGE_SIZE) as usize;
+        if within != 0
+            && let Some(frame) = self.page(size / PAGE_SIZE)
+        {
+            frame.fill_zero(within..PAGE_SIZE as usize);
+        }
+    }
+
+    /// Removes pages a few at a time, so that the lock is never held for long and frames are freed outside it.
+    fn remove_pages(&self, range: Range<u64>) {
+        loop {
+            let mut batch: [Option<(u64, SharedFrame)>; 16] = Default::default();
+            let mut removed = 0;
+            {
+                let mut pages = self.pages.lock();
+                for slot in &mut batch {
+                    *slot = pages.remove_first(range.clone());
+                    removed += u64::from(slot.is_some());
+                }
+            }
+            self.release_charges(removed);
+            if removed == 0 {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        let pages = self.resident_pages();
+        self.release_charges(pages);
+    }
+}
+
+/// How many of `wanted` bytes lie in the page that `within` is an offset into.
+fn within_page(within: usize, wanted: usize) -> usize {
+    (PAGE_SIZE as usize - within).min(wanted)
+}

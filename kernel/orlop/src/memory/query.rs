@@ -1,0 +1,90 @@
+//! Looking at an address space: `mincore` and what `/proc` shows.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use abi::Errno;
+use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
+
+use super::AddressSpace;
+use super::area::{Area, AreaDescription, Role};
+use super::space::State;
+
+/// Whether a page is in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Residency {
+    /// It is.
+    Resident,
+    /// It would have to be made or found.
+    Absent,
+}
+
+impl AddressSpace {
+    /// Whether the page at an address is in memory; `ENOMEM` where nothing is mapped.
+    pub fn residency(&self, page: UserAddr) -> Result<Residency, Errno> {
+        let state = self.state.read();
+        let (_, area) = state.areas.get(page).ok_or(Errno::ENOMEM)?;
+        let mapped = self.page_table.lookup(page.page_down()).is_some();
+        let cached = area.view().is_some_and(|view| view.object().page(view.page_index(page)).is_some());
+        Ok(if mapped || cached { Residency::Resident } else { Residency::Absent })
+    }
+
+    /// What a futex at `address` is known by if processes may share it: the identity of the object and the offset
+    /// in it. `None` for private memory, `EFAULT` where nothing is mapped.
+    pub fn shared_location(&self, address: UserAddr) -> Result<Option<(usize, u64)>, Errno> {
+        let state = self.state.read();
+        let (_, area) = state.areas.get(address).ok_or(Errno::EFAULT)?;
+        let location = area.view().filter(|_| area.is_shared()).map(|view| {
+            let offset = view.page_index(address).wrapping_mul(PAGE_SIZE) + address.page_offset() as u64;
+            (Arc::as_ptr(view.object()).addr(), offset)
+        });
+        Ok(location)
+    }
+
+    /// Pages that are mapped now (`VmRSS`).
+    pub fn resident_pages(&self) -> usize {
+        self.page_table.resident_pages()
+    }
+
+    /// Describes the areas from the first that ends above `from` on, at most `limit` of them: the lines of
+    /// `/proc/PID/maps`, in pieces so that the lock is never held for long.
+    pub fn describe_areas(&self, from: UserAddr, limit: usize) -> Result<Vec<AreaDescription>, Errno> {
+        let state = self.state.read();
+        let mut descriptions = Vec::new();
+        let mut cursor = from;
+        while descriptions.len() < limit {
+            let Some((range, area)) = state.areas.first_from(cursor) else { break };
+            descriptions.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            descriptions.push(state.describe(range, area));
+            cursor = range.end();
+        }
+        Ok(descriptions)
+    }
+
+    /// Describes the area at an address: for the line about a program's death.
+    pub fn describe_area(&self, address: UserAddr) -> Option<AreaDescription> {
+        let state = self.state.read();
+        state.areas.get(address).map(|(range, area)| state.describe(range, area))
+    }
+}
+
+impl State {
+    fn describe(&self, range: UserRange, area: &Area) -> AreaDescription {
+        let view = area.view();
+        let offset = view.map_or(0, |view| view.page_index(range.start()).wrapping_mul(PAGE_SIZE));
+        let file = view.and_then(|view| view.file().cloned());
+        let role = self.role(range, area);
+        AreaDescription { range, prot: area.prot, shared: area.is_shared(), offset, file, role }
+    }
+
+    fn role(&self, range: UserRange, area: &Area) -> Role {
+        let layout = &self.layout;
+        if area.view().is_some() {
+            return if area.is_shared() { Role::SharedAnonymous } else { Role::None };
+        }
+        if range.start() <= layout.brk && range.end() > layout.brk_start && !layout.brk_start.is_null() {
+            return Role::Heap;
+        }
+        if range.contains(layout.stack_start) { Role::Stack } else { Role::None }
+    }
+}

@@ -1,0 +1,164 @@
+//! The address space: areas, page table and the lock over them.
+//!
+//! Page faults take the lock for reading and may run in parallel; everything that changes areas takes it for
+//! writing. Page-table entries change under either, atomically.
+//!
+//! Lock order: the address space's lock sleeps and comes after every file's and object's `resize` lock
+//! (those copy user memory while held). So nothing that may take such a lock happens under it: areas that
+//! are removed land in a [`Discarded`] list, which is dropped, closing their files, after the lock.
+
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+
+use abi::Errno;
+use hal::paging::PageTable;
+use libkernel::addr::UserRange;
+use libkernel::vma::IntervalMap;
+
+use super::area::{Area, AreaFlags};
+use super::layout::Layout;
+use super::object::ExecuteAccess;
+use crate::errno::OrErrno;
+use crate::process::{Limits, Resource};
+use crate::sched::RwLock;
+
+/// The most areas of one address space (`vm.max_map_count`).
+const MAX_AREAS: usize = 65_530;
+
+/// The memory that a process sees.
+pub struct AddressSpace {
+    pub(super) page_table: Arc<PageTable>,
+    pub(super) state: RwLock<State>,
+    pub(super) this: Weak<AddressSpace>,
+}
+
+/// What the lock guards.
+pub(super) struct State {
+    pub(super) areas: IntervalMap<Area>,
+    pub(super) usage: Usage,
+    pub(super) layout: Layout,
+    /// `mlockall(MCL_FUTURE)`: areas to come are locked.
+    pub(super) lock_future: bool,
+    /// Keeps the program's file from being written.
+    pub(super) executable: Option<Arc<ExecuteAccess>>,
+}
+
+/// How much of what an address space holds, in pages.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Usage {
+    /// Everything (`VmSize`).
+    pub total: u64,
+    /// Private writable memory (`VmData`).
+    pub data: u64,
+    /// Locked memory (`VmLck`).
+    pub locked: u64,
+}
+
+/// Areas that were removed, to be dropped after the address space's lock.
+pub(super) type Discarded = Vec<Area>;
+
+impl AddressSpace {
+    /// An address space without areas.
+    pub fn new() -> Result<Arc<Self>, Errno> {
+        let page_table = PageTable::new().or_errno()?;
+        let state = State {
+            areas: IntervalMap::new(),
+            usage: Usage::default(),
+            layout: Layout::empty(),
+            lock_future: false,
+            executable: None,
+        };
+        Ok(Arc::new_cyclic(|this| Self { page_table, state: RwLock::new(state), this: this.clone() }))
+    }
+
+    /// The page table a task of this space runs on.
+    pub fn page_table(&self) -> &Arc<PageTable> {
+        &self.page_table
+    }
+
+    /// How much it holds.
+    pub fn usage(&self) -> Usage {
+        self.state.read().usage
+    }
+
+    /// Where things lie.
+    pub fn layout(&self) -> Layout {
+        self.state.read().layout.clone()
+    }
+
+    /// Records where `execve` put things, and the file that must not be written while it runs.
+    pub fn set_layout(&self, layout: Layout, executable: Option<ExecuteAccess>) {
+        let mut state = self.state.write();
+        state.layout = layout;
+        state.executable = executable.map(Arc::new);
+    }
+}
+
+impl Usage {
+    /// The share of an area in the counts.
+    pub(super) fn of(area: &Area, range: UserRange) -> Self {
+        let pages = range.page_count();
+        let pages_if = |condition: bool| if condition { pages } else { 0 };
+        Self {
+            total: pages,
+            data: pages_if(area.is_data()),
+            locked: pages_if(area.flags.contains(AreaFlags::LOCKED)),
+        }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.total += other.total;
+        self.data += other.data;
+        self.locked += other.locked;
+    }
+
+    pub(super) fn subtract(&mut self, other: Self) {
+        self.total = self.total.saturating_sub(other.total);
+        self.data = self.data.saturating_sub(other.data);
+        self.locked = self.locked.saturating_sub(other.locked);
+    }
+}
+
+impl State {
+    /// Adds an area over free addresses; joins it with equal neighbours.
+    pub(super) fn insert(&mut self, range: UserRange, area: Area) -> Result<(), Errno> {
+        if self.areas.len() >= MAX_AREAS {
+            return Err(Errno::ENOMEM);
+        }
+        let usage = Usage::of(&area, range);
+        self.areas.insert(range, area).map_err(|_| Errno::ENOMEM)?;
+        self.usage.add(usage);
+        Ok(())
+    }
+
+    /// Removes what lies in the range, cutting areas at its ends. Nothing has changed when it fails.
+    pub(super) fn remove(&mut self, range: UserRange, discarded: &mut Discarded) -> Result<(), Errno> {
+        if self.areas.len() >= MAX_AREAS {
+            return Err(Errno::ENOMEM);
+        }
+        let usage = &mut self.usage;
+        self.areas
+            .remove(range, |range, area| {
+                usage.subtract(Usage::of(&area, range));
+                if area.view().is_some() {
+                    discarded.push(area);
+                }
+            })
+            .or_errno()
+    }
+
+    /// Fails with `ENOMEM` where so many more pages would pass a limit (`RLIMIT_AS`, `RLIMIT_DATA`).
+    pub(super) fn may_grow(&self, more: Usage, limits: &Limits) -> Result<(), Errno> {
+        let fits = |used: u64, more: u64, resource| {
+            more == 0 || used.saturating_add(more) <= limits.soft(resource) >> libkernel::addr::PAGE_SHIFT
+        };
+        let total = fits(self.usage.total, more.total, Resource::AddressSpace);
+        if total && fits(self.usage.data, more.data, Resource::Data) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// The pages of the range that areas cover.
+    pub(super) fn covered_pages(&self, range: UserRange) -> u64 {
+        let covered = |(area_range, _): (UserRange, &Area)| area_range.intersection(range);
+        self.areas.range(range).filter_map(covered).map(UserRange::page_count).sum()
+    }
+}
