@@ -3,6 +3,12 @@
 //! `arch::{x86_64,aarch64}::fault` decode the hardware's codes into these types. `orlop` turns them into demand paging
 //! or into a signal.
 
+use abi::signal::{
+    BUS_ADRALN, BUS_ADRERR, FPE_FLTDIV, FPE_FLTINV, FPE_FLTOVF, FPE_FLTRES, FPE_FLTUND, FPE_FLTUNK,
+    FPE_INTDIV, ILL_ILLOPC, ILL_ILLOPN, SI_KERNEL, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP, TRAP_BRKPT,
+    TRAP_HWBKPT, TRAP_TRACE,
+};
+
 /// What the instruction wanted to do with the address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
@@ -92,33 +98,25 @@ pub enum FloatingPointCause {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ExceptionSignal {
     /// Linux's signal number, the same on both architectures.
-    pub number: u8,
+    pub number: u32,
     /// `si_code` as in `sigaction(2)`.
     pub code: i32,
 }
-
-const SIGILL: u8 = 4;
-const SIGTRAP: u8 = 5;
-const SIGBUS: u8 = 7;
-const SIGFPE: u8 = 8;
-const SIGSEGV: u8 = 11;
-/// `si_code` of a signal that the kernel raised without a more telling code.
-const SI_KERNEL: i32 = 0x80;
 
 impl ExceptionKind {
     /// The signal Linux sends for this exception on x86_64. AArch64 differs in one code: see [`Self::signal_aarch64`].
     pub const fn signal_x86_64(self) -> ExceptionSignal {
         let (number, code) = match self {
-            Self::DivideError => (SIGFPE, 1),
-            Self::SingleStep => (SIGTRAP, 2),
-            Self::HardwareBreakpoint => (SIGTRAP, 4),
+            Self::DivideError => (SIGFPE, FPE_INTDIV),
+            Self::SingleStep => (SIGTRAP, TRAP_TRACE),
+            Self::HardwareBreakpoint => (SIGTRAP, TRAP_HWBKPT),
             Self::Breakpoint => (SIGTRAP, SI_KERNEL),
-            Self::UndefinedInstruction => (SIGILL, 2),
+            Self::UndefinedInstruction => (SIGILL, ILL_ILLOPN),
             Self::FloatingPoint(cause) => (SIGFPE, cause.code()),
-            Self::Alignment | Self::InstructionAlignment | Self::StackAlignment => (SIGBUS, 1),
+            Self::Alignment | Self::InstructionAlignment | Self::StackAlignment => (SIGBUS, BUS_ADRALN),
             Self::Protection | Self::Bounds => (SIGSEGV, SI_KERNEL),
             Self::Segment => (SIGBUS, SI_KERNEL),
-            Self::BusError => (SIGBUS, 2),
+            Self::BusError => (SIGBUS, BUS_ADRERR),
         };
         ExceptionSignal { number, code }
     }
@@ -126,8 +124,8 @@ impl ExceptionKind {
     /// The signal Linux sends for this exception on AArch64.
     pub const fn signal_aarch64(self) -> ExceptionSignal {
         match self {
-            Self::Breakpoint => ExceptionSignal { number: SIGTRAP, code: 1 },
-            Self::UndefinedInstruction => ExceptionSignal { number: SIGILL, code: 1 },
+            Self::Breakpoint => ExceptionSignal { number: SIGTRAP, code: TRAP_BRKPT },
+            Self::UndefinedInstruction => ExceptionSignal { number: SIGILL, code: ILL_ILLOPC },
             other => other.signal_x86_64(),
         }
     }
@@ -136,12 +134,12 @@ impl ExceptionKind {
 impl FloatingPointCause {
     const fn code(self) -> i32 {
         match self {
-            Self::DivideByZero => 3,
-            Self::Overflow => 4,
-            Self::Underflow => 5,
-            Self::Inexact => 6,
-            Self::Invalid => 7,
-            Self::Unknown => 14,
+            Self::DivideByZero => FPE_FLTDIV,
+            Self::Overflow => FPE_FLTOVF,
+            Self::Underflow => FPE_FLTUND,
+            Self::Inexact => FPE_FLTRES,
+            Self::Invalid => FPE_FLTINV,
+            Self::Unknown => FPE_FLTUNK,
         }
     }
 }
