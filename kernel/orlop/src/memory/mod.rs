@@ -28,7 +28,7 @@ pub use advice::Advice;
 pub use fault::FaultError;
 pub use layout::Layout;
 pub use map::{Content, MapRequest, Placement};
-pub use object::Object;
+pub use object::{ExecuteAccess, Growth, Object, PageBudget, WriteAccess};
 pub use query::Residency;
 pub use remap::RemapRequest;
 pub use space::{AddressSpace, Usage};

@@ -35,6 +35,7 @@ use budget::Charge;
 pub use budget::PageBudget;
 pub(super) use mappings::Mapping;
 use mappings::MappingList;
+pub use sparse::Growth;
 
 /// The largest size of an object: what a signed file offset can say (`MAX_LFS_FILESIZE`).
 pub const MAX_SIZE: u64 = i64::MAX as u64;
