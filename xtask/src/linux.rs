@@ -1,144 +1,15 @@
-//! Debian's Linux 6.1, the reference that Orlop is compared with: fetched once, then kept.
-//!
-//! apt-get runs with package lists, state and cache of its own below `target/cache`, so that neither root nor a foreign
-//! architecture in the host's dpkg is needed.
+//! Debian's Linux 6.1, the reference that Orlop is compared with.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::arch::Arch;
-use crate::command;
-use crate::workspace;
-
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+use crate::debian::{self, Source};
 
 /// The kernel image for `arch`.
 pub fn kernel(arch: Arch) -> Result<PathBuf> {
-    let kept = workspace::cache("linux")?.join(format!("vmlinuz-{arch}"));
-    if !kept.exists() {
-        eprintln!("linux: fetching Debian 12's kernel for {arch} (once)");
-        fetch(arch, &kept).context("cannot fetch Debian's Linux; `--kernel FILE` takes any other")?;
-    }
-    Ok(kept)
-}
-
-fn fetch(arch: Arch, kept: &Path) -> Result<()> {
-    if !command::exists("apt-get") || !command::exists("dpkg-deb") {
-        bail!("this needs apt-get and dpkg-deb, as on Debian");
-    }
-    let folder = tempfile::tempdir_in(workspace::cache("linux")?)?;
-    let apt = Apt::new(folder.path(), debian_name(arch))?;
-    apt.run("apt-get", &["update", "-qq"])?;
-    let meta_package = format!("linux-image-cloud-{}", debian_name(arch));
-    let depends = apt.output("apt-cache", &["depends", &meta_package])?;
-    let package = newest_image(&depends).with_context(|| format!("{meta_package} names no kernel"))?;
-    apt.run("apt-get", &["download", "-qq", &package])?;
-    let archive = find(folder.path(), |name| name.ends_with(".deb"))?;
-    unpack_kernel(&archive, folder.path())?;
-    let kernel = find(&folder.path().join("boot"), |name| name.starts_with("vmlinuz-"))?;
-    std::fs::rename(kernel, kept).with_context(|| format!("cannot write {}", kept.display()))
-}
-
-fn debian_name(arch: Arch) -> &'static str {
-    match arch {
-        Arch::X86_64 => "amd64",
-        Arch::Aarch64 => "arm64",
-    }
-}
-
-/// Picks the kernel package out of `apt-cache depends`' answer.
-fn newest_image(depends: &str) -> Option<String> {
-    let mut dependencies = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-    dependencies.find(|name| name.starts_with("linux-image-")).map(str::to_owned)
-}
-
-fn unpack_kernel(archive: &Path, folder: &Path) -> Result<()> {
-    let mut list = Command::new("dpkg-deb")
-        .arg("--fsys-tarfile")
-        .arg(archive)
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start dpkg-deb")?;
-    let tar = list.stdout.take().context("dpkg-deb has no output")?;
-    let mut unpack = Command::new("tar");
-    unpack.arg("-C").arg(folder).args(["-x", "--wildcards", "./boot/vmlinuz-*"]).stdin(tar);
-    command::run(&mut unpack)?;
-    list.wait()?;
-    Ok(())
-}
-
-/// The one file in `folder` whose name is `wanted`.
-fn find(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<PathBuf> {
-    let files = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    for file in files {
-        let file = file?;
-        if wanted(&file.file_name().to_string_lossy()) {
-            return Ok(file.path());
-        }
-    }
-    bail!("{} does not contain the file that was expected", folder.display())
-}
-
-/// apt with a world of its own in one folder.
-struct Apt {
-    folder: PathBuf,
-    options: Vec<String>,
-}
-
-impl Apt {
-    fn new(folder: &Path, architecture: &str) -> Result<Self> {
-        for part in ["state/lists/partial", "cache/archives/partial", "sources"] {
-            std::fs::create_dir_all(folder.join(part))?;
-        }
-        std::fs::write(folder.join("status"), "")?;
-        let sources = format!(
-            "deb [arch={architecture} signed-by={KEYRING}] http://deb.debian.org/debian bookworm main\n\
-             deb [arch={architecture} signed-by={KEYRING}] http://deb.debian.org/debian-security bookworm-security main\n"
-        );
-        std::fs::write(folder.join("sources.list"), sources)?;
-        let path = |name: &str| folder.join(name).display().to_string();
-        let options = vec![
-            format!("APT::Architecture={architecture}"),
-            format!("APT::Architectures={architecture}"),
-            "APT::Sandbox::User=".to_owned(),
-            "Acquire::Languages=none".to_owned(),
-            format!("Dir::State={}", path("state")),
-            format!("Dir::State::status={}", path("status")),
-            format!("Dir::Cache={}", path("cache")),
-            format!("Dir::Etc::sourcelist={}", path("sources.list")),
-            format!("Dir::Etc::sourceparts={}", path("sources")),
-        ];
-        Ok(Self { folder: folder.to_owned(), options })
-    }
-
-    fn command(&self, program: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program);
-        for option in &self.options {
-            command.args(["-o", option]);
-        }
-        command.args(arguments).current_dir(&self.folder);
-        command
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) -> Result<()> {
-        command::run(&mut self.command(program, arguments))
-    }
-
-    fn output(&self, program: &str, arguments: &[&str]) -> Result<String> {
-        command::output(&mut self.command(program, arguments))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernel_package_is_the_dependency() {
-        let answer = "linux-image-cloud-arm64\n  Depends: linux-image-6.1.0-56-cloud-arm64\n  Suggests: x\n";
-        assert_eq!(newest_image(answer).unwrap(), "linux-image-6.1.0-56-cloud-arm64");
-        assert_eq!(newest_image("linux-image-cloud-arm64\n"), None);
-    }
+    let package = format!("linux-image-cloud-{}", debian::architecture(arch));
+    let source = Source { package: &package, dependency: Some("linux-image-"), path: "/boot/vmlinuz-*" };
+    debian::file(arch, &source, "vmlinuz").context("`--kernel FILE` takes any other kernel")
 }

@@ -11,8 +11,10 @@ mod arch;
 mod build;
 mod command;
 mod initramfs;
+mod debian;
 mod linux;
 mod run;
+mod test;
 mod toolchain;
 mod workspace;
 
@@ -33,6 +35,8 @@ enum Task {
     Initramfs(initramfs::Options),
     /// Boot to a shell, or run one program and exit with its status.
     Run(Box<run::Options>),
+    /// Run every test, or those whose names contain a word.
+    Test(test::Options),
     #[command(hide = true)]
     ExecWithParent {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         Task::Build(options) => build::run(&options),
         Task::Initramfs(options) => initramfs::run(&options),
         Task::Run(options) => run::run(&options),
+        Task::Test(options) => test::run(&options),
         Task::ExecWithParent { words } => run::session::exec_with_parent(&words),
     };
     outcome.unwrap_or_else(|error| {

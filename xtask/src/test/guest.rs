@@ -1,0 +1,190 @@
+//! A guest that runs a list of programs in one boot, and what became of each.
+//!
+//! A program that hangs or takes the kernel down costs a reboot, and the list goes on with the next one.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::run::job::{Input, Job, Terminal};
+use crate::run::machine::{Boot, Console, MachineOptions};
+use crate::run::markers::{Event, Markers};
+use crate::run::segments::Segments;
+use crate::run::session::{Next, Session};
+
+/// How long a kernel may take to start `init`, and to power off.
+const BOOT_PATIENCE: Duration = Duration::from_secs(60);
+const POWER_OFF_PATIENCE: Duration = Duration::from_secs(10);
+
+/// No more of a program's output is kept; what comes later is dropped.
+const OUTPUT_LIMIT: usize = 4 << 20;
+
+/// A machine with a kernel and an initramfs.
+pub struct Guest {
+    /// The machine.
+    pub machine: MachineOptions,
+    /// What `-kernel` takes.
+    pub kernel: PathBuf,
+    /// What `-initrd` takes, without the job.
+    pub initramfs: PathBuf,
+    /// More words for the kernel's command line.
+    pub append: String,
+    /// How long one program may take.
+    pub patience: Duration,
+}
+
+/// A program's end, with everything it wrote.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// What came from the console while the program ran.
+    pub output: Vec<u8>,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// How a program ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself or by a signal (128 + its number).
+    Status(u8),
+    /// It was still running when its time was over.
+    TimedOut,
+    /// The kernel ended first.
+    KernelEnded,
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ending::Status(status) => write!(formatter, "status {status}"),
+            Ending::TimedOut => write!(formatter, "no end within the time allowed"),
+            Ending::KernelEnded => write!(formatter, "the kernel ended first"),
+        }
+    }
+}
+
+impl Guest {
+    /// Runs all `programs`, each a path with its arguments, and tells how each of them ended, in the same order.
+    pub fn run(&self, programs: &[Vec<String>]) -> Result<Vec<Ended>> {
+        let mut ended = Vec::new();
+        while ended.len() < programs.len() {
+            let boot = self.boot(&programs[ended.len()..])?;
+            let never_started = boot.ended.len() == 1 && !boot.begun;
+            ended.extend(boot.ended);
+            if never_started {
+                // The next boot would not get further.
+                ended.resize_with(programs.len(), || Ended { output: Vec::new(), ending: Ending::KernelEnded });
+            }
+        }
+        Ok(ended)
+    }
+
+    /// One boot; the last program in the answer may be one that did not end.
+    fn boot(&self, programs: &[Vec<String>]) -> Result<OneBoot> {
+        let job = Job::new(Terminal::Plain, Input::Null, programs.to_vec())?;
+        let folder = tempfile::tempdir()?;
+        let initramfs = self.with_job(&job, folder.path())?;
+        let command_line = format!("{} panic=-1 quiet {}", self.machine.console_word(), self.append);
+        let boot = Boot {
+            machine: &self.machine,
+            kernel: &self.kernel,
+            initramfs: &initramfs,
+            command_line: command_line.trim_end(),
+            console: Console::Pipe,
+            debugger: false,
+        };
+        let mut session = Session::start(&boot.command()?, std::process::Stdio::piped())?;
+        // Closing the pipe would close the console.
+        let _console = session.take_input();
+        let mut heard = OneBoot::default();
+        let mut markers = Markers::new(&job.nonce);
+        let mut deadline = Instant::now() + BOOT_PATIENCE;
+        while heard.ended.len() < programs.len() {
+            let before = (heard.begun, heard.ended.len());
+            match session.next(Some(deadline)) {
+                Next::Bytes(bytes) => markers.push(&bytes, &mut |event| heard.take(event)),
+                Next::End => {
+                    markers.finish(&mut |event| heard.take(event));
+                    heard.end(Ending::KernelEnded);
+                    return Ok(heard);
+                }
+                Next::TimedOut => {
+                    heard.end(Ending::TimedOut);
+                    return Ok(heard);
+                }
+            }
+            if before != (heard.begun, heard.ended.len()) {
+                deadline = Instant::now() + self.patience;
+            }
+        }
+        heard.powered_off = session.wait(POWER_OFF_PATIENCE)?.is_some_and(|status| status.success());
+        Ok(heard)
+    }
+
+    fn with_job(&self, job: &Job, folder: &Path) -> Result<PathBuf> {
+        let mut segments = Segments::new(self.initramfs.clone());
+        job.insert(&mut segments.extra)?;
+        segments.write(folder)
+    }
+
+    /// Runs one program and tells how it ended, and whether the machine then went off by itself.
+    pub fn run_one(&self, program: &[&str]) -> Result<(Ended, bool)> {
+        let words = program.iter().map(|word| (*word).to_owned()).collect();
+        let mut boot = self.boot(&[words])?;
+        let ended = boot.ended.pop().unwrap_or(Ended { output: Vec::new(), ending: Ending::KernelEnded });
+        Ok((ended, boot.powered_off))
+    }
+}
+
+/// What was heard during one boot.
+#[derive(Default)]
+struct OneBoot {
+    begun: bool,
+    output: Vec<u8>,
+    ended: Vec<Ended>,
+    powered_off: bool,
+}
+
+impl OneBoot {
+    fn take(&mut self, event: Event<'_>) {
+        match event {
+            Event::Output(bytes) => {
+                let room = OUTPUT_LIMIT.saturating_sub(self.output.len());
+                self.output.extend_from_slice(&bytes[..room.min(bytes.len())]);
+            }
+            Event::Begin(_) => {
+                self.begun = true;
+                self.output.clear();
+            }
+            Event::Status(_, status) => self.end(Ending::Status(status)),
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.ended.push(Ended { output: std::mem::take(&mut self.output), ending });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_belongs_to_the_program_that_runs() {
+        let mut boot = OneBoot::default();
+        for event in [
+            Event::Output(b"kernel"),
+            Event::Begin(0),
+            Event::Output(b"one"),
+            Event::Status(0, 3),
+            Event::Begin(1),
+            Event::Output(b"two"),
+        ] {
+            boot.take(event);
+        }
+        boot.end(Ending::TimedOut);
+        assert_eq!(boot.ended[0], Ended { output: b"one".to_vec(), ending: Ending::Status(3) });
+        assert_eq!(boot.ended[1], Ended { output: b"two".to_vec(), ending: Ending::TimedOut });
+    }
+}

@@ -1,0 +1,75 @@
+//! Tests that run on this machine: `cargo test` over the workspace.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use super::Stage;
+use crate::toolchain;
+use crate::workspace;
+
+/// Runs all of them; the report counts each.
+pub fn run(stage: &Stage<'_>) -> Result<()> {
+    println!("host tests: cargo test --workspace");
+    let mut child = Command::new(toolchain::host_cargo())
+        .args(["test", "--workspace", "--no-fail-fast", "--", stage.filter])
+        .current_dir(workspace::root())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start cargo")?;
+    let mut results = Results::default();
+    for line in BufReader::new(child.stdout.take().context("cargo has no standard output")?).lines() {
+        results.take(&line?);
+    }
+    let status = child.wait()?;
+    stage.report.pass_many("host", results.passed);
+    for name in &results.failed {
+        stage.report.fail(&format!("host/{name}"), "see above");
+    }
+    if !status.success() && results.failed.is_empty() {
+        stage.report.fail("host", "cargo test failed, see above");
+    }
+    Ok(())
+}
+
+/// What libtest's lines tell.
+#[derive(Default)]
+struct Results {
+    passed: usize,
+    failed: Vec<String>,
+    shows_failures: bool,
+}
+
+impl Results {
+    /// Takes one line; what explains a failure is printed.
+    fn take(&mut self, line: &str) {
+        match line.strip_prefix("test ").and_then(|test| test.rsplit_once(" ... ")) {
+            Some((_, "ok")) => self.passed += 1,
+            Some((name, "FAILED")) => self.failed.push(name.to_owned()),
+            _ => {}
+        }
+        match line {
+            "failures:" => self.shows_failures = true,
+            _ if line.starts_with("test result:") => self.shows_failures = false,
+            _ if self.shows_failures => println!("{line}"),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_read_from_lines() {
+        let mut results = Results::default();
+        let lines = "running 4 tests\ntest a::b ... ok\ntest c - should panic ... ok\ntest d ... FAILED\n\
+                     test e ... ignored\n\nfailures:\n\n---- d stdout ----\nwhy\n\ntest result: FAILED. 2 passed";
+        lines.lines().for_each(|line| results.take(line));
+        assert_eq!(results.passed, 2);
+        assert_eq!(results.failed, ["d"]);
+        assert!(!results.shows_failures);
+    }
+}

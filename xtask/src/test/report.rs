@@ -1,0 +1,87 @@
+//! The count of what passed and what failed, and one line for each.
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+/// Collects results; stages running at the same time share it.
+#[derive(Default)]
+pub struct Report {
+    totals: Mutex<Totals>,
+}
+
+#[derive(Default)]
+struct Totals {
+    passed: usize,
+    failed: Vec<String>,
+}
+
+impl Report {
+    /// A test has passed.
+    pub fn pass(&self, name: &str) {
+        self.with(|totals| {
+            totals.passed += 1;
+            println!("ok      {name}");
+        });
+    }
+
+    /// A test has failed, and why.
+    pub fn fail(&self, name: &str, reason: &str) {
+        self.with(|totals| {
+            totals.failed.push(name.to_owned());
+            println!("FAILED  {name}");
+            for line in reason.lines() {
+                println!("        {line}");
+            }
+        });
+    }
+
+    /// Either of the two.
+    pub fn record(&self, name: &str, result: Result<(), String>) {
+        match result {
+            Ok(()) => self.pass(name),
+            Err(reason) => self.fail(name, &reason),
+        }
+    }
+
+    /// So many tests have passed that nobody wants to see one by one.
+    pub fn pass_many(&self, name: &str, count: usize) {
+        if count > 0 {
+            self.with(|totals| {
+                totals.passed += count;
+                println!("ok      {name} ({count})");
+            });
+        }
+    }
+
+    /// Repeats what failed, says the total, and tells the status to end with.
+    pub fn finish(self) -> ExitCode {
+        let totals = self.totals.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !totals.failed.is_empty() {
+            println!("\nfailed:");
+            totals.failed.iter().for_each(|name| println!("    {name}"));
+        }
+        println!("\n{} passed, {} failed", totals.passed, totals.failed.len());
+        if totals.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Totals)) {
+        change(&mut self.totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_counted() {
+        let report = Report::default();
+        report.pass("a");
+        report.pass_many("b", 3);
+        report.record("c", Err("because".to_owned()));
+        report.with(|totals| {
+            assert_eq!(totals.passed, 4);
+            assert_eq!(totals.failed, ["c"]);
+        });
+    }
+}
