@@ -10,11 +10,12 @@ use clap::{Parser, Subcommand};
 mod arch;
 mod build;
 mod command;
-mod initramfs;
 mod debian;
+mod initramfs;
 mod linux;
 mod run;
 mod test;
+mod tidy;
 mod toolchain;
 mod workspace;
 
@@ -37,6 +38,8 @@ enum Task {
     Run(Box<run::Options>),
     /// Run every test, or those whose names contain a word.
     Test(test::Options),
+    /// Check the rules of the house.
+    Tidy(tidy::Options),
     #[command(hide = true)]
     ExecWithParent {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Initramfs(options) => initramfs::run(&options),
         Task::Run(options) => run::run(&options),
         Task::Test(options) => test::run(&options),
+        Task::Tidy(options) => tidy::run(&options),
         Task::ExecWithParent { words } => run::session::exec_with_parent(&words),
     };
     outcome.unwrap_or_else(|error| {

@@ -91,7 +91,9 @@ impl Kernel {
             Kernel::Orlop => build::kernel(toolchain, arch, checks),
             Kernel::Linux => linux::kernel(arch),
             Kernel::File(path) if path.exists() => Ok(path.clone()),
-            Kernel::File(path) => bail!("--kernel takes orlop, linux or a file, and there is no {}", path.display()),
+            Kernel::File(path) => {
+                bail!("--kernel takes orlop, linux or a file, and there is no {}", path.display())
+            }
         }
     }
 }

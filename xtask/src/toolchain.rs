@@ -106,7 +106,11 @@ fn targets() -> Vec<&'static str> {
 fn host_sysroot() -> Result<PathBuf> {
     let cargo = host_cargo();
     if cargo.is_absolute() && cargo.parent().is_some_and(|bin| bin.join("rustc").exists()) {
-        return Ok(cargo.parent().and_then(Path::parent).context("cargo lies in the root folder")?.to_owned());
+        return Ok(cargo
+            .parent()
+            .and_then(Path::parent)
+            .context("cargo lies in the root folder")?
+            .to_owned());
     }
     let sysroot = command::output(Command::new("rustc").args(["--print", "sysroot"]))?;
     Ok(PathBuf::from(sysroot.trim()))

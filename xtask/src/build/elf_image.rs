@@ -115,7 +115,8 @@ impl ElfImage {
 
     /// The segments at their physical distances, without any header: what Arm's boot protocol calls `Image`.
     pub fn to_flat(&self) -> Result<Vec<u8>> {
-        let base = self.segments.iter().map(|segment| segment.physical_address).min().context("no segment")?;
+        let base =
+            self.segments.iter().map(|segment| segment.physical_address).min().context("no segment")?;
         let mut image = Vec::new();
         let mut memory_end = 0;
         for segment in self.segments.iter().filter(|segment| segment.memory_size > 0) {
@@ -167,7 +168,8 @@ impl ElfImage {
 impl Segment {
     fn program_header(&self, offset: u64) -> Vec<u8> {
         let file_size = self.data.len() as u64;
-        let words = [offset, self.virtual_address, self.physical_address, file_size, self.memory_size, PAGE_SIZE];
+        let words =
+            [offset, self.virtual_address, self.physical_address, file_size, self.memory_size, PAGE_SIZE];
         program_header(PT_LOAD.0, self.flags, words)
     }
 }

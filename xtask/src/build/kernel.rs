@@ -15,7 +15,8 @@ pub fn build(toolchain: &Toolchain, arch: Arch, checks: Checks, path: &Path) -> 
     let linked = compile(toolchain, arch, checks)?;
     let with_symbols = path.with_extension("elf");
     let file = std::fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
-    if path.exists() && std::fs::read(&with_symbols).is_ok_and(|old| old == file) && is_newer_than_xtask(path) {
+    if path.exists() && std::fs::read(&with_symbols).is_ok_and(|old| old == file) && is_newer_than_xtask(path)
+    {
         return Ok(());
     }
     let bytes = image(arch, &file).with_context(|| format!("{} is not as expected", linked.display()))?;

@@ -99,7 +99,9 @@ impl Boot<'_> {
         qemu.args(self.machine.accelerator_arguments());
         qemu.args(match self.console {
             Console::Pipe => ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
-            Console::Terminal => ["-chardev", "stdio,id=console,signal=off,mux=on", "-serial", "chardev:console"],
+            Console::Terminal => {
+                ["-chardev", "stdio,id=console,signal=off,mux=on", "-serial", "chardev:console"]
+            }
         });
         if self.console == Console::Terminal {
             qemu.args(["-mon", "chardev=console"]);

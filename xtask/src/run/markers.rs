@@ -106,7 +106,8 @@ fn emit(bytes: &[u8], handle: &mut dyn FnMut(Event<'_>)) {
 mod tests {
     use super::*;
 
-    const STREAM: &[u8] = b"boot\n\x1enn begin 0\nhello\x1enn status 0 255\r\n\x1e\x1exx status 0 1\nend\x1enn";
+    const STREAM: &[u8] =
+        b"boot\n\x1enn begin 0\nhello\x1enn status 0 255\r\n\x1e\x1exx status 0 1\nend\x1enn";
 
     fn split(chunk: usize) -> (Vec<u8>, Vec<String>) {
         let (mut output, mut events) = (Vec::new(), Vec::new());

@@ -24,7 +24,8 @@ impl Segments {
 
     /// The file for QEMU's `-initrd`, in `folder` if anything was added.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
-        let mut bytes = std::fs::read(&self.base).with_context(|| format!("cannot read {}", self.base.display()))?;
+        let mut bytes =
+            std::fs::read(&self.base).with_context(|| format!("cannot read {}", self.base.display()))?;
         if self.extra.is_empty() {
             return Ok(self.base.clone());
         }

@@ -28,7 +28,7 @@ pub enum Next {
 impl Session {
     /// Starts `qemu` with its standard output connected to this session.
     pub fn start(qemu: &Command, input: Stdio) -> Result<Self> {
-        let mut guarded = guarded(qemu)?;
+        let mut guarded = guarded(qemu);
         let mut child = guarded
             .stdin(input)
             .stdout(Stdio::piped())
@@ -92,10 +92,11 @@ impl Drop for Session {
 }
 
 /// `qemu`, started by way of this program's hidden command, see [`exec_with_parent`].
-fn guarded(qemu: &Command) -> Result<Command> {
-    let mut guarded = Command::new(std::env::current_exe()?);
+fn guarded(qemu: &Command) -> Command {
+    // Not by its path: cargo may have put another program there in the meantime.
+    let mut guarded = Command::new("/proc/self/exe");
     guarded.arg("exec-with-parent").arg(qemu.get_program()).args(qemu.get_args());
-    Ok(guarded)
+    guarded
 }
 
 /// Becomes `words`, with the kernel's promise to be told to end when the process that started this one ends, however

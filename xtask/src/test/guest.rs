@@ -74,7 +74,10 @@ impl Guest {
             ended.extend(boot.ended);
             if never_started {
                 // The next boot would not get further.
-                ended.resize_with(programs.len(), || Ended { output: Vec::new(), ending: Ending::KernelEnded });
+                ended.resize_with(programs.len(), || Ended {
+                    output: Vec::new(),
+                    ending: Ending::KernelEnded,
+                });
             }
         }
         Ok(ended)

@@ -19,7 +19,11 @@ pub struct Package {
 
 /// The names of those `packages` that are not installed.
 pub fn missing(packages: &[Package]) -> Vec<&'static str> {
-    packages.iter().filter(|package| !Path::new(package.provides).exists()).map(|package| package.name).collect()
+    packages
+        .iter()
+        .filter(|package| !Path::new(package.provides).exists())
+        .map(|package| package.name)
+        .collect()
 }
 
 /// Makes sure that all `packages` are there; `purpose` says what they are needed for.

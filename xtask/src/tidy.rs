@@ -1,0 +1,99 @@
+//! `cargo xtask tidy`: what a machine can see of the house's rules.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::toolchain::Toolchain;
+
+mod boundaries;
+mod lengths;
+mod lints;
+mod sources;
+mod symmetry;
+mod syscalls_page;
+
+use sources::Source;
+
+/// Options of `cargo xtask tidy`.
+#[derive(Args)]
+pub struct Options {
+    /// Format the sources and write generated pages anew, instead of complaining.
+    #[arg(long)]
+    fix: bool,
+}
+
+/// Whether to complain or to mend.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Change nothing.
+    Check,
+    /// Mend what a machine can mend.
+    Fix,
+}
+
+/// A rule's name and what breaks it, one line each.
+pub struct Finding {
+    /// The rule.
+    pub rule: &'static str,
+    /// Where it is broken, and how.
+    pub problems: Vec<String>,
+}
+
+/// Runs the command.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let mode = if options.fix { Mode::Fix } else { Mode::Check };
+    let findings = check(&Toolchain::find()?, mode)?;
+    let mut status = ExitCode::SUCCESS;
+    for finding in findings {
+        let verdict = if finding.problems.is_empty() { "ok    " } else { "FAILED" };
+        println!("{verdict}  {}", finding.rule);
+        for problem in &finding.problems {
+            println!("        {problem}");
+            status = ExitCode::FAILURE;
+        }
+    }
+    Ok(status)
+}
+
+/// Checks every rule.
+pub fn check(toolchain: &Toolchain, mode: Mode) -> Result<Vec<Finding>> {
+    let sources = sources::all()?;
+    let rules: [(&'static str, Rule); 7] = [
+        ("every file starts with what it owns", header),
+        ("files and functions are short", lengths::check),
+        ("unsafe code only where the design has it", boundaries::unsafe_code),
+        ("architectures only below arch/", boundaries::architectures),
+        ("crates depend one way", boundaries::dependencies),
+        ("hal's architectures have the same files", symmetry::check),
+        ("nothing is left undone", unfinished),
+    ];
+    let mut findings: Vec<_> =
+        rules.into_iter().map(|(rule, find)| Finding { rule, problems: find(&sources) }).collect();
+    findings.push(syscalls_page::check(mode)?);
+    findings.extend(lints::check(toolchain, mode)?);
+    Ok(findings)
+}
+
+type Rule = fn(&[Source]) -> Vec<String>;
+
+fn header(sources: &[Source]) -> Vec<String> {
+    let lacks = |source: &&Source| !source.text.starts_with("//! ");
+    sources.iter().filter(lacks).map(|source| format!("{}: line 1 is no `//! …`", source.path)).collect()
+}
+
+/// Macros that stand for code still to be written.
+fn unfinished(sources: &[Source]) -> Vec<String> {
+    let marks =
+        [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("TO", "DO"), concat!("FIX", "ME")];
+    let mut problems = Vec::new();
+    for source in sources {
+        for (number, line) in source.numbered_lines() {
+            if let Some(mark) = marks.iter().find(|mark| line.contains(*mark)) {
+                problems.push(format!("{}:{number}: {mark}", source.path));
+            }
+        }
+    }
+    problems
+}
