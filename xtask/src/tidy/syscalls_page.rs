@@ -39,7 +39,7 @@ pub fn check(mode: Mode) -> Result<Finding> {
 }
 
 fn page() -> String {
-    let number = |number: Option<u32>| number.map_or("–".to_owned(), |number| number.to_string());
+    let number = |number: Option<u16>| number.map_or("–".to_owned(), |number| number.to_string());
     let mut page = INTRODUCTION.to_owned();
     for row in ROWS {
         let (x86_64, aarch64) = (number(row.x86_64), number(row.aarch64));
