@@ -8,6 +8,8 @@ pub mod errno;
 pub mod fs;
 pub mod memory;
 pub mod process;
+pub mod random;
 pub mod sched;
 pub mod syscall;
+pub mod tty;
 pub mod user;

@@ -1,25 +1,299 @@
 //! Descriptor tables: small integers to open files.
+//!
+//! One spin lock guards a table; it is held only to look at or to change slots. Files are dropped outside it, because the last
+//! drop of a file may run its release. The lowest free descriptor is found by bitmap, 64 descriptors at a step.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use abi::Errno;
+use hal::sync::SpinLock;
+
+use super::file::File;
+
+/// Whether a descriptor survives `execve`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnExec {
+    /// It stays open.
+    Keep,
+    /// `FD_CLOEXEC`.
+    Close,
+}
+
+impl OnExec {
+    /// What `O_CLOEXEC` in open flags asks for.
+    pub fn from_open_flags(flags: u32) -> OnExec {
+        if flags & abi::fs::O_CLOEXEC != 0 { OnExec::Close } else { OnExec::Keep }
+    }
+}
+
+#[derive(Clone, Default)]
+struct Slots {
+    files: Vec<Option<Arc<File>>>,
+    /// Bit per descriptor: taken, or reserved for a file that is being opened.
+    used: Vec<u64>,
+    /// Bit per descriptor: close-on-exec.
+    close_on_exec: Vec<u64>,
+    /// No descriptor below this one is free.
+    lowest_free: usize,
+}
 
 /// The descriptors of one process; shared by `clone(CLONE_FILES)`.
-#[derive(Default)]
-pub struct FdTable {}
+pub struct FdTable {
+    slots: SpinLock<Slots>,
+}
+
+/// A descriptor that is taken but has no file yet. Dropped without [`Reserved::install`], it is free again.
+pub struct Reserved<'a> {
+    table: &'a FdTable,
+    fd: u32,
+}
+
+impl Reserved<'_> {
+    /// The descriptor.
+    pub fn number(&self) -> u32 {
+        self.fd
+    }
+
+    /// Makes the descriptor refer to `file`.
+    pub fn install(self, file: Arc<File>, on_exec: OnExec) -> u32 {
+        let fd = self.fd;
+        let mut slots = self.table.slots.lock();
+        slots.put(fd as usize, file, on_exec);
+        drop(slots);
+        core::mem::forget(self);
+        fd
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.table.slots.lock().release(self.fd as usize);
+    }
+}
 
 impl FdTable {
     /// A table without descriptors.
     pub fn empty() -> Arc<FdTable> {
-        Arc::new(FdTable {})
+        Arc::new(FdTable { slots: SpinLock::new(Slots::default()) })
     }
 
-    /// A table that refers to the same open files: `fork` and `unshare(CLONE_FILES)`.
-    pub fn duplicate(&self) -> Arc<FdTable> {
-        Arc::new(FdTable {})
+    /// A table that refers to the same open files: `fork` and `unshare(CLONE_FILES)`. ENOMEM when there is no room.
+    pub fn duplicate(&self) -> Result<Arc<FdTable>, Errno> {
+        let mut copy = Slots::default();
+        loop {
+            let wanted = self.slots.lock().files.len();
+            copy.grow(wanted)?;
+            let slots = self.slots.lock();
+            if copy.copy_from(&slots) {
+                break;
+            }
+        }
+        Ok(Arc::new(FdTable { slots: SpinLock::new(copy) }))
     }
 
-    /// Closes every descriptor marked close-on-exec: `execve`.
-    pub fn close_on_exec(&self) {}
+    /// The file behind a descriptor. EBADF if there is none.
+    #[inline]
+    pub fn get(&self, fd: u32) -> Result<Arc<File>, Errno> {
+        self.slots.lock().file(fd).cloned().ok_or(Errno::EBADF)
+    }
 
-    /// Closes every descriptor: the end of a process.
-    pub fn close_all(&self) {}
+    /// Takes the lowest free descriptor from `lowest` on. EMFILE when it would reach `limit` (RLIMIT_NOFILE).
+    pub fn reserve(&self, lowest: u32, limit: u64) -> Result<Reserved<'_>, Errno> {
+        let mut slots = self.slots.lock();
+        let fd = slots.find_free(lowest as usize);
+        if fd as u64 >= limit {
+            return Err(Errno::EMFILE);
+        }
+        slots.grow(fd + 1)?;
+        slots.take(fd);
+        Ok(Reserved { table: self, fd: fd as u32 })
+    }
+
+    /// Puts `file` at the lowest free descriptor.
+    pub fn insert(&self, file: Arc<File>, on_exec: OnExec, limit: u64) -> Result<u32, Errno> {
+        Ok(self.reserve(0, limit)?.install(file, on_exec))
+    }
+
+    /// Puts `file` at exactly `fd` and returns what was there: dup2(2). EBADF beyond the limit, EBUSY while another thread
+    /// is opening a file at that descriptor.
+    pub fn replace(
+        &self,
+        fd: u32,
+        file: Arc<File>,
+        on_exec: OnExec,
+        limit: u64,
+    ) -> Result<Option<Arc<File>>, Errno> {
+        if u64::from(fd) >= limit {
+            return Err(Errno::EBADF);
+        }
+        let index = fd as usize;
+        let mut slots = self.slots.lock();
+        slots.grow(index + 1)?;
+        if slots.is_used(index) && slots.file(fd).is_none() {
+            return Err(Errno::EBUSY);
+        }
+        slots.take(index);
+        Ok(slots.put(index, file, on_exec))
+    }
+
+    /// Takes the file out of a descriptor: close(2). EBADF if there is none.
+    pub fn remove(&self, fd: u32) -> Result<Arc<File>, Errno> {
+        self.slots.lock().remove(fd as usize).ok_or(Errno::EBADF)
+    }
+
+    /// Whether the descriptor survives `execve`. EBADF if there is none.
+    pub fn on_exec(&self, fd: u32) -> Result<OnExec, Errno> {
+        let slots = self.slots.lock();
+        slots.file(fd).ok_or(Errno::EBADF)?;
+        Ok(if bit(&slots.close_on_exec, fd as usize) { OnExec::Close } else { OnExec::Keep })
+    }
+
+    /// Sets whether the descriptor survives `execve`. EBADF if there is none.
+    pub fn set_on_exec(&self, fd: u32, on_exec: OnExec) -> Result<(), Errno> {
+        let mut slots = self.slots.lock();
+        slots.file(fd).ok_or(Errno::EBADF)?;
+        set_bit(&mut slots.close_on_exec, fd as usize, on_exec == OnExec::Close);
+        Ok(())
+    }
+
+    /// The open descriptor at or after `from`, with its file.
+    pub fn next_open(&self, from: u32) -> Option<(u32, Arc<File>)> {
+        let slots = self.slots.lock();
+        let rest = slots.files.get(from as usize..)?;
+        let offset = rest.iter().position(Option::is_some)?;
+        let file = rest.get(offset)?.clone()?;
+        Some((from + offset as u32, file))
+    }
+
+    /// How many descriptors the table has room for: `FDSize` of `/proc/PID/status`.
+    pub fn capacity(&self) -> usize {
+        self.slots.lock().files.len()
+    }
+
+    /// Takes the lowest file in `first..=last` that is marked as `marked`, or any.
+    fn remove_next(&self, first: u32, last: u32, marked: Option<OnExec>) -> Option<(u32, Arc<File>)> {
+        let mut slots = self.slots.lock();
+        let end = slots.files.len().min(last as usize + 1);
+        for index in first as usize..end {
+            let matches = match marked {
+                None => true,
+                Some(wanted) => (wanted == OnExec::Close) == bit(&slots.close_on_exec, index),
+            };
+            if matches && let Some(file) = slots.remove(index) {
+                return Some((index as u32, file));
+            }
+        }
+        None
+    }
+
+    /// Closes every descriptor in `first..=last`, handing each file to `close`.
+    pub fn remove_range(&self, first: u32, last: u32, mut close: impl FnMut(Arc<File>)) {
+        let mut next = first;
+        while let Some((fd, file)) = self.remove_next(next, last, None) {
+            close(file);
+            next = fd;
+        }
+    }
+
+    /// Closes every descriptor marked close-on-exec, handing each file to `close`: `execve`.
+    pub fn remove_close_on_exec(&self, mut close: impl FnMut(Arc<File>)) {
+        let mut next = 0;
+        while let Some((fd, file)) = self.remove_next(next, u32::MAX - 1, Some(OnExec::Close)) {
+            close(file);
+            next = fd;
+        }
+    }
+}
+
+impl Slots {
+    fn file(&self, fd: u32) -> Option<&Arc<File>> {
+        self.files.get(fd as usize)?.as_ref()
+    }
+
+    fn is_used(&self, index: usize) -> bool {
+        bit(&self.used, index)
+    }
+
+    /// Makes the table at least `wanted` long.
+    fn grow(&mut self, wanted: usize) -> Result<(), Errno> {
+        const STEP: usize = 64;
+        if wanted <= self.files.len() {
+            return Ok(());
+        }
+        let length = wanted.next_multiple_of(STEP);
+        let words = length / STEP;
+        self.files.try_reserve(length - self.files.len()).map_err(|_| Errno::ENOMEM)?;
+        self.used.try_reserve(words - self.used.len()).map_err(|_| Errno::ENOMEM)?;
+        self.close_on_exec.try_reserve(words - self.close_on_exec.len()).map_err(|_| Errno::ENOMEM)?;
+        self.files.resize(length, None);
+        self.used.resize(words, 0);
+        self.close_on_exec.resize(words, 0);
+        Ok(())
+    }
+
+    fn find_free(&self, lowest: usize) -> usize {
+        let start = lowest.max(self.lowest_free);
+        let mut index = start / 64;
+        let mut below_start = (1u64 << (start % 64)) - 1;
+        while let Some(&word) = self.used.get(index) {
+            let taken = word | below_start;
+            if taken != u64::MAX {
+                return index * 64 + taken.trailing_ones() as usize;
+            }
+            below_start = 0;
+            index += 1;
+        }
+        start.max(index * 64)
+    }
+
+    fn take(&mut self, index: usize) {
+        set_bit(&mut self.used, index, true);
+        if index == self.lowest_free {
+            self.lowest_free = index + 1;
+        }
+    }
+
+    fn release(&mut self, index: usize) {
+        set_bit(&mut self.used, index, false);
+        self.lowest_free = self.lowest_free.min(index);
+    }
+
+    fn put(&mut self, index: usize, file: Arc<File>, on_exec: OnExec) -> Option<Arc<File>> {
+        set_bit(&mut self.close_on_exec, index, on_exec == OnExec::Close);
+        self.files.get_mut(index).and_then(|slot| slot.replace(file))
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Arc<File>> {
+        let file = self.files.get_mut(index)?.take()?;
+        self.release(index);
+        set_bit(&mut self.close_on_exec, index, false);
+        Some(file)
+    }
+
+    /// Takes over the open files of `other`; `false` when it has grown beyond this one.
+    fn copy_from(&mut self, other: &Slots) -> bool {
+        if other.files.len() > self.files.len() {
+            return false;
+        }
+        for (index, file) in other.files.iter().enumerate() {
+            if let Some(file) = file {
+                let on_exec = if bit(&other.close_on_exec, index) { OnExec::Close } else { OnExec::Keep };
+                self.take(index);
+                self.put(index, file.clone(), on_exec);
+            }
+        }
+        true
+    }
+}
+
+fn bit(words: &[u64], index: usize) -> bool {
+    words.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 != 0)
+}
+
+fn set_bit(words: &mut [u64], index: usize, value: bool) {
+    if let Some(word) = words.get_mut(index / 64) {
+        let mask = 1 << (index % 64);
+        *word = if value { *word | mask } else { *word & !mask };
+    }
 }

@@ -1,4 +1,404 @@
-//! Open file descriptions.
+//! Open files: what descriptors refer to.
+//!
+//! A [`File`] is Linux's open file description: one opening of an inode, with its position and status flags, shared by `dup` and
+//! `fork`. Regular files and directories are handled here; everything else brings a [`FileOperations`].
+//!
+//! Lock order: a file's position (sleeps) before the locks of its inode.
 
-/// What a descriptor refers to: one opening of an inode, with its position and status flags.
-pub struct File {}
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use abi::Errno;
+use abi::fs::{O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY};
+
+use super::clock;
+use super::inode::{Body, Inode};
+use super::mount::Location;
+use super::poll::{PollEvents, Watcher};
+use crate::memory::Object;
+use crate::memory::object::WriteAccess;
+use crate::sched::Mutex;
+use crate::syscall::{Caller, Failure};
+use crate::user::{IoSink, IoSource};
+
+/// What a file without a stored content can do. Every method has the answer of a file that cannot.
+pub trait FileOperations: Send + Sync {
+    /// Reads at `position` into the sink, which counts the bytes; nothing moved means the end of the file.
+    fn read(&self, file: &File, position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
+        let _ = (file, position, sink);
+        Err(Errno::EINVAL.into())
+    }
+
+    /// Writes from the source, which counts the bytes, at `position`.
+    fn write(&self, file: &File, position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {
+        let _ = (file, position, source);
+        Err(Errno::EINVAL.into())
+    }
+
+    /// Whether the file has a position; the others fail `lseek` and `pread` with ESPIPE.
+    fn is_seekable(&self) -> bool {
+        false
+    }
+
+    /// Whether every position is the same to the file, as to `/dev/null`: `pread` works and `lseek` stays at 0.
+    fn accepts_any_position(&self) -> bool {
+        false
+    }
+
+    /// A device-specific request. ENOTTY for one the file does not know.
+    fn ioctl(
+        &self,
+        file: &File,
+        caller: &mut Caller<'_>,
+        request: u32,
+        argument: u64,
+    ) -> Result<u64, Failure> {
+        let _ = (file, caller, request, argument);
+        Err(Errno::ENOTTY.into())
+    }
+
+    /// What the file is ready for now; has `watcher` told of changes.
+    fn poll(&self, file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
+        let _ = (file, watcher);
+        Ok(PollEvents::ALWAYS_READY)
+    }
+
+    /// The memory that a mapping of the file shows, if it can be mapped.
+    fn mapping(&self) -> Mapping {
+        Mapping::None
+    }
+
+    /// The last reference to the open file is gone.
+    fn release(&self, file: &File) {
+        let _ = file;
+    }
+
+    /// What kind of open file this is, for the calls that want one kind.
+    fn kind(&self) -> SpecialKind<'_> {
+        SpecialKind::Other
+    }
+}
+
+/// The kinds of special file that some system calls are about.
+pub enum SpecialKind<'a> {
+    /// None of the others.
+    Other,
+    /// A pipe or named pipe.
+    Pipe(&'a super::pipe::Pipe),
+}
+
+/// What `mmap` of a file maps.
+pub enum Mapping {
+    /// Nothing: ENODEV.
+    None,
+    /// These pages.
+    Object(Arc<Object>),
+    /// Fresh zeroes: `/dev/zero`.
+    Zeroes,
+}
+
+/// How an open file reaches its content.
+pub(super) enum Handle {
+    /// Opened with `O_PATH`: not at all.
+    Path,
+    /// The inode's page cache.
+    Bytes,
+    /// The names of the inode's directory.
+    Directory,
+    /// By code.
+    Special(Arc<dyn FileOperations>),
+}
+
+/// An open file description.
+pub struct File {
+    location: Location,
+    handle: Handle,
+    /// Access mode and the flags that `F_GETFL` shows.
+    flags: AtomicU32,
+    /// Where the next `read` or `write` begins; also orders them.
+    position: Mutex<u64>,
+    /// Keeps the file from being executed while it is open for writing.
+    _write_access: Option<WriteAccess>,
+    /// Whom `F_SETOWN` named: a process, or a group if negative.
+    owner: AtomicU32,
+}
+
+/// The flags that `F_SETFL` can change.
+pub const SETTABLE_FLAGS: u32 =
+    O_APPEND | O_NONBLOCK | abi::fs::O_DIRECT | abi::fs::O_NOATIME | abi::fs::O_ASYNC;
+
+impl File {
+    pub(super) fn new(
+        location: Location,
+        handle: Handle,
+        flags: u32,
+        write_access: Option<WriteAccess>,
+    ) -> Arc<File> {
+        Arc::new(File {
+            location,
+            handle,
+            flags: AtomicU32::new(flags),
+            position: Mutex::new(0),
+            _write_access: write_access,
+            owner: AtomicU32::new(0),
+        })
+    }
+
+    /// The place that was opened.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// The inode that was opened.
+    #[inline]
+    pub fn inode(&self) -> &Arc<Inode> {
+        self.location.dentry.inode()
+    }
+
+    /// Access mode and status flags, as `F_GETFL` shows them.
+    #[inline]
+    pub fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// `F_SETFL`: changes the flags of [`SETTABLE_FLAGS`].
+    pub fn set_flags(&self, flags: u32) {
+        let change = |old: u32| Some(old & !SETTABLE_FLAGS | flags & SETTABLE_FLAGS);
+        let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    }
+
+    /// Sets or clears one status flag: `FIONBIO`, `FIOASYNC`.
+    pub fn set_flag(&self, flag: u32, value: bool) {
+        if value {
+            self.flags.fetch_or(flag, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!flag, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it was opened for reading.
+    #[inline]
+    pub fn is_readable(&self) -> bool {
+        matches!(self.flags() & (O_ACCMODE | O_PATH), O_RDONLY | O_RDWR)
+    }
+
+    /// Whether it was opened for writing.
+    #[inline]
+    pub fn is_writable(&self) -> bool {
+        matches!(self.flags() & (O_ACCMODE | O_PATH), O_WRONLY | O_RDWR)
+    }
+
+    /// Whether a call on it must not wait.
+    pub fn is_nonblocking(&self) -> bool {
+        self.flags() & O_NONBLOCK != 0
+    }
+
+    /// Whether it is only a place: `O_PATH`.
+    pub fn is_path_only(&self) -> bool {
+        matches!(self.handle, Handle::Path)
+    }
+
+    /// Whether it is a directory opened for listing.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.handle, Handle::Directory)
+    }
+
+    /// The code behind it, if it is of that sort.
+    pub fn special(&self) -> Option<&Arc<dyn FileOperations>> {
+        match &self.handle {
+            Handle::Special(operations) => Some(operations),
+            _ => None,
+        }
+    }
+
+    /// What kind of special file it is.
+    pub fn special_kind(&self) -> SpecialKind<'_> {
+        self.special().map_or(SpecialKind::Other, |operations| operations.kind())
+    }
+
+    /// The page cache of a regular file that is open for more than its place.
+    #[inline]
+    pub fn object(&self) -> Option<&Arc<Object>> {
+        match &self.handle {
+            Handle::Bytes => self.inode().object(),
+            _ => None,
+        }
+    }
+
+    /// What `mmap` of it maps.
+    pub fn mapping(&self) -> Mapping {
+        match &self.handle {
+            Handle::Bytes => {
+                self.inode().object().map_or(Mapping::None, |object| Mapping::Object(object.clone()))
+            }
+            Handle::Special(operations) => operations.mapping(),
+            Handle::Path | Handle::Directory => Mapping::None,
+        }
+    }
+
+    /// Whether it has a position.
+    pub fn is_seekable(&self) -> bool {
+        match &self.handle {
+            Handle::Bytes | Handle::Directory => true,
+            Handle::Special(operations) => operations.is_seekable(),
+            Handle::Path => false,
+        }
+    }
+
+    /// Whether `pread` and its like work on it.
+    pub fn accepts_positions(&self) -> bool {
+        self.is_seekable() || self.special().is_some_and(|operations| operations.accepts_any_position())
+    }
+
+    /// The position and its lock.
+    pub fn position(&self) -> &Mutex<u64> {
+        &self.position
+    }
+
+    /// Whom `F_SETOWN` named.
+    pub fn owner(&self) -> i32 {
+        self.owner.load(Ordering::Relaxed).cast_signed()
+    }
+
+    /// `F_SETOWN`.
+    pub fn set_owner(&self, owner: i32) {
+        self.owner.store(owner.cast_unsigned(), Ordering::Relaxed);
+    }
+
+    /// Reads at the file's own position and moves it. EBADF unless open for reading.
+    #[inline]
+    pub fn read(&self, sink: &mut IoSink<'_>) -> Result<usize, Failure> {
+        if !self.is_seekable() {
+            return self.read_at(0, sink);
+        }
+        let mut position = self.position.lock();
+        let moved = self.read_at(*position, sink)?;
+        *position += moved as u64;
+        Ok(moved)
+    }
+
+    /// Reads at a position of the caller's choice.
+    pub fn read_at(&self, position: u64, sink: &mut IoSink<'_>) -> Result<usize, Failure> {
+        if !self.is_readable() {
+            return Err(Errno::EBADF.into());
+        }
+        let outcome = match &self.handle {
+            Handle::Bytes => self.read_bytes(position, sink).map_err(Failure::from),
+            Handle::Special(operations) => operations.read(self, position, sink),
+            Handle::Directory => Err(Errno::EISDIR.into()),
+            Handle::Path => Err(Errno::EBADF.into()),
+        };
+        finished(sink.moved(), outcome)
+    }
+
+    /// Writes at the file's own position, or at its end with `O_APPEND`, and moves the position. EBADF unless open for writing.
+    #[inline]
+    pub fn write(&self, source: &mut IoSource<'_>) -> Result<usize, Failure> {
+        if !self.is_seekable() {
+            return self.write_at(0, source);
+        }
+        let mut position = self.position.lock();
+        if self.flags() & O_APPEND != 0 && matches!(self.handle, Handle::Bytes) {
+            let (start, moved) = self.append(source)?;
+            *position = start + moved as u64;
+            return Ok(moved);
+        }
+        let moved = self.write_at(*position, source)?;
+        *position += moved as u64;
+        Ok(moved)
+    }
+
+    /// Writes at a position of the caller's choice.
+    pub fn write_at(&self, position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
+        if !self.is_writable() {
+            return Err(Errno::EBADF.into());
+        }
+        let outcome = match &self.handle {
+            Handle::Bytes => self.write_bytes(position, source),
+            Handle::Special(operations) => operations.write(self, position, source),
+            Handle::Directory | Handle::Path => Err(Errno::EBADF.into()),
+        };
+        finished(source.moved(), outcome)
+    }
+
+    /// Writes at the end of a regular file; returns where that was and how much was written.
+    pub fn append(&self, source: &mut IoSource<'_>) -> Result<(u64, usize), Failure> {
+        let object = self.object().filter(|_| self.is_writable()).ok_or(Errno::EBADF)?;
+        super::limits::limit_growth(object.size(), source)?;
+        let outcome = object.append(source);
+        let moved = source.moved();
+        self.note_written(moved);
+        match outcome {
+            Ok(start) => Ok((start, moved)),
+            Err(_) if moved > 0 => Ok((object.size().saturating_sub(moved as u64), moved)),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn read_bytes(&self, position: u64, sink: &mut IoSink<'_>) -> Result<(), Errno> {
+        let object = self.inode().object().ok_or(Errno::EINVAL)?;
+        object.read(position, sink)?;
+        self.note_read();
+        Ok(())
+    }
+
+    fn write_bytes(&self, position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {
+        let object = self.inode().object().ok_or(Errno::EINVAL)?;
+        super::limits::limit_growth(position, source)?;
+        let outcome = object.write(position, source);
+        self.note_written(source.moved());
+        Ok(outcome?)
+    }
+
+    /// The content was read: the access time follows, unless flags of file or mount say not.
+    pub fn note_read(&self) {
+        if self.flags() & abi::fs::O_NOATIME == 0 {
+            clock::touch_accessed(&self.location);
+        }
+    }
+
+    /// The content was written: times follow, and set-id bits go as an unprivileged writer's doing.
+    fn note_written(&self, moved: usize) {
+        if moved > 0 {
+            let inode = self.inode();
+            inode.touch_modified(clock::now());
+            super::limits::drop_set_id_bits(inode);
+        }
+    }
+
+    /// What the file is ready for; has `watcher` told of changes.
+    pub fn poll(&self, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
+        match &self.handle {
+            Handle::Special(operations) => operations.poll(self, watcher),
+            Handle::Bytes | Handle::Directory => Ok(PollEvents::ALWAYS_READY),
+            Handle::Path => Ok(PollEvents::INVALID),
+        }
+    }
+}
+
+/// Bytes that moved win over an error that came after them.
+fn finished(moved: usize, outcome: Result<(), Failure>) -> Result<usize, Failure> {
+    match outcome {
+        Err(failure) if moved == 0 => Err(failure),
+        _ => Ok(moved),
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        if let Handle::Special(operations) = &self.handle {
+            operations.release(self);
+        }
+        self.location.dentry.inode().locks.release_file(self);
+    }
+}
+
+/// Makes the handle for an inode that is opened; the kinds that need more come with their own code.
+pub(super) fn plain_handle(inode: &Inode) -> Option<Handle> {
+    match &inode.body {
+        Body::Bytes(_) => Some(Handle::Bytes),
+        Body::Directory(_) | Body::Generated(_) => Some(Handle::Directory),
+        Body::Special(operations) => Some(Handle::Special(operations.clone())),
+        _ => None,
+    }
+}

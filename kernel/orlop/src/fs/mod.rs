@@ -1,12 +1,40 @@
 //! Files: the name space, open files, descriptor tables and the file systems below them.
 //!
-//! `FdTable` maps small integers to `File`s (open file descriptions); a `File` stands for one opened `Inode`.
-//! `FsContext` is what path walk starts from: root, working directory and umask of a process.
+//! - [`fd_table`] maps small integers to [`file::File`]s, the open file descriptions.
+//! - [`mount`], [`dentry`], [`directory`] and [`inode`] are the tree; [`walk`] finds places in it, [`open`] opens them, [`change`],
+//!   [`remove`] and [`rename`] change its names.
+//! - A file's content is its inode's [`inode::Body`]: stored files are memory objects, the rest brings a
+//!   [`file::FileOperations`] ([`device`], [`pipe`]) or makes itself up when it is looked at.
+//!
+//! Lock order: a file's position, the rename lock, directories' `changes`, pipes; below these, memory's locks; spin locks of
+//! names, dentries, attributes and descriptor tables are leaves.
 
-mod context;
-mod fd_table;
-mod file;
+pub mod anonymous;
+pub mod attributes;
+pub mod change;
+pub mod clock;
+pub mod context;
+pub mod dentry;
+pub mod device;
+pub mod directory;
+pub mod fd_table;
+pub mod file;
+pub mod filesystem;
+pub mod inode;
+pub mod limits;
+pub mod lock;
+pub mod mount;
+pub mod open;
+pub mod path;
+pub mod permission;
+pub mod pipe;
+pub mod poll;
+pub mod remove;
+pub mod rename;
+pub mod running;
+pub mod walk;
 
 pub use context::FsContext;
 pub use fd_table::FdTable;
 pub use file::File;
+pub use path::{display_path, path_from};

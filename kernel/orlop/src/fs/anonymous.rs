@@ -1,0 +1,73 @@
+//! Files without a name in any directory: pipes, event files and their like.
+
+use alloc::sync::Arc;
+
+use hal::sync::Once;
+
+use super::attributes::FileKind;
+use super::clock;
+use super::dentry::Dentry;
+use super::directory::Name;
+use super::file::{File, FileOperations, Handle};
+use super::filesystem::{FileSystem, FileSystemKind};
+use super::inode::{Body, Directory, Inode, Ownership};
+use super::mount::{Location, Mount};
+use crate::process::Credentials;
+
+static PIPES: Once<Arc<Mount>> = Once::new();
+static OTHERS: Once<Arc<Mount>> = Once::new();
+
+/// The mount, attached nowhere, that nameless files of a kind belong to; made when first needed.
+fn mount_of(slot: &'static Once<Arc<Mount>>, kind: FileSystemKind) -> Arc<Mount> {
+    if let Some(mount) = slot.get() {
+        return mount.clone();
+    }
+    let filesystem = FileSystem::new(kind, 0);
+    let ownership = Ownership { permissions: 0o700, user: 0, group: 0 };
+    let root = Inode::new(
+        &filesystem,
+        FileKind::Directory,
+        ownership,
+        Body::Directory(Directory::new()),
+        clock::now(),
+    );
+    let mount = Mount::new(filesystem, Dentry::new_root(root), Arc::from(kind.name().as_bytes()), 0);
+    // Losing a race only means that some other CPU's mount is the one that stays.
+    let _ = slot.set(mount.clone());
+    slot.get().cloned().unwrap_or(mount)
+}
+
+fn location(
+    mount: Arc<Mount>,
+    kind: FileKind,
+    body: Body,
+    label: Name,
+    credentials: &Credentials,
+) -> Location {
+    let ownership = Ownership {
+        permissions: 0o600,
+        user: credentials.user.file_system,
+        group: credentials.group.file_system,
+    };
+    let inode = Inode::new(&mount.filesystem, kind, ownership, body, clock::now());
+    Location { mount, dentry: Dentry::new_nameless(inode, None, label) }
+}
+
+/// The place of a new nameless pipe.
+pub fn pipe_location(body: Body, credentials: &Credentials) -> Location {
+    let mount = mount_of(&PIPES, FileSystemKind::PipeFs);
+    location(mount, FileKind::Fifo, body, Name::default(), credentials)
+}
+
+/// Opens a new file that exists only as `operations`; `label` is what `/proc/PID/fd` shows, such as `anon_inode:[eventfd]`.
+pub fn open(
+    operations: Arc<dyn FileOperations>,
+    label: &'static str,
+    flags: u32,
+    credentials: &Credentials,
+) -> Arc<File> {
+    let mount = mount_of(&OTHERS, FileSystemKind::AnonymousInodes);
+    let body = Body::Special(operations.clone());
+    let place = location(mount, FileKind::Untyped, body, Arc::from(label.as_bytes()), credentials);
+    File::new(place, Handle::Special(operations), flags, None)
+}

@@ -1,0 +1,210 @@
+//! What `stat` tells about a file besides its content: kind, mode, owner, links and times.
+//!
+//! Mode and owner are atomics because path walk reads them for every directory it passes; the rest is under one lock.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use abi::fs::{
+    S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, device_major, device_minor,
+    make_device,
+};
+use abi::time::Timespec;
+use hal::sync::SpinLock;
+
+/// What kind of thing an inode is: the `S_IFMT` bits of its mode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileKind {
+    /// Bytes with a size.
+    Regular,
+    /// Names.
+    Directory,
+    /// A path in place of a file.
+    Symlink,
+    /// A named pipe.
+    Fifo,
+    /// A character device.
+    CharacterDevice,
+    /// A block device.
+    BlockDevice,
+    /// A socket.
+    Socket,
+    /// A file without a type, as `eventfd` and its like are.
+    Untyped,
+}
+
+impl FileKind {
+    /// The kind that the type bits of `mode` name; no bits at all mean a regular file, as `mknod` has it.
+    pub fn from_mode(mode: u32) -> Option<FileKind> {
+        Some(match mode & S_IFMT {
+            0 | S_IFREG => FileKind::Regular,
+            S_IFDIR => FileKind::Directory,
+            S_IFLNK => FileKind::Symlink,
+            S_IFIFO => FileKind::Fifo,
+            S_IFCHR => FileKind::CharacterDevice,
+            S_IFBLK => FileKind::BlockDevice,
+            S_IFSOCK => FileKind::Socket,
+            _ => return None,
+        })
+    }
+
+    /// The type bits of a mode.
+    pub fn mode_bits(self) -> u32 {
+        match self {
+            FileKind::Regular => S_IFREG,
+            FileKind::Directory => S_IFDIR,
+            FileKind::Symlink => S_IFLNK,
+            FileKind::Fifo => S_IFIFO,
+            FileKind::CharacterDevice => S_IFCHR,
+            FileKind::BlockDevice => S_IFBLK,
+            FileKind::Socket => S_IFSOCK,
+            FileKind::Untyped => 0,
+        }
+    }
+
+    /// The `d_type` of `getdents64`: the type bits, shifted down (readdir(3)).
+    pub fn directory_entry_type(self) -> u8 {
+        (self.mode_bits() >> 12) as u8
+    }
+}
+
+/// A device number as `stat` and `mknod` carry it: 12 bits of major, 20 of minor, spread as makedev(3) says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, PartialOrd, Ord)]
+pub struct DeviceNumber {
+    /// Which driver.
+    pub major: u32,
+    /// Which of the driver's devices.
+    pub minor: u32,
+}
+
+impl DeviceNumber {
+    /// The device `major:minor`.
+    pub const fn new(major: u32, minor: u32) -> DeviceNumber {
+        DeviceNumber { major, minor }
+    }
+
+    /// Takes a user's `dev_t` apart.
+    pub const fn decode(device: u64) -> DeviceNumber {
+        DeviceNumber { major: device_major(device), minor: device_minor(device) }
+    }
+
+    /// The `dev_t` that programs see.
+    pub const fn encode(self) -> u64 {
+        make_device(self.major, self.minor)
+    }
+}
+
+/// The three times of a file, as UTC.
+#[derive(Clone, Copy)]
+pub struct Times {
+    /// Last read.
+    pub accessed: Timespec,
+    /// Last change of the content.
+    pub modified: Timespec,
+    /// Last change of the content or of these attributes.
+    pub changed: Timespec,
+}
+
+/// Mode, owner, link count and times of an inode.
+pub struct Attributes {
+    /// Permission bits with set-id and sticky bits; never the type.
+    permissions: AtomicU32,
+    owner: AtomicU32,
+    group: AtomicU32,
+    links: AtomicU32,
+    times: SpinLock<Times>,
+}
+
+/// The bits of a mode that are not its type.
+pub const PERMISSION_BITS: u32 = 0o7777;
+
+impl Attributes {
+    /// Fresh attributes whose three times are `now`.
+    pub fn new(permissions: u32, owner: u32, group: u32, links: u32, now: Timespec) -> Attributes {
+        Attributes {
+            permissions: AtomicU32::new(permissions & PERMISSION_BITS),
+            owner: AtomicU32::new(owner),
+            group: AtomicU32::new(group),
+            links: AtomicU32::new(links),
+            times: SpinLock::new(Times { accessed: now, modified: now, changed: now }),
+        }
+    }
+
+    /// Permission, set-id and sticky bits.
+    pub fn permissions(&self) -> u32 {
+        self.permissions.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the permission bits.
+    pub fn set_permissions(&self, permissions: u32) {
+        self.permissions.store(permissions & PERMISSION_BITS, Ordering::Relaxed);
+    }
+
+    /// The user that owns the file.
+    pub fn owner(&self) -> u32 {
+        self.owner.load(Ordering::Relaxed)
+    }
+
+    /// The group that owns the file.
+    pub fn group(&self) -> u32 {
+        self.group.load(Ordering::Relaxed)
+    }
+
+    /// Gives the file to another user and group.
+    pub fn set_owner(&self, owner: u32, group: u32) {
+        self.owner.store(owner, Ordering::Relaxed);
+        self.group.store(group, Ordering::Relaxed);
+    }
+
+    /// How many names the file has.
+    pub fn links(&self) -> u32 {
+        self.links.load(Ordering::Relaxed)
+    }
+
+    /// Counts one name more.
+    pub fn add_link(&self) {
+        self.links.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one name less.
+    pub fn remove_link(&self) {
+        let _ = self.links.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |links| links.checked_sub(1));
+    }
+
+    /// A directory is gone: neither its name nor its `.` counts any more.
+    pub fn remove_all_links(&self) {
+        self.links.store(0, Ordering::Relaxed);
+    }
+
+    /// The three times.
+    pub fn times(&self) -> Times {
+        *self.times.lock()
+    }
+
+    /// Changes the times under their lock.
+    pub fn update_times(&self, change: impl FnOnce(&mut Times)) {
+        change(&mut self.times.lock());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_numbers_travel_as_makedev_spreads_them() {
+        assert_eq!(DeviceNumber::new(5, 1).encode(), 0x501);
+        assert_eq!(DeviceNumber::new(136, 300).encode(), 0x0010_882c);
+        for (major, minor) in [(0, 0), (1, 3), (4095, 255), (259, 1_048_575), (0xffff_ffff, 0xffff_ffff)] {
+            let number = DeviceNumber::new(major, minor);
+            assert_eq!(DeviceNumber::decode(number.encode()), number);
+        }
+    }
+
+    #[test]
+    fn kinds_and_mode_bits_agree() {
+        assert_eq!(FileKind::from_mode(0o644), Some(FileKind::Regular));
+        assert_eq!(FileKind::from_mode(S_IFIFO | 0o600), Some(FileKind::Fifo));
+        assert_eq!(FileKind::from_mode(S_IFMT), None);
+        assert_eq!(FileKind::Directory.directory_entry_type(), 4);
+    }
+}

@@ -1,0 +1,190 @@
+//! Making names: new files, directories, links.
+//!
+//! A change holds its directory's `changes` lock from the look at the old name to the entry of the new one. Checks come in
+//! Linux's order: an existing name is EEXIST before permissions are looked at.
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+use abi::fs::{S_ISGID, S_ISUID};
+
+use super::attributes::{DeviceNumber, FileKind};
+use super::clock;
+use super::dentry::Dentry;
+use super::directory::Name;
+use super::inode::{Body, Directory, Inode, Ownership};
+use super::mount::Location;
+use super::permission::{self, Access};
+use super::pipe::Pipe;
+use crate::memory::Object;
+use crate::process::{Credentials, capability};
+
+/// What a new name is to stand for.
+pub struct NewFile {
+    kind: FileKind,
+    permissions: u32,
+    content: Content,
+}
+
+enum Content {
+    Empty,
+    Link(Arc<[u8]>),
+    Device(DeviceNumber),
+}
+
+impl NewFile {
+    /// An empty regular file.
+    pub fn regular(permissions: u32) -> NewFile {
+        NewFile { kind: FileKind::Regular, permissions, content: Content::Empty }
+    }
+
+    /// An empty directory.
+    pub fn directory(permissions: u32) -> NewFile {
+        NewFile { kind: FileKind::Directory, permissions, content: Content::Empty }
+    }
+
+    /// A link.
+    pub fn symlink(text: Arc<[u8]>) -> NewFile {
+        NewFile { kind: FileKind::Symlink, permissions: 0o777, content: Content::Link(text) }
+    }
+
+    /// A fifo, device or socket, or a regular file: mknod(2).
+    pub fn node(kind: FileKind, permissions: u32, device: DeviceNumber) -> NewFile {
+        NewFile { kind, permissions, content: Content::Device(device) }
+    }
+
+    fn into_body(self, filesystem: &super::filesystem::FileSystem) -> Result<Body, Errno> {
+        Ok(match (self.kind, self.content) {
+            (FileKind::Regular, _) => Body::Bytes(Object::limited(0, filesystem.budget.clone())),
+            (FileKind::Directory, _) => Body::Directory(Directory::new()),
+            (FileKind::Symlink, Content::Link(text)) => Body::Symlink(text),
+            (FileKind::Fifo, _) => Body::Fifo(Pipe::new()),
+            (FileKind::CharacterDevice | FileKind::BlockDevice, Content::Device(number)) => {
+                Body::Device(number)
+            }
+            (FileKind::Socket, _) => Body::Socket,
+            _ => return Err(Errno::EINVAL),
+        })
+    }
+}
+
+/// Makes `name` in a directory. EEXIST if it is there.
+pub fn create(
+    directory: &Location,
+    name: &[u8],
+    new: NewFile,
+    credentials: &Credentials,
+) -> Result<Arc<Dentry>, Errno> {
+    let parent = directory.dentry.inode();
+    let Some(stored) = parent.directory() else { return Err(refusal(parent)) };
+    let _changes = stored.changes.lock();
+    if stored.names.lock().find(name).is_some() {
+        return Err(Errno::EEXIST);
+    }
+    may_change(directory, credentials)?;
+    let kind = new.kind;
+    let inode = new_inode(parent, new, credentials)?;
+    let label: Name = Arc::from(name);
+    let dentry = Dentry::new(inode, directory.dentry.clone(), label.clone());
+    enter(parent, stored, label, &dentry)?;
+    if kind == FileKind::Directory {
+        parent.attributes.add_link();
+    }
+    Ok(dentry)
+}
+
+/// Makes a regular file that has a directory but no name in it: `O_TMPFILE`.
+pub fn create_nameless(
+    directory: &Location,
+    permissions: u32,
+    credentials: &Credentials,
+) -> Result<Arc<Dentry>, Errno> {
+    let parent = directory.dentry.inode();
+    if parent.directory().is_none() {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    may_change(directory, credentials)?;
+    let inode = new_inode(parent, NewFile::regular(permissions), credentials)?;
+    inode.attributes.remove_link();
+    let label = alloc::format!("#{}", inode.number);
+    Ok(Dentry::new_nameless(inode, Some(directory.dentry.clone()), Arc::from(label.as_bytes())))
+}
+
+/// Gives an inode one more name: link(2).
+pub fn link(
+    target: &Location,
+    directory: &Location,
+    name: &[u8],
+    credentials: &Credentials,
+) -> Result<(), Errno> {
+    let inode = target.dentry.inode();
+    let parent = directory.dentry.inode();
+    if !Arc::ptr_eq(&target.mount, &directory.mount) {
+        return Err(Errno::EXDEV);
+    }
+    let Some(stored) = parent.directory() else { return Err(refusal(parent)) };
+    let _changes = stored.changes.lock();
+    if stored.names.lock().find(name).is_some() {
+        return Err(Errno::EEXIST);
+    }
+    may_change(directory, credentials)?;
+    if inode.is_directory() {
+        return Err(Errno::EPERM);
+    }
+    if inode.attributes.links() == 0 && !target.dentry.is_linkable_without_name() {
+        return Err(Errno::ENOENT);
+    }
+    let label: Name = Arc::from(name);
+    let dentry = Dentry::new(inode.clone(), directory.dentry.clone(), label.clone());
+    enter(parent, stored, label, &dentry)?;
+    inode.attributes.add_link();
+    inode.touch_changed(clock::now());
+    Ok(())
+}
+
+/// EROFS or EACCES unless the caller may change the names of the directory.
+pub fn may_change(directory: &Location, credentials: &Credentials) -> Result<(), Errno> {
+    permission::check_mount(&directory.mount, Access::WRITE)?;
+    permission::check(directory.dentry.inode(), credentials, Access::WRITE.and(Access::EXECUTE))
+}
+
+/// Why no name can be made here at all: `/proc` answers as if the name could not be found.
+pub fn refusal(parent: &Inode) -> Errno {
+    if parent.is_directory() { Errno::ENOENT } else { Errno::ENOTDIR }
+}
+
+/// Puts the dentry among the directory's names. ENOENT when the directory has been removed.
+fn enter(parent: &Inode, stored: &Directory, name: Name, dentry: &Arc<Dentry>) -> Result<(), Errno> {
+    let mut names = stored.names.lock();
+    names.reserve()?;
+    names.insert(name, dentry.clone());
+    drop(names);
+    parent.touch_modified(clock::now());
+    Ok(())
+}
+
+/// A new inode that belongs to the caller, or to the group of a set-group-id directory.
+fn new_inode(parent: &Inode, new: NewFile, credentials: &Credentials) -> Result<Arc<Inode>, Errno> {
+    let kind = new.kind;
+    let ownership = inherit(parent, kind, new.permissions, credentials);
+    let body = new.into_body(&parent.filesystem)?;
+    Ok(Inode::new(&parent.filesystem, kind, ownership, body, clock::now()))
+}
+
+/// Owner, group and permissions of a new file: inode(7), "set-group-ID bit of a directory".
+fn inherit(parent: &Inode, kind: FileKind, mut permissions: u32, credentials: &Credentials) -> Ownership {
+    let mut group = credentials.group.file_system;
+    if parent.attributes.permissions() & S_ISGID != 0 {
+        group = parent.attributes.group();
+        if kind == FileKind::Directory {
+            permissions |= S_ISGID;
+        } else if permissions & (S_ISGID | 0o010) == S_ISGID | 0o010
+            && !credentials.in_group(group)
+            && !credentials.has_capability(capability::FSETID)
+        {
+            permissions &= !S_ISGID;
+        }
+    }
+    let kept = if kind == FileKind::Directory { 0o1777 | S_ISGID } else { 0o1777 | S_ISGID | S_ISUID };
+    Ownership { permissions: permissions & kept, user: credentials.user.file_system, group }
+}

@@ -1,0 +1,102 @@
+//! One instance of a file system: its type, its device number and what it may use.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::attributes::DeviceNumber;
+use crate::memory::object::PageBudget;
+
+/// The types of file system there are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileSystemKind {
+    /// The first tmpfs, filled from the initramfs.
+    RootFs,
+    /// Files in memory.
+    TmpFs,
+    /// Device nodes.
+    DevTmpFs,
+    /// Processes and kernel settings as files.
+    Proc,
+    /// The slaves of pseudo-terminals.
+    DevPts,
+    /// Pipes, which have no names.
+    PipeFs,
+    /// Event files and the like, which have no names.
+    AnonymousInodes,
+}
+
+impl FileSystemKind {
+    /// The name that `mount` and `/proc/mounts` know it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            FileSystemKind::RootFs => "rootfs",
+            FileSystemKind::TmpFs => "tmpfs",
+            FileSystemKind::DevTmpFs => "devtmpfs",
+            FileSystemKind::Proc => "proc",
+            FileSystemKind::DevPts => "devpts",
+            FileSystemKind::PipeFs => "pipefs",
+            FileSystemKind::AnonymousInodes => "anon_inodefs",
+        }
+    }
+
+    /// The `f_type` of statfs(2): `include/uapi/linux/magic.h`.
+    pub fn magic(self) -> u64 {
+        match self {
+            FileSystemKind::RootFs | FileSystemKind::TmpFs | FileSystemKind::DevTmpFs => 0x0102_1994,
+            FileSystemKind::Proc => 0x9fa0,
+            FileSystemKind::DevPts => 0x1cd1,
+            FileSystemKind::PipeFs => 0x5049_5045,
+            FileSystemKind::AnonymousInodes => 0x0904_1934,
+        }
+    }
+
+    /// Whether its files are kept in memory by name, with a limit on their pages.
+    pub fn stores_files(self) -> bool {
+        matches!(self, FileSystemKind::RootFs | FileSystemKind::TmpFs | FileSystemKind::DevTmpFs)
+    }
+}
+
+/// One file system, mounted or not.
+pub struct FileSystem {
+    /// Its type.
+    pub kind: FileSystemKind,
+    /// What `st_dev` says: an unnamed device of its own.
+    pub device: DeviceNumber,
+    /// The pages that its files may hold, and how many they do.
+    pub budget: Arc<PageBudget>,
+    next_inode: AtomicU64,
+    inodes: AtomicU64,
+}
+
+/// Minors of the unnamed devices (major 0); the first goes to the root.
+static NEXT_UNNAMED_DEVICE: AtomicU32 = AtomicU32::new(1);
+
+impl FileSystem {
+    /// A new, empty instance whose files may hold `page_limit` pages.
+    pub fn new(kind: FileSystemKind, page_limit: u64) -> Arc<FileSystem> {
+        let minor = NEXT_UNNAMED_DEVICE.fetch_add(1, Ordering::Relaxed);
+        Arc::new(FileSystem {
+            kind,
+            device: DeviceNumber::new(0, minor),
+            budget: Arc::new(PageBudget::new(page_limit)),
+            next_inode: AtomicU64::new(1),
+            inodes: AtomicU64::new(0),
+        })
+    }
+
+    /// A number no other inode of this file system has; counts the inode.
+    pub fn allocate_inode_number(&self) -> u64 {
+        self.inodes.fetch_add(1, Ordering::Relaxed);
+        self.next_inode.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// An inode is gone.
+    pub(super) fn forget_inode(&self) {
+        self.inodes.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many inodes there are.
+    pub fn inode_count(&self) -> u64 {
+        self.inodes.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,242 @@
+//! A file itself: its attributes and its content, whatever names it has.
+//!
+//! What every file shares (attributes, number, locks) is in [`Inode`]; what differs by kind is [`Body`]. Stored files are
+//! plain data here; files that the kernel makes up when they are looked at (`/proc`) bring code behind two traits.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use abi::Errno;
+use abi::time::Timespec;
+use hal::sync::SpinLock;
+
+use super::attributes::{Attributes, DeviceNumber, FileKind};
+use super::dentry::Dentry;
+use super::directory::Names;
+use super::file::FileOperations;
+use super::filesystem::FileSystem;
+use super::lock::FileLocks;
+use super::mount::Location;
+use super::pipe::Pipe;
+use crate::memory::Object;
+use crate::sched::Mutex;
+
+/// A file, directory, link, pipe or device.
+pub struct Inode {
+    /// Unique in its file system.
+    pub number: u64,
+    /// Its type.
+    pub kind: FileKind,
+    /// Mode, owner, links, times.
+    pub attributes: Attributes,
+    /// Where it lives.
+    pub filesystem: Arc<FileSystem>,
+    /// Its content.
+    pub body: Body,
+    /// The advisory locks on it.
+    pub locks: FileLocks,
+}
+
+/// The content of an inode.
+pub enum Body {
+    /// A regular file: its page cache is all there is.
+    Bytes(Arc<Object>),
+    /// A directory whose names are kept in memory.
+    Directory(Directory),
+    /// A directory whose names are made up on demand.
+    Generated(Box<dyn GeneratedDirectory>),
+    /// A link with a fixed text.
+    Symlink(Arc<[u8]>),
+    /// A link whose target is found when it is followed.
+    Magic(Box<dyn MagicLink>),
+    /// A named pipe.
+    Fifo(Arc<Pipe>),
+    /// A device: which one.
+    Device(DeviceNumber),
+    /// Something with its own code: `/proc` files, and whatever has no name.
+    Special(Arc<dyn FileOperations>),
+    /// A socket's name.
+    Socket,
+}
+
+/// A directory held in memory.
+pub struct Directory {
+    /// The names; the lock is a leaf and held only to look or to change one name.
+    pub names: SpinLock<Names>,
+    /// Held by whoever changes names, across all steps of the change. Two are taken in the order of their addresses.
+    pub changes: Mutex<()>,
+}
+
+impl Directory {
+    /// A directory without names.
+    pub fn new() -> Directory {
+        Directory { names: SpinLock::new(Names::new()), changes: Mutex::new(()) }
+    }
+}
+
+impl Default for Directory {
+    fn default() -> Directory {
+        Directory::new()
+    }
+}
+
+/// One name in a generated directory.
+pub struct GeneratedEntry<'a> {
+    /// The name.
+    pub name: &'a [u8],
+    /// Its inode number.
+    pub number: u64,
+    /// Its type.
+    pub kind: FileKind,
+}
+
+/// A directory that the kernel makes up: `/proc` and what is below it.
+pub trait GeneratedDirectory: Send + Sync {
+    /// The dentry for `name` below `directory`. ENOENT where there is none.
+    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno>;
+
+    /// Hands the entries from `position` on to `emit`, each with the position that follows it, until `emit` says stop
+    /// (`false`). Positions start at 0 and exclude `.` and `..`.
+    fn list(&self, position: u64, emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool)
+    -> Result<(), Errno>;
+}
+
+/// Where a magic link leads.
+pub enum LinkTarget {
+    /// To a path, as with an ordinary link.
+    Path(Arc<[u8]>),
+    /// Straight to a place, past all names: `/proc/PID/fd/N`.
+    Place(Location),
+}
+
+/// A link that is computed when it is read or followed.
+pub trait MagicLink: Send + Sync {
+    /// Where it leads when followed.
+    fn follow(&self) -> Result<LinkTarget, Errno>;
+    /// The text that readlink(2) shows.
+    fn text(&self) -> Result<Arc<[u8]>, Errno>;
+}
+
+/// Who owns a new inode and what its mode is.
+#[derive(Clone, Copy)]
+pub struct Ownership {
+    /// Permission bits, umask applied.
+    pub permissions: u32,
+    /// The owner.
+    pub user: u32,
+    /// The owning group.
+    pub group: u32,
+}
+
+impl Inode {
+    /// A new inode with a number of its own. A directory starts with two links, anything else with one.
+    pub fn new(
+        filesystem: &Arc<FileSystem>,
+        kind: FileKind,
+        ownership: Ownership,
+        body: Body,
+        now: Timespec,
+    ) -> Arc<Inode> {
+        let number = filesystem.allocate_inode_number();
+        Inode::with_number(filesystem, number, kind, ownership, body, now)
+    }
+
+    /// A new inode whose number is derived from what it stands for.
+    pub fn with_number(
+        filesystem: &Arc<FileSystem>,
+        number: u64,
+        kind: FileKind,
+        ownership: Ownership,
+        body: Body,
+        now: Timespec,
+    ) -> Arc<Inode> {
+        let links = if kind == FileKind::Directory { 2 } else { 1 };
+        let Ownership { permissions, user, group } = ownership;
+        Arc::new(Inode {
+            number,
+            kind,
+            attributes: Attributes::new(permissions, user, group, links, now),
+            filesystem: filesystem.clone(),
+            body,
+            locks: FileLocks::new(),
+        })
+    }
+
+    /// Type and permission bits together: `st_mode`.
+    pub fn mode(&self) -> u32 {
+        self.kind.mode_bits() | self.attributes.permissions()
+    }
+
+    /// The page cache of a regular file.
+    pub fn object(&self) -> Option<&Arc<Object>> {
+        match &self.body {
+            Body::Bytes(object) => Some(object),
+            _ => None,
+        }
+    }
+
+    /// The names of a directory that is held in memory.
+    pub fn directory(&self) -> Option<&Directory> {
+        match &self.body {
+            Body::Directory(directory) => Some(directory),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a directory of either sort.
+    pub fn is_directory(&self) -> bool {
+        self.kind == FileKind::Directory
+    }
+
+    /// Whether it is a link of either sort.
+    pub fn is_symlink(&self) -> bool {
+        self.kind == FileKind::Symlink
+    }
+
+    /// `st_size`: of a directory twenty bytes per entry, as Linux's tmpfs counts.
+    pub fn size(&self) -> u64 {
+        const ENTRY_SIZE: u64 = 20;
+        match &self.body {
+            Body::Bytes(object) => object.size(),
+            Body::Directory(directory) => (directory.names.lock().len() as u64 + 2) * ENTRY_SIZE,
+            Body::Symlink(text) => text.len() as u64,
+            _ => 0,
+        }
+    }
+
+    /// `st_blocks`: units of 512 bytes that the content takes.
+    pub fn blocks(&self) -> u64 {
+        const BLOCKS_PER_PAGE: u64 = 8;
+        /// Longer link texts take a page of their own in Linux's tmpfs.
+        const SHORT_LINK: usize = 128;
+        match &self.body {
+            Body::Bytes(object) => object.resident_pages() * BLOCKS_PER_PAGE,
+            Body::Symlink(text) if text.len() >= SHORT_LINK => BLOCKS_PER_PAGE,
+            _ => 0,
+        }
+    }
+
+    /// The content changed: modification and change time become `now`.
+    pub fn touch_modified(&self, now: Timespec) {
+        self.attributes.update_times(|times| {
+            times.modified = now;
+            times.changed = now;
+        });
+    }
+
+    /// The attributes changed: the change time becomes `now`.
+    pub fn touch_changed(&self, now: Timespec) {
+        self.attributes.update_times(|times| times.changed = now);
+    }
+
+    /// The content was read: the access time becomes `now`.
+    pub fn touch_accessed(&self, now: Timespec) {
+        self.attributes.update_times(|times| times.accessed = now);
+    }
+}
+
+impl Drop for Inode {
+    fn drop(&mut self) {
+        self.filesystem.forget_inode();
+    }
+}

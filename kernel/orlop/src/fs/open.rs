@@ -1,0 +1,275 @@
+//! Opening: from a place, or a name that is to be made, to an open file.
+//!
+//! The checks stand in the order in which Linux makes them, since programs see which error comes first.
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+use abi::fs::{
+    MS_NODEV, MS_NOEXEC, O_ACCMODE, O_APPEND, O_CREAT, O_DIRECT, O_DIRECTORY, O_DSYNC, O_EXCL, O_LARGEFILE,
+    O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_SYNC, O_TRUNC, O_WRONLY,
+};
+
+use super::attributes::FileKind;
+use super::change::{self, NewFile};
+use super::clock;
+use super::context::FsContext;
+use super::dentry::Dentry;
+use super::device;
+use super::file::{self, File, Handle};
+use super::inode::Body;
+use super::mount::Location;
+use super::permission::{self, Access};
+use super::pipe;
+use super::walk::{self, Followed, Last, LastLink, Tail, Walk};
+use crate::memory::object::WriteAccess;
+use crate::process::Credentials;
+use crate::syscall::Failure;
+
+/// The bit by which `O_TMPFILE` differs from `O_DIRECTORY`.
+const TMPFILE_BIT: u32 = abi::fs::__O_TMPFILE;
+
+/// The flags that open(2) knows; it ignores the others, openat2(2) refuses them.
+pub const KNOWN_FLAGS: u32 = O_ACCMODE
+    | O_CREAT
+    | O_EXCL
+    | O_NOCTTY
+    | O_TRUNC
+    | O_APPEND
+    | O_NONBLOCK
+    | O_SYNC
+    | O_DSYNC
+    | abi::fs::O_ASYNC
+    | O_DIRECT
+    | O_LARGEFILE
+    | O_DIRECTORY
+    | O_NOFOLLOW
+    | O_NOATIME
+    | abi::fs::O_CLOEXEC
+    | O_PATH
+    | TMPFILE_BIT;
+
+/// The flags that count beside `O_PATH`.
+const PATH_FLAGS: u32 = O_DIRECTORY | O_NOFOLLOW | O_PATH | abi::fs::O_CLOEXEC;
+
+/// The flags that mean something only while opening, and are forgotten then: open(2), "file creation flags".
+const CREATION_FLAGS: u32 = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | abi::fs::O_CLOEXEC;
+
+/// How a file is to be opened.
+#[derive(Clone, Copy)]
+pub struct How {
+    flags: u32,
+    /// The permissions of a file that is made, umask applied.
+    permissions: u32,
+}
+
+impl How {
+    /// From the flags of open(2) and the permissions for a new file. EINVAL where they contradict each other.
+    pub fn new(flags: u32, permissions: u32) -> Result<How, Errno> {
+        let mut flags = flags & KNOWN_FLAGS | O_LARGEFILE;
+        if flags & O_PATH != 0 {
+            flags &= PATH_FLAGS;
+        }
+        if flags & TMPFILE_BIT != 0 {
+            let writes = matches!(flags & O_ACCMODE, O_WRONLY | abi::fs::O_RDWR);
+            if flags & O_DIRECTORY == 0 || flags & O_CREAT != 0 || !writes {
+                return Err(Errno::EINVAL);
+            }
+        } else if flags & (O_CREAT | O_DIRECTORY) == O_CREAT | O_DIRECTORY {
+            return Err(Errno::EINVAL);
+        }
+        Ok(How { flags, permissions })
+    }
+
+    fn has(self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn last_link(self) -> LastLink {
+        if self.has(O_NOFOLLOW) { LastLink::Keep } else { LastLink::Follow }
+    }
+
+    /// The access that the flags ask for.
+    fn access(self) -> Access {
+        let access = match self.flags & O_ACCMODE {
+            O_RDONLY => Access::READ,
+            O_WRONLY => Access::WRITE,
+            _ => Access::READ.and(Access::WRITE),
+        };
+        if self.has(O_TRUNC) { access.and(Access::WRITE) } else { access }
+    }
+}
+
+/// Opens what `path` names, from `start` if it is relative.
+pub fn open(walk: &mut Walk<'_>, start: Location, path: &[u8], how: How) -> Result<Arc<File>, Failure> {
+    if how.has(TMPFILE_BIT) {
+        return open_temporary(walk, start, path, how);
+    }
+    if how.has(O_CREAT) {
+        return open_or_create(walk, start, path, how);
+    }
+    let place = walk.resolve(start, path, how.last_link())?;
+    open_place(place, how, walk.credentials())
+}
+
+/// Opens a place that exists.
+pub fn open_place(place: Location, how: How, credentials: &Credentials) -> Result<Arc<File>, Failure> {
+    let inode = place.dentry.inode();
+    if how.has(O_DIRECTORY) && !inode.is_directory() {
+        return Err(Errno::ENOTDIR.into());
+    }
+    if how.has(O_PATH) {
+        return Ok(File::new(place, Handle::Path, how.flags, None));
+    }
+    check_access(&place, how, credentials)?;
+    open_checked(place, how)
+}
+
+/// What stands between a found file and its opening, for files that were not just made.
+fn check_access(place: &Location, how: How, credentials: &Credentials) -> Result<(), Errno> {
+    let inode = place.dentry.inode();
+    let access = how.access();
+    match inode.kind {
+        FileKind::Symlink => return Err(Errno::ELOOP),
+        FileKind::Directory if access.includes(Access::WRITE) => return Err(Errno::EISDIR),
+        FileKind::CharacterDevice | FileKind::BlockDevice if place.mount.flags() & MS_NODEV != 0 => {
+            return Err(Errno::EACCES);
+        }
+        FileKind::Regular | FileKind::Directory => permission::check_mount(&place.mount, access)?,
+        _ => {}
+    }
+    permission::check(inode, credentials, access)?;
+    if how.has(O_NOATIME) {
+        permission::require_owner(inode, credentials)?;
+    }
+    Ok(())
+}
+
+/// Opens a file that the caller may open.
+fn open_checked(place: Location, how: How) -> Result<Arc<File>, Failure> {
+    let flags = how.flags & !CREATION_FLAGS;
+    let inode = place.dentry.inode();
+    match &inode.body {
+        Body::Bytes(object) => {
+            if how.has(O_DIRECT) {
+                return Err(Errno::EINVAL.into());
+            }
+            let writes = flags & O_ACCMODE != O_RDONLY;
+            let write_access = if writes { Some(WriteAccess::acquire(object)?) } else { None };
+            if how.has(O_TRUNC) {
+                object.truncate(0)?;
+                inode.touch_modified(clock::now());
+            }
+            Ok(File::new(place, Handle::Bytes, flags, write_access))
+        }
+        Body::Fifo(pipe) => {
+            let pipe = pipe.clone();
+            pipe::open_fifo(&pipe, place, flags)
+        }
+        Body::Device(number) => {
+            let operations = device::open(inode.kind, *number, how.flags)?;
+            let file = File::new(place, Handle::Special(operations), flags, None);
+            device::opened(&file, how.flags);
+            Ok(file)
+        }
+        Body::Socket => Err(Errno::ENXIO.into()),
+        _ => {
+            let handle = file::plain_handle(inode).ok_or(Errno::ELOOP)?;
+            Ok(File::new(place, handle, flags, None))
+        }
+    }
+}
+
+/// `O_CREAT`: opens the file, or makes it if its directory exists and it does not.
+fn open_or_create(walk: &mut Walk<'_>, start: Location, path: &[u8], how: How) -> Result<Arc<File>, Failure> {
+    let mut tail = walk.to_parent(start, path)?;
+    loop {
+        let Last::Name(name) = &tail.last else { return Err(Errno::EISDIR.into()) };
+        if tail.must_be_directory {
+            return Err(Errno::EISDIR.into());
+        }
+        let found = match walk::child(&tail.directory.dentry, name) {
+            Ok(found) => found,
+            Err(Errno::ENOENT) => match create(&tail.directory, name, how, walk.credentials())? {
+                Made::File(file) => return Ok(file),
+                Made::TooLate(found) => found,
+            },
+            Err(errno) => return Err(errno.into()),
+        };
+        if how.has(O_EXCL) {
+            return Err(Errno::EEXIST.into());
+        }
+        if found.inode().is_symlink() && how.last_link() == LastLink::Follow {
+            match walk.follow_last(tail, &found)? {
+                Followed::Tail(next) => tail = next,
+                Followed::Place(place) => return open_place(place, how, walk.credentials()),
+            }
+            continue;
+        }
+        return open_existing(walk, tail, how);
+    }
+}
+
+/// `O_CREAT` of a name that is there already.
+fn open_existing(walk: &mut Walk<'_>, tail: Tail<'_>, how: How) -> Result<Arc<File>, Failure> {
+    let place = walk.finish(tail, LastLink::Keep)?;
+    if place.dentry.inode().is_directory() {
+        return Err(Errno::EISDIR.into());
+    }
+    open_place(place, how, walk.credentials())
+}
+
+enum Made {
+    File(Arc<File>),
+    /// Somebody else made the name in the meantime.
+    TooLate(Arc<Dentry>),
+}
+
+fn create(directory: &Location, name: &[u8], how: How, credentials: &Credentials) -> Result<Made, Failure> {
+    let new = NewFile::regular(how.permissions);
+    match change::create(directory, name, new, credentials) {
+        Ok(dentry) => {
+            let place = Location { mount: directory.mount.clone(), dentry };
+            Ok(Made::File(open_checked(place, how)?))
+        }
+        Err(Errno::EEXIST) => Ok(Made::TooLate(walk::child(&directory.dentry, name)?)),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// `O_TMPFILE`: makes a file without a name in the directory that `path` names.
+fn open_temporary(walk: &mut Walk<'_>, start: Location, path: &[u8], how: How) -> Result<Arc<File>, Failure> {
+    let directory = walk.resolve(start, path, how.last_link())?;
+    if !directory.dentry.inode().is_directory() {
+        return Err(Errno::ENOTDIR.into());
+    }
+    let dentry = change::create_nameless(&directory, how.permissions, walk.credentials())?;
+    let flags = How { flags: how.flags & !(TMPFILE_BIT | O_DIRECTORY), ..how };
+    open_checked(Location { mount: directory.mount, dentry }, flags)
+}
+
+/// Opens a program: a regular file with an `x` bit for the caller, on a mount that allows execution. EACCES otherwise.
+pub fn open_for_exec(
+    context: &FsContext,
+    credentials: &Credentials,
+    start: Location,
+    path: &[u8],
+    last_link: LastLink,
+) -> Result<Arc<File>, Errno> {
+    let place = Walk::new(context, credentials).resolve(start, path, last_link)?;
+    open_place_for_exec(place, credentials)
+}
+
+/// [`open_for_exec`] of a place that is known already.
+pub fn open_place_for_exec(place: Location, credentials: &Credentials) -> Result<Arc<File>, Errno> {
+    let inode = place.dentry.inode();
+    if inode.is_symlink() {
+        return Err(Errno::ELOOP);
+    }
+    if inode.kind != FileKind::Regular || place.mount.flags() & MS_NOEXEC != 0 {
+        return Err(Errno::EACCES);
+    }
+    permission::check(inode, credentials, Access::EXECUTE)?;
+    let handle = file::plain_handle(inode).ok_or(Errno::EACCES)?;
+    Ok(File::new(place, handle, O_RDONLY | O_LARGEFILE, None))
+}

@@ -1,0 +1,73 @@
+//! Paths of places: `getcwd`, `/proc/PID/fd`, `/proc/PID/maps`, mount points.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::directory::Name;
+use super::filesystem::FileSystemKind;
+use super::mount::Location;
+
+/// How a place is reached.
+pub struct PlacePath {
+    /// The path, from the root it was asked against.
+    pub text: Vec<u8>,
+    /// Whether that root lies above the place at all.
+    pub reachable: bool,
+    /// Whether its name has been removed.
+    pub removed: bool,
+}
+
+/// The path of `place` as seen from `root`.
+pub fn path_from(place: &Location, root: &Location) -> PlacePath {
+    let mut names: Vec<Name> = Vec::new();
+    let removed = place.dentry.is_removed();
+    let mut current = place.clone();
+    let reachable = loop {
+        if current.same_as(root) {
+            break true;
+        }
+        if Arc::ptr_eq(&current.dentry, &current.mount.root) {
+            match current.mount.place() {
+                Some(outside) => current = outside,
+                None => break false,
+            }
+            continue;
+        }
+        let (parent, name) = current.dentry.place();
+        names.push(name);
+        match parent {
+            Some(parent) => current.dentry = parent,
+            None => break false,
+        }
+    };
+    PlacePath { text: join(&names), reachable, removed }
+}
+
+/// The path as Linux shows it in `/proc`: nameless files by their description, removed ones marked.
+pub fn display_path(place: &Location, root: &Location) -> Vec<u8> {
+    let inode = place.dentry.inode();
+    match inode.filesystem.kind {
+        FileSystemKind::PipeFs => alloc::format!("pipe:[{}]", inode.number).into_bytes(),
+        FileSystemKind::AnonymousInodes => place.dentry.name().to_vec(),
+        _ => {
+            let PlacePath { mut text, removed, .. } = path_from(place, root);
+            if removed {
+                text.extend_from_slice(b" (deleted)");
+            }
+            text
+        }
+    }
+}
+
+/// Joins names, the innermost first, to a path.
+fn join(names: &[Name]) -> Vec<u8> {
+    if names.is_empty() {
+        return b"/".to_vec();
+    }
+    let mut text = Vec::with_capacity(names.iter().map(|name| name.len() + 1).sum());
+    for name in names.iter().rev() {
+        text.push(b'/');
+        text.extend_from_slice(name);
+    }
+    text
+}

@@ -1,0 +1,52 @@
+//! Readiness: what a file is ready for, and who wants to be told of changes.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use abi::Errno;
+use abi::poll::{POLLIN, POLLNVAL, POLLOUT, POLLRDNORM, POLLWRNORM};
+
+pub use crate::sched::wait::{Observable, Observer, PollEvents, Subscription};
+
+impl PollEvents {
+    /// A file that never blocks.
+    pub const ALWAYS_READY: PollEvents = PollEvents((POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM) as u32);
+    /// Readable, under both of its names.
+    pub const READABLE: PollEvents = PollEvents((POLLIN | POLLRDNORM) as u32);
+    /// Writable, under both of its names.
+    pub const WRITABLE: PollEvents = PollEvents((POLLOUT | POLLWRNORM) as u32);
+    /// Not an open file.
+    pub const INVALID: PollEvents = PollEvents(POLLNVAL as u32);
+
+    /// These events if the condition holds.
+    #[must_use]
+    pub fn when(self, condition: bool) -> PollEvents {
+        if condition { self } else { PollEvents::NONE }
+    }
+}
+
+/// Collects the wait queues that decide about a file's readiness, on behalf of one observer.
+pub struct Watcher<'a> {
+    observer: Option<&'a Arc<dyn Observer>>,
+    subscriptions: &'a mut Vec<Subscription>,
+}
+
+impl<'a> Watcher<'a> {
+    /// Enters `observer` into every queue it is shown; without one, only looks.
+    pub fn new(
+        observer: Option<&'a Arc<dyn Observer>>,
+        subscriptions: &'a mut Vec<Subscription>,
+    ) -> Watcher<'a> {
+        Watcher { observer, subscriptions }
+    }
+
+    /// The file's readiness changes when `queue` is woken. Called before the state is looked at.
+    pub fn watch<Q: Observable + 'static>(&mut self, queue: &Arc<Q>) -> Result<(), Errno> {
+        let Some(observer) = self.observer else { return Ok(()) };
+        self.subscriptions.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        let queue: Arc<dyn Observable> = queue.clone();
+        let subscription = Subscription::new(queue, observer.clone()).map_err(|_| Errno::ENOMEM)?;
+        self.subscriptions.push(subscription);
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! Moving names: rename(2) and its variants.
+//!
+//! Lock order: the rename lock, then the `changes` locks of both directories in the order of their addresses. The rename lock keeps
+//! the shape of the tree, so that a directory cannot be moved below itself by two renames at once.
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+
+use super::change;
+use super::clock;
+use super::dentry::Dentry;
+use super::directory::Name;
+use super::inode::{Directory, Inode};
+use super::mount::Location;
+use super::permission::{self, Access};
+use super::remove::{self, Victim};
+use crate::process::Credentials;
+use crate::sched::Mutex;
+use crate::sched::mutex::MutexGuard;
+
+/// What becomes of a target that exists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// It is replaced.
+    Replace,
+    /// EEXIST: `RENAME_NOREPLACE`.
+    Keep,
+    /// It takes the source's place: `RENAME_EXCHANGE`.
+    Exchange,
+}
+
+/// One end of a rename: a directory and a name in it.
+pub struct End<'a> {
+    /// The directory.
+    pub directory: &'a Location,
+    /// The name.
+    pub name: &'a [u8],
+    /// Slashes followed the name.
+    pub must_be_directory: bool,
+}
+
+/// Held while the shape of the tree changes.
+static SHAPE: Mutex<()> = Mutex::new(());
+
+/// Renames `from` to `to`.
+pub fn rename(from: End<'_>, to: End<'_>, target: Target, credentials: &Credentials) -> Result<(), Errno> {
+    if !Arc::ptr_eq(&from.directory.mount, &to.directory.mount) {
+        return Err(Errno::EXDEV);
+    }
+    let (old_parent, new_parent) = (from.directory.dentry.inode(), to.directory.dentry.inode());
+    let old = old_parent.directory().ok_or_else(|| change::refusal(old_parent))?;
+    let new = new_parent.directory().ok_or_else(|| change::refusal(new_parent))?;
+    let _shape = SHAPE.lock();
+    let _locks = lock_both(old, new);
+    let source = old.names.lock().find(from.name).cloned().ok_or(Errno::ENOENT)?;
+    let existing = new.names.lock().find(to.name).cloned();
+    check_ends(&from, &to, target, &source, existing.as_ref())?;
+    if let Some(existing) = &existing
+        && Arc::ptr_eq(existing.inode(), source.inode())
+    {
+        return Ok(());
+    }
+    check_rights(&from, &to, target, &source, existing.as_ref(), credentials)?;
+    let plan = Plan { from: &from, to: &to, old, new, source };
+    match existing {
+        Some(other) if target == Target::Exchange => plan.exchange(other),
+        existing => plan.replace(existing),
+    }
+}
+
+/// Locks the directories' changes, the lower address first; one lock if they are the same.
+fn lock_both<'a>(old: &'a Directory, new: &'a Directory) -> (MutexGuard<'a, ()>, Option<MutexGuard<'a, ()>>) {
+    let address = |directory: &Directory| core::ptr::from_ref(directory).addr();
+    if address(old) == address(new) {
+        return (old.changes.lock(), None);
+    }
+    let (first, second) = if address(old) < address(new) { (old, new) } else { (new, old) };
+    let first = first.changes.lock();
+    (first, Some(second.changes.lock()))
+}
+
+/// What is wrong with the two names themselves.
+fn check_ends(
+    from: &End<'_>,
+    to: &End<'_>,
+    target: Target,
+    source: &Arc<Dentry>,
+    existing: Option<&Arc<Dentry>>,
+) -> Result<(), Errno> {
+    match (target, existing) {
+        (Target::Keep, Some(_)) => return Err(Errno::EEXIST),
+        (Target::Exchange, None) => return Err(Errno::ENOENT),
+        _ => {}
+    }
+    let source_is_directory = source.inode().is_directory();
+    if !source_is_directory {
+        let other_may_be_file = target == Target::Exchange;
+        if from.must_be_directory || (to.must_be_directory && !other_may_be_file) {
+            return Err(Errno::ENOTDIR);
+        }
+    }
+    if source_is_directory && source.is_ancestor_of(&to.directory.dentry) {
+        return Err(Errno::EINVAL);
+    }
+    match existing {
+        Some(other) if other.inode().is_directory() && other.is_ancestor_of(&from.directory.dentry) => {
+            Err(if target == Target::Exchange { Errno::EINVAL } else { Errno::ENOTEMPTY })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the caller may not do.
+fn check_rights(
+    from: &End<'_>,
+    to: &End<'_>,
+    target: Target,
+    source: &Arc<Dentry>,
+    existing: Option<&Arc<Dentry>>,
+    credentials: &Credentials,
+) -> Result<(), Errno> {
+    let kind_of =
+        |dentry: &Dentry| if dentry.inode().is_directory() { Victim::Directory } else { Victim::File };
+    change::may_change(from.directory, credentials)?;
+    remove::check_victim(from.directory.dentry.inode(), source, kind_of(source), credentials)?;
+    change::may_change(to.directory, credentials)?;
+    if let Some(existing) = existing {
+        let expected = if target == Target::Exchange { kind_of(existing) } else { kind_of(source) };
+        remove::check_victim(to.directory.dentry.inode(), existing, expected, credentials)?;
+    }
+    let moves = !Arc::ptr_eq(&from.directory.dentry, &to.directory.dentry);
+    if moves && source.inode().is_directory() {
+        permission::check(source.inode(), credentials, Access::WRITE)?;
+    }
+    if let Some(existing) = existing
+        && moves
+        && target == Target::Exchange
+        && existing.inode().is_directory()
+    {
+        permission::check(existing.inode(), credentials, Access::WRITE)?;
+    }
+    Ok(())
+}
+
+/// A rename that has been checked, with both directories locked.
+struct Plan<'a> {
+    from: &'a End<'a>,
+    to: &'a End<'a>,
+    old: &'a Directory,
+    new: &'a Directory,
+    source: Arc<Dentry>,
+}
+
+impl Plan<'_> {
+    fn parents(&self) -> (&Inode, &Inode) {
+        (self.from.directory.dentry.inode(), self.to.directory.dentry.inode())
+    }
+
+    fn replace(self, existing: Option<Arc<Dentry>>) -> Result<(), Errno> {
+        let label: Name = Arc::from(self.to.name);
+        self.new.names.lock().reserve()?;
+        if let Some(existing) = &existing
+            && existing.inode().is_directory()
+        {
+            remove::bury(existing)?;
+        }
+        let (old_parent, new_parent) = self.parents();
+        let mut names = self.new.names.lock();
+        let replaced = names.remove(self.to.name);
+        names.insert(label.clone(), self.source.clone());
+        drop(names);
+        if let Some(existing) = &existing {
+            existing.mark_removed();
+            remove::forget(new_parent, existing.inode());
+        }
+        let moved = self.old.names.lock().remove(self.from.name);
+        self.source.move_to(self.to.directory.dentry.clone(), label);
+        if self.source.inode().is_directory() {
+            old_parent.attributes.remove_link();
+            new_parent.attributes.add_link();
+        }
+        self.stamp();
+        drop((replaced, moved));
+        Ok(())
+    }
+
+    fn exchange(self, other: Arc<Dentry>) -> Result<(), Errno> {
+        let (old_parent, new_parent) = self.parents();
+        let (old_place, new_place) = (self.source.place(), other.place());
+        let first = self.new.names.lock().replace(self.to.name, self.source.clone());
+        let second = self.old.names.lock().replace(self.from.name, other.clone());
+        self.source.move_to(self.to.directory.dentry.clone(), new_place.1);
+        other.move_to(self.from.directory.dentry.clone(), old_place.1);
+        match (self.source.inode().is_directory(), other.inode().is_directory()) {
+            (true, false) => {
+                old_parent.attributes.remove_link();
+                new_parent.attributes.add_link();
+            }
+            (false, true) => {
+                new_parent.attributes.remove_link();
+                old_parent.attributes.add_link();
+            }
+            _ => {}
+        }
+        other.inode().touch_changed(clock::now());
+        self.stamp();
+        drop((first, second));
+        Ok(())
+    }
+
+    fn stamp(&self) {
+        let now = clock::now();
+        let (old_parent, new_parent) = self.parents();
+        old_parent.touch_modified(now);
+        new_parent.touch_modified(now);
+        self.source.inode().touch_changed(now);
+    }
+}

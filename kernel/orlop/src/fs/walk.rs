@@ -1,0 +1,402 @@
+//! Path walk: from a path to a place in the tree.
+//!
+//! A walk has two halves. [`Walk::to_parent`] goes to the directory of the last component, through links, mounts and `..`;
+//! [`Walk::finish`] looks the last component up. Calls that make or remove names use the first half alone, so the rules for
+//! everything before the last component exist once.
+//!
+//! A link's text is walked by putting the rest of the outer path on a stack: no recursion, at most [`MAX_LINKS`] links.
+//! Every step holds one reference to mount and dentry; no lock is held between steps.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Deref;
+
+use abi::Errno;
+
+use super::context::FsContext;
+use super::dentry::Dentry;
+use super::inode::{Body, LinkTarget};
+use super::mount::{self, Location};
+use super::permission::{self, Access};
+use crate::process::Credentials;
+
+/// Links that one walk follows before it gives up with ELOOP: path_resolution(7).
+pub const MAX_LINKS: u32 = 40;
+
+/// The longest name of a file: `NAME_MAX`.
+pub const MAX_NAME: usize = 255;
+
+/// Restrictions on a walk: the `RESOLVE_*` bits of openat2(2).
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rules(pub u64);
+
+impl Rules {
+    /// Do not cross mounts.
+    pub const NO_CROSSING: Rules = Rules(0x01);
+    /// Do not follow magic links.
+    pub const NO_MAGIC_LINKS: Rules = Rules(0x02);
+    /// Do not follow any link.
+    pub const NO_LINKS: Rules = Rules(0x04);
+    /// Do not leave the starting directory.
+    pub const BENEATH: Rules = Rules(0x08);
+    /// Treat the starting directory as the root.
+    pub const IN_ROOT: Rules = Rules(0x10);
+    /// Succeed only with what is cached, as everything here is.
+    pub const CACHED: Rules = Rules(0x20);
+    /// All bits that mean something.
+    pub const KNOWN: u64 = 0x3f;
+
+    fn include(self, rule: Rules) -> bool {
+        self.0 & rule.0 != 0
+    }
+}
+
+/// Whether a link in the last component is followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LastLink {
+    /// It stands for its target.
+    Follow,
+    /// It stands for itself.
+    Keep,
+}
+
+/// The text of a path: the program's, or a link's.
+#[derive(Clone)]
+enum Text<'p> {
+    Given(&'p [u8]),
+    Link(Arc<[u8]>),
+}
+
+impl Deref for Text<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Text::Given(bytes) => bytes,
+            Text::Link(bytes) => bytes,
+        }
+    }
+}
+
+/// A path that is being walked, at the start of a component.
+struct Cursor<'p> {
+    text: Text<'p>,
+    at: usize,
+}
+
+impl<'p> Cursor<'p> {
+    fn new(text: Text<'p>) -> Cursor<'p> {
+        let at = text.iter().take_while(|&&byte| byte == b'/').count();
+        Cursor { text, at }
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.at >= self.text.len()
+    }
+
+    /// The range of the component here; moves past it and the slashes after it.
+    fn next_component(&mut self) -> (usize, usize) {
+        let start = self.at;
+        let rest = self.text.get(start..).unwrap_or_default();
+        let length = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+        let slashes = rest.iter().skip(length).take_while(|&&byte| byte == b'/').count();
+        self.at = start + length + slashes;
+        (start, start + length)
+    }
+}
+
+/// The name that a path ends in.
+pub struct LastName<'p> {
+    text: Text<'p>,
+    start: usize,
+    end: usize,
+}
+
+impl Deref for LastName<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.text.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+/// What a path ends in.
+pub enum Last<'p> {
+    /// The directory itself: `.`, or no component at all.
+    Here,
+    /// `..`.
+    Up,
+    /// A name in the directory, at most [`MAX_NAME`] bytes.
+    Name(LastName<'p>),
+}
+
+/// The end of a path: a directory, and what is named in it.
+pub struct Tail<'p> {
+    /// The directory that the last component is in; it may be searched by the caller.
+    pub directory: Location,
+    /// The last component.
+    pub last: Last<'p>,
+    /// Slashes followed: only a directory will do.
+    pub must_be_directory: bool,
+}
+
+/// One walk: who walks, where the root is, and how many links were followed.
+pub struct Walk<'a> {
+    context: &'a FsContext,
+    credentials: &'a Credentials,
+    rules: Rules,
+    /// Filled when first needed; from the start for `BENEATH` and `IN_ROOT`.
+    root: Option<Location>,
+    links_followed: u32,
+}
+
+impl<'a> Walk<'a> {
+    /// A walk without restrictions.
+    pub fn new(context: &'a FsContext, credentials: &'a Credentials) -> Walk<'a> {
+        Walk { context, credentials, rules: Rules::default(), root: None, links_followed: 0 }
+    }
+
+    /// A walk from `start` under the rules of openat2(2).
+    pub fn restricted(
+        context: &'a FsContext,
+        credentials: &'a Credentials,
+        rules: Rules,
+        start: &Location,
+    ) -> Walk<'a> {
+        let scoped = rules.include(Rules::BENEATH) || rules.include(Rules::IN_ROOT);
+        Walk { context, credentials, rules, root: scoped.then(|| start.clone()), links_followed: 0 }
+    }
+
+    /// On whose behalf the walk is done.
+    pub fn credentials(&self) -> &'a Credentials {
+        self.credentials
+    }
+
+    /// The place that `path` names, from `start` if it is relative.
+    pub fn resolve(&mut self, start: Location, path: &[u8], last_link: LastLink) -> Result<Location, Errno> {
+        let tail = self.to_parent(start, path)?;
+        self.finish(tail, last_link)
+    }
+
+    /// The directory that the last component of `path` is in. ENOENT for an empty path.
+    pub fn to_parent<'p>(&mut self, start: Location, path: &'p [u8]) -> Result<Tail<'p>, Errno> {
+        match path.first() {
+            None => Err(Errno::ENOENT),
+            Some(b'/') => {
+                let root = self.restart_at_root()?;
+                self.descend_text(root, Text::Given(path))
+            }
+            Some(_) => self.descend_text(start, Text::Given(path)),
+        }
+    }
+
+    /// Looks the last component up and follows it as asked.
+    pub fn finish(&mut self, mut tail: Tail<'_>, last_link: LastLink) -> Result<Location, Errno> {
+        loop {
+            let place = match &tail.last {
+                Last::Here => tail.directory,
+                Last::Up => self.up(tail.directory)?,
+                Last::Name(name) => {
+                    let dentry = child(&tail.directory.dentry, name)?;
+                    if dentry.inode().is_symlink()
+                        && (last_link == LastLink::Follow || tail.must_be_directory)
+                    {
+                        match self.follow_last(tail, &dentry)? {
+                            Followed::Tail(next) => {
+                                tail = next;
+                                continue;
+                            }
+                            Followed::Place(place) => return Ok(place),
+                        }
+                    }
+                    self.enter(Location { mount: tail.directory.mount, dentry })?
+                }
+            };
+            if tail.must_be_directory && !place.dentry.inode().is_directory() {
+                return Err(Errno::ENOTDIR);
+            }
+            return Ok(place);
+        }
+    }
+
+    /// Follows a link that stands in the last component.
+    pub fn follow_last<'p>(&mut self, tail: Tail<'_>, link: &Arc<Dentry>) -> Result<Followed<'p>, Errno> {
+        match self.read_link(link)? {
+            LinkTarget::Place(place) => {
+                if tail.must_be_directory && !place.dentry.inode().is_directory() {
+                    return Err(Errno::ENOTDIR);
+                }
+                Ok(Followed::Place(place))
+            }
+            LinkTarget::Path(text) => {
+                let start = self.link_start(tail.directory, &text)?;
+                let mut next = self.descend_text(start, Text::Link(text))?;
+                next.must_be_directory |= tail.must_be_directory;
+                Ok(Followed::Tail(next))
+            }
+        }
+    }
+
+    /// Walks all components of a text but the last.
+    fn descend_text<'p>(&mut self, mut place: Location, text: Text<'p>) -> Result<Tail<'p>, Errno> {
+        let mut cursor = Cursor::new(text);
+        let mut outer: Vec<Cursor<'p>> = Vec::new();
+        loop {
+            while cursor.is_at_end() {
+                match outer.pop() {
+                    Some(next) => cursor = next,
+                    None => {
+                        return Ok(Tail { directory: place, last: Last::Here, must_be_directory: true });
+                    }
+                }
+            }
+            let (start, end) = cursor.next_component();
+            self.may_search(&place)?;
+            if cursor.is_at_end() && outer.is_empty() {
+                return tail_of(place, cursor, start, end);
+            }
+            let component = cursor.text.get(start..end).unwrap_or_default();
+            place = match component {
+                b"." => place,
+                b".." => self.up(place)?,
+                name => {
+                    let dentry = child(&place.dentry, name)?;
+                    if !dentry.inode().is_symlink() {
+                        self.enter(Location { mount: place.mount, dentry })?
+                    } else {
+                        match self.read_link(&dentry)? {
+                            LinkTarget::Place(target) => target,
+                            LinkTarget::Path(text) => {
+                                let start = self.link_start(place, &text)?;
+                                outer.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                                outer.push(core::mem::replace(&mut cursor, Cursor::new(Text::Link(text))));
+                                start
+                            }
+                        }
+                    }
+                }
+            };
+        }
+    }
+
+    /// ENOTDIR unless the place is a directory, EACCES unless it may be searched.
+    fn may_search(&self, place: &Location) -> Result<(), Errno> {
+        let inode = place.dentry.inode();
+        if !inode.is_directory() {
+            return Err(Errno::ENOTDIR);
+        }
+        permission::check(inode, self.credentials, Access::EXECUTE)
+    }
+
+    /// Goes down into what is mounted on a place.
+    fn enter(&self, place: Location) -> Result<Location, Errno> {
+        if !place.dentry.is_mount_point() {
+            return Ok(place);
+        }
+        let before = place.mount.id;
+        let below = mount::descend(place);
+        if below.mount.id != before && self.rules.include(Rules::NO_CROSSING) {
+            return Err(Errno::EXDEV);
+        }
+        Ok(below)
+    }
+
+    /// The parent of a place, across mounts, never above the root.
+    fn up(&mut self, mut place: Location) -> Result<Location, Errno> {
+        if place.same_as(self.root()) {
+            return if self.rules.include(Rules::BENEATH) { Err(Errno::EXDEV) } else { Ok(place) };
+        }
+        while Arc::ptr_eq(&place.dentry, &place.mount.root) {
+            let Some(outside) = place.mount.place() else { return Ok(place) };
+            if self.rules.include(Rules::NO_CROSSING) {
+                return Err(Errno::EXDEV);
+            }
+            place = outside;
+            if place.same_as(self.root()) {
+                return Ok(place);
+            }
+        }
+        match place.dentry.parent() {
+            Some(dentry) => self.enter(Location { mount: place.mount, dentry }),
+            None => Ok(place),
+        }
+    }
+
+    /// Where a link leads; counts it.
+    fn read_link(&mut self, link: &Dentry) -> Result<LinkTarget, Errno> {
+        self.links_followed += 1;
+        if self.links_followed > MAX_LINKS || self.rules.include(Rules::NO_LINKS) {
+            return Err(Errno::ELOOP);
+        }
+        match &link.inode().body {
+            Body::Symlink(text) if text.is_empty() => Err(Errno::ENOENT),
+            Body::Symlink(text) => Ok(LinkTarget::Path(text.clone())),
+            Body::Magic(magic) => self.check_magic(magic.follow()?),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn check_magic(&self, target: LinkTarget) -> Result<LinkTarget, Errno> {
+        if let LinkTarget::Place(_) = target {
+            if self.rules.include(Rules::NO_MAGIC_LINKS) {
+                return Err(Errno::ELOOP);
+            }
+            if self.rules.include(Rules::BENEATH) || self.rules.include(Rules::IN_ROOT) {
+                return Err(Errno::EXDEV);
+            }
+        }
+        Ok(target)
+    }
+
+    /// Where the text of a link in `directory` is walked from.
+    fn link_start(&mut self, directory: Location, text: &[u8]) -> Result<Location, Errno> {
+        if text.first() == Some(&b'/') { self.restart_at_root() } else { Ok(directory) }
+    }
+
+    fn restart_at_root(&mut self) -> Result<Location, Errno> {
+        if self.rules.include(Rules::BENEATH) {
+            return Err(Errno::EXDEV);
+        }
+        match &self.root {
+            Some(root) => Ok(root.clone()),
+            None => Ok(self.context.root()),
+        }
+    }
+
+    fn root(&mut self) -> &Location {
+        self.root.get_or_insert_with(|| self.context.root())
+    }
+}
+
+/// Where a link in the last component led.
+pub enum Followed<'p> {
+    /// To another path, of which this is the end.
+    Tail(Tail<'p>),
+    /// Straight to a place.
+    Place(Location),
+}
+
+/// The end of a path whose last component stands at `start..end` of the cursor's text.
+fn tail_of(directory: Location, cursor: Cursor<'_>, start: usize, end: usize) -> Result<Tail<'_>, Errno> {
+    let must_be_directory = cursor.at > end;
+    let (last, must_be_directory) = match cursor.text.get(start..end).unwrap_or_default() {
+        b"." => (Last::Here, true),
+        b".." => (Last::Up, true),
+        name if name.len() > MAX_NAME => return Err(Errno::ENAMETOOLONG),
+        _ => (Last::Name(LastName { text: cursor.text, start, end }), must_be_directory),
+    };
+    Ok(Tail { directory, last, must_be_directory })
+}
+
+/// What `name` stands for in a directory. ENOTDIR where it is none, ENOENT where there is no such name.
+pub fn child(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+    match &directory.inode().body {
+        Body::Directory(stored) => match stored.names.lock().find(name) {
+            Some(found) => Ok(found.clone()),
+            None if name.len() > MAX_NAME => Err(Errno::ENAMETOOLONG),
+            None => Err(Errno::ENOENT),
+        },
+        Body::Generated(generated) => generated.lookup(directory, name),
+        _ => Err(Errno::ENOTDIR),
+    }
+}
