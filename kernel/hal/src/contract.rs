@@ -34,6 +34,8 @@ pub trait Cpu {
     fn relax();
     /// Called with interrupts masked: unmasks and sleeps in one step, returns with interrupts enabled.
     fn wait_for_interrupt();
+    /// The frame pointer of the function that this is inlined into.
+    fn frame_pointer() -> u64;
     /// Interrupts `cpu` so that it looks at its work bits.
     fn send_reschedule(cpu: usize);
 }
@@ -95,6 +97,9 @@ pub trait UserEntry {
 
 /// Address translation: the roots, the flushes, the direct map.
 pub trait Paging {
+    /// Start of the window for kernel stacks; it spans 512 GiB.
+    const KERNEL_STACKS: u64;
+
     /// Where physical memory is visible to the kernel.
     fn direct_map(address: PhysAddr) -> *mut u8;
     /// The physical address behind a direct-map pointer.
@@ -141,6 +146,10 @@ pub trait UserAccess {
 pub trait Platform {
     /// Nanoseconds since boot, monotonic.
     fn now_ns() -> u64;
+    /// What `now_ns` computes with.
+    fn clock_parameters() -> crate::time::ClockParameters;
+    /// What the CPU can do, for a program's auxiliary vector.
+    fn hardware_capabilities() -> crate::cpu::HardwareCapabilities;
     /// Arms (absolute, in `now_ns` time) or stops this CPU's one-shot timer.
     fn set_deadline(deadline_ns: Option<u64>);
     /// Nanoseconds since 1970 at `now_ns() == 0`; zero when no clock exists.

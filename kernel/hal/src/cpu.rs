@@ -1,6 +1,6 @@
 //! CPUs: identity, count and sleeping until an interrupt.
 use crate::arch::Arch;
-use crate::contract::Cpu as _;
+use crate::contract::{Cpu as _, Platform as _};
 
 /// The most CPUs that per-CPU data has room for.
 pub const MAX_CPUS: usize = 64;
@@ -13,6 +13,22 @@ pub fn id() -> usize {
 /// CPUs that run.
 pub fn count() -> usize {
     1
+}
+
+/// What the CPU can do, as a program's auxiliary vector says it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HardwareCapabilities {
+    /// `AT_HWCAP`.
+    pub hwcap: u64,
+    /// `AT_HWCAP2`.
+    pub hwcap2: u64,
+    /// `AT_MINSIGSTKSZ`: stack bytes that a signal frame can take.
+    pub minimum_signal_stack: u64,
+}
+
+/// What the CPU can do.
+pub fn hardware_capabilities() -> HardwareCapabilities {
+    Arch::hardware_capabilities()
 }
 
 /// Sleeps until an interrupt, unless `ready` says that there is something to do already. The check runs with

@@ -20,6 +20,7 @@ pub mod cpu;
 pub mod frame;
 pub mod irq;
 pub mod paging;
+pub mod panic;
 pub mod power;
 pub mod random;
 pub mod sync;

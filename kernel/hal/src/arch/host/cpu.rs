@@ -168,6 +168,10 @@ impl Cpu for Arch {
         Arch::interrupts_enable();
     }
 
+    fn frame_pointer() -> u64 {
+        0
+    }
+
     fn send_reschedule(cpu: usize) {
         if let Some(signals) = SIGNALS.get(cpu) {
             *unpoisoned(&signals.kicked) = true;

@@ -27,6 +27,8 @@ fn arena() -> *mut u8 {
 }
 
 impl Paging for Arch {
+    const KERNEL_STACKS: u64 = 0;
+
     fn direct_map(address: PhysAddr) -> *mut u8 {
         assert!(address.as_u64() < ARENA_BYTES as u64, "no such memory: {address:?}");
         arena().wrapping_add(address.as_u64() as usize)

@@ -22,6 +22,14 @@ impl Platform for Arch {
         now_ns()
     }
 
+    fn clock_parameters() -> crate::time::ClockParameters {
+        crate::time::ClockParameters { base_cycles: 0, base_ns: 0, nanoseconds_per_cycle_32_32: 1 << 32 }
+    }
+
+    fn hardware_capabilities() -> crate::cpu::HardwareCapabilities {
+        crate::cpu::HardwareCapabilities::default()
+    }
+
     fn set_deadline(deadline_ns: Option<u64>) {
         update(|running| running.deadline_ns = deadline_ns);
     }

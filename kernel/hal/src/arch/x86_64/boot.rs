@@ -1,0 +1,161 @@
+//! From the PVH loader's jump to `crate::boot::start`: long mode, the higher half, the final page tables.
+//!
+//! The boot tables map the first GiB twice, at its own addresses and at `IMAGE`, all of it writable and executable; the
+//! final tables replace them as soon as memory is known. See `docs/boot-x86_64.md`.
+use super::platform::{acpi, apic, ioapic, kernel_map, pic, pvh};
+use super::{Arch, console, cpu, smap, timer, user_registers};
+use crate::boot::{EarlyFrames, Handover};
+use crate::contract::Platform as _;
+use core::arch::global_asm;
+use libkernel::addr::PhysRange;
+use libkernel::arch::x86_64::segments;
+
+// PVH's note and entry. At the entry: 32-bit protected mode, flat segments, paging and interrupts off, ebx holds
+// the physical address of hvm_start_info (Xen, docs/misc/pvh.pandoc).
+//
+//   registers kept through the mode switch: ebx = start info, edi:esi = time-stamp counter at the first instruction
+global_asm!(
+    r#"
+    .set BASE, 0xffffffff80000000
+    .pushsection .note.pvh, "a", @note
+    .balign 4
+    .long 4, 8, 18
+    .asciz "Xen"
+    .quad pvh_entry - BASE
+    .popsection
+
+    .pushsection .boot.text, "ax"
+    .code32
+    .global pvh_entry
+pvh_entry:
+    cli
+    cld
+    rdtsc
+    mov esi, eax
+    mov edi, edx
+    mov eax, cr4
+    or eax, 0x20
+    mov cr4, eax
+    mov eax, offset boot_root - BASE
+    mov cr3, eax
+    mov ecx, 0xc0000080
+    rdmsr
+    or eax, 0x901
+    wrmsr
+    mov eax, cr0
+    or eax, 0x80010001
+    mov cr0, eax
+    mov eax, offset boot_gdt_pointer - BASE
+    lgdt [eax]
+    push {code}
+    mov eax, offset boot_long_mode - BASE
+    push eax
+    retf
+    .code64
+boot_long_mode:
+    mov rax, offset boot_higher_half
+    jmp rax
+boot_higher_half:
+    mov eax, {data}
+    mov ss, eax
+    mov rsp, offset boot_stack_end
+    xor ebp, ebp
+    shl rdi, 32
+    or rsi, rdi
+    mov edi, ebx
+    call {main}
+    ud2
+    .popsection
+
+    .pushsection .data
+    .balign 8
+boot_gdt:
+    .quad 0, 0, {code_descriptor}, {data_descriptor}
+boot_gdt_pointer:
+    .word 31
+    .long boot_gdt - BASE
+    .popsection
+
+    .pushsection .data.boot_tables, "aw"
+    .balign 4096
+boot_root:
+    .quad boot_directory_pointers - BASE + 3
+    .fill 510, 8, 0
+    .quad boot_directory_pointers - BASE + 3
+boot_directory_pointers:
+    .quad boot_directory - BASE + 3
+    .fill 509, 8, 0
+    .quad boot_directory - BASE + 3
+    .quad 0
+boot_directory:
+    .set page, 0
+    .rept 512
+    .quad page + 0x83
+    .set page, page + 0x200000
+    .endr
+    .popsection
+
+    .pushsection .bss
+    .balign 16
+boot_stack:
+    .skip {stack_bytes}
+boot_stack_end:
+    .popsection
+    "#,
+    code = const segments::KERNEL_CODE,
+    data = const segments::KERNEL_DATA,
+    code_descriptor = const segments::KERNEL_CODE_DESCRIPTOR,
+    data_descriptor = const segments::KERNEL_DATA_DESCRIPTOR,
+    stack_bytes = const 32768,
+    main = sym boot_main,
+);
+
+unsafe extern "Rust" {
+    /// Defined by `hal::entry!` in the kernel.
+    safe fn hal_upcalls() -> &'static dyn crate::Upcalls;
+}
+
+static mut HANDOVER: pvh::Handover = pvh::Handover::empty();
+
+/// First Rust code: on the boot stack, in the higher half, boot tables, interrupts off.
+extern "C" fn boot_main(start_info: u64, boot_cycles: u64) -> ! {
+    cpu::initialise_boot_cpu();
+    // SAFETY: the boot tables leave the text writable, and this CPU is alone with interrupts off.
+    unsafe { smap::patch() };
+    console::initialise();
+    crate::upcalls::register(hal_upcalls());
+    // SAFETY: this function runs once, and nothing else touches the static until it is shared below.
+    let handover = unsafe { &mut *(&raw mut HANDOVER) };
+    if pvh::read_start_info(start_info, handover).is_none() {
+        Arch::console_write(b"orlop: not started by a PVH loader\n");
+        Arch::exit(1);
+    }
+    acpi::remember_root(handover.rsdp);
+    let image = kernel_map::Image::locate();
+    crate::panic::set_symbols(kernel_map::symbols());
+    let initramfs = handover.initramfs.unwrap_or(PhysRange::new(image.range().start, 0));
+    let mut frames = EarlyFrames::new(&handover.memory, &[image.range(), initramfs], image.range().end);
+    if kernel_map::build(&image, handover.memory.ranges(), &mut frames).is_err() {
+        Arch::console_write(b"orlop: not enough memory\n");
+        Arch::exit(1);
+    }
+    let kernel = PhysRange { start: image.range().start, end: frames.end() };
+    crate::boot::start(
+        Handover {
+            memory: &handover.memory,
+            kernel,
+            initramfs: handover.initramfs,
+            command_line: handover.command_line(),
+        },
+        || initialise_devices(boot_cycles),
+    )
+}
+
+/// What needs frames or the device window: interrupt controllers, clocks, the FPU's area.
+fn initialise_devices(boot_cycles: u64) {
+    user_registers::initialise();
+    pic::silence();
+    apic::initialise();
+    ioapic::initialise();
+    timer::initialise(boot_cycles);
+}

@@ -1,0 +1,283 @@
+//! Per-CPU data behind GS, the CPU's features, and its control registers.
+use super::Arch;
+use super::platform::gdt::{self, IST_STACKS, IstStack, TaskState};
+use super::platform::msr;
+use super::user;
+use crate::contract::{Cpu, UserRegisters as _};
+use crate::cpu::HardwareCapabilities;
+use crate::task::Task;
+use core::arch::asm;
+use core::arch::x86_64::{__cpuid, __cpuid_count};
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU32, Ordering};
+use libkernel::arch::x86_64::segments;
+
+/// What each CPU has of its own, found through the GS base while in the kernel.
+#[repr(C, align(512))]
+pub struct CpuLocal {
+    /// Index of the CPU.
+    pub id: u32,
+    /// Preemption count of the running context.
+    pub preempt: u32,
+    /// The running task.
+    pub current: *const Task,
+    /// End of the interrupt stack.
+    pub interrupt_stack: u64,
+    /// Where `syscall_entry` keeps the program's stack pointer for a moment.
+    pub user_stack: u64,
+    padding: u32,
+    /// Behind a 32-bit word, so that `rsp0` is aligned.
+    pub task_state: TaskState,
+    /// The CPU's own GDT: its TSS descriptor is its own.
+    pub gdt: [u64; segments::GDT_ENTRIES],
+}
+
+/// Offset of the TSS's `rsp0` behind the GS base.
+pub const RSP0: usize = offset_of!(CpuLocal, task_state) + offset_of!(TaskState, rsp0);
+const _: () = assert!(RSP0.is_multiple_of(8));
+
+#[repr(C, align(16))]
+struct InterruptStack([u8; 16384]);
+
+static mut BOOT_CPU: CpuLocal = CpuLocal {
+    id: 0,
+    preempt: 0,
+    current: core::ptr::null(),
+    interrupt_stack: 0,
+    user_stack: 0,
+    padding: 0,
+    task_state: TaskState::new(),
+    gdt: [0; segments::GDT_ENTRIES],
+};
+static mut BOOT_IST: [IstStack; IST_STACKS] = [const { IstStack::new() }; IST_STACKS];
+static mut BOOT_INTERRUPT_STACK: InterruptStack = InterruptStack([0; 16384]);
+
+/// Bits of [`features`].
+pub mod feature {
+    /// RDFSBASE and its kin.
+    pub const FSGSBASE: u32 = 1 << 0;
+    /// Supervisor-mode execution prevention.
+    pub const SMEP: u32 = 1 << 1;
+    /// Supervisor-mode access prevention.
+    pub const SMAP: u32 = 1 << 2;
+    /// User-mode instruction prevention.
+    pub const UMIP: u32 = 1 << 3;
+    /// XSAVE and XGETBV.
+    pub const XSAVE: u32 = 1 << 4;
+    /// 1 GiB pages.
+    pub const GIGANTIC_PAGES: u32 = 1 << 5;
+    /// RDRAND.
+    pub const RDRAND: u32 = 1 << 6;
+    /// RDSEED.
+    pub const RDSEED: u32 = 1 << 7;
+}
+
+static FEATURES: AtomicU32 = AtomicU32::new(0);
+
+/// True if the CPU has `feature`.
+#[inline(always)]
+pub fn has(feature: u32) -> bool {
+    FEATURES.load(Ordering::Relaxed) & feature != 0
+}
+
+/// Reads the features from CPUID (SDM volume 2, CPUID).
+fn detect() -> u32 {
+    let one = __cpuid(1);
+    let seven = if __cpuid(0).eax >= 7 {
+        __cpuid_count(7, 0)
+    } else {
+        core::arch::x86_64::CpuidResult { eax: 0, ebx: 0, ecx: 0, edx: 0 }
+    };
+    let extended = __cpuid(0x8000_0001);
+    [
+        (seven.ebx >> 0, feature::FSGSBASE),
+        (seven.ebx >> 7, feature::SMEP),
+        (seven.ebx >> 20, feature::SMAP),
+        (seven.ecx >> 2, feature::UMIP),
+        (one.ecx >> 26, feature::XSAVE),
+        (extended.edx >> 26, feature::GIGANTIC_PAGES),
+        (one.ecx >> 30, feature::RDRAND),
+        (seven.ebx >> 18, feature::RDSEED),
+    ]
+    .into_iter()
+    .filter(|(bit, _)| bit & 1 != 0)
+    .fold(0, |all, (_, feature)| all | feature)
+}
+
+const CR0_MONITOR: u64 = 1 << 1;
+const CR0_EMULATION: u64 = 1 << 2;
+const CR0_NUMERIC_ERROR: u64 = 1 << 5;
+const CR0_WRITE_PROTECT: u64 = 1 << 16;
+const CR0_ALIGNMENT: u64 = 1 << 18;
+const CR4_GLOBAL_PAGES: u64 = 1 << 7;
+const CR4_FXSR: u64 = 1 << 9;
+const CR4_SIMD_EXCEPTIONS: u64 = 1 << 10;
+const CR4_UMIP: u64 = 1 << 11;
+const CR4_FSGSBASE: u64 = 1 << 16;
+const CR4_XSAVE: u64 = 1 << 18;
+const CR4_SMEP: u64 = 1 << 20;
+const CR4_SMAP: u64 = 1 << 21;
+
+/// Makes the boot CPU whole: descriptor tables, GS base, control registers, `syscall`'s MSRs.
+pub fn initialise_boot_cpu() {
+    FEATURES.store(detect(), Ordering::Relaxed);
+    gdt::build_idt();
+    // SAFETY: called once by the boot code, alone and with interrupts off; the statics are this CPU's for ever.
+    unsafe {
+        let local = &raw mut BOOT_CPU;
+        (*local).interrupt_stack = (&raw const BOOT_INTERRUPT_STACK).add(1) as u64;
+        gdt::load(local, &raw mut BOOT_IST);
+        msr::write(msr::GS_BASE, local as u64);
+        msr::write(msr::KERNEL_GS_BASE, 0);
+    }
+    set_control_registers();
+    user::initialise();
+}
+
+fn set_control_registers() {
+    let mut cr4 = CR4_GLOBAL_PAGES | CR4_FXSR | CR4_SIMD_EXCEPTIONS;
+    for (feature, bit) in [
+        (feature::FSGSBASE, CR4_FSGSBASE),
+        (feature::SMEP, CR4_SMEP),
+        (feature::SMAP, CR4_SMAP),
+        (feature::UMIP, CR4_UMIP),
+        (feature::XSAVE, CR4_XSAVE),
+    ] {
+        if has(feature) {
+            cr4 |= bit;
+        }
+    }
+    let set = CR0_MONITOR | CR0_NUMERIC_ERROR | CR0_WRITE_PROTECT | CR0_ALIGNMENT;
+    // SAFETY: every CR4 bit is one that CPUID announces; SMAP and SMEP find no user page in use by the kernel; CR0
+    // keeps paging and protection.
+    unsafe {
+        asm!("mov {value}, cr4", "or {value}, {set}", "mov cr4, {value}", value = out(reg) _, set = in(reg) cr4);
+        asm!("mov {value}, cr0", "and {value}, {keep}", "or {value}, {set}", "mov cr0, {value}",
+            value = out(reg) _, keep = in(reg) !CR0_EMULATION, set = in(reg) set);
+    }
+}
+
+const RFLAGS_INTERRUPT: u64 = 1 << 9;
+
+impl Cpu for Arch {
+    #[inline(always)]
+    fn id() -> usize {
+        let id: u32;
+        // SAFETY: GS is this CPU's `CpuLocal` while in the kernel.
+        unsafe {
+            asm!("mov {:e}, gs:[{}]", out(reg) id, const offset_of!(CpuLocal, id), options(nostack, preserves_flags, readonly))
+        };
+        id as usize
+    }
+
+    #[inline(always)]
+    fn preempt_add(amount: u32) {
+        // SAFETY: as above; a single instruction, so an interrupt sees the count before or after.
+        unsafe {
+            asm!("add dword ptr gs:[{}], {:e}", const offset_of!(CpuLocal, preempt), in(reg) amount, options(nostack))
+        };
+    }
+
+    #[inline(always)]
+    fn preempt_sub(amount: u32) {
+        // SAFETY: as above.
+        unsafe {
+            asm!("sub dword ptr gs:[{}], {:e}", const offset_of!(CpuLocal, preempt), in(reg) amount, options(nostack))
+        };
+    }
+
+    #[inline(always)]
+    fn preempt_count() -> u32 {
+        let count;
+        // SAFETY: as above.
+        unsafe {
+            asm!("mov {:e}, gs:[{}]", out(reg) count, const offset_of!(CpuLocal, preempt), options(nostack, preserves_flags, readonly))
+        };
+        count
+    }
+
+    #[inline(always)]
+    fn current_task() -> *const Task {
+        let task;
+        // SAFETY: as above. The value is the same wherever the running task runs.
+        unsafe {
+            asm!("mov {}, gs:[{}]", out(reg) task, const offset_of!(CpuLocal, current), options(nostack, preserves_flags, pure, readonly))
+        };
+        task
+    }
+
+    #[inline(always)]
+    unsafe fn set_current_task(task: *const Task) {
+        // SAFETY: the caller keeps the task alive; GS is this CPU's `CpuLocal`.
+        unsafe {
+            asm!("mov gs:[{}], {}", const offset_of!(CpuLocal, current), in(reg) task, options(nostack, preserves_flags))
+        };
+    }
+
+    #[inline(always)]
+    fn interrupts_enabled() -> bool {
+        let flags: u64;
+        // SAFETY: reads the flags by way of the stack.
+        unsafe { asm!("pushfq", "pop {}", out(reg) flags, options(preserves_flags)) };
+        flags & RFLAGS_INTERRUPT != 0
+    }
+
+    #[inline(always)]
+    fn interrupts_disable() -> bool {
+        let flags: u64;
+        // SAFETY: masking interrupts is always sound. Not `nomem`: memory accesses must not move across it.
+        unsafe { asm!("pushfq", "pop {}", "cli", out(reg) flags) };
+        flags & RFLAGS_INTERRUPT != 0
+    }
+
+    #[inline(always)]
+    fn interrupts_enable() {
+        // SAFETY: the descriptor tables are loaded before anyone calls this.
+        unsafe { asm!("sti", options(nostack)) };
+    }
+
+    #[inline(always)]
+    fn relax() {
+        core::hint::spin_loop();
+    }
+
+    #[inline]
+    fn wait_for_interrupt() {
+        // SAFETY: `sti` takes effect after the next instruction, so an interrupt cannot slip in before `hlt`.
+        unsafe { asm!("sti", "hlt", options(nostack)) };
+    }
+
+    #[inline(always)]
+    fn frame_pointer() -> u64 {
+        let pointer;
+        // SAFETY: reading a register changes nothing.
+        unsafe { asm!("mov {}, rbp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
+        pointer
+    }
+
+    fn send_reschedule(cpu: usize) {
+        super::platform::apic::send(cpu, super::trap::VECTOR_RESCHEDULE);
+    }
+}
+
+/// What the auxiliary vector says of this CPU.
+pub fn hardware_capabilities() -> HardwareCapabilities {
+    /// Linux's HWCAP2_FSGSBASE (`asm/hwcap2.h`).
+    const HWCAP2_FSGSBASE: u64 = 1 << 1;
+    HardwareCapabilities {
+        hwcap: __cpuid(1).edx.into(),
+        hwcap2: if has(feature::FSGSBASE) { HWCAP2_FSGSBASE } else { 0 },
+        minimum_signal_stack: (SIGNAL_FRAME_BYTES + Arch::floating_point_size()) as u64,
+    }
+}
+
+/// Signal frame without floating point, red zone and alignment.
+const SIGNAL_FRAME_BYTES: usize = 1024;
+
+/// Stops this CPU for ever.
+pub fn halt() -> ! {
+    loop {
+        // SAFETY: nothing follows.
+        unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
+    }
+}

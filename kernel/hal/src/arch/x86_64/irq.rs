@@ -1,0 +1,32 @@
+//! What each interrupt vector means.
+use super::platform::{apic, ioapic};
+use super::trap::{VECTOR_SPURIOUS, VECTOR_TIMER};
+use super::{console, timer};
+use crate::IrqLine;
+use crate::arch::Arch;
+use crate::contract::Cpu as _;
+use crate::sync::preempt::INTERRUPT_UNIT;
+use crate::upcalls::upcalls;
+use libkernel::arch::x86_64::fault::vector;
+
+/// Handles one interrupt, masked. Acknowledged first: it can only come again once interrupts are on.
+pub fn handle(number: u8) {
+    if number == VECTOR_SPURIOUS {
+        return;
+    }
+    Arch::preempt_add(INTERRUPT_UNIT);
+    apic::end_of_interrupt();
+    match number {
+        VECTOR_TIMER => timer::expired(),
+        _ => line(u32::from(number - vector::FIRST_FREE)),
+    }
+    Arch::preempt_sub(INTERRUPT_UNIT);
+}
+
+fn line(line: u32) {
+    if line == console::LINE {
+        console::receive(|byte| upcalls().console_input(byte));
+    } else if line < ioapic::LINES {
+        upcalls().interrupt(IrqLine(line));
+    }
+}

@@ -1,0 +1,114 @@
+//! CR3, `invlpg`, the direct map and the kernel's own mappings after boot.
+use super::Arch;
+use super::platform::{apic, kernel_map};
+use crate::contract::Paging;
+use crate::frame::{KernelFrame, OutOfMemory};
+use crate::sync::SpinLock;
+use core::arch::asm;
+use core::mem::ManuallyDrop;
+use core::sync::atomic::{AtomicU64, Ordering};
+use libkernel::addr::{PhysAddr, UserAddr};
+use libkernel::arch::x86_64::paging::Entry;
+use libkernel::paging::{Attributes, ENTRIES, Prot};
+
+/// Start of the direct map: entry 256 of the root, 512 GiB.
+pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
+/// Bytes that the direct map can hold.
+pub const DIRECT_MAP_BYTES: u64 = 1 << 39;
+/// Start of the kernel stacks: entry 448 of the root.
+pub const KERNEL_STACKS: u64 = 0xffff_e000_0000_0000;
+/// Start of device registers: entry 480 of the root.
+pub const DEVICES: u64 = 0xffff_f000_0000_0000;
+/// What is added to the kernel image's physical addresses: entry 511 of the root.
+pub const IMAGE: u64 = 0xffff_ffff_8000_0000;
+
+/// The root entries that every address space shares; filled at boot and constant from then on.
+const SHARED_ROOT_ENTRIES: [usize; 4] = [256, 448, 480, 511];
+
+static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
+static KERNEL_TABLES: SpinLock<()> = SpinLock::new(());
+
+/// Remembers the kernel's root table. Once, at boot.
+pub fn set_kernel_root(root: PhysAddr) {
+    KERNEL_ROOT.store(root.as_u64(), Ordering::Relaxed);
+}
+
+/// The kernel's root table: no user memory.
+pub fn kernel_root() -> PhysAddr {
+    PhysAddr::new(KERNEL_ROOT.load(Ordering::Relaxed))
+}
+
+fn root_table(root: PhysAddr) -> *mut [Entry; ENTRIES] {
+    Arch::direct_map(root).cast()
+}
+
+impl Paging for Arch {
+    const KERNEL_STACKS: u64 = KERNEL_STACKS;
+
+    #[inline(always)]
+    fn direct_map(address: PhysAddr) -> *mut u8 {
+        (DIRECT_MAP + address.as_u64()) as *mut u8
+    }
+
+    #[inline(always)]
+    fn direct_unmap(pointer: *const u8) -> PhysAddr {
+        PhysAddr::new(pointer as u64 - DIRECT_MAP)
+    }
+
+    fn initialise_root(root: PhysAddr) {
+        let (kernel, user) = (root_table(kernel_root()), root_table(root));
+        for index in SHARED_ROOT_ENTRIES {
+            // SAFETY: both are whole tables in the direct map; the new one is not in use yet.
+            unsafe { (*user)[index] = (*kernel)[index] };
+        }
+    }
+
+    #[inline]
+    fn activate(root: Option<PhysAddr>) {
+        let root = root.unwrap_or_else(kernel_root);
+        // SAFETY: every root shares the kernel's half, so the running code and stack stay mapped.
+        unsafe { asm!("mov cr3, {}", in(reg) root.as_u64(), options(nostack, preserves_flags)) };
+    }
+
+    #[inline]
+    fn flush_page(address: UserAddr) {
+        // SAFETY: forgetting a translation is always sound.
+        unsafe { asm!("invlpg [{}]", in(reg) address.as_u64(), options(nostack, preserves_flags)) };
+    }
+
+    fn flush_all() {
+        // SAFETY: reloads the same root; kernel translations are global and stay.
+        unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
+    }
+
+    fn flush_remote(cpus: u64, first: UserAddr, last: UserAddr) {
+        apic::flush_remote(cpus, first, last);
+    }
+
+    fn map_kernel(address: u64, frame: PhysAddr) -> Result<(), OutOfMemory> {
+        let _guard = KERNEL_TABLES.lock();
+        let mut allocate = || {
+            let table = ManuallyDrop::new(KernelFrame::alloc_zeroed()?);
+            Ok(table.phys())
+        };
+        let map = kernel_map::Tables { root: kernel_root(), pointer: |table| root_table(table).cast() };
+        map.set(address, 0, Entry::leaf(frame, 0, Attributes::kernel(Prot::READ_WRITE)), &mut allocate)
+    }
+
+    fn synchronise_instructions(_frame: PhysAddr) {
+        // x86_64 keeps instruction fetches coherent with stores (SDM volume 3, 11.6).
+    }
+}
+
+/// Maps device registers at their own place in the device window.
+pub fn map_device(page: PhysAddr) -> Result<*mut u8, OutOfMemory> {
+    let _guard = KERNEL_TABLES.lock();
+    let address = DEVICES + page.page_down().as_u64();
+    let mut allocate = || {
+        let table = ManuallyDrop::new(KernelFrame::alloc_zeroed()?);
+        Ok(table.phys())
+    };
+    let map = kernel_map::Tables { root: kernel_root(), pointer: |table| root_table(table).cast() };
+    map.set(address, 0, Entry::leaf(page.page_down(), 0, Attributes::device()), &mut allocate)?;
+    Ok((address + page.page_offset() as u64) as *mut u8)
+}

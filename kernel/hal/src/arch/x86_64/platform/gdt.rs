@@ -1,0 +1,143 @@
+//! Descriptor tables of one CPU: GDT, TSS with its IST stacks, and the IDT that all CPUs share.
+//!
+//! The GDT's order is fixed by `syscall` and `sysretq`; see `libkernel::arch::x86_64::segments`.
+use crate::arch::x86_64::cpu::CpuLocal;
+use crate::arch::x86_64::trap;
+use core::arch::asm;
+use core::cell::UnsafeCell;
+use core::mem::size_of;
+use libkernel::arch::x86_64::fault::vector;
+use libkernel::arch::x86_64::segments;
+
+/// Bytes of each IST stack. Also its alignment: the paranoid entry finds the top by rounding.
+pub const IST_STACK_BYTES: usize = 8192;
+/// IST stacks of a CPU: NMI, double fault, machine check, debug.
+pub const IST_STACKS: usize = 4;
+
+const IST_NON_MASKABLE: u8 = 1;
+const IST_DOUBLE_FAULT: u8 = 2;
+const IST_MACHINE_CHECK: u8 = 3;
+const IST_DEBUG: u8 = 4;
+
+/// One IST stack. Its highest word holds its CPU's GS base, because in these entries GS cannot be trusted.
+#[repr(C, align(8192))]
+pub struct IstStack {
+    space: [u8; IST_STACK_BYTES - 16],
+    gs_base: u64,
+    padding: u64,
+}
+
+impl IstStack {
+    /// A zeroed stack.
+    pub const fn new() -> Self {
+        Self { space: [0; IST_STACK_BYTES - 16], gs_base: 0, padding: 0 }
+    }
+}
+
+/// Offset of the GS base below the stack's end.
+pub const IST_GS_BASE_BELOW_END: usize = IST_STACK_BYTES - core::mem::offset_of!(IstStack, gs_base);
+
+/// The 64-bit task-state segment (SDM volume 3, 8.7). All fields are split into 32-bit words because the 64-bit
+/// ones are not aligned.
+#[repr(C)]
+pub struct TaskState {
+    reserved: u32,
+    /// Stack pointer that the CPU loads when it leaves ring 3, as two words.
+    pub rsp0: [u32; 2],
+    rsp1_rsp2_reserved: [u32; 6],
+    ist: [[u32; 2]; 7],
+    reserved_high: [u32; 2],
+    io_map_base: u32,
+}
+
+impl TaskState {
+    /// No stacks yet; no I/O permission map (its base lies behind the limit).
+    pub const fn new() -> Self {
+        Self {
+            reserved: 0,
+            rsp0: [0; 2],
+            rsp1_rsp2_reserved: [0; 6],
+            ist: [[0; 2]; 7],
+            reserved_high: [0; 2],
+            io_map_base: (size_of::<Self>() as u32) << 16,
+        }
+    }
+}
+
+/// The interrupt descriptor table: the same for every CPU.
+struct Idt(UnsafeCell<[[u64; 2]; trap::VECTORS]>);
+
+// SAFETY: written once, by the boot CPU before other CPUs or interrupts run; afterwards only the CPU reads it.
+unsafe impl Sync for Idt {}
+
+static IDT: Idt = Idt(UnsafeCell::new([[0; 2]; trap::VECTORS]));
+
+#[repr(C, packed)]
+struct TablePointer {
+    limit: u16,
+    base: u64,
+}
+
+/// Fills the IDT. Once, on the boot CPU, interrupts off.
+pub fn build_idt() {
+    for number in 0..trap::VECTORS {
+        let number8 = number as u8;
+        let stack = match number8 {
+            vector::NON_MASKABLE => IST_NON_MASKABLE,
+            vector::DOUBLE_FAULT => IST_DOUBLE_FAULT,
+            vector::MACHINE_CHECK => IST_MACHINE_CHECK,
+            vector::DEBUG => IST_DEBUG,
+            _ => 0,
+        };
+        let ring =
+            if matches!(number8, vector::BREAKPOINT | vector::OVERFLOW) { segments::RING_3 } else { 0 };
+        let gate = segments::interrupt_gate(trap::stub_address(number), stack, ring);
+        // SAFETY: the boot CPU is alone and interrupts are off (see `Idt`'s Sync).
+        unsafe { (*IDT.0.get())[number] = gate };
+    }
+}
+
+/// Loads GDT, TSS and IDT into this CPU and sets its segment registers and GS base.
+///
+/// # Safety
+/// `local` and `stacks` belong to this CPU alone and for ever; the IDT is built; interrupts are off.
+pub unsafe fn load(local: *mut CpuLocal, stacks: *mut [IstStack; IST_STACKS]) {
+    // SAFETY: by contract the CPU's own data, not yet used by anyone else.
+    let (local_ref, stacks) = unsafe { (&mut *local, &mut *stacks) };
+    for (slot, stack) in local_ref.task_state.ist.iter_mut().zip(stacks.iter_mut()) {
+        stack.gs_base = local as u64;
+        let top = &raw const stack.gs_base as u64;
+        *slot = [top as u32, (top >> 32) as u32];
+    }
+    let tss = &raw const local_ref.task_state as u64;
+    local_ref.gdt = segments::gdt(tss, size_of::<TaskState>() as u32 - 1);
+    let gdt =
+        TablePointer { limit: (size_of_val(&local_ref.gdt) - 1) as u16, base: local_ref.gdt.as_ptr() as u64 };
+    let idt = TablePointer { limit: (size_of::<Idt>() - 1) as u16, base: IDT.0.get() as u64 };
+    // SAFETY: both tables are complete and live for ever; the selectors name flat segments of the new GDT, so the
+    // running code and stack stay what they are.
+    unsafe {
+        asm!(
+            "lgdt [{gdt}]",
+            "lidt [{idt}]",
+            "push {code}",
+            "lea {scratch}, [rip + 2f]",
+            "push {scratch}",
+            "retfq",
+            "2:",
+            "mov ss, {data:e}",
+            "xor {scratch:e}, {scratch:e}",
+            "mov ds, {scratch:e}",
+            "mov es, {scratch:e}",
+            "mov fs, {scratch:e}",
+            "mov gs, {scratch:e}",
+            "ltr {tss:x}",
+            gdt = in(reg) &gdt,
+            idt = in(reg) &idt,
+            code = const segments::KERNEL_CODE,
+            data = in(reg) u64::from(segments::KERNEL_DATA),
+            tss = in(reg) u64::from(segments::TASK_STATE),
+            scratch = out(reg) _,
+        );
+    }
+}

@@ -1,0 +1,13 @@
+//! What only a PC has: descriptor tables, ports, interrupt controllers, its clocks, its firmware's tables.
+pub mod acpi;
+pub mod apic;
+pub mod gdt;
+pub mod ioapic;
+pub mod kernel_map;
+pub mod mmio;
+pub mod msr;
+pub mod pic;
+pub mod pit;
+pub mod port;
+pub mod pvh;
+pub mod rtc;

@@ -1,0 +1,51 @@
+//! Model-specific registers (SDM volume 4).
+use core::arch::asm;
+
+/// Extended features: SCE, LME, NXE.
+pub const EFER: u32 = 0xc000_0080;
+/// Selectors of `syscall` and `sysret`.
+pub const STAR: u32 = 0xc000_0081;
+/// Where `syscall` goes.
+pub const LSTAR: u32 = 0xc000_0082;
+/// RFLAGS bits that `syscall` clears.
+pub const FMASK: u32 = 0xc000_0084;
+/// FS segment base: a thread's TLS.
+pub const FS_BASE: u32 = 0xc000_0100;
+/// GS segment base: the kernel's per-CPU data while in the kernel.
+pub const GS_BASE: u32 = 0xc000_0101;
+/// What `swapgs` exchanges GS_BASE with: the program's GS base while in the kernel.
+pub const KERNEL_GS_BASE: u32 = 0xc000_0102;
+/// Local APIC: base address and enable bit.
+pub const APIC_BASE: u32 = 0x1b;
+
+/// EFER.SCE, which turns `syscall` on.
+pub const EFER_SYSCALL: u64 = 1 << 0;
+/// EFER.NXE, which turns no-execute pages on.
+pub const EFER_NO_EXECUTE: u64 = 1 << 11;
+
+/// Reads a register.
+///
+/// # Safety
+/// The CPU must have the register.
+#[inline]
+pub unsafe fn read(register: u32) -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: the caller vouches that the register exists; reading changes nothing.
+    unsafe {
+        asm!("rdmsr", in("ecx") register, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags))
+    };
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// Writes a register.
+///
+/// # Safety
+/// The CPU must have the register, and the value must leave the kernel's own code running as it should.
+#[inline]
+pub unsafe fn write(register: u32, value: u64) {
+    // SAFETY: the caller vouches for register and value.
+    unsafe {
+        asm!("wrmsr", in("ecx") register, in("eax") value as u32, in("edx") (value >> 32) as u32,
+            options(nostack, preserves_flags));
+    }
+}

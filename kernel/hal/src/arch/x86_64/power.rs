@@ -1,0 +1,107 @@
+//! Off, restart and the emulator's exit, and the traits that only forward.
+use super::platform::{acpi, ioapic, port};
+use super::{Arch, console, cpu, timer};
+use crate::IrqLine;
+use crate::contract::Platform;
+use crate::cpu::HardwareCapabilities;
+use crate::time::ClockParameters;
+use core::arch::asm;
+
+/// QEMU's isa-debug-exit: writing `v` ends it with `v << 1 | 1`.
+const DEBUG_EXIT: u16 = 0xf4;
+const KEYBOARD_COMMAND: u16 = 0x64;
+const KEYBOARD_RESET: u8 = 0xfe;
+
+impl Platform for Arch {
+    #[inline]
+    fn now_ns() -> u64 {
+        timer::now_ns()
+    }
+
+    fn clock_parameters() -> ClockParameters {
+        timer::clock_parameters()
+    }
+
+    fn hardware_capabilities() -> HardwareCapabilities {
+        cpu::hardware_capabilities()
+    }
+
+    fn set_deadline(deadline_ns: Option<u64>) {
+        timer::set_deadline(deadline_ns);
+    }
+
+    fn wall_clock_at_boot_ns() -> u64 {
+        timer::wall_clock_at_boot_ns()
+    }
+
+    fn console_write(bytes: &[u8]) {
+        console::write(bytes);
+    }
+
+    fn console_enable_input() {
+        console::enable_input();
+    }
+
+    fn random_u64() -> Option<u64> {
+        random_u64()
+    }
+
+    fn cycle_counter() -> u64 {
+        timer::cycles()
+    }
+
+    fn power_off() -> ! {
+        acpi::power_off();
+        triple_fault()
+    }
+
+    fn restart() -> ! {
+        acpi::restart();
+        // SAFETY: the keyboard controller's reset line; nothing is lost that restart would keep.
+        unsafe { port::write_u8(KEYBOARD_COMMAND, KEYBOARD_RESET) };
+        triple_fault()
+    }
+
+    fn exit(status: u8) -> ! {
+        // SAFETY: ends the emulator, or does nothing.
+        unsafe { port::write_u32(DEBUG_EXIT, u32::from(status)) };
+        Self::power_off()
+    }
+
+    fn enable_irq(line: IrqLine) {
+        ioapic::enable(line.0);
+    }
+
+    fn disable_irq(line: IrqLine) {
+        ioapic::disable(line.0);
+    }
+}
+
+/// Resets the CPU by an exception without handlers: the last resort on machines without ACPI. An emulator that runs
+/// with `-no-reboot` ends by it.
+fn triple_fault() -> ! {
+    let no_handlers = [0u8; 10];
+    // SAFETY: nothing follows.
+    unsafe { asm!("cli", "lidt [{}]", "ud2", in(reg) &no_handlers, options(nostack)) };
+    cpu::halt()
+}
+
+/// RDSEED, else RDRAND; both may have nothing to give for a moment (SDM volume 1, 7.3.17).
+fn random_u64() -> Option<u64> {
+    let attempt = || {
+        let (value, good): (u64, u8);
+        // SAFETY: CPUID announces the instruction.
+        unsafe {
+            if cpu::has(cpu::feature::RDSEED) {
+                asm!("rdseed {}", "setc {}", out(reg) value, out(reg_byte) good, options(nomem, nostack));
+            } else {
+                asm!("rdrand {}", "setc {}", out(reg) value, out(reg_byte) good, options(nomem, nostack));
+            }
+        }
+        (good != 0).then_some(value)
+    };
+    if !cpu::has(cpu::feature::RDSEED) && !cpu::has(cpu::feature::RDRAND) {
+        return None;
+    }
+    (0..10).find_map(|_| attempt())
+}

@@ -1,0 +1,262 @@
+//! FPU and vector registers, FS and GS bases, and data-segment selectors of a thread, saved eagerly at switches.
+//!
+//! The kernel is built without floating point, so the registers in the CPU are always those of the running task.
+//! XSAVE's standard format where the CPU has it, else FXSAVE's 512 bytes, which are its first part.
+use super::Arch;
+use super::cpu::{feature, has};
+use super::platform::msr;
+use crate::contract::{Cpu as _, UserRegisters};
+use crate::frame::OutOfMemory;
+use alloc::alloc::{Layout, alloc_zeroed, dealloc};
+use core::arch::asm;
+use core::arch::x86_64::__cpuid_count;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// x87, SSE, AVX and the three parts of AVX-512. Not MPX (gone from CPUs) and not PKRU (no protection keys yet).
+const WANTED_COMPONENTS: u64 = 0b1110_0111;
+const LEGACY_BYTES: usize = 512;
+const HEADER_BYTES: usize = 64;
+/// Offsets in the legacy area (SDM volume 1, table 10-2).
+const MXCSR: usize = 24;
+const MXCSR_MASK: usize = 28;
+const CONTROL_WORD: usize = 0;
+/// MXCSR bits that exist on every x86_64 CPU, for those that report a mask of zero.
+const MXCSR_DEFAULT_MASK: u32 = 0xffbf;
+
+static COMPONENTS: AtomicU64 = AtomicU64::new(0);
+static AREA_BYTES: AtomicU32 = AtomicU32::new(LEGACY_BYTES as u32);
+static MXCSR_ALLOWED: AtomicU32 = AtomicU32::new(MXCSR_DEFAULT_MASK);
+
+/// Turns XSAVE on (XCR0) and measures the area. Once for each CPU, before any task is made.
+pub fn initialise() {
+    if has(feature::XSAVE) {
+        let leaf = __cpuid_count(0xd, 0);
+        let components = (u64::from(leaf.edx) << 32 | u64::from(leaf.eax)) & WANTED_COMPONENTS;
+        // SAFETY: CR4.OSXSAVE is set and CPUID announces every component.
+        unsafe {
+            asm!("xsetbv", in("ecx") 0, in("eax") components as u32, in("edx") (components >> 32) as u32, options(nomem, nostack))
+        };
+        COMPONENTS.store(components, Ordering::Relaxed);
+        // EBX now gives the size for what XCR0 enables (SDM volume 2, CPUID leaf 0DH).
+        AREA_BYTES.store(__cpuid_count(0xd, 0).ebx, Ordering::Relaxed);
+    }
+    if let Ok(mut state) = Arch::fresh() {
+        Arch::save(&mut state);
+        let mask = state.word(MXCSR_MASK);
+        if mask != 0 {
+            MXCSR_ALLOWED.store(mask, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What a thread has besides its general registers.
+pub struct State {
+    area: NonNull<u8>,
+    fs_base: u64,
+    gs_base: u64,
+    /// DS, ES, FS, GS: zero for every ordinary program.
+    selectors: [u16; 4],
+}
+
+// SAFETY: the state owns its area.
+unsafe impl Send for State {}
+
+impl State {
+    fn area_bytes() -> usize {
+        AREA_BYTES.load(Ordering::Relaxed) as usize
+    }
+
+    fn layout() -> Layout {
+        // XSAVE wants 64-byte alignment.
+        Layout::from_size_align(Self::area_bytes(), 64).unwrap_or(Layout::new::<[u64; 64]>())
+    }
+
+    fn allocate() -> Result<Self, OutOfMemory> {
+        // SAFETY: the layout is not empty.
+        let area = NonNull::new(unsafe { alloc_zeroed(Self::layout()) }).ok_or(OutOfMemory)?;
+        Ok(Self { area, fs_base: 0, gs_base: 0, selectors: [0; 4] })
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: the area is this state's own and has that many bytes.
+        unsafe { core::slice::from_raw_parts_mut(self.area.as_ptr(), Self::area_bytes()) }
+    }
+
+    fn word(&mut self, offset: usize) -> u32 {
+        u32::from_le_bytes([0, 1, 2, 3].map(|byte| self.bytes()[offset + byte]))
+    }
+
+    fn set_word(&mut self, offset: usize, value: u32) {
+        self.bytes()[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // SAFETY: allocated by `allocate` with the same layout.
+        unsafe { dealloc(self.area.as_ptr(), Self::layout()) };
+    }
+}
+
+impl UserRegisters for Arch {
+    type State = State;
+
+    fn fresh() -> Result<State, OutOfMemory> {
+        let mut state = State::allocate()?;
+        // The values of FNINIT and reset: all exceptions masked, extended precision.
+        state.bytes()[CONTROL_WORD..CONTROL_WORD + 2].copy_from_slice(&0x037fu16.to_le_bytes());
+        state.set_word(MXCSR, 0x1f80);
+        Ok(state)
+    }
+
+    fn duplicate(state: &State) -> Result<State, OutOfMemory> {
+        let copy = State::allocate()?;
+        // SAFETY: both areas have that many bytes and are distinct.
+        unsafe {
+            core::ptr::copy_nonoverlapping(state.area.as_ptr(), copy.area.as_ptr(), State::area_bytes())
+        };
+        Ok(State { fs_base: state.fs_base, gs_base: state.gs_base, selectors: state.selectors, ..copy })
+    }
+
+    #[inline]
+    fn save(state: &mut State) {
+        save_vectors(state.area.as_ptr());
+        state.selectors = selectors();
+        state.fs_base = Self::live_tls();
+        state.gs_base = live_gs_base();
+    }
+
+    #[inline]
+    fn restore(state: &State) {
+        restore_vectors(state.area.as_ptr());
+        if state.selectors != selectors() {
+            load_selectors(state.selectors);
+        }
+        // Bases last: loading a selector overwrites them.
+        Self::set_live_tls(state.fs_base);
+        set_live_gs_base(state.gs_base);
+    }
+
+    fn tls(state: &State) -> u64 {
+        state.fs_base
+    }
+
+    fn set_tls(state: &mut State, value: u64) {
+        state.fs_base = value;
+    }
+
+    #[inline]
+    fn live_tls() -> u64 {
+        if has(feature::FSGSBASE) {
+            let base;
+            // SAFETY: CR4.FSGSBASE is set where CPUID announces it.
+            unsafe { asm!("rdfsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
+            return base;
+        }
+        // SAFETY: every long-mode CPU has the register.
+        unsafe { msr::read(msr::FS_BASE) }
+    }
+
+    #[inline]
+    fn set_live_tls(value: u64) {
+        if has(feature::FSGSBASE) {
+            // SAFETY: as above; the value was checked to be a user address, hence canonical.
+            unsafe { asm!("wrfsbase {}", in(reg) value, options(nomem, nostack, preserves_flags)) };
+            return;
+        }
+        // SAFETY: as above; the kernel does not use FS.
+        unsafe { msr::write(msr::FS_BASE, value) };
+    }
+
+    fn floating_point_size() -> usize {
+        State::area_bytes()
+    }
+
+    fn floating_point(state: &mut State) -> &mut [u8] {
+        state.bytes()
+    }
+
+    fn is_valid_floating_point(image: &[u8]) -> bool {
+        let Some(mxcsr) = image.get(MXCSR..MXCSR + 4) else { return false };
+        let mxcsr = u32::from_le_bytes([mxcsr[0], mxcsr[1], mxcsr[2], mxcsr[3]]);
+        if mxcsr & !MXCSR_ALLOWED.load(Ordering::Relaxed) != 0 {
+            return false;
+        }
+        image.len() == LEGACY_BYTES || is_valid_header(image)
+    }
+}
+
+/// XRSTOR's rules for the standard format (SDM volume 1, 13.8.1): only enabled components, not compacted, and the
+/// rest of the header zero.
+fn is_valid_header(image: &[u8]) -> bool {
+    let Some(header) = image.get(LEGACY_BYTES..LEGACY_BYTES + HEADER_BYTES) else { return false };
+    let (components, rest) = header.split_at(8);
+    let components = components.iter().rev().fold(0u64, |all, &byte| all << 8 | u64::from(byte));
+    components & !COMPONENTS.load(Ordering::Relaxed) == 0 && rest.iter().all(|&byte| byte == 0)
+}
+
+#[inline(always)]
+fn save_vectors(area: *mut u8) {
+    // SAFETY: the area is 64-byte aligned and large enough for all enabled components; CR4 allows the instructions.
+    unsafe {
+        if has(feature::XSAVE) {
+            asm!("xsave64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack, preserves_flags));
+        } else {
+            asm!("fxsave64 [{}]", in(reg) area, options(nostack, preserves_flags));
+        }
+    }
+}
+
+#[inline(always)]
+fn restore_vectors(area: *const u8) {
+    // SAFETY: as above; what is in the area was saved by the CPU, is fresh, or passed `is_valid_floating_point`.
+    unsafe {
+        if has(feature::XSAVE) {
+            asm!("xrstor64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack, preserves_flags, readonly));
+        } else {
+            asm!("fxrstor64 [{}]", in(reg) area, options(nostack, preserves_flags, readonly));
+        }
+    }
+}
+
+#[inline(always)]
+fn selectors() -> [u16; 4] {
+    let (ds, es, fs, gs): (u32, u32, u32, u32);
+    // SAFETY: reading selectors changes nothing.
+    unsafe {
+        asm!("mov {:e}, ds", "mov {:e}, es", "mov {:e}, fs", "mov {:e}, gs",
+            out(reg) ds, out(reg) es, out(reg) fs, out(reg) gs, options(nomem, nostack, preserves_flags));
+    }
+    [ds as u16, es as u16, fs as u16, gs as u16]
+}
+
+/// Loads selectors that were read from these registers before, so the GDT has them.
+#[cold]
+fn load_selectors(selectors: [u16; 4]) {
+    let [ds, es, fs, gs] = selectors.map(u32::from);
+    let enabled = Arch::interrupts_disable();
+    // SAFETY: the selectors are loadable (see above). Loading GS overwrites the GS base, so the program's side is
+    // switched in meanwhile, with interrupts masked.
+    unsafe {
+        asm!("mov ds, {:e}", "mov es, {:e}", "mov fs, {:e}", "swapgs", "mov gs, {:e}", "swapgs",
+            in(reg) ds, in(reg) es, in(reg) fs, in(reg) gs, options(nostack, preserves_flags));
+    }
+    if enabled {
+        Arch::interrupts_enable();
+    }
+}
+
+/// The program's GS base, which is in KERNEL_GS_BASE while in the kernel.
+#[inline]
+pub fn live_gs_base() -> u64 {
+    // SAFETY: every long-mode CPU has the register.
+    unsafe { msr::read(msr::KERNEL_GS_BASE) }
+}
+
+/// Sets the program's GS base, a user address.
+#[inline]
+pub fn set_live_gs_base(value: u64) {
+    // SAFETY: the register is only used by `swapgs` on the way to ring 3.
+    unsafe { msr::write(msr::KERNEL_GS_BASE, value) };
+}

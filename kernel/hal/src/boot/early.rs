@@ -1,0 +1,131 @@
+//! Memory before there is an allocator: the map of it, and frames for the first page tables.
+use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
+
+const MAX_RANGES: usize = 64;
+
+/// Ranges of usable memory as the loader or device tree lists them, in its order. A machine with more ranges than
+/// fit loses the last ones.
+pub struct MemoryMap {
+    ranges: [PhysRange; MAX_RANGES],
+    count: usize,
+}
+
+impl MemoryMap {
+    /// No memory.
+    pub const fn empty() -> Self {
+        let nothing = PhysRange::new(PhysAddr::new(0), 0);
+        Self { ranges: [nothing; MAX_RANGES], count: 0 }
+    }
+
+    /// Adds a range.
+    pub fn push(&mut self, range: PhysRange) {
+        if let Some(slot) = self.ranges.get_mut(self.count) {
+            *slot = range;
+            self.count += 1;
+        }
+    }
+
+    /// The ranges.
+    pub fn ranges(&self) -> &[PhysRange] {
+        &self.ranges[..self.count]
+    }
+
+    /// All usable bytes.
+    pub fn total_bytes(&self) -> u64 {
+        self.ranges().iter().map(|range| range.length()).sum()
+    }
+
+    /// Calls `take` with every part of the map that no range of `reserved` touches, in whole frames.
+    pub fn for_each_free(&self, reserved: &[PhysRange], take: &mut impl FnMut(PhysRange)) {
+        for range in self.ranges() {
+            let frames = range.whole_frames();
+            let whole =
+                PhysRange { start: PhysAddr::of_frame(frames.start), end: PhysAddr::of_frame(frames.end) };
+            without(whole, reserved, take);
+        }
+    }
+}
+
+/// Cuts the first range of `reserved` out of `range`, then the others out of what is left.
+fn without(range: PhysRange, reserved: &[PhysRange], take: &mut impl FnMut(PhysRange)) {
+    if range.length() == 0 {
+        return;
+    }
+    let Some((first, others)) = reserved.split_first() else { return take(range) };
+    let frames = first.touched_frames();
+    let (start, end) = (PhysAddr::of_frame(frames.start), PhysAddr::of_frame(frames.end));
+    if first.length() == 0 || end <= range.start || range.end <= start {
+        return without(range, others, take);
+    }
+    without(PhysRange { start: range.start, end: start.max(range.start) }, others, take);
+    without(PhysRange { start: end.min(range.end), end: range.end }, others, take);
+}
+
+/// A bump allocator over the memory behind the kernel's image, for page tables that must exist before all else.
+pub struct EarlyFrames<'a> {
+    map: &'a MemoryMap,
+    reserved: [PhysRange; 4],
+    next: PhysAddr,
+}
+
+impl<'a> EarlyFrames<'a> {
+    /// Frames of `map` from `start` upwards, outside `reserved` (at most four ranges).
+    pub fn new(map: &'a MemoryMap, reserved: &[PhysRange], start: PhysAddr) -> Self {
+        let mut ranges = [PhysRange::new(PhysAddr::new(0), 0); 4];
+        for (slot, range) in ranges.iter_mut().zip(reserved) {
+            *slot = *range;
+        }
+        Self { map, reserved: ranges, next: start }
+    }
+
+    /// `count` neighbouring frames, not zeroed; `None` when the range behind the image ends.
+    pub fn allocate(&mut self, count: u64) -> Option<PhysAddr> {
+        let bytes = count * PAGE_SIZE;
+        loop {
+            let wanted = PhysRange::new(self.next, bytes);
+            let overlap = |other: &PhysRange| other.start < wanted.end && wanted.start < other.end;
+            if let Some(obstacle) = self.reserved.iter().find(|range| overlap(range)) {
+                self.next = obstacle.end.page_up()?;
+                continue;
+            }
+            let inside = |range: &PhysRange| range.start <= wanted.start && wanted.end <= range.end;
+            self.map.ranges().iter().find(|range| inside(range))?;
+            self.next = wanted.end;
+            return Some(wanted.start);
+        }
+    }
+
+    /// First address behind the frames that were given.
+    pub fn end(&self) -> PhysAddr {
+        self.next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn range(start: u64, end: u64) -> PhysRange {
+        PhysRange { start: PhysAddr::new(start), end: PhysAddr::new(end) }
+    }
+
+    #[test]
+    fn reserved_ranges_are_cut_out_by_frames() {
+        let mut map = MemoryMap::empty();
+        map.push(range(0x1000, 0x10_000));
+        let mut free = Vec::new();
+        map.for_each_free(&[range(0x3000, 0x4001), range(0xf800, 0x20_000)], &mut |part| free.push(part));
+        assert_eq!(free, [range(0x1000, 0x3000), range(0x5000, 0xf000)]);
+    }
+
+    #[test]
+    fn early_frames_step_over_what_is_reserved() {
+        let mut map = MemoryMap::empty();
+        map.push(range(0, 0x8000));
+        let mut frames = EarlyFrames::new(&map, &[range(0x1000, 0x3000)], PhysAddr::new(0));
+        assert_eq!(frames.allocate(1), Some(PhysAddr::new(0)));
+        assert_eq!(frames.allocate(2), Some(PhysAddr::new(0x3000)));
+        assert_eq!(frames.allocate(4), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! The end of the kernel: what happened, where, how it came there, and a failing exit.
+//!
+//! Everything here runs when nothing can be trusted: no allocation, no locks, polled output, and a second failure
+//! ends at once.
+use crate::arch::Arch;
+use crate::console::Console;
+use crate::contract::{Cpu as _, Platform as _};
+use crate::sync::Once;
+use core::fmt::Write as _;
+use core::sync::atomic::{AtomicU32, Ordering};
+use libkernel::symbols::Table;
+
+/// A CPU exception of the kernel's own code.
+pub struct Fatal<'a> {
+    /// The exception's name.
+    pub what: &'a str,
+    /// Its error code.
+    pub code: u64,
+    /// The instruction.
+    pub pc: u64,
+    /// The frame pointer there.
+    pub frame_pointer: u64,
+    /// Registers by name.
+    pub registers: &'a [(&'a str, u64)],
+}
+
+/// Ends the emulator with this after a panic.
+const FAILED: u8 = 1;
+/// A frame record is never farther from the one before than the largest stack.
+const LONGEST_FRAME: u64 = 64 << 10;
+const MAX_FRAMES: usize = 32;
+const KERNEL_HALF: u64 = 1 << 63;
+
+static FAILURES: AtomicU32 = AtomicU32::new(0);
+static SYMBOLS: Once<Table<'static>> = Once::new();
+
+/// Keeps the symbol table for backtraces, if `bytes` is one.
+pub fn set_symbols(bytes: &'static [u8]) {
+    if let Some(table) = Table::parse(bytes) {
+        let _ = SYMBOLS.set(table);
+    }
+}
+
+/// Ends the kernel after an exception of its own.
+pub fn fatal(fatal: &Fatal<'_>) -> ! {
+    begin();
+    let _ =
+        writeln!(Console, "\nkernel exception {} (code {:#x}) on CPU {}", fatal.what, fatal.code, Arch::id());
+    for row in fatal.registers.chunks(4) {
+        for (name, value) in row {
+            let _ = write!(Console, " {name:>6} {value:016x}");
+        }
+        let _ = writeln!(Console);
+    }
+    print_frame(fatal.pc);
+    backtrace(fatal.frame_pointer);
+    Arch::exit(FAILED)
+}
+
+/// Masks interrupts; a failure inside the report ends at once.
+fn begin() {
+    Arch::interrupts_disable();
+    match FAILURES.fetch_add(1, Ordering::Relaxed) {
+        0 => {}
+        1 => {
+            crate::console::write(b"\nfailed again while reporting\n");
+            Arch::exit(FAILED)
+        }
+        _ => loop {
+            Arch::relax();
+        },
+    }
+}
+
+/// Follows the frame records: the caller's record, then the return address, on both architectures.
+fn backtrace(mut frame_pointer: u64) {
+    for _ in 0..MAX_FRAMES {
+        if frame_pointer & KERNEL_HALF == 0 || !frame_pointer.is_multiple_of(8) {
+            return;
+        }
+        // SAFETY: an aligned kernel address that a frame pointer held; if it lies all the same, the fault is caught
+        // by `begin`.
+        let [next, return_address] = unsafe { (frame_pointer as *const [u64; 2]).read_volatile() };
+        if return_address & KERNEL_HALF == 0 {
+            return;
+        }
+        print_frame(return_address);
+        if next <= frame_pointer || next - frame_pointer > LONGEST_FRAME {
+            return;
+        }
+        frame_pointer = next;
+    }
+}
+
+fn print_frame(address: u64) {
+    let symbol = SYMBOLS.get().and_then(|table| table.lookup(address));
+    let _ = match symbol {
+        Some((name, offset)) => writeln!(Console, "  {address:#018x} {name}+{offset:#x}"),
+        None => writeln!(Console, "  {address:#018x}"),
+    };
+}
+
+/// A Rust panic: message, backtrace, failing exit.
+#[cfg(target_os = "none")]
+#[panic_handler]
+fn panic(information: &core::panic::PanicInfo<'_>) -> ! {
+    begin();
+    let _ = writeln!(Console, "\nkernel {information}");
+    backtrace(Arch::frame_pointer());
+    Arch::exit(FAILED)
+}
