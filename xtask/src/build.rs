@@ -17,6 +17,9 @@ mod kernel;
 mod programs;
 mod symbols;
 
+/// The one program that is not for everyday.
+const SELF_TEST: &str = "selftest";
+
 /// Options of `cargo xtask build`.
 #[derive(Args)]
 pub struct Options {
@@ -83,7 +86,20 @@ pub fn initramfs(toolchain: &Toolchain, arch: Arch) -> Result<PathBuf> {
 
 /// Builds the everyday programs for `arch`, `init` among them.
 pub fn programs(toolchain: &Toolchain, arch: Arch) -> Result<Vec<PathBuf>> {
-    programs::build(toolchain, arch, "programs")
+    let mut programs = package(toolchain, arch, "programs")?;
+    programs.retain(|program| !program.ends_with(SELF_TEST));
+    Ok(programs)
+}
+
+/// Builds the program that tests libsyscall and ulib.
+pub fn self_test(toolchain: &Toolchain, arch: Arch) -> Result<PathBuf> {
+    let mut programs = package(toolchain, arch, "programs")?.into_iter();
+    programs.find(|program| program.ends_with(SELF_TEST)).context("package programs has no selftest")
+}
+
+/// Builds every binary of one of userspace's packages for `arch`.
+pub fn package(toolchain: &Toolchain, arch: Arch, name: &str) -> Result<Vec<PathBuf>> {
+    programs::build(toolchain, arch, name)
 }
 
 /// Leaves a file with the right content untouched, so that its time of change tells when the content changed.

@@ -11,11 +11,16 @@ use clap::Args;
 use crate::arch::Arch;
 use crate::build;
 use crate::toolchain::Toolchain;
+use crate::workspace;
 
 pub mod archive;
 pub mod host_files;
 
 use archive::{Archive, Device, Entry, Kind};
+
+/// The program that acts by the name it is called with, and the list of those names.
+const MANY_IN_ONE: &str = "tools";
+const NAMES: &str = "userspace/programs/applets";
 
 /// Options of `cargo xtask initramfs`.
 #[derive(Args)]
@@ -101,8 +106,22 @@ pub fn default_image(programs: &[PathBuf]) -> Result<Archive> {
         let name = program.file_name().context("a program without a name")?.to_string_lossy();
         let path = if name == "init" { "init".to_owned() } else { format!("bin/{name}") };
         host_files::insert(&mut archive, program, &path)?;
+        if name == MANY_IN_ONE {
+            insert_links(&mut archive, &path)?;
+        }
     }
     Ok(archive)
+}
+
+/// Gives the program at `path` its many names.
+fn insert_links(archive: &mut Archive, path: &str) -> Result<()> {
+    let list =
+        fs::read_to_string(workspace::root().join(NAMES)).with_context(|| format!("cannot read {NAMES}"))?;
+    for name in list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let link = Entry { permissions: 0o777, kind: Kind::Symlink(format!("/{path}")) };
+        archive.insert(&format!("bin/{name}"), link)?;
+    }
+    Ok(())
 }
 
 /// Writes an archive's bytes to `path`, compressed if its name ends in `.gz`.

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod arch;
 mod build;
+mod busybox;
 mod command;
 mod debian;
 mod initramfs;

@@ -10,11 +10,17 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::arch::Arch;
+use crate::tidy;
 use crate::toolchain::Toolchain;
 
+mod boots;
+mod conformance;
 mod host;
+mod image;
 mod queue;
 mod report;
+mod scripts;
+mod selftest;
 
 pub mod guest;
 
@@ -56,6 +62,43 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let report = Report::default();
     let filter = options.filter.as_deref().unwrap_or_default();
     let stage = Stage { toolchain: &toolchain, report: &report, filter };
-    host::run(&stage)?;
+    if options.bless {
+        scripts::bless(&stage)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let tidied = run_tidy(&stage);
+    let tested = host::run(&stage);
+    let booted = run_guests(&stage, options.arch);
+    for (name, result) in [("tidy", tidied), ("host", tested), ("guests", booted)] {
+        if let Err(error) = result {
+            report.fail(name, &format!("{error:#}"));
+        }
+    }
     Ok(report.finish())
+}
+
+fn run_tidy(stage: &Stage<'_>) -> Result<()> {
+    if !stage.filter.is_empty() && !"tidy".contains(stage.filter) {
+        return Ok(());
+    }
+    for finding in tidy::check(stage.toolchain, tidy::Mode::Check)? {
+        let problems = finding.problems.join("\n");
+        let verdict = if problems.is_empty() { Ok(()) } else { Err(problems) };
+        stage.report.record(&format!("tidy/{}", finding.rule), verdict);
+    }
+    Ok(())
+}
+
+/// Builds everything first, so that compilers and guests do not compete for the CPUs and time limits hold.
+fn run_guests(stage: &Stage<'_>, only: Option<Arch>) -> Result<()> {
+    let queue = Queue::default();
+    for arch in Arch::ALL.into_iter().filter(|arch| only.is_none_or(|only| only == *arch)) {
+        eprintln!("building for {arch}");
+        selftest::run(stage, arch)?;
+        conformance::add(stage, arch, &queue)?;
+        boots::add(stage, arch, &queue)?;
+        scripts::add(stage, arch, &queue)?;
+    }
+    queue.run();
+    Ok(())
 }

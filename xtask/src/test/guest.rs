@@ -87,19 +87,7 @@ impl Guest {
     fn boot(&self, programs: &[Vec<String>]) -> Result<OneBoot> {
         let job = Job::new(Terminal::Plain, Input::Null, programs.to_vec())?;
         let folder = tempfile::tempdir()?;
-        let initramfs = self.with_job(&job, folder.path())?;
-        let command_line = format!("{} panic=-1 quiet {}", self.machine.console_word(), self.append);
-        let boot = Boot {
-            machine: &self.machine,
-            kernel: &self.kernel,
-            initramfs: &initramfs,
-            command_line: command_line.trim_end(),
-            console: Console::Pipe,
-            debugger: false,
-        };
-        let mut session = Session::start(&boot.command()?, std::process::Stdio::piped())?;
-        // Closing the pipe would close the console.
-        let _console = session.take_input();
+        let mut session = self.start(&self.with_job(&job, folder.path())?, "quiet")?;
         let mut heard = OneBoot::default();
         let mut markers = Markers::new(&job.nonce);
         let mut deadline = Instant::now() + BOOT_PATIENCE;
@@ -123,6 +111,30 @@ impl Guest {
         }
         heard.powered_off = session.wait(POWER_OFF_PATIENCE)?.is_some_and(|status| status.success());
         Ok(heard)
+    }
+
+    /// Boots without a job and returns everything written until the machine ends or the time is over.
+    pub fn run_to_end(&self) -> Result<Vec<u8>> {
+        let session = self.start(&self.initramfs, "")?;
+        let deadline = Instant::now() + self.patience;
+        let mut output = Vec::new();
+        while let Next::Bytes(bytes) = session.next(Some(deadline)) {
+            output.extend(bytes);
+        }
+        Ok(output)
+    }
+
+    fn start(&self, initramfs: &Path, word: &str) -> Result<Session> {
+        let command_line = format!("{} panic=-1 {word} {}", self.machine.console_word(), self.append);
+        let boot = Boot {
+            machine: &self.machine,
+            kernel: &self.kernel,
+            initramfs,
+            command_line: command_line.trim_end(),
+            console: Console::Pipe,
+            debugger: false,
+        };
+        Session::start(&boot.command()?, std::process::Stdio::piped())
     }
 
     fn with_job(&self, job: &Job, folder: &Path) -> Result<PathBuf> {

@@ -1,0 +1,129 @@
+//! Boots in many machines, and what a kernel's command line and exit channel have to do in each.
+
+use anyhow::Result;
+
+use super::Stage;
+use super::guest::{Ending, Guest};
+use super::image;
+use super::queue::Queue;
+use crate::arch::Arch;
+use crate::run::Kernel;
+use crate::run::machine::Machine::{self, Microvm, Pc, Q35, Virt};
+
+/// A machine that must run a program and power off.
+struct Place {
+    name: &'static str,
+    machine: Machine,
+    cpu: &'static str,
+    memory: u32,
+}
+
+const fn place(name: &'static str, machine: Machine, cpu: &'static str, memory: u32) -> Place {
+    Place { name, machine, cpu, memory }
+}
+
+const X86_64: [Place; 10] = [
+    place("microvm", Microvm, "max", 512),
+    place("q35", Q35, "max", 512),
+    place("pc", Pc, "max", 512),
+    place("microvm with an old CPU", Microvm, "qemu64", 512),
+    place("q35 with an old CPU", Q35, "qemu64", 512),
+    place("pc with an old CPU", Pc, "qemu64", 512),
+    place("microvm with 32 MiB", Microvm, "max", 32),
+    place("q35 with 32 MiB", Q35, "qemu64", 32),
+    place("q35 with 8 GiB", Q35, "max", 8192),
+    place("microvm with 8 GiB", Microvm, "max", 8192),
+];
+
+const AARCH64: [Place; 5] = [
+    place("virt", Virt, "max", 512),
+    place("virt with a Cortex-A53", Virt, "cortex-a53", 512),
+    place("virt with a Cortex-A72", Virt, "cortex-a72", 512),
+    place("virt with 64 MiB", Virt, "max", 64),
+    place("virt with 8 GiB", Virt, "max", 8192),
+];
+
+fn places(arch: Arch) -> &'static [Place] {
+    match arch {
+        Arch::X86_64 => &X86_64,
+        Arch::Aarch64 => &AARCH64,
+    }
+}
+
+/// What a shell command must end with.
+const STATUSES: [(&str, u8); 6] = [
+    ("exit 0", 0),
+    ("exit 1", 1),
+    ("exit 127", 127),
+    ("exit 255", 255),
+    ("kill -KILL $$", 137),
+    ("kill -SEGV $$", 139),
+];
+
+/// Kernel command lines without a job: further words, what must be written, and whether the kernel ends well.
+const COMMAND_LINES: [(&str, &str, &str); 4] = [
+    ("quoted words for init", r#"rdinit=/bin/sh -- -c "echo one  two""#, "one  two"),
+    ("init's environment", r#"rdinit=/bin/sh GREETING=hello -- -c "echo $GREETING $HOME""#, "hello /"),
+    ("a missing init", "rdinit=/no/such/file", "/no/such/file"),
+    ("an init that ends", r#"rdinit=/bin/sh -- -c "exit 3""#, "panic"),
+];
+
+/// Adds all of them to `queue`.
+pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
+    let archive = image::busybox(stage, arch)?;
+    let guest = || image::guest(stage, arch, &Kernel::Orlop, "boot", &archive);
+    for place in places(arch) {
+        let mut guest = guest()?;
+        guest.machine.machine = Some(place.machine);
+        guest.machine.cpu = place.cpu.to_owned();
+        guest.machine.memory = place.memory;
+        push(stage, queue, format!("boot/{arch}/{}", place.name), move || says_hello(&guest));
+    }
+    for (command, status) in STATUSES {
+        let guest = guest()?;
+        push(stage, queue, format!("boot/{arch}/{command}"), move || ends_with(&guest, command, status));
+    }
+    for (name, append, written) in COMMAND_LINES {
+        let mut guest = guest()?;
+        guest.append = append.to_owned();
+        push(stage, queue, format!("boot/{arch}/{name}"), move || writes(&guest, written));
+    }
+    Ok(())
+}
+
+fn push<'a>(
+    stage: &'a Stage<'_>,
+    queue: &Queue<'a>,
+    name: String,
+    test: impl FnOnce() -> Result<Result<(), String>> + Send + 'a,
+) {
+    if stage.wants(&name) {
+        queue.push(move || {
+            let result = test().unwrap_or_else(|error| Err(format!("{error:#}")));
+            stage.report.record(&name, result);
+        });
+    }
+}
+
+fn says_hello(guest: &Guest) -> Result<Result<(), String>> {
+    let (ended, powered_off) = guest.run_one(&["/bin/busybox", "echo", "hello"])?;
+    let output = String::from_utf8_lossy(&ended.output).into_owned();
+    Ok(if ended.ending != Ending::Status(0) || output != "hello\n" {
+        Err(format!("{}: {output}", ended.ending))
+    } else if !powered_off {
+        Err("the machine did not power off".to_owned())
+    } else {
+        Ok(())
+    })
+}
+
+fn ends_with(guest: &Guest, command: &str, status: u8) -> Result<Result<(), String>> {
+    let (ended, _) = guest.run_one(&["/bin/sh", "-c", command])?;
+    Ok(if ended.ending == Ending::Status(status) { Ok(()) } else { Err(ended.ending.to_string()) })
+}
+
+fn writes(guest: &Guest, expected: &str) -> Result<Result<(), String>> {
+    let output = guest.run_to_end()?;
+    let output = String::from_utf8_lossy(&output);
+    Ok(if output.contains(expected) { Ok(()) } else { Err(format!("{expected} is not in\n{output}")) })
+}

@@ -1,0 +1,68 @@
+//! Conformance programs: each passes on Linux, and then has to pass on Orlop.
+//!
+//! Every binary of `userspace/conformance` is one test; status 0 means that it passed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::Stage;
+use super::guest::{Ended, Ending, Guest};
+use super::image;
+use super::queue::Queue;
+use crate::arch::Arch;
+use crate::build;
+use crate::initramfs::host_files;
+use crate::run::Kernel;
+
+/// Where the programs lie in the guest.
+const GUEST_FOLDER: &str = "/conformance";
+
+/// How much of a failed program's output is shown.
+const SHOWN: usize = 2000;
+
+/// Adds the programs' runs on both kernels to `queue`.
+pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
+    let mut programs = build::package(stage.toolchain, arch, "conformance")?;
+    programs.push(build::self_test(stage.toolchain, arch)?);
+    for (kernel, kernel_name) in [(Kernel::Linux, "linux"), (Kernel::Orlop, "orlop")] {
+        let name = move |program: &Path| {
+            format!("conformance/{arch}/{kernel_name}/{}", program.file_name().unwrap_or_default().display())
+        };
+        let programs: Vec<_> =
+            programs.iter().filter(|program| stage.wants(&name(program))).cloned().collect();
+        if programs.is_empty() {
+            continue;
+        }
+        let mut archive = image::bare(stage, arch)?;
+        for program in &programs {
+            host_files::insert(&mut archive, program, &format!("{GUEST_FOLDER}/"))?;
+        }
+        let guest = image::guest(stage, arch, &kernel, &format!("conformance-{kernel_name}"), &archive)?;
+        queue.push(move || {
+            let results = run(&guest, &programs);
+            for (program, result) in programs.iter().zip(results) {
+                stage.report.record(&name(program), result);
+            }
+        });
+    }
+    Ok(())
+}
+
+fn run(guest: &Guest, programs: &[PathBuf]) -> Vec<Result<(), String>> {
+    let words = |program: &PathBuf| {
+        vec![format!("{GUEST_FOLDER}/{}", program.file_name().unwrap_or_default().display())]
+    };
+    match guest.run(&programs.iter().map(words).collect::<Vec<_>>()) {
+        Ok(ended) => ended.into_iter().map(judge).collect(),
+        Err(error) => vec![Err(format!("{error:#}")); programs.len()],
+    }
+}
+
+fn judge(ended: Ended) -> Result<(), String> {
+    if ended.ending == Ending::Status(0) {
+        return Ok(());
+    }
+    let start = ended.output.len().saturating_sub(SHOWN);
+    Err(format!("{}\n{}", ended.ending, String::from_utf8_lossy(&ended.output[start..])))
+}

@@ -1,0 +1,68 @@
+//! The initramfs images that tests boot.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::guest::Guest;
+use super::{PATIENCE, Stage};
+use crate::arch::Arch;
+use crate::build::{self, Checks};
+use crate::busybox;
+use crate::initramfs;
+use crate::initramfs::archive::Archive;
+use crate::run::Kernel;
+use crate::run::machine::{Accelerator, Machine, MachineOptions};
+use crate::workspace;
+
+/// Orlop's `init` with busybox's programs.
+pub fn busybox(stage: &Stage<'_>, arch: Arch) -> Result<Archive> {
+    let mut image = initramfs::default_image(&only_init(build::programs(stage.toolchain, arch)?))?;
+    busybox::insert(&mut image, arch)?;
+    Ok(image)
+}
+
+/// What `cargo xtask run` boots.
+pub fn everyday(stage: &Stage<'_>, arch: Arch) -> Result<Archive> {
+    initramfs::default_image(&build::programs(stage.toolchain, arch)?)
+}
+
+/// Orlop's `init` and nothing else that runs.
+pub fn bare(stage: &Stage<'_>, arch: Arch) -> Result<Archive> {
+    initramfs::default_image(&only_init(build::programs(stage.toolchain, arch)?))
+}
+
+/// The usual machine with `kernel` and `image`, which is kept as `out/<arch>/test-<name>.cpio` for runs by hand.
+pub fn guest(stage: &Stage<'_>, arch: Arch, kernel: &Kernel, name: &str, image: &Archive) -> Result<Guest> {
+    let path = workspace::out(arch)?.join(format!("test-{name}.cpio"));
+    std::fs::write(&path, image.to_bytes()?)?;
+    Ok(Guest {
+        machine: machine(arch, kernel),
+        kernel: kernel.file(stage.toolchain, arch, Checks::Release)?,
+        initramfs: path,
+        append: String::new(),
+        patience: PATIENCE,
+    })
+}
+
+/// The machine that starts fastest.
+fn machine(arch: Arch, kernel: &Kernel) -> MachineOptions {
+    let machine = match (arch, kernel) {
+        (Arch::X86_64, Kernel::Orlop) => Machine::Microvm,
+        (Arch::X86_64, _) => Machine::Q35,
+        (Arch::Aarch64, _) => Machine::Virt,
+    };
+    MachineOptions {
+        arch,
+        machine: Some(machine),
+        cpu: "max".to_owned(),
+        smp: 1,
+        memory: 512,
+        accel: Accelerator::Tcg,
+        icount: false,
+    }
+}
+
+fn only_init(programs: Vec<PathBuf>) -> Vec<PathBuf> {
+    programs.into_iter().filter(|program| program.ends_with("init")).collect()
+}
