@@ -13,7 +13,8 @@
 use core::mem::offset_of;
 
 use abi::arch::aarch64::signal::{
-    ContextHeader, ESR_MAGIC, EsrContext, FPSIMD_MAGIC, FpsimdContext, FrameRecord, RtSigframe, SigContext, UContext,
+    ContextHeader, ESR_MAGIC, EsrContext, FPSIMD_MAGIC, FpsimdContext, FrameRecord, RtSigframe, SigContext,
+    UContext,
 };
 use abi::signal::{SigInfo, StackT};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -45,8 +46,9 @@ const RECORDS: usize =
     offset_of!(RtSigframe, uc) + offset_of!(UContext, uc_mcontext) + offset_of!(SigContext, __reserved);
 const _: () = assert!(offset_of!(Frame, fpsimd) == RECORDS);
 const _: () = assert!(offset_of!(Frame, uc_flags) == offset_of!(RtSigframe, uc));
-const _: () =
-    assert!(offset_of!(Frame, fault_address) == offset_of!(RtSigframe, uc) + offset_of!(UContext, uc_mcontext));
+const _: () = assert!(
+    offset_of!(Frame, fault_address) == offset_of!(RtSigframe, uc) + offset_of!(UContext, uc_mcontext)
+);
 
 /// AArch64 has no red zone (AAPCS64, 6.4.5).
 pub const RED_ZONE: u64 = 0;

@@ -4,8 +4,8 @@ pub mod fault;
 pub mod paging;
 pub mod registers;
 pub mod sanitise;
-pub mod signal_frame;
 pub mod segments;
+pub mod signal_frame;
 
 pub use registers::UserRegs;
 

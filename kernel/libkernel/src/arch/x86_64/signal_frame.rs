@@ -185,7 +185,11 @@ pub fn restore(frame: &Frame, _address: u64, current: &UserRegs) -> Option<Resto
         cs: u64::from(context.cs),
         rflags: context.eflags,
         rsp: context.rsp,
-        ss: if frame.uc.uc_flags & UC_SIGCONTEXT_SS != 0 { u64::from(context.ss) } else { u64::from(USER_DATA) },
+        ss: if frame.uc.uc_flags & UC_SIGCONTEXT_SS != 0 {
+            u64::from(context.ss)
+        } else {
+            u64::from(USER_DATA)
+        },
     };
     sanitise::frame(&mut regs, current);
     Some(Restored {
@@ -203,7 +207,8 @@ mod tests {
 
     #[test]
     fn a_frame_comes_back_as_it_was() {
-        let regs = UserRegs { rax: 1, r15: 2, rip: 0x40_0000, rsp: 0x7000, ..UserRegs::new(0x40_0000, 0x7000) };
+        let regs =
+            UserRegs { rax: 1, r15: 2, rip: 0x40_0000, rsp: 0x7000, ..UserRegs::new(0x40_0000, 0x7000) };
         let parts = Parts {
             regs: &regs,
             info: &SigInfo::new(11, 1),
