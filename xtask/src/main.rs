@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod arch;
+mod bench;
 mod build;
 mod busybox;
 mod command;
@@ -15,6 +16,7 @@ mod debian;
 mod initramfs;
 mod linux;
 mod run;
+mod stress;
 mod test;
 mod tidy;
 mod toolchain;
@@ -41,6 +43,10 @@ enum Task {
     Test(test::Options),
     /// Check the rules of the house.
     Tidy(tidy::Options),
+    /// Compare what operations cost on Orlop and on Linux.
+    Bench(bench::Options),
+    /// Boot many times.
+    Stress(stress::Options),
     #[command(hide = true)]
     ExecWithParent {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -55,6 +61,8 @@ fn main() -> ExitCode {
         Task::Run(options) => run::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Tidy(options) => tidy::run(&options),
+        Task::Bench(options) => bench::run(&options),
+        Task::Stress(options) => stress::run(&options),
         Task::ExecWithParent { words } => run::session::exec_with_parent(&words),
     };
     outcome.unwrap_or_else(|error| {

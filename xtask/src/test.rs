@@ -17,18 +17,18 @@ mod boots;
 mod conformance;
 mod host;
 mod image;
-mod queue;
 mod report;
 mod scripts;
 mod selftest;
 
 pub mod guest;
+pub mod queue;
 
 use queue::Queue;
 use report::Report;
 
 /// How long one program may take in a guest.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Options of `cargo xtask test`.
 #[derive(Args)]
