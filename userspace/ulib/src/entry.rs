@@ -35,16 +35,19 @@ macro_rules! hosted_entry {
 #[macro_export]
 macro_rules! hosted_entry {
     () => {
-        #[unsafe(no_mangle)]
-        extern "C" fn main(
-            count: i32,
-            arguments: *const *const core::ffi::c_char,
-            environment: *const *const core::ffi::c_char,
-        ) -> i32 {
-            // SAFETY: the C library passes what the kernel gave.
-            unsafe { $crate::entry::record(count as usize, arguments, environment) };
-            $crate::entry::run_main()
-        }
+        // A scope of its own: the program has a `main`, too.
+        const _: () = {
+            #[unsafe(no_mangle)]
+            extern "C" fn main(
+                count: i32,
+                arguments: *const *const core::ffi::c_char,
+                environment: *const *const core::ffi::c_char,
+            ) -> i32 {
+                // SAFETY: the C library passes what the kernel gave.
+                unsafe { $crate::entry::record(count as usize, arguments, environment) };
+                $crate::entry::run_main()
+            }
+        };
     };
 }
 

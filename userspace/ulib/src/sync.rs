@@ -45,7 +45,7 @@ impl<T> Mutex<T> {
         self.word
             .compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
-            .then_some(Guard { mutex: self })
+            .then(|| Guard { mutex: self })
     }
 }
 
@@ -76,5 +76,32 @@ impl<T> Drop for Guard<'_, T> {
             // Nobody sleeping any more is as good as one woken.
             let _ = futex_wake(&self.mutex.word, 1, Sharing::Private);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_lock_stays_held_when_another_thread_tries() {
+        let mutex = Mutex::new(1);
+        let guard = mutex.lock();
+        assert!(mutex.try_lock().is_none());
+        assert!(mutex.try_lock().is_none());
+        drop(guard);
+        *mutex.try_lock().unwrap() += 1;
+        assert_eq!(*mutex.lock(), 2);
+    }
+
+    #[test]
+    fn threads_take_turns() {
+        let total = Mutex::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..10_000).for_each(|_| *total.lock() += 1));
+            }
+        });
+        assert_eq!(*total.lock(), 40_000);
     }
 }

@@ -1,0 +1,5 @@
+//! The logic of Orlop's programs, apart from their main functions so that it can be tested on any host.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
