@@ -15,6 +15,7 @@ use crate::toolchain::Toolchain;
 
 pub mod input;
 pub mod job;
+mod libraries;
 pub mod machine;
 pub mod markers;
 pub mod outcome;
@@ -158,6 +159,7 @@ impl Options {
         };
         if let Some(path) = &self.program {
             host_files::insert(&mut segments.extra, path, &guest_path(path)?)?;
+            libraries::insert(&mut segments.extra, self.machine.arch, path)?;
         }
         for mapping in &self.share {
             host_files::insert(&mut segments.extra, &mapping.host, &mapping.guest)?;
