@@ -79,6 +79,14 @@ pub trait UserRegisters {
     fn live_tls() -> u64;
     /// Sets the running thread's thread pointer in the CPU.
     fn set_live_tls(value: u64);
+    /// The running thread's second thread pointer, where the architecture has one (x86_64: the GS base).
+    fn live_gs_base() -> Option<u64> {
+        None
+    }
+    /// Sets it; false where there is none. The value has been checked to be a user address.
+    fn set_live_gs_base(_value: u64) -> bool {
+        false
+    }
     /// Bytes of the floating-point image.
     fn floating_point_size() -> usize;
     /// The image inside a saved state.

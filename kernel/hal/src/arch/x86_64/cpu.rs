@@ -274,6 +274,13 @@ pub fn hardware_capabilities() -> HardwareCapabilities {
 /// Signal frame without floating point, red zone and alignment.
 const SIGNAL_FRAME_BYTES: usize = 1024;
 
+/// Masks interrupts where it is known that they are on.
+#[inline(always)]
+pub fn mask_interrupts() {
+    // SAFETY: masking interrupts is always sound. Not `nomem`: memory accesses must not move across it.
+    unsafe { asm!("cli", options(nostack)) };
+}
+
 /// Stops this CPU for ever.
 pub fn halt() -> ! {
     loop {

@@ -1,6 +1,6 @@
 //! What each interrupt vector means.
 use super::platform::{apic, ioapic};
-use super::trap::{VECTOR_SPURIOUS, VECTOR_TIMER};
+use super::trap::{VECTOR_FLUSH, VECTOR_RESCHEDULE, VECTOR_SPURIOUS, VECTOR_TIMER};
 use super::{console, timer};
 use crate::IrqLine;
 use crate::arch::Arch;
@@ -18,6 +18,9 @@ pub fn handle(number: u8) {
     apic::end_of_interrupt();
     match number {
         VECTOR_TIMER => timer::expired(),
+        VECTOR_FLUSH => apic::answer_flush(),
+        // Its purpose is fulfilled by having come: the way out looks at the work.
+        VECTOR_RESCHEDULE => {}
         _ => line(u32::from(number - vector::FIRST_FREE)),
     }
     Arch::preempt_sub(INTERRUPT_UNIT);

@@ -81,8 +81,8 @@ impl Paging for Arch {
         unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
     }
 
-    fn flush_remote(cpus: u64, first: UserAddr, last: UserAddr) {
-        apic::flush_remote(cpus, first, last);
+    fn flush_remote(cpus: u64, _first: UserAddr, _last: UserAddr) {
+        apic::flush_remote(cpus);
     }
 
     fn map_kernel(address: u64, frame: PhysAddr) -> Result<(), OutOfMemory> {

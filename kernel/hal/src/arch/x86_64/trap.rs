@@ -24,6 +24,8 @@ pub const VECTORS: usize = 64;
 pub const VECTOR_TIMER: u8 = 56;
 /// Another CPU wants this one to look at its work.
 pub const VECTOR_RESCHEDULE: u8 = 57;
+/// Another CPU wants this one to forget its user translations.
+pub const VECTOR_FLUSH: u8 = 58;
 /// The local APIC's spurious interrupt; its low four bits are ones, as old APICs demand.
 pub const VECTOR_SPURIOUS: u8 = 63;
 /// What `enter_user_mode` returns for a system call: no vector of the IDT.

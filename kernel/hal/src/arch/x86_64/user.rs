@@ -10,7 +10,7 @@
 //! Every way out of ring 3 ends in `leave_user`: the registers are in UserRegs, rsp is rsp0, GS is the kernel's,
 //! interrupts are masked, rax holds the vector and rdx the error code.
 use super::Arch;
-use super::cpu::{CpuLocal, RSP0};
+use super::cpu::{self, CpuLocal, RSP0};
 use super::irq;
 use super::platform::msr;
 use super::smap::clac;
@@ -53,7 +53,7 @@ impl UserEntry for Arch {
             if path == ReturnPath::Kill {
                 return UserExit::Exception(BAD_FRAME);
             }
-            Arch::interrupts_disable();
+            cpu::mask_interrupts();
             if work.load(Ordering::Relaxed) != 0 {
                 Arch::interrupts_enable();
                 return UserExit::Interrupted;

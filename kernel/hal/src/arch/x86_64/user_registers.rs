@@ -124,7 +124,7 @@ impl UserRegisters for Arch {
         save_vectors(state.area.as_ptr());
         state.selectors = selectors();
         state.fs_base = Self::live_tls();
-        state.gs_base = live_gs_base();
+        state.gs_base = Self::live_gs_base().unwrap_or(0);
     }
 
     #[inline]
@@ -135,7 +135,7 @@ impl UserRegisters for Arch {
         }
         // Bases last: loading a selector overwrites them.
         Self::set_live_tls(state.fs_base);
-        set_live_gs_base(state.gs_base);
+        Self::set_live_gs_base(state.gs_base);
     }
 
     fn tls(state: &State) -> u64 {
@@ -167,6 +167,20 @@ impl UserRegisters for Arch {
         }
         // SAFETY: as above; the kernel does not use FS.
         unsafe { msr::write(msr::FS_BASE, value) };
+    }
+
+    #[inline]
+    fn live_gs_base() -> Option<u64> {
+        // While in the kernel the program's base is what `swapgs` would bring back.
+        // SAFETY: every long-mode CPU has the register.
+        Some(unsafe { msr::read(msr::KERNEL_GS_BASE) })
+    }
+
+    #[inline]
+    fn set_live_gs_base(value: u64) -> bool {
+        // SAFETY: the register is only used by `swapgs` on the way to ring 3.
+        unsafe { msr::write(msr::KERNEL_GS_BASE, value) };
+        true
     }
 
     fn floating_point_size() -> usize {
@@ -245,18 +259,4 @@ fn load_selectors(selectors: [u16; 4]) {
     if enabled {
         Arch::interrupts_enable();
     }
-}
-
-/// The program's GS base, which is in KERNEL_GS_BASE while in the kernel.
-#[inline]
-pub fn live_gs_base() -> u64 {
-    // SAFETY: every long-mode CPU has the register.
-    unsafe { msr::read(msr::KERNEL_GS_BASE) }
-}
-
-/// Sets the program's GS base, a user address.
-#[inline]
-pub fn set_live_gs_base(value: u64) {
-    // SAFETY: the register is only used by `swapgs` on the way to ring 3.
-    unsafe { msr::write(msr::KERNEL_GS_BASE, value) };
 }

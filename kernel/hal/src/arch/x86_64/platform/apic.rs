@@ -1,8 +1,12 @@
 //! The local APIC (SDM volume 3, chapter 10): end of interrupt, one-shot timer, interrupts between CPUs.
 use super::mmio::Registers;
 use super::msr;
-use crate::arch::x86_64::trap::{VECTOR_RESCHEDULE, VECTOR_SPURIOUS, VECTOR_TIMER};
-use libkernel::addr::{PhysAddr, UserAddr};
+use crate::arch::Arch;
+use crate::arch::x86_64::trap::{VECTOR_FLUSH, VECTOR_SPURIOUS, VECTOR_TIMER};
+use crate::contract::{Cpu as _, Paging as _};
+use crate::sync::SpinLock;
+use core::sync::atomic::{AtomicU64, Ordering};
+use libkernel::addr::PhysAddr;
 
 const END_OF_INTERRUPT: usize = 0xb0;
 const SPURIOUS_VECTOR: usize = 0xf0;
@@ -62,12 +66,28 @@ pub fn send(cpu: usize, vector: u8) {
     APIC.write(COMMAND_LOW, u32::from(vector));
 }
 
-/// Makes other CPUs forget user translations from `first` to `last` and waits for them.
-///
-/// Only the boot CPU runs so far, and generic code masks the caller out of `cpus`, so there is nobody to ask; a CPU
-/// that runs would be asked through its reschedule interrupt.
-pub fn flush_remote(cpus: u64, _first: UserAddr, _last: UserAddr) {
-    for cpu in (0..u64::BITS).filter(|cpu| cpus & 1 << cpu != 0) {
-        send(cpu as usize, VECTOR_RESCHEDULE);
+/// CPUs that have not forgotten yet; one request at a time.
+static UNFLUSHED: AtomicU64 = AtomicU64::new(0);
+static FLUSH: SpinLock<()> = SpinLock::new(());
+
+/// Makes the CPUs in the mask forget all user translations and waits for them. Interrupts on, or two CPUs could wait
+/// for each other.
+pub fn flush_remote(cpus: u64) {
+    if cpus == 0 {
+        return;
     }
+    let _guard = FLUSH.lock();
+    UNFLUSHED.store(cpus, Ordering::SeqCst);
+    for cpu in (0..u64::BITS).filter(|cpu| cpus & 1 << cpu != 0) {
+        send(cpu as usize, VECTOR_FLUSH);
+    }
+    while UNFLUSHED.load(Ordering::SeqCst) != 0 {
+        Arch::relax();
+    }
+}
+
+/// This CPU's answer to [`flush_remote`].
+pub fn answer_flush() {
+    Arch::flush_all();
+    UNFLUSHED.fetch_and(!(1 << Arch::id()), Ordering::SeqCst);
 }
