@@ -122,7 +122,9 @@ mod tests {
         };
         Arch::preempt_add(1);
         // SAFETY: the host ignores the stack; the record is written before anyone else sees it.
-        unsafe { *pair.second.get() = Arch::prepare(core::ptr::null_mut(), second, &raw const pair as usize) };
+        unsafe {
+            *pair.second.get() = Arch::prepare(core::ptr::null_mut(), second, &raw const pair as usize)
+        };
         for _ in 0..2 {
             note(&pair, 'a');
             // SAFETY: as in `second`.

@@ -100,12 +100,8 @@ impl UserAccess for Arch {
     }
 
     fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Option<u32> {
-        let outcome = word(address, Access::Write)?.compare_exchange(
-            current,
-            new,
-            Ordering::SeqCst,
-            Ordering::SeqCst,
-        );
+        let outcome =
+            word(address, Access::Write)?.compare_exchange(current, new, Ordering::SeqCst, Ordering::SeqCst);
         Some(outcome.unwrap_or_else(|found| found))
     }
 }

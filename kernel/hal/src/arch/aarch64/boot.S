@@ -1,0 +1,274 @@
+// The Linux Image header, the first instructions, and the way up to the linked address.
+//
+// Entered as Documentation/arch/arm64/booting.rst of Linux says: MMU and data cache off, interrupts masked, EL1 or EL2
+// (non-secure), x0 = physical address of the device tree, x1..x3 = 0, the image at any 2 MiB-aligned physical address.
+//
+// Everything up to `mmu_on` runs at the physical address: only PC-relative addressing (adr, adrp), no literal pools of
+// absolute symbols except where an absolute (virtual) address is meant. There is no stack until `at_link_address`.
+//
+// Registers that live through this file:
+//   x21  device tree, physical
+//   x22  image start, physical
+//   x23  boot tables, physical
+//   x24  exception level at entry (1 or 2)
+//   x25  the virtual counter, soon after the first instruction
+//
+.equ IMAGE_SIZE_OFFSET, 16
+
+// Boot tables, one 4 KiB page each, in .boot_tables behind .bss (offsets in pages):
+//   0      TTBR1 level 0, the kernel's root for ever
+//   1      TTBR1 level 1 of the top 512 GiB
+//   2      TTBR1 level 2 of the image's GiB: entries 0.. point to the level 3 tables; 256, 257 map the device tree
+//   3..10  TTBR1 level 3: the image by 4 KiB pages (16 MiB at most, asserted by the linker script)
+//   11..13 TTBR0 level 0, 1, 2: the identity mapping of the 2 MiB that hold `turn_on_mmu`, dropped soon after
+
+.macro page_address reg, number
+    add     \reg, x23, #(\number << 12)
+.endm
+
+// Level 3 entries from \attributes for all pages from x1 up to the symbol \end; x0 = next entry. Clobbers x2, x3, x4.
+.macro map_pages end, attributes
+    ldr     x3, =\attributes
+    adrp    x2, \end
+1:  orr     x4, x1, x3
+    str     x4, [x0], #8
+    add     x1, x1, #4096
+    cmp     x1, x2
+    b.lo    1b
+.endm
+
+.section .boot.text, "ax"
+.global _start
+_start:
+    b       entry                       // code0
+    .long   0                           // code1
+    .quad   0                           // text_offset
+    .quad   __image_size                // image_size, with .bss; the build adds the symbol table's
+    .quad   0xa                         // flags: little-endian, 4 KiB pages, anywhere in memory
+    .quad   0, 0, 0                     // reserved
+    .ascii  "ARM\x64"                   // magic
+    .long   0                           // no PE header
+
+entry:
+    msr     daifset, #0xf
+    mov     x21, x0
+    adrp    x22, _start
+    adrp    x23, __boot_tables
+    mrs     x24, CurrentEL
+    lsr     x24, x24, #2
+    cmp     x24, #2
+    b.eq    leave_el2
+
+at_el1:
+    mrs     x25, cntvct_el0
+    ldr     x0, =SCTLR_MMU_OFF
+    msr     sctlr_el1, x0
+    isb
+    bl      clear_boot_tables
+    bl      map_image
+    bl      map_device_tree
+    bl      map_identity
+    bl      forget_stale_lines          // again: what a prefetcher brought in before the tables were written
+    b       turn_on_mmu
+
+// ---- EL2 ------------------------------------------------------------------------------------------------------------
+// Gives EL1 the machine as if there were no EL2: AArch64, no traps, timers open, GICv3 system registers on.
+// In: x24 = 2. Clobbers x0, x1. Leaves by eret to at_el1, EL1h, all interrupts masked. VHE stays off.
+leave_el2:
+    ldr     x0, =((1 << 31) | (1 << 40) | (1 << 41))    // HCR_EL2: RW; APK, API: pointer authentication not trapped
+    msr     hcr_el2, x0
+    isb
+    ldr     x0, =SCTLR_MMU_OFF
+    msr     sctlr_el1, x0
+    mrs     x0, cnthctl_el2
+    orr     x0, x0, #3                  // EL1PCEN, EL1PCTEN
+    msr     cnthctl_el2, x0
+    msr     cntvoff_el2, xzr
+    mov     x0, #0x33ff                 // CPTR_EL2: RES1 bits; FP and SIMD not trapped
+    msr     cptr_el2, x0
+    msr     hstr_el2, xzr
+    msr     vttbr_el2, xzr
+    mrs     x0, midr_el1
+    msr     vpidr_el2, x0
+    mrs     x0, mpidr_el1
+    msr     vmpidr_el2, x0
+
+    // MDCR_EL2: no debug traps; HPMN = all performance counters, where there are any (0 there is unpredictable).
+    mrs     x0, id_aa64dfr0_el1
+    sbfx    x0, x0, #8, #4
+    cmp     x0, #0
+    mov     x1, xzr
+    b.le    1f
+    mrs     x1, pmcr_el0
+    ubfx    x1, x1, #11, #5
+1:  msr     mdcr_el2, x1
+
+    mrs     x0, id_aa64mmfr0_el1
+    ubfx    x0, x0, #56, #4             // FEAT_FGT: no fine-grained traps
+    cbz     x0, 1f
+    msr     s3_4_c1_c1_4, xzr           // HFGRTR_EL2
+    msr     s3_4_c1_c1_5, xzr           // HFGWTR_EL2
+    msr     s3_4_c1_c1_6, xzr           // HFGITR_EL2
+    msr     s3_4_c3_c1_4, xzr           // HDFGRTR_EL2
+    msr     s3_4_c3_c1_5, xzr           // HDFGWTR_EL2
+1:  mrs     x0, id_aa64pfr0_el1
+    ubfx    x0, x0, #24, #4             // GIC system registers
+    cbz     x0, 1f
+    mrs     x0, s3_4_c12_c9_5           // ICC_SRE_EL2
+    mov     x1, #9                      // SRE, Enable
+    orr     x0, x0, x1
+    msr     s3_4_c12_c9_5, x0
+    isb
+    msr     s3_4_c12_c11_0, xzr         // ICH_HCR_EL2
+1:  mov     x0, #0x3c5                  // EL1h, D A I F masked
+    msr     spsr_el2, x0
+    adr     x0, at_el1
+    msr     elr_el2, x0
+    eret
+
+// ---- Tables ---------------------------------------------------------------------------------------------------------
+
+// Zeroes the boot tables and drops cached copies of them. Clobbers x0, x1.
+clear_boot_tables:
+    mov     x0, x23
+    adrp    x1, __boot_tables_end
+1:  stp     xzr, xzr, [x0], #16
+    cmp     x0, x1
+    b.lo    1b
+    // falls through
+
+// Invalidates every cache line of the boot tables, so that the table walker sees what was stored with the cache off.
+// Clobbers x0, x1, x2, x3.
+forget_stale_lines:
+    dmb     sy
+    mrs     x2, ctr_el0
+    ubfx    x2, x2, #16, #4             // DminLine: log2 of words
+    mov     x3, #4
+    lsl     x2, x3, x2
+    mov     x0, x23
+    adrp    x1, __boot_tables_end
+1:  dc      ivac, x0
+    add     x0, x0, x2
+    cmp     x0, x1
+    b.lo    1b
+    dsb     sy
+    ret
+
+// Maps the image at its link address by 4 KiB pages, each section with its own permissions. Clobbers x0..x7.
+map_image:
+    page_address x0, 1
+    orr     x1, x0, #TABLE
+    str     x1, [x23, #(511 * 8)]       // level 0: the top 512 GiB
+    page_address x1, 2
+    orr     x1, x1, #TABLE
+    str     x1, [x0, #(510 * 8)]        // level 1: 0xffff_ffff_8000_0000
+    page_address x0, 2
+    page_address x1, 3
+    mov     x2, #8
+1:  orr     x3, x1, #TABLE              // level 2: all level 3 tables, side by side
+    str     x3, [x0], #8
+    add     x1, x1, #4096
+    subs    x2, x2, #1
+    b.ne    1b
+
+    page_address x0, 3                  // level 3
+    mov     x1, x22
+    map_pages __text_end, PAGE_TEXT
+    map_pages __rodata_end, PAGE_RODATA
+    map_pages __symbols_start, PAGE_DATA
+    ldr     x5, [x22, #IMAGE_SIZE_OFFSET]
+    add     x5, x5, x22
+    ldr     x3, =PAGE_RODATA
+1:  orr     x4, x1, x3
+    str     x4, [x0], #8
+    add     x1, x1, #4096
+    cmp     x1, x5
+    b.lo    1b
+    ret
+
+// Maps the 4 MiB around the device tree (it is at most 2 MiB) at DEVICE_TREE_WINDOW. Clobbers x0..x3.
+map_device_tree:
+    page_address x0, 2
+    and     x1, x21, #~0x1fffff
+    ldr     x2, =BLOCK_RODATA
+    orr     x1, x1, x2
+    str     x1, [x0, #(256 * 8)]
+    add     x1, x1, #0x200000
+    str     x1, [x0, #(257 * 8)]
+    ret
+
+// Maps the 2 MiB that hold `turn_on_mmu` to themselves. Clobbers x0..x3.
+map_identity:
+    adr     x0, turn_on_mmu
+    page_address x1, 11
+    page_address x2, 12
+    ubfx    x3, x0, #39, #9
+    orr     x2, x2, #TABLE
+    str     x2, [x1, x3, lsl #3]
+    page_address x1, 12
+    page_address x2, 13
+    ubfx    x3, x0, #30, #9
+    orr     x2, x2, #TABLE
+    str     x2, [x1, x3, lsl #3]
+    page_address x1, 13
+    ubfx    x3, x0, #21, #9
+    and     x0, x0, #~0x1fffff
+    ldr     x2, =BLOCK_IDENTITY
+    orr     x0, x0, x2
+    str     x0, [x1, x3, lsl #3]
+    ret
+
+// ---- MMU ------------------------------------------------------------------------------------------------------------
+
+// In: x21, x22, x23, x24. Goes on at `at_link_address`, at the linked address, with the MMU and the caches on.
+turn_on_mmu:
+    tlbi    vmalle1
+    ic      iallu
+    dsb     nsh
+    ldr     x0, =MAIR_VALUE
+    msr     mair_el1, x0
+    ldr     x0, =TCR_VALUE
+    mrs     x1, id_aa64mmfr0_el1
+    ubfx    x2, x1, #0, #4              // PARange: 48 bits at most without FEAT_LPA2
+    mov     x3, #5
+    cmp     x2, x3
+    csel    x2, x2, x3, lo
+    bfi     x0, x2, #32, #3             // IPS
+    ubfx    x2, x1, #4, #4              // ASIDBits
+    cmp     x2, #2
+    b.ne    1f
+    orr     x0, x0, #(1 << 36)          // AS: 16-bit ASIDs
+1:  msr     tcr_el1, x0
+    page_address x0, 11
+    msr     ttbr0_el1, x0
+    msr     ttbr1_el1, x23
+    isb
+    ldr     x0, =SCTLR_MMU_ON
+    ldr     x1, =at_link_address
+    msr     sctlr_el1, x0
+    isb
+    br      x1
+
+at_link_address:
+    ldr     x0, =__bss_start
+    ldr     x1, =__bss_end
+1:  cmp     x0, x1
+    b.hs    2f
+    stp     xzr, xzr, [x0], #16
+    b       1b
+2:  ldr     x0, =vectors
+    msr     vbar_el1, x0
+    ldr     x0, =BOOT_STACKS + 2 * STACK_SIZE + STACK_SIZE - RUNNING_SIZE   // slot 1
+    msr     tpidr_el1, x0               // the stack's block, zeroed with .bss
+    mov     sp, x0
+    mov     x29, xzr
+    mov     x30, xzr
+    mov     x0, x21
+    mov     x1, x22
+    mov     x2, x25
+    b       aarch64_start
+    .ltorg
+
+.section .boot_tables, "aw", @nobits
+.balign 4096
+    .skip   14 * 4096

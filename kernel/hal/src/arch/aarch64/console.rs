@@ -1,0 +1,68 @@
+//! The PL011 serial port (PrimeCell UART, DDI 0183): polled output, received bytes by interrupt.
+//!
+//! Lock order: `OUTPUT` is taken last, by anybody, with interrupts masked; nothing is called under it.
+use super::paging::DeviceRegisters;
+use crate::sync::{IrqLock, Once};
+use crate::upcalls::upcalls;
+
+const DATA: usize = 0x00;
+const FLAGS: usize = 0x18;
+const INTERRUPT_MASK: usize = 0x38;
+const INTERRUPT_CLEAR: usize = 0x44;
+
+const FLAG_RECEIVE_EMPTY: u32 = 1 << 4;
+const FLAG_TRANSMIT_FULL: u32 = 1 << 5;
+/// Receive and receive-timeout interrupts.
+const INTERRUPT_RECEIVE: u32 = (1 << 4) | (1 << 6);
+
+/// The port and the interrupt that it raises.
+pub(super) struct Port {
+    registers: DeviceRegisters,
+    /// Its number at the interrupt controller.
+    pub interrupt: u32,
+}
+
+static PORT: Once<Port> = Once::new();
+
+/// Keeps the lines of two CPUs apart.
+static OUTPUT: IrqLock<()> = IrqLock::new(());
+
+/// Names the port. What was written before is lost. Firmware has set baud rate and format.
+pub(super) fn initialise(registers: DeviceRegisters, interrupt: u32) {
+    let _ = PORT.set(Port { registers, interrupt });
+}
+
+/// The port, once it is known.
+pub(super) fn port() -> Option<&'static Port> {
+    PORT.get()
+}
+
+/// Writes bytes, waiting for room in the transmit buffer.
+pub(super) fn write(bytes: &[u8]) {
+    let Some(port) = port() else { return };
+    let _guard = OUTPUT.lock();
+    for &byte in bytes {
+        while port.registers.read32(FLAGS) & FLAG_TRANSMIT_FULL != 0 {
+            core::hint::spin_loop();
+        }
+        port.registers.write32(DATA, byte.into());
+    }
+}
+
+/// Lets received bytes interrupt.
+pub(super) fn enable_input() {
+    let Some(port) = port() else { return };
+    port.registers.write32(INTERRUPT_CLEAR, INTERRUPT_RECEIVE);
+    port.registers.write32(INTERRUPT_MASK, INTERRUPT_RECEIVE);
+    super::platform::gic::enable(port.interrupt);
+}
+
+impl Port {
+    /// The port's interrupt: hands up all bytes that wait. Reading the last one takes the interrupt back.
+    pub fn handle_interrupt(&self) {
+        while self.registers.read32(FLAGS) & FLAG_RECEIVE_EMPTY == 0 {
+            let byte = self.registers.read32(DATA) as u8;
+            upcalls().console_input(byte);
+        }
+    }
+}

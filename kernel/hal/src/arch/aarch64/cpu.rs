@@ -1,0 +1,177 @@
+//! The executing CPU: system registers, interrupt mask, and the block that tells a stack what runs on it.
+//!
+//! AArch64 has no instruction that changes per-CPU memory in one step: between reading "where is this CPU's data" and
+//! the store, the task may have moved to another CPU. So what must be reached that way ([`Running`]: preemption count,
+//! current task, CPU number) lies at the top of the running *stack*, TPIDR_EL1 points to it, and the context switch
+//! copies it from the old stack to the new one. A task that moves takes its pointer with it and is never wrong.
+use super::Arch;
+use crate::contract::Cpu;
+use crate::task::Task;
+use core::arch::asm;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering, compiler_fence};
+
+/// What runs on this stack, and where. Filled by the context switch; only interrupts of the same CPU look in besides.
+#[repr(C, align(16))]
+pub(super) struct Running {
+    preempt_count: u32,
+    cpu: u32,
+    task: *const Task,
+    /// Top of this CPU's interrupt stack; the vector goes there.
+    pub interrupt_stack: u64,
+    /// The switch copies pairs of words.
+    unused: u64,
+}
+
+impl Running {
+    /// The block of a stack that nothing has run on.
+    pub const EMPTY: Self =
+        Self { preempt_count: 0, cpu: 0, task: ptr::null(), interrupt_stack: 0, unused: 0 };
+}
+
+/// Reads a system register by name.
+macro_rules! read_register {
+    // read_register!("cntfrq_el0") expands to an `mrs` into a u64.
+    ($name:literal) => {{
+        let value: u64;
+        // SAFETY: reading the named register has no effect on memory or on the flags.
+        unsafe { core::arch::asm!(concat!("mrs {}, ", $name), out(reg) value, options(nomem, nostack, preserves_flags)) };
+        value
+    }};
+}
+
+/// Writes a system register by name; the caller says in a `SAFETY` comment why that is sound.
+macro_rules! write_register {
+    // write_register!("cntv_ctl_el0", 1) expands to an `msr` from a u64. It is an unsafe operation.
+    ($name:literal, $value:expr) => {{
+        let value: u64 = $value;
+        core::arch::asm!(concat!("msr ", $name, ", {}"), in(reg) value, options(nostack, preserves_flags))
+    }};
+}
+pub(super) use {read_register, write_register};
+
+/// The running stack's block.
+#[inline(always)]
+pub(super) fn block() -> *mut Running {
+    read_register!("tpidr_el1") as *mut Running
+}
+
+/// Interrupt mask bit I of DAIF (C5.2.2).
+const INTERRUPTS_MASKED: u64 = 1 << 7;
+
+/// Brings the boot CPU to the state that the kernel counts on: its interrupt stack, no debug exceptions, FP and SIMD for
+/// programs, SVE and SME refused to them (CPACR_EL1: FPEN = 3, ZEN = SMEN = 0, D17.2.28).
+///
+/// # Safety
+/// TPIDR_EL1 points to the block of the running stack, and `interrupt_stack` is the top of a stack that is only this
+/// CPU's. Runs once.
+pub(super) unsafe fn initialise_boot_cpu(interrupt_stack: u64) {
+    HAS_RANDOM.store(read_register!("id_aa64isar0_el1") >> 60 != 0, Ordering::Relaxed);
+    // SAFETY: the caller's promise; the registers exist on every CPU.
+    unsafe {
+        (*block()).interrupt_stack = interrupt_stack;
+        write_register!("mdscr_el1", 0);
+        write_register!("oslar_el1", 0);
+        write_register!("cpacr_el1", 3 << 20);
+        asm!("isb", options(nostack, preserves_flags));
+    }
+}
+
+/// FEAT_RNG (ID_AA64ISAR0_EL1.RNDR).
+static HAS_RANDOM: AtomicBool = AtomicBool::new(false);
+
+/// Whether the register RNDR exists.
+pub(super) fn has_random() -> bool {
+    HAS_RANDOM.load(Ordering::Relaxed)
+}
+
+impl Cpu for Arch {
+    #[inline(always)]
+    fn id() -> usize {
+        // SAFETY: TPIDR_EL1 points to the running stack's block from the first Rust function on.
+        unsafe { (*block()).cpu as usize }
+    }
+
+    #[inline(always)]
+    fn preempt_add(amount: u32) {
+        let count = preempt_count_pointer();
+        // SAFETY: the block is this stack's own; an interrupt in between leaves the count as it found it.
+        unsafe { count.write_volatile(count.read_volatile() + amount) };
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    #[inline(always)]
+    fn preempt_sub(amount: u32) {
+        compiler_fence(Ordering::SeqCst);
+        let count = preempt_count_pointer();
+        // SAFETY: as above.
+        unsafe { count.write_volatile(count.read_volatile() - amount) };
+    }
+
+    #[inline(always)]
+    fn preempt_count() -> u32 {
+        // SAFETY: as above.
+        unsafe { preempt_count_pointer().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn current_task() -> *const Task {
+        // SAFETY: as above.
+        unsafe { (&raw const (*block()).task).read_volatile() }
+    }
+
+    #[inline(always)]
+    unsafe fn set_current_task(task: *const Task) {
+        // SAFETY: as above; the switch that follows takes the new value over to the new stack.
+        unsafe { (&raw mut (*block()).task).write_volatile(task) };
+    }
+
+    #[inline(always)]
+    fn interrupts_enabled() -> bool {
+        read_register!("daif") & INTERRUPTS_MASKED == 0
+    }
+
+    #[inline(always)]
+    fn interrupts_disable() -> bool {
+        let were_enabled = Self::interrupts_enabled();
+        // SAFETY: masking is always allowed; without `nomem` no memory access moves across.
+        unsafe { asm!("msr daifset, #3", options(nostack, preserves_flags)) };
+        were_enabled
+    }
+
+    #[inline(always)]
+    fn interrupts_enable() {
+        // SAFETY: the vectors are in place from the first Rust function on.
+        unsafe { asm!("msr daifclr, #3", options(nostack, preserves_flags)) };
+    }
+
+    #[inline(always)]
+    fn relax() {
+        // SAFETY: a hint.
+        unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
+    }
+
+    #[inline]
+    fn wait_for_interrupt() {
+        // SAFETY: WFI wakes for a pending interrupt also while it is masked (D1.6.2), so none is lost before the unmask.
+        unsafe { asm!("dsb sy", "wfi", "msr daifclr, #3", "isb", options(nostack, preserves_flags)) };
+    }
+
+    #[inline(always)]
+    fn frame_pointer() -> u64 {
+        let value;
+        // SAFETY: reads a register.
+        unsafe { asm!("mov {}, x29", out(reg) value, options(nomem, nostack, preserves_flags)) };
+        value
+    }
+
+    fn send_reschedule(cpu: usize) {
+        super::platform::gic::send_reschedule(cpu);
+    }
+}
+
+#[inline(always)]
+fn preempt_count_pointer() -> *mut u32 {
+    // SAFETY: only computes the field's address.
+    unsafe { &raw mut (*block()).preempt_count }
+}

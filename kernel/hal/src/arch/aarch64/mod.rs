@@ -1,0 +1,20 @@
+//! AArch64: QEMU's `virt` and other machines that start a kernel as an arm64 Linux.
+//!
+//! The same file names as in `x86_64`; what only this machine has is under `platform`.
+mod boot;
+mod console;
+mod context;
+mod cpu;
+mod irq;
+mod paging;
+mod platform;
+mod power;
+mod timer;
+mod trap;
+mod user;
+mod user_copy;
+mod user_registers;
+pub mod vdso;
+
+/// The implementation of every trait in [`crate::contract`].
+pub struct Arch;

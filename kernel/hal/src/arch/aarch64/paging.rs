@@ -1,0 +1,295 @@
+//! Address translation: the kernel's half by TTBR1, programs' half by TTBR0, and the flushes.
+//!
+//! The kernel's root table is made by `boot.S` and never changes its place. All address spaces use ASID 0, so activating
+//! one forgets all translations that are not global; those of the kernel stay.
+//!
+//! Virtual addresses of the kernel (docs/address-map.md): the direct map of memory and devices from
+//! [`DIRECT_MAP`], kernel stacks from `KERNEL_STACKS`, the image at [`IMAGE`].
+use super::Arch;
+use super::cpu::write_register;
+use crate::contract::Paging;
+use crate::frame::{KernelFrame, OutOfMemory};
+use crate::sync::SpinLock;
+use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering};
+use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange, UserAddr};
+use libkernel::arch::aarch64::paging::Entry;
+use libkernel::paging::{Attributes, Owner, Prot, ROOT_LEVEL, index, level_size};
+
+/// Where physical address zero is visible to the kernel: the start of TTBR1's half.
+pub(super) const DIRECT_MAP: u64 = 0xffff_0000_0000_0000;
+/// Where the image is linked.
+pub(super) const IMAGE: u64 = 0xffff_ffff_8000_0000;
+
+unsafe extern "C" {
+    static __boot_tables: [AtomicU64; 512];
+    static __image_start: u8;
+    static __rodata_end: u8;
+}
+
+/// Serialises changes to the kernel's own tables, which happen at boot and when stacks are mapped.
+static KERNEL_TABLES: SpinLock<()> = SpinLock::new(());
+
+/// Where a new table comes from.
+type TableSource<'a> = &'a mut dyn FnMut() -> Result<PhysAddr, OutOfMemory>;
+
+/// Maps `length` bytes at `virtual_start` to `physical_start` by the largest pages that fit. Both are page starts, and
+/// nothing is mapped there yet.
+fn map_kernel_range(
+    virtual_start: u64,
+    physical: PhysRange,
+    attributes: Attributes,
+    tables: TableSource<'_>,
+) -> Result<(), OutOfMemory> {
+    let mut done = 0;
+    while done < physical.length() {
+        let (address, frame) = (virtual_start + done, physical.start.as_u64() + done);
+        let level = largest_level(address | frame, physical.length() - done);
+        let slot = entry_slot(address, level, tables)?;
+        let entry = Entry::leaf(PhysAddr::new(frame), level, attributes);
+        // SAFETY: the slot is a live table's; the entry was empty, so no translation changes.
+        unsafe { (*slot).store(entry.bits(), Ordering::Release) };
+        done += level_size(level);
+    }
+    synchronise_tables();
+    Ok(())
+}
+
+/// The highest level whose pages fit the alignment and the rest: 1 GiB, 2 MiB or 4 KiB.
+fn largest_level(alignment: u64, left: u64) -> u32 {
+    let fits = |level: &u32| alignment.is_multiple_of(level_size(*level)) && left >= level_size(*level);
+    [2, 1].into_iter().find(fits).unwrap_or(0)
+}
+
+/// The entry that translates `address` at `level` in the kernel's tables; makes the tables above it.
+fn entry_slot(address: u64, level: u32, tables: TableSource<'_>) -> Result<*const AtomicU64, OutOfMemory> {
+    let mut table = (&raw const __boot_tables).cast::<AtomicU64>();
+    for above in (level + 1..=ROOT_LEVEL).rev() {
+        let slot = table.wrapping_add(index(address, above));
+        // SAFETY: `table` is a live table of 512 entries.
+        let mut entry = Entry::from_bits(unsafe { (*slot).load(Ordering::Acquire) });
+        if entry.is_empty() {
+            entry = Entry::table(tables()?, Owner::Kernel);
+            // SAFETY: as above; a zeroed table in place of nothing changes no translation.
+            unsafe { (*slot).store(entry.bits(), Ordering::Release) };
+        }
+        assert!(entry.is_table(above), "a kernel page lies where a table is needed: {address:#x}");
+        table = table_pointer(entry.address());
+    }
+    Ok(table.wrapping_add(index(address, level)))
+}
+
+/// A kernel table as the kernel sees it: boot tables lie in the image, all others in the direct map.
+fn table_pointer(address: PhysAddr) -> *const AtomicU64 {
+    match image_offset(address) {
+        Some(offset) => (IMAGE + offset) as *const AtomicU64,
+        None => Arch::direct_map(address).cast_const().cast(),
+    }
+}
+
+/// Physical start and length of the image; set first of all.
+static IMAGE_START: AtomicU64 = AtomicU64::new(0);
+static IMAGE_LENGTH: AtomicU64 = AtomicU64::new(0);
+
+/// Tells where the image was loaded.
+pub(super) fn set_image(range: PhysRange) {
+    IMAGE_START.store(range.start.as_u64(), Ordering::Relaxed);
+    IMAGE_LENGTH.store(range.length(), Ordering::Relaxed);
+}
+
+/// Offset in the image of a physical address that lies in it.
+fn image_offset(address: PhysAddr) -> Option<u64> {
+    let offset = address.as_u64().wrapping_sub(IMAGE_START.load(Ordering::Relaxed));
+    (offset < IMAGE_LENGTH.load(Ordering::Relaxed)).then_some(offset)
+}
+
+/// The physical address of something in the image.
+pub(super) fn image_address(pointer: *const u8) -> PhysAddr {
+    PhysAddr::new(IMAGE_START.load(Ordering::Relaxed) + (pointer as u64 - IMAGE))
+}
+
+/// Takes a page of the image away, for a guard.
+pub(super) fn unmap_image_page(address: u64) {
+    let _guard = KERNEL_TABLES.lock();
+    let slot = entry_slot(address, 0, &mut || Err(OutOfMemory)).expect("the image is mapped by pages");
+    // SAFETY: the slot is a live table's, and the caller's page is used by nobody; the flush follows.
+    unsafe {
+        (*slot).store(0, Ordering::Release);
+        asm!("dsb ishst", "tlbi vmalle1is", "dsb ish", "isb", options(nostack, preserves_flags));
+    }
+}
+
+/// Makes memory visible in the direct map: never executable, and read-only where the image's text and constants lie.
+pub(super) fn map_memory(memory: PhysRange, tables: TableSource<'_>) -> Result<(), OutOfMemory> {
+    let _guard = KERNEL_TABLES.lock();
+    let constants = constants_range();
+    let before = PhysRange { start: memory.start, end: memory.end.min(constants.start) };
+    let inside = PhysRange { start: memory.start.max(constants.start), end: memory.end.min(constants.end) };
+    let after = PhysRange { start: memory.start.max(constants.end), end: memory.end };
+    for (part, prot) in [(before, Prot::READ_WRITE), (inside, Prot::READ), (after, Prot::READ_WRITE)] {
+        if part.start < part.end {
+            map_kernel_range(DIRECT_MAP + part.start.as_u64(), part, Attributes::kernel(prot), tables)?;
+        }
+    }
+    Ok(())
+}
+
+/// Text and constants of the image.
+fn constants_range() -> PhysRange {
+    // SAFETY: only the addresses of the linker's symbols are taken.
+    let length = unsafe { (&raw const __rodata_end).offset_from_unsigned(&raw const __image_start) };
+    PhysRange::new(PhysAddr::new(IMAGE_START.load(Ordering::Relaxed)), length as u64)
+}
+
+/// Drops the identity mapping that `boot.S` ran on.
+pub(super) fn forget_boot_mappings() {
+    Arch::activate(None);
+}
+
+/// Makes table changes visible to this CPU's table walker (D8.2.6): needed where an empty entry became valid.
+fn synchronise_tables() {
+    // SAFETY: barriers.
+    unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
+}
+
+/// An empty table for CPUs that have no user address space.
+#[repr(C, align(4096))]
+struct EmptyTable([AtomicU64; 512]);
+static NO_USER: EmptyTable = EmptyTable([const { AtomicU64::new(0) }; 512]);
+
+impl Paging for Arch {
+    const KERNEL_STACKS: u64 = 0xffff_c000_0000_0000;
+
+    #[inline(always)]
+    fn direct_map(address: PhysAddr) -> *mut u8 {
+        (DIRECT_MAP + address.as_u64()) as *mut u8
+    }
+
+    #[inline(always)]
+    fn direct_unmap(pointer: *const u8) -> PhysAddr {
+        PhysAddr::new(pointer as u64 - DIRECT_MAP)
+    }
+
+    /// The kernel's half has a root of its own.
+    fn initialise_root(_root: PhysAddr) {}
+
+    #[inline]
+    fn activate(root: Option<PhysAddr>) {
+        let root = root.unwrap_or_else(|| image_address((&raw const NO_USER).cast()));
+        // SAFETY: user translations only; no user memory is touched between the write and the flush. The flush follows
+        // the write, so that nothing walked from the old root survives it (D8.14.5).
+        unsafe {
+            write_register!("ttbr0_el1", root.as_u64());
+            asm!("isb", options(nostack, preserves_flags));
+        }
+        Self::flush_all();
+    }
+
+    #[inline]
+    fn flush_page(address: UserAddr) {
+        let page = address.page_number() & ((1 << 44) - 1);
+        // SAFETY: forgetting translations is always sound; ASID 0 is in the upper bits.
+        unsafe {
+            asm!("dsb nshst", "tlbi vae1, {}", "dsb nsh", "isb", in(reg) page, options(nostack, preserves_flags))
+        };
+    }
+
+    #[inline]
+    fn flush_all() {
+        // SAFETY: as above: everything of ASID 0, which global entries are not part of.
+        unsafe { asm!("dsb nshst", "tlbi aside1, xzr", "dsb nsh", "isb", options(nostack, preserves_flags)) };
+    }
+
+    /// One broadcast reaches every CPU (D8.13.5); which of them run the address space does not matter.
+    fn flush_remote(cpus: u64, first: UserAddr, last: UserAddr) {
+        if cpus == 0 {
+            return;
+        }
+        const MANY_PAGES: u64 = 64;
+        let (first, last) = (first.page_number(), last.page_number());
+        // SAFETY: as above.
+        unsafe {
+            asm!("dsb ishst", options(nostack, preserves_flags));
+            if last.saturating_sub(first) > MANY_PAGES {
+                asm!("tlbi aside1is, xzr", options(nostack, preserves_flags));
+            } else {
+                for page in first..=last {
+                    asm!("tlbi vae1is, {}", in(reg) page & ((1 << 44) - 1), options(nostack, preserves_flags));
+                }
+            }
+            asm!("dsb ish", "isb", options(nostack, preserves_flags));
+        }
+    }
+
+    fn map_kernel(address: u64, frame: PhysAddr) -> Result<(), OutOfMemory> {
+        let _guard = KERNEL_TABLES.lock();
+        let page = PhysRange::new(frame, PAGE_SIZE);
+        // A kernel table lives as long as the kernel.
+        let mut tables =
+            || KernelFrame::alloc_zeroed().map(|frame| core::mem::ManuallyDrop::new(frame).phys());
+        map_kernel_range(address, page, Attributes::kernel(Prot::READ_WRITE), &mut tables)
+    }
+
+    /// B2.4.4: clean the data cache to the point of unification, then invalidate the instruction cache, on all CPUs.
+    fn synchronise_instructions(frame: PhysAddr) {
+        let start = Self::direct_map(frame) as u64;
+        let control = super::cpu::read_register!("ctr_el0");
+        // SAFETY: cache maintenance by address on a mapped frame changes no content.
+        unsafe {
+            if control >> 28 & 1 == 0 {
+                let line = 4 << (control >> 16 & 0xf);
+                let mut address = start;
+                while address < start + PAGE_SIZE {
+                    asm!("dc cvau, {}", in(reg) address, options(nostack, preserves_flags));
+                    address += line;
+                }
+            }
+            asm!("dsb ish", options(nostack, preserves_flags));
+            if control >> 29 & 1 == 0 {
+                // The program's alias of the frame has another address: by address is not enough where the cache is
+                // indexed virtually, so all of it goes.
+                asm!("ic ialluis", options(nostack, preserves_flags));
+            }
+            asm!("dsb ish", "isb", options(nostack, preserves_flags));
+        }
+    }
+}
+
+/// Registers of a device in the direct map.
+#[derive(Clone, Copy)]
+pub(super) struct DeviceRegisters(u64);
+
+impl DeviceRegisters {
+    /// Maps a device's registers.
+    ///
+    /// # Safety
+    /// The range holds nothing but this device's registers.
+    pub unsafe fn map(registers: PhysRange, tables: TableSource<'_>) -> Result<Self, OutOfMemory> {
+        let _guard = KERNEL_TABLES.lock();
+        let frames = registers.touched_frames();
+        let pages =
+            PhysRange { start: PhysAddr::of_frame(frames.start), end: PhysAddr::of_frame(frames.end) };
+        let address = DIRECT_MAP + registers.start.as_u64();
+        map_kernel_range(DIRECT_MAP + pages.start.as_u64(), pages, Attributes::device(), tables)?;
+        Ok(Self(address))
+    }
+
+    /// Where the registers are.
+    pub fn address(self) -> u64 {
+        self.0
+    }
+
+    /// Reads the 32-bit register at `offset`, one of this device's.
+    #[inline]
+    pub fn read32(self, offset: usize) -> u32 {
+        // SAFETY: mapped device memory, and drivers in this folder name only registers that exist.
+        unsafe { ((self.0 as usize + offset) as *const u32).read_volatile() }
+    }
+
+    /// Writes the 32-bit register at `offset`.
+    #[inline]
+    pub fn write32(self, offset: usize, value: u32) {
+        // SAFETY: as above.
+        unsafe { ((self.0 as usize + offset) as *mut u32).write_volatile(value) }
+    }
+}

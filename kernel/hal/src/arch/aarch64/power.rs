@@ -1,0 +1,86 @@
+//! Off, restart and the emulator's exit, and the traits that only forward.
+use super::cpu;
+use super::platform::{capabilities, psci, semihosting};
+use super::{Arch, console, irq, timer};
+use crate::IrqLine;
+use crate::contract::Platform;
+use crate::cpu::HardwareCapabilities;
+use crate::time::ClockParameters;
+use core::arch::asm;
+
+impl Platform for Arch {
+    #[inline(always)]
+    fn now_ns() -> u64 {
+        timer::now_ns()
+    }
+
+    fn clock_parameters() -> ClockParameters {
+        timer::clock_parameters()
+    }
+
+    fn hardware_capabilities() -> HardwareCapabilities {
+        capabilities::read()
+    }
+
+    fn set_deadline(deadline_ns: Option<u64>) {
+        timer::set_deadline(deadline_ns);
+    }
+
+    fn wall_clock_at_boot_ns() -> u64 {
+        timer::wall_clock_at_boot_ns()
+    }
+
+    fn console_write(bytes: &[u8]) {
+        console::write(bytes);
+    }
+
+    fn console_enable_input() {
+        console::enable_input();
+    }
+
+    fn random_u64() -> Option<u64> {
+        random_u64()
+    }
+
+    #[inline(always)]
+    fn cycle_counter() -> u64 {
+        timer::count()
+    }
+
+    fn power_off() -> ! {
+        psci::power_off()
+    }
+
+    fn restart() -> ! {
+        psci::restart()
+    }
+
+    fn exit(status: u8) -> ! {
+        semihosting::exit(status);
+        psci::power_off()
+    }
+
+    fn enable_irq(line: IrqLine) {
+        irq::enable(line);
+    }
+
+    fn disable_irq(line: IrqLine) {
+        irq::disable(line);
+    }
+}
+
+/// RNDR (FEAT_RNG, C5.2.12); the flag Z says that it had nothing to give.
+fn random_u64() -> Option<u64> {
+    if !cpu::has_random() {
+        return None;
+    }
+    let attempt = || {
+        let (value, good): (u64, u64);
+        // SAFETY: the CPU has the register; the only effects are the two values and the flags.
+        unsafe {
+            asm!("mrs {}, s3_3_c2_c4_0", "cset {}, ne", out(reg) value, out(reg) good, options(nomem, nostack))
+        };
+        (good != 0).then_some(value)
+    };
+    (0..10).find_map(|_| attempt())
+}

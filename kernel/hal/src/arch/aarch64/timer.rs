@@ -1,0 +1,119 @@
+//! The generic timer: the virtual counter is the clock, the virtual timer the one-shot deadline (D11.2).
+//!
+//! The virtual ones are there whether the machine started us in EL1 or in EL2 (where `boot.S` made the offset zero).
+use super::cpu::{read_register, write_register};
+use super::paging::DeviceRegisters;
+use crate::sync::Once;
+use crate::time::ClockParameters;
+use crate::upcalls::upcalls;
+use core::arch::asm;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+const NANOSECONDS: u64 = 1_000_000_000;
+/// Fraction bits of the two ratios.
+const FRACTION: u32 = 32;
+
+/// CNTV_CTL_EL0: the timer counts and interrupts.
+const CONTROL_ENABLE: u64 = 1;
+/// CNTKCTL_EL1.EL0VCTEN: programs may read the virtual counter, as on Linux.
+const USER_READS_COUNTER: u64 = 1 << 1;
+
+/// Counter value at boot. These words are written once, before interrupts are on.
+static BOOT_COUNT: AtomicU64 = AtomicU64::new(0);
+/// Nanoseconds per count.
+static PER_COUNT: AtomicU64 = AtomicU64::new(0);
+/// Counts per nanosecond.
+static PER_NANOSECOND: AtomicU64 = AtomicU64::new(0);
+/// The timer's number at the interrupt controller.
+static INTERRUPT: AtomicU32 = AtomicU32::new(0);
+
+/// Starts the clock, which was zero when the counter was `boot_count`; `interrupt` is the virtual timer's.
+pub(super) fn initialise(boot_count: u64, interrupt: u32) {
+    // A frequency of zero is firmware's fault; any other number keeps the ratios defined.
+    let frequency = read_register!("cntfrq_el0").max(1);
+    BOOT_COUNT.store(boot_count, Ordering::Relaxed);
+    PER_COUNT.store(ratio(NANOSECONDS, frequency), Ordering::Relaxed);
+    PER_NANOSECOND.store(ratio(frequency, NANOSECONDS), Ordering::Relaxed);
+    INTERRUPT.store(interrupt, Ordering::Relaxed);
+    // SAFETY: the timer is off until a deadline is set; programs see the counter only.
+    unsafe {
+        write_register!("cntv_ctl_el0", 0);
+        write_register!("cntkctl_el1", USER_READS_COUNTER);
+    }
+    super::platform::gic::enable(interrupt);
+}
+
+/// `numerator / denominator` with [`FRACTION`] fraction bits.
+fn ratio(numerator: u64, denominator: u64) -> u64 {
+    ((u128::from(numerator) << FRACTION) / u128::from(denominator)) as u64
+}
+
+fn scale(value: u64, ratio: u64) -> u64 {
+    ((u128::from(value) * u128::from(ratio)) >> FRACTION) as u64
+}
+
+/// The virtual counter, not read early (D11.2.2).
+#[inline(always)]
+pub(super) fn count() -> u64 {
+    // SAFETY: a barrier.
+    unsafe { asm!("isb", options(nomem, nostack, preserves_flags)) };
+    read_register!("cntvct_el0")
+}
+
+/// Nanoseconds since boot.
+#[inline(always)]
+pub(super) fn now_ns() -> u64 {
+    scale(count().wrapping_sub(BOOT_COUNT.load(Ordering::Relaxed)), PER_COUNT.load(Ordering::Relaxed))
+}
+
+/// What [`now_ns`] computes with.
+pub(super) fn clock_parameters() -> ClockParameters {
+    ClockParameters {
+        base_cycles: BOOT_COUNT.load(Ordering::Relaxed),
+        base_ns: 0,
+        nanoseconds_per_cycle_32_32: PER_COUNT.load(Ordering::Relaxed),
+    }
+}
+
+/// Arms the timer for a time of [`now_ns`], or stops it.
+pub(super) fn set_deadline(deadline_ns: Option<u64>) {
+    let control = match deadline_ns {
+        Some(deadline_ns) => {
+            // Rounded up, so that the deadline has passed when the interrupt comes.
+            let counts = scale(deadline_ns, PER_NANOSECOND.load(Ordering::Relaxed)).saturating_add(1);
+            let compare = BOOT_COUNT.load(Ordering::Relaxed).saturating_add(counts);
+            // SAFETY: the interrupt is this file's own.
+            unsafe { write_register!("cntv_cval_el0", compare) };
+            CONTROL_ENABLE
+        }
+        None => 0,
+    };
+    // SAFETY: as above.
+    unsafe { write_register!("cntv_ctl_el0", control) };
+}
+
+/// The PL031 real-time clock (DDI 0224), if there is one: its data register counts seconds since 1970.
+static REAL_TIME_CLOCK: Once<DeviceRegisters> = Once::new();
+
+/// Names the real-time clock.
+pub(super) fn set_real_time_clock(registers: DeviceRegisters) {
+    let _ = REAL_TIME_CLOCK.set(registers);
+}
+
+/// Nanoseconds since 1970 when [`now_ns`] was zero; zero without a clock.
+pub(super) fn wall_clock_at_boot_ns() -> u64 {
+    const DATA: usize = 0;
+    let Some(clock) = REAL_TIME_CLOCK.get() else { return 0 };
+    (u64::from(clock.read32(DATA)) * NANOSECONDS).saturating_sub(now_ns())
+}
+
+/// True if `interrupt` is the timer's; then it has been handled.
+pub(super) fn handle_interrupt(interrupt: u32) -> bool {
+    let ours = interrupt == INTERRUPT.load(Ordering::Relaxed);
+    if ours {
+        // The timer's line is a level: it would interrupt again at once. The upcall sets the next deadline.
+        set_deadline(None);
+        upcalls().timer();
+    }
+    ours
+}
