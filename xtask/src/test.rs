@@ -54,6 +54,13 @@ impl Stage<'_> {
     fn wants(&self, name: &str) -> bool {
         name.contains(self.filter)
     }
+
+    /// A part that could not even start counts as a failed test.
+    fn expect(&self, name: &str, result: Result<()>) {
+        if let Err(error) = result {
+            self.report.fail(name, &format!("{error:#}"));
+        }
+    }
 }
 
 /// Runs the command.
@@ -66,14 +73,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         scripts::bless(&stage)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let tidied = run_tidy(&stage);
-    let tested = host::run(&stage);
-    let booted = run_guests(&stage, options.arch);
-    for (name, result) in [("tidy", tidied), ("host", tested), ("guests", booted)] {
-        if let Err(error) = result {
-            report.fail(name, &format!("{error:#}"));
-        }
-    }
+    stage.expect("tidy", run_tidy(&stage));
+    stage.expect("host", host::run(&stage));
+    run_guests(&stage, options.arch);
     Ok(report.finish())
 }
 
@@ -90,15 +92,14 @@ fn run_tidy(stage: &Stage<'_>) -> Result<()> {
 }
 
 /// Builds everything first, so that compilers and guests do not compete for the CPUs and time limits hold.
-fn run_guests(stage: &Stage<'_>, only: Option<Arch>) -> Result<()> {
+fn run_guests(stage: &Stage<'_>, only: Option<Arch>) {
     let queue = Queue::default();
     for arch in Arch::ALL.into_iter().filter(|arch| only.is_none_or(|only| only == *arch)) {
         eprintln!("building for {arch}");
-        selftest::run(stage, arch)?;
-        conformance::add(stage, arch, &queue)?;
-        boots::add(stage, arch, &queue)?;
-        scripts::add(stage, arch, &queue)?;
+        stage.expect(&format!("selftest/{arch}"), selftest::run(stage, arch));
+        stage.expect(&format!("conformance/{arch}"), conformance::add(stage, arch, &queue));
+        stage.expect(&format!("boot/{arch}"), boots::add(stage, arch, &queue));
+        stage.expect(&format!("scripts/{arch}"), scripts::add(stage, arch, &queue));
     }
     queue.run();
-    Ok(())
 }

@@ -39,7 +39,8 @@ pub fn install(purpose: &str, names: &[&str]) -> Result<()> {
         bail!("{purpose} is missing, and this is no Debian: install what Debian calls {}", names.join(" "));
     }
     let root = rustix::process::geteuid().is_root();
-    if !root && !(command::exists("sudo") && agreed(purpose, &by_hand)?) {
+    let allowed = root || command::exists("sudo") && agreed(purpose, &by_hand)?;
+    if !allowed {
         bail!("{purpose} is missing. Install it with: {by_hand}");
     }
     eprintln!("installing {} for {purpose}", names.join(" "));
