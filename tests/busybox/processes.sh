@@ -5,7 +5,7 @@ readlink /proc/self/exe; cat /proc/$$/comm
 grep -c . /proc/meminfo > /dev/null && echo meminfo; awk '/^(Name|State|Threads):/ { print $1, $2 }' /proc/self/status
 mount | grep -c ' /proc '; grep -w proc /proc/mounts | cut -d' ' -f2,3
 sleep 100 & p=$!; kill -STOP $p; sleep 0.2; awk '{ print $3 }' /proc/$p/stat; kill -CONT $p; kill $p; wait $p; echo "killed $?"
-kill -0 $p; echo "gone $?"
+kill -0 $p 2>/dev/null; echo "gone $?"
 (trap 'echo in handler; exit 9' TERM; sleep 0.1 & wait; while :; do sleep 0.1; done) & p=$!; sleep 0.5; kill -TERM $p; wait $p; echo "trapped $?"
 (trap '' INT; kill -INT $(sh -c 'echo $PPID'); echo survived)
 ulimit -n; ulimit -s

@@ -58,6 +58,9 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
 pub fn bless(stage: &Stage<'_>) -> Result<()> {
     for suite in &SUITES {
         let scripts = suite.wanted(stage, Arch::X86_64)?;
+        if scripts.is_empty() {
+            continue;
+        }
         let guest = suite.guest(stage, Arch::X86_64, &Kernel::Linux)?;
         for (script, ended) in scripts.iter().zip(suite.run(&guest, &scripts)?) {
             let path = script.with_extension("expected");

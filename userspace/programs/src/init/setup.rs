@@ -44,7 +44,9 @@ pub fn open_console() {
 /// Makes `/dev` and the device files that nothing works without, or has the kernel make all of them.
 fn make_devices() {
     let _ = file::mkdirat(AT_FDCWD, c"/dev", 0o755);
-    if fs::stat(b"/dev/console").is_err() || fs::stat(b"/dev/null").is_err() {
+    // An initramfs often brings the first two for the kernel's sake, and leaves the others to its init.
+    let needed: [&[u8]; 4] = [b"/dev/console", b"/dev/null", b"/dev/zero", b"/dev/tty"];
+    if needed.iter().any(|path| fs::stat(path).is_err()) {
         let mounted = system::mount(c"devtmpfs", c"/dev", c"devtmpfs", MS_NOSUID, None);
         if mounted.is_err() {
             let _ = file::mknodat(AT_FDCWD, c"/dev/console", S_IFCHR | 0o600, make_device(5, 1));
