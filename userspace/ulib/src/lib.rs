@@ -15,6 +15,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod args;
+pub mod auxv;
 pub mod entry;
 pub mod env;
 pub mod fs;
