@@ -12,8 +12,9 @@ use crate::workspace;
 /// Runs all of them; the report counts each.
 pub fn run(stage: &Stage<'_>) -> Result<()> {
     println!("host tests: cargo test --workspace");
+    let filter = stage.filter.trim_start_matches("host/");
     let mut child = Command::new(toolchain::host_cargo())
-        .args(["test", "--workspace", "--no-fail-fast", "--", stage.filter])
+        .args(["test", "--workspace", "--no-fail-fast", "--", filter])
         .current_dir(workspace::root())
         .stdout(Stdio::piped())
         .spawn()

@@ -34,14 +34,14 @@ const SUITES: [Suite; 2] = [
     Suite { name: "sh", folder: "userspace/programs/tests", shell: &["/bin/sh"], image: image::everyday },
 ];
 
-/// Adds the scripts' runs on Orlop to `queue`.
+/// Adds the scripts' runs to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
     for suite in &SUITES {
         let scripts = suite.wanted(stage, arch)?;
         if scripts.is_empty() {
             continue;
         }
-        let guest = suite.guest(stage, arch, &Kernel::Orlop)?;
+        let guest = suite.guest(stage, arch, stage.kernel)?;
         queue.push(move || match suite.run(&guest, &scripts) {
             Ok(ended) => {
                 for (script, ended) in scripts.iter().zip(ended) {
@@ -121,7 +121,7 @@ fn compare(script: &Path, ended: &Ended) -> Result<(), String> {
     match first_difference(&expected, &transcript(ended)) {
         None => Ok(()),
         Some((line, expected, found)) => {
-            Err(format!("{}:{line}\nLinux: {expected}\nOrlop: {found}", path.display()))
+            Err(format!("{}:{line}\nexpected: {expected}\nfound:    {found}", path.display()))
         }
     }
 }
