@@ -3,7 +3,7 @@
 use crate::arch::counter;
 use crate::measure::repeat;
 use abi::Errno;
-use abi::memory::{PROT_READ, PROT_WRITE};
+use abi::memory::{PROT_NONE, PROT_READ, PROT_WRITE};
 use libsyscall::file::{close, pipe2, read, write};
 use libsyscall::memory::{map_anonymous, mprotect, munmap};
 use libsyscall::process::{exit_group, fork, wait4};
@@ -24,14 +24,17 @@ unsafe fn touch(start: *mut u8, count: usize) {
 }
 
 pub fn map_touch_unmap() -> Result<u64, Errno> {
-    repeat(300, || {
+    let barrier = Barrier::new()?;
+    let result = repeat(300, || {
         let page = map_anonymous(PAGE)?;
         // SAFETY: the page is fresh, and nobody refers to it afterwards.
         unsafe {
             touch(page, 1);
             munmap(page, PAGE)
         }
-    })
+    });
+    drop(barrier);
+    result
 }
 
 pub fn anonymous_fault() -> Result<u64, Errno> {
@@ -79,16 +82,43 @@ pub fn copy_on_write_fault() -> Result<u64, Errno> {
 }
 
 pub fn protect() -> Result<u64, Errno> {
-    let page = map_anonymous(PAGE)?;
-    // SAFETY: the page is fresh, and is written to only while it may be.
-    let result = unsafe {
+    let barrier = Barrier::new()?;
+    let page = barrier.inside();
+    // SAFETY: the page is the barrier's, and is written to only while it may be.
+    unsafe {
+        mprotect(page, PAGE, PROT_READ | PROT_WRITE)?;
         touch(page, 1);
         repeat(500, || {
             mprotect(page, PAGE, PROT_READ)?;
             mprotect(page, PAGE, PROT_READ | PROT_WRITE)
         })
-    };
-    // SAFETY: nobody refers to the page any more.
-    unsafe { munmap(page, PAGE) }?;
-    result
+    }
+}
+
+/// Pages without access, which no kernel merges with what is mapped beside or inside them: the rows would otherwise
+/// depend on what lies there by chance.
+struct Barrier(*mut u8);
+
+impl Barrier {
+    const PAGES: usize = 3;
+
+    fn new() -> Result<Barrier, Errno> {
+        let pages = map_anonymous(Barrier::PAGES * PAGE)?;
+        // SAFETY: the pages are fresh.
+        unsafe { mprotect(pages, Barrier::PAGES * PAGE, PROT_NONE) }?;
+        Ok(Barrier(pages))
+    }
+
+    /// The page in the middle.
+    fn inside(&self) -> *mut u8 {
+        // SAFETY: the offset lies inside the mapping.
+        unsafe { self.0.add(PAGE) }
+    }
+}
+
+impl Drop for Barrier {
+    fn drop(&mut self) {
+        // SAFETY: nobody refers to the pages any more.
+        let _ = unsafe { munmap(self.0, Barrier::PAGES * PAGE) };
+    }
 }

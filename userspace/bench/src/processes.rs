@@ -1,10 +1,14 @@
 //! Processes: switching between two, and making and ending one.
 
+use crate::arch;
 use crate::measure::repeat;
 use abi::Errno;
+use abi::memory::{MAP_ANONYMOUS, MAP_SHARED, PROT_READ, PROT_WRITE};
 use abi::signal::SIGKILL;
 use core::ffi::CStr;
+use core::sync::atomic::{AtomicU64, Ordering};
 use libsyscall::file::{close, pipe2, read, write};
+use libsyscall::memory::mmap;
 use libsyscall::process::{execve, exit_group, fork, kill, wait4};
 use libsyscall::thread::sched_yield;
 
@@ -49,20 +53,49 @@ pub fn pipe_round_trip() -> Result<u64, Errno> {
     result
 }
 
-/// One yield is one switch: between two calls of this process the other one runs through one of its own.
+/// One yield of either process. Both are counted, because a scheduler may let one of them yield several times in turn.
 pub fn yield_between() -> Result<u64, Errno> {
+    const YIELDS: u64 = 10_000;
+    let counter = SharedCounter::new()?;
     let pid = child(|| {
         loop {
             sched_yield();
+            counter.add();
         }
     })?;
-    let result = repeat(1000, || {
+    // The child of `fork` has to catch up with what its parent has run so far.
+    while counter.get() < YIELDS {
         sched_yield();
-        Ok(())
-    });
+    }
+    let (start, theirs) = (arch::counter(), counter.get());
+    (0..YIELDS).for_each(|_| sched_yield());
+    let spent = arch::counter().wrapping_sub(start);
+    let theirs = counter.get() - theirs;
     kill(pid, SIGKILL)?;
     wait4(pid, 0)?;
-    result.map(|both| both / 2)
+    Ok(spent / (YIELDS + theirs))
+}
+
+/// A number that two processes share.
+struct SharedCounter(&'static AtomicU64);
+
+impl SharedCounter {
+    fn new() -> Result<SharedCounter, Errno> {
+        let flags = MAP_SHARED | MAP_ANONYMOUS;
+        // SAFETY: the kernel chooses a free range, which is never unmapped.
+        unsafe {
+            let page = mmap(core::ptr::null_mut(), 4096, PROT_READ | PROT_WRITE, flags, -1, 0)?;
+            Ok(SharedCounter(&*page.cast::<AtomicU64>()))
+        }
+    }
+
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 pub fn fork_wait() -> Result<u64, Errno> {
