@@ -71,6 +71,8 @@ pub trait UserRegisters {
     fn save(state: &mut Self::State);
     /// Loads the CPU's registers.
     fn restore(state: &Self::State);
+    /// Saves everything but the floating-point image: thread pointers, selectors.
+    fn save_pointers(state: &mut Self::State);
     /// The saved thread pointer (FS_BASE, TPIDR_EL0).
     fn tls(state: &Self::State) -> u64;
     /// Sets the saved thread pointer. The value has been checked to be a user address.
@@ -105,9 +107,11 @@ pub trait UserEntry {
 
 /// Address translation: the roots, the flushes, the direct map.
 pub trait Paging {
-    /// Start of the window for kernel stacks; it spans 512 GiB.
+    /// Start of the window for kernel stacks, aligned to 32 KiB.
     const KERNEL_STACKS: u64;
-
+    /// Whether an entry that maps one frame must be invisible to all CPUs before it maps another (Arm ARM,
+    /// D8.16.1 "break-before-make").
+    const BREAK_BEFORE_MAKE: bool;
     /// Where physical memory is visible to the kernel.
     fn direct_map(address: PhysAddr) -> *mut u8;
     /// The physical address behind a direct-map pointer.

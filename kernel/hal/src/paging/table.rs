@@ -1,14 +1,32 @@
-// LEAD IS WRITING THIS FILE (frame/, heap, paging/, task/, user_copy, random, sync/per_cpu users) IN BRANCH lead SINCE 14:08: do not write it; finish arch/x86_64 (boot, console, power, entry to start) first, then `git checkout` these files, rebase.
 //! The user half of one address space.
-use super::FlushBatch;
-use super::Prot;
-use crate::frame::{OutOfMemory, SharedFrame};
+use super::walk::{Leaves, Slot, count};
+use super::{FlushBatch, Prot};
+use crate::arch::Arch;
+use crate::contract::Paging as _;
+use crate::frame::{KernelFrame, OutOfMemory, SharedFrame, record};
+use crate::sync::SpinLock;
 use alloc::sync::Arc;
-use libkernel::addr::{UserAddr, UserRange};
+use core::convert::Infallible;
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
+use libkernel::arch::native::paging::Entry;
+use libkernel::paging::Attributes;
+
+/// Ends a list of tables. No table is in frame 2^32 - 1: it lies beyond 16 TiB.
+const NO_TABLE: u32 = u32::MAX;
 
 /// Page tables of one address space. Dropping it frees the tables and their frame references; no CPU may run on
 /// it then, which the tasks' and CPUs' own references to it ensure.
-pub struct PageTable {}
+pub struct PageTable {
+    pub(super) root: PhysAddr,
+    /// The tables below the root, linked through their records.
+    tables: AtomicU32,
+    /// Serialises changes of leaf entries that are in use, and reads that take a reference from them.
+    lock: SpinLock<()>,
+    /// The CPUs that may hold translations of it.
+    pub(crate) cpus: AtomicU64,
+    resident: AtomicUsize,
+}
 
 /// Why [`PageTable::map`] failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,21 +59,65 @@ pub enum Writes {
     CopyOnWrite,
 }
 
-#[allow(unused_variables)]
+#[inline]
+fn leaf(frame: PhysAddr, prot: Prot) -> Entry {
+    Entry::leaf(frame, 0, Attributes::user(prot))
+}
+
 impl PageTable {
     /// An empty address space.
     pub fn new() -> Result<Arc<Self>, OutOfMemory> {
-        todo!()
+        let root = KernelFrame::alloc_zeroed()?.into_phys();
+        Arch::initialise_root(root);
+        Ok(Arc::new(Self {
+            root,
+            tables: AtomicU32::new(NO_TABLE),
+            lock: SpinLock::new(()),
+            cpus: AtomicU64::new(0),
+            resident: AtomicUsize::new(0),
+        }))
+    }
+
+    /// The root table, for the CPU.
+    pub(crate) fn root(&self) -> PhysAddr {
+        self.root
+    }
+
+    /// Links a new table into the list that `drop` frees.
+    pub(super) fn own_table(&self, table: PhysAddr) {
+        let _guard = self.lock.lock();
+        record(table).next.store(self.tables.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.tables.store(table.frame_number() as u32, Ordering::Relaxed);
     }
 
     /// Maps `frame` where nothing is mapped.
+    #[inline]
     pub fn map(&self, address: UserAddr, frame: SharedFrame, prot: Prot) -> Result<(), MapError> {
-        todo!()
+        let (table, slot) = self.find_or_make(address)?;
+        if !slot.fill(leaf(frame.phys(), prot)) {
+            return Err(MapError::Occupied);
+        }
+        frame.into_phys();
+        count(table, 1);
+        self.resident.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// What is mapped at `address`, with a reference to its frame.
+    #[inline]
     pub fn lookup(&self, address: UserAddr) -> Option<Mapped> {
-        todo!()
+        if !address.is_user() {
+            return None;
+        }
+        let (_, slot) = self.find(address)?;
+        let _guard = self.lock.lock();
+        let entry = slot.load();
+        if !entry.holds_frame() {
+            return None;
+        }
+        // SAFETY: the entry holds a reference and cannot let go of it while the lock is held.
+        let frame = unsafe { SharedFrame::borrowed(entry.address()) };
+        Some(Mapped { frame, prot: entry.prot(), dirty: entry.is_dirty() })
     }
 
     /// Maps `frame` in place of whatever is there (copy-on-write). The old frame goes to the batch.
@@ -66,29 +128,157 @@ impl PageTable {
         prot: Prot,
         batch: &mut FlushBatch<'_>,
     ) -> Result<(), MapError> {
-        todo!()
+        let (table, slot) = self.find_or_make(address)?;
+        if batch.is_full() {
+            batch.flush();
+        }
+        let _guard = self.lock.lock();
+        let old = slot.load();
+        if old.holds_frame() {
+            let page = address.page_down();
+            if Arch::BREAK_BEFORE_MAKE && old.is_present() {
+                slot.store(old.with_user_prot(Prot::NONE));
+                batch.note(page);
+                batch.flush();
+            }
+            slot.store(leaf(frame.into_phys(), prot));
+            batch.note(page);
+            // SAFETY: the entry held this reference and now holds the new one.
+            batch.keep(unsafe { SharedFrame::from_phys(old.address()) });
+            return Ok(());
+        }
+        if !slot.fill(leaf(frame.phys(), prot)) {
+            return Err(MapError::Occupied);
+        }
+        frame.into_phys();
+        count(table, 1);
+        self.resident.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Gives the page at `address` the rights `prot`, if it still maps `frame` — and, for
     /// [`Writes::CopyOnWrite`], if nobody but the mapping and the caller's `frame` holds it. Adding rights needs no
     /// flush. False if not done.
     pub fn upgrade(&self, address: UserAddr, frame: &SharedFrame, prot: Prot, writes: Writes) -> bool {
-        todo!()
+        let Some((_, slot)) = self.find(address) else { return false };
+        let _guard = self.lock.lock();
+        let entry = slot.load();
+        let same = entry.holds_frame() && entry.address() == frame.phys();
+        let alone = writes == Writes::Shared || frame.references() == 2;
+        if same && alone {
+            slot.store(entry.with_user_prot(prot));
+        }
+        same && alone
     }
 
     /// Changes the rights of all mapped pages in `range`.
     pub fn protect(&self, range: UserRange, prot: Prot, writes: Writes, batch: &mut FlushBatch<'_>) {
-        todo!()
+        self.each(range, |leaves| {
+            let _guard = self.lock.lock();
+            for (page, slot) in leaves.slots() {
+                let entry = slot.load();
+                if !entry.holds_frame() {
+                    continue;
+                }
+                let new = entry.with_user_prot(allowed(entry, prot, writes));
+                if new != entry {
+                    slot.store(new);
+                    if entry.needs_flush(new) {
+                        batch.note(page);
+                    }
+                }
+            }
+        });
     }
 
     /// Unmaps all pages in `range`.
     pub fn unmap(&self, range: UserRange, batch: &mut FlushBatch<'_>) {
-        todo!()
+        self.each(range, |mut leaves| {
+            while let Some(next) = self.unmap_some(leaves, batch) {
+                batch.flush();
+                leaves.address = leaves.address.wrapping_add((next - leaves.first) as u64 * PAGE_SIZE);
+                leaves.first = next;
+            }
+        });
     }
 
-    /// Moves the mapped pages of `from` to the free range of the same length at `to` (`mremap`).
-    pub fn move_range(&self, from: UserRange, to: UserAddr, batch: &mut FlushBatch<'_>) -> Result<(), MapError> {
-        todo!()
+    /// Unmaps until the batch is full; returns the index of the first entry that is still to do.
+    fn unmap_some(&self, leaves: Leaves, batch: &mut FlushBatch<'_>) -> Option<usize> {
+        let mut in_use = leaves.in_use();
+        let before = in_use;
+        let mut rest = None;
+        let guard = self.lock.lock();
+        for (position, (page, slot)) in leaves.slots().enumerate() {
+            if in_use == 0 {
+                break;
+            }
+            let entry = slot.load();
+            if !entry.holds_frame() {
+                continue;
+            }
+            if batch.is_full() {
+                rest = Some(leaves.first + position);
+                break;
+            }
+            slot.store(Entry::EMPTY);
+            in_use -= 1;
+            if entry.is_present() {
+                batch.note(page);
+            }
+            // SAFETY: the entry held this reference and is empty now.
+            batch.keep(unsafe { SharedFrame::from_phys(entry.address()) });
+        }
+        drop(guard);
+        self.uncount(leaves.table, before - in_use);
+        rest
+    }
+
+    fn uncount(&self, table: PhysAddr, entries: u32) {
+        count(table, -entries.cast_signed());
+        self.resident.fetch_sub(entries as usize, Ordering::Relaxed);
+    }
+
+    /// Moves the mapped pages of `from` to the free range of the same length at `to` (`mremap`). On an error,
+    /// pages up to some point have moved; moving back the same way needs no memory.
+    pub fn move_range(
+        &self,
+        from: UserRange,
+        to: UserAddr,
+        batch: &mut FlushBatch<'_>,
+    ) -> Result<(), MapError> {
+        self.for_each_leaves(from, |leaves| {
+            for (page, slot) in leaves.slots() {
+                if !slot.load().holds_frame() {
+                    continue;
+                }
+                let target = to.wrapping_add(page.as_u64() - from.start().as_u64());
+                let (table, target_slot) = self.find_or_make(target)?;
+                let _guard = self.lock.lock();
+                self.move_entry((leaves.table, slot), (table, target_slot), page, batch)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn move_entry(
+        &self,
+        from: (PhysAddr, Slot),
+        to: (PhysAddr, Slot),
+        page: UserAddr,
+        batch: &mut FlushBatch<'_>,
+    ) -> Result<(), MapError> {
+        let entry = from.1.load();
+        if !entry.holds_frame() {
+            return Ok(());
+        }
+        if !to.1.fill(entry) {
+            return Err(MapError::Occupied);
+        }
+        from.1.store(Entry::EMPTY);
+        batch.note(page);
+        count(to.0, 1);
+        count(from.0, -1);
+        Ok(())
     }
 
     /// Copies the mappings of `range` into `child`. With [`Writes::CopyOnWrite`] both sides lose write
@@ -100,11 +290,82 @@ impl PageTable {
         writes: Writes,
         batch: &mut FlushBatch<'_>,
     ) -> Result<(), OutOfMemory> {
-        todo!()
+        self.for_each_leaves(range, |leaves| {
+            let (table, _) = child.find_or_make(leaves.address).map_err(|_| OutOfMemory)?;
+            let target = Leaves { table, ..leaves };
+            let mut copied = 0;
+            let guard = self.lock.lock();
+            for ((page, slot), (_, target_slot)) in leaves.slots().zip(target.slots()) {
+                copied += i32::from(fork_entry(slot, target_slot, page, writes, batch));
+            }
+            drop(guard);
+            count(table, copied);
+            child.resident.fetch_add(copied as usize, Ordering::Relaxed);
+            Ok(())
+        })
     }
 
     /// Pages mapped now.
     pub fn resident_pages(&self) -> usize {
-        todo!()
+        self.resident.load(Ordering::Relaxed)
+    }
+
+    fn each(&self, range: UserRange, mut visit: impl FnMut(Leaves)) {
+        let done: Result<(), Infallible> = self.for_each_leaves(range, |leaves| {
+            visit(leaves);
+            Ok(())
+        });
+        let Ok(()) = done;
+    }
+}
+
+/// Copies one entry to an empty one of a table that nobody else changes; false if there is nothing to copy.
+#[inline]
+fn fork_entry(slot: Slot, target: Slot, page: UserAddr, writes: Writes, batch: &mut FlushBatch<'_>) -> bool {
+    let mut entry = slot.load();
+    if !entry.holds_frame() || target.load().holds_frame() {
+        return false;
+    }
+    if writes == Writes::CopyOnWrite && entry.prot().is_writable() {
+        entry = entry.without_write();
+        slot.store(entry);
+        batch.note(page);
+    }
+    // SAFETY: the entry holds a reference, and the parent's lock is held. The child's entry takes the new one.
+    unsafe { SharedFrame::borrowed(entry.address()) }.into_phys();
+    target.store(entry);
+    true
+}
+
+/// The rights of `prot` that the page may have at once.
+#[inline]
+fn allowed(entry: Entry, prot: Prot, writes: Writes) -> Prot {
+    let shared = || record(entry.address()).count.load(Ordering::Acquire) != 1;
+    if writes == Writes::CopyOnWrite && prot.is_writable() && shared() {
+        // A fault grants or copies later. The page stays readable, which write permission implies.
+        return prot.without(Prot::WRITE).union(Prot::READ);
+    }
+    prot
+}
+
+impl Drop for PageTable {
+    fn drop(&mut self) {
+        debug_assert_eq!(
+            self.cpus.load(Ordering::Relaxed),
+            0,
+            "an address space is freed while a CPU is on it"
+        );
+        if self.resident.load(Ordering::Relaxed) != 0 {
+            self.unmap(UserRange::ALL, &mut FlushBatch::new(self));
+        }
+        let mut next = self.tables.load(Ordering::Relaxed);
+        while next != NO_TABLE {
+            let table = PhysAddr::of_frame(next.into());
+            next = record(table).next.load(Ordering::Relaxed);
+            // SAFETY: the table was linked by `own_table` alone, and no CPU walks it any more.
+            drop(unsafe { KernelFrame::from_phys(table) });
+        }
+        // SAFETY: as above; the root was made by `new`.
+        drop(unsafe { KernelFrame::from_phys(self.root) });
     }
 }

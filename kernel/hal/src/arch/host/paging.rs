@@ -28,6 +28,7 @@ fn arena() -> *mut u8 {
 
 impl Paging for Arch {
     const KERNEL_STACKS: u64 = 0;
+    const BREAK_BEFORE_MAKE: bool = false;
 
     fn direct_map(address: PhysAddr) -> *mut u8 {
         assert!(address.as_u64() < ARENA_BYTES as u64, "no such memory: {address:?}");

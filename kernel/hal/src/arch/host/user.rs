@@ -27,6 +27,10 @@ impl UserRegisters for Arch {
         state.thread_pointer = Self::live_tls();
     }
 
+    fn save_pointers(state: &mut UserState) {
+        Self::save(state);
+    }
+
     fn restore(state: &UserState) {
         Self::set_live_tls(state.thread_pointer);
     }

@@ -44,6 +44,7 @@ fn root_table(root: PhysAddr) -> *mut [Entry; ENTRIES] {
 
 impl Paging for Arch {
     const KERNEL_STACKS: u64 = KERNEL_STACKS;
+    const BREAK_BEFORE_MAKE: bool = false;
 
     #[inline(always)]
     fn direct_map(address: PhysAddr) -> *mut u8 {

@@ -122,6 +122,11 @@ impl UserRegisters for Arch {
     #[inline]
     fn save(state: &mut State) {
         save_vectors(state.area.as_ptr());
+        Self::save_pointers(state);
+    }
+
+    #[inline]
+    fn save_pointers(state: &mut State) {
         state.selectors = selectors();
         state.fs_base = Self::live_tls();
         state.gs_base = Self::live_gs_base().unwrap_or(0);

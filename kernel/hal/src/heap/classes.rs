@@ -1,0 +1,105 @@
+//! The size classes of the heap.
+use core::alloc::Layout;
+use libkernel::addr::PAGE_SIZE;
+
+/// Bytes of an object of each class. Multiples of 16, so that every object is aligned to 16.
+const SIZES: [u16; CLASSES] = [16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048];
+/// Number of classes.
+pub const CLASSES: usize = 13;
+
+/// Largest object that a slab holds; larger ones are blocks of whole frames.
+const LARGEST: usize = 2048;
+/// Log2 of the frames in a slab, by class: large objects share larger slabs, so that little is lost at the end.
+const ORDERS: [u8; CLASSES] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2];
+
+const STEP: usize = 16;
+/// The class of `n * 16` bytes, as an index by `n`.
+static BY_STEP: [u8; LARGEST / STEP + 1] = {
+    let mut table = [0; LARGEST / STEP + 1];
+    let (mut step, mut class) = (0, 0);
+    while step < table.len() {
+        if step * STEP > SIZES[class] as usize {
+            class += 1;
+        }
+        table[step] = class as u8;
+        step += 1;
+    }
+    table
+};
+
+/// Where an allocation is made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// In a slab of this class.
+    Slab(usize),
+    /// In a block of `1 << order` frames of its own.
+    Block(u32),
+}
+
+/// The place of an allocation; `None` if it is larger than any block.
+#[inline(always)]
+pub fn place(layout: Layout) -> Option<Place> {
+    let mut size = layout.size();
+    if layout.align() > STEP {
+        // Objects are aligned to the largest power of two that divides their class's size.
+        size = size.max(layout.align()).checked_next_power_of_two()?;
+    }
+    if size <= LARGEST {
+        return Some(Place::Slab(BY_STEP[size.div_ceil(STEP)].into()));
+    }
+    let frames = size.div_ceil(PAGE_SIZE as usize).checked_next_power_of_two()?;
+    let order = frames.trailing_zeros();
+    (order <= libkernel::buddy::MAX_ORDER).then_some(Place::Block(order))
+}
+
+/// Bytes of an object.
+#[inline(always)]
+pub const fn size(class: usize) -> usize {
+    SIZES[class] as usize
+}
+
+/// Log2 of the frames in a slab.
+#[inline(always)]
+pub const fn order(class: usize) -> u32 {
+    ORDERS[class] as u32
+}
+
+/// Objects in a slab.
+pub const fn objects(class: usize) -> usize {
+    ((PAGE_SIZE as usize) << order(class)) / size(class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_gets_the_smallest_class_that_holds_it() {
+        for bytes in 1..=LARGEST {
+            let Some(Place::Slab(class)) = place(Layout::from_size_align(bytes, 1).unwrap()) else {
+                panic!()
+            };
+            assert!(size(class) >= bytes);
+            assert!(class == 0 || size(class - 1) < bytes);
+        }
+    }
+
+    #[test]
+    fn alignment_is_met_by_the_class_or_the_block() {
+        for shift in 0..=14 {
+            for bytes in [1, 17, 100, 1000, 2000, 5000] {
+                match place(Layout::from_size_align(bytes, 1 << shift).unwrap()) {
+                    Some(Place::Slab(class)) => assert!(size(class).is_multiple_of(1 << shift)),
+                    Some(Place::Block(order)) => assert!(PAGE_SIZE << order >= 1 << shift),
+                    None => panic!(),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_have_no_place() {
+        assert_eq!(place(Layout::from_size_align(isize::MAX as usize - 4096, 1).unwrap()), None);
+        assert_eq!(place(Layout::from_size_align(8 << 20, 1).unwrap()), None);
+    }
+}

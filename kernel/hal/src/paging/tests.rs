@@ -1,0 +1,127 @@
+//! Address spaces on the host machine: references, rights, copies and moves.
+use super::*;
+use crate::frame::SharedFrame;
+use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
+
+const BASE: UserAddr = UserAddr::new(0x4000_0000);
+
+fn page(number: u64) -> UserAddr {
+    BASE.wrapping_add(number * PAGE_SIZE)
+}
+
+fn pages(first: u64, count: u64) -> UserRange {
+    UserRange::new(page(first), count * PAGE_SIZE).unwrap()
+}
+
+fn frame(byte: u8) -> SharedFrame {
+    let frame = SharedFrame::alloc_zeroed().unwrap();
+    frame.write(0, &[byte]);
+    frame
+}
+
+fn byte_at(table: &PageTable, address: UserAddr) -> u8 {
+    let mut byte = [0];
+    table.lookup(address).unwrap().frame.read(0, &mut byte);
+    byte[0]
+}
+
+#[test]
+fn a_mapping_holds_its_frame_until_it_is_flushed() {
+    let table = PageTable::new().unwrap();
+    let held = frame(1);
+    table.map(page(0), held.clone(), Prot::READ).unwrap();
+    assert_eq!(table.map(page(0), frame(2), Prot::READ), Err(MapError::Occupied));
+    assert!(!held.is_unique());
+    let mut batch = FlushBatch::new(&table);
+    table.unmap(pages(0, 1), &mut batch);
+    assert!(table.lookup(page(0)).is_none());
+    assert!(!held.is_unique());
+    drop(batch);
+    assert!(held.is_unique());
+    assert_eq!(table.resident_pages(), 0);
+}
+
+#[test]
+fn the_end_of_an_address_space_frees_what_it_maps() {
+    let table = PageTable::new().unwrap();
+    let held = frame(1);
+    for number in 0..2000 {
+        table.map(page(number * 3), held.clone(), Prot::READ_WRITE).unwrap();
+    }
+    assert_eq!((table.resident_pages(), held.references()), (2000, 2001));
+    drop(table);
+    assert!(held.is_unique());
+}
+
+#[test]
+fn unmapping_more_than_a_batch_holds_leaves_nothing() {
+    let table = PageTable::new().unwrap();
+    for number in 0..1500 {
+        table.map(page(number), frame(1), Prot::READ_WRITE).unwrap();
+    }
+    let mut batch = FlushBatch::new(&table);
+    table.unmap(pages(100, 1300), &mut batch);
+    batch.flush();
+    assert_eq!(table.resident_pages(), 200);
+    assert!(table.lookup(page(99)).is_some() && table.lookup(page(1400)).is_some());
+    assert!(table.lookup(page(100)).is_none() && table.lookup(page(1399)).is_none());
+}
+
+#[test]
+fn a_fork_shares_frames_and_takes_the_right_to_write() {
+    let (parent, child) = (PageTable::new().unwrap(), PageTable::new().unwrap());
+    parent.map(page(0), frame(1), Prot::READ_WRITE).unwrap();
+    parent.map(page(600), frame(2), Prot::READ_EXECUTE).unwrap();
+    let mut batch = FlushBatch::new(&parent);
+    parent.fork_range(&child, pages(0, 1000), Writes::CopyOnWrite, &mut batch).unwrap();
+    drop(batch);
+    for table in [&parent, &child] {
+        assert_eq!(table.lookup(page(0)).unwrap().prot, Prot::READ);
+        assert_eq!(table.lookup(page(600)).unwrap().prot, Prot::READ_EXECUTE);
+        assert_eq!(table.resident_pages(), 2);
+    }
+    // The child copies; then the parent is alone and may write again.
+    let shared = child.lookup(page(0)).unwrap().frame;
+    assert!(!child.upgrade(page(0), &shared, Prot::READ_WRITE, Writes::CopyOnWrite));
+    let mut batch = FlushBatch::new(&child);
+    child.replace(page(0), shared.duplicate().unwrap(), Prot::READ_WRITE, &mut batch).unwrap();
+    drop(batch);
+    assert!(parent.upgrade(page(0), &shared, Prot::READ_WRITE, Writes::CopyOnWrite));
+    assert_eq!((byte_at(&parent, page(0)), byte_at(&child, page(0))), (1, 1));
+}
+
+#[test]
+fn rights_come_back_only_where_nobody_else_holds_the_frame() {
+    let table = PageTable::new().unwrap();
+    let held = frame(1);
+    table.map(page(0), held.clone(), Prot::READ_WRITE).unwrap();
+    table.map(page(1), frame(2), Prot::READ_WRITE).unwrap();
+    let mut batch = FlushBatch::new(&table);
+    table.protect(pages(0, 2), Prot::NONE, Writes::CopyOnWrite, &mut batch);
+    assert_eq!(table.lookup(page(0)).unwrap().prot, Prot::NONE);
+    table.protect(pages(0, 2), Prot::READ_WRITE, Writes::CopyOnWrite, &mut batch);
+    assert_eq!(table.lookup(page(0)).unwrap().prot, Prot::READ);
+    assert_eq!(table.lookup(page(1)).unwrap().prot, Prot::READ_WRITE);
+}
+
+#[test]
+fn moved_pages_keep_frames_and_rights() {
+    let table = PageTable::new().unwrap();
+    table.map(page(0), frame(7), Prot::READ_WRITE).unwrap();
+    table.map(page(2), frame(9), Prot::NONE).unwrap();
+    let mut batch = FlushBatch::new(&table);
+    table.move_range(pages(0, 3), page(5000), &mut batch).unwrap();
+    drop(batch);
+    assert!(table.lookup(page(0)).is_none() && table.lookup(page(2)).is_none());
+    assert_eq!((byte_at(&table, page(5000)), byte_at(&table, page(5002))), (7, 9));
+    assert_eq!(table.lookup(page(5002)).unwrap().prot, Prot::NONE);
+    assert_eq!(table.resident_pages(), 2);
+}
+
+#[test]
+fn addresses_beyond_the_user_half_are_refused() {
+    let table = PageTable::new().unwrap();
+    let end = UserAddr::new(libkernel::addr::USER_END);
+    assert_eq!(table.map(end, frame(1), Prot::READ), Err(MapError::BadAddress));
+    assert!(table.lookup(UserAddr::new(u64::MAX)).is_none());
+}

@@ -1,0 +1,164 @@
+//! Walking page tables: from an address to its leaf entry, and over the leaf tables of a range.
+//!
+//! Tables are only added while an address space lives, and freed all together at its end, so a walk needs no lock.
+//! A table's record in the frame table links it into its address space's list (`next`) and counts its entries in use.
+use super::PageTable;
+use super::table::MapError;
+use crate::arch::Arch;
+use crate::contract::Paging as _;
+use crate::frame::{KernelFrame, record};
+use core::sync::atomic::{AtomicU64, Ordering};
+use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
+use libkernel::arch::native::paging::Entry;
+use libkernel::paging::{ENTRIES, Owner, ROOT_LEVEL, index, level_size};
+
+/// One entry in memory. The CPU reads it at any time, and may set bits.
+#[derive(Clone, Copy)]
+pub(super) struct Slot(&'static AtomicU64);
+
+impl Slot {
+    fn of(table: PhysAddr, index: usize) -> Self {
+        debug_assert!(index < ENTRIES);
+        let entries: *const AtomicU64 = Arch::direct_map(table).cast();
+        // SAFETY: `table` is a page-table frame of an address space that the caller borrows, in the direct map; its
+        // entries are only accessed atomically.
+        Self(unsafe { &*entries.add(index) })
+    }
+
+    #[inline]
+    pub fn load(self) -> Entry {
+        Entry::from_bits(self.0.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    pub fn store(self, entry: Entry) {
+        self.0.store(entry.bits(), Ordering::Release);
+    }
+
+    /// Fills an empty slot; false if it is not empty.
+    #[inline]
+    pub fn fill(self, entry: Entry) -> bool {
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        self.0.compare_exchange(Entry::EMPTY.bits(), entry.bits(), success, failure).is_ok()
+    }
+}
+
+/// Part of a leaf table: entries `first..=last`, of which the first translates `address`.
+#[derive(Clone, Copy)]
+pub(super) struct Leaves {
+    pub table: PhysAddr,
+    pub address: UserAddr,
+    pub first: usize,
+    pub last: usize,
+}
+
+impl Leaves {
+    /// The entries with the pages that they translate.
+    #[inline]
+    pub fn slots(self) -> impl Iterator<Item = (UserAddr, Slot)> {
+        (self.first..=self.last).map(move |index| {
+            let page = self.address.wrapping_add((index - self.first) as u64 * PAGE_SIZE);
+            (page, Slot::of(self.table, index))
+        })
+    }
+
+    /// Entries in use in the whole table.
+    #[inline]
+    pub fn in_use(self) -> u32 {
+        record(self.table).count.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts `entries` more (or, negative, fewer) in use in a leaf table.
+#[inline]
+pub(super) fn count(table: PhysAddr, entries: i32) {
+    record(table).count.fetch_add(entries.cast_unsigned(), Ordering::Relaxed);
+}
+
+impl PageTable {
+    /// The leaf table for `address` and the slot in it, if the table exists.
+    #[inline]
+    pub(super) fn find(&self, address: UserAddr) -> Option<(PhysAddr, Slot)> {
+        let mut table = self.root;
+        for level in (1..=ROOT_LEVEL).rev() {
+            let entry = Slot::of(table, index(address.as_u64(), level)).load();
+            if !entry.is_present() {
+                return None;
+            }
+            table = entry.address();
+        }
+        Some((table, Slot::of(table, index(address.as_u64(), 0))))
+    }
+
+    /// As [`Self::find`], making the tables that are missing.
+    #[inline]
+    pub(super) fn find_or_make(&self, address: UserAddr) -> Result<(PhysAddr, Slot), MapError> {
+        if !address.is_user() {
+            return Err(MapError::BadAddress);
+        }
+        let mut table = self.root;
+        for level in (1..=ROOT_LEVEL).rev() {
+            let slot = Slot::of(table, index(address.as_u64(), level));
+            let mut entry = slot.load();
+            if !entry.is_present() {
+                entry = self.make_table(slot)?;
+            }
+            table = entry.address();
+        }
+        Ok((table, Slot::of(table, index(address.as_u64(), 0))))
+    }
+
+    #[cold]
+    fn make_table(&self, slot: Slot) -> Result<Entry, MapError> {
+        let frame = KernelFrame::alloc_zeroed().map_err(|_| MapError::OutOfMemory)?;
+        let entry = Entry::table(frame.phys(), Owner::User);
+        record(frame.phys()).count.store(0, Ordering::Relaxed);
+        if !slot.fill(entry) {
+            // Another thread of the process was faster; the frame is freed.
+            return Ok(slot.load());
+        }
+        self.own_table(frame.into_phys());
+        Ok(entry)
+    }
+
+    /// Calls `visit` with every existing part of a leaf table in `range`, in ascending order, until it fails.
+    pub(super) fn for_each_leaves<E>(
+        &self,
+        range: UserRange,
+        mut visit: impl FnMut(Leaves) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut address = range.start().page_down();
+        while address < range.end() {
+            match self.leaves_at(address, range.end()) {
+                Ok(leaves) => {
+                    visit(leaves)?;
+                    address = after(address, 1);
+                }
+                Err(level) => address = after(address, level),
+            }
+        }
+        Ok(())
+    }
+
+    /// The part of a leaf table from `address` up to `end`; or the level of the entry that is missing.
+    fn leaves_at(&self, address: UserAddr, end: UserAddr) -> Result<Leaves, u32> {
+        let mut table = self.root;
+        for level in (1..=ROOT_LEVEL).rev() {
+            let entry = Slot::of(table, index(address.as_u64(), level)).load();
+            if !entry.is_present() {
+                return Err(level);
+            }
+            table = entry.address();
+        }
+        let first = index(address.as_u64(), 0);
+        let pages = (end.as_u64() - address.as_u64()).div_ceil(PAGE_SIZE);
+        let last = (first as u64 + pages - 1).min(ENTRIES as u64 - 1) as usize;
+        Ok(Leaves { table, address, first, last })
+    }
+}
+
+/// The first address behind the entry at `level` that translates `address`. The user half's end is far below 2^64.
+fn after(address: UserAddr, level: u32) -> UserAddr {
+    let size = level_size(level);
+    UserAddr::new((address.as_u64() & !(size - 1)) + size)
+}

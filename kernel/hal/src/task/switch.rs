@@ -1,0 +1,203 @@
+//! Leaving one task and continuing another.
+//!
+//! A CPU holds one reference to the task it runs (and to every task that has started and is not dead: `started`), so
+//! the current task's address is always good. The order of a switch: wait until `next` has left its last CPU, save the
+//! user registers, change the address space, swap stacks; then, already on the new stack, let go of the old task
+//! (`on_cpu`), and bury it if it is dead.
+//!
+//! A task without user memory leaves the address space of its predecessor active: an idle CPU that wakes for the same
+//! program pays no switch of page tables. The CPU holds its own reference to the active one.
+use super::{BLOCKED, DEAD, Own, RUNNABLE, RUNNING, Runnable, Task};
+use crate::arch::Arch;
+use crate::contract::{Context as _, Cpu as _, Paging as _, UserRegisters as _};
+use crate::cpu::MAX_CPUS;
+use crate::paging::PageTable;
+use crate::sync::{PerCpu, PreemptGuard};
+use alloc::sync::Arc;
+use core::cell::{Cell, RefCell};
+use core::mem;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering, fence};
+
+/// What a CPU carries from one stack to the next.
+struct Handover {
+    /// The task that was left.
+    left: Cell<*const Task>,
+    /// The address space whose tables the CPU uses.
+    active: RefCell<Option<Arc<PageTable>>>,
+    /// The one that it used before, until a place where it may be freed.
+    stale: Cell<Option<Arc<PageTable>>>,
+}
+
+/// What is left of a switch: dropped where nothing is held, since it may free stacks and whole address spaces.
+type Leftovers = (Option<Arc<Task>>, Option<Arc<PageTable>>);
+
+// SAFETY: used by its CPU alone, with preemption and interrupts off; the pointer is a task that the CPU holds.
+unsafe impl Send for Handover {}
+
+static HANDOVER: PerCpu<Handover> = PerCpu::new(
+    [const { Handover { left: Cell::new(ptr::null()), active: RefCell::new(None), stale: Cell::new(None) } };
+        MAX_CPUS],
+);
+
+/// Turns the running code into this CPU's first task, which becomes its idle task. Once for each CPU.
+pub(crate) fn init_boot_task() {
+    let own = Own { context: Arch::empty(), user: None, page_table: None, entry: None };
+    let task = Task::with(None, own, RUNNING);
+    task.on_cpu.store(true, Ordering::Relaxed);
+    task.started.store(true, Ordering::Relaxed);
+    task.cpu.store(Arch::id() as u32, Ordering::Relaxed);
+    // SAFETY: the reference is never taken back: a boot task does not end.
+    unsafe { Arch::set_current_task(Arc::into_raw(Arc::new(task))) };
+}
+
+/// Runs `next` in place of the running task, which must have been blocked or have yielded; returns when it is
+/// run again. `next` may be the running task's own token. The guard must be the only one.
+#[inline]
+pub fn switch_to(next: Runnable, guard: PreemptGuard) {
+    debug_assert!(matches!(super::current().state.load(Ordering::Relaxed), RUNNABLE | BLOCKED));
+    let leftovers = switch(next);
+    drop(guard);
+    drop(leftovers);
+}
+
+/// Ends the running task and runs `next`. The stack is freed once it is left.
+pub fn exit_to(next: Runnable, guard: PreemptGuard) -> ! {
+    set_page_table(None);
+    super::current().state.store(DEAD, Ordering::Release);
+    let leftovers = switch(next);
+    drop((leftovers, guard));
+    unreachable!("a dead task was run");
+}
+
+/// Switches; returns when the task is run again, with the leftovers of the switch that did it.
+fn switch(next: Runnable) -> Leftovers {
+    let were_enabled = Arch::interrupts_disable();
+    let previous = Arch::current_task();
+    let next = next.into_task();
+    if ptr::eq(Arc::as_ptr(&next), previous) {
+        next.state.store(RUNNING, Ordering::Relaxed);
+        restore_interrupts(were_enabled);
+        return (None, None);
+    }
+    while next.on_cpu.load(Ordering::Acquire) {
+        Arch::relax();
+    }
+    next.on_cpu.store(true, Ordering::Relaxed);
+    next.cpu.store(Arch::id() as u32, Ordering::Relaxed);
+    next.state.store(RUNNING, Ordering::Relaxed);
+    // Pairs with `Task::set_work`: either it sees that the task is on a CPU, or the task sees its bits.
+    fence(Ordering::SeqCst);
+    // SAFETY: the token made this CPU the only user of `next`, whose stack is left (`on_cpu`); `previous` runs here.
+    // Both stay alive: the CPU holds a reference to each.
+    unsafe {
+        let task: *const Task = Arc::as_ptr(&next);
+        if next.started.swap(true, Ordering::Relaxed) {
+            drop(next)
+        } else {
+            mem::forget(next)
+        }
+        let (own_previous, own_next) = ((*previous).own.get(), (*task).own.get());
+        exchange_user_side(&*previous, own_previous, own_next);
+        HANDOVER.with(|handover| handover.left.set(previous));
+        Arch::set_current_task(task);
+        Arch::switch(&raw mut (*own_previous).context, &raw const (*own_next).context);
+    }
+    let leftovers = let_go();
+    restore_interrupts(were_enabled);
+    leftovers
+}
+
+fn restore_interrupts(were_enabled: bool) {
+    if were_enabled {
+        Arch::interrupts_enable();
+    }
+}
+
+/// Saves the user registers of `previous`, and brings in those and the address space of the next task.
+///
+/// # Safety
+/// The caller may use both `own` parts, and `own_previous` belongs to the running task `previous`.
+#[inline]
+unsafe fn exchange_user_side(previous: &Task, own_previous: *mut Own, own_next: *mut Own) {
+    // SAFETY: see above.
+    let (own_previous, own_next) = unsafe { (&mut *own_previous, &mut *own_next) };
+    if previous.state.load(Ordering::Relaxed) != DEAD
+        && let Some(user) = &mut own_previous.user
+    {
+        Arch::save(user);
+    }
+    if let Some(table) = &own_next.page_table {
+        let old = activate(Some(table));
+        if old.is_some() {
+            HANDOVER.with(|handover| handover.stale.set(old));
+        }
+    }
+    if let Some(user) = &own_next.user {
+        Arch::restore(user);
+    }
+}
+
+/// On the new stack: frees the task that was left for other CPUs; returns it if it is dead.
+fn let_go() -> Leftovers {
+    let (left, stale) = HANDOVER.with(|handover| (handover.left.replace(ptr::null()), handover.stale.take()));
+    // SAFETY: `switch` set the pointer on this CPU just before it changed stacks, and the task's reference is still
+    // held: only the next lines can end it.
+    unsafe {
+        let dead = (*left).state.load(Ordering::Relaxed) == DEAD;
+        let on_cpu: *const AtomicBool = &raw const (*left).on_cpu;
+        (*on_cpu).store(false, Ordering::Release);
+        // Not dead: from here on another CPU may run it to its end.
+        (dead.then(|| Arc::from_raw(left)), stale)
+    }
+}
+
+/// Where a new task begins, on its own stack, interrupts masked, with the preemption count of the switch.
+pub(super) extern "C" fn first_steps(task: usize) -> ! {
+    let leftovers = let_go();
+    // SAFETY: the argument is the address of the running task, see `Task::create`.
+    let task = unsafe { &*(task as *const Task) };
+    // SAFETY: the task itself takes its entry, once.
+    let entry = unsafe { (*task.own.get()).entry.take() };
+    Arch::preempt_sub(1);
+    Arch::interrupts_enable();
+    drop(leftovers);
+    if let Some(entry) = entry {
+        entry();
+    }
+    panic!("a task returned from its entry");
+}
+
+/// Moves the running task to another address space (`execve`, exit); `None`: to no user memory.
+pub fn set_page_table(table: Option<Arc<PageTable>>) {
+    let guard = crate::sync::preempt::disable();
+    let were_enabled = Arch::interrupts_disable();
+    let old_active = activate(table.as_ref());
+    // SAFETY: the running task's own part, with interrupts masked: no switch in between.
+    let old = unsafe { mem::replace(&mut (*super::current().own.get()).page_table, table) };
+    restore_interrupts(were_enabled);
+    drop(guard);
+    // The last references may free a whole address space: not under the guard.
+    drop((old, old_active));
+}
+
+/// Makes `table` the active one of this CPU; returns the one that was. Interrupts masked.
+#[inline]
+fn activate(table: Option<&Arc<PageTable>>) -> Option<Arc<PageTable>> {
+    HANDOVER.with(|handover| {
+        let mut active = handover.active.borrow_mut();
+        if active.as_ref().map(Arc::as_ptr) == table.map(Arc::as_ptr) {
+            return None;
+        }
+        let own = 1 << Arch::id();
+        if let Some(table) = table {
+            table.cpus.fetch_or(own, Ordering::SeqCst);
+        }
+        Arch::activate(table.map(|table| table.root()));
+        let old = mem::replace(&mut *active, table.cloned());
+        if let Some(old) = &old {
+            old.cpus.fetch_and(!own, Ordering::SeqCst);
+        }
+        old
+    })
+}

@@ -1,0 +1,110 @@
+//! Tasks on the host machine: tokens, wakes and ends.
+use super::*;
+use crate::sync::preempt;
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+/// The smallest scheduler: one queue.
+#[derive(Default)]
+struct Queue(Mutex<VecDeque<Runnable>>);
+
+impl Queue {
+    fn push(&self, runnable: Runnable) {
+        self.0.lock().unwrap().push_back(runnable);
+    }
+
+    fn next(&self) -> Runnable {
+        self.0.lock().unwrap().pop_front().expect("somebody to run")
+    }
+
+    fn yield_now(&self) {
+        let guard = preempt::disable();
+        self.push(yield_current());
+        switch_to(self.next(), guard);
+    }
+
+    fn exit(&self) -> ! {
+        let guard = preempt::disable();
+        exit_to(self.next(), guard)
+    }
+}
+
+fn queue() -> &'static Queue {
+    Box::leak(Box::default())
+}
+
+#[test]
+fn tasks_take_turns_and_end() {
+    let queue = queue();
+    let trace: &'static Mutex<std::vec::Vec<u32>> = Box::leak(Box::default());
+    for number in [1, 2] {
+        let entry = Box::new(move || {
+            for turn in 0..3 {
+                trace.lock().unwrap().push(number * 10 + turn);
+                queue.yield_now();
+            }
+            queue.exit()
+        });
+        queue.push(Task::new_kernel(entry).unwrap());
+    }
+    for _ in 0..6 {
+        queue.yield_now();
+    }
+    assert_eq!(*trace.lock().unwrap(), [10, 20, 11, 21, 12, 22]);
+    assert!(queue.0.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_blocked_task_is_woken_once() {
+    let queue = queue();
+    let woken: &'static Mutex<Option<TaskRef>> = Box::leak(Box::default());
+    let entry = Box::new(move || {
+        *woken.lock().unwrap() = Some(current().to_ref());
+        let guard = preempt::disable();
+        prepare_to_block();
+        switch_to(queue.next(), guard);
+        queue.exit()
+    });
+    queue.push(Task::new_kernel(entry).unwrap());
+    queue.yield_now();
+    let task = woken.lock().unwrap().take().unwrap();
+    let runnable = task.wake().expect("it is blocked");
+    assert!(task.wake().is_none());
+    queue.push(runnable);
+    queue.yield_now();
+    assert!(task.wake().is_none());
+}
+
+#[test]
+fn a_wake_before_the_switch_is_not_lost() {
+    prepare_to_block();
+    let own = current().to_ref();
+    let runnable = own.wake().expect("marked as blocked");
+    assert!(!cancel_block());
+    switch_to(runnable, preempt::disable());
+    prepare_to_block();
+    assert!(cancel_block());
+}
+
+#[test]
+fn the_owner_is_found_by_its_type_and_dropped_with_the_task() {
+    let queue = queue();
+    let owner = Arc::new(42u32);
+    let runnable = Task::new_kernel(Box::new(|| queue.exit())).unwrap();
+    assert!(runnable.task().set_owner(owner.clone()));
+    assert!(!runnable.task().set_owner(Arc::new(0u8)));
+    assert_eq!(runnable.task().owner::<u32>(), Some(&42));
+    assert_eq!(runnable.task().owner::<u64>(), None);
+    queue.push(runnable);
+    queue.yield_now();
+    assert_eq!(Arc::strong_count(&owner), 1);
+}
+
+#[test]
+fn a_task_that_never_ran_is_freed_with_its_token() {
+    let owner = Arc::new(());
+    let runnable = Task::new_kernel(Box::new(|| unreachable!())).unwrap();
+    runnable.task().set_owner(owner.clone());
+    drop(runnable);
+    assert_eq!(Arc::strong_count(&owner), 1);
+}
