@@ -3,8 +3,11 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod errno;
+
 pub mod fs;
 pub mod memory;
 pub mod process;

@@ -72,6 +72,7 @@ constants! { u64:
 constants! { u32:
     PROT_BTI = 0x10, "mmap: guarded against branches to anything but a landing pad";
     PROT_MTE = 0x20, "mmap: with memory tags";
+    MAP_32BIT = 0, "mmap: x86_64 only, no bit here";
 }
 
 /// AT_PLATFORM and the machine of `uname`.

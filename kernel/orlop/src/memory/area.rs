@@ -206,6 +206,10 @@ pub enum Role {
     Heap,
     /// Holds the initial stack: `[stack]`.
     Stack,
+    /// The kernel's data for the vDSO: `[vvar]`.
+    Vvar,
+    /// The vDSO: `[vdso]`.
+    Vdso,
     /// Shared anonymous memory, which Linux shows as `/dev/zero (deleted)`.
     SharedAnonymous,
 }

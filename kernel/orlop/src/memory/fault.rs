@@ -21,6 +21,15 @@ use crate::process::{Limits, Resource};
 /// A read fault on an object maps up to so many pages that the object already has, around the one touched.
 const FAULT_AROUND: u64 = 16;
 
+/// What is known of a page's entry when its fault is handled; it may have changed since.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Entry {
+    /// There was none.
+    Absent,
+    /// It allowed too little.
+    Present,
+}
+
 /// Why a page could not be provided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultError {
@@ -67,10 +76,11 @@ impl AddressSpace {
     /// Makes the page of a fault accessible, or says why it cannot be. May sleep.
     pub fn handle_fault(&self, fault: &UserFault, limits: &Limits) -> Result<(), FaultError> {
         let address = UserAddr::new(fault.address);
-        match self.fault_in(address, fault.access) {
+        let entry = if fault.present { Entry::Present } else { Entry::Absent };
+        match self.fault_at(address, fault.access, entry) {
             Err(FaultError::NotMapped) => {
                 self.grow_stack(address, limits)?;
-                self.fault_in(address, fault.access)
+                self.fault_at(address, fault.access, entry)
             }
             outcome => outcome,
         }
@@ -78,36 +88,37 @@ impl AddressSpace {
 
     /// Makes the page at an address of an existing area accessible for `access`. May sleep.
     pub fn fault_in(&self, address: UserAddr, access: Access) -> Result<(), FaultError> {
-        let state = self.state.read();
-        let (range, area) = state.areas.get(address).ok_or(FaultError::NotMapped)?;
-        self.fault_area(address.page_down(), range, area, access)
+        let mapped = self.page_table.lookup(address.page_down()).is_some();
+        self.fault_at(address, access, if mapped { Entry::Present } else { Entry::Absent })
     }
 
-    /// As [`Self::fault_in`], for a page of an area that the caller looked up under the lock.
+    fn fault_at(&self, address: UserAddr, access: Access, entry: Entry) -> Result<(), FaultError> {
+        let state = self.state.read();
+        let (range, area) = state.areas.get(address).ok_or(FaultError::NotMapped)?;
+        self.fault_area(address.page_down(), range, area, access, entry)
+    }
+
+    /// Handles a fault in an area that was looked up under the lock.
     pub(super) fn fault_area(
         &self,
         page: UserAddr,
         range: UserRange,
         area: &Area,
         access: Access,
+        entry: Entry,
     ) -> Result<(), FaultError> {
         if !area.allows(access) {
             return Err(FaultError::Denied);
         }
-        match &area.backing {
-            Backing::Anonymous => self.fault_anonymous(page, area.prot, access),
-            Backing::Object(view) => self.fault_object(page, range, area, view, access),
-        }
-    }
-
-    fn fault_anonymous(&self, page: UserAddr, prot: Prot, access: Access) -> Result<(), FaultError> {
-        if access != Access::Write {
-            return self.map_page(page, SharedFrame::zero(), prot.without(Prot::WRITE));
-        }
-        if self.copy_on_write(page, prot)? {
+        let write = access == Access::Write;
+        if write && entry == Entry::Present && !area.is_shared() && self.copy_on_write(page, area.prot)? {
             return Ok(());
         }
-        self.map_page(page, SharedFrame::alloc_zeroed()?, prot)
+        match &area.backing {
+            Backing::Object(view) => self.fault_object(page, range, area, view, access),
+            Backing::Anonymous if write => self.map_page(page, SharedFrame::alloc_zeroed()?, area.prot),
+            Backing::Anonymous => self.map_page(page, SharedFrame::zero(), area.prot.without(Prot::WRITE)),
+        }
     }
 
     fn fault_object(
@@ -122,16 +133,12 @@ impl AddressSpace {
         if index >= view.object().size().div_ceil(PAGE_SIZE) {
             return Err(FaultError::BeyondObject);
         }
-        let private_write = access == Access::Write && !area.is_shared();
-        if private_write && self.copy_on_write(page, area.prot)? {
-            return Ok(());
-        }
         let frame = view.object().page_or_create(index).map_err(object_error)?;
-        if private_write {
-            return self.map_page(page, frame.duplicate()?, area.prot);
-        }
         if area.is_shared() {
             return self.map_shared(page, frame, area.prot);
+        }
+        if access == Access::Write {
+            return self.map_page(page, frame.duplicate()?, area.prot);
         }
         let prot = area.prot.without(Prot::WRITE);
         self.map_page(page, frame, prot)?;
@@ -153,6 +160,9 @@ impl AddressSpace {
     }
 
     fn map_page(&self, page: UserAddr, frame: SharedFrame, prot: Prot) -> Result<(), FaultError> {
+        if prot.is_executable() {
+            frame.synchronise_instructions();
+        }
         map_outcome(self.page_table.map(page, frame, prot))
     }
 

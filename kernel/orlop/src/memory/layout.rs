@@ -84,6 +84,8 @@ pub struct Layout {
     pub brk: UserAddr,
     /// An address in the initial stack.
     pub stack_start: UserAddr,
+    /// The vDSO's image; null where there is none. Its data page lies one page below.
+    pub vdso: UserAddr,
     /// The strings of the arguments, for `/proc/PID/cmdline`.
     pub arguments: UserRange,
     /// The strings of the environment, for `/proc/PID/environ`.
@@ -100,6 +102,7 @@ impl Layout {
             brk_start: nothing,
             brk: nothing,
             stack_start: nothing,
+            vdso: nothing,
             arguments: none,
             environment: none,
         }

@@ -1,6 +1,7 @@
 //! Making mappings: `mmap` without its flags, which `syscall::memory` decodes.
 
 use alloc::sync::Arc;
+use core::ops::Range;
 
 use abi::Errno;
 use hal::frame;
@@ -15,6 +16,9 @@ use super::object::Object;
 use super::space::{Discarded, State, Usage};
 use crate::fs::File;
 use crate::process::{Limits, Resource};
+
+/// Where Linux puts `MAP_32BIT` mappings.
+const LOW_WINDOW: Range<u64> = 0x4000_0000..0x8000_0000;
 
 /// A mapping to be made.
 pub struct MapRequest {
@@ -37,6 +41,8 @@ pub struct MapRequest {
 pub enum Placement {
     /// At this page if it is free, else anywhere. Zero for no wish.
     Hint(UserAddr),
+    /// As [`Placement::Hint`], but below 2 GiB (`MAP_32BIT`).
+    Low(UserAddr),
     /// At this address, in place of whatever is there (`MAP_FIXED`).
     Fixed(UserAddr),
     /// At this address, or not at all (`MAP_FIXED_NOREPLACE`).
@@ -106,14 +112,20 @@ impl AddressSpace {
         Ok(Area { prot: request.prot, max_prot: request.max_prot, flags: request.flags, backing })
     }
 
+    /// Free addresses for a mapping that the caller is about to make: of use only in a space that nobody else runs.
+    pub fn find_free(&self, length: u64) -> Result<UserRange, Errno> {
+        self.state.write().find_free(length)
+    }
+
     /// Pages the range in, as far as that goes: what fails will fail again when it is touched.
     pub fn populate(&self, range: UserRange) {
         for page in range.pages() {
-            let state = self.state.read();
-            let Some((range, area)) = state.areas.get(page) else { return };
-            let access =
-                if area.prot.is_writable() && !area.is_shared() { Access::Write } else { Access::Read };
-            if self.fault_area(page, range, area, access).is_err() {
+            let access = match self.state.read().areas.get(page) {
+                Some((_, area)) if area.prot.is_writable() && !area.is_shared() => Access::Write,
+                Some(_) => Access::Read,
+                None => return,
+            };
+            if self.fault_in(page, access).is_err() {
                 return;
             }
         }
@@ -132,6 +144,7 @@ impl State {
                 let range = fixed_range(address, length)?;
                 if self.areas.overlaps(range) { Err(Errno::EEXIST) } else { Ok(range) }
             }
+            Placement::Low(hint) => self.place_low(hint, length),
             Placement::Hint(hint) => match self.free_at_hint(hint, length) {
                 Some(range) => Ok(range),
                 None => self.find_free(length),
@@ -145,6 +158,15 @@ impl State {
         }
         let start = hint.page_down().max(UserAddr::new(LOWEST_ADDRESS));
         UserRange::new(start, length).filter(|range| !self.areas.overlaps(*range))
+    }
+
+    fn place_low(&self, hint: UserAddr, length: u64) -> Result<UserRange, Errno> {
+        let low_end = UserAddr::new(LOW_WINDOW.end);
+        if let Some(range) = self.free_at_hint(hint, length).filter(|range| range.end() <= low_end) {
+            return Ok(range);
+        }
+        let found = self.areas.find_gap_bottom_up(length, UserAddr::new(LOW_WINDOW.start), low_end);
+        found.and_then(|start| UserRange::new(start, length)).ok_or(Errno::ENOMEM)
     }
 
     /// Free addresses: the highest below the mapping base, else the lowest above it.

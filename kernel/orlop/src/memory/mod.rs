@@ -22,6 +22,8 @@ mod query;
 pub mod remap;
 mod remote;
 mod space;
+#[cfg(test)]
+mod tests;
 mod unmap;
 
 pub use advice::Advice;

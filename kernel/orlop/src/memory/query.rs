@@ -79,12 +79,20 @@ impl State {
 
     fn role(&self, range: UserRange, area: &Area) -> Role {
         let layout = &self.layout;
-        if area.view().is_some() {
-            return if area.is_shared() { Role::SharedAnonymous } else { Role::None };
+        let vdso = !layout.vdso.is_null();
+        match area.view() {
+            Some(_) if vdso && range.start() == layout.vdso => Role::Vdso,
+            Some(_) if vdso && range.end() == layout.vdso => Role::Vvar,
+            Some(_) if area.is_shared() => Role::SharedAnonymous,
+            Some(_) => Role::None,
+            None if range.contains(layout.stack_start) => Role::Stack,
+            None if self.holds_heap(range) => Role::Heap,
+            None => Role::None,
         }
-        if range.start() <= layout.brk && range.end() > layout.brk_start && !layout.brk_start.is_null() {
-            return Role::Heap;
-        }
-        if range.contains(layout.stack_start) { Role::Stack } else { Role::None }
+    }
+
+    fn holds_heap(&self, range: UserRange) -> bool {
+        let layout = &self.layout;
+        !layout.brk_start.is_null() && range.start() <= layout.brk && range.end() > layout.brk_start
     }
 }

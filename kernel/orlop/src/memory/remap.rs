@@ -2,7 +2,7 @@
 
 use abi::Errno;
 use hal::paging::FlushBatch;
-use libkernel::addr::{PAGE_SHIFT, USER_END, UserAddr, UserRange};
+use libkernel::addr::{PAGE_SHIFT, UserAddr, UserRange};
 
 use super::AddressSpace;
 use super::area::AreaFlags;
@@ -59,6 +59,7 @@ impl AddressSpace {
         Ok(range.start())
     }
 
+    /// The new range, and whether it has pages to lock.
     fn remap_locked(
         &self,
         state: &mut State,
@@ -66,42 +67,57 @@ impl AddressSpace {
         limits: &Limits,
         discarded: &mut Discarded,
     ) -> Result<(UserRange, bool), Errno> {
-        let RemapRequest { old, old_length, new_length, movement, keep_old } = request;
-        if let Movement::To(target) = movement {
-            let target = fixed_target(target, old, old_length, new_length)?;
-            state.areas.get(old).ok_or(Errno::EFAULT)?;
-            self.unmap_locked(state, target, discarded)?;
-        } else if state.areas.get(old).is_none() {
-            return Err(Errno::EFAULT);
-        }
+        self.clear_target(state, request, discarded)?;
+        let RemapRequest { old, new_length, movement, keep_old, .. } = request;
+        let old_length = self.cut_tail(state, request, discarded)?;
         let stays = !matches!(movement, Movement::To(_)) && keep_old == KeepOld::No;
-        if old_length >= new_length && old_length != 0 && (stays || old_length > new_length) {
-            let kept = UserRange::new(old, new_length).ok_or(Errno::EINVAL)?;
-            let tail = UserRange::new(kept.end(), old_length - new_length).ok_or(Errno::EINVAL)?;
-            self.unmap_locked(state, tail, discarded)?;
-            if stays {
-                return Ok((kept, false));
-            }
+        let whole = |start| UserRange::new(start, new_length).ok_or(Errno::EINVAL);
+        if stays && old_length == new_length {
+            return Ok((whole(old)?, false));
         }
-        let old_length = old_length.min(new_length);
         let grown = state.check_growth(old, old_length, new_length, limits)?;
-        if stays && old_length != 0 && state.extend_in_place(grown.range, old, new_length)? {
-            let range = UserRange::new(old, new_length).ok_or(Errno::EINVAL)?;
-            return Ok((range, grown.locked));
+        let at_end = grown.range.end().as_u64() - old.as_u64() == old_length;
+        if stays && old_length != 0 && at_end && state.extend_in_place(grown.range, old, new_length) {
+            return Ok((whole(old)?, grown.locked));
         }
         let target = match movement {
             Movement::Forbidden => return Err(Errno::ENOMEM),
             Movement::Allowed => state.find_free(new_length)?,
-            Movement::To(target) => UserRange::new(target, new_length).ok_or(Errno::EINVAL)?,
+            Movement::To(target) => whole(target)?,
         };
-        self.move_area(
-            state,
-            UserRange::new(old, old_length).ok_or(Errno::EINVAL)?,
-            target,
-            keep_old,
-            discarded,
-        )?;
+        let old = UserRange::new(old, old_length).ok_or(Errno::EINVAL)?;
+        self.move_area(state, old, target, keep_old, discarded)?;
         Ok((target, grown.locked))
+    }
+
+    /// Checks that the old range is mapped, and frees a fixed target.
+    fn clear_target(
+        &self,
+        state: &mut State,
+        request: RemapRequest,
+        discarded: &mut Discarded,
+    ) -> Result<(), Errno> {
+        let target = match request.movement {
+            Movement::To(target) => Some(fixed_target(target, request)?),
+            Movement::Forbidden | Movement::Allowed => None,
+        };
+        state.areas.get(request.old).ok_or(Errno::EFAULT)?;
+        target.map_or(Ok(()), |target| self.unmap_locked(state, target, discarded))
+    }
+
+    /// Unmaps what the new length has no room for; the old length that is left.
+    fn cut_tail(
+        &self,
+        state: &mut State,
+        request: RemapRequest,
+        discarded: &mut Discarded,
+    ) -> Result<u64, Errno> {
+        let RemapRequest { old, old_length, new_length, .. } = request;
+        let Some(surplus) = old_length.checked_sub(new_length) else { return Ok(old_length) };
+        let start = old.checked_add(new_length).ok_or(Errno::EINVAL)?;
+        let tail = UserRange::new(start, surplus).ok_or(Errno::EINVAL)?;
+        self.unmap_locked(state, tail, discarded)?;
+        Ok(new_length)
     }
 
     /// Moves the pages of a range that lies in one area, and what the area says, to free addresses.
@@ -125,6 +141,11 @@ impl AddressSpace {
             self.page_table.move_range(old, target.start(), &mut batch)
         };
         if moved.is_err() {
+            // What has moved goes back; that needs no memory.
+            let pages = UserRange::new(target.start(), old.length()).ok_or(Errno::EINVAL)?;
+            let mut batch = FlushBatch::new(&self.page_table);
+            self.page_table.move_range(pages, old.start(), &mut batch).map_err(|_| Errno::ENOMEM)?;
+            drop(batch);
             self.unmap_locked(state, target, discarded)?;
             return Err(Errno::ENOMEM);
         }
@@ -171,35 +192,30 @@ impl State {
     }
 
     /// Extends the area upwards where the old range ends it and the addresses behind are free.
-    fn extend_in_place(&mut self, area: UserRange, old: UserAddr, new_length: u64) -> Result<bool, Errno> {
+    fn extend_in_place(&mut self, area: UserRange, old: UserAddr, new_length: u64) -> bool {
         let old_end = area.end();
-        let Some(new_end) = old.checked_add(new_length) else { return Ok(false) };
-        let Some(added) = UserRange::from_bounds(old_end, new_end) else { return Ok(false) };
+        let Some(new_end) = old.checked_add(new_length) else { return false };
+        let Some(added) = UserRange::from_bounds(old_end, new_end) else { return false };
         if self.areas.overlaps(added) {
-            return Ok(false);
+            return false;
         }
-        let Some((_, description)) = self.areas.get(area.start()) else { return Ok(false) };
+        let Some((_, description)) = self.areas.get(area.start()) else { return false };
         let usage = Usage::of(description, added);
-        let Some(whole) = UserRange::from_bounds(area.start(), new_end) else { return Ok(false) };
+        let Some(whole) = UserRange::from_bounds(area.start(), new_end) else { return false };
         if !self.areas.resize(area.start(), whole) {
-            return Ok(false);
+            return false;
         }
         self.usage.add(usage);
-        Ok(true)
+        true
     }
 }
 
 /// The checks of Linux's `mremap_to`.
-fn fixed_target(
-    target: UserAddr,
-    old: UserAddr,
-    old_length: u64,
-    new_length: u64,
-) -> Result<UserRange, Errno> {
-    if !target.is_page_aligned() || new_length > USER_END {
+fn fixed_target(target: UserAddr, request: RemapRequest) -> Result<UserRange, Errno> {
+    if !target.is_page_aligned() {
         return Err(Errno::EINVAL);
     }
-    let range = UserRange::new(target, new_length).ok_or(Errno::EINVAL)?;
-    let old_range = UserRange::new(old, old_length).ok_or(Errno::EINVAL)?;
+    let range = UserRange::new(target, request.new_length).ok_or(Errno::EINVAL)?;
+    let old_range = UserRange::new(request.old, request.old_length).ok_or(Errno::EINVAL)?;
     if range.overlaps(old_range) { Err(Errno::EINVAL) } else { Ok(range) }
 }

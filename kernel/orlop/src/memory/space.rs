@@ -11,7 +11,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use abi::Errno;
-use hal::paging::PageTable;
+use hal::paging::{FlushBatch, PageTable};
 use libkernel::addr::UserRange;
 use libkernel::vma::IntervalMap;
 
@@ -91,6 +91,17 @@ impl AddressSpace {
         let mut state = self.state.write();
         state.layout = layout;
         state.executable = executable.map(Arc::new);
+    }
+}
+
+/// The page table could find its pages itself, but the areas say where they are.
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        let state = self.state.read();
+        let mut batch = FlushBatch::new(&self.page_table);
+        for (range, _) in state.areas.iter() {
+            self.page_table.unmap(range, &mut batch);
+        }
     }
 }
 

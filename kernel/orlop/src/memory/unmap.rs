@@ -25,6 +25,9 @@ impl AddressSpace {
         range: UserRange,
         discarded: &mut Discarded,
     ) -> Result<(), Errno> {
+        if range.is_empty() {
+            return Ok(());
+        }
         state.remove(range, discarded)?;
         self.page_table.unmap(range, &mut FlushBatch::new(&self.page_table));
         Ok(())

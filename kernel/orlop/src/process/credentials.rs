@@ -28,6 +28,10 @@ pub mod capability {
     pub const SETUID: u32 = 7;
     /// Change the bounding set.
     pub const SETPCAP: u32 = 8;
+    /// Lock memory beyond the limit.
+    pub const IPC_LOCK: u32 = 14;
+    /// Reach the hardware, and map the lowest addresses.
+    pub const SYS_RAWIO: u32 = 17;
     /// Change the root directory.
     pub const SYS_CHROOT: u32 = 18;
     /// Observe any process.
