@@ -1,8 +1,7 @@
 //! A thread's registers and the door to user mode.
 use crate::arch::Arch;
-use crate::contract::{UserEntry as _, UserRegisters as _};
+use crate::contract::UserEntry as _;
 use core::sync::atomic::AtomicU32;
-use libkernel::addr::UserAddr;
 
 pub use libkernel::arch::native::UserRegs;
 pub use libkernel::fault::{Access, Exception, ExceptionKind, PageFault as UserFault};
@@ -17,16 +16,6 @@ pub mod work {
 pub struct UserContext {
     /// All general registers, as the entry code saves them.
     pub regs: UserRegs,
-}
-
-/// The running thread's GS base; `None` where the architecture has none.
-pub fn gs_base() -> Option<u64> {
-    Arch::live_gs_base()
-}
-
-/// Sets the running thread's GS base; false if there is none or `value` is not a user address.
-pub fn set_gs_base(value: u64) -> bool {
-    UserAddr::new(value).is_user() && Arch::set_live_gs_base(value)
 }
 
 /// Why user mode was left.
