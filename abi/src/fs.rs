@@ -412,3 +412,24 @@ pub const fn device_major(device: u64) -> u32 {
 pub const fn device_minor(device: u64) -> u32 {
     (device & 0xff | (device >> 12) & !0xff) as u32
 }
+
+/// How `openat2` opens.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct OpenHow {
+    /// `O_*`.
+    pub flags: u64,
+    /// Permissions of a new file; zero when none is made.
+    pub mode: u64,
+    /// `RESOLVE_*`.
+    pub resolve: u64,
+}
+
+constants! { u64:
+    RESOLVE_NO_XDEV = 0x01, "openat2: do not cross mounts";
+    RESOLVE_NO_MAGICLINKS = 0x02, "openat2: do not follow magic links";
+    RESOLVE_NO_SYMLINKS = 0x04, "openat2: do not follow any symbolic link";
+    RESOLVE_BENEATH = 0x08, "openat2: stay below the directory";
+    RESOLVE_IN_ROOT = 0x10, "openat2: the directory is the root";
+    RESOLVE_CACHED = 0x20, "openat2: only what is cached";
+}

@@ -37,17 +37,17 @@ pub const KNOWN_DEVICES: &[KnownDevice] = &[
 ];
 
 /// The code behind a device, for one opening of it. ENXIO where there is none.
-pub fn open(kind: FileKind, number: DeviceNumber, flags: u32) -> Result<Arc<dyn FileOperations>, Errno> {
+pub fn open(kind: FileKind, number: DeviceNumber) -> Result<Arc<dyn FileOperations>, Errno> {
     if kind != FileKind::CharacterDevice {
         return Err(Errno::ENXIO);
     }
     match number.major {
         1 => memory::open(number.minor),
-        _ => tty::open_device(number, flags),
+        _ => tty::open_device(number),
     }
 }
 
 /// The device is open: what only an open file can do, such as becoming a controlling terminal.
-pub fn opened(file: &Arc<File>, flags: u32) {
-    tty::opened(file, flags);
+pub fn opened(file: &File, number: DeviceNumber, flags: u32) {
+    tty::opened(file, number, flags);
 }

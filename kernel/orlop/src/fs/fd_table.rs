@@ -196,6 +196,17 @@ impl FdTable {
         }
     }
 
+    /// Sets for every open descriptor in `first..=last` whether it survives `execve`.
+    pub fn set_range_on_exec(&self, first: u32, last: u32, on_exec: OnExec) {
+        let mut slots = self.slots.lock();
+        let end = slots.files.len().min((last as usize).saturating_add(1));
+        for index in first as usize..end {
+            if slots.files.get(index).is_some_and(Option::is_some) {
+                set_bit(&mut slots.close_on_exec, index, on_exec == OnExec::Close);
+            }
+        }
+    }
+
     /// Closes every descriptor marked close-on-exec, handing each file to `close`: `execve`.
     pub fn remove_close_on_exec(&self, mut close: impl FnMut(Arc<File>)) {
         let mut next = 0;

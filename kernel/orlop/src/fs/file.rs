@@ -85,6 +85,8 @@ pub enum SpecialKind<'a> {
     Other,
     /// A pipe or named pipe.
     Pipe(&'a super::pipe::Pipe),
+    /// A terminal.
+    Terminal(&'a crate::tty::Terminal),
 }
 
 /// What `mmap` of a file maps.

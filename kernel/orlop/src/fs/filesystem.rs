@@ -3,6 +3,8 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use abi::fs::{ANON_INODE_FS_MAGIC, DEVPTS_SUPER_MAGIC, PIPEFS_MAGIC, PROC_SUPER_MAGIC, TMPFS_MAGIC};
+
 use super::attributes::DeviceNumber;
 use crate::memory::object::PageBudget;
 
@@ -39,14 +41,14 @@ impl FileSystemKind {
         }
     }
 
-    /// The `f_type` of statfs(2): `include/uapi/linux/magic.h`.
-    pub fn magic(self) -> u64 {
+    /// The `f_type` of statfs(2).
+    pub fn magic(self) -> i64 {
         match self {
-            FileSystemKind::RootFs | FileSystemKind::TmpFs | FileSystemKind::DevTmpFs => 0x0102_1994,
-            FileSystemKind::Proc => 0x9fa0,
-            FileSystemKind::DevPts => 0x1cd1,
-            FileSystemKind::PipeFs => 0x5049_5045,
-            FileSystemKind::AnonymousInodes => 0x0904_1934,
+            FileSystemKind::RootFs | FileSystemKind::TmpFs | FileSystemKind::DevTmpFs => TMPFS_MAGIC,
+            FileSystemKind::Proc => PROC_SUPER_MAGIC,
+            FileSystemKind::DevPts => DEVPTS_SUPER_MAGIC,
+            FileSystemKind::PipeFs => PIPEFS_MAGIC,
+            FileSystemKind::AnonymousInodes => ANON_INODE_FS_MAGIC,
         }
     }
 
@@ -98,5 +100,17 @@ impl FileSystem {
     /// How many inodes there are.
     pub fn inode_count(&self) -> u64 {
         self.inodes.load(Ordering::Relaxed)
+    }
+
+    /// Pages in all and pages that are free: what `df` shows. Zero where nothing is stored.
+    pub fn space(&self) -> (u64, u64) {
+        let limit = self.budget.limit();
+        (limit, limit.saturating_sub(self.budget.used()))
+    }
+
+    /// Inodes in all and inodes that are free: as many as pages, as Linux's tmpfs has it.
+    pub fn inode_space(&self) -> (u64, u64) {
+        let limit = self.budget.limit();
+        (limit, limit.saturating_sub(self.inode_count()))
     }
 }

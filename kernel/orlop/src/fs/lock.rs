@@ -42,8 +42,8 @@ pub struct Holder {
 
 impl Holder {
     /// A process, which is known by its descriptor table.
-    pub fn process(table: &FdTable, pid: i32) -> Holder {
-        Holder { address: core::ptr::from_ref(table).addr(), pid }
+    pub fn process(table: *const FdTable, pid: i32) -> Holder {
+        Holder { address: table.addr(), pid }
     }
 
     /// An open file.
@@ -151,7 +151,7 @@ impl FileLocks {
     }
 
     /// A process closed a descriptor of this inode: its record locks go, whichever descriptor they came by.
-    pub fn release_process(&self, table: &FdTable) {
+    pub fn release_process(&self, table: *const FdTable) {
         if self.0.get().is_some() {
             self.release(Holder::process(table, 0));
         }

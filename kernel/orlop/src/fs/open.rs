@@ -101,7 +101,12 @@ impl How {
 }
 
 /// Opens what `path` names, from `start` if it is relative.
-pub fn open(walk: &mut Walk<'_>, start: Location, path: &[u8], how: How) -> Result<Arc<File>, Failure> {
+pub fn open(
+    walk: &mut Walk<'_>,
+    start: Option<Location>,
+    path: &[u8],
+    how: How,
+) -> Result<Arc<File>, Failure> {
     if how.has(TMPFILE_BIT) {
         return open_temporary(walk, start, path, how);
     }
@@ -167,9 +172,10 @@ fn open_checked(place: Location, how: How) -> Result<Arc<File>, Failure> {
             pipe::open_fifo(&pipe, place, flags)
         }
         Body::Device(number) => {
-            let operations = device::open(inode.kind, *number, how.flags)?;
+            let number = *number;
+            let operations = device::open(inode.kind, number)?;
             let file = File::new(place, Handle::Special(operations), flags, None);
-            device::opened(&file, how.flags);
+            device::opened(&file, number, how.flags);
             Ok(file)
         }
         Body::Socket => Err(Errno::ENXIO.into()),
@@ -181,7 +187,12 @@ fn open_checked(place: Location, how: How) -> Result<Arc<File>, Failure> {
 }
 
 /// `O_CREAT`: opens the file, or makes it if its directory exists and it does not.
-fn open_or_create(walk: &mut Walk<'_>, start: Location, path: &[u8], how: How) -> Result<Arc<File>, Failure> {
+fn open_or_create(
+    walk: &mut Walk<'_>,
+    start: Option<Location>,
+    path: &[u8],
+    how: How,
+) -> Result<Arc<File>, Failure> {
     let mut tail = walk.to_parent(start, path)?;
     loop {
         let Last::Name(name) = &tail.last else { return Err(Errno::EISDIR.into()) };
@@ -238,7 +249,12 @@ fn create(directory: &Location, name: &[u8], how: How, credentials: &Credentials
 }
 
 /// `O_TMPFILE`: makes a file without a name in the directory that `path` names.
-fn open_temporary(walk: &mut Walk<'_>, start: Location, path: &[u8], how: How) -> Result<Arc<File>, Failure> {
+fn open_temporary(
+    walk: &mut Walk<'_>,
+    start: Option<Location>,
+    path: &[u8],
+    how: How,
+) -> Result<Arc<File>, Failure> {
     let directory = walk.resolve(start, path, how.last_link())?;
     if !directory.dentry.inode().is_directory() {
         return Err(Errno::ENOTDIR.into());
@@ -252,7 +268,7 @@ fn open_temporary(walk: &mut Walk<'_>, start: Location, path: &[u8], how: How) -
 pub fn open_for_exec(
     context: &FsContext,
     credentials: &Credentials,
-    start: Location,
+    start: Option<Location>,
     path: &[u8],
     last_link: LastLink,
 ) -> Result<Arc<File>, Errno> {

@@ -12,6 +12,10 @@ use alloc::vec::Vec;
 use core::ops::Deref;
 
 use abi::Errno;
+use abi::fs::{
+    RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
+};
 
 use super::context::FsContext;
 use super::dentry::Dentry;
@@ -32,19 +36,24 @@ pub struct Rules(pub u64);
 
 impl Rules {
     /// Do not cross mounts.
-    pub const NO_CROSSING: Rules = Rules(0x01);
+    pub const NO_CROSSING: Rules = Rules(RESOLVE_NO_XDEV);
     /// Do not follow magic links.
-    pub const NO_MAGIC_LINKS: Rules = Rules(0x02);
+    pub const NO_MAGIC_LINKS: Rules = Rules(RESOLVE_NO_MAGICLINKS);
     /// Do not follow any link.
-    pub const NO_LINKS: Rules = Rules(0x04);
+    pub const NO_LINKS: Rules = Rules(RESOLVE_NO_SYMLINKS);
     /// Do not leave the starting directory.
-    pub const BENEATH: Rules = Rules(0x08);
+    pub const BENEATH: Rules = Rules(RESOLVE_BENEATH);
     /// Treat the starting directory as the root.
-    pub const IN_ROOT: Rules = Rules(0x10);
+    pub const IN_ROOT: Rules = Rules(RESOLVE_IN_ROOT);
     /// Succeed only with what is cached, as everything here is.
-    pub const CACHED: Rules = Rules(0x20);
+    pub const CACHED: Rules = Rules(RESOLVE_CACHED);
     /// All bits that mean something.
-    pub const KNOWN: u64 = 0x3f;
+    pub const KNOWN: u64 = RESOLVE_NO_XDEV
+        | RESOLVE_NO_MAGICLINKS
+        | RESOLVE_NO_SYMLINKS
+        | RESOLVE_BENEATH
+        | RESOLVE_IN_ROOT
+        | RESOLVE_CACHED;
 
     fn include(self, rule: Rules) -> bool {
         self.0 & rule.0 != 0
@@ -172,21 +181,26 @@ impl<'a> Walk<'a> {
         self.credentials
     }
 
-    /// The place that `path` names, from `start` if it is relative.
-    pub fn resolve(&mut self, start: Location, path: &[u8], last_link: LastLink) -> Result<Location, Errno> {
+    /// The place that `path` names, from `start` if it is relative; an absolute path needs none.
+    pub fn resolve(
+        &mut self,
+        start: Option<Location>,
+        path: &[u8],
+        last_link: LastLink,
+    ) -> Result<Location, Errno> {
         let tail = self.to_parent(start, path)?;
         self.finish(tail, last_link)
     }
 
     /// The directory that the last component of `path` is in. ENOENT for an empty path.
-    pub fn to_parent<'p>(&mut self, start: Location, path: &'p [u8]) -> Result<Tail<'p>, Errno> {
+    pub fn to_parent<'p>(&mut self, start: Option<Location>, path: &'p [u8]) -> Result<Tail<'p>, Errno> {
         match path.first() {
             None => Err(Errno::ENOENT),
             Some(b'/') => {
                 let root = self.restart_at_root()?;
                 self.descend_text(root, Text::Given(path))
             }
-            Some(_) => self.descend_text(start, Text::Given(path)),
+            Some(_) => self.descend_text(start.ok_or(Errno::EBADF)?, Text::Given(path)),
         }
     }
 

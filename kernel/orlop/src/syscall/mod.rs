@@ -6,7 +6,21 @@
 //! and name it in the call's row of `abi/src/table.rs`.
 
 mod arguments;
+mod at;
+pub mod attributes;
+pub mod descriptor;
+pub mod directory;
+mod extensible;
 mod failure;
+pub mod io;
+mod mask;
+pub mod offset;
+pub mod open;
+pub mod path;
+pub mod pipe;
+pub mod poll;
+mod record_lock;
+pub mod stat;
 mod table;
 
 use alloc::sync::Arc;

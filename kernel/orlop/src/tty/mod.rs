@@ -1,19 +1,54 @@
-//! Terminals.
+//! Terminals: the console and pseudo-terminals, with line discipline and job control.
+//!
+//! [`terminal`] is one terminal as programs see it; libkernel's line discipline does the editing. [`console`] brings bytes from the
+//! machine's serial line. [`job`] says who may use a terminal: sessions, foreground groups, and the signals that keep the others
+//! away. [`request`] is the `ioctl` side.
+
+pub mod console;
+mod job;
+mod modes;
+mod request;
+mod terminal;
 
 use alloc::sync::Arc;
 
 use abi::Errno;
+use abi::fs::O_NOCTTY;
 
 use crate::fs::attributes::DeviceNumber;
-use crate::fs::file::{File, FileOperations};
+use crate::fs::file::{File, FileOperations, SpecialKind};
 
-/// The code behind a terminal device.
-pub fn open_device(number: DeviceNumber, flags: u32) -> Result<Arc<dyn FileOperations>, Errno> {
-    let _ = (number, flags);
-    Err(Errno::ENXIO)
+pub use job::{controlling_terminal, session_ended};
+pub use terminal::Terminal;
+
+/// `/dev/tty`: whichever terminal controls the process that opens it.
+pub const CONTROLLING: DeviceNumber = DeviceNumber::new(5, 0);
+
+/// `/dev/console`.
+pub const CONSOLE: DeviceNumber = DeviceNumber::new(5, 1);
+
+/// `ttyS0`, as x86 machines call their first serial line.
+pub const SERIAL_PC: DeviceNumber = DeviceNumber::new(4, 64);
+
+/// `ttyAMA0`, as ARM machines call theirs.
+pub const SERIAL_ARM: DeviceNumber = DeviceNumber::new(204, 64);
+
+/// The code behind a terminal device. ENXIO where there is none.
+pub fn open_device(number: DeviceNumber) -> Result<Arc<dyn FileOperations>, Errno> {
+    match number {
+        CONTROLLING => {
+            controlling_terminal().map(|terminal| terminal as Arc<dyn FileOperations>).ok_or(Errno::ENXIO)
+        }
+        CONSOLE | SERIAL_PC | SERIAL_ARM => Ok(console::terminal()),
+        _ => Err(Errno::ENXIO),
+    }
 }
 
-/// The terminal is open.
-pub fn opened(file: &Arc<File>, flags: u32) {
-    let _ = (file, flags);
+/// A device is open: a terminal becomes the controlling one of a session leader that has none, unless it is opened as
+/// `/dev/console`, for writing only, or with `O_NOCTTY`.
+pub fn opened(file: &File, number: DeviceNumber, flags: u32) {
+    let may_control = flags & O_NOCTTY == 0 && number != CONSOLE && file.is_readable();
+    if may_control && let SpecialKind::Terminal(terminal) = file.special_kind() {
+        terminal.adopt_leader();
+    }
 }

@@ -1,0 +1,185 @@
+//! Descriptors: `dup`, `fcntl`, `ioctl`, `flock`.
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+use abi::fs::{
+    F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLK, F_GETOWN, F_GETPIPE_SZ,
+    F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETOWN, F_SETPIPE_SZ,
+    FD_CLOEXEC, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, O_ASYNC, O_CLOEXEC, O_DIRECT, O_NONBLOCK,
+};
+use abi::ioctl::{FIGETBSZ, FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE};
+use libkernel::addr::UserAddr;
+
+use super::at::{content_file, file};
+use super::open::descriptor_limit;
+use super::{Caller, Failure, record_lock};
+use crate::fs::File;
+use crate::fs::attributes::FileKind;
+use crate::fs::fd_table::OnExec;
+use crate::fs::file::SpecialKind;
+use crate::fs::lock::{Blocking, LockKind};
+use crate::fs::pipe;
+use crate::process::capability;
+use crate::user::UserPtr;
+
+/// `dup(fd)`.
+pub fn dup(caller: &mut Caller<'_>, fd: i32) -> Result<u32, Failure> {
+    duplicate(caller, fd, 0, OnExec::Keep)
+}
+
+/// `dup2(old, new)`.
+pub fn dup2(caller: &mut Caller<'_>, old: i32, new: u32) -> Result<u32, Failure> {
+    if old.cast_unsigned() == new {
+        file(caller, old)?;
+        return Ok(new);
+    }
+    dup_onto(caller, old, new, OnExec::Keep)
+}
+
+/// `dup3(old, new, flags)`.
+pub fn dup3(caller: &mut Caller<'_>, old: i32, new: u32, flags: u32) -> Result<u32, Failure> {
+    if flags & !O_CLOEXEC != 0 || old.cast_unsigned() == new {
+        return Err(Errno::EINVAL.into());
+    }
+    dup_onto(caller, old, new, OnExec::from_open_flags(flags))
+}
+
+fn dup_onto(caller: &Caller<'_>, old: i32, new: u32, on_exec: OnExec) -> Result<u32, Failure> {
+    let limit = descriptor_limit(caller);
+    if u64::from(new) >= limit {
+        return Err(Errno::EBADF.into());
+    }
+    let source = file(caller, old)?;
+    let files = caller.thread.files();
+    if let Some(replaced) = files.replace(new, source, on_exec, limit)? {
+        replaced.inode().locks.release_process(Arc::as_ptr(&files));
+    }
+    Ok(new)
+}
+
+fn duplicate(caller: &Caller<'_>, fd: i32, lowest: u32, on_exec: OnExec) -> Result<u32, Failure> {
+    let source = file(caller, fd)?;
+    let limit = descriptor_limit(caller);
+    if u64::from(lowest) >= limit {
+        return Err(Errno::EINVAL.into());
+    }
+    let files = caller.thread.files();
+    Ok(files.reserve(lowest, limit)?.install(source, on_exec))
+}
+
+/// `fcntl(fd, command, argument)`.
+pub fn fcntl(caller: &mut Caller<'_>, fd: i32, command: u32, argument: u64) -> Result<u64, Failure> {
+    let number = argument as u32;
+    match command {
+        F_DUPFD => return duplicate(caller, fd, number, OnExec::Keep).map(u64::from),
+        F_DUPFD_CLOEXEC => return duplicate(caller, fd, number, OnExec::Close).map(u64::from),
+        F_GETFD => {
+            let on_exec = caller.thread.with_files(|files| files.on_exec(fd.cast_unsigned()))?;
+            return Ok(if on_exec == OnExec::Close { u64::from(FD_CLOEXEC) } else { 0 });
+        }
+        F_SETFD => {
+            let on_exec = if number & FD_CLOEXEC != 0 { OnExec::Close } else { OnExec::Keep };
+            caller.thread.with_files(|files| files.set_on_exec(fd.cast_unsigned(), on_exec))?;
+            return Ok(0);
+        }
+        F_GETFL => return Ok(u64::from(file(caller, fd)?.flags())),
+        _ => {}
+    }
+    let file = content_file(caller, fd)?;
+    match command {
+        F_SETFL => set_flags(&file, number),
+        F_GETOWN => Ok(i64::from(file.owner()).cast_unsigned()),
+        F_SETOWN => {
+            file.set_owner(number.cast_signed());
+            Ok(0)
+        }
+        F_GETLK | F_OFD_GETLK => record_lock::find(caller, &file, command, UserAddr::new(argument)),
+        F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => {
+            record_lock::set(caller, &file, command, UserAddr::new(argument))
+        }
+        F_GETPIPE_SZ | F_SETPIPE_SZ => pipe_size(caller, &file, command, number),
+        F_ADD_SEALS | F_GET_SEALS => Err(Errno::EINVAL.into()),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// `F_SETFL`. EINVAL for `O_DIRECT`, which no file here can do.
+fn set_flags(file: &File, flags: u32) -> Result<u64, Failure> {
+    if flags & O_DIRECT != 0 && file.object().is_some() {
+        return Err(Errno::EINVAL.into());
+    }
+    file.set_flags(flags);
+    Ok(0)
+}
+
+fn pipe_size(caller: &Caller<'_>, file: &File, command: u32, wanted: u32) -> Result<u64, Failure> {
+    let SpecialKind::Pipe(pipe) = file.special_kind() else { return Err(Errno::EBADF.into()) };
+    if command == F_GETPIPE_SZ {
+        return Ok(pipe.capacity());
+    }
+    let wanted = wanted as usize;
+    let privileged =
+        caller.thread.with_credentials(|credentials| credentials.has_capability(capability::SYS_RESOURCE));
+    if wanted > pipe::MAX_CAPACITY && !privileged {
+        return Err(Errno::EPERM.into());
+    }
+    if wanted > i32::MAX as usize {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(pipe.set_capacity(wanted)?)
+}
+
+/// `flock(fd, operation)`.
+pub fn flock(caller: &mut Caller<'_>, fd: i32, operation: u32) -> Result<(), Failure> {
+    let file = content_file(caller, fd)?;
+    let locks = &file.inode().locks;
+    let blocking = if operation & LOCK_NB != 0 { Blocking::Fail } else { Blocking::Wait };
+    match operation & !LOCK_NB {
+        LOCK_UN => {
+            locks.unlock_whole(&file);
+            Ok(())
+        }
+        LOCK_SH => locks.lock_whole(&file, LockKind::Shared, blocking),
+        LOCK_EX => locks.lock_whole(&file, LockKind::Exclusive, blocking),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// `ioctl(fd, request, argument)`.
+pub fn ioctl(caller: &mut Caller<'_>, fd: i32, request: u32, argument: u64) -> Result<u64, Failure> {
+    let file = content_file(caller, fd)?;
+    match request {
+        FIOCLEX | FIONCLEX => {
+            let on_exec = if request == FIOCLEX { OnExec::Close } else { OnExec::Keep };
+            caller.thread.with_files(|files| files.set_on_exec(fd.cast_unsigned(), on_exec))?;
+            Ok(0)
+        }
+        FIONBIO | FIOASYNC => {
+            let value: u32 = UserPtr::new(UserAddr::new(argument)).read()?;
+            let flag = if request == FIONBIO { O_NONBLOCK } else { O_ASYNC };
+            file.set_flag(flag, value != 0);
+            Ok(0)
+        }
+        _ => match file.special().cloned() {
+            Some(operations) => operations.ioctl(&file, caller, request, argument),
+            None => stored_file_ioctl(&file, request, UserAddr::new(argument)),
+        },
+    }
+}
+
+/// The requests that regular files and directories know.
+fn stored_file_ioctl(file: &File, request: u32, argument: UserAddr) -> Result<u64, Failure> {
+    const BLOCK_SIZE: u32 = 4096;
+    let inode = file.inode();
+    match request {
+        FIONREAD if inode.kind == FileKind::Regular => {
+            let left = inode.size().saturating_sub(*file.position().lock());
+            UserPtr::new(argument).write(&(left.min(i32::MAX as u64) as u32))?;
+        }
+        FIOQSIZE => UserPtr::new(argument).write(&inode.size())?,
+        FIGETBSZ => UserPtr::new(argument).write(&BLOCK_SIZE)?,
+        _ => return Err(Errno::ENOTTY.into()),
+    }
+    Ok(0)
+}

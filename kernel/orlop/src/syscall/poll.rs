@@ -1,0 +1,179 @@
+//! Waiting for several files at once: `poll`, `ppoll`, `select`, `pselect6`.
+//!
+//! All four are one loop. Its first round subscribes to every file that is not ready yet and looks at it; if none is ready the thread
+//! sleeps until any subscription fires, and looks again. A call that finds something at once never subscribes to what follows.
+
+mod select;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use abi::Errno;
+use abi::poll::{POLLERR, POLLHUP, Pollfd};
+use abi::time::{NANOSECONDS_PER_SECOND, Timespec};
+use libkernel::addr::UserAddr;
+
+use super::at::file;
+use super::{Caller, Failure, Restart};
+use crate::fs::poll::{Observer, PollEvents, Subscription, Watcher};
+use crate::process::Resource;
+use crate::sched::wait::{Deadline, WaitError, WaitQueue};
+use crate::user::{UserPtr, UserSlice};
+
+pub use select::{pselect6, select};
+
+/// Someone who sleeps until any of several files has news.
+struct Sleeper {
+    fired: AtomicBool,
+    queue: WaitQueue,
+}
+
+impl Observer for Sleeper {
+    fn notify(&self, _events: PollEvents) {
+        self.fired.store(true, Ordering::Release);
+        self.queue.wake_all();
+    }
+}
+
+/// One file that is waited for, and for what.
+struct Interest {
+    fd: i32,
+    events: PollEvents,
+    ready: PollEvents,
+}
+
+/// Errors and hang-ups are reported whether asked for or not.
+const UNASKED: PollEvents = PollEvents((POLLERR | POLLHUP) as u32);
+
+/// Looks at every file, subscribing where a sleeper is given; returns how many are ready.
+fn look(
+    caller: &Caller<'_>,
+    interests: &mut [Interest],
+    sleeper: Option<&Arc<dyn Observer>>,
+    subscriptions: &mut Vec<Subscription>,
+) -> Result<usize, Errno> {
+    let mut ready = 0;
+    for interest in interests {
+        interest.ready = PollEvents::NONE;
+        if interest.fd < 0 {
+            continue;
+        }
+        let state = match file(caller, interest.fd) {
+            Ok(file) => {
+                let observer = if ready == 0 { sleeper } else { None };
+                file.poll(&mut Watcher::new(observer, subscriptions))?
+            }
+            Err(_) => PollEvents::INVALID,
+        };
+        let wanted = interest.events.union(UNASKED).union(PollEvents::INVALID);
+        interest.ready = state.intersection(wanted);
+        if interest.ready != PollEvents::NONE {
+            ready += 1;
+        }
+    }
+    Ok(ready)
+}
+
+/// Waits until a file is ready, the deadline has passed (0), or a signal comes.
+fn wait(caller: &Caller<'_>, interests: &mut [Interest], deadline: Deadline) -> Result<usize, Failure> {
+    let mut subscriptions = Vec::new();
+    let ready = look(caller, interests, None, &mut subscriptions)?;
+    if ready > 0 || deadline.has_passed() {
+        return Ok(ready);
+    }
+    let sleeper = Arc::new(Sleeper { fired: AtomicBool::new(false), queue: WaitQueue::new() });
+    let observer: Arc<dyn Observer> = sleeper.clone();
+    let mut ready = look(caller, interests, Some(&observer), &mut subscriptions)?;
+    while ready == 0 {
+        let fired = || sleeper.fired.swap(false, Ordering::AcqRel).then_some(());
+        match sleeper.queue.wait_until(deadline, fired) {
+            Ok(()) => ready = look(caller, interests, None, &mut Vec::new())?,
+            Err(WaitError::TimedOut) => return Ok(look(caller, interests, None, &mut Vec::new())?),
+            Err(WaitError::Interrupted) => return Err(Failure::Restart(Restart::UnlessHandled)),
+        }
+    }
+    Ok(ready)
+}
+
+/// `poll(descriptors, count, timeout_ms)`: a negative timeout waits for ever.
+pub fn poll(
+    caller: &mut Caller<'_>,
+    descriptors: UserAddr,
+    count: u32,
+    timeout_ms: i32,
+) -> Result<usize, Failure> {
+    const NS_PER_MS: u64 = 1_000_000;
+    let deadline = match u64::try_from(timeout_ms) {
+        Ok(timeout) => Deadline::after(timeout * NS_PER_MS),
+        Err(_) => Deadline::NEVER,
+    };
+    poll_until(caller, descriptors, count, deadline)
+}
+
+/// `ppoll(descriptors, count, timeout, mask, mask_size)`: writes the time left back.
+pub fn ppoll(
+    caller: &mut Caller<'_>,
+    descriptors: UserAddr,
+    count: u32,
+    timeout: UserAddr,
+    mask: UserAddr,
+    mask_size: usize,
+) -> Result<usize, Failure> {
+    let deadline = deadline_argument(timeout)?;
+    super::mask::set_temporarily(caller, mask, mask_size)?;
+    let outcome = poll_until(caller, descriptors, count, deadline);
+    write_time_left(timeout, deadline);
+    outcome
+}
+
+fn poll_until(
+    caller: &Caller<'_>,
+    descriptors: UserAddr,
+    count: u32,
+    deadline: Deadline,
+) -> Result<usize, Failure> {
+    let limit = caller.thread.process().limits().soft(Resource::OpenFiles);
+    if u64::from(count) > limit {
+        return Err(Errno::EINVAL.into());
+    }
+    let claim = UserSlice::<Pollfd>::new(descriptors, count as usize);
+    let mut entries = claim.read_to_vec()?;
+    let mut interests = Vec::new();
+    interests.try_reserve_exact(entries.len())?;
+    interests.extend(entries.iter().map(|entry| Interest {
+        fd: entry.fd,
+        events: PollEvents(u32::from(entry.events)),
+        ready: PollEvents::NONE,
+    }));
+    let ready = wait(caller, &mut interests, deadline)?;
+    for (entry, interest) in entries.iter_mut().zip(&interests) {
+        entry.revents = interest.ready.0 as u16;
+    }
+    claim.write(&entries)?;
+    Ok(ready)
+}
+
+/// The deadline that an optional relative time asks for. EINVAL for one that is no time.
+fn deadline_argument(timeout: UserAddr) -> Result<Deadline, Errno> {
+    if timeout.is_null() {
+        return Ok(Deadline::NEVER);
+    }
+    let timeout: Timespec = UserPtr::new(timeout).read()?;
+    let seconds = u64::try_from(timeout.tv_sec).map_err(|_| Errno::EINVAL)?;
+    if !(0..NANOSECONDS_PER_SECOND).contains(&timeout.tv_nsec) {
+        return Err(Errno::EINVAL);
+    }
+    let ns = seconds.saturating_mul(NANOSECONDS_PER_SECOND as u64).saturating_add(timeout.tv_nsec as u64);
+    Ok(Deadline::after(ns))
+}
+
+/// Writes the time that is left, unless the deadline never comes.
+fn write_time_left(timeout: UserAddr, deadline: Deadline) {
+    let Some(at) = deadline.ns() else { return };
+    let left = at.saturating_sub(hal::time::now_ns());
+    let second = NANOSECONDS_PER_SECOND as u64;
+    let left = Timespec { tv_sec: (left / second) as i64, tv_nsec: (left % second) as i64 };
+    // A timeout in read-only memory is no error: Linux ignores it too.
+    let _ = UserPtr::new(timeout).write(&left);
+}

@@ -1,0 +1,82 @@
+//! The console: the terminal on the machine's serial line.
+//!
+//! Bytes arrive in interrupt context and go into a ring. A kernel task takes them out and runs the line discipline, so that echo and
+//! Ctrl-C work whether or not a program reads.
+
+use alloc::sync::Arc;
+
+use hal::sync::{IrqLock, Once};
+
+use super::terminal::{Terminal, Wire};
+use crate::sched::wait::WaitQueue;
+
+/// Bytes that wait for the line discipline; more are lost, as on a real serial line.
+const RING_SIZE: usize = 1024;
+
+struct Ring {
+    bytes: [u8; RING_SIZE],
+    start: usize,
+    length: usize,
+}
+
+impl Ring {
+    fn push(&mut self, byte: u8) {
+        if self.length < RING_SIZE {
+            let end = (self.start + self.length) % RING_SIZE;
+            if let Some(slot) = self.bytes.get_mut(end) {
+                *slot = byte;
+                self.length += 1;
+            }
+        }
+    }
+
+    fn pop(&mut self) -> Option<u8> {
+        if self.length == 0 {
+            return None;
+        }
+        let byte = self.bytes.get(self.start).copied();
+        self.start = (self.start + 1) % RING_SIZE;
+        self.length -= 1;
+        byte
+    }
+}
+
+static RECEIVED: IrqLock<Ring> = IrqLock::new(Ring { bytes: [0; RING_SIZE], start: 0, length: 0 });
+static ARRIVAL: WaitQueue = WaitQueue::new();
+static TERMINAL: Once<Arc<Terminal>> = Once::new();
+
+/// The serial line as the place where a terminal's output goes.
+struct SerialLine;
+
+impl Wire for SerialLine {
+    fn send(&self, bytes: &[u8]) {
+        hal::console::write(bytes);
+    }
+}
+
+/// The console's terminal.
+pub fn terminal() -> Arc<Terminal> {
+    if TERMINAL.get().is_none() {
+        // Losing a race only means that another CPU's terminal is the one that stays.
+        let _ = TERMINAL.set(Terminal::new(super::CONSOLE, Arc::new(SerialLine)));
+    }
+    match TERMINAL.get() {
+        Some(terminal) => terminal.clone(),
+        None => Terminal::new(super::CONSOLE, Arc::new(SerialLine)),
+    }
+}
+
+/// A byte came from the serial line. Interrupt context.
+pub fn receive(byte: u8) {
+    RECEIVED.lock().push(byte);
+    ARRIVAL.wake_one();
+}
+
+/// Gives what arrives to the terminal, for ever: the body of the console's kernel task.
+pub fn serve() {
+    let terminal = terminal();
+    loop {
+        let byte = ARRIVAL.wait_uninterruptibly(|| RECEIVED.lock().pop());
+        terminal.receive(byte);
+    }
+}
