@@ -16,5 +16,7 @@ mod user_copy;
 mod user_registers;
 pub mod vdso;
 
+core::arch::global_asm!(include_str!("memory.S"));
+
 /// The implementation of every trait in [`crate::contract`].
 pub struct Arch;

@@ -83,16 +83,33 @@ recoverable copy_slow, copy_done, copy_done
 .global user_clear_bytes
 .balign 16
 user_clear_bytes:
-    add     x2, x0, x1
+    add     x2, x0, x1                  // end
 clear_fast:
     subs    x1, x1, #64
-    b.lo    clear_slow
+    b.lo    2f
 1:  stp     xzr, xzr, [x0], #16
     stp     xzr, xzr, [x0], #16
     stp     xzr, xzr, [x0], #16
     stp     xzr, xzr, [x0], #16
     subs    x1, x1, #64
     b.hs    1b
+2:  tbz     x1, #5, 3f                  // x1 = what is left, minus 64: its low six bits are right
+    stp     xzr, xzr, [x0], #16
+    stp     xzr, xzr, [x0], #16
+3:  tbz     x1, #4, 4f
+    stp     xzr, xzr, [x0], #16
+4:  tbz     x1, #3, 5f
+    str     xzr, [x0], #8
+5:  tbz     x1, #2, 6f
+    str     wzr, [x0], #4
+6:  tbz     x1, #1, 7f
+    strh    wzr, [x0], #2
+7:  tbz     x1, #0, 8f
+    strb    wzr, [x0], #1
+8:
+clear_fast_end:
+    mov     x0, #0
+    ret
 clear_slow:
     cmp     x0, x2
     b.hs    clear_done
@@ -101,7 +118,7 @@ clear_slow:
 clear_done:
     sub     x0, x2, x0
     ret
-recoverable clear_fast, clear_slow, clear_slow
+recoverable clear_fast, clear_fast_end, clear_slow
 recoverable clear_slow, clear_done, clear_done
 
 // One aligned word.
