@@ -1,10 +1,10 @@
 //! What executes privileged instructions: one folder for each architecture, behind `contract`.
+#[cfg(all(not(target_os = "linux"), target_arch = "aarch64"))]
+mod aarch64;
 #[cfg(target_os = "linux")]
 mod host;
 #[cfg(all(not(target_os = "linux"), target_arch = "x86_64"))]
 mod x86_64;
-#[cfg(all(not(target_os = "linux"), target_arch = "aarch64"))]
-mod aarch64;
 
 #[cfg(all(not(target_os = "linux"), target_arch = "aarch64"))]
 pub use aarch64::{Arch, vdso};

@@ -6,8 +6,6 @@ use super::Arch;
 use super::cpu::{read_register, write_register};
 use crate::contract::UserRegisters;
 use crate::frame::OutOfMemory;
-use alloc::alloc::{Layout, alloc_zeroed};
-use alloc::boxed::Box;
 use core::arch::naked_asm;
 use core::mem::offset_of;
 
@@ -30,43 +28,37 @@ pub struct State {
 const FLOATING_POINT_SIZE: usize = 8 + 32 * 16;
 
 impl UserRegisters for Arch {
-    type State = Box<State>;
+    type State = State;
 
-    fn fresh() -> Result<Box<State>, OutOfMemory> {
-        // SAFETY: the layout is that of a non-empty type, for which zeros are valid; the box owns the memory.
-        unsafe {
-            let memory = alloc_zeroed(Layout::new::<State>()).cast::<State>();
-            if memory.is_null() { Err(OutOfMemory) } else { Ok(Box::from_raw(memory)) }
-        }
+    fn fresh() -> Result<State, OutOfMemory> {
+        Ok(State { thread_pointer: 0, status: 0, control: 0, vectors: [0; 32] })
     }
 
-    fn duplicate(state: &Box<State>) -> Result<Box<State>, OutOfMemory> {
-        let mut copy = Self::fresh()?;
-        copy.copy_from(state);
-        Ok(copy)
+    fn duplicate(state: &State) -> Result<State, OutOfMemory> {
+        Ok(State { ..*state })
     }
 
     #[inline(always)]
-    fn save(state: &mut Box<State>) {
+    fn save(state: &mut State) {
         // SAFETY: writes exactly the fields of the state.
-        unsafe { save_user_state(&mut **state) }
+        unsafe { save_user_state(state) }
     }
 
-    fn save_pointers(state: &mut Box<State>) {
+    fn save_pointers(state: &mut State) {
         state.thread_pointer = Self::live_tls();
     }
 
     #[inline(always)]
-    fn restore(state: &Box<State>) {
+    fn restore(state: &State) {
         // SAFETY: reads exactly the fields of the state; the kernel itself uses none of these registers.
-        unsafe { load_user_state(&**state) }
+        unsafe { load_user_state(state) }
     }
 
-    fn tls(state: &Box<State>) -> u64 {
+    fn tls(state: &State) -> u64 {
         state.thread_pointer
     }
 
-    fn set_tls(state: &mut Box<State>, value: u64) {
+    fn set_tls(state: &mut State, value: u64) {
         state.thread_pointer = value;
     }
 
@@ -83,7 +75,7 @@ impl UserRegisters for Arch {
         FLOATING_POINT_SIZE
     }
 
-    fn floating_point(state: &mut Box<State>) -> &mut [u8] {
+    fn floating_point(state: &mut State) -> &mut [u8] {
         let image = (&raw mut state.status).cast::<u8>();
         // SAFETY: `status`, `control` and `vectors` lie side by side without padding (asserted below) and take any bits.
         unsafe { core::slice::from_raw_parts_mut(image, FLOATING_POINT_SIZE) }
@@ -92,15 +84,6 @@ impl UserRegisters for Arch {
     /// Reserved bits of FPSR and FPCR are ignored by the CPU; nothing traps.
     fn is_valid_floating_point(image: &[u8]) -> bool {
         image.len() == FLOATING_POINT_SIZE
-    }
-}
-
-impl State {
-    fn copy_from(&mut self, other: &Self) {
-        self.thread_pointer = other.thread_pointer;
-        self.status = other.status;
-        self.control = other.control;
-        self.vectors = other.vectors;
     }
 }
 
