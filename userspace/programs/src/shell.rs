@@ -1,0 +1,11 @@
+//! The shell's language: from text to syntax tree, and from words to arguments.
+//!
+//! Nothing here runs a program or touches a file descriptor; what expansion needs from the running shell it asks for
+//! through [`expand::Surroundings`].
+
+pub mod arithmetic;
+pub mod expand;
+pub mod parse;
+pub mod pattern;
+pub mod syntax;
+mod word;
