@@ -10,4 +10,4 @@ mod walk;
 
 pub use flush::FlushBatch;
 pub use libkernel::paging::Prot;
-pub use table::{MapError, Mapped, PageTable, Writes};
+pub use table::{CopyOnWrite, MapError, Mapped, PageTable, Writes};

@@ -50,6 +50,15 @@ pub struct Mapped {
     pub dirty: bool,
 }
 
+/// What [`PageTable::copy_on_write`] found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CopyOnWrite {
+    /// The page has the rights now.
+    Done,
+    /// Nothing is mapped there.
+    Absent,
+}
+
 /// Whose writes a mapping takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Writes {
@@ -120,40 +129,42 @@ impl PageTable {
         Some(Mapped { frame, prot: entry.prot(), dirty: entry.is_dirty() })
     }
 
-    /// Maps `frame` in place of whatever is there (copy-on-write). The old frame goes to the batch.
-    pub fn replace(
+    /// Answers a write to a private page: gives the page at `address` the rights `prot`, after copying its frame if
+    /// anybody else holds it. The old frame goes to the batch.
+    pub fn copy_on_write(
         &self,
         address: UserAddr,
-        frame: SharedFrame,
         prot: Prot,
         batch: &mut FlushBatch<'_>,
-    ) -> Result<(), MapError> {
-        let (table, slot) = self.find_or_make(address)?;
-        if batch.is_full() {
-            batch.flush();
-        }
-        let _guard = self.lock.lock();
-        let old = slot.load();
-        if old.holds_frame() {
-            let page = address.page_down();
-            if Arch::BREAK_BEFORE_MAKE && old.is_present() {
-                slot.store(old.with_user_prot(Prot::NONE));
-                batch.note(page);
+    ) -> Result<CopyOnWrite, OutOfMemory> {
+        let Some((_, slot)) = self.find(address) else { return Ok(CopyOnWrite::Absent) };
+        let mut guard = self.lock.lock();
+        loop {
+            let old = slot.load();
+            if !old.holds_frame() {
+                return Ok(CopyOnWrite::Absent);
+            }
+            if record(old.address()).count.load(Ordering::Acquire) == 1 {
+                slot.store(old.with_user_prot(prot));
+                return Ok(CopyOnWrite::Done);
+            }
+            // SAFETY: the entry holds a reference and cannot let go of it while the lock is held.
+            let shared = unsafe { SharedFrame::borrowed(old.address()) };
+            drop(guard);
+            let copy = if shared.is_zero() { SharedFrame::alloc_zeroed() } else { shared.duplicate() }?;
+            if prot.is_executable() {
+                copy.synchronise_instructions();
+            }
+            if batch.is_full() {
                 batch.flush();
             }
-            slot.store(leaf(frame.into_phys(), prot));
-            batch.note(page);
-            // SAFETY: the entry held this reference and now holds the new one.
-            batch.keep(unsafe { SharedFrame::from_phys(old.address()) });
-            return Ok(());
+            guard = self.lock.lock();
+            if slot.load() == old {
+                exchange(slot, old, leaf(copy.into_phys(), prot), address.page_down(), batch);
+                return Ok(CopyOnWrite::Done);
+            }
+            // Another thread of the process changed the entry meanwhile: look again.
         }
-        if !slot.fill(leaf(frame.phys(), prot)) {
-            return Err(MapError::Occupied);
-        }
-        frame.into_phys();
-        count(table, 1);
-        self.resident.fetch_add(1, Ordering::Relaxed);
-        Ok(())
     }
 
     /// Gives the page at `address` the rights `prot`, if it still maps `frame` — and, for
@@ -317,6 +328,20 @@ impl PageTable {
         });
         let Ok(()) = done;
     }
+}
+
+/// Puts `new`, which holds a frame of its own, in the place of `old`, whose frame goes to the batch.
+fn exchange(slot: Slot, old: Entry, new: Entry, page: UserAddr, batch: &mut FlushBatch<'_>) {
+    if Arch::BREAK_BEFORE_MAKE && old.is_present() {
+        // Invisible to the CPUs, and still visibly in use to other faults of this page.
+        slot.store(old.with_user_prot(Prot::NONE));
+        batch.note(page);
+        batch.flush();
+    }
+    slot.store(new);
+    batch.note(page);
+    // SAFETY: the entry held this reference and now holds the new frame's.
+    batch.keep(unsafe { SharedFrame::from_phys(old.address()) });
 }
 
 /// Copies one entry to an empty one of a table that nobody else changes; false if there is nothing to copy.

@@ -84,10 +84,28 @@ fn a_fork_shares_frames_and_takes_the_right_to_write() {
     let shared = child.lookup(page(0)).unwrap().frame;
     assert!(!child.upgrade(page(0), &shared, Prot::READ_WRITE, Writes::CopyOnWrite));
     let mut batch = FlushBatch::new(&child);
-    child.replace(page(0), shared.duplicate().unwrap(), Prot::READ_WRITE, &mut batch).unwrap();
+    let answer = child.copy_on_write(page(0), Prot::READ_WRITE, &mut batch);
+    assert_eq!(answer, Ok(CopyOnWrite::Done));
     drop(batch);
+    assert_ne!(child.lookup(page(0)).unwrap().frame, shared);
     assert!(parent.upgrade(page(0), &shared, Prot::READ_WRITE, Writes::CopyOnWrite));
     assert_eq!((byte_at(&parent, page(0)), byte_at(&child, page(0))), (1, 1));
+}
+
+#[test]
+fn a_write_copies_the_frame_of_zeros_and_keeps_a_frame_of_its_own() {
+    let table = PageTable::new().unwrap();
+    let mut batch = FlushBatch::new(&table);
+    assert_eq!(table.copy_on_write(page(0), Prot::READ_WRITE, &mut batch), Ok(CopyOnWrite::Absent));
+    table.map(page(0), SharedFrame::zero(), Prot::READ).unwrap();
+    assert_eq!(table.copy_on_write(page(0), Prot::READ_WRITE, &mut batch), Ok(CopyOnWrite::Done));
+    let own = table.lookup(page(0)).unwrap();
+    assert!(!own.frame.is_zero() && own.prot == Prot::READ_WRITE);
+    let phys = own.frame.phys();
+    drop(own);
+    table.protect(pages(0, 1), Prot::READ, Writes::CopyOnWrite, &mut batch);
+    assert_eq!(table.copy_on_write(page(0), Prot::READ_WRITE, &mut batch), Ok(CopyOnWrite::Done));
+    assert_eq!(table.lookup(page(0)).unwrap().frame.phys(), phys);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use abi::Errno;
 use hal::frame::{OutOfMemory, SharedFrame};
-use hal::paging::{FlushBatch, MapError, Writes};
+use hal::paging::{CopyOnWrite, FlushBatch, MapError, Writes};
 use hal::user::UserFault;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::fault::Access;
@@ -149,14 +149,8 @@ impl AddressSpace {
     /// Gives a private page that is mapped read-only a frame of its own to write to: the same one if nobody
     /// else holds it, else a copy. False if nothing is mapped there.
     fn copy_on_write(&self, page: UserAddr, prot: Prot) -> Result<bool, FaultError> {
-        let Some(mapped) = self.page_table.lookup(page) else { return Ok(false) };
-        if self.page_table.upgrade(page, &mapped.frame, prot, Writes::CopyOnWrite) {
-            return Ok(true);
-        }
-        let copy = mapped.frame.duplicate()?;
         let mut batch = FlushBatch::new(&self.page_table);
-        map_outcome(self.page_table.replace(page, copy, prot, &mut batch))?;
-        Ok(true)
+        Ok(self.page_table.copy_on_write(page, prot, &mut batch)? == CopyOnWrite::Done)
     }
 
     fn map_page(&self, page: UserAddr, frame: SharedFrame, prot: Prot) -> Result<(), FaultError> {
