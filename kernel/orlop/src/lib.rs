@@ -16,3 +16,4 @@ pub mod sched;
 pub mod syscall;
 pub mod tty;
 pub mod user;
+pub mod vdso;
