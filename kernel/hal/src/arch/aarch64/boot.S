@@ -252,11 +252,13 @@ turn_on_mmu:
 at_link_address:
     ldr     x0, =__bss_start
     ldr     x1, =__bss_end
-1:  cmp     x0, x1
-    b.hs    2f
+1:  stp     xzr, xzr, [x0], #16         // both ends are page starts
     stp     xzr, xzr, [x0], #16
-    b       1b
-2:  ldr     x0, =vectors
+    stp     xzr, xzr, [x0], #16
+    stp     xzr, xzr, [x0], #16
+    cmp     x0, x1
+    b.lo    1b
+    ldr     x0, =vectors
     msr     vbar_el1, x0
     ldr     x0, =BOOT_STACKS + 2 * STACK_SIZE + STACK_SIZE - RUNNING_SIZE   // slot 1
     msr     tpidr_el1, x0               // the stack's block, zeroed with .bss

@@ -3,7 +3,7 @@
 //! `boot.S` comes here with the image mapped as it stays, the device tree mapped at [`DEVICE_TREE_WINDOW`], and nothing
 //! else. All this runs once, on the boot CPU, with interrupts masked.
 use super::paging::{self, DeviceRegisters};
-use super::platform::device_tree::{Device, DeviceTree};
+use super::platform::device_tree::{Device, DeviceTree, Kind};
 use super::platform::{gic, psci};
 use super::{console, cpu, timer, user_copy};
 use crate::boot::{Handover, MemoryMap};
@@ -108,7 +108,7 @@ extern "C" fn aarch64_start(device_tree: u64, image: u64, boot_count: u64) -> ! 
     crate::panic::set_symbols(symbols());
     crate::upcalls::register(hal_upcalls());
     let blob = device_tree_blob(device_tree).expect("no device tree");
-    let tree = DeviceTree::new(blob).expect("the device tree is damaged");
+    let tree = DeviceTree::new(blob);
     psci::initialise(tree.psci_conduit());
     initialise_console(&tree);
     let blob_range = PhysRange::new(PhysAddr::new(device_tree), blob.len() as u64);
@@ -163,7 +163,7 @@ fn map_memory(tree: &DeviceTree, blob: PhysRange) -> &'static MemoryMap {
 fn initialise_devices(tree: &DeviceTree, boot_count: u64) {
     initialise_interrupts(tree);
     timer::initialise(boot_count, tree.virtual_timer_interrupt().expect("no generic timer"));
-    if let Some(clock) = tree.device(&["arm,pl031"]) {
+    if let Some(clock) = tree.device(Kind::RealTimeClock) {
         // SAFETY: the tree says so.
         timer::set_real_time_clock(unsafe { map(&clock, 0) });
     }
@@ -210,7 +210,7 @@ unsafe fn map(device: &Device, which: usize) -> DeviceRegisters {
 }
 
 fn initialise_console(tree: &DeviceTree) {
-    let Some(device) = tree.device(&["arm,pl011"]) else { return };
+    let Some(device) = tree.device(Kind::Serial) else { return };
     let Some(interrupt) = device.interrupt else { return };
     // SAFETY: the tree says so.
     console::initialise(unsafe { map(&device, 0) }, interrupt);
@@ -219,11 +219,11 @@ fn initialise_console(tree: &DeviceTree) {
 fn initialise_interrupts(tree: &DeviceTree) {
     /// Two 64 KiB frames for each CPU (IHI 0069, 12.10); only the boot CPU's are used.
     const REDISTRIBUTOR_SIZE: u64 = 128 << 10;
-    if let Some(mut device) = tree.device(&["arm,gic-v3"]) {
+    if let Some(mut device) = tree.device(Kind::GicV3) {
         device.registers[1] = PhysRange::new(device.registers[1].start, REDISTRIBUTOR_SIZE);
         // SAFETY: the tree says so.
         unsafe { gic::initialise_v3(map(&device, 0), map(&device, 1), 1) };
-    } else if let Some(device) = tree.device(&["arm,cortex-a15-gic", "arm,gic-400"]) {
+    } else if let Some(device) = tree.device(Kind::GicV2) {
         // SAFETY: the tree says so.
         unsafe { gic::initialise_v2(map(&device, 0), map(&device, 1)) };
     } else {

@@ -4,6 +4,7 @@
 //! and `enter` looks to its caller like a function that returned. docs/entry-aarch64.md draws it.
 use super::Arch;
 use super::cpu::read_register;
+use super::platform::identification;
 use crate::contract::{Cpu, UserEntry};
 use crate::user::UserExit;
 use core::arch::naked_asm;
@@ -12,6 +13,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use libkernel::arch::aarch64::fault::{self, Event, class, class_of};
 use libkernel::arch::aarch64::registers::pstate;
 use libkernel::arch::native::UserRegs;
+use libkernel::fault::{Exception, ExceptionKind};
 
 /// What [`enter`] returns: which vector was taken.
 pub(super) const EXIT_SYNCHRONOUS: u64 = 0;
@@ -73,6 +75,11 @@ fn handle(regs: &mut UserRegs, vector: u64, syndrome: u64) -> Option<UserExit> {
     Some(match fault::decode(syndrome, address, regs.pc) {
         Event::Syscall => UserExit::Syscall,
         Event::PageFault(fault) => UserExit::Fault(fault),
+        Event::Exception(Exception { kind: ExceptionKind::UndefinedInstruction, .. })
+            if identification::emulate(regs, syndrome) =>
+        {
+            return None;
+        }
         Event::Exception(exception) => UserExit::Exception(exception),
     })
 }

@@ -2,12 +2,12 @@
 //!
 //! Each row is a field of an identification register (D17.2.53 and on), the least value that means the feature, and Linux's
 //! bit for it (Documentation/arm64/elf_hwcaps.rst). Left out on purpose: SVE, SME, pointer authentication and memory tagging
-//! need state that is not switched; CPUID would promise reads of the registers themselves from EL0.
+//! need state that is not switched.
 use super::super::cpu::read_register;
 use crate::cpu::HardwareCapabilities;
 
-/// FP and ASIMD, which every CPU here has.
-const ALWAYS: u64 = 1 << 0 | 1 << 1;
+/// FP and ASIMD, which every CPU here has, and CPUID: `identification.rs` answers reads of the registers.
+const ALWAYS: u64 = 1 << 0 | 1 << 1 | 1 << 11;
 
 /// A field (its lowest bit), the least value, the bit of the word.
 type Row = (u32, u64, u32);
@@ -72,6 +72,21 @@ pub fn read() -> HardwareCapabilities {
         hwcap2: gather(first, INSTRUCTIONS_0_SECOND) | gather(second, INSTRUCTIONS_1_SECOND),
         minimum_signal_stack: MINIMUM_SIGNAL_STACK,
     }
+}
+
+/// ID_AA64ISAR0_EL1 as programs see it.
+pub fn instructions_0() -> u64 {
+    visible(read_register!("id_aa64isar0_el1"), [INSTRUCTIONS_0, INSTRUCTIONS_0_SECOND])
+}
+
+/// ID_AA64ISAR1_EL1 as programs see it.
+pub fn instructions_1() -> u64 {
+    visible(read_register!("id_aa64isar1_el1"), [INSTRUCTIONS_1, INSTRUCTIONS_1_SECOND])
+}
+
+/// The fields of `register` that have a row.
+fn visible(register: u64, tables: [&[Row]; 2]) -> u64 {
+    tables.into_iter().flatten().fold(0, |mask, row| mask | 0xf << row.0) & register
 }
 
 /// FPHP and ASIMDHP; the fields of ID_AA64PFR0_EL1 are signed, and 15 means that there is no FP at all.

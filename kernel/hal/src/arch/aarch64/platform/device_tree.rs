@@ -1,16 +1,44 @@
 //! What the device tree says about the machine, through the crate `dtoolkit`.
 //!
 //! Source: Devicetree Specification 0.4; bindings under Documentation/devicetree/bindings of Linux, named at each. A node
-//! that is absent or odd leaves its device out; the machine is as good as its tree.
+//! that is absent or odd leaves its device out; the machine is as good as its tree. Only nodes at the top are looked at.
 use super::psci::Conduit;
 use dtoolkit::fdt::{Fdt, FdtNode};
-use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node, Property};
 use libkernel::addr::{PhysAddr, PhysRange};
 
-/// The tree, checked once.
-#[derive(Clone, Copy)]
-pub struct DeviceTree(Fdt<'static>);
+/// The tree, with the nodes that matter found in one pass.
+pub struct DeviceTree {
+    tree: Fdt<'static>,
+    devices: [Option<FdtNode<'static>>; KINDS.len()],
+}
+
+/// What this kernel looks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// arm,gic.yaml: distributor, CPU interface.
+    GicV2,
+    /// arm,gic-v3.yaml: distributor, redistributors.
+    GicV3,
+    /// arm/psci.yaml.
+    Psci,
+    /// rtc/arm,pl031.yaml.
+    RealTimeClock,
+    /// serial/pl011.yaml.
+    Serial,
+    /// timer/arm,arch_timer.yaml.
+    Timer,
+}
+
+/// The `compatible` words of each kind.
+const KINDS: [(Kind, &[&str]); 6] = [
+    (Kind::GicV2, &["arm,cortex-a15-gic", "arm,gic-400"]),
+    (Kind::GicV3, &["arm,gic-v3"]),
+    (Kind::Psci, &["arm,psci-1.0", "arm,psci-0.2"]),
+    (Kind::RealTimeClock, &["arm,pl031"]),
+    (Kind::Serial, &["arm,pl011"]),
+    (Kind::Timer, &["arm,armv8-timer"]),
+];
 
 /// A device: its register ranges (absent ones are empty) and its first interrupt at the controller.
 #[derive(Clone, Copy, Debug)]
@@ -24,42 +52,52 @@ pub struct Device {
 const NOWHERE: PhysRange = PhysRange { start: PhysAddr::new(0), end: PhysAddr::new(0) };
 
 impl DeviceTree {
-    /// Checks a tree; `None` if it is not one.
-    pub fn new(blob: &'static [u8]) -> Option<Self> {
-        Fdt::new(blob).ok().map(Self)
+    /// Looks through a tree. One that is damaged behind its header ends in a panic.
+    pub fn new(blob: &'static [u8]) -> Self {
+        let tree = Fdt::new_unchecked(blob);
+        let mut devices = [None; KINDS.len()];
+        for node in tree.root().children() {
+            let Some(words) = bytes(&node, "compatible") else { continue };
+            let is_one_of = |known: &[&str]| {
+                words.split(|&byte| byte == 0).any(|word| known.iter().any(|known| known.as_bytes() == word))
+            };
+            if let Some(which) = KINDS.iter().position(|(_, known)| is_one_of(known)) {
+                devices[which].get_or_insert(node);
+            }
+        }
+        Self { tree, devices }
     }
 
     /// Every range of memory (`device_type = "memory"`).
     pub fn memory(&self) -> impl Iterator<Item = PhysRange> {
-        let nodes = self.0.root().children().filter(|node| text(node, "device_type") == Some("memory"));
-        nodes.flat_map(ranges)
+        let is_memory = |node: &FdtNode<'static>| text(node, "device_type") == Some("memory");
+        self.tree.root().children().filter(is_memory).flat_map(ranges)
     }
 
     /// Ranges that firmware keeps: the reservation block and `/reserved-memory`.
     pub fn reserved(&self) -> impl Iterator<Item = PhysRange> {
-        let block = self.0.memory_reservations();
+        let block = self.tree.memory_reservations();
         let block = block.map(|entry| PhysRange::new(PhysAddr::new(entry.address()), entry.size()));
-        let nodes = self.0.find_node("/reserved-memory").into_iter().flat_map(|node| node.children());
+        let nodes = self.tree.find_node("/reserved-memory").into_iter().flat_map(|node| node.children());
         block.chain(nodes.flat_map(ranges))
     }
 
-    /// The first device with one of these `compatible` words.
-    pub fn device(&self, compatible: &[&str]) -> Option<Device> {
-        let node = self.node(compatible)?;
+    /// The first device of a kind.
+    pub fn device(&self, kind: Kind) -> Option<Device> {
+        let node = self.node(kind)?;
         let mut registers = ranges(node);
         let mut next = || registers.next().unwrap_or(NOWHERE);
         Some(Device { registers: [next(), next()], interrupt: interrupt(&node, 0) })
     }
 
-    /// The virtual timer's interrupt: the third of the node's (timer/arm,arch_timer.yaml).
+    /// The virtual timer's interrupt, the third of the node's.
     pub fn virtual_timer_interrupt(&self) -> Option<u32> {
-        interrupt(&self.node(&["arm,armv8-timer"])?, 2)
+        interrupt(&self.node(Kind::Timer)?, 2)
     }
 
-    /// How firmware is called (arm/psci.yaml).
+    /// How firmware is called.
     pub fn psci_conduit(&self) -> Conduit {
-        let node = self.node(&["arm,psci-1.0", "arm,psci-0.2", "arm,psci"]);
-        match node.as_ref().and_then(|node| text(node, "method")) {
+        match self.node(Kind::Psci).as_ref().and_then(|node| text(node, "method")) {
             Some("hvc") => Conduit::Hypervisor,
             Some("smc") => Conduit::SecureMonitor,
             _ => Conduit::None,
@@ -80,13 +118,12 @@ impl DeviceTree {
     }
 
     fn chosen(&self, name: &str) -> Option<&'static [u8]> {
-        bytes(&self.0.find_node("/chosen")?, name)
+        bytes(&self.tree.find_node("/chosen")?, name)
     }
 
-    /// The first node, at the top or below a bus at the top, that is compatible with one of the words.
-    fn node(&self, compatible: &[&str]) -> Option<FdtNode<'static>> {
-        let matches = |node: &FdtNode<'static>| compatible.iter().any(|word| node.is_compatible(word));
-        self.0.root().children().find(matches)
+    fn node(&self, kind: Kind) -> Option<FdtNode<'static>> {
+        let which = KINDS.iter().position(|(known, _)| *known == kind)?;
+        self.devices[which]
     }
 }
 
