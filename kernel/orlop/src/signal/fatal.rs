@@ -1,0 +1,29 @@
+//! What the kernel log says when a fault ends a program.
+
+use hal::user::UserContext;
+use libkernel::addr::UserAddr;
+
+use super::{SigInfo, Signal, SignalSet};
+use crate::log;
+use crate::process::Thread;
+
+/// Logs one line for signals that an instruction caused: program, process, where, and in which mapping.
+pub(super) fn report(thread: &Thread, context: &UserContext, signal: Signal, info: &SigInfo) {
+    let raised_by_kernel = info.si_code > 0;
+    if !SignalSet::SYNCHRONOUS.contains(signal) || !raised_by_kernel {
+        return;
+    }
+    let name = thread.name();
+    let name = core::str::from_utf8(&name).unwrap_or("?").trim_end_matches('\0');
+    let pc = context.regs.instruction_pointer();
+    let sp = context.regs.stack_pointer();
+    let area = thread.process().address_space().and_then(|space| space.describe_area(UserAddr::new(pc)));
+    let (start, length) = area.map_or((0, 0), |area| (area.range.start().as_u64(), area.range.length()));
+    log!(
+        "{name}[{}]: signal {} code {} at pc {pc:#x} sp {sp:#x} address {:#x} in mapping {start:#x}+{length:#x}",
+        thread.id(),
+        signal.number(),
+        info.si_code,
+        info.si_addr(),
+    );
+}

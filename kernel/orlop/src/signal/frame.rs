@@ -1,0 +1,128 @@
+//! Entering a handler, and `rt_sigreturn`.
+
+use abi::Errno;
+use abi::signal::{SA_ONSTACK, SA_RESTORER, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, Sigaction, StackT};
+use hal::task;
+use hal::user::UserContext;
+use libkernel::addr::UserAddr;
+use libkernel::arch::native::signal_frame::{self, Frame, Parts, RED_ZONE};
+use zerocopy::IntoBytes;
+
+use super::{NO_STACK, SigInfo, Signal, SignalSet};
+use crate::errno::OrErrno;
+use crate::process::Thread;
+use crate::user::{UserPtr, write_bytes};
+
+/// Writes the frame of a handler and makes the registers enter it. EFAULT if the stack cannot hold it; nothing is changed then.
+pub(super) fn enter(
+    thread: &Thread,
+    context: &mut UserContext,
+    signal: Signal,
+    info: &SigInfo,
+    action: &Sigaction,
+    mask: SignalSet,
+) -> Result<(), Errno> {
+    let regs = &mut context.regs;
+    let stack = *thread.signals.stack.lock();
+    let top = stack_top(&stack, regs.stack_pointer(), action.sa_flags).ok_or(Errno::EFAULT)?;
+    let layout = signal_frame::layout(top, task::floating_point_size()).ok_or(Errno::EFAULT)?;
+    if overflows(&stack, regs.stack_pointer(), layout.frame) {
+        return Err(Errno::EFAULT);
+    }
+    let restorer = restorer(thread, action).ok_or(Errno::EFAULT)?;
+    let parts = Parts {
+        regs,
+        info,
+        mask: mask.bits(),
+        stack: shown_stack(&stack, regs.stack_pointer()),
+        fault: *thread.signals.fault.lock(),
+        restorer,
+    };
+    UserPtr::new(UserAddr::new(layout.frame)).write(&signal_frame::build(&parts, &layout))?;
+    for (address, bytes) in signal_frame::extras(&parts, &layout) {
+        write_bytes(UserAddr::new(address), bytes.as_bytes())?;
+    }
+    task::store_floating_point(UserAddr::new(layout.floating_point)).or_errno()?;
+    signal_frame::enter(regs, &layout, action.sa_handler, signal.number(), restorer);
+    task::reset_floating_point();
+    if stack.ss_flags & SS_AUTODISARM != 0 {
+        *thread.signals.stack.lock() = NO_STACK;
+    }
+    Ok(())
+}
+
+/// Puts back what the handler interrupted. EFAULT if the frame is not readable or not one.
+pub fn leave(thread: &Thread, context: &mut UserContext) -> Result<(), Errno> {
+    let address = signal_frame::at_return(&context.regs);
+    let frame: Frame = UserPtr::new(UserAddr::new(address)).read()?;
+    let restored = signal_frame::restore(&frame, address, &context.regs).ok_or(Errno::EFAULT)?;
+    match restored.floating_point {
+        Some(image) => {
+            task::load_floating_point(UserAddr::new(image)).or_errno()?.map_err(|_| Errno::EFAULT)?;
+        }
+        None => task::reset_floating_point(),
+    }
+    context.regs = restored.regs;
+    thread.set_signal_mask(SignalSet::from_bits(restored.mask));
+    // As Linux does, a stack that cannot be restored is left as it is.
+    let _ = set_stack(thread, &restored.stack, context.regs.stack_pointer());
+    Ok(())
+}
+
+/// `sigaltstack`: EPERM on the stack itself, EINVAL for unknown flags, ENOMEM if it is too small.
+pub fn set_stack(thread: &Thread, new: &StackT, stack_pointer: u64) -> Result<(), Errno> {
+    let mut stack = thread.signals.stack.lock();
+    if is_on(&stack, stack_pointer) {
+        return Err(Errno::EPERM);
+    }
+    match new.ss_flags & !SS_AUTODISARM {
+        SS_DISABLE => *stack = NO_STACK,
+        0 | SS_ONSTACK => {
+            if new.ss_size < minimum_size() {
+                return Err(Errno::ENOMEM);
+            }
+            *stack = StackT { pad: 0, ss_flags: new.ss_flags & SS_AUTODISARM, ..*new };
+        }
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(())
+}
+
+/// The smallest alternate stack: it must hold a frame (`AT_MINSIGSTKSZ` says more).
+fn minimum_size() -> u64 {
+    abi::native::MINIMUM_SIGNAL_STACK
+}
+
+/// The alternate stack as a program sees it, with whether it runs on it.
+pub fn shown_stack(stack: &StackT, stack_pointer: u64) -> StackT {
+    let on = if stack.ss_size != 0 && is_within(stack, stack_pointer) { SS_ONSTACK } else { 0 };
+    StackT { ss_flags: stack.ss_flags | on, ..*stack }
+}
+
+/// Where a frame ends at most: below the interrupted stack, or at the top of the alternate one.
+fn stack_top(stack: &StackT, stack_pointer: u64, flags: u64) -> Option<u64> {
+    let wanted = flags & SA_ONSTACK != 0 && stack.ss_size != 0 && !is_on(stack, stack_pointer);
+    if wanted { stack.ss_sp.checked_add(stack.ss_size) } else { stack_pointer.checked_sub(RED_ZONE) }
+}
+
+/// Whether the thread runs on the alternate stack. One that disarms itself never counts: the handler may switch away.
+fn is_on(stack: &StackT, stack_pointer: u64) -> bool {
+    stack.ss_flags & SS_AUTODISARM == 0 && is_within(stack, stack_pointer)
+}
+
+fn is_within(stack: &StackT, address: u64) -> bool {
+    address > stack.ss_sp && address - stack.ss_sp <= stack.ss_size
+}
+
+/// Whether a frame on the alternate stack would grow out of it.
+fn overflows(stack: &StackT, stack_pointer: u64, frame: u64) -> bool {
+    is_on(stack, stack_pointer) && !is_within(stack, frame)
+}
+
+/// Where the handler returns to: what the program gave, else the vDSO's trampoline.
+fn restorer(thread: &Thread, action: &Sigaction) -> Option<u64> {
+    if action.sa_flags & SA_RESTORER != 0 {
+        return Some(action.sa_restorer);
+    }
+    thread.process().address_space()?.signal_trampoline()
+}

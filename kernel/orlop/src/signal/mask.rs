@@ -1,0 +1,61 @@
+//! Which signals a thread blocks, and when it is told to look.
+
+use core::sync::atomic::Ordering;
+
+use super::SignalSet;
+use crate::process::{Thread, work};
+
+impl Thread {
+    /// The signals that the thread blocks.
+    #[inline]
+    pub fn signal_mask(&self) -> SignalSet {
+        SignalSet::from_bits(self.signals.mask.load(Ordering::SeqCst))
+    }
+
+    /// Blocks these signals from now on, but never those that cannot be. Only the thread itself does this.
+    #[inline]
+    pub fn set_signal_mask(&self, mask: SignalSet) {
+        let mask = mask.difference(SignalSet::UNSTOPPABLE);
+        let old = self.signals.mask.swap(mask.bits(), Ordering::SeqCst);
+        if old & !mask.bits() != 0 {
+            self.look_for_signals();
+        }
+    }
+
+    /// Sets the work bit if a signal is pending that is not blocked. Senders look at the mask after they made a signal
+    /// pending, and this looks at what is pending after the mask was set, so one of the two sees the other.
+    pub fn look_for_signals(&self) {
+        if !self.deliverable().is_empty() {
+            hal::task::current().work.fetch_or(work::SIGNAL, Ordering::Relaxed);
+        }
+    }
+
+    /// What is pending for the thread and its process, blocked or not.
+    pub fn pending_signals(&self) -> SignalSet {
+        let shared = self.process().signals.shared.lock().pending.set();
+        shared.union(self.signals.pending.lock().set())
+    }
+
+    /// What is pending and not blocked.
+    pub fn deliverable(&self) -> SignalSet {
+        self.pending_signals().difference(self.signal_mask())
+    }
+
+    /// Blocks `mask` until the next return to user mode: `rt_sigsuspend`, `ppoll`, `pselect6`. A handler that runs first still
+    /// sees the temporary mask and returns to the old one.
+    pub fn set_temporary_mask(&self, mask: SignalSet) {
+        self.signals.saved_mask.store(self.signal_mask().bits(), Ordering::Relaxed);
+        hal::task::current().work.fetch_or(work::RESTORE_MASK, Ordering::Relaxed);
+        self.set_signal_mask(mask);
+    }
+
+    /// Ends a temporary mask; the mask to show in a handler's frame.
+    pub(super) fn take_saved_mask(&self) -> SignalSet {
+        let bits = hal::task::current().work.fetch_and(!work::RESTORE_MASK, Ordering::Relaxed);
+        if bits & work::RESTORE_MASK != 0 {
+            SignalSet::from_bits(self.signals.saved_mask.load(Ordering::Relaxed))
+        } else {
+            self.signal_mask()
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Signals: what is pending, what a process does about it, and how a handler is entered and left.
+//!
+//! - [`pending`] holds signals that were sent and not yet delivered, of a thread or of a whole process.
+//! - [`action`] holds what a process does at each signal.
+//! - [`send`] is how anybody sends one; [`stop`] is job control; [`deliver`] runs in the thread's own loop, on its way to user mode.
+//! - [`frame`] enters a handler and comes back from it.
+//!
+//! Lock order: process table → [`ProcessSignals::shared`] → [`ThreadSignals::pending`] → action table. Signals are sent by threads,
+//! never by interrupt handlers.
+
+pub mod action;
+pub mod deliver;
+mod fatal;
+pub mod frame;
+pub mod mask;
+pub mod pending;
+pub mod send;
+pub mod stop;
+
+use alloc::sync::Arc;
+use core::sync::atomic::AtomicU64;
+
+use abi::process::WaitStatus;
+use abi::signal::{SS_DISABLE, StackT};
+use hal::sync::SpinLock;
+use libkernel::arch::native::signal_frame::FaultRecord;
+
+pub use abi::signal::SigInfo;
+pub use libkernel::signal_set::{DefaultAction, Signal, SignalSet};
+
+use crate::sched::wait::WaitQueue;
+use action::Actions;
+use pending::Pending;
+
+/// The signal side of a process.
+pub struct ProcessSignals {
+    /// What is pending for the process as a whole, and its stop and end.
+    pub(crate) shared: SpinLock<Shared>,
+    /// What it does at each signal; shared by `CLONE_SIGHAND`.
+    pub(crate) actions: SpinLock<Arc<Actions>>,
+    /// Where its threads sleep while it is stopped.
+    pub(crate) continued: WaitQueue,
+}
+
+/// What the threads of a process have in common, under one lock.
+pub(crate) struct Shared {
+    pub(crate) pending: Pending,
+    /// The signal that stopped the process.
+    pub(crate) stopped: Option<Signal>,
+    /// Set once the process is to end; every thread leaves.
+    pub(crate) ending: Option<WaitStatus>,
+    /// Whether only deliberate force ends it: the first process.
+    pub(crate) protected: bool,
+}
+
+impl ProcessSignals {
+    /// No signal pending, and these actions.
+    pub fn new(actions: Arc<Actions>) -> ProcessSignals {
+        ProcessSignals {
+            shared: SpinLock::new(Shared { pending: Pending::new(), stopped: None, ending: None, protected: false }),
+            actions: SpinLock::new(actions),
+            continued: WaitQueue::new(),
+        }
+    }
+}
+
+/// The signal side of a thread.
+pub struct ThreadSignals {
+    /// What is pending for this thread alone.
+    pub(crate) pending: SpinLock<Pending>,
+    /// Blocked signals; written by the thread itself.
+    pub(crate) mask: AtomicU64,
+    /// The mask to come back to after `rt_sigsuspend` and the like; counts while `work::RESTORE_MASK` is set.
+    pub(crate) saved_mask: AtomicU64,
+    /// The alternate stack; the thread's own.
+    pub(crate) stack: SpinLock<StackT>,
+    /// The last fault, which signal frames show.
+    pub(crate) fault: SpinLock<FaultRecord>,
+}
+
+/// No alternate stack.
+pub const NO_STACK: StackT = StackT { ss_sp: 0, ss_flags: SS_DISABLE, pad: 0, ss_size: 0 };
+
+impl ThreadSignals {
+    /// Nothing pending, and this mask.
+    pub fn new(mask: SignalSet, stack: StackT) -> ThreadSignals {
+        ThreadSignals {
+            pending: SpinLock::new(Pending::new()),
+            mask: AtomicU64::new(mask.bits()),
+            saved_mask: AtomicU64::new(0),
+            stack: SpinLock::new(stack),
+            fault: SpinLock::new(FaultRecord::default()),
+        }
+    }
+}

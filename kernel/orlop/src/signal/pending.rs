@@ -1,0 +1,132 @@
+//! Signals that were sent and wait for delivery.
+
+use alloc::collections::VecDeque;
+
+use super::{SigInfo, Signal, SignalSet};
+
+/// A queue of pending signals. A standard signal is in it once; real-time signals queue up in the order of their coming.
+#[derive(Default)]
+pub struct Pending {
+    set: SignalSet,
+    queue: VecDeque<SigInfo>,
+}
+
+/// What became of a signal that was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is pending with its information.
+    Queued,
+    /// It was pending already, and standard signals do not queue.
+    Merged,
+    /// It is pending, but there was no room for its information.
+    WithoutInformation,
+}
+
+impl Pending {
+    /// Nothing pending.
+    pub const fn new() -> Pending {
+        Pending { set: SignalSet::EMPTY, queue: VecDeque::new() }
+    }
+
+    /// The signals in it.
+    pub const fn set(&self) -> SignalSet {
+        self.set
+    }
+
+    /// How many signals are queued.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Adds a signal; beyond `limit` queued ones only its number is kept.
+    pub fn add(&mut self, signal: Signal, info: &SigInfo, limit: u64) -> Added {
+        if self.set.contains(signal) && !signal.is_realtime() {
+            return Added::Merged;
+        }
+        self.set = self.set.with(signal);
+        let room = (self.queue.len() as u64) < limit && self.queue.try_reserve(1).is_ok();
+        if !room {
+            return Added::WithoutInformation;
+        }
+        self.queue.push_back(*info);
+        Added::Queued
+    }
+
+    /// Takes the first signal that is in `wanted`.
+    pub fn take(&mut self, wanted: SignalSet) -> Option<(Signal, SigInfo)> {
+        let signal = self.set.intersection(wanted).first()?;
+        let same = |info: &SigInfo| info.signal() == signal.number();
+        let info = match self.queue.iter().position(same) {
+            Some(index) => self.queue.remove(index),
+            None => None,
+        };
+        if !signal.is_realtime() || !self.queue.iter().any(same) {
+            self.set = self.set.without(signal);
+        }
+        Some((signal, info.unwrap_or_else(|| SigInfo::user(signal.number(), abi::signal::SI_USER, 0, 0))))
+    }
+
+    /// Forgets the signals in `set`.
+    pub fn discard(&mut self, set: SignalSet) {
+        if self.set.intersection(set).is_empty() {
+            return;
+        }
+        self.set = self.set.difference(set);
+        self.queue.retain(|info| Signal::new(info.signal()).is_some_and(|signal| !set.contains(signal)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(signal: u32, code: i32) -> (Signal, SigInfo) {
+        (Signal::new(signal).expect("a signal"), SigInfo::new(signal, code))
+    }
+
+    fn add(pending: &mut Pending, signal: u32, code: i32) -> Added {
+        let (signal, info) = info(signal, code);
+        pending.add(signal, &info, 10)
+    }
+
+    #[test]
+    fn a_standard_signal_is_pending_once() {
+        let mut pending = Pending::new();
+        assert_eq!(add(&mut pending, 10, 1), Added::Queued);
+        assert_eq!(add(&mut pending, 10, 2), Added::Merged);
+        assert_eq!(pending.take(SignalSet::ALL), Some(info(10, 1)));
+        assert_eq!(pending.take(SignalSet::ALL), None);
+    }
+
+    #[test]
+    fn realtime_signals_queue_in_order() {
+        let mut pending = Pending::new();
+        for code in 1..=3 {
+            assert_eq!(add(&mut pending, 40, code), Added::Queued);
+        }
+        add(&mut pending, 2, 0);
+        assert_eq!(pending.take(SignalSet::ALL), Some(info(2, 0)));
+        for code in 1..=3 {
+            assert_eq!(pending.take(SignalSet::ALL), Some(info(40, code)));
+        }
+        assert!(pending.set().is_empty());
+    }
+
+    #[test]
+    fn beyond_the_limit_the_number_survives() {
+        let mut pending = Pending::new();
+        let (signal, info) = info(40, 7);
+        assert_eq!(pending.add(signal, &info, 0), Added::WithoutInformation);
+        assert_eq!(pending.take(SignalSet::ALL).map(|(signal, _)| signal), Some(signal));
+    }
+
+    #[test]
+    fn discarded_signals_are_gone() {
+        let mut pending = Pending::new();
+        add(&mut pending, 20, 0);
+        add(&mut pending, 2, 0);
+        pending.discard(SignalSet::STOPPING);
+        assert_eq!(pending.take(SignalSet::ALL), Some(info(2, 0)));
+        assert_eq!(pending.len(), 0);
+    }
+}

@@ -1,0 +1,154 @@
+//! Sending signals.
+//!
+//! A signal is made pending first and its receiver is told afterwards, so that a thread that looks at what is pending, or clears
+//! its work bit and then looks, loses none. What the receiver would ignore is not even made pending, unless it is blocked: then the
+//! action may still change. `SIGKILL` does not wait for delivery: it ends all threads at once, as does any other signal whose default
+//! is to end the process, so that waits that only death ends come to an end.
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+use abi::process::WaitStatus;
+
+use super::action::{self, Disposition};
+use super::pending::Added;
+use super::{DefaultAction, Shared, SigInfo, Signal, SignalSet};
+use crate::process::{Pid, Process, Resource, Thread, table, work};
+
+/// Sends a signal to a process; one of its threads will take it. EAGAIN if a real-time signal with its information finds no room.
+pub fn to_process(process: &Arc<Process>, signal: Signal, info: &SigInfo) -> Result<(), Errno> {
+    send(process, None, signal, info)
+}
+
+/// Sends a signal to one thread.
+pub fn to_thread(thread: &Arc<Thread>, signal: Signal, info: &SigInfo) -> Result<(), Errno> {
+    send(thread.process(), Some(thread), signal, info)
+}
+
+/// Sends a signal from the kernel to every process of a group; ESRCH if there is none.
+pub fn to_group(group: Pid, signal: Signal) -> Result<(), Errno> {
+    let members = table::group_members(group);
+    if members.is_empty() {
+        return Err(Errno::ESRCH);
+    }
+    let info = SigInfo::new(signal.number(), abi::signal::SI_KERNEL);
+    for process in &members {
+        to_process(process, signal, &info)?;
+    }
+    Ok(())
+}
+
+/// Sends a signal from the kernel to the running thread: `SIGPIPE`, `SIGXFSZ`.
+pub fn to_self(thread: &Arc<Thread>, signal: Signal) {
+    let info = SigInfo::new(signal.number(), abi::signal::SI_KERNEL);
+    // Standard signals are never refused.
+    let _ = to_thread(thread, signal, &info);
+}
+
+/// Sends a signal that the thread cannot escape, for a fault of its own: if it is blocked or ignored, the default comes back.
+pub fn force(thread: &Arc<Thread>, signal: Signal, info: &SigInfo) {
+    let actions = thread.process().signals.actions.lock().clone();
+    let mut act = actions.get(signal);
+    let blocked = thread.signal_mask().contains(signal);
+    if blocked || act.sa_handler == abi::signal::SIG_IGN {
+        act.sa_handler = abi::signal::SIG_DFL;
+        actions.set(signal, act);
+        thread.set_signal_mask(thread.signal_mask().without(signal));
+    }
+    if act.sa_handler == abi::signal::SIG_DFL {
+        thread.process().signals.shared.lock().protected = false;
+    }
+    thread.signals.pending.lock().add(signal, info, u64::MAX);
+    thread.set_work(work::SIGNAL);
+}
+
+/// Makes every thread of the process leave, with this status unless one is set already.
+pub fn end_process(process: &Process, status: WaitStatus) {
+    process.signals.shared.lock().ending.get_or_insert(status);
+    for thread in process.threads() {
+        thread.set_work(work::KILL);
+    }
+    process.signals.continued.wake_all();
+}
+
+fn send(process: &Arc<Process>, target: Option<&Arc<Thread>>, signal: Signal, info: &SigInfo) -> Result<(), Errno> {
+    let threads = process.threads();
+    let mut shared = process.signals.shared.lock();
+    if shared.ending.is_some() {
+        return Ok(());
+    }
+    let continued = settle_job_control(process, &threads, &mut shared, signal);
+    let outcome = enter(process, &threads, target, &mut shared, signal, info);
+    drop(shared);
+    if continued {
+        super::stop::continued(process, &threads);
+    }
+    match outcome? {
+        Next::Nothing => {}
+        Next::Tell(thread) => thread.set_work(work::SIGNAL),
+        Next::End => end_process(process, WaitStatus::signaled(signal.number())),
+    }
+    Ok(())
+}
+
+/// What is to be done when the locks are released.
+enum Next {
+    Nothing,
+    Tell(Arc<Thread>),
+    End,
+}
+
+/// A stop takes back a pending continue, and a continue takes back pending stops. Whether the process was stopped and goes on.
+fn settle_job_control(process: &Process, threads: &[Arc<Thread>], shared: &mut Shared, signal: Signal) -> bool {
+    let opposite = if signal == Signal::CONT {
+        SignalSet::STOPPING
+    } else if SignalSet::STOPPING.contains(signal) {
+        SignalSet::EMPTY.with(Signal::CONT)
+    } else {
+        return signal == Signal::KILL && shared.stopped.take().is_some();
+    };
+    shared.pending.discard(opposite);
+    for thread in threads {
+        thread.signals.pending.lock().discard(opposite);
+    }
+    let continued = signal == Signal::CONT && shared.stopped.take().is_some();
+    if continued {
+        process.report_continued();
+    }
+    continued
+}
+
+/// Makes the signal pending where it belongs and finds out who is to hear of it.
+fn enter(
+    process: &Arc<Process>,
+    threads: &[Arc<Thread>],
+    target: Option<&Arc<Thread>>,
+    shared: &mut Shared,
+    signal: Signal,
+    info: &SigInfo,
+) -> Result<Next, Errno> {
+    let receiver = match target {
+        Some(thread) => Some(thread).filter(|thread| !thread.signal_mask().contains(signal)),
+        None => threads.iter().find(|thread| !thread.signal_mask().contains(signal)),
+    };
+    let act = process.signals.actions.lock().get(signal);
+    let disposition = action::disposition(signal, &act);
+    if receiver.is_some() {
+        match disposition {
+            Disposition::Ignore | Disposition::Default(DefaultAction::Continue) => return Ok(Next::Nothing),
+            Disposition::Default(_) if shared.protected => return Ok(Next::Nothing),
+            Disposition::Default(DefaultAction::Terminate | DefaultAction::Core) => return Ok(Next::End),
+            Disposition::Default(_) | Disposition::Handle => {}
+        }
+    }
+    let limit = process.limits().soft(Resource::PendingSignals);
+    let added = match target {
+        Some(thread) => thread.signals.pending.lock().add(signal, info, limit),
+        None => shared.pending.add(signal, info, limit),
+    };
+    let deliberate = info.si_code < 0 && info.si_code != abi::signal::SI_TKILL;
+    if added == Added::WithoutInformation && signal.is_realtime() && deliberate {
+        return Err(Errno::EAGAIN);
+    }
+    Ok(receiver.map_or(Next::Nothing, |thread| Next::Tell(thread.clone())))
+}
