@@ -5,3 +5,9 @@ pub mod nr;
 pub mod poll;
 pub mod process;
 pub mod signal;
+
+/// Whether `clone` takes the thread pointer as its last argument, after the child's number.
+pub const CLONE_TLS_LAST: bool = false;
+
+/// Smallest alternate signal stack that `sigaltstack` accepts.
+pub const MINIMUM_SIGNAL_STACK: u64 = crate::signal::MINSIGSTKSZ_AARCH64 as u64;

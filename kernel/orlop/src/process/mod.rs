@@ -1,18 +1,31 @@
 //! Processes and threads: how they come, what they own, how they end.
 
+pub mod clone;
 mod credentials;
+pub mod exec;
+mod exit;
+pub mod group;
 mod limits;
+mod main_loop;
 mod pid;
 #[allow(clippy::module_inception, reason = "the process itself")]
 mod process;
+mod report;
+pub mod session;
+pub mod table;
 mod thread;
+mod usage;
+pub mod wait;
 pub mod work;
 
 pub use credentials::{Capabilities, Credentials, Identity, capability};
 pub use limits::{INFINITY, Limit, Limits, MayRaise, RESOURCES, Resource};
 pub use pid::Pid;
 pub use process::Process;
-pub use thread::{NAME_SIZE, Thread, ThreadParts};
+pub use session::Session;
+pub use table::{find_process, find_thread, for_each_process};
+pub use thread::{NAME_SIZE, Schedule, Thread, ThreadParts};
+pub use usage::Times;
 
 use alloc::sync::Arc;
 

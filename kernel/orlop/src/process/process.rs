@@ -2,31 +2,116 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use abi::Errno;
+use abi::process::WaitStatus;
 use hal::sync::SpinLock;
+use hal::task;
 
+use super::session::Session;
+use super::usage::Usage;
 use super::{Limits, Pid, Thread};
+use crate::memory::AddressSpace;
 use crate::sched::wait::WaitQueue;
+use crate::signal::{ProcessSignals, Signal};
 
-/// A process: threads, limits, relatives.
+/// A process: threads, an address space, relatives, and what became of it.
 pub struct Process {
     pid: Pid,
     /// Number of the parent; changed under the lock of the process table.
     pub(super) parent: AtomicU32,
     /// Number of the process group; as `parent`.
     pub(super) group: AtomicU32,
-    /// Number of the session; as `parent`.
-    pub(super) session: AtomicU32,
-    /// The living threads, the leader first while it lives.
-    pub(super) threads: SpinLock<Vec<Arc<Thread>>>,
+    /// The session; as `parent`.
+    pub(super) session: SpinLock<Arc<Session>>,
+    /// Living children and zombies, in the order of their birth; as `parent`.
+    pub(super) children: SpinLock<Vec<Arc<Process>>>,
+    /// `None` once the process has ended.
+    memory: SpinLock<Option<Arc<AddressSpace>>>,
+    /// The living threads.
+    threads: SpinLock<Vec<Arc<Thread>>>,
     /// Where the process waits for its children.
     pub(super) child_changed: WaitQueue,
+    /// What the parent has to learn.
+    pub(super) news: SpinLock<News>,
+    /// Pending signals and actions.
+    pub(crate) signals: ProcessSignals,
+    /// The signal that tells the parent of the end; 0 for none.
+    pub(super) exit_signal: AtomicU32,
+    /// Processor time of ended threads and children.
+    pub(super) usage: SpinLock<Usage>,
+    /// Interval timers.
+    pub(crate) timers: crate::time::interval::IntervalTimers,
+    /// Set while a `vfork` parent waits for this process to leave its memory.
+    pub(super) borrows_memory: AtomicBool,
+    /// Where that parent waits.
+    pub(super) returned: WaitQueue,
+    /// Where `execve` waits for the other threads to end.
+    pub(super) thread_ended: WaitQueue,
+    /// Whether `execve` has been done: the parent may no longer move it to another group.
+    pub(super) has_executed: AtomicBool,
+    /// Whether orphaned descendants come to this process.
+    pub(super) adopts: AtomicBool,
     limits: Limits,
     personality: AtomicU32,
 }
 
+/// What happened to a process that its parent has not been told yet.
+#[derive(Default)]
+pub(super) struct News {
+    /// How it ended.
+    pub(super) ended: Option<WaitStatus>,
+    /// Which signal stopped it.
+    pub(super) stopped: Option<Signal>,
+    /// Whether it went on.
+    pub(super) continued: bool,
+    /// Whether somebody has waited for its end.
+    pub(super) reaped: bool,
+    /// Its user, once it has ended.
+    pub(super) user: u32,
+}
+
+/// What a new process starts with.
+pub(super) struct ProcessParts {
+    pub(super) pid: Pid,
+    pub(super) parent: Pid,
+    pub(super) group: Pid,
+    pub(super) session: Arc<Session>,
+    pub(super) memory: Arc<AddressSpace>,
+    pub(super) signals: ProcessSignals,
+    pub(super) exit_signal: u32,
+    pub(super) limits: Limits,
+    pub(super) personality: u32,
+}
+
 impl Process {
+    /// A process without threads, not yet in the table.
+    pub(super) fn new(parts: ProcessParts) -> Arc<Process> {
+        Arc::new(Process {
+            pid: parts.pid,
+            parent: AtomicU32::new(parts.parent.number()),
+            group: AtomicU32::new(parts.group.number()),
+            session: SpinLock::new(parts.session),
+            children: SpinLock::new(Vec::new()),
+            memory: SpinLock::new(Some(parts.memory)),
+            threads: SpinLock::new(Vec::new()),
+            child_changed: WaitQueue::new(),
+            news: SpinLock::new(News::default()),
+            signals: parts.signals,
+            exit_signal: AtomicU32::new(parts.exit_signal),
+            usage: SpinLock::new(Usage::default()),
+            timers: crate::time::interval::IntervalTimers::new(),
+            borrows_memory: AtomicBool::new(false),
+            returned: WaitQueue::new(),
+            thread_ended: WaitQueue::new(),
+            has_executed: AtomicBool::new(false),
+            adopts: AtomicBool::new(false),
+            limits: parts.limits,
+            personality: AtomicU32::new(parts.personality),
+        })
+    }
+
     /// The process's number.
     pub fn pid(&self) -> Pid {
         self.pid
@@ -42,9 +127,80 @@ impl Process {
         Pid::new(self.group.load(Ordering::Relaxed))
     }
 
-    /// The session's number.
-    pub fn session(&self) -> Pid {
-        Pid::new(self.session.load(Ordering::Relaxed))
+    /// The session.
+    pub fn session(&self) -> Arc<Session> {
+        self.session.lock().clone()
+    }
+
+    /// The memory of the process; `None` once it has ended.
+    #[inline]
+    pub fn address_space(&self) -> Option<Arc<AddressSpace>> {
+        self.memory.lock().clone()
+    }
+
+    /// Moves the process, whose only thread is running, to other memory: `execve`. A parent that waits in `vfork` goes on.
+    pub fn set_address_space(&self, space: Arc<AddressSpace>) {
+        task::set_page_table(Some(space.page_table().clone()));
+        let old = self.memory.lock().replace(space);
+        drop(old);
+        self.return_memory();
+    }
+
+    /// Gives the memory up at the end.
+    pub(super) fn leave_memory(&self) {
+        let old = self.memory.lock().take();
+        drop(old);
+        self.return_memory();
+    }
+
+    /// Lets a parent that waits in `vfork` go on.
+    fn return_memory(&self) {
+        if self.borrows_memory.swap(false, Ordering::AcqRel) {
+            self.returned.wake_all();
+        }
+    }
+
+    /// The living threads.
+    pub fn threads(&self) -> Vec<Arc<Thread>> {
+        self.threads.lock().clone()
+    }
+
+    /// Calls `visit` for every living thread. It may wake threads and must not sleep.
+    pub fn each_thread(&self, mut visit: impl FnMut(&Arc<Thread>)) {
+        self.threads.lock().iter().for_each(&mut visit);
+    }
+
+    /// The first living thread that `wanted` likes.
+    pub fn find_thread(&self, wanted: impl Fn(&Thread) -> bool) -> Option<Arc<Thread>> {
+        self.threads.lock().iter().find(|thread| wanted(thread)).cloned()
+    }
+
+    /// How many threads live.
+    pub fn thread_count(&self) -> usize {
+        self.threads.lock().len()
+    }
+
+    /// Adds a thread. EAGAIN when the process is ending: the new thread would not hear of it.
+    pub(super) fn add_thread(&self, thread: Arc<Thread>) -> Result<(), Errno> {
+        let shared = self.signals.shared.lock();
+        if shared.ending.is_some() {
+            return Err(Errno::EAGAIN);
+        }
+        let mut threads = self.threads.lock();
+        threads.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
+        threads.push(thread);
+        Ok(())
+    }
+
+    /// Takes a thread out; how many are left.
+    pub(super) fn remove_thread(&self, thread: &Thread) -> usize {
+        let mut threads = self.threads.lock();
+        let index = threads.iter().position(|other| core::ptr::eq(&raw const **other, thread));
+        let removed = index.map(|index| threads.remove(index));
+        let left = threads.len();
+        drop(threads);
+        drop(removed);
+        left
     }
 
     /// The resource limits.
@@ -60,5 +216,20 @@ impl Process {
     /// Sets the flags of `personality(2)`.
     pub fn set_personality(&self, flags: u32) {
         self.personality.store(flags, Ordering::Relaxed);
+    }
+
+    /// Whether orphaned descendants come to this process.
+    pub fn adopts(&self) -> bool {
+        self.adopts.load(Ordering::Relaxed)
+    }
+
+    /// Makes orphaned descendants come to this process, or not.
+    pub fn set_adopts(&self, adopts: bool) {
+        self.adopts.store(adopts, Ordering::Relaxed);
+    }
+
+    /// How the process ended; `None` while it lives.
+    pub fn ended(&self) -> Option<WaitStatus> {
+        self.news.lock().ended
     }
 }

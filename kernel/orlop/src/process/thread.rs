@@ -1,7 +1,7 @@
 //! Threads: what a program calls a thread, and one task runs.
 
 use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use hal::sync::{Once, SpinLock};
 use hal::task::{Task, TaskRef};
@@ -9,7 +9,10 @@ use libkernel::addr::UserAddr;
 
 use super::{Credentials, Pid, Process};
 use crate::fs::{FdTable, FsContext};
+use crate::futex::FutexWaiter;
 use crate::sched;
+use crate::signal::ThreadSignals;
+use crate::syscall::Resume;
 
 /// Longest name of a thread, with the final NUL (Linux: `TASK_COMM_LEN`).
 pub const NAME_SIZE: usize = 16;
@@ -30,6 +33,25 @@ pub struct Thread {
     pub(super) clear_child_id: AtomicU64,
     /// Head of the list of robust futexes that the thread holds.
     pub(crate) robust_list: AtomicU64,
+    /// Pending signals, mask and alternate stack.
+    pub(crate) signals: ThreadSignals,
+    /// How `restart_syscall` goes on.
+    pub(crate) resume: SpinLock<Option<Resume>>,
+    /// Page faults that were served.
+    pub(super) faults: AtomicU64,
+    /// Where the thread stands in a futex's queue; used again for every wait.
+    pub(crate) futex: Arc<FutexWaiter>,
+    no_new_privileges: AtomicBool,
+    pub(super) schedule: SpinLock<Schedule>,
+}
+
+/// How the thread wants to be scheduled. Kept and reported; the scheduler itself is a plain round robin.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Schedule {
+    /// Nice value, -20 to 19.
+    pub nice: i32,
+    /// `SCHED_*`.
+    pub policy: u32,
 }
 
 /// What a new thread starts with.
@@ -46,6 +68,10 @@ pub struct ThreadParts {
     pub credentials: Arc<Credentials>,
     /// Its name.
     pub name: [u8; NAME_SIZE],
+    /// Its signal mask and alternate stack.
+    pub signals: ThreadSignals,
+    /// Whether `execve` grants nothing (`PR_SET_NO_NEW_PRIVS`).
+    pub no_new_privileges: bool,
 }
 
 impl Thread {
@@ -62,12 +88,23 @@ impl Thread {
             name: SpinLock::new(parts.name),
             clear_child_id: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
+            signals: parts.signals,
+            resume: SpinLock::new(None),
+            faults: AtomicU64::new(0),
+            futex: FutexWaiter::new(),
+            no_new_privileges: AtomicBool::new(parts.no_new_privileges),
+            schedule: SpinLock::new(Schedule::default()),
         })
     }
 
     /// The thread's number.
     pub fn id(&self) -> Pid {
         Pid::new(self.id.load(Ordering::Relaxed))
+    }
+
+    /// The last thread of a process takes the leader's number at `execve`.
+    pub(super) fn set_id(&self, id: Pid) {
+        self.id.store(id.number(), Ordering::Relaxed);
     }
 
     /// The process it belongs to.
@@ -176,5 +213,35 @@ impl Thread {
     /// Where to write zero and wake a futex when the thread ends (`set_tid_address`).
     pub fn set_clear_child_id(&self, address: UserAddr) {
         self.clear_child_id.store(address.as_u64(), Ordering::Relaxed);
+    }
+
+    /// What [`Thread::set_clear_child_id`] set; 0 for nothing.
+    pub fn clear_child_id(&self) -> UserAddr {
+        UserAddr::new(self.clear_child_id.load(Ordering::Relaxed))
+    }
+
+    /// Whether `execve` grants nothing to this thread.
+    pub fn no_new_privileges(&self) -> bool {
+        self.no_new_privileges.load(Ordering::Relaxed)
+    }
+
+    /// From now on `execve` grants nothing; there is no way back.
+    pub fn renounce_privileges(&self) {
+        self.no_new_privileges.store(true, Ordering::Relaxed);
+    }
+
+    /// How the thread wants to be scheduled.
+    pub fn schedule(&self) -> Schedule {
+        *self.schedule.lock()
+    }
+
+    /// Changes how the thread wants to be scheduled.
+    pub fn set_schedule(&self, schedule: Schedule) {
+        *self.schedule.lock() = schedule;
+    }
+
+    /// A child is scheduled as its parent.
+    pub(super) fn copy_schedule(&self, parent: &Thread) {
+        self.set_schedule(parent.schedule());
     }
 }

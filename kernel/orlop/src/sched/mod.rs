@@ -15,13 +15,16 @@ pub mod timer;
 pub mod wait;
 
 mod run_queue;
-mod timeouts;
+pub mod timeouts;
 
 pub use mutex::Mutex;
 pub use rwlock::RwLock;
 
+use alloc::boxed::Box;
+use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
+use hal::frame::OutOfMemory;
 use hal::sync::preempt;
 use hal::task::{self, Runnable, TaskRef};
 use hal::user::work;
@@ -80,15 +83,29 @@ pub fn reschedule() {
 
 /// Ends the running task.
 pub fn exit() -> ! {
+    TASKS.fetch_sub(1, Relaxed);
     let guard = preempt::disable();
     let next = QUEUES.with(run_queue::RunQueue::next);
     account(&next);
     task::exit_to(next, guard)
 }
 
+/// How many tasks exist, the boot task included.
+static TASKS: AtomicUsize = AtomicUsize::new(1);
+
 /// Makes room in every queue for one more task, so that wake-ups never allocate. Call before a task is made.
-pub fn reserve(tasks: usize) -> Result<(), hal::frame::OutOfMemory> {
-    (0..hal::cpu::count()).filter_map(|cpu| QUEUES.of(cpu)).try_for_each(|queue| queue.reserve(tasks))
+pub fn reserve_for_new_task() -> Result<(), OutOfMemory> {
+    let tasks = TASKS.fetch_add(1, Relaxed) + 1;
+    let reserved = (0..hal::cpu::count()).filter_map(|cpu| QUEUES.of(cpu)).try_for_each(|queue| queue.reserve(tasks));
+    if reserved.is_err() {
+        TASKS.fetch_sub(1, Relaxed);
+    }
+    reserved
+}
+
+/// How many tasks exist, those of the kernel included.
+pub fn task_count() -> usize {
+    TASKS.load(Relaxed)
 }
 
 /// Number of tasks that wait for this CPU.
@@ -131,4 +148,30 @@ pub fn runtime_ns(task: &task::Task) -> u64 {
     } else {
         counted
     }
+}
+
+/// Starts a task that lives in the kernel alone.
+pub fn spawn(entry: task::Entry) -> Result<(), OutOfMemory> {
+    reserve_for_new_task()?;
+    let runnable = task::Task::new_kernel(Box::new(move || {
+        entry();
+        exit()
+    }))?;
+    enqueue(runnable);
+    Ok(())
+}
+
+/// Sleeps until a signal comes or time is up; which of the two it was.
+pub fn sleep(deadline: wait::Deadline) -> wait::WaitError {
+    let task = task::current().to_ref();
+    let timeout = timer::Timeout::start(deadline, &task);
+    let over = || wait::Patience::Interruptible.is_exhausted(&task).then_some(wait::WaitError::Interrupted);
+    let error = loop {
+        if let Some(error) = over().or_else(|| deadline.has_passed().then_some(wait::WaitError::TimedOut)) {
+            break error;
+        }
+        block_unless(|| over().is_some() || deadline.has_passed());
+    };
+    drop(timeout);
+    error
 }

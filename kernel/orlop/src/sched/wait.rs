@@ -123,7 +123,7 @@ pub enum Patience {
 }
 
 impl Patience {
-    fn is_exhausted(self, task: &task::Task) -> bool {
+    pub(super) fn is_exhausted(self, task: &task::Task) -> bool {
         let bits = match self {
             Patience::Interruptible => work::SIGNAL | work::KILL,
             Patience::Killable => work::KILL,
@@ -133,19 +133,13 @@ impl Patience {
     }
 }
 
-enum Waiter {
-    Thread(TaskRef),
-    Observer(Arc<dyn Observer>),
-}
-
-struct Entry {
-    ticket: u64,
-    waiter: Waiter,
-}
+/// Entries in the order of their tickets.
+type List<T> = VecDeque<(u64, T)>;
 
 struct Entries {
     next_ticket: u64,
-    list: VecDeque<Entry>,
+    threads: List<TaskRef>,
+    observers: List<Arc<dyn Observer>>,
 }
 
 /// Threads and observers that wait for the same thing.
@@ -160,7 +154,11 @@ impl WaitQueue {
     pub const fn new() -> WaitQueue {
         WaitQueue {
             waiting: AtomicUsize::new(0),
-            entries: IrqLock::new(Entries { next_ticket: 0, list: VecDeque::new() }),
+            entries: IrqLock::new(Entries {
+                next_ticket: 0,
+                threads: VecDeque::new(),
+                observers: VecDeque::new(),
+            }),
         }
     }
 
@@ -193,21 +191,16 @@ impl WaitQueue {
         }
     }
 
-    fn wake_entries(&self, mut threads: usize, events: PollEvents) {
+    fn wake_entries(&self, threads: usize, events: PollEvents) {
         let mut entries = self.entries.lock();
-        entries.list.retain(|entry| match &entry.waiter {
-            Waiter::Observer(observer) => {
-                observer.notify(events);
-                true
-            }
-            Waiter::Thread(task) if threads > 0 => {
-                threads -= 1;
-                super::wake(task);
-                false
-            }
-            Waiter::Thread(_) => true,
-        });
-        self.waiting.store(entries.list.len(), Ordering::Relaxed);
+        for (_, observer) in &entries.observers {
+            observer.notify(events);
+        }
+        for _ in 0..threads {
+            let Some((_, task)) = entries.threads.pop_front() else { break };
+            super::wake(&task);
+        }
+        self.waiting.store(entries.len(), Ordering::Relaxed);
     }
 
     /// Sleeps until `condition` gives a value; a signal or the deadline ends the wait early.
@@ -276,30 +269,42 @@ impl WaitQueue {
 
     /// Puts the thread into the queue. Without memory for the entry there is no place, and the thread polls.
     fn enter(&self, task: &TaskRef) -> Option<u64> {
-        let place = self.push(Waiter::Thread(task.clone()));
+        let mut entries = self.entries.lock();
+        let ticket = entries.next_ticket();
+        let place = push(&mut entries.threads, ticket, task.clone());
+        self.waiting.store(entries.len(), Ordering::Relaxed);
+        drop(entries);
         fence(Ordering::SeqCst);
         place
     }
 
-    fn push(&self, waiter: Waiter) -> Option<u64> {
-        let mut entries = self.entries.lock();
-        entries.list.try_reserve(1).ok()?;
-        let ticket = entries.next_ticket;
-        entries.next_ticket += 1;
-        entries.list.push_back(Entry { ticket, waiter });
-        self.waiting.store(entries.list.len(), Ordering::Relaxed);
-        Some(ticket)
-    }
-
     fn is_waiting(&self, place: Option<u64>) -> bool {
-        place.is_some_and(|ticket| self.entries.lock().position(ticket).is_some())
+        place.is_some_and(|ticket| position(&self.entries.lock().threads, ticket).is_some())
     }
 
     fn leave(&self, place: Option<u64>) {
         let Some(ticket) = place else { return };
         let mut entries = self.entries.lock();
-        let removed = entries.position(ticket).and_then(|index| entries.list.remove(index));
-        self.waiting.store(entries.list.len(), Ordering::Relaxed);
+        let removed = remove(&mut entries.threads, ticket);
+        self.waiting.store(entries.len(), Ordering::Relaxed);
+        drop(entries);
+        drop(removed);
+    }
+
+    fn enter_observer(&self, observer: Arc<dyn Observer>) -> Option<u64> {
+        let mut entries = self.entries.lock();
+        let ticket = entries.next_ticket();
+        let place = push(&mut entries.observers, ticket, observer);
+        self.waiting.store(entries.len(), Ordering::Relaxed);
+        drop(entries);
+        fence(Ordering::SeqCst);
+        place
+    }
+
+    fn leave_observer(&self, ticket: u64) {
+        let mut entries = self.entries.lock();
+        let removed = remove(&mut entries.observers, ticket);
+        self.waiting.store(entries.len(), Ordering::Relaxed);
         drop(entries);
         drop(removed);
     }
@@ -312,9 +317,28 @@ impl Default for WaitQueue {
 }
 
 impl Entries {
-    fn position(&self, ticket: u64) -> Option<usize> {
-        self.list.binary_search_by_key(&ticket, |entry| entry.ticket).ok()
+    fn len(&self) -> usize {
+        self.threads.len() + self.observers.len()
     }
+
+    fn next_ticket(&mut self) -> u64 {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+}
+
+fn push<T>(list: &mut List<T>, ticket: u64, value: T) -> Option<u64> {
+    list.try_reserve(1).ok()?;
+    list.push_back((ticket, value));
+    Some(ticket)
+}
+
+fn position<T>(list: &List<T>, ticket: u64) -> Option<usize> {
+    list.binary_search_by_key(&ticket, |entry| entry.0).ok()
+}
+
+fn remove<T>(list: &mut List<T>, ticket: u64) -> Option<(u64, T)> {
+    position(list, ticket).and_then(|index| list.remove(index))
 }
 
 /// A thing that has a wait queue inside and can be observed through a counted reference.
@@ -338,14 +362,13 @@ pub struct Subscription {
 impl Subscription {
     /// Enters the observer; from now on it hears of every wake-up. Look at the state after this.
     pub fn new(queue: Arc<dyn Observable>, observer: Arc<dyn Observer>) -> Result<Subscription, OutOfMemory> {
-        let ticket = queue.wait_queue().push(Waiter::Observer(observer)).ok_or(OutOfMemory)?;
-        fence(Ordering::SeqCst);
+        let ticket = queue.wait_queue().enter_observer(observer).ok_or(OutOfMemory)?;
         Ok(Subscription { queue, ticket })
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.queue.wait_queue().leave(Some(self.ticket));
+        self.queue.wait_queue().leave_observer(self.ticket);
     }
 }

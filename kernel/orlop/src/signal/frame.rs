@@ -119,10 +119,11 @@ fn overflows(stack: &StackT, stack_pointer: u64, frame: u64) -> bool {
     is_on(stack, stack_pointer) && !is_within(stack, frame)
 }
 
-/// Where the handler returns to: what the program gave, else the vDSO's trampoline.
+/// Where the handler returns to: what the program gave, else the vDSO's trampoline where the architecture has one.
 fn restorer(thread: &Thread, action: &Sigaction) -> Option<u64> {
     if action.sa_flags & SA_RESTORER != 0 {
         return Some(action.sa_restorer);
     }
-    thread.process().address_space()?.signal_trampoline()
+    let offset = hal::vdso::sigreturn_offset()?;
+    thread.process().address_space()?.vdso_base()?.checked_add(offset)
 }

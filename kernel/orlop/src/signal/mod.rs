@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) stopped: Option<Signal>,
     /// Set once the process is to end; every thread leaves.
     pub(crate) ending: Option<WaitStatus>,
+    /// The status with which the leader called `exit`; the process ends with it when the others have ended too.
+    pub(crate) leader_status: Option<WaitStatus>,
     /// Whether only deliberate force ends it: the first process.
     pub(crate) protected: bool,
 }
@@ -57,7 +59,7 @@ impl ProcessSignals {
     /// No signal pending, and these actions.
     pub fn new(actions: Arc<Actions>) -> ProcessSignals {
         ProcessSignals {
-            shared: SpinLock::new(Shared { pending: Pending::new(), stopped: None, ending: None, protected: false }),
+            shared: SpinLock::new(Shared { pending: Pending::new(), stopped: None, ending: None, leader_status: None, protected: false }),
             actions: SpinLock::new(actions),
             continued: WaitQueue::new(),
         }

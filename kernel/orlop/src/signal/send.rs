@@ -65,23 +65,20 @@ pub fn force(thread: &Arc<Thread>, signal: Signal, info: &SigInfo) {
 /// Makes every thread of the process leave, with this status unless one is set already.
 pub fn end_process(process: &Process, status: WaitStatus) {
     process.signals.shared.lock().ending.get_or_insert(status);
-    for thread in process.threads() {
-        thread.set_work(work::KILL);
-    }
+    process.each_thread(|thread| thread.set_work(work::KILL));
     process.signals.continued.wake_all();
 }
 
 fn send(process: &Arc<Process>, target: Option<&Arc<Thread>>, signal: Signal, info: &SigInfo) -> Result<(), Errno> {
-    let threads = process.threads();
     let mut shared = process.signals.shared.lock();
     if shared.ending.is_some() {
         return Ok(());
     }
-    let continued = settle_job_control(process, &threads, &mut shared, signal);
-    let outcome = enter(process, &threads, target, &mut shared, signal, info);
+    let continued = settle_job_control(process, &mut shared, signal);
+    let outcome = enter(process, target, &mut shared, signal, info);
     drop(shared);
     if continued {
-        super::stop::continued(process, &threads);
+        super::stop::continued(process);
     }
     match outcome? {
         Next::Nothing => {}
@@ -99,37 +96,31 @@ enum Next {
 }
 
 /// A stop takes back a pending continue, and a continue takes back pending stops. Whether the process was stopped and goes on.
-fn settle_job_control(process: &Process, threads: &[Arc<Thread>], shared: &mut Shared, signal: Signal) -> bool {
+fn settle_job_control(process: &Process, shared: &mut Shared, signal: Signal) -> bool {
     let opposite = if signal == Signal::CONT {
         SignalSet::STOPPING
     } else if SignalSet::STOPPING.contains(signal) {
         SignalSet::EMPTY.with(Signal::CONT)
     } else {
-        return signal == Signal::KILL && shared.stopped.take().is_some();
+        return false;
     };
     shared.pending.discard(opposite);
-    for thread in threads {
-        thread.signals.pending.lock().discard(opposite);
-    }
-    let continued = signal == Signal::CONT && shared.stopped.take().is_some();
-    if continued {
-        process.report_continued();
-    }
-    continued
+    process.each_thread(|thread| thread.signals.pending.lock().discard(opposite));
+    signal == Signal::CONT && shared.stopped.take().is_some()
 }
 
 /// Makes the signal pending where it belongs and finds out who is to hear of it.
 fn enter(
     process: &Arc<Process>,
-    threads: &[Arc<Thread>],
     target: Option<&Arc<Thread>>,
     shared: &mut Shared,
     signal: Signal,
     info: &SigInfo,
 ) -> Result<Next, Errno> {
+    let takes = |thread: &Thread| !thread.signal_mask().contains(signal);
     let receiver = match target {
-        Some(thread) => Some(thread).filter(|thread| !thread.signal_mask().contains(signal)),
-        None => threads.iter().find(|thread| !thread.signal_mask().contains(signal)),
+        Some(thread) => Some(thread.clone()).filter(|thread| takes(thread)),
+        None => process.find_thread(takes),
     };
     let act = process.signals.actions.lock().get(signal);
     let disposition = action::disposition(signal, &act);
@@ -150,5 +141,5 @@ fn enter(
     if added == Added::WithoutInformation && signal.is_realtime() && deliberate {
         return Err(Errno::EAGAIN);
     }
-    Ok(receiver.map_or(Next::Nothing, |thread| Next::Tell(thread.clone())))
+    Ok(receiver.map_or(Next::Nothing, Next::Tell))
 }

@@ -1,7 +1,5 @@
 //! Job control: stopping and continuing whole processes.
 
-use alloc::sync::Arc;
-
 use super::Signal;
 use crate::process::{Process, Thread, work};
 
@@ -14,9 +12,7 @@ pub(super) fn stop(thread: &Thread, signal: Signal) {
     }
     shared.stopped = Some(signal);
     drop(shared);
-    for other in process.threads() {
-        other.set_work(work::STOP);
-    }
+    process.each_thread(|other| other.set_work(work::STOP));
     process.report_stopped(signal);
 }
 
@@ -28,10 +24,9 @@ pub(super) fn wait_while_stopped(thread: &Thread) {
     let _ = signals.continued.wait_until_killed(running);
 }
 
-/// Wakes the threads of a process that is no longer stopped.
-pub(super) fn continued(process: &Process, threads: &[Arc<Thread>]) {
+/// Wakes the threads of a process that is no longer stopped, and tells its parent.
+pub(super) fn continued(process: &Process) {
     process.signals.continued.wake_all();
-    for thread in threads {
-        thread.set_work(work::SIGNAL);
-    }
+    process.each_thread(|thread| thread.set_work(work::SIGNAL));
+    process.report_continued();
 }

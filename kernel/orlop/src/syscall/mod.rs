@@ -8,10 +8,13 @@
 mod arguments;
 mod at;
 pub mod attributes;
+pub mod control;
 pub mod descriptor;
 pub mod directory;
 mod extensible;
 mod failure;
+pub mod futex;
+pub mod identity;
 pub mod io;
 mod mask;
 pub mod offset;
@@ -19,9 +22,15 @@ pub mod open;
 pub mod path;
 pub mod pipe;
 pub mod poll;
+pub mod process;
 mod record_lock;
+mod restart;
+pub mod sched;
+pub mod signal;
 pub mod stat;
+pub mod system;
 mod table;
+pub mod time;
 
 use alloc::sync::Arc;
 
@@ -29,6 +38,7 @@ use hal::user::UserContext;
 
 pub use arguments::{FromArg, Handler, IntoReturn};
 pub use failure::{Failure, Restart};
+pub use restart::{Resume, restart_syscall};
 pub use table::dispatch;
 
 use crate::process::Thread;

@@ -1,0 +1,129 @@
+//! Buckets of waiting threads.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use hal::frame::OutOfMemory;
+use hal::sync::{SpinGuard, SpinLock};
+use hal::task::TaskRef;
+
+use super::key::{BUCKETS, Key};
+use crate::sched;
+
+static TABLE: [SpinLock<Bucket>; BUCKETS] = [const { SpinLock::new(Bucket { index: 0, waiting: VecDeque::new() }) }; BUCKETS];
+
+/// The place of a thread that does not wait, or has been woken.
+const NOWHERE: usize = usize::MAX;
+
+/// Where a thread stands: the index of its bucket, changed under that bucket's lock.
+pub struct FutexWaiter {
+    place: AtomicUsize,
+}
+
+impl FutexWaiter {
+    /// A thread that does not wait.
+    pub fn new() -> Arc<FutexWaiter> {
+        Arc::new(FutexWaiter { place: AtomicUsize::new(NOWHERE) })
+    }
+
+    /// Says that the thread waits no longer, and wakes it.
+    pub(super) fn wake_up(&self, task: &TaskRef) {
+        self.place.store(NOWHERE, Ordering::Release);
+        sched::wake(task);
+    }
+
+    /// Whether somebody has taken the thread out of its bucket.
+    pub(super) fn is_woken(&self) -> bool {
+        self.place.load(Ordering::Acquire) == NOWHERE
+    }
+}
+
+/// A thread that waits.
+pub(super) struct Entry {
+    pub(super) key: Key,
+    pub(super) bits: u32,
+    pub(super) task: TaskRef,
+    pub(super) waiter: Arc<FutexWaiter>,
+}
+
+/// Waiters whose keys hash alike, in the order of their coming.
+pub(super) struct Bucket {
+    index: usize,
+    waiting: VecDeque<Entry>,
+}
+
+/// Locks a bucket.
+pub(super) fn lock(index: usize) -> SpinGuard<'static, Bucket> {
+    let mut bucket = TABLE[index % BUCKETS].lock();
+    bucket.index = index % BUCKETS;
+    bucket
+}
+
+/// The buckets of two keys; one, if they share it.
+pub(super) struct Pair {
+    low: SpinGuard<'static, Bucket>,
+    high: Option<SpinGuard<'static, Bucket>>,
+}
+
+impl Pair {
+    /// Locks the buckets of both keys, the lower first.
+    pub(super) fn lock(first: Key, second: Key) -> Pair {
+        let (low, high) = (first.bucket().min(second.bucket()), first.bucket().max(second.bucket()));
+        Pair { low: lock(low), high: (low != high).then(|| lock(high)) }
+    }
+
+    /// The bucket of one of the keys.
+    pub(super) fn of(&mut self, key: Key) -> &mut Bucket {
+        match &mut self.high {
+            Some(high) if high.index == key.bucket() => high,
+            _ => &mut self.low,
+        }
+    }
+}
+
+impl Bucket {
+    /// Adds a waiter.
+    pub(super) fn push(&mut self, entry: Entry) -> Result<(), OutOfMemory> {
+        self.waiting.try_reserve(1).map_err(|_| OutOfMemory)?;
+        entry.waiter.place.store(self.index, Ordering::Relaxed);
+        self.waiting.push_back(entry);
+        Ok(())
+    }
+
+    /// Wakes up to `count` waiters for one of `bits` of the key; how many there were.
+    pub(super) fn wake(&mut self, key: Key, count: usize, bits: u32) -> usize {
+        let mut woken = 0;
+        while woken < count {
+            let Some(entry) = self.take(key, bits) else { break };
+            entry.waiter.wake_up(&entry.task);
+            woken += 1;
+        }
+        woken
+    }
+
+    /// Takes out the first waiter for one of `bits` of the key.
+    pub(super) fn take(&mut self, key: Key, bits: u32) -> Option<Entry> {
+        let index = self.waiting.iter().position(|entry| entry.key == key && entry.bits & bits != 0)?;
+        self.waiting.remove(index)
+    }
+}
+
+/// Takes a thread out that no longer wants to wait; false if somebody has woken it meanwhile.
+pub(super) fn withdraw(waiter: &Arc<FutexWaiter>) -> bool {
+    loop {
+        let place = waiter.place.load(Ordering::Acquire);
+        if place == NOWHERE {
+            return false;
+        }
+        let mut bucket = lock(place);
+        if waiter.place.load(Ordering::Acquire) != place {
+            continue;
+        }
+        let index = bucket.waiting.iter().position(|entry| Arc::ptr_eq(&entry.waiter, waiter));
+        let removed = index.and_then(|index| bucket.waiting.remove(index));
+        waiter.place.store(NOWHERE, Ordering::Release);
+        drop(bucket);
+        return removed.is_some();
+    }
+}

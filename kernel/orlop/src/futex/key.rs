@@ -1,0 +1,61 @@
+//! What makes two words the same futex.
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+use libkernel::addr::UserAddr;
+
+use crate::process::Process;
+
+/// Whether a futex is used by one process or by several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// By the threads of one address space (`FUTEX_PRIVATE_FLAG`).
+    Private,
+    /// By whoever maps the memory.
+    Shared,
+}
+
+/// The identity of a futex while somebody waits for it: what it lies in, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Which address space or memory object; unique while that lives, which every waiter sees to.
+    container: usize,
+    offset: u64,
+}
+
+/// How many buckets there are: a power of two.
+pub(super) const BUCKETS: usize = 256;
+
+impl Key {
+    /// The key of a word of this process. EFAULT if a shared word lies in no mapping.
+    pub(super) fn of(process: &Process, address: UserAddr, sharing: Sharing) -> Result<Key, Errno> {
+        let space = process.address_space().ok_or(Errno::EFAULT)?;
+        if sharing == Sharing::Shared
+            && let Some((container, offset)) = space.shared_location(address)?
+        {
+            return Ok(Key { container, offset });
+        }
+        Ok(Key { container: Arc::as_ptr(&space).addr(), offset: address.as_u64() })
+    }
+
+    /// Where waiters for it stand.
+    pub(super) fn bucket(self) -> usize {
+        let mixed = (self.container as u64 ^ self.offset >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        usize::try_from(mixed >> 56).unwrap_or(0) % BUCKETS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_words_spread_over_buckets() {
+        let mut used = [false; BUCKETS];
+        for index in 0..BUCKETS as u64 {
+            used[Key { container: 0xffff_8000_1234_5680, offset: 0x7000_0000 + 4 * index }.bucket()] = true;
+        }
+        assert!(used.iter().filter(|&&used| used).count() > BUCKETS / 3);
+    }
+}

@@ -1,0 +1,135 @@
+//! Futexes: sleeping on a word of user memory.
+//!
+//! A word is known by its [`Key`]: the address space and address where it is private, the memory object and offset where processes
+//! share it. Waiters stand in buckets by hash of the key. The word is looked at under the bucket's lock, by a copy that does not
+//! fault; where it would, the lock is dropped, the page is brought in and all is tried again. A thread waits for one futex at a
+//! time, so it has one [`FutexWaiter`] for its life, which says in which bucket it stands, or that it has been woken.
+//!
+//! Lock order: buckets by index → run queue.
+
+mod bucket;
+mod key;
+pub mod operation;
+pub mod robust;
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+use abi::futex::FUTEX_BITSET_MATCH_ANY;
+use hal::task;
+use hal::user_copy;
+use libkernel::addr::UserAddr;
+
+pub use bucket::FutexWaiter;
+pub use key::{Key, Sharing};
+
+use crate::process::{Process, Thread, work};
+use crate::sched;
+use crate::sched::timer::Timeout;
+use crate::sched::wait::{Deadline, WaitError};
+use bucket::Entry;
+
+/// How often an update of a contended word is tried before it counts as failed.
+const ATTEMPTS: usize = 1024;
+
+/// What a wait needs to know of its word.
+#[derive(Clone, Copy, Debug)]
+pub struct Word {
+    /// Where it is.
+    pub address: UserAddr,
+    /// Whether other processes use it too.
+    pub sharing: Sharing,
+}
+
+impl Word {
+    /// EINVAL unless the address is aligned.
+    pub fn new(address: UserAddr, sharing: Sharing) -> Result<Word, Errno> {
+        if address.as_u64() % 4 != 0 {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Word { address, sharing })
+    }
+
+    fn key(&self, process: &Process) -> Result<Key, Errno> {
+        Key::of(process, self.address, self.sharing)
+    }
+}
+
+/// Runs `locked` until it does not ask for the page of the word it failed to reach; that page is then brought in.
+fn retry_with_page<T>(mut locked: impl FnMut() -> Result<T, Attempt>) -> Result<T, Errno> {
+    loop {
+        match locked() {
+            Ok(value) => return Ok(value),
+            Err(Attempt::Failed(errno)) => return Err(errno),
+            Err(Attempt::NeedsPage(address)) => {
+                user_copy::load_u32(address).map_err(|_| Errno::EFAULT)?;
+            }
+            Err(Attempt::NeedsWritablePage(address)) => {
+                user_copy::fetch_update_u32(address, ATTEMPTS, |value| value).map_err(|_| Errno::EFAULT)?;
+            }
+        }
+    }
+}
+
+/// Why an attempt under the lock did not succeed.
+enum Attempt {
+    Failed(Errno),
+    NeedsPage(UserAddr),
+    NeedsWritablePage(UserAddr),
+}
+
+/// Sleeps while the word holds `expected`, until somebody wakes one of `bits`. EAGAIN if it holds something else.
+pub fn wait(
+    thread: &Thread,
+    word: Word,
+    expected: u32,
+    bits: u32,
+    deadline: Deadline,
+) -> Result<Result<(), WaitError>, Errno> {
+    let key = word.key(thread.process())?;
+    let task = task::current().to_ref();
+    retry_with_page(|| {
+        let mut bucket = bucket::lock(key.bucket());
+        let value = user_copy::load_u32_nofault(word.address).map_err(|_| Attempt::NeedsPage(word.address))?;
+        if value != expected {
+            return Err(Attempt::Failed(Errno::EAGAIN));
+        }
+        let entry = Entry { key, bits, task: task.clone(), waiter: thread.futex.clone() };
+        bucket.push(entry).map_err(|_| Attempt::Failed(Errno::ENOMEM))
+    })?;
+    Ok(sleep(&thread.futex, &task, deadline))
+}
+
+fn sleep(waiter: &Arc<FutexWaiter>, task: &task::TaskRef, deadline: Deadline) -> Result<(), WaitError> {
+    let timeout = Timeout::start(deadline, task);
+    let interrupted = || task.work.load(core::sync::atomic::Ordering::Relaxed) & (work::SIGNAL | work::KILL) != 0;
+    loop {
+        sched::block_unless(|| waiter.is_woken() || interrupted() || deadline.has_passed());
+        let error = if waiter.is_woken() {
+            break;
+        } else if interrupted() {
+            WaitError::Interrupted
+        } else if deadline.has_passed() {
+            WaitError::TimedOut
+        } else {
+            continue;
+        };
+        if bucket::withdraw(waiter) {
+            return Err(error);
+        }
+        break;
+    }
+    drop(timeout);
+    Ok(())
+}
+
+/// Wakes up to `count` waiters that wait for one of `bits`; how many there were.
+pub fn wake(process: &Process, word: Word, count: usize, bits: u32) -> Result<usize, Errno> {
+    let key = word.key(process)?;
+    Ok(bucket::lock(key.bucket()).wake(key, count, bits))
+}
+
+/// Wakes everybody who waits for a word: the end of a thread. Private memory has the same key either way.
+pub fn wake_all_of(process: &Process, address: UserAddr) -> Result<(), Errno> {
+    wake(process, Word::new(address, Sharing::Shared)?, usize::MAX, FUTEX_BITSET_MATCH_ANY).map(drop)
+}

@@ -1,0 +1,58 @@
+//! Robust futexes: locks that are released when their owner dies (`get_robust_list(2)`).
+
+use core::sync::atomic::Ordering;
+
+use abi::futex::{
+    FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, ROBUST_LIST_LIMIT, RobustListHead,
+};
+use hal::user_copy;
+use libkernel::addr::UserAddr;
+
+use super::{ATTEMPTS, Sharing, Word, wake};
+use crate::process::Thread;
+use crate::user::UserPtr;
+
+/// Bit 0 of an entry's address marks a lock with priority inheritance.
+const PRIORITY_INHERITANCE: u64 = 1;
+
+/// Marks every lock on the dying thread's list and wakes a waiter of each. A list that is broken is left where it breaks.
+pub fn release_all(thread: &Thread) {
+    let address = thread.robust_list.swap(0, Ordering::Relaxed);
+    if address == 0 {
+        return;
+    }
+    let Ok(head) = UserPtr::<RobustListHead>::new(UserAddr::new(address)).read() else { return };
+    let mut entry = head.list;
+    for _ in 0..ROBUST_LIST_LIMIT {
+        let place = entry & !PRIORITY_INHERITANCE;
+        if place == address {
+            break;
+        }
+        // The next entry is read first: the lock's memory may be gone once its waiter runs.
+        let next = UserPtr::<u64>::new(UserAddr::new(place)).read();
+        if entry != head.list_op_pending {
+            release(thread, place, head.futex_offset);
+        }
+        match next {
+            Ok(next) => entry = next,
+            Err(_) => return,
+        }
+    }
+    if head.list_op_pending != 0 {
+        release(thread, head.list_op_pending & !PRIORITY_INHERITANCE, head.futex_offset);
+    }
+}
+
+fn release(thread: &Thread, entry: u64, offset: i64) {
+    let address = UserAddr::new(entry.wrapping_add_signed(offset));
+    let Ok(word) = Word::new(address, Sharing::Shared) else { return };
+    let own = thread.id().number();
+    let mark = |value: u32| {
+        if value & FUTEX_TID_MASK == own { (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED } else { value }
+    };
+    let Ok(old) = user_copy::fetch_update_u32(address, ATTEMPTS, mark) else { return };
+    if old & FUTEX_TID_MASK == own && old & FUTEX_WAITERS != 0 {
+        // Nobody to wake is no failure of the dying thread.
+        let _ = wake(thread.process(), word, 1, FUTEX_BITSET_MATCH_ANY);
+    }
+}

@@ -1,0 +1,61 @@
+//! The kernel log: lines on the console with the time since boot.
+
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether notices are kept off the console: the boot word `quiet`.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// How much a line matters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Always shown.
+    Warning,
+    /// Shown unless the boot line says `quiet`.
+    Notice,
+}
+
+/// Keeps notices off the console from now on.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+struct Console;
+
+impl Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive('\n') {
+            match part.strip_suffix('\n') {
+                Some(line) => {
+                    hal::console::write(line.as_bytes());
+                    hal::console::write(b"\r\n");
+                }
+                None => hal::console::write(part.as_bytes()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes one line. Used through [`crate::log!`] and [`crate::notice!`].
+pub fn line(level: Level, text: fmt::Arguments<'_>) {
+    if level == Level::Notice && QUIET.load(Ordering::Relaxed) {
+        return;
+    }
+    let now = hal::time::now_ns();
+    let (seconds, microseconds) = (now / 1_000_000_000, now / 1_000 % 1_000_000);
+    // The console never fails.
+    let _ = writeln!(Console, "[{seconds:5}.{microseconds:06}] {text}");
+}
+
+/// Logs a line that is always shown: `log!("pid {} died", 7)`.
+#[macro_export]
+macro_rules! log {
+    ($($text:tt)*) => { $crate::log::line($crate::log::Level::Warning, format_args!($($text)*)) };
+}
+
+/// Logs a line that `quiet` hides: `notice!("{} KiB free", 7)`.
+#[macro_export]
+macro_rules! notice {
+    ($($text:tt)*) => { $crate::log::line($crate::log::Level::Notice, format_args!($($text)*)) };
+}

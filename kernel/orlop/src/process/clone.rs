@@ -1,0 +1,240 @@
+//! How threads and processes come: `clone` in all its forms.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use abi::Errno;
+use abi::process::{
+    CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_CLEAR_SIGHAND, CLONE_DETACHED, CLONE_FILES, CLONE_FS, CLONE_IO,
+    CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PTRACE, CLONE_SETTLS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD,
+    CLONE_UNTRACED, CLONE_VFORK, CLONE_VM,
+};
+use hal::task::{self, Task, UserState};
+use hal::user::{UserContext, UserRegs};
+use libkernel::addr::UserAddr;
+
+use super::process::ProcessParts;
+use super::{Pid, Process, Thread, ThreadParts, main_loop, table};
+use crate::errno::OrErrno;
+use crate::memory::AddressSpace;
+use crate::sched;
+use crate::signal::{NO_STACK, ProcessSignals, Signal, ThreadSignals};
+use crate::syscall::{Caller, Failure};
+use crate::user::UserPtr;
+
+/// Flags that are done, or that have no effect on Linux either where nothing traces and nothing is shared by them.
+const KNOWN: u64 = CLONE_VM
+    | CLONE_FS
+    | CLONE_FILES
+    | CLONE_SIGHAND
+    | CLONE_PTRACE
+    | CLONE_VFORK
+    | CLONE_PARENT
+    | CLONE_THREAD
+    | CLONE_SYSVSEM
+    | CLONE_SETTLS
+    | CLONE_PARENT_SETTID
+    | CLONE_CHILD_CLEARTID
+    | CLONE_CHILD_SETTID
+    | CLONE_DETACHED
+    | CLONE_UNTRACED
+    | CLONE_IO
+    | CLONE_CLEAR_SIGHAND;
+
+/// What a `clone` asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CloneRequest {
+    /// `CLONE_*`, without the signal.
+    pub flags: u64,
+    /// The signal that tells the parent of the end; 0 for none.
+    pub exit_signal: u32,
+    /// The new stack pointer; `None` keeps the caller's.
+    pub stack: Option<u64>,
+    /// The new thread pointer, with `CLONE_SETTLS`.
+    pub tls: u64,
+    /// Where the parent finds the number, with `CLONE_PARENT_SETTID`.
+    pub parent_tid: UserAddr,
+    /// Where the child finds it or it is cleared, with `CLONE_CHILD_SETTID`, `CLONE_CHILD_CLEARTID`.
+    pub child_tid: UserAddr,
+}
+
+impl CloneRequest {
+    fn has(&self, flag: u64) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// The combinations that `clone(2)` forbids.
+    fn check(&self) -> Result<(), Errno> {
+        let thread_without_handlers = self.has(CLONE_THREAD) && !self.has(CLONE_SIGHAND);
+        let handlers_without_memory = self.has(CLONE_SIGHAND) && !self.has(CLONE_VM);
+        let handlers_shared_and_cleared = self.has(CLONE_SIGHAND) && self.has(CLONE_CLEAR_SIGHAND);
+        let bad_signal = self.exit_signal != 0 && Signal::new(self.exit_signal).is_none();
+        let unknown = self.flags & !KNOWN != 0;
+        if thread_without_handlers || handlers_without_memory || handlers_shared_and_cleared || bad_signal || unknown {
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
+    }
+}
+
+/// Makes a thread or a process. The child starts where the caller is, with 0 as its result.
+pub fn clone(caller: &Caller<'_>, request: &CloneRequest) -> Result<Pid, Failure> {
+    request.check()?;
+    if request.has(CLONE_PARENT) && caller.thread.process().pid() == Pid::INIT {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    let child = make(caller, request)?;
+    let pid = child.thread.id();
+    if request.has(CLONE_PARENT_SETTID) {
+        // As on Linux, a bad address does not undo the child.
+        let _ = UserPtr::new(request.parent_tid).write(&pid.number());
+    }
+    let process = child.thread.process().clone();
+    let waits = request.has(CLONE_VFORK);
+    process.borrows_memory.store(waits, Ordering::Relaxed);
+    sched::enqueue(child.runnable);
+    if waits {
+        // Killed, the parent ends in its loop.
+        let _ = process.returned.wait_until_killed(|| (!process.borrows_memory.load(Ordering::Acquire)).then_some(()));
+    }
+    Ok(pid)
+}
+
+/// A thread that has not run yet.
+struct Child {
+    thread: Arc<Thread>,
+    runnable: task::Runnable,
+}
+
+fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Errno> {
+    let parent = caller.thread;
+    let user = user_state(request)?;
+    let memory = memory(parent, request)?;
+    let regs = registers(caller, request);
+    let pid = table::lock().allocate()?;
+    let child = assemble(parent, request, pid, &memory, regs, user);
+    if child.is_err() {
+        table::lock().release(pid);
+    }
+    child
+}
+
+fn user_state(request: &CloneRequest) -> Result<UserState, Errno> {
+    let mut user = task::duplicate_user_state().or_errno()?;
+    if request.has(CLONE_SETTLS) && !user.set_tls(request.tls) {
+        return Err(Errno::EPERM);
+    }
+    Ok(user)
+}
+
+fn memory(parent: &Thread, request: &CloneRequest) -> Result<Arc<AddressSpace>, Errno> {
+    let memory = parent.process().address_space().ok_or(Errno::ESRCH)?;
+    if request.has(CLONE_VM) { Ok(memory) } else { memory.fork() }
+}
+
+fn registers(caller: &Caller<'_>, request: &CloneRequest) -> UserRegs {
+    let mut regs = caller.context.regs;
+    regs.set_return_value(0);
+    regs.finish_syscall();
+    if let Some(stack) = request.stack {
+        regs.set_stack_pointer(stack);
+    }
+    regs
+}
+
+fn assemble(
+    parent: &Arc<Thread>,
+    request: &CloneRequest,
+    pid: Pid,
+    memory: &Arc<AddressSpace>,
+    regs: UserRegs,
+    user: UserState,
+) -> Result<Child, Errno> {
+    let process = if request.has(CLONE_THREAD) {
+        parent.process().clone()
+    } else {
+        new_process(parent, request, pid, memory)
+    };
+    let thread = new_thread(parent, request, pid, process.clone())?;
+    let first_tid = request.has(CLONE_CHILD_SETTID).then_some(request.child_tid);
+    let runnable = new_task(&thread, regs, user, memory, first_tid)?;
+    process.add_thread(thread.clone())?;
+    let mut table = table::lock();
+    table.insert_thread(&thread);
+    if !request.has(CLONE_THREAD) {
+        table.insert_process(&process);
+    }
+    Ok(Child { thread, runnable })
+}
+
+fn new_process(parent: &Thread, request: &CloneRequest, pid: Pid, memory: &Arc<AddressSpace>) -> Arc<Process> {
+    let process = parent.process();
+    let actions = process.signals.actions.lock().clone();
+    let actions = if request.has(CLONE_SIGHAND) { actions } else { actions.duplicate() };
+    if request.has(CLONE_CLEAR_SIGHAND) {
+        actions.reset_handlers();
+    }
+    Process::new(ProcessParts {
+        pid,
+        parent: if request.has(CLONE_PARENT) { process.parent() } else { process.pid() },
+        group: process.group(),
+        session: process.session(),
+        memory: memory.clone(),
+        signals: ProcessSignals::new(actions),
+        exit_signal: request.exit_signal,
+        limits: process.limits().duplicate(),
+        personality: process.personality(),
+    })
+}
+
+fn new_thread(
+    parent: &Thread,
+    request: &CloneRequest,
+    pid: Pid,
+    process: Arc<Process>,
+) -> Result<Arc<Thread>, Errno> {
+    let files = parent.files();
+    let fs = parent.fs();
+    // A child on the same memory starts without the alternate stack; after vfork it has the parent's for itself.
+    let shares_stack = request.has(CLONE_VM) && !request.has(CLONE_VFORK);
+    let stack = if shares_stack { NO_STACK } else { *parent.signals.stack.lock() };
+    let thread = Thread::new(ThreadParts {
+        id: pid,
+        process,
+        files: if request.has(CLONE_FILES) { files } else { files.duplicate()? },
+        fs: if request.has(CLONE_FS) { fs } else { fs.duplicate() },
+        credentials: parent.credentials(),
+        name: parent.name(),
+        signals: ThreadSignals::new(parent.signal_mask(), stack),
+        no_new_privileges: parent.no_new_privileges(),
+    });
+    thread.copy_schedule(parent);
+    if request.has(CLONE_CHILD_CLEARTID) {
+        thread.set_clear_child_id(request.child_tid);
+    }
+    Ok(thread)
+}
+
+/// Makes the task of a thread that starts in user mode with these registers; its first act is to store its number.
+pub(super) fn new_task(
+    thread: &Arc<Thread>,
+    regs: UserRegs,
+    user: UserState,
+    memory: &AddressSpace,
+    first_tid: Option<UserAddr>,
+) -> Result<task::Runnable, Errno> {
+    sched::reserve_for_new_task().or_errno()?;
+    let own = thread.clone();
+    let entry = Box::new(move || {
+        if let Some(address) = first_tid {
+            // As on Linux, a bad address is the program's own loss.
+            let _ = UserPtr::new(address).write(&own.id().number());
+        }
+        main_loop::run(own, UserContext::new(regs))
+    });
+    let runnable =
+        Task::new_user(entry, user, memory.page_table().clone(), Some(thread.clone())).or_errno()?;
+    thread.set_task(runnable.task());
+    Ok(runnable)
+}

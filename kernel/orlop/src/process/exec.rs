@@ -1,0 +1,57 @@
+//! What `execve` does to threads and signals; loading the program is `crate::exec`'s.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use abi::Errno;
+
+use super::{Thread, table, work};
+use crate::fs;
+use crate::signal::{NO_STACK, Signal};
+
+/// Makes the running thread the only one of its process, under the process's number. EINTR if it is to end itself.
+pub fn dethread(thread: &Arc<Thread>) -> Result<(), Errno> {
+    let process = thread.process();
+    process.each_thread(|other| {
+        if !Arc::ptr_eq(other, thread) {
+            other.set_work(work::KILL);
+        }
+    });
+    process
+        .thread_ended
+        .wait_until_killed(|| (process.thread_count() == 1).then_some(()))
+        .map_err(|_| Errno::EINTR)?;
+    take_leadership(thread);
+    Ok(())
+}
+
+/// The last thread takes the leader's number, whichever it had.
+fn take_leadership(thread: &Arc<Thread>) {
+    let (own, pid) = (thread.id(), thread.process().pid());
+    if own == pid {
+        return;
+    }
+    let mut table = table::lock();
+    let former = table.remove_thread(own);
+    thread.set_id(pid);
+    table.insert_thread(thread);
+    drop(table);
+    drop(former);
+}
+
+/// Resets what a new program must not inherit. The point of no return has been passed.
+pub fn finish(thread: &Arc<Thread>) -> Result<(), Errno> {
+    let process = thread.process();
+    let actions = process.signals.actions.lock().duplicate();
+    actions.reset_handlers();
+    *process.signals.actions.lock() = actions;
+    *thread.signals.stack.lock() = NO_STACK;
+    thread.clear_child_id.store(0, Ordering::Relaxed);
+    thread.robust_list.store(0, Ordering::Relaxed);
+    process.exit_signal.store(Signal::CHLD.number(), Ordering::Relaxed);
+    process.has_executed.store(true, Ordering::Relaxed);
+    let files = thread.files().duplicate()?;
+    fs::close_on_exec(&files);
+    thread.set_files(Some(files));
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! The end: of a thread, and with the last thread of its process.
+//!
+//! A thread ends in its own loop, never in the middle of a system call: whoever wants it to end sets `work::KILL`, and every wait
+//! that may last comes back for it. So nothing is left locked or half done.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+use abi::process::WaitStatus;
+use hal::task;
+use libkernel::addr::UserAddr;
+
+use super::report::{self, Change};
+use super::{Pid, Process, Thread, table, work};
+use crate::signal::{Signal, send};
+use crate::{futex, sched};
+
+impl Thread {
+    /// Asks the running thread alone to end with this status: `exit`.
+    pub fn end(&self, status: WaitStatus) {
+        if self.id() == self.process().pid() {
+            self.process().signals.shared.lock().leader_status = Some(status);
+        }
+        task::current().work.fetch_or(work::KILL, Ordering::Relaxed);
+    }
+}
+
+/// Ends the running thread. Its counted reference is the loop's own.
+pub(super) fn end_thread(thread: Arc<Thread>) -> ! {
+    let process = thread.process().clone();
+    futex::robust::release_all(&thread);
+    clear_child_id(&thread);
+    thread.set_files(None);
+    thread.set_fs(None);
+    task::set_page_table(None);
+    let times = thread.times();
+    let mut usage = process.usage.lock();
+    usage.ended_threads = usage.ended_threads.plus(times);
+    drop(usage);
+    let user = thread.with_credentials(|credentials| credentials.user.real);
+    if process.remove_thread(&thread) == 0 {
+        end_process(&process, user);
+    }
+    let entered = table::lock().remove_thread(thread.id());
+    drop(entered);
+    process.thread_ended.wake_all();
+    drop(process);
+    drop(thread);
+    sched::exit()
+}
+
+/// Tells a joining thread that this one is gone: `CLONE_CHILD_CLEARTID`.
+fn clear_child_id(thread: &Thread) {
+    let address = UserAddr::new(thread.clear_child_id.swap(0, Ordering::Relaxed));
+    if !address.is_null() && hal::user_copy::store_u32(address, 0).is_ok() {
+        // Without a mapping there is nobody to wake.
+        let _ = futex::wake_all_of(thread.process(), address);
+    }
+}
+
+/// Ends the process of the last thread: it is a zombie from here on, or gone if nobody wants to know.
+fn end_process(process: &Arc<Process>, user: u32) {
+    let status = final_status(process);
+    if process.pid() == Pid::INIT {
+        panic!("Attempted to kill init! exitcode=0x{:08x}", status.0);
+    }
+    process.timers.disarm();
+    process.leave_memory();
+    leave_session(process);
+    let orphaned = become_zombie(process, status, user);
+    for group in orphaned {
+        // A group whose members are gone by now needs no signal.
+        let _ = send::to_group(group, Signal::HUP);
+        let _ = send::to_group(group, Signal::CONT);
+    }
+    report::tell_parent(process, Change::Ended(status));
+}
+
+fn final_status(process: &Process) -> WaitStatus {
+    let shared = process.signals.shared.lock();
+    shared.ending.or(shared.leader_status).unwrap_or(WaitStatus::exited(0))
+}
+
+/// The end of a session's leader frees the controlling terminal.
+fn leave_session(process: &Process) {
+    let session = process.session();
+    if session.id() == process.pid()
+        && let Some(terminal) = session.set_terminal(None)
+    {
+        terminal.leader_ended(session.id());
+    }
+}
+
+/// Gives the children away and becomes a zombie, in one step. The groups with stopped members that nobody could continue now.
+fn become_zombie(process: &Arc<Process>, status: WaitStatus, user: u32) -> Vec<Pid> {
+    let mut table = table::lock();
+    let mut groups = affected_groups(&table, process);
+    groups.retain(|&group| !table.is_orphaned(group));
+    let adopter = adopter(&table, process);
+    let children = adopter.as_ref().map_or_else(Vec::new, |adopter| table.move_children(process, adopter));
+    let mut news = process.news.lock();
+    news.ended = Some(status);
+    news.user = user;
+    drop(news);
+    groups.retain(|&group| table.is_orphaned(group) && has_stopped_member(&table, group));
+    drop(table);
+    if let Some(adopter) = adopter {
+        report::tell_of_adopted_zombies(&adopter, &children);
+    }
+    groups
+}
+
+/// The groups that this process's end can orphan: its own, if its parent keeps it, and its children's.
+fn affected_groups(table: &table::Table, process: &Process) -> Vec<Pid> {
+    let mut groups: Vec<Pid> = process.children.lock().iter().map(|child| child.group()).collect();
+    groups.push(process.group());
+    groups.sort_unstable();
+    groups.dedup();
+    groups.retain(|&group| has_stopped_member(table, group));
+    groups
+}
+
+fn has_stopped_member(table: &table::Table, group: Pid) -> bool {
+    table.group(group).iter().any(|member| member.signals.shared.lock().stopped.is_some())
+}
+
+/// Who gets the children: the nearest ancestor that adopts, else init.
+fn adopter(table: &table::Table, process: &Arc<Process>) -> Option<Arc<Process>> {
+    let mut ancestor = table.process(process.parent());
+    while let Some(candidate) = ancestor {
+        if candidate.adopts.load(Ordering::Relaxed) && candidate.ended().is_none() {
+            return Some(candidate.clone());
+        }
+        ancestor = table.process(candidate.parent());
+    }
+    table.process(Pid::INIT).filter(|init| !Arc::ptr_eq(init, process)).cloned()
+}

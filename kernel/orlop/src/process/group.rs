@@ -1,0 +1,62 @@
+//! Process groups and sessions: `setpgid`, `setsid`.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use abi::Errno;
+
+use super::{Pid, Process, Session, Thread, find_process, table};
+
+/// The process with a program's number, the caller's own for 0; ESRCH if there is none.
+pub fn process_or_self(thread: &Thread, pid: i32) -> Result<Arc<Process>, Errno> {
+    match pid {
+        0 => Ok(thread.process().clone()),
+        pid => Pid::from_program(pid).and_then(find_process).ok_or(Errno::ESRCH),
+    }
+}
+
+/// Moves the caller or one of its children into a group of its session, or into a new one named after the process.
+pub fn set_group(thread: &Thread, pid: i32, group: i32) -> Result<(), Errno> {
+    if group < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let caller = thread.process();
+    let process = process_or_self(thread, pid)?;
+    let is_self = Arc::ptr_eq(&process, caller);
+    if !is_self && process.parent() != caller.pid() {
+        return Err(Errno::ESRCH);
+    }
+    let session = process.session();
+    if !is_self && !Arc::ptr_eq(&session, &caller.session()) {
+        return Err(Errno::EPERM);
+    }
+    if !is_self && process.has_executed.load(Ordering::Relaxed) {
+        return Err(Errno::EACCES);
+    }
+    if session.id() == process.pid() {
+        return Err(Errno::EPERM);
+    }
+    let group = Pid::from_program(group).unwrap_or(process.pid());
+    let mut table = table::lock();
+    let in_session = |member: &Arc<Process>| Arc::ptr_eq(&member.session(), &session);
+    if group != process.pid() && !table.group(group).iter().any(in_session) {
+        return Err(Errno::EPERM);
+    }
+    if group != process.group() {
+        table.move_to_group(&process, group);
+    }
+    Ok(())
+}
+
+/// Makes the caller the leader of a new session and of a new group in it; EPERM if it leads a group already.
+pub fn new_session(thread: &Thread) -> Result<Pid, Errno> {
+    let process = thread.process();
+    let pid = process.pid();
+    let mut table = table::lock();
+    if !table.group(pid).is_empty() {
+        return Err(Errno::EPERM);
+    }
+    table.move_to_session(process, Session::new(pid));
+    table.move_to_group(process, pid);
+    Ok(pid)
+}

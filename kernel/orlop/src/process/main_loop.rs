@@ -1,0 +1,106 @@
+//! The life of a thread: run in user mode, handle what happened, deliver signals, run again.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use abi::signal::SigInfo;
+use hal::task;
+use hal::user::{Exception, UserContext, UserExit, UserFault};
+use libkernel::arch::native::signal_frame::FaultRecord;
+
+use super::{Thread, exit, work};
+use crate::signal::{self, Signal, deliver, send};
+use crate::syscall::{self, Caller, Failure, Restart};
+use crate::{log, sched};
+
+/// Runs a thread to its end.
+pub(super) fn run(thread: Arc<Thread>, mut context: UserContext) -> ! {
+    let task = task::current().to_ref();
+    loop {
+        let mut restart = None;
+        match context.run(&task.work) {
+            UserExit::Syscall => restart = system_call(&thread, &mut context),
+            UserExit::Fault(fault) => page_fault(&thread, &fault),
+            UserExit::Exception(exception) => raise(&thread, &exception),
+            UserExit::Interrupted => {}
+        }
+        let bits = task.work.load(Ordering::Relaxed);
+        if (bits != 0 || restart.is_some()) && attend(&thread, &mut context, bits, restart) == Next::End {
+            break;
+        }
+    }
+    drop(task);
+    exit::end_thread(thread)
+}
+
+/// What the loop does next.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Run,
+    End,
+}
+
+#[inline]
+fn system_call(thread: &Arc<Thread>, context: &mut UserContext) -> Option<Restart> {
+    let outcome = syscall::dispatch(&mut Caller { thread, context });
+    match outcome {
+        Ok(value) => context.regs.set_return_value(value),
+        Err(Failure::Errno(errno)) => context.regs.set_return_value(errno.to_return().cast_unsigned()),
+        Err(Failure::Restart(restart)) => return Some(restart),
+    }
+    None
+}
+
+/// Does the work that the bits ask for.
+#[cold]
+fn attend(thread: &Arc<Thread>, context: &mut UserContext, bits: u32, restart: Option<Restart>) -> Next {
+    if bits & work::KILL != 0 {
+        return Next::End;
+    }
+    if bits & work::RESCHEDULE != 0 {
+        sched::reschedule();
+    }
+    if bits & !work::RESCHEDULE != 0 || restart.is_some() {
+        deliver::deliver(thread, context, restart);
+    }
+    if task::current().work.load(Ordering::Relaxed) & work::KILL != 0 { Next::End } else { Next::Run }
+}
+
+#[inline]
+fn page_fault(thread: &Arc<Thread>, fault: &UserFault) {
+    let process = thread.process();
+    let Some(memory) = process.address_space() else { return };
+    thread.faults.store(thread.faults.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    if let Err(error) = memory.handle_fault(fault, process.limits()) {
+        refuse(thread, fault, error.signal());
+    }
+}
+
+#[cold]
+fn refuse(thread: &Arc<Thread>, fault: &UserFault, signal: Option<(u8, i32)>) {
+    let signal = signal.and_then(|(number, code)| Signal::new(u32::from(number)).map(|signal| (signal, code)));
+    let Some((signal, code)) = signal else {
+        log!("out of memory: process {} is killed", thread.process().pid());
+        let status = abi::process::WaitStatus::signaled(Signal::KILL.number());
+        send::end_process(thread.process(), status);
+        return;
+    };
+    let number = libkernel::arch::native::fault::PAGE_FAULT;
+    *thread.signals.fault.lock() = FaultRecord { address: fault.address, number, code: fault.code };
+    send::force(thread, signal, &SigInfo::fault(signal.number(), code, fault.address));
+}
+
+#[cold]
+fn raise(thread: &Arc<Thread>, exception: &Exception) {
+    let cause = libkernel::arch::native::fault::signal(exception.kind);
+    let Some(signal) = Signal::new(u32::from(cause.number)) else { return };
+    let mut record = thread.signals.fault.lock();
+    *record = FaultRecord { number: exception.number, code: exception.code, ..*record };
+    drop(record);
+    let info = if cause.code == abi::signal::SI_KERNEL {
+        signal::SigInfo::new(signal.number(), cause.code)
+    } else {
+        SigInfo::fault(signal.number(), cause.code, exception.address)
+    };
+    send::force(thread, signal, &info);
+}

@@ -1,0 +1,110 @@
+//! How a parent hears of its children: `SIGCHLD`, and a wake-up of its waits.
+
+use alloc::sync::Arc;
+
+use abi::process::WaitStatus;
+use abi::signal::{
+    CLD_CONTINUED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SA_NOCLDSTOP, SA_NOCLDWAIT, SIG_IGN, SigInfo,
+};
+use abi::time::{NANOSECONDS_PER_SECOND, USER_HZ};
+
+use super::{Pid, Process, table};
+use crate::signal::{Signal, send};
+
+/// What happened to a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Ended(WaitStatus),
+    Stopped(Signal),
+    Continued,
+}
+
+impl Change {
+    /// `si_code` and `si_status` of the report.
+    pub(super) fn code_and_status(self) -> (i32, i32) {
+        match self {
+            Change::Ended(status) => match (status.exit_code(), status.term_signal()) {
+                (Some(code), _) => (CLD_EXITED, i32::from(code)),
+                (None, signal) => (CLD_KILLED, signal.unwrap_or(0).cast_signed()),
+            },
+            Change::Stopped(signal) => (CLD_STOPPED, signal.number().cast_signed()),
+            Change::Continued => (CLD_CONTINUED, Signal::CONT.number().cast_signed()),
+        }
+    }
+}
+
+impl Process {
+    /// Notes that a signal has stopped the process, and tells the parent.
+    pub(crate) fn report_stopped(&self, signal: Signal) {
+        let mut news = self.news.lock();
+        (news.stopped, news.continued) = (Some(signal), false);
+        drop(news);
+        tell_of_job_control(self, Change::Stopped(signal));
+    }
+
+    /// Notes that the process goes on, and tells the parent.
+    pub(crate) fn report_continued(&self) {
+        let mut news = self.news.lock();
+        (news.stopped, news.continued) = (None, true);
+        drop(news);
+        tell_of_job_control(self, Change::Continued);
+    }
+}
+
+fn parent_of(process: &Process) -> Option<Arc<Process>> {
+    table::find_process(process.parent())
+}
+
+fn tell_of_job_control(process: &Process, change: Change) {
+    let Some(parent) = parent_of(process) else { return };
+    let action = parent.signals.actions.lock().get(Signal::CHLD);
+    if action.sa_flags & SA_NOCLDSTOP == 0 {
+        send_child_signal(&parent, process, Signal::CHLD, change);
+    }
+    parent.child_changed.wake_all();
+}
+
+/// Tells the parent that the process has ended. Who ignores `SIGCHLD` has no zombies.
+pub(super) fn tell_parent(process: &Arc<Process>, change: Change) {
+    let Some(parent) = parent_of(process) else { return };
+    tell_of_end(&parent, process, change);
+}
+
+fn tell_of_end(parent: &Arc<Process>, process: &Arc<Process>, change: Change) {
+    let signal = Signal::new(process.exit_signal.load(core::sync::atomic::Ordering::Relaxed));
+    let action = parent.signals.actions.lock().get(Signal::CHLD);
+    let ignored = action.sa_handler == SIG_IGN;
+    let unwanted = signal == Some(Signal::CHLD) && (ignored || action.sa_flags & SA_NOCLDWAIT != 0);
+    if let Some(signal) = signal.filter(|_| !(unwanted && ignored)) {
+        send_child_signal(parent, process, signal, change);
+    }
+    if unwanted {
+        table::lock().remove_process(process);
+    }
+    parent.child_changed.wake_all();
+}
+
+/// Tells the new parent of children that have ended already.
+pub(super) fn tell_of_adopted_zombies(adopter: &Arc<Process>, children: &[Arc<Process>]) {
+    for child in children {
+        child.exit_signal.store(Signal::CHLD.number(), core::sync::atomic::Ordering::Relaxed);
+        if let Some(status) = child.ended() {
+            tell_of_end(adopter, child, Change::Ended(status));
+        }
+    }
+}
+
+fn send_child_signal(parent: &Arc<Process>, child: &Process, signal: Signal, change: Change) {
+    let (code, status) = change.code_and_status();
+    let mut info = child_info(child.pid(), child.news.lock().user, code, status, child.times().runtime_ns);
+    info.si_signo = signal.number().cast_signed();
+    // A standard signal is never refused; a real-time one without room is lost, as on Linux.
+    let _ = send::to_process(parent, signal, &info);
+}
+
+/// The information of `SIGCHLD` and `waitid`.
+pub(super) fn child_info(pid: Pid, user: u32, code: i32, status: i32, runtime_ns: u64) -> SigInfo {
+    let tick_ns = NANOSECONDS_PER_SECOND.cast_unsigned() / USER_HZ.cast_unsigned();
+    let ticks = (runtime_ns / tick_ns).cast_signed();
+    SigInfo::child(code, pid.number().cast_signed(), user, status, ticks, 0)
+}

@@ -1,0 +1,104 @@
+//! `prctl` and `arch_prctl`.
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+use abi::process::{
+    PR_CAPBSET_DROP, PR_CAPBSET_READ, PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_GET_NAME,
+    PR_GET_NO_NEW_PRIVS, PR_GET_TID_ADDRESS, PR_SET_CHILD_SUBREAPER, PR_SET_KEEPCAPS, PR_SET_NAME, PR_SET_NO_NEW_PRIVS,
+};
+use hal::task;
+use libkernel::addr::UserAddr;
+
+use super::{Caller, Failure};
+use crate::process::{Credentials, NAME_SIZE, capability};
+use crate::user::{UserPtr, UserSlice};
+
+/// `prctl`; EINVAL for what is not done.
+pub fn prctl(
+    caller: &mut Caller<'_>,
+    option: u32,
+    second: u64,
+    third: u64,
+    fourth: u64,
+    fifth: u64,
+) -> Result<u64, Failure> {
+    let rest_is_zero = third == 0 && fourth == 0 && fifth == 0;
+    let thread = caller.thread;
+    let process = thread.process();
+    match option {
+        PR_SET_NAME => set_name(caller, second).map(|()| 0),
+        PR_GET_NAME => {
+            UserSlice::new(UserAddr::new(second), NAME_SIZE).write(&thread.name())?;
+            Ok(0)
+        }
+        PR_GET_DUMPABLE => Ok(1),
+        PR_GET_KEEPCAPS => Ok(u64::from(thread.with_credentials(|credentials| credentials.keep_capabilities))),
+        PR_SET_KEEPCAPS if second <= 1 => {
+            change(caller, |credentials| credentials.keep_capabilities = second == 1);
+            Ok(0)
+        }
+        PR_CAPBSET_READ => {
+            let bit = capability_bit(second)?;
+            Ok(u64::from(thread.with_credentials(|credentials| credentials.capabilities.bounding & bit != 0)))
+        }
+        PR_CAPBSET_DROP => {
+            thread.with_credentials(|credentials| credentials.require(capability::SETPCAP))?;
+            let bit = capability_bit(second)?;
+            change(caller, |credentials| credentials.capabilities.bounding &= !bit);
+            Ok(0)
+        }
+        PR_SET_CHILD_SUBREAPER => {
+            process.set_adopts(second != 0);
+            Ok(0)
+        }
+        PR_GET_CHILD_SUBREAPER => {
+            UserPtr::new(UserAddr::new(second)).write(&i32::from(process.adopts()))?;
+            Ok(0)
+        }
+        PR_SET_NO_NEW_PRIVS if second == 1 && rest_is_zero => {
+            thread.renounce_privileges();
+            Ok(0)
+        }
+        PR_GET_NO_NEW_PRIVS if second == 0 && rest_is_zero => Ok(u64::from(thread.no_new_privileges())),
+        PR_GET_TID_ADDRESS => {
+            UserPtr::new(UserAddr::new(second)).write(&thread.clear_child_id().as_u64())?;
+            Ok(0)
+        }
+        _ => Err(Failure::Errno(Errno::EINVAL)),
+    }
+}
+
+fn set_name(caller: &Caller<'_>, address: u64) -> Result<(), Failure> {
+    let mut name = [0; NAME_SIZE];
+    for (index, byte) in name.iter_mut().enumerate().take(NAME_SIZE - 1) {
+        let address = address.checked_add(index as u64).ok_or(Errno::EFAULT)?;
+        *byte = UserPtr::<u8>::new(UserAddr::new(address)).read()?;
+        if *byte == 0 {
+            break;
+        }
+    }
+    caller.thread.set_name(&name);
+    Ok(())
+}
+
+fn capability_bit(number: u64) -> Result<u64, Errno> {
+    if number <= u64::from(capability::LAST) { Ok(1 << number) } else { Err(Errno::EINVAL) }
+}
+
+fn change(caller: &Caller<'_>, change: impl FnOnce(&mut Credentials)) {
+    let mut credentials = Credentials::clone(&caller.thread.credentials());
+    change(&mut credentials);
+    caller.thread.set_credentials(Arc::new(credentials));
+}
+
+/// `arch_prctl`: the thread pointer; EINVAL for the rest.
+pub fn arch_prctl(_caller: &mut Caller<'_>, code: u32, address: u64) -> Result<(), Failure> {
+    use abi::arch::x86_64::process::{ARCH_GET_FS, ARCH_SET_FS};
+    match code {
+        ARCH_SET_FS if task::set_tls(address) => Ok(()),
+        ARCH_SET_FS => Err(Failure::Errno(Errno::EPERM)),
+        ARCH_GET_FS => Ok(UserPtr::new(UserAddr::new(address)).write(&task::tls())?),
+        _ => Err(Failure::Errno(Errno::EINVAL)),
+    }
+}

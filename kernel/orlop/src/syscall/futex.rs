@@ -1,0 +1,137 @@
+//! `futex` and robust lists.
+
+use abi::Errno;
+use abi::futex::{
+    FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME, FUTEX_CMD_MASK, FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG,
+    FUTEX_REQUEUE, FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE, FUTEX_WAKE_BITSET, FUTEX_WAKE_OP, RobustListHead,
+};
+use abi::time::Timespec;
+use core::sync::atomic::Ordering;
+use libkernel::addr::UserAddr;
+
+use super::{Caller, Failure, Restart, Resume};
+use crate::futex::operation::{self, Counts};
+use crate::futex::{self as core_futex, Sharing, Word};
+use crate::process::{Pid, capability, find_thread};
+use crate::sched::wait::{Deadline, WaitError};
+use crate::time::{Clock, from_timespec};
+use crate::user::UserPtr;
+
+/// `futex`; ENOSYS for priority inheritance.
+pub fn futex(
+    caller: &mut Caller<'_>,
+    address: UserAddr,
+    operation: u32,
+    value: u32,
+    timeout_or_count: u64,
+    second: UserAddr,
+    third_value: u32,
+) -> Result<usize, Failure> {
+    let sharing = if operation & FUTEX_PRIVATE_FLAG != 0 { Sharing::Private } else { Sharing::Shared };
+    let word = Word::new(address, sharing)?;
+    let process = caller.thread.process();
+    let counts = || -> Result<Counts, Errno> { Ok(Counts { first: count(value)?, second: count_of(timeout_or_count)? }) };
+    match operation & FUTEX_CMD_MASK {
+        command @ (FUTEX_WAIT | FUTEX_WAIT_BITSET) => {
+            let bits = if command == FUTEX_WAIT { FUTEX_BITSET_MATCH_ANY } else { third_value };
+            let deadline = deadline(operation, UserAddr::new(timeout_or_count))?;
+            wait(caller, word, value, bits, deadline).map(|()| 0)
+        }
+        FUTEX_WAKE => Ok(core_futex::wake(process, word, at_least_one(value), FUTEX_BITSET_MATCH_ANY)?),
+        FUTEX_WAKE_BITSET if third_value == 0 => Err(Failure::Errno(Errno::EINVAL)),
+        FUTEX_WAKE_BITSET => Ok(core_futex::wake(process, word, at_least_one(value), third_value)?),
+        FUTEX_REQUEUE => Ok(operation::requeue(process, word, Word::new(second, sharing)?, counts()?, None)?),
+        FUTEX_CMP_REQUEUE => {
+            Ok(operation::requeue(process, word, Word::new(second, sharing)?, counts()?, Some(third_value))?)
+        }
+        FUTEX_WAKE_OP => {
+            let counts = Counts { first: at_least_one(value), second: at_least_one_of(timeout_or_count) };
+            Ok(operation::wake_op(process, word, Word::new(second, sharing)?, counts, third_value)?)
+        }
+        _ => Err(Failure::Errno(Errno::ENOSYS)),
+    }
+}
+
+/// A count of waiters: EINVAL if negative.
+fn count(value: u32) -> Result<usize, Errno> {
+    usize::try_from(value.cast_signed()).map_err(|_| Errno::EINVAL)
+}
+
+/// As [`count`], from the low half of a register.
+fn count_of(register: u64) -> Result<usize, Errno> {
+    count(u32::try_from(register & u64::from(u32::MAX)).map_err(|_| Errno::EINVAL)?)
+}
+
+/// Linux wakes one waiter before it looks at the count.
+fn at_least_one(value: u32) -> usize {
+    count(value).unwrap_or(1).max(1)
+}
+
+fn at_least_one_of(register: u64) -> usize {
+    count_of(register).unwrap_or(1).max(1)
+}
+
+/// The end of a wait: relative on the monotonic clock for `FUTEX_WAIT`, absolute for `FUTEX_WAIT_BITSET`.
+fn deadline(operation: u32, timeout: UserAddr) -> Result<Option<Deadline>, Errno> {
+    if timeout.is_null() {
+        return Ok(None);
+    }
+    let ns = from_timespec(&UserPtr::<Timespec>::new(timeout).read()?)?;
+    let absolute = operation & FUTEX_CMD_MASK == FUTEX_WAIT_BITSET;
+    let clock = if operation & FUTEX_CLOCK_REALTIME != 0 { Clock::Wall } else { Clock::Monotonic };
+    clock.deadline(ns, absolute).map(Some)
+}
+
+/// Waits; an interrupted wait with an end is continued by `restart_syscall`.
+pub(super) fn wait(
+    caller: &mut Caller<'_>,
+    word: Word,
+    expected: u32,
+    bits: u32,
+    deadline: Option<Deadline>,
+) -> Result<(), Failure> {
+    if bits == 0 {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    match core_futex::wait(caller.thread, word, expected, bits, deadline.unwrap_or(Deadline::NEVER))? {
+        Ok(()) => Ok(()),
+        Err(WaitError::TimedOut) => Err(Failure::Errno(Errno::ETIMEDOUT)),
+        Err(WaitError::Interrupted) => match deadline {
+            None => Err(Failure::Restart(Restart::IfAllowed)),
+            Some(deadline) => {
+                *caller.thread.resume.lock() = Some(Resume::Futex { word, expected, bits, deadline });
+                Err(Failure::Restart(Restart::Resume))
+            }
+        },
+    }
+}
+
+/// `set_robust_list`: the head of the list of locks to release when the thread dies.
+pub fn set_robust_list(caller: &mut Caller<'_>, head: UserAddr, size: usize) -> Result<(), Failure> {
+    if size != size_of::<RobustListHead>() {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    caller.thread.robust_list.store(head.as_u64(), Ordering::Relaxed);
+    Ok(())
+}
+
+/// `get_robust_list`: of this thread (0) or of another one that the caller may observe.
+pub fn get_robust_list(
+    caller: &mut Caller<'_>,
+    pid: i32,
+    head: UserPtr<u64>,
+    size: UserPtr<u64>,
+) -> Result<(), Failure> {
+    let thread = match Pid::from_program(pid) {
+        None => caller.thread.clone(),
+        Some(pid) => find_thread(pid).ok_or(Errno::ESRCH)?,
+    };
+    let own = caller.thread.credentials();
+    let other = thread.credentials();
+    if own.user != other.user && !own.has_capability(capability::SYS_PTRACE) {
+        return Err(Failure::Errno(Errno::EPERM));
+    }
+    size.write(&(size_of::<RobustListHead>() as u64))?;
+    head.write(&thread.robust_list.load(Ordering::Relaxed))?;
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! `restart_syscall`: how an interrupted wait with a timeout goes on.
+
+use abi::Errno;
+use libkernel::addr::UserAddr;
+
+use super::{Caller, Failure};
+use crate::futex::Word;
+use crate::sched::wait::Deadline;
+
+/// What `restart_syscall` continues. Times are points of the monotonic clock, so that a wait does not grow by being interrupted.
+#[derive(Clone, Copy, Debug)]
+pub enum Resume {
+    /// `nanosleep`, relative `clock_nanosleep`.
+    Sleep {
+        /// When it ends.
+        deadline: Deadline,
+        /// Where the remaining time goes, if anywhere.
+        remaining: UserAddr,
+    },
+    /// `futex` with a relative timeout.
+    Futex {
+        /// The word.
+        word: Word,
+        /// What it held.
+        expected: u32,
+        /// Which wake-ups count.
+        bits: u32,
+        /// When it ends.
+        deadline: Deadline,
+    },
+}
+
+/// Continues what the last system call left unfinished; EINTR if there is nothing.
+pub fn restart_syscall(caller: &mut Caller<'_>) -> Result<u64, Failure> {
+    let resume = caller.thread.resume.lock().take();
+    match resume {
+        Some(Resume::Sleep { deadline, remaining }) => super::time::sleep(caller, deadline, Some(remaining)).map(|()| 0),
+        Some(Resume::Futex { word, expected, bits, deadline }) => {
+            super::futex::wait(caller, word, expected, bits, Some(deadline)).map(|()| 0)
+        }
+        None => Err(Failure::Errno(Errno::EINTR)),
+    }
+}

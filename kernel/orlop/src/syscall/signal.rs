@@ -1,0 +1,339 @@
+//! Signals: actions, masks, stacks, sending and waiting.
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+use abi::signal::{
+    SI_TKILL, SI_USER, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGSET_SIZE, SigInfo, Sigaction, StackT,
+};
+use abi::time::Timespec;
+
+use super::{Caller, Failure, Restart};
+use crate::process::{Pid, Process, Thread, capability, find_process, find_thread, for_each_process, table};
+use crate::sched;
+use crate::sched::wait::{Deadline, WaitError};
+use crate::signal::action::{Disposition, disposition};
+use crate::signal::{Signal, SignalSet, frame, send};
+use crate::time::from_timespec;
+use crate::user::UserPtr;
+
+fn check_size(size: usize) -> Result<(), Errno> {
+    if size == SIGSET_SIZE { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+fn signal_number(number: u32) -> Result<Signal, Errno> {
+    Signal::new(number).ok_or(Errno::EINVAL)
+}
+
+/// Signal 0 only asks whether a signal could be sent.
+fn signal_or_test(number: u32) -> Result<Option<Signal>, Errno> {
+    if number == 0 { Ok(None) } else { signal_number(number).map(Some) }
+}
+
+/// `rt_sigaction`.
+pub fn rt_sigaction(
+    caller: &mut Caller<'_>,
+    signal: u32,
+    new: UserPtr<Sigaction>,
+    old: UserPtr<Sigaction>,
+    size: usize,
+) -> Result<(), Failure> {
+    check_size(size)?;
+    let signal = signal_number(signal)?;
+    let new = new.optional().map(UserPtr::read).transpose()?;
+    if new.is_some() && SignalSet::UNSTOPPABLE.contains(signal) {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    let signals = &caller.thread.process().signals;
+    let actions = signals.actions.lock();
+    let before = actions.get(signal);
+    if let Some(mut action) = new {
+        action.sa_mask &= !SignalSet::UNSTOPPABLE.bits();
+        action.sa_flags &= KNOWN_FLAGS;
+        actions.set(signal, action);
+        drop(actions);
+        if disposition(signal, &action) == Disposition::Ignore {
+            discard(caller.thread.process(), signal);
+        }
+    } else {
+        drop(actions);
+    }
+    if let Some(old) = old.optional() {
+        old.write(&before)?;
+    }
+    Ok(())
+}
+
+/// The flags that are kept; programs find out by looking which are (`sigaction(2)`, `SA_UNSUPPORTED`).
+const KNOWN_FLAGS: u64 = abi::signal::SA_NOCLDSTOP
+    | abi::signal::SA_NOCLDWAIT
+    | abi::signal::SA_SIGINFO
+    | abi::signal::SA_RESTORER
+    | abi::signal::SA_ONSTACK
+    | abi::signal::SA_RESTART
+    | abi::signal::SA_NODEFER
+    | abi::signal::SA_RESETHAND;
+
+/// A signal that is ignored from now on is no longer pending.
+fn discard(process: &Process, signal: Signal) {
+    let set = SignalSet::EMPTY.with(signal);
+    process.signals.shared.lock().pending.discard(set);
+    process.each_thread(|thread| thread.signals.pending.lock().discard(set));
+}
+
+/// `rt_sigprocmask`.
+pub fn rt_sigprocmask(
+    caller: &mut Caller<'_>,
+    how: u32,
+    new: UserPtr<u64>,
+    old: UserPtr<u64>,
+    size: usize,
+) -> Result<(), Failure> {
+    check_size(size)?;
+    let before = caller.thread.signal_mask();
+    if let Some(new) = new.optional() {
+        let set = SignalSet::from_bits(new.read()?);
+        let mask = match how {
+            SIG_BLOCK => before.union(set),
+            SIG_UNBLOCK => before.difference(set),
+            SIG_SETMASK => set,
+            _ => return Err(Failure::Errno(Errno::EINVAL)),
+        };
+        caller.thread.set_signal_mask(mask);
+    }
+    if let Some(old) = old.optional() {
+        old.write(&before.bits())?;
+    }
+    Ok(())
+}
+
+/// `rt_sigpending`.
+pub fn rt_sigpending(caller: &mut Caller<'_>, set: UserPtr<u64>, size: usize) -> Result<(), Failure> {
+    check_size(size)?;
+    let pending = caller.thread.pending_signals().intersection(caller.thread.signal_mask());
+    set.write(&pending.bits())?;
+    Ok(())
+}
+
+/// `rt_sigsuspend`: sleeps under another mask until a handler has run.
+pub fn rt_sigsuspend(caller: &mut Caller<'_>, set: UserPtr<u64>, size: usize) -> Result<(), Failure> {
+    check_size(size)?;
+    caller.thread.set_temporary_mask(SignalSet::from_bits(set.read()?));
+    pause(caller)
+}
+
+/// `pause`.
+pub fn pause(_caller: &mut Caller<'_>) -> Result<(), Failure> {
+    // Only a signal ends this.
+    let _ = sched::sleep(Deadline::NEVER);
+    Err(Failure::Restart(Restart::UnlessHandled))
+}
+
+/// `rt_sigreturn`: goes back to what a handler interrupted. A bad frame is the program's end.
+pub fn rt_sigreturn(caller: &mut Caller<'_>) -> Result<u64, Failure> {
+    if frame::leave(caller.thread, caller.context).is_err() {
+        let info = SigInfo::new(Signal::SEGV.number(), abi::signal::SI_KERNEL);
+        send::force(caller.thread, Signal::SEGV, &info);
+    }
+    Ok(caller.context.regs.return_value())
+}
+
+/// `sigaltstack`.
+pub fn sigaltstack(caller: &mut Caller<'_>, new: UserPtr<StackT>, old: UserPtr<StackT>) -> Result<(), Failure> {
+    let stack_pointer = caller.context.regs.stack_pointer();
+    let before = frame::shown_stack(&caller.thread.signals.stack.lock(), stack_pointer);
+    if let Some(new) = new.optional() {
+        frame::set_stack(caller.thread, &new.read()?, stack_pointer)?;
+    }
+    if let Some(old) = old.optional() {
+        old.write(&before)?;
+    }
+    Ok(())
+}
+
+/// `rt_sigtimedwait`: takes a pending signal of the set, or waits for one.
+pub fn rt_sigtimedwait(
+    caller: &mut Caller<'_>,
+    set: UserPtr<u64>,
+    info: UserPtr<SigInfo>,
+    timeout: UserPtr<Timespec>,
+    size: usize,
+) -> Result<u32, Failure> {
+    check_size(size)?;
+    let wanted = SignalSet::from_bits(set.read()?).difference(SignalSet::UNSTOPPABLE);
+    let deadline = match timeout.optional() {
+        Some(timeout) => Deadline::after(from_timespec(&timeout.read()?)?),
+        None => Deadline::NEVER,
+    };
+    let (signal, found) = await_signal(caller.thread, wanted, deadline)?;
+    if let Some(info) = info.optional() {
+        info.write(&found)?;
+    }
+    Ok(signal.number())
+}
+
+fn await_signal(thread: &Thread, wanted: SignalSet, deadline: Deadline) -> Result<(Signal, SigInfo), Failure> {
+    let take = || {
+        let own = thread.signals.pending.lock().take(wanted);
+        own.or_else(|| thread.process().signals.shared.lock().pending.take(wanted))
+    };
+    if let Some(found) = take() {
+        return Ok(found);
+    }
+    // While it waits the signals are not blocked, so that their coming ends the wait.
+    let mask = thread.signal_mask();
+    thread.set_signal_mask(mask.difference(wanted));
+    let error = sched::sleep(deadline);
+    let found = take();
+    thread.set_signal_mask(mask);
+    found.ok_or(match error {
+        WaitError::TimedOut => Failure::Errno(Errno::EAGAIN),
+        WaitError::Interrupted => Failure::Errno(Errno::EINTR),
+    })
+}
+
+/// Whether the caller may send this signal there: `kill(2)`.
+fn may_signal(caller: &Thread, target: &Thread, signal: Option<Signal>) -> bool {
+    if Arc::ptr_eq(caller.process(), target.process()) {
+        return true;
+    }
+    let (own, other) = (caller.credentials(), target.credentials());
+    let same_user = [own.user.effective, own.user.real].iter().any(|id| [other.user.real, other.user.saved].contains(id));
+    let continues = signal == Some(Signal::CONT)
+        && Arc::ptr_eq(&caller.process().session(), &target.process().session());
+    same_user || continues || own.has_capability(capability::KILL)
+}
+
+fn may_signal_process(caller: &Thread, target: &Process, signal: Option<Signal>) -> bool {
+    // A zombie has no thread left to ask; signals to it go nowhere.
+    target.find_thread(|_| true).is_none_or(|thread| may_signal(caller, &thread, signal))
+}
+
+fn send_to(caller: &Thread, target: &Arc<Process>, signal: Option<Signal>, info: &SigInfo) -> Result<(), Errno> {
+    if !may_signal_process(caller, target, signal) {
+        return Err(Errno::EPERM);
+    }
+    signal.map_or(Ok(()), |signal| send::to_process(target, signal, info))
+}
+
+/// The information of a signal that a process sends.
+fn sender_info(caller: &Thread, signal: u32, code: i32) -> SigInfo {
+    let user = caller.with_credentials(|credentials| credentials.user.real);
+    SigInfo::user(signal, code, caller.process().pid().number().cast_signed(), user)
+}
+
+/// `kill`.
+pub fn kill(caller: &mut Caller<'_>, pid: i32, number: u32) -> Result<(), Failure> {
+    let signal = signal_or_test(number)?;
+    let info = sender_info(caller.thread, number, SI_USER);
+    let own_group = caller.thread.process().group();
+    Ok(match pid {
+        i32::MIN => Err(Errno::ESRCH),
+        -1 => kill_all(caller.thread, signal, &info),
+        0 => kill_group(caller.thread, own_group, signal, &info),
+        pid if pid < 0 => kill_group(caller.thread, Pid::new(pid.unsigned_abs()), signal, &info),
+        pid => {
+            let target = find_process(Pid::new(pid.unsigned_abs())).ok_or(Errno::ESRCH)?;
+            send_to(caller.thread, &target, signal, &info)
+        }
+    }?)
+}
+
+/// All processes but init and the caller.
+fn kill_all(caller: &Thread, signal: Option<Signal>, info: &SigInfo) -> Result<(), Errno> {
+    let mut outcome = Err(Errno::ESRCH);
+    for_each_process(|target| {
+        if target.pid() != Pid::INIT && !Arc::ptr_eq(target, caller.process()) {
+            let sent = send_to(caller, target, signal, info);
+            if sent.is_ok() || outcome == Err(Errno::ESRCH) {
+                outcome = sent;
+            }
+        }
+    });
+    outcome
+}
+
+/// All processes of a group; an error only if none could be reached.
+fn kill_group(caller: &Thread, group: Pid, signal: Option<Signal>, info: &SigInfo) -> Result<(), Errno> {
+    let mut outcome = Err(Errno::ESRCH);
+    for target in table::group_members(group) {
+        let sent = send_to(caller, &target, signal, info);
+        if sent.is_ok() || outcome == Err(Errno::ESRCH) {
+            outcome = sent;
+        }
+    }
+    outcome
+}
+
+/// Sends to one thread, which must be of the given process if that is known.
+fn send_to_thread(
+    caller: &Thread,
+    process: Option<i32>,
+    thread: i32,
+    number: u32,
+    info: &SigInfo,
+) -> Result<(), Failure> {
+    let thread = Pid::from_program(thread).ok_or(Errno::EINVAL)?;
+    if process.is_some_and(|pid| pid <= 0) {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    let signal = signal_or_test(number)?;
+    let target = find_thread(thread).ok_or(Errno::ESRCH)?;
+    let pid = target.process().pid().number().cast_signed();
+    if process.is_some_and(|expected| expected != pid) {
+        return Err(Failure::Errno(Errno::ESRCH));
+    }
+    if !may_signal(caller, &target, signal) {
+        return Err(Failure::Errno(Errno::EPERM));
+    }
+    if let Some(signal) = signal {
+        send::to_thread(&target, signal, info)?;
+    }
+    Ok(())
+}
+
+/// `tkill`.
+pub fn tkill(caller: &mut Caller<'_>, thread: i32, signal: u32) -> Result<(), Failure> {
+    let info = sender_info(caller.thread, signal, SI_TKILL);
+    send_to_thread(caller.thread, None, thread, signal, &info)
+}
+
+/// `tgkill`.
+pub fn tgkill(caller: &mut Caller<'_>, process: i32, thread: i32, signal: u32) -> Result<(), Failure> {
+    let info = sender_info(caller.thread, signal, SI_TKILL);
+    send_to_thread(caller.thread, Some(process), thread, signal, &info)
+}
+
+/// Reads a program's own information. Nobody may pretend to be the kernel or `kill` towards others.
+fn read_info(caller: &Thread, target: i32, signal: u32, info: UserPtr<SigInfo>) -> Result<SigInfo, Errno> {
+    let mut info = info.read()?;
+    info.si_signo = signal.cast_signed();
+    let own = caller.process().pid().number().cast_signed();
+    let pretends = info.si_code >= 0 || info.si_code == SI_TKILL;
+    if pretends && target != own { Err(Errno::EPERM) } else { Ok(info) }
+}
+
+/// `rt_sigqueueinfo`.
+pub fn rt_sigqueueinfo(
+    caller: &mut Caller<'_>,
+    pid: i32,
+    number: u32,
+    info: UserPtr<SigInfo>,
+) -> Result<(), Failure> {
+    let info = read_info(caller.thread, pid, number, info)?;
+    let target = Pid::from_program(pid).and_then(find_process).ok_or(Errno::ESRCH)?;
+    let signal = signal_or_test(number)?;
+    Ok(send_to(caller.thread, &target, signal, &info)?)
+}
+
+/// `rt_tgsigqueueinfo`.
+pub fn rt_tgsigqueueinfo(
+    caller: &mut Caller<'_>,
+    process: i32,
+    thread: i32,
+    signal: u32,
+    info: UserPtr<SigInfo>,
+) -> Result<(), Failure> {
+    let info = read_info(caller.thread, process, signal, info)?;
+    send_to_thread(caller.thread, Some(process), thread, signal, &info)
+}

@@ -1,0 +1,202 @@
+//! The system as a whole, and what a process may use of it: names, figures, limits, `prctl`, power.
+
+use alloc::vec::Vec;
+
+use abi::Errno;
+use abi::process::{
+    LINUX_REBOOT_CMD_CAD_OFF, LINUX_REBOOT_CMD_CAD_ON, LINUX_REBOOT_CMD_HALT, LINUX_REBOOT_CMD_POWER_OFF,
+    LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_RESTART2, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
+    LINUX_REBOOT_MAGIC2A, LINUX_REBOOT_MAGIC2B, LINUX_REBOOT_MAGIC2C, Rusage,
+};
+use abi::resource::Rlimit;
+use abi::utsname::{Sysinfo, UTSNAME_LENGTH, Utsname};
+use core::sync::atomic::Ordering;
+use hal::sync::SpinLock;
+
+use super::{Caller, Failure};
+use crate::process::{Limit, MayRaise, Pid, Process, Resource, Times, capability, find_process};
+use crate::sched;
+use crate::time::{SECOND_NS, to_timeval};
+use crate::user::{UserPtr, UserSlice};
+
+/// The Linux whose interface this is.
+const RELEASE: &[u8] = b"6.1.0-orlop";
+const VERSION: &[u8] = concat!("#1 SMP PREEMPT Orlop ", env!("CARGO_PKG_VERSION")).as_bytes();
+
+/// A name with its length.
+struct Name {
+    bytes: [u8; UTSNAME_LENGTH],
+    length: usize,
+}
+
+impl Name {
+    const fn new(text: &[u8]) -> Name {
+        let mut name = Name { bytes: [0; UTSNAME_LENGTH], length: text.len() };
+        let mut index = 0;
+        while index < text.len() {
+            name.bytes[index] = text[index];
+            index += 1;
+        }
+        name
+    }
+}
+
+static HOST: SpinLock<Name> = SpinLock::new(Name::new(b"(none)"));
+static DOMAIN: SpinLock<Name> = SpinLock::new(Name::new(b"(none)"));
+
+/// The host's name.
+pub fn host_name() -> Vec<u8> {
+    let name = HOST.lock();
+    name.bytes[..name.length].to_vec()
+}
+
+/// The release that `uname` shows.
+pub fn release() -> &'static [u8] {
+    RELEASE
+}
+
+/// `uname`.
+pub fn uname(_caller: &mut Caller<'_>, names: UserPtr<Utsname>) -> Result<(), Failure> {
+    let names_now = Utsname {
+        sysname: Name::new(b"Linux").bytes,
+        nodename: HOST.lock().bytes,
+        release: Name::new(RELEASE).bytes,
+        version: Name::new(VERSION).bytes,
+        machine: Name::new(abi::native::process::MACHINE.as_bytes()).bytes,
+        domainname: DOMAIN.lock().bytes,
+    };
+    names.write(&names_now)?;
+    Ok(())
+}
+
+fn set_name(caller: &Caller<'_>, name: &SpinLock<Name>, text: UserPtr<u8>, length: i32) -> Result<(), Failure> {
+    caller.thread.with_credentials(|credentials| credentials.require(capability::SYS_ADMIN))?;
+    let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
+    if length >= UTSNAME_LENGTH {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    let mut bytes = [0; UTSNAME_LENGTH];
+    UserSlice::new(text.address(), length).read_into(&mut bytes[..length])?;
+    *name.lock() = Name { bytes, length };
+    Ok(())
+}
+
+/// `sethostname`.
+pub fn sethostname(caller: &mut Caller<'_>, name: UserPtr<u8>, length: i32) -> Result<(), Failure> {
+    set_name(caller, &HOST, name, length)
+}
+
+/// `setdomainname`.
+pub fn setdomainname(caller: &mut Caller<'_>, name: UserPtr<u8>, length: i32) -> Result<(), Failure> {
+    set_name(caller, &DOMAIN, name, length)
+}
+
+/// `sysinfo`; the loads are zero, as none are kept.
+pub fn sysinfo(_caller: &mut Caller<'_>, info: UserPtr<Sysinfo>) -> Result<(), Failure> {
+    let frames = hal::frame::statistics();
+    let page = libkernel::addr::PAGE_SIZE;
+    info.write(&Sysinfo {
+        uptime: (hal::time::now_ns() / SECOND_NS).cast_signed(),
+        totalram: frames.total as u64 * page,
+        freeram: frames.free as u64 * page,
+        procs: u16::try_from(sched::task_count()).unwrap_or(u16::MAX),
+        mem_unit: 1,
+        ..Sysinfo::default()
+    })?;
+    Ok(())
+}
+
+/// Times as `getrusage` and `wait4` show them. All processor time counts as the program's own: the kernel's share is not measured.
+pub(super) fn rusage_of(times: Times) -> Rusage {
+    Rusage {
+        ru_utime: to_timeval(times.runtime_ns),
+        ru_minflt: i64::try_from(times.faults).unwrap_or(i64::MAX),
+        ..Rusage::default()
+    }
+}
+
+/// `getrlimit`.
+pub fn getrlimit(caller: &mut Caller<'_>, resource: u32, limit: UserPtr<Rlimit>) -> Result<(), Failure> {
+    let now = caller.thread.process().limits().get(Resource::from_number(resource)?);
+    limit.write(&Rlimit { rlim_cur: now.soft, rlim_max: now.hard })?;
+    Ok(())
+}
+
+/// `setrlimit`.
+pub fn setrlimit(caller: &mut Caller<'_>, resource: u32, limit: UserPtr<Rlimit>) -> Result<(), Failure> {
+    let resource = Resource::from_number(resource)?;
+    let new = limit.read()?;
+    set_limit(caller, caller.thread.process(), resource, new)
+}
+
+/// `prlimit64`.
+pub fn prlimit64(
+    caller: &mut Caller<'_>,
+    pid: i32,
+    resource: u32,
+    new: UserPtr<Rlimit>,
+    old: UserPtr<Rlimit>,
+) -> Result<(), Failure> {
+    let resource = Resource::from_number(resource)?;
+    let process = match pid {
+        0 => caller.thread.process().clone(),
+        pid => Pid::from_program(pid).and_then(find_process).ok_or(Errno::ESRCH)?,
+    };
+    may_limit(caller, &process)?;
+    let new = new.optional().map(UserPtr::read).transpose()?;
+    let before = process.limits().get(resource);
+    if let Some(new) = new {
+        set_limit(caller, &process, resource, new)?;
+    }
+    if let Some(old) = old.optional() {
+        old.write(&Rlimit { rlim_cur: before.soft, rlim_max: before.hard })?;
+    }
+    Ok(())
+}
+
+/// EPERM unless the process is the caller's own, or of the same user in every respect.
+fn may_limit(caller: &Caller<'_>, process: &Process) -> Result<(), Errno> {
+    let own = caller.thread.credentials();
+    let Some(thread) = process.find_thread(|_| true) else { return Err(Errno::ESRCH) };
+    let other = thread.credentials();
+    let same = [other.user.real, other.user.effective, other.user.saved].iter().all(|&id| id == own.user.real)
+        && [other.group.real, other.group.effective, other.group.saved].iter().all(|&id| id == own.group.real);
+    if same || process.pid() == caller.thread.process().pid() { Ok(()) } else { own.require(capability::SYS_RESOURCE) }
+}
+
+fn set_limit(caller: &Caller<'_>, process: &Process, resource: Resource, new: Rlimit) -> Result<(), Failure> {
+    let privileged = caller.thread.with_credentials(|credentials| credentials.has_capability(capability::SYS_RESOURCE));
+    let may_raise = if privileged { MayRaise::Yes } else { MayRaise::No };
+    Ok(process.limits().set(resource, Limit { soft: new.rlim_cur, hard: new.rlim_max }, may_raise)?)
+}
+
+/// `personality`: the flags as they were; all ones only asks.
+pub fn personality(caller: &mut Caller<'_>, flags: u32) -> Result<u32, Failure> {
+    let process = caller.thread.process();
+    let before = process.personality();
+    if flags != u32::MAX {
+        process.set_personality(flags);
+    }
+    Ok(before)
+}
+
+/// `reboot`. Memory holds all files, so there is nothing to write out first.
+pub fn reboot(caller: &mut Caller<'_>, magic: u32, second_magic: u32, command: u32) -> Result<(), Failure> {
+    caller.thread.with_credentials(|credentials| credentials.require(capability::SYS_BOOT))?;
+    let known = [LINUX_REBOOT_MAGIC2, LINUX_REBOOT_MAGIC2A, LINUX_REBOOT_MAGIC2B, LINUX_REBOOT_MAGIC2C];
+    if magic != LINUX_REBOOT_MAGIC1 || !known.contains(&second_magic) {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    match command {
+        LINUX_REBOOT_CMD_RESTART | LINUX_REBOOT_CMD_RESTART2 => {
+            crate::notice!("reboot: Restarting system");
+            hal::power::restart()
+        }
+        LINUX_REBOOT_CMD_POWER_OFF | LINUX_REBOOT_CMD_HALT => {
+            crate::notice!("reboot: Power down");
+            hal::power::power_off()
+        }
+        LINUX_REBOOT_CMD_CAD_ON | LINUX_REBOOT_CMD_CAD_OFF => Ok(()),
+        _ => Err(Failure::Errno(Errno::EINVAL)),
+    }
+}

@@ -1,0 +1,279 @@
+//! Clocks, sleeping and interval timers.
+
+use abi::Errno;
+use abi::process::Rusage;
+use abi::signal::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID, Sigevent};
+use abi::time::{
+    CLOCK_REALTIME, ITIMER_REAL, Itimerspec, Itimerval, TIMER_ABSTIME, Timespec, Timeval, Timezone, Tms, USER_HZ,
+};
+use libkernel::addr::UserAddr;
+
+use super::{Caller, Failure, Restart, Resume};
+use crate::process::{Pid, capability, find_thread};
+use crate::sched;
+use crate::sched::wait::{Deadline, WaitError};
+use crate::signal::Signal;
+use crate::time::interval::{self, Notification, Setting};
+use crate::time::{Clock, SECOND_NS, clock, from_timespec, from_timeval, to_timespec, to_timeval};
+use crate::user::UserPtr;
+
+/// `clock_gettime`.
+pub fn clock_gettime(caller: &mut Caller<'_>, id: i32, time: UserPtr<Timespec>) -> Result<(), Failure> {
+    let now = Clock::from_id(id, caller.thread)?.now_ns();
+    time.write(&to_timespec(now))?;
+    Ok(())
+}
+
+/// `clock_getres`: all clocks count nanoseconds.
+pub fn clock_getres(caller: &mut Caller<'_>, id: i32, resolution: UserPtr<Timespec>) -> Result<(), Failure> {
+    Clock::from_id(id, caller.thread)?;
+    if let Some(resolution) = resolution.optional() {
+        resolution.write(&to_timespec(1))?;
+    }
+    Ok(())
+}
+
+/// `clock_settime`: the wall clock only.
+pub fn clock_settime(caller: &mut Caller<'_>, id: i32, time: UserPtr<Timespec>) -> Result<(), Failure> {
+    if id != CLOCK_REALTIME {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    set_wall_clock(caller, from_timespec(&time.read()?)?)
+}
+
+fn set_wall_clock(caller: &Caller<'_>, ns: u64) -> Result<(), Failure> {
+    caller.thread.with_credentials(|credentials| credentials.require(capability::SYS_TIME))?;
+    Ok(clock::set_wall_clock(ns)?)
+}
+
+/// `gettimeofday`.
+pub fn gettimeofday(
+    _caller: &mut Caller<'_>,
+    time: UserPtr<Timeval>,
+    zone: UserPtr<Timezone>,
+) -> Result<(), Failure> {
+    if let Some(time) = time.optional() {
+        time.write(&to_timeval(clock::wall_clock_ns()))?;
+    }
+    if let Some(zone) = zone.optional() {
+        zone.write(&Timezone::default())?;
+    }
+    Ok(())
+}
+
+/// `settimeofday`; a time zone is accepted and forgotten, as nothing here reads one.
+pub fn settimeofday(
+    caller: &mut Caller<'_>,
+    time: UserPtr<Timeval>,
+    zone: UserPtr<Timezone>,
+) -> Result<(), Failure> {
+    if let Some(zone) = zone.optional() {
+        zone.read()?;
+    }
+    match time.optional() {
+        Some(time) => set_wall_clock(caller, from_timeval(&time.read()?)?),
+        None => Ok(()),
+    }
+}
+
+/// `time`.
+pub fn time(_caller: &mut Caller<'_>, seconds: UserPtr<i64>) -> Result<i64, Failure> {
+    let now = (clock::wall_clock_ns() / SECOND_NS).cast_signed();
+    if let Some(seconds) = seconds.optional() {
+        seconds.write(&now)?;
+    }
+    Ok(now)
+}
+
+/// `times`: ticks since boot.
+pub fn times(caller: &mut Caller<'_>, buffer: UserPtr<Tms>) -> Result<i64, Failure> {
+    let ticks = |ns: u64| (ns / (SECOND_NS / USER_HZ.cast_unsigned())).cast_signed();
+    if let Some(buffer) = buffer.optional() {
+        let process = caller.thread.process();
+        let own = ticks(process.times().runtime_ns);
+        let children = ticks(process.children_times().runtime_ns);
+        buffer.write(&Tms { tms_utime: own, tms_stime: 0, tms_cutime: children, tms_cstime: 0 })?;
+    }
+    Ok(ticks(hal::time::now_ns()))
+}
+
+/// `nanosleep`.
+pub fn nanosleep(
+    caller: &mut Caller<'_>,
+    request: UserPtr<Timespec>,
+    remaining: UserAddr,
+) -> Result<(), Failure> {
+    let ns = from_timespec(&request.read()?)?;
+    sleep(caller, Deadline::after(ns), Some(remaining))
+}
+
+/// `clock_nanosleep`.
+pub fn clock_nanosleep(
+    caller: &mut Caller<'_>,
+    id: i32,
+    flags: u32,
+    request: UserPtr<Timespec>,
+    remaining: UserAddr,
+) -> Result<(), Failure> {
+    let clock = Clock::from_id(id, caller.thread)?;
+    let ns = from_timespec(&request.read()?)?;
+    let absolute = flags & TIMER_ABSTIME != 0;
+    sleep(caller, clock.deadline(ns, absolute)?, (!absolute).then_some(remaining))
+}
+
+/// Sleeps. A relative sleep that a signal interrupts is continued by `restart_syscall`, and tells a handler's program how much was
+/// left; an absolute one is simply run again.
+pub(super) fn sleep(
+    caller: &mut Caller<'_>,
+    deadline: Deadline,
+    remaining: Option<UserAddr>,
+) -> Result<(), Failure> {
+    if sched::sleep(deadline) == WaitError::TimedOut {
+        return Ok(());
+    }
+    let Some(remaining) = remaining else { return Err(Failure::Restart(Restart::UnlessHandled)) };
+    if !remaining.is_null() {
+        let left = deadline.ns().unwrap_or(u64::MAX).saturating_sub(hal::time::now_ns());
+        UserPtr::new(remaining).write(&to_timespec(left))?;
+    }
+    *caller.thread.resume.lock() = Some(Resume::Sleep { deadline, remaining });
+    Err(Failure::Restart(Restart::Resume))
+}
+
+fn to_itimerval(setting: Setting) -> Itimerval {
+    // A timer that is armed never shows zero.
+    let rounded = setting.remaining_ns.div_ceil(1000) * 1000;
+    Itimerval { it_interval: to_timeval(setting.interval_ns), it_value: to_timeval(rounded) }
+}
+
+/// `getitimer`; EINVAL for the processor-time timers.
+pub fn getitimer(caller: &mut Caller<'_>, which: u32, value: UserPtr<Itimerval>) -> Result<(), Failure> {
+    if which != ITIMER_REAL {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    value.write(&to_itimerval(caller.thread.process().timers.real()))?;
+    Ok(())
+}
+
+/// `setitimer`; EINVAL for the processor-time timers.
+pub fn setitimer(
+    caller: &mut Caller<'_>,
+    which: u32,
+    new: UserPtr<Itimerval>,
+    old: UserPtr<Itimerval>,
+) -> Result<(), Failure> {
+    if which != ITIMER_REAL {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    let new = match new.optional() {
+        Some(new) => new.read()?,
+        None => Itimerval::default(),
+    };
+    let setting =
+        Setting { remaining_ns: from_timeval(&new.it_value)?, interval_ns: from_timeval(&new.it_interval)? };
+    let before = interval::set_real(caller.thread.process(), setting)?;
+    if let Some(old) = old.optional() {
+        old.write(&to_itimerval(before))?;
+    }
+    Ok(())
+}
+
+/// `alarm`: the seconds that were left, rounded up.
+pub fn alarm(caller: &mut Caller<'_>, seconds: u32) -> Result<u64, Failure> {
+    let setting = Setting { remaining_ns: u64::from(seconds) * SECOND_NS, interval_ns: 0 };
+    let before = interval::set_real(caller.thread.process(), setting)?;
+    Ok(before.remaining_ns.div_ceil(SECOND_NS))
+}
+
+/// `timer_create`; ENOTSUP on processor-time clocks.
+pub fn timer_create(
+    caller: &mut Caller<'_>,
+    id: i32,
+    event: UserPtr<Sigevent>,
+    timer: UserPtr<i32>,
+) -> Result<(), Failure> {
+    let on_wall_clock = match Clock::from_id(id, caller.thread)? {
+        Clock::Wall => true,
+        Clock::Monotonic => false,
+        Clock::Process(_) | Clock::Thread(_) => return Err(Failure::Errno(Errno::ENOTSUP)),
+    };
+    let notification = match event.optional() {
+        None => Notification { signal: Some(Signal::ALRM), thread: None, value: None },
+        Some(event) => notification(caller, &event.read()?)?,
+    };
+    let process = caller.thread.process();
+    let number = interval::create(process, notification, on_wall_clock)?;
+    if let Err(errno) = timer.write(&number) {
+        interval::delete(process, number)?;
+        return Err(Failure::Errno(errno));
+    }
+    Ok(())
+}
+
+fn notification(caller: &Caller<'_>, event: &Sigevent) -> Result<Notification, Errno> {
+    let signal = u32::try_from(event.sigev_signo).ok().and_then(Signal::new);
+    let value = Some(event.sigev_value);
+    match event.sigev_notify {
+        SIGEV_NONE => Ok(Notification { signal: None, thread: None, value }),
+        SIGEV_SIGNAL => Ok(Notification { signal: Some(signal.ok_or(Errno::EINVAL)?), thread: None, value }),
+        SIGEV_THREAD_ID => {
+            let thread = Pid::from_program(event.sigev_tid).and_then(find_thread).ok_or(Errno::EINVAL)?;
+            if thread.process().pid() != caller.thread.process().pid() {
+                return Err(Errno::EINVAL);
+            }
+            Ok(Notification { signal: Some(signal.ok_or(Errno::EINVAL)?), thread: Some(thread.id()), value })
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn to_itimerspec(setting: Setting) -> Itimerspec {
+    Itimerspec { it_interval: to_timespec(setting.interval_ns), it_value: to_timespec(setting.remaining_ns) }
+}
+
+/// `timer_settime`.
+pub fn timer_settime(
+    caller: &mut Caller<'_>,
+    timer: i32,
+    flags: u32,
+    new: UserPtr<Itimerspec>,
+    old: UserPtr<Itimerspec>,
+) -> Result<(), Failure> {
+    let new = new.read()?;
+    let setting =
+        Setting { remaining_ns: from_timespec(&new.it_value)?, interval_ns: from_timespec(&new.it_interval)? };
+    let before = interval::set(caller.thread.process(), timer, setting, flags & TIMER_ABSTIME != 0)?;
+    if let Some(old) = old.optional() {
+        old.write(&to_itimerspec(before))?;
+    }
+    Ok(())
+}
+
+/// `timer_gettime`.
+pub fn timer_gettime(caller: &mut Caller<'_>, timer: i32, value: UserPtr<Itimerspec>) -> Result<(), Failure> {
+    value.write(&to_itimerspec(interval::get(caller.thread.process(), timer)?))?;
+    Ok(())
+}
+
+/// `timer_getoverrun`.
+pub fn timer_getoverrun(caller: &mut Caller<'_>, timer: i32) -> Result<i32, Failure> {
+    Ok(interval::overrun(caller.thread.process(), timer)?)
+}
+
+/// `timer_delete`.
+pub fn timer_delete(caller: &mut Caller<'_>, timer: i32) -> Result<(), Failure> {
+    Ok(interval::delete(caller.thread.process(), timer)?)
+}
+
+/// `getrusage`.
+pub fn getrusage(caller: &mut Caller<'_>, who: i32, usage: UserPtr<Rusage>) -> Result<(), Failure> {
+    let process = caller.thread.process();
+    let times = match who {
+        abi::process::RUSAGE_SELF => process.times(),
+        abi::process::RUSAGE_CHILDREN => process.children_times(),
+        abi::process::RUSAGE_THREAD => caller.thread.times(),
+        _ => return Err(Failure::Errno(Errno::EINVAL)),
+    };
+    usage.write(&super::system::rusage_of(times))?;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Time: clocks, and what happens at a later one.
+//!
+//! All clocks are the machine's monotonic one plus an offset, or processor time. Waits carry a `Deadline` of the monotonic clock;
+//! [`alarm`] serves what ends in a signal.
+
+pub mod alarm;
+pub mod clock;
+pub mod interval;
+
+pub use clock::{Clock, wall_clock};
+
+use abi::Errno;
+use abi::time::{MICROSECONDS_PER_SECOND, NANOSECONDS_PER_SECOND, Timespec, Timeval};
+
+/// Nanoseconds in a second.
+pub const SECOND_NS: u64 = 1_000_000_000;
+
+/// A time in nanoseconds as programs see it.
+pub fn to_timespec(ns: u64) -> Timespec {
+    Timespec { tv_sec: (ns / SECOND_NS).cast_signed(), tv_nsec: (ns % SECOND_NS).cast_signed() }
+}
+
+/// A time in nanoseconds, cut to microseconds, as programs see it.
+pub fn to_timeval(ns: u64) -> Timeval {
+    let time = to_timespec(ns);
+    Timeval { tv_sec: time.tv_sec, tv_usec: time.tv_nsec / 1000 }
+}
+
+/// A program's time in nanoseconds; times beyond 584 years are as far as can be. EINVAL unless it is normalised and not negative.
+pub fn from_timespec(time: &Timespec) -> Result<u64, Errno> {
+    let seconds = u64::try_from(time.tv_sec).map_err(|_| Errno::EINVAL)?;
+    if !(0..NANOSECONDS_PER_SECOND).contains(&time.tv_nsec) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(seconds.saturating_mul(SECOND_NS).saturating_add(time.tv_nsec.cast_unsigned()))
+}
+
+/// As [`from_timespec`], from microseconds.
+pub fn from_timeval(time: &Timeval) -> Result<u64, Errno> {
+    if !(0..MICROSECONDS_PER_SECOND).contains(&time.tv_usec) {
+        return Err(Errno::EINVAL);
+    }
+    from_timespec(&Timespec { tv_sec: time.tv_sec, tv_nsec: time.tv_usec * 1000 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_convert_there_and_back() {
+        let time = to_timespec(3 * SECOND_NS + 7);
+        assert_eq!((time.tv_sec, time.tv_nsec), (3, 7));
+        assert_eq!(from_timespec(&time), Ok(3 * SECOND_NS + 7));
+        assert_eq!(from_timeval(&to_timeval(5_000_000)), Ok(5_000_000));
+    }
+
+    #[test]
+    fn bad_times_are_refused_and_long_ones_bounded() {
+        assert_eq!(from_timespec(&Timespec { tv_sec: -1, tv_nsec: 0 }), Err(Errno::EINVAL));
+        assert_eq!(from_timespec(&Timespec { tv_sec: 0, tv_nsec: NANOSECONDS_PER_SECOND }), Err(Errno::EINVAL));
+        assert_eq!(from_timespec(&Timespec { tv_sec: i64::MAX, tv_nsec: 0 }), Ok(u64::MAX));
+    }
+}
