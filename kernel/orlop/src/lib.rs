@@ -9,11 +9,15 @@ extern crate std;
 pub mod errno;
 
 pub mod fs;
+pub mod futex;
+pub mod log;
 pub mod memory;
 pub mod process;
 pub mod random;
 pub mod sched;
+pub mod signal;
 pub mod syscall;
+pub mod time;
 pub mod tty;
 pub mod user;
 pub mod vdso;

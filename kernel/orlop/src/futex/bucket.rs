@@ -11,7 +11,8 @@ use hal::task::TaskRef;
 use super::key::{BUCKETS, Key};
 use crate::sched;
 
-static TABLE: [SpinLock<Bucket>; BUCKETS] = [const { SpinLock::new(Bucket { index: 0, waiting: VecDeque::new() }) }; BUCKETS];
+static TABLE: [SpinLock<Bucket>; BUCKETS] =
+    [const { SpinLock::new(Bucket { index: 0, waiting: VecDeque::new() }) }; BUCKETS];
 
 /// The place of a thread that does not wait, or has been woken.
 const NOWHERE: usize = usize::MAX;

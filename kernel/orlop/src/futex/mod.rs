@@ -90,7 +90,8 @@ pub fn wait(
     let task = task::current().to_ref();
     retry_with_page(|| {
         let mut bucket = bucket::lock(key.bucket());
-        let value = user_copy::load_u32_nofault(word.address).map_err(|_| Attempt::NeedsPage(word.address))?;
+        let value =
+            user_copy::load_u32_nofault(word.address).map_err(|_| Attempt::NeedsPage(word.address))?;
         if value != expected {
             return Err(Attempt::Failed(Errno::EAGAIN));
         }
@@ -102,7 +103,8 @@ pub fn wait(
 
 fn sleep(waiter: &Arc<FutexWaiter>, task: &task::TaskRef, deadline: Deadline) -> Result<(), WaitError> {
     let timeout = Timeout::start(deadline, task);
-    let interrupted = || task.work.load(core::sync::atomic::Ordering::Relaxed) & (work::SIGNAL | work::KILL) != 0;
+    let interrupted =
+        || task.work.load(core::sync::atomic::Ordering::Relaxed) & (work::SIGNAL | work::KILL) != 0;
     loop {
         sched::block_unless(|| waiter.is_woken() || interrupted() || deadline.has_passed());
         let error = if waiter.is_woken() {

@@ -3,7 +3,8 @@
 use abi::Errno;
 use abi::futex::{
     FUTEX_BITSET_MATCH_ANY, FUTEX_OP_ADD, FUTEX_OP_ANDN, FUTEX_OP_CMP_EQ, FUTEX_OP_CMP_GE, FUTEX_OP_CMP_GT,
-    FUTEX_OP_CMP_LE, FUTEX_OP_CMP_LT, FUTEX_OP_CMP_NE, FUTEX_OP_OPARG_SHIFT, FUTEX_OP_OR, FUTEX_OP_SET, FUTEX_OP_XOR,
+    FUTEX_OP_CMP_LE, FUTEX_OP_CMP_LT, FUTEX_OP_CMP_NE, FUTEX_OP_OPARG_SHIFT, FUTEX_OP_OR, FUTEX_OP_SET,
+    FUTEX_OP_XOR,
 };
 use hal::user_copy;
 use libkernel::addr::UserAddr;
@@ -33,7 +34,8 @@ pub fn requeue(
     retry_with_page(|| {
         let mut buckets = Pair::lock(source, target);
         if let Some(expected) = expected {
-            let value = user_copy::load_u32_nofault(from.address).map_err(|_| Attempt::NeedsPage(from.address))?;
+            let value =
+                user_copy::load_u32_nofault(from.address).map_err(|_| Attempt::NeedsPage(from.address))?;
             if value != expected {
                 return Err(Attempt::Failed(Errno::EAGAIN));
             }
@@ -59,7 +61,13 @@ pub fn requeue(
 }
 
 /// Changes the second word, wakes waiters of the first, and those of the second if its old value compares as encoded.
-pub fn wake_op(process: &Process, first: Word, second: Word, counts: Counts, encoded: u32) -> Result<usize, Errno> {
+pub fn wake_op(
+    process: &Process,
+    first: Word,
+    second: Word,
+    counts: Counts,
+    encoded: u32,
+) -> Result<usize, Errno> {
     let (first_key, second_key) = (first.key(process)?, second.key(process)?);
     let operation = Operation::decode(encoded)?;
     retry_with_page(|| {
@@ -155,8 +163,8 @@ mod tests {
         let add = Operation::decode(encode(FUTEX_OP_ADD, -1, FUTEX_OP_CMP_GT, 1)).expect("valid");
         assert_eq!(add.apply(5), 4);
         assert!(add.holds(2) && !add.holds(1));
-        let shifted =
-            Operation::decode(encode(FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT, 4, FUTEX_OP_CMP_EQ, -3)).expect("valid");
+        let shifted = Operation::decode(encode(FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT, 4, FUTEX_OP_CMP_EQ, -3))
+            .expect("valid");
         assert_eq!(shifted.apply(1), 17);
         assert!(shifted.holds((-3i32).cast_unsigned()));
     }

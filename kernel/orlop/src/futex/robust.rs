@@ -3,7 +3,8 @@
 use core::sync::atomic::Ordering;
 
 use abi::futex::{
-    FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, ROBUST_LIST_LIMIT, RobustListHead,
+    FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, ROBUST_LIST_LIMIT,
+    RobustListHead,
 };
 use hal::user_copy;
 use libkernel::addr::UserAddr;

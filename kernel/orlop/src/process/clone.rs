@@ -6,9 +6,9 @@ use core::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::process::{
-    CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_CLEAR_SIGHAND, CLONE_DETACHED, CLONE_FILES, CLONE_FS, CLONE_IO,
-    CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PTRACE, CLONE_SETTLS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD,
-    CLONE_UNTRACED, CLONE_VFORK, CLONE_VM,
+    CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_CLEAR_SIGHAND, CLONE_DETACHED, CLONE_FILES, CLONE_FS,
+    CLONE_IO, CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PTRACE, CLONE_SETTLS, CLONE_SIGHAND, CLONE_SYSVSEM,
+    CLONE_THREAD, CLONE_UNTRACED, CLONE_VFORK, CLONE_VM,
 };
 use hal::task::{self, Task, UserState};
 use hal::user::{UserContext, UserRegs};
@@ -71,7 +71,12 @@ impl CloneRequest {
         let handlers_shared_and_cleared = self.has(CLONE_SIGHAND) && self.has(CLONE_CLEAR_SIGHAND);
         let bad_signal = self.exit_signal != 0 && Signal::new(self.exit_signal).is_none();
         let unknown = self.flags & !KNOWN != 0;
-        if thread_without_handlers || handlers_without_memory || handlers_shared_and_cleared || bad_signal || unknown {
+        if thread_without_handlers
+            || handlers_without_memory
+            || handlers_shared_and_cleared
+            || bad_signal
+            || unknown
+        {
             return Err(Errno::EINVAL);
         }
         Ok(())
@@ -96,7 +101,9 @@ pub fn clone(caller: &Caller<'_>, request: &CloneRequest) -> Result<Pid, Failure
     sched::enqueue(child.runnable);
     if waits {
         // Killed, the parent ends in its loop.
-        let _ = process.returned.wait_until_killed(|| (!process.borrows_memory.load(Ordering::Acquire)).then_some(()));
+        let _ = process
+            .returned
+            .wait_until_killed(|| (!process.borrows_memory.load(Ordering::Acquire)).then_some(()));
     }
     Ok(pid)
 }
@@ -168,7 +175,12 @@ fn assemble(
     Ok(Child { thread, runnable })
 }
 
-fn new_process(parent: &Thread, request: &CloneRequest, pid: Pid, memory: &Arc<AddressSpace>) -> Arc<Process> {
+fn new_process(
+    parent: &Thread,
+    request: &CloneRequest,
+    pid: Pid,
+    memory: &Arc<AddressSpace>,
+) -> Arc<Process> {
     let process = parent.process();
     let actions = process.signals.actions.lock().clone();
     let actions = if request.has(CLONE_SIGHAND) { actions } else { actions.duplicate() };

@@ -6,7 +6,6 @@ use core::sync::atomic::Ordering;
 use abi::Errno;
 
 use super::{Thread, table, work};
-use crate::fs;
 use crate::signal::{NO_STACK, Signal};
 
 /// Makes the running thread the only one of its process, under the process's number. EINTR if it is to end itself.
@@ -51,7 +50,7 @@ pub fn finish(thread: &Arc<Thread>) -> Result<(), Errno> {
     process.exit_signal.store(Signal::CHLD.number(), Ordering::Relaxed);
     process.has_executed.store(true, Ordering::Relaxed);
     let files = thread.files().duplicate()?;
-    fs::close_on_exec(&files);
+    files.remove_close_on_exec(drop);
     thread.set_files(Some(files));
     Ok(())
 }

@@ -14,7 +14,7 @@ use libkernel::addr::UserAddr;
 use super::report::{self, Change};
 use super::{Pid, Process, Thread, table, work};
 use crate::signal::{Signal, send};
-use crate::{futex, sched};
+use crate::{futex, sched, tty};
 
 impl Thread {
     /// Asks the running thread alone to end with this status: `exit`.
@@ -85,10 +85,9 @@ fn final_status(process: &Process) -> WaitStatus {
 /// The end of a session's leader frees the controlling terminal.
 fn leave_session(process: &Process) {
     let session = process.session();
-    if session.id() == process.pid()
-        && let Some(terminal) = session.set_terminal(None)
-    {
-        terminal.leader_ended(session.id());
+    if session.id() == process.pid() {
+        tty::session_ended(session.id());
+        drop(session.set_terminal(None));
     }
 }
 

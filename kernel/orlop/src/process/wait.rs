@@ -57,12 +57,13 @@ impl Report {
 /// Waits for a child that fits. `None` with `WNOHANG` when none has news; ECHILD when there is none to wait for.
 pub fn wait_for_child(thread: &Thread, which: Which, options: u32) -> Result<Option<Report>, Failure> {
     let process = thread.process();
-    let found = process.child_changed.wait_until(Deadline::NEVER, || match look(process, which, options) {
-        Ok(Some(report)) => Some(Ok(Some(report))),
-        Ok(None) if options & WNOHANG != 0 => Some(Ok(None)),
-        Ok(None) => None,
-        Err(errno) => Some(Err(errno)),
-    })?;
+    let found =
+        process.child_changed.wait_until(Deadline::NEVER, || match look(process, which, options) {
+            Ok(Some(report)) => Some(Ok(Some(report))),
+            Ok(None) if options & WNOHANG != 0 => Some(Ok(None)),
+            Ok(None) => None,
+            Err(errno) => Some(Err(errno)),
+        })?;
     found.map_err(Failure::Errno)
 }
 

@@ -96,7 +96,8 @@ static TASKS: AtomicUsize = AtomicUsize::new(1);
 /// Makes room in every queue for one more task, so that wake-ups never allocate. Call before a task is made.
 pub fn reserve_for_new_task() -> Result<(), OutOfMemory> {
     let tasks = TASKS.fetch_add(1, Relaxed) + 1;
-    let reserved = (0..hal::cpu::count()).filter_map(|cpu| QUEUES.of(cpu)).try_for_each(|queue| queue.reserve(tasks));
+    let reserved =
+        (0..hal::cpu::count()).filter_map(|cpu| QUEUES.of(cpu)).try_for_each(|queue| queue.reserve(tasks));
     if reserved.is_err() {
         TASKS.fetch_sub(1, Relaxed);
     }

@@ -77,12 +77,13 @@ impl Actions {
     /// The signals that are ignored, and those that are handled: `/proc/PID/status`.
     pub fn summary(&self) -> (SignalSet, SignalSet) {
         let table = self.0.lock();
-        (1..=NSIG).filter_map(Signal::new).fold((SignalSet::EMPTY, SignalSet::EMPTY), |(ignored, handled), signal| {
-            match table[signal.index()].sa_handler {
+        (1..=NSIG).filter_map(Signal::new).fold(
+            (SignalSet::EMPTY, SignalSet::EMPTY),
+            |(ignored, handled), signal| match table[signal.index()].sa_handler {
                 SIG_DFL => (ignored, handled),
                 SIG_IGN => (ignored.with(signal), handled),
                 _ => (ignored, handled.with(signal)),
-            }
-        })
+            },
+        )
     }
 }

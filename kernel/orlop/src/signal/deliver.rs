@@ -72,7 +72,13 @@ fn handle(thread: &Arc<Thread>, context: &mut UserContext, signal: Signal, info:
     thread.set_signal_mask(blocked);
 }
 
-fn perform(thread: &Arc<Thread>, context: &UserContext, signal: Signal, info: &SigInfo, default: DefaultAction) {
+fn perform(
+    thread: &Arc<Thread>,
+    context: &UserContext,
+    signal: Signal,
+    info: &SigInfo,
+    default: DefaultAction,
+) {
     match default {
         DefaultAction::Ignore | DefaultAction::Continue => {}
         DefaultAction::Stop if signal != Signal::STOP && table::is_orphaned(thread.process().group()) => {}

@@ -43,8 +43,8 @@ pub(super) fn enter(
         write_bytes(UserAddr::new(address), bytes.as_bytes())?;
     }
     task::store_floating_point(UserAddr::new(layout.floating_point)).or_errno()?;
+    task::reset_floating_point().or_errno()?;
     signal_frame::enter(regs, &layout, action.sa_handler, signal.number(), restorer);
-    task::reset_floating_point();
     if stack.ss_flags & SS_AUTODISARM != 0 {
         *thread.signals.stack.lock() = NO_STACK;
     }
@@ -60,7 +60,7 @@ pub fn leave(thread: &Thread, context: &mut UserContext) -> Result<(), Errno> {
         Some(image) => {
             task::load_floating_point(UserAddr::new(image)).or_errno()?.map_err(|_| Errno::EFAULT)?;
         }
-        None => task::reset_floating_point(),
+        None => task::reset_floating_point().or_errno()?,
     }
     context.regs = restored.regs;
     thread.set_signal_mask(SignalSet::from_bits(restored.mask));
@@ -125,5 +125,6 @@ fn restorer(thread: &Thread, action: &Sigaction) -> Option<u64> {
         return Some(action.sa_restorer);
     }
     let offset = hal::vdso::sigreturn_offset()?;
-    thread.process().address_space()?.vdso_base()?.checked_add(offset)
+    let vdso = thread.process().address_space()?.layout().vdso;
+    if vdso.is_null() { None } else { vdso.as_u64().checked_add(offset) }
 }

@@ -59,7 +59,13 @@ impl ProcessSignals {
     /// No signal pending, and these actions.
     pub fn new(actions: Arc<Actions>) -> ProcessSignals {
         ProcessSignals {
-            shared: SpinLock::new(Shared { pending: Pending::new(), stopped: None, ending: None, leader_status: None, protected: false }),
+            shared: SpinLock::new(Shared {
+                pending: Pending::new(),
+                stopped: None,
+                ending: None,
+                leader_status: None,
+                protected: false,
+            }),
             actions: SpinLock::new(actions),
             continued: WaitQueue::new(),
         }

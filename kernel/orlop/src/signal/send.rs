@@ -69,7 +69,12 @@ pub fn end_process(process: &Process, status: WaitStatus) {
     process.signals.continued.wake_all();
 }
 
-fn send(process: &Arc<Process>, target: Option<&Arc<Thread>>, signal: Signal, info: &SigInfo) -> Result<(), Errno> {
+fn send(
+    process: &Arc<Process>,
+    target: Option<&Arc<Thread>>,
+    signal: Signal,
+    info: &SigInfo,
+) -> Result<(), Errno> {
     let mut shared = process.signals.shared.lock();
     if shared.ending.is_some() {
         return Ok(());

@@ -5,7 +5,8 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::process::{
     PR_CAPBSET_DROP, PR_CAPBSET_READ, PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_GET_NAME,
-    PR_GET_NO_NEW_PRIVS, PR_GET_TID_ADDRESS, PR_SET_CHILD_SUBREAPER, PR_SET_KEEPCAPS, PR_SET_NAME, PR_SET_NO_NEW_PRIVS,
+    PR_GET_NO_NEW_PRIVS, PR_GET_TID_ADDRESS, PR_SET_CHILD_SUBREAPER, PR_SET_KEEPCAPS, PR_SET_NAME,
+    PR_SET_NO_NEW_PRIVS,
 };
 use hal::task;
 use libkernel::addr::UserAddr;
@@ -33,7 +34,9 @@ pub fn prctl(
             Ok(0)
         }
         PR_GET_DUMPABLE => Ok(1),
-        PR_GET_KEEPCAPS => Ok(u64::from(thread.with_credentials(|credentials| credentials.keep_capabilities))),
+        PR_GET_KEEPCAPS => {
+            Ok(u64::from(thread.with_credentials(|credentials| credentials.keep_capabilities)))
+        }
         PR_SET_KEEPCAPS if second <= 1 => {
             change(caller, |credentials| credentials.keep_capabilities = second == 1);
             Ok(0)

@@ -3,7 +3,8 @@
 use abi::Errno;
 use abi::futex::{
     FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME, FUTEX_CMD_MASK, FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG,
-    FUTEX_REQUEUE, FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE, FUTEX_WAKE_BITSET, FUTEX_WAKE_OP, RobustListHead,
+    FUTEX_REQUEUE, FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE, FUTEX_WAKE_BITSET, FUTEX_WAKE_OP,
+    RobustListHead,
 };
 use abi::time::Timespec;
 use core::sync::atomic::Ordering;
@@ -30,7 +31,9 @@ pub fn futex(
     let sharing = if operation & FUTEX_PRIVATE_FLAG != 0 { Sharing::Private } else { Sharing::Shared };
     let word = Word::new(address, sharing)?;
     let process = caller.thread.process();
-    let counts = || -> Result<Counts, Errno> { Ok(Counts { first: count(value)?, second: count_of(timeout_or_count)? }) };
+    let counts = || -> Result<Counts, Errno> {
+        Ok(Counts { first: count(value)?, second: count_of(timeout_or_count)? })
+    };
     match operation & FUTEX_CMD_MASK {
         command @ (FUTEX_WAIT | FUTEX_WAIT_BITSET) => {
             let bits = if command == FUTEX_WAIT { FUTEX_BITSET_MATCH_ANY } else { third_value };

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::process::{
-    CapUserData, CapUserHeader, LINUX_CAPABILITY_VERSION_1, LINUX_CAPABILITY_VERSION_2, LINUX_CAPABILITY_VERSION_3,
+    CapUserData, CapUserHeader, LINUX_CAPABILITY_VERSION_1, LINUX_CAPABILITY_VERSION_2,
+    LINUX_CAPABILITY_VERSION_3,
 };
 
 use super::{Caller, Failure};

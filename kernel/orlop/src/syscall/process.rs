@@ -2,9 +2,9 @@
 
 use abi::Errno;
 use abi::process::{
-    __WALL, __WCLONE, __WNOTHREAD, CLONE_ARGS_SIZE_VER0, CLONE_DETACHED,
-    CLONE_INTO_CGROUP, CLONE_PIDFD, CLONE_VFORK, CLONE_VM, CSIGNAL, CloneArgs, P_ALL, P_PGID,
-    P_PID, Rusage, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WUNTRACED, WaitStatus,
+    __WALL, __WCLONE, __WNOTHREAD, CLONE_ARGS_SIZE_VER0, CLONE_DETACHED, CLONE_INTO_CGROUP, CLONE_PIDFD,
+    CLONE_VFORK, CLONE_VM, CSIGNAL, CloneArgs, P_ALL, P_PGID, P_PID, Rusage, WCONTINUED, WEXITED, WNOHANG,
+    WNOWAIT, WSTOPPED, WUNTRACED, WaitStatus,
 };
 use abi::signal::SigInfo;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
@@ -26,7 +26,10 @@ pub fn fork(caller: &mut Caller<'_>) -> Result<Pid, Failure> {
 /// `vfork`: the parent sleeps until the child has left its memory.
 pub fn vfork(caller: &mut Caller<'_>) -> Result<Pid, Failure> {
     let flags = CLONE_VFORK | CLONE_VM;
-    clone::clone(caller, &CloneRequest { flags, exit_signal: Signal::CHLD.number(), ..CloneRequest::default() })
+    clone::clone(
+        caller,
+        &CloneRequest { flags, exit_signal: Signal::CHLD.number(), ..CloneRequest::default() },
+    )
 }
 
 /// `clone`; the order of the last two arguments differs between architectures. EINVAL for a pidfd.

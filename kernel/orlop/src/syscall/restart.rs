@@ -34,7 +34,9 @@ pub enum Resume {
 pub fn restart_syscall(caller: &mut Caller<'_>) -> Result<u64, Failure> {
     let resume = caller.thread.resume.lock().take();
     match resume {
-        Some(Resume::Sleep { deadline, remaining }) => super::time::sleep(caller, deadline, Some(remaining)).map(|()| 0),
+        Some(Resume::Sleep { deadline, remaining }) => {
+            super::time::sleep(caller, deadline, Some(remaining)).map(|()| 0)
+        }
         Some(Resume::Futex { word, expected, bits, deadline }) => {
             super::futex::wait(caller, word, expected, bits, Some(deadline)).map(|()| 0)
         }

@@ -48,14 +48,20 @@ fn selected(caller: &Caller<'_>, kind: u32, who: i32) -> Result<Vec<Arc<Thread>>
         PRIO_PROCESS => thread_or_self(caller, who).map_or_else(|_| Vec::new(), |thread| Vec::from([thread])),
         PRIO_PGRP => {
             let own = caller.thread.process().group();
-            leaders(table::group_members(if who == 0 { own } else { Pid::from_program(who).ok_or(Errno::ESRCH)? }))
+            leaders(table::group_members(if who == 0 {
+                own
+            } else {
+                Pid::from_program(who).ok_or(Errno::ESRCH)?
+            }))
         }
         PRIO_USER => {
             let own = caller.thread.with_credentials(|credentials| credentials.user.real);
             let user = if who == 0 { own } else { who.cast_unsigned() };
             let mut threads = Vec::new();
             for_each_process(|process| {
-                threads.extend(process.threads().into_iter().filter(|thread| thread.credentials().user.real == user));
+                threads.extend(
+                    process.threads().into_iter().filter(|thread| thread.credentials().user.real == user),
+                );
             });
             threads
         }
@@ -76,7 +82,8 @@ pub fn setpriority(caller: &mut Caller<'_>, kind: u32, who: i32, nice: i32) -> R
     for thread in selected(caller, kind, who)? {
         may_change(caller, &thread).map_err(|_| Errno::EPERM)?;
         let schedule = thread.schedule();
-        let lowest = 20 - i32::try_from(thread.process().limits().soft(crate::process::Resource::Nice)).unwrap_or(40);
+        let lowest =
+            20 - i32::try_from(thread.process().limits().soft(crate::process::Resource::Nice)).unwrap_or(40);
         let raises = nice < schedule.nice && nice < lowest;
         if raises && !caller.thread.credentials().has_capability(capability::SYS_NICE) {
             return Err(Failure::Errno(Errno::EACCES));
@@ -103,27 +110,42 @@ pub fn sched_setscheduler(
     set_policy(caller, &thread, policy, parameter)
 }
 
-fn set_policy(caller: &Caller<'_>, thread: &Thread, policy: u32, parameter: SchedParam) -> Result<(), Failure> {
+fn set_policy(
+    caller: &Caller<'_>,
+    thread: &Thread,
+    policy: u32,
+    parameter: SchedParam,
+) -> Result<(), Failure> {
     may_change(caller, thread)?;
     match policy {
         SCHED_NORMAL | SCHED_BATCH | SCHED_IDLE if parameter.sched_priority == 0 => {
             thread.set_schedule(Schedule { policy, ..thread.schedule() });
             Ok(())
         }
-        SCHED_FIFO | SCHED_RR if (1..=99).contains(&parameter.sched_priority) => Err(Failure::Errno(Errno::EPERM)),
+        SCHED_FIFO | SCHED_RR if (1..=99).contains(&parameter.sched_priority) => {
+            Err(Failure::Errno(Errno::EPERM))
+        }
         _ => Err(Failure::Errno(Errno::EINVAL)),
     }
 }
 
 /// `sched_getparam`.
-pub fn sched_getparam(caller: &mut Caller<'_>, pid: i32, parameter: UserPtr<SchedParam>) -> Result<(), Failure> {
+pub fn sched_getparam(
+    caller: &mut Caller<'_>,
+    pid: i32,
+    parameter: UserPtr<SchedParam>,
+) -> Result<(), Failure> {
     thread_or_self(caller, pid)?;
     parameter.write(&SchedParam { sched_priority: 0 })?;
     Ok(())
 }
 
 /// `sched_setparam`.
-pub fn sched_setparam(caller: &mut Caller<'_>, pid: i32, parameter: UserPtr<SchedParam>) -> Result<(), Failure> {
+pub fn sched_setparam(
+    caller: &mut Caller<'_>,
+    pid: i32,
+    parameter: UserPtr<SchedParam>,
+) -> Result<(), Failure> {
     let parameter = parameter.read()?;
     let thread = thread_or_self(caller, pid)?;
     set_policy(caller, &thread, thread.schedule().policy, parameter)

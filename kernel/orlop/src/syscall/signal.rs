@@ -139,7 +139,11 @@ pub fn rt_sigreturn(caller: &mut Caller<'_>) -> Result<u64, Failure> {
 }
 
 /// `sigaltstack`.
-pub fn sigaltstack(caller: &mut Caller<'_>, new: UserPtr<StackT>, old: UserPtr<StackT>) -> Result<(), Failure> {
+pub fn sigaltstack(
+    caller: &mut Caller<'_>,
+    new: UserPtr<StackT>,
+    old: UserPtr<StackT>,
+) -> Result<(), Failure> {
     let stack_pointer = caller.context.regs.stack_pointer();
     let before = frame::shown_stack(&caller.thread.signals.stack.lock(), stack_pointer);
     if let Some(new) = new.optional() {
@@ -172,7 +176,11 @@ pub fn rt_sigtimedwait(
     Ok(signal.number())
 }
 
-fn await_signal(thread: &Thread, wanted: SignalSet, deadline: Deadline) -> Result<(Signal, SigInfo), Failure> {
+fn await_signal(
+    thread: &Thread,
+    wanted: SignalSet,
+    deadline: Deadline,
+) -> Result<(Signal, SigInfo), Failure> {
     let take = || {
         let own = thread.signals.pending.lock().take(wanted);
         own.or_else(|| thread.process().signals.shared.lock().pending.take(wanted))
@@ -198,9 +206,10 @@ fn may_signal(caller: &Thread, target: &Thread, signal: Option<Signal>) -> bool 
         return true;
     }
     let (own, other) = (caller.credentials(), target.credentials());
-    let same_user = [own.user.effective, own.user.real].iter().any(|id| [other.user.real, other.user.saved].contains(id));
-    let continues = signal == Some(Signal::CONT)
-        && Arc::ptr_eq(&caller.process().session(), &target.process().session());
+    let same_user =
+        [own.user.effective, own.user.real].iter().any(|id| [other.user.real, other.user.saved].contains(id));
+    let continues =
+        signal == Some(Signal::CONT) && Arc::ptr_eq(&caller.process().session(), &target.process().session());
     same_user || continues || own.has_capability(capability::KILL)
 }
 
@@ -209,7 +218,12 @@ fn may_signal_process(caller: &Thread, target: &Process, signal: Option<Signal>)
     target.find_thread(|_| true).is_none_or(|thread| may_signal(caller, &thread, signal))
 }
 
-fn send_to(caller: &Thread, target: &Arc<Process>, signal: Option<Signal>, info: &SigInfo) -> Result<(), Errno> {
+fn send_to(
+    caller: &Thread,
+    target: &Arc<Process>,
+    signal: Option<Signal>,
+    info: &SigInfo,
+) -> Result<(), Errno> {
     if !may_signal_process(caller, target, signal) {
         return Err(Errno::EPERM);
     }

@@ -10,7 +10,6 @@ use abi::process::{
 };
 use abi::resource::Rlimit;
 use abi::utsname::{Sysinfo, UTSNAME_LENGTH, Utsname};
-use core::sync::atomic::Ordering;
 use hal::sync::SpinLock;
 
 use super::{Caller, Failure};
@@ -69,7 +68,12 @@ pub fn uname(_caller: &mut Caller<'_>, names: UserPtr<Utsname>) -> Result<(), Fa
     Ok(())
 }
 
-fn set_name(caller: &Caller<'_>, name: &SpinLock<Name>, text: UserPtr<u8>, length: i32) -> Result<(), Failure> {
+fn set_name(
+    caller: &Caller<'_>,
+    name: &SpinLock<Name>,
+    text: UserPtr<u8>,
+    length: i32,
+) -> Result<(), Failure> {
     caller.thread.with_credentials(|credentials| credentials.require(capability::SYS_ADMIN))?;
     let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
     if length >= UTSNAME_LENGTH {
@@ -159,13 +163,21 @@ fn may_limit(caller: &Caller<'_>, process: &Process) -> Result<(), Errno> {
     let own = caller.thread.credentials();
     let Some(thread) = process.find_thread(|_| true) else { return Err(Errno::ESRCH) };
     let other = thread.credentials();
-    let same = [other.user.real, other.user.effective, other.user.saved].iter().all(|&id| id == own.user.real)
-        && [other.group.real, other.group.effective, other.group.saved].iter().all(|&id| id == own.group.real);
-    if same || process.pid() == caller.thread.process().pid() { Ok(()) } else { own.require(capability::SYS_RESOURCE) }
+    let same =
+        [other.user.real, other.user.effective, other.user.saved].iter().all(|&id| id == own.user.real)
+            && [other.group.real, other.group.effective, other.group.saved]
+                .iter()
+                .all(|&id| id == own.group.real);
+    if same || process.pid() == caller.thread.process().pid() {
+        Ok(())
+    } else {
+        own.require(capability::SYS_RESOURCE)
+    }
 }
 
 fn set_limit(caller: &Caller<'_>, process: &Process, resource: Resource, new: Rlimit) -> Result<(), Failure> {
-    let privileged = caller.thread.with_credentials(|credentials| credentials.has_capability(capability::SYS_RESOURCE));
+    let privileged =
+        caller.thread.with_credentials(|credentials| credentials.has_capability(capability::SYS_RESOURCE));
     let may_raise = if privileged { MayRaise::Yes } else { MayRaise::No };
     Ok(process.limits().set(resource, Limit { soft: new.rlim_cur, hard: new.rlim_max }, may_raise)?)
 }

@@ -4,7 +4,8 @@ use abi::Errno;
 use abi::process::Rusage;
 use abi::signal::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID, Sigevent};
 use abi::time::{
-    CLOCK_REALTIME, ITIMER_REAL, Itimerspec, Itimerval, TIMER_ABSTIME, Timespec, Timeval, Timezone, Tms, USER_HZ,
+    CLOCK_REALTIME, ITIMER_REAL, Itimerspec, Itimerval, TIMER_ABSTIME, Timespec, Timeval, Timezone, Tms,
+    USER_HZ,
 };
 use libkernel::addr::UserAddr;
 
@@ -240,8 +241,10 @@ pub fn timer_settime(
     old: UserPtr<Itimerspec>,
 ) -> Result<(), Failure> {
     let new = new.read()?;
-    let setting =
-        Setting { remaining_ns: from_timespec(&new.it_value)?, interval_ns: from_timespec(&new.it_interval)? };
+    let setting = Setting {
+        remaining_ns: from_timespec(&new.it_value)?,
+        interval_ns: from_timespec(&new.it_interval)?,
+    };
     let before = interval::set(caller.thread.process(), timer, setting, flags & TIMER_ABSTIME != 0)?;
     if let Some(old) = old.optional() {
         old.write(&to_itimerspec(before))?;

@@ -66,9 +66,11 @@ impl Clock {
     pub fn from_id(id: i32, thread: &Arc<Thread>) -> Result<Clock, Errno> {
         match id {
             CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_REALTIME_ALARM | CLOCK_TAI => Ok(Clock::Wall),
-            CLOCK_MONOTONIC | CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE | CLOCK_BOOTTIME | CLOCK_BOOTTIME_ALARM => {
-                Ok(Clock::Monotonic)
-            }
+            CLOCK_MONOTONIC
+            | CLOCK_MONOTONIC_RAW
+            | CLOCK_MONOTONIC_COARSE
+            | CLOCK_BOOTTIME
+            | CLOCK_BOOTTIME_ALARM => Ok(Clock::Monotonic),
             CLOCK_PROCESS_CPUTIME_ID => Ok(Clock::Process(thread.process().clone())),
             CLOCK_THREAD_CPUTIME_ID => Ok(Clock::Thread(thread.clone())),
             id if id < 0 => Clock::of_other(id, thread),

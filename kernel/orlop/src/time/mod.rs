@@ -58,7 +58,10 @@ mod tests {
     #[test]
     fn bad_times_are_refused_and_long_ones_bounded() {
         assert_eq!(from_timespec(&Timespec { tv_sec: -1, tv_nsec: 0 }), Err(Errno::EINVAL));
-        assert_eq!(from_timespec(&Timespec { tv_sec: 0, tv_nsec: NANOSECONDS_PER_SECOND }), Err(Errno::EINVAL));
+        assert_eq!(
+            from_timespec(&Timespec { tv_sec: 0, tv_nsec: NANOSECONDS_PER_SECOND }),
+            Err(Errno::EINVAL)
+        );
         assert_eq!(from_timespec(&Timespec { tv_sec: i64::MAX, tv_nsec: 0 }), Ok(u64::MAX));
     }
 }

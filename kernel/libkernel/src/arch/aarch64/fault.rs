@@ -1,6 +1,14 @@
 //! AArch64's exception syndrome (ESR_EL1, D17.2.37).
 
-use crate::fault::{Access, Exception, ExceptionKind, FloatingPointCause, PageFault};
+use crate::fault::{Access, Exception, ExceptionKind, ExceptionSignal, FloatingPointCause, PageFault};
+
+/// What a signal frame shows as the number of a page fault.
+pub const PAGE_FAULT: u64 = class::DATA_ABORT_EL0;
+
+/// The signal of an exception.
+pub const fn signal(kind: ExceptionKind) -> ExceptionSignal {
+    kind.signal_aarch64()
+}
 
 /// Exception classes (ESR_EL1.EC) that Orlop tells apart.
 #[allow(missing_docs)]

@@ -1,6 +1,14 @@
 //! x86_64's exception vectors and page-fault error code.
 
-use crate::fault::{Access, Exception, ExceptionKind, FloatingPointCause, PageFault};
+use crate::fault::{Access, Exception, ExceptionKind, ExceptionSignal, FloatingPointCause, PageFault};
+
+/// What a signal frame shows as the number of a page fault.
+pub const PAGE_FAULT: u64 = vector::PAGE_FAULT as u64;
+
+/// The signal of an exception.
+pub const fn signal(kind: ExceptionKind) -> ExceptionSignal {
+    kind.signal_x86_64()
+}
 
 /// Vector numbers (SDM volume 3, 6.3.1).
 #[allow(missing_docs)]
