@@ -82,7 +82,8 @@ impl std::fmt::Display for Toolchain {
         match &self.provider {
             Provider::Rustup { cargo } => write!(formatter, "rustup's targets, {}", cargo.display()),
             Provider::Debian { linker } => {
-                write!(formatter, "Debian's /usr/bin/rustc with build-std, linker {}", linker.display())
+                let linker = linker.file_name().unwrap_or_default().display();
+                write!(formatter, "Debian's /usr/bin/rustc with build-std and {linker}")
             }
         }
     }
@@ -134,8 +135,12 @@ fn add_targets(sysroot: &Path) -> bool {
         .args(["target", "add", "--toolchain"])
         .arg(toolchain)
         .args(targets())
+        .env("RUST_BACKTRACE", "0")
         .status()
         .is_ok_and(|status| status.success());
+    if !added {
+        eprintln!("toolchain: rustup cannot fetch them here; Debian's compiler can do without");
+    }
     added && has_targets(sysroot)
 }
 
