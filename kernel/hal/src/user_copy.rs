@@ -1,4 +1,3 @@
-// LEAD IS WRITING THIS FILE (frame/, heap, paging/, task/, user_copy, random, sync/per_cpu users) IN BRANCH lead SINCE 14:08: do not write it; finish arch/x86_64 (boot, console, power, entry to start) first, then `git checkout` these files, rebase.
 //! Copies between kernel and user memory that recover from faults.
 //!
 //! Every function checks the user range itself. A plain function may page user memory in through

@@ -2,8 +2,8 @@
 //!
 //! The boot tables map the first GiB twice, at its own addresses and at `IMAGE`, all of it writable and executable; the
 //! final tables replace them as soon as memory is known. See `docs/boot-x86_64.md`.
-use super::platform::{acpi, apic, ioapic, kernel_map, pic, pvh};
-use super::{Arch, console, cpu, smap, timer, user_registers};
+use super::platform::{acpi, apic, ioapic, kernel_map, pic, pvh, smap};
+use super::{Arch, console, cpu, timer, user_registers};
 use crate::boot::{EarlyFrames, Handover};
 use crate::contract::Platform as _;
 use core::arch::global_asm;

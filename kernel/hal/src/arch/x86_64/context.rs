@@ -8,7 +8,7 @@ use core::arch::naked_asm;
 /// ```text
 ///  +0  r15   +8  r14   +16 r13   +24 r12   +32 rbx   +40 rbp   +48 return address
 /// ```
-pub struct Saved(u64);
+pub struct Saved(#[expect(dead_code, reason = "only `cpu_switch_to` reads it")] u64);
 
 const SAVED_WORDS: usize = 7;
 

@@ -9,7 +9,6 @@ mod irq;
 mod paging;
 mod platform;
 mod power;
-mod smap;
 mod timer;
 mod trap;
 mod user;

@@ -7,7 +7,7 @@ use super::Arch;
 use super::cpu::CpuLocal;
 use super::platform::gdt::{IST_GS_BASE_BELOW_END, IST_STACK_BYTES};
 use super::platform::msr;
-use super::smap::clac;
+use super::platform::smap::clac;
 use super::user::{self, bad_user_frame, trap_from_user};
 use super::{irq, user_copy};
 use crate::contract::Cpu as _;

@@ -13,7 +13,7 @@ use super::Arch;
 use super::cpu::{self, CpuLocal, RSP0};
 use super::irq;
 use super::platform::msr;
-use super::smap::clac;
+use super::platform::smap::clac;
 use super::trap::VECTOR_SYSCALL;
 use crate::contract::{Cpu as _, UserEntry};
 use crate::user::{UserExit, UserRegs};
@@ -22,7 +22,7 @@ use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, Ordering};
 use libkernel::arch::x86_64::fault::{self, Details, FloatingPointStatus, vector};
 use libkernel::arch::x86_64::registers::rflags;
-use libkernel::arch::x86_64::segments::{STAR, USER_CODE, USER_DATA};
+use libkernel::arch::x86_64::segments::STAR;
 use libkernel::fault::{Exception, ExceptionKind};
 use libkernel::return_path::{self, ReturnPath};
 
@@ -138,6 +138,49 @@ fn simd_status() -> FloatingPointStatus {
     FloatingPointStatus::from_mxcsr(mxcsr)
 }
 
+/// `naked_asm!` with the offset of every register in `UserRegs` under its name, and RSP0's behind GS. For example
+/// `frame_asm!(["mov [rdi + {r15}], r15", …])`; all must be used, if only in a comment.
+macro_rules! frame_asm {
+    ([$($line:expr),* $(,)?] $($operand:tt)*) => {
+        naked_asm!(
+            $($line,)*
+            rsp0 = const RSP0,
+            r15 = const offset_of!(UserRegs, r15),
+            r14 = const offset_of!(UserRegs, r14),
+            r13 = const offset_of!(UserRegs, r13),
+            r12 = const offset_of!(UserRegs, r12),
+            r11 = const offset_of!(UserRegs, r11),
+            r10 = const offset_of!(UserRegs, r10),
+            r9 = const offset_of!(UserRegs, r9),
+            r8 = const offset_of!(UserRegs, r8),
+            rbp = const offset_of!(UserRegs, rbp),
+            rbx = const offset_of!(UserRegs, rbx),
+            rax = const offset_of!(UserRegs, rax),
+            orig_rax = const offset_of!(UserRegs, orig_rax),
+            rcx = const offset_of!(UserRegs, rcx),
+            rdx = const offset_of!(UserRegs, rdx),
+            rsi = const offset_of!(UserRegs, rsi),
+            rdi = const offset_of!(UserRegs, rdi),
+            rip = const offset_of!(UserRegs, rip),
+            cs = const offset_of!(UserRegs, cs),
+            rflags = const offset_of!(UserRegs, rflags),
+            rsp = const offset_of!(UserRegs, rsp),
+            ss = const offset_of!(UserRegs, ss),
+            $($operand)*
+        )
+    };
+}
+
+/// Stores the registers that every entry stores alike; rdi points at UserRegs, its own value is stored already.
+macro_rules! store_registers {
+    () => {
+        "mov [rdi + {r15}], r15\nmov [rdi + {r14}], r14\nmov [rdi + {r13}], r13\nmov [rdi + {r12}], r12\n\
+         mov [rdi + {rbp}], rbp\nmov [rdi + {rbx}], rbx\nmov [rdi + {r11}], r11\nmov [rdi + {r10}], r10\n\
+         mov [rdi + {r9}], r9\nmov [rdi + {r8}], r8\nmov [rdi + {rcx}], rcx\nmov [rdi + {rdx}], rdx\n\
+         mov [rdi + {rsi}], rsi"
+    };
+}
+
 /// Goes to ring 3 with `regs`; comes back with the way out.
 ///
 /// ```text
@@ -149,7 +192,7 @@ fn simd_status() -> FloatingPointStatus {
 /// ```
 #[unsafe(naked)]
 unsafe extern "C" fn enter_user_mode(regs: *mut UserRegs, by_sysret: u64) -> RawExit {
-    naked_asm!(
+    frame_asm!([
         "push rbp",
         "push rbx",
         "push r12",
@@ -195,28 +238,8 @@ unsafe extern "C" fn enter_user_mode(regs: *mut UserRegs, by_sysret: u64) -> Raw
         ".global user_iretq",
         "user_iretq:",
         "iretq",
-        rsp0 = const RSP0,
-        r15 = const offset_of!(UserRegs, r15),
-        r14 = const offset_of!(UserRegs, r14),
-        r13 = const offset_of!(UserRegs, r13),
-        r12 = const offset_of!(UserRegs, r12),
-        r11 = const offset_of!(UserRegs, r11),
-        r10 = const offset_of!(UserRegs, r10),
-        r9 = const offset_of!(UserRegs, r9),
-        r8 = const offset_of!(UserRegs, r8),
-        rbp = const offset_of!(UserRegs, rbp),
-        rbx = const offset_of!(UserRegs, rbx),
-        rax = const offset_of!(UserRegs, rax),
-        rcx = const offset_of!(UserRegs, rcx),
-        rdx = const offset_of!(UserRegs, rdx),
-        rsi = const offset_of!(UserRegs, rsi),
-        rdi = const offset_of!(UserRegs, rdi),
-        rip = const offset_of!(UserRegs, rip),
-        cs = const offset_of!(UserRegs, cs),
-        rflags = const offset_of!(UserRegs, rflags),
-        rsp = const offset_of!(UserRegs, rsp),
-        ss = const offset_of!(UserRegs, ss),
-    )
+        "# {orig_rax} is the kernel's own",
+    ])
 }
 
 /// Where `syscall` lands.
@@ -228,7 +251,7 @@ unsafe extern "C" fn enter_user_mode(regs: *mut UserRegs, by_sysret: u64) -> Raw
 /// ```
 #[unsafe(naked)]
 unsafe extern "C" fn syscall_entry() {
-    naked_asm!(
+    frame_asm!([
         "swapgs",
         "mov gs:[{scratch}], rsp",
         "mov rsp, gs:[{rsp0}]",
@@ -236,55 +259,19 @@ unsafe extern "C" fn syscall_entry() {
         "mov [rsp + {rdi}], rdi",
         "mov rdi, rsp",
         "mov rsp, gs:[{rsp0}]",
-        "mov [rdi + {r15}], r15",
-        "mov [rdi + {r14}], r14",
-        "mov [rdi + {r13}], r13",
-        "mov [rdi + {r12}], r12",
-        "mov [rdi + {rbp}], rbp",
-        "mov [rdi + {rbx}], rbx",
-        "mov [rdi + {r11}], r11",
-        "mov [rdi + {r10}], r10",
-        "mov [rdi + {r9}], r9",
-        "mov [rdi + {r8}], r8",
+        store_registers!(),
         "mov [rdi + {orig_rax}], rax",
         "mov qword ptr [rdi + {rax}], {no_such_call}",
-        "mov [rdi + {rcx}], rcx",
-        "mov [rdi + {rdx}], rdx",
-        "mov [rdi + {rsi}], rsi",
         "mov [rdi + {rip}], rcx",
         "mov [rdi + {rflags}], r11",
         "mov rax, gs:[{scratch}]",
         "mov [rdi + {rsp}], rax",
-        "mov qword ptr [rdi + {cs}], {user_code}",
-        "mov qword ptr [rdi + {ss}], {user_data}",
+        "# the selectors at {cs} and {ss} are the program's own: with others it would not have been entered",
         "mov eax, {syscall}",
         "jmp {leave_user}",
+    ]
         scratch = const offset_of!(CpuLocal, user_stack),
-        rsp0 = const RSP0,
-        r15 = const offset_of!(UserRegs, r15),
-        r14 = const offset_of!(UserRegs, r14),
-        r13 = const offset_of!(UserRegs, r13),
-        r12 = const offset_of!(UserRegs, r12),
-        r11 = const offset_of!(UserRegs, r11),
-        r10 = const offset_of!(UserRegs, r10),
-        r9 = const offset_of!(UserRegs, r9),
-        r8 = const offset_of!(UserRegs, r8),
-        rbp = const offset_of!(UserRegs, rbp),
-        rbx = const offset_of!(UserRegs, rbx),
-        rax = const offset_of!(UserRegs, rax),
-        orig_rax = const offset_of!(UserRegs, orig_rax),
-        rcx = const offset_of!(UserRegs, rcx),
-        rdx = const offset_of!(UserRegs, rdx),
-        rsi = const offset_of!(UserRegs, rsi),
-        rdi = const offset_of!(UserRegs, rdi),
-        rip = const offset_of!(UserRegs, rip),
-        cs = const offset_of!(UserRegs, cs),
-        rflags = const offset_of!(UserRegs, rflags),
-        rsp = const offset_of!(UserRegs, rsp),
-        ss = const offset_of!(UserRegs, ss),
         no_such_call = const -38,
-        user_code = const USER_CODE,
-        user_data = const USER_DATA,
         syscall = const VECTOR_SYSCALL,
         leave_user = sym leave_user,
     )
@@ -299,7 +286,7 @@ unsafe extern "C" fn syscall_entry() {
 /// ```
 #[unsafe(naked)]
 pub unsafe extern "C" fn trap_from_user() {
-    naked_asm!(
+    frame_asm!([
         "swapgs",
         "cld",
         clac!(),
@@ -307,21 +294,9 @@ pub unsafe extern "C" fn trap_from_user() {
         "mov rdi, gs:[{rsp0}]",
         "mov rdi, [rdi]",
         "pop qword ptr [rdi + {rdi}]",
-        "mov [rdi + {r15}], r15",
-        "mov [rdi + {r14}], r14",
-        "mov [rdi + {r13}], r13",
-        "mov [rdi + {r12}], r12",
-        "mov [rdi + {rbp}], rbp",
-        "mov [rdi + {rbx}], rbx",
-        "mov [rdi + {r11}], r11",
-        "mov [rdi + {r10}], r10",
-        "mov [rdi + {r9}], r9",
-        "mov [rdi + {r8}], r8",
+        store_registers!(),
         "mov [rdi + {rax}], rax",
         "mov qword ptr [rdi + {orig_rax}], -1",
-        "mov [rdi + {rcx}], rcx",
-        "mov [rdi + {rdx}], rdx",
-        "mov [rdi + {rsi}], rsi",
         "pop rax",
         "pop rdx",
         "pop qword ptr [rdi + {rip}]",
@@ -331,28 +306,7 @@ pub unsafe extern "C" fn trap_from_user() {
         "pop qword ptr [rdi + {ss}]",
         "mov rsp, gs:[{rsp0}]",
         "jmp {leave_user}",
-        rsp0 = const RSP0,
-        r15 = const offset_of!(UserRegs, r15),
-        r14 = const offset_of!(UserRegs, r14),
-        r13 = const offset_of!(UserRegs, r13),
-        r12 = const offset_of!(UserRegs, r12),
-        r11 = const offset_of!(UserRegs, r11),
-        r10 = const offset_of!(UserRegs, r10),
-        r9 = const offset_of!(UserRegs, r9),
-        r8 = const offset_of!(UserRegs, r8),
-        rbp = const offset_of!(UserRegs, rbp),
-        rbx = const offset_of!(UserRegs, rbx),
-        rax = const offset_of!(UserRegs, rax),
-        orig_rax = const offset_of!(UserRegs, orig_rax),
-        rcx = const offset_of!(UserRegs, rcx),
-        rdx = const offset_of!(UserRegs, rdx),
-        rsi = const offset_of!(UserRegs, rsi),
-        rdi = const offset_of!(UserRegs, rdi),
-        rip = const offset_of!(UserRegs, rip),
-        cs = const offset_of!(UserRegs, cs),
-        rflags = const offset_of!(UserRegs, rflags),
-        rsp = const offset_of!(UserRegs, rsp),
-        ss = const offset_of!(UserRegs, ss),
+    ]
         leave_user = sym leave_user,
     )
 }

@@ -11,3 +11,4 @@ pub mod pit;
 pub mod port;
 pub mod pvh;
 pub mod rtc;
+pub mod smap;

@@ -2,7 +2,7 @@
 //!
 //! CPUs without SMAP do not know the instructions, so the image holds three-byte no-operations and a table of their
 //! places; the boot CPU writes the instructions in before the text becomes read-only.
-use super::cpu;
+use crate::arch::x86_64::cpu;
 
 /// One place in the text and the instruction that belongs there.
 #[repr(C)]
@@ -29,7 +29,7 @@ macro_rules! stac {
         "772: .byte 0x0f, 0x1f, 0x00\n.pushsection .smap_sites, \"a\"\n.quad 772b, 0xcb010f\n.popsection"
     };
 }
-pub(super) use {clac, stac};
+pub(in crate::arch::x86_64) use {clac, stac};
 
 /// Writes `stac` and `clac` into the text where the CPU has them.
 ///
