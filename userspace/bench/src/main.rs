@@ -5,8 +5,8 @@
 //! it notes the counter before anything else, executes itself again without address-space randomisation, makes the
 //! device nodes and the tmpfs it needs, prints one line for each operation whose name contains its argument, and
 //! switches the machine off.
-#![cfg_attr(target_os = "none", no_std)]
-#![cfg_attr(target_os = "none", no_main)]
+#![no_std]
+#![no_main]
 
 extern crate alloc;
 

@@ -1,0 +1,20 @@
+//! A folder of its own for each test.
+
+use crate::Failure;
+use abi::fs::AT_FDCWD;
+use alloc::ffi::CString;
+use alloc::format;
+use libsyscall::file::{chdir, mkdirat};
+use libsyscall::process::getpid;
+
+/// Makes an empty folder in `/tmp`, open to everybody, and goes into it. It stays behind: the machine is a guest's, and on a
+/// host it is small.
+pub fn enter() -> Result<(), Failure> {
+    let path = CString::new(format!("/tmp/conformance-{}-{}", getpid(), ulib::time::monotonic().as_nanos()))
+        .map_err(Failure::new)?;
+    let _ = mkdirat(AT_FDCWD, c"/tmp", 0o1777);
+    mkdirat(AT_FDCWD, &path, 0o777)?;
+    libsyscall::file::fchmodat(AT_FDCWD, &path, 0o777)?;
+    chdir(&path)?;
+    Ok(())
+}
