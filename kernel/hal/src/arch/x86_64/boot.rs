@@ -124,8 +124,9 @@ extern "C" fn boot_main(start_info: u64, boot_cycles: u64) -> ! {
     unsafe { smap::patch() };
     console::initialise();
     crate::upcalls::register(hal_upcalls());
+    let handover = &raw mut HANDOVER;
     // SAFETY: this function runs once, and nothing else touches the static until it is shared below.
-    let handover = unsafe { &mut *(&raw mut HANDOVER) };
+    let handover = unsafe { &mut *handover };
     if pvh::read_start_info(start_info, handover).is_none() {
         Arch::console_write(b"orlop: not started by a PVH loader\n");
         Arch::exit(1);

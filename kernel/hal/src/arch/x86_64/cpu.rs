@@ -90,7 +90,7 @@ fn detect() -> u32 {
     };
     let extended = __cpuid(0x8000_0001);
     [
-        (seven.ebx >> 0, feature::FSGSBASE),
+        (seven.ebx, feature::FSGSBASE),
         (seven.ebx >> 7, feature::SMEP),
         (seven.ebx >> 20, feature::SMAP),
         (seven.ecx >> 2, feature::UMIP),

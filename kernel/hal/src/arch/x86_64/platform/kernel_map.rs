@@ -68,7 +68,7 @@ impl Image {
         let physical = |symbol: u64| PhysAddr::new(symbol - IMAGE);
         let symbols = &raw const __symbols_start as u64;
         // SAFETY: the linker script puts 16 bytes there at least; the early tables map them.
-        let length = u64::from(unsafe { (*(&raw const __symbols_start))[2] }).max(16);
+        let length = u64::from(unsafe { __symbols_start[2] }).max(16);
         Self {
             start: physical(&raw const __image_start as u64),
             text_end: physical(&raw const __text_end as u64),
@@ -99,7 +99,7 @@ pub fn symbols() -> &'static [u8] {
     let start = &raw const __symbols_start as *const u8;
     // SAFETY: the header is mapped read-only for ever, and so is what its length covers (see `Image::locate`).
     unsafe {
-        let length = (*(&raw const __symbols_start))[2] as usize;
+        let length = __symbols_start[2] as usize;
         core::slice::from_raw_parts(start, length.max(16))
     }
 }
