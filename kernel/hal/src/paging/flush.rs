@@ -65,7 +65,7 @@ impl Drop for FlushBatch<'_> {
 
 impl PageTable {
     /// Makes every CPU that runs on this table forget the pages from `first` to `last`.
-    fn forget(&self, first: UserAddr, last: UserAddr) {
+    pub(super) fn forget(&self, first: UserAddr, last: UserAddr) {
         let _guard = preempt::disable();
         // The entries were changed before; a CPU that is not in the mask yet will walk the changed ones.
         fence(Ordering::SeqCst);

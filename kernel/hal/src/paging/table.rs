@@ -168,8 +168,7 @@ impl PageTable {
     }
 
     /// Gives the page at `address` the rights `prot`, if it still maps `frame` — and, for
-    /// [`Writes::CopyOnWrite`], if nobody but the mapping and the caller's `frame` holds it. Adding rights needs no
-    /// flush. False if not done.
+    /// [`Writes::CopyOnWrite`], if nobody but the mapping and the caller's `frame` holds it. False if not done.
     pub fn upgrade(&self, address: UserAddr, frame: &SharedFrame, prot: Prot, writes: Writes) -> bool {
         let Some((_, slot)) = self.find(address) else { return false };
         let _guard = self.lock.lock();
@@ -177,7 +176,11 @@ impl PageTable {
         let same = entry.holds_frame() && entry.address() == frame.phys();
         let alone = writes == Writes::Shared || frame.references() == 2;
         if same && alone {
-            slot.store(entry.with_user_prot(prot));
+            let new = entry.with_user_prot(prot);
+            slot.store(new);
+            if entry.needs_flush(new) {
+                self.forget(address.page_down(), address.page_down());
+            }
         }
         same && alone
     }

@@ -148,15 +148,13 @@ impl Entry {
         self.0 & (VALID | READ_ONLY) == VALID
     }
 
-    /// True when the change from `self` to `new` may leave a stale translation that could do harm. A change of the frame
-    /// also demands break-before-make (D8.14.1), which is the caller's part.
+    /// True when the change from `self` to `new` may leave a stale translation that could do harm. Also when rights are
+    /// only added: unlike x86_64's, this CPU may keep an entry that has just faulted, and fault by it for ever (D8.16.2:
+    /// only entries that are invalid are never cached). A change of the frame also demands break-before-make (D8.16.1),
+    /// which is the caller's part.
     #[inline]
     pub const fn needs_flush(self, new: Self) -> bool {
-        self.is_present()
-            && (new.0 & VALID == 0
-                || self.0 & ADDRESS != new.0 & ADDRESS
-                || new.0 & READ_ONLY & !self.0 != 0
-                || new.0 & (USER_EXECUTE_NEVER | PRIVILEGED_EXECUTE_NEVER) & !self.0 != 0)
+        self.is_present() && self.0 != new.0
     }
 }
 
@@ -176,10 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn only_losing_rights_needs_a_flush() {
+    fn every_change_of_a_valid_entry_needs_a_flush() {
         let writable = Entry::leaf(PhysAddr::new(0x5000), 0, Attributes::user(Prot::READ_WRITE));
         let read_only = writable.without_write();
-        assert!(writable.needs_flush(read_only) && !read_only.needs_flush(writable));
+        assert!(writable.needs_flush(read_only) && read_only.needs_flush(writable));
         assert!(!Entry::EMPTY.needs_flush(writable) && writable.needs_flush(Entry::EMPTY));
     }
 
