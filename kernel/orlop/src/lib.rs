@@ -8,6 +8,7 @@ extern crate std;
 
 pub mod errno;
 
+pub mod exec;
 pub mod fs;
 pub mod futex;
 pub mod log;

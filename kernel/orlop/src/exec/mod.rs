@@ -1,0 +1,280 @@
+//! Starting programs: `execve` from a path to the first instruction.
+//!
+//! The new address space is built whole beside the old one: open the file, follow `#!` lines, copy the arguments,
+//! map segments, interpreter and stack. Whatever fails until then is an ordinary error and the caller goes on.
+//! Then comes the point of no return ([`commit`]): the other threads of the process are ended, the address space
+//! is exchanged, signals, descriptors and credentials are reset, and the registers are those of a fresh program.
+
+mod arguments;
+mod identity;
+mod loader;
+mod script;
+mod stack;
+mod vdso;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use abi::Errno;
+use abi::process::WaitStatus;
+use hal::user::{UserContext, UserRegs};
+use libkernel::addr::UserAddr;
+
+use crate::errno::OrErrno;
+use crate::fs::File;
+use crate::fs::mount::Location;
+use crate::fs::open::{open_for_exec, open_place_for_exec};
+use crate::fs::walk::LastLink;
+use crate::memory::layout::Offsets;
+use crate::memory::{AddressSpace, ExecuteAccess, Layout};
+use crate::process::{self, Resource, Thread};
+use crate::signal::{Signal, send};
+use crate::syscall::Failure;
+use crate::user::IoSink;
+
+use arguments::{Room, Strings};
+use identity::NewIdentity;
+use loader::Program;
+use stack::StackContent;
+
+/// So many interpreters may stand before a program, each the script of the next (execve(2): ELOOP).
+const SCRIPT_DEPTH: usize = 5;
+
+/// `personality(2)`: addresses are not moved at random.
+const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
+
+/// What is to be executed, by name.
+pub struct Request<'a> {
+    /// Where a relative path starts, if not in the working directory.
+    pub start: Option<Location>,
+    /// The path; empty to execute `start` itself (`AT_EMPTY_PATH`).
+    pub path: &'a [u8],
+    /// Whether a symbolic link at the end is followed.
+    pub last_link: LastLink,
+    /// The name by which an interpreter can open the script again.
+    pub name: Vec<u8>,
+    /// Whether that name will be gone then, with a descriptor that is closed by `execve`.
+    pub name_vanishes: bool,
+}
+
+/// Arguments and environment, still in user memory.
+#[derive(Clone, Copy)]
+pub struct UserVectors {
+    /// Array of argument pointers.
+    pub arguments: UserAddr,
+    /// Array of environment pointers.
+    pub environment: UserAddr,
+}
+
+/// `execve`: replaces the program of the calling process. On success the registers are the new program's.
+pub fn execute(
+    thread: &Arc<Thread>,
+    context: &mut UserContext,
+    request: Request<'_>,
+    vectors: UserVectors,
+) -> Result<(), Failure> {
+    let file = open(thread, &request)?;
+    let mut room = Room::new(thread.process().limits().soft(Resource::Stack));
+    room.take(request.name.len() as u64 + 1)?;
+    let arguments = Strings::read_user(vectors.arguments, &mut room)?;
+    let environment = Strings::read_user(vectors.environment, &mut room)?;
+    start(thread, context, Start { file, request, interpreter: None, arguments, environment, room })
+}
+
+/// Starts the first program of the system, or says why it cannot be.
+pub fn load_first(
+    thread: &Arc<Thread>,
+    context: &mut UserContext,
+    path: &[u8],
+    arguments: &[&[u8]],
+    environment: &[&[u8]],
+) -> Result<(), Failure> {
+    let name = copy_bytes(path)?;
+    let request = Request { start: None, path, last_link: LastLink::Follow, name, name_vanishes: false };
+    let file = open(thread, &request)?;
+    let mut room = Room::new(thread.process().limits().soft(Resource::Stack));
+    let mut strings = [Strings::default(), Strings::default()];
+    for (list, source) in strings.iter_mut().zip([arguments, environment]) {
+        source.iter().try_for_each(|string| list.push(string, &mut room))?;
+    }
+    let [arguments, environment] = strings;
+    start(thread, context, Start { file, request, interpreter: None, arguments, environment, room })
+}
+
+/// An `execve` whose strings have been copied in.
+struct Start<'a> {
+    file: Arc<File>,
+    request: Request<'a>,
+    /// The path of `file`, when it is the interpreter of a script.
+    interpreter: Option<Vec<u8>>,
+    arguments: Strings,
+    environment: Strings,
+    room: Room,
+}
+
+fn start(thread: &Arc<Thread>, context: &mut UserContext, mut start: Start<'_>) -> Result<(), Failure> {
+    if start.arguments.count() == 0 {
+        // A program may rely on argv[0] (CVE-2021-4034): Linux gives it an empty one.
+        start.arguments.push(b"", &mut start.room)?;
+    }
+    let (program, access) = find_program(thread, &mut start)?;
+    let identity = identity::after_exec(&thread.credentials(), program.file());
+    let built = build(thread, &program, &start, &identity, access)?;
+    commit(thread, context, built, identity, &start.request.name)
+}
+
+fn open(thread: &Arc<Thread>, request: &Request<'_>) -> Result<Arc<File>, Errno> {
+    let credentials = thread.credentials();
+    if request.path.is_empty() {
+        let place = request.start.clone().unwrap_or_else(|| thread.fs().working_directory());
+        return open_place_for_exec(place, &credentials);
+    }
+    open_for_exec(&thread.fs(), &credentials, request.start.clone(), request.path, request.last_link)
+}
+
+/// Follows `#!` lines until a program is found; the arguments then begin with the interpreters.
+fn find_program(thread: &Arc<Thread>, start: &mut Start<'_>) -> Result<(Program, ExecuteAccess), Errno> {
+    for _ in 0..=SCRIPT_DEPTH {
+        let object = start.file.object().ok_or(Errno::EACCES)?;
+        let access = ExecuteAccess::acquire(object)?;
+        let mut head = [0; script::HEAD_SIZE];
+        let mut sink = IoSink::kernel(&mut head);
+        object.read(0, &mut sink)?;
+        let length = sink.moved();
+        let head = head.get(..length).unwrap_or_default();
+        if !script::is_script(head) {
+            return Ok((Program::read(start.file.clone(), head)?, access));
+        }
+        if start.request.name_vanishes {
+            return Err(Errno::ENOENT);
+        }
+        start.file = enter_script(thread, start, head)?;
+    }
+    Err(Errno::ELOOP)
+}
+
+/// Puts the interpreter of a script before the arguments and opens it.
+fn enter_script(thread: &Arc<Thread>, start: &mut Start<'_>, head: &[u8]) -> Result<Arc<File>, Errno> {
+    let interpreter = script::parse(head).ok_or(Errno::ENOEXEC)?;
+    let mut arguments = Strings::default();
+    arguments.push(interpreter.path, &mut start.room)?;
+    if let Some(argument) = interpreter.argument {
+        arguments.push(argument, &mut start.room)?;
+    }
+    let script = start.interpreter.as_deref().unwrap_or(&start.request.name);
+    arguments.push(script, &mut start.room)?;
+    arguments.push_all(&start.arguments, 1, &mut start.room)?;
+    start.arguments = arguments;
+    start.interpreter = Some(copy_bytes(interpreter.path)?);
+    open_by_path(thread, interpreter.path)
+}
+
+fn open_by_path(thread: &Arc<Thread>, path: &[u8]) -> Result<Arc<File>, Errno> {
+    open_for_exec(&thread.fs(), &thread.credentials(), None, path, LastLink::Follow)
+}
+
+/// A new address space, ready to run.
+struct Built {
+    space: Arc<AddressSpace>,
+    start: u64,
+    stack: UserAddr,
+}
+
+fn build(
+    thread: &Arc<Thread>,
+    program: &Program,
+    start: &Start<'_>,
+    identity: &NewIdentity,
+    access: ExecuteAccess,
+) -> Result<Built, Errno> {
+    let limits = thread.process().limits();
+    let interpreter = match program.interpreter()? {
+        Some(path) => Some(open_interpreter(thread, &path)?),
+        None => None,
+    };
+    let offsets = choose_offsets(thread);
+    let space = AddressSpace::new()?;
+    let mmap_base = offsets.mmap_base(limits.soft(Resource::Stack));
+    let mut layout = Layout { mmap_base, ..Layout::empty() };
+    space.set_layout(layout.clone(), None);
+    let loaded = program.load(interpreter.as_ref(), &space, &offsets, limits)?;
+    let vdso = vdso::map(&space, limits)?;
+    let content = StackContent {
+        path: &start.request.name,
+        arguments: &start.arguments,
+        environment: &start.environment,
+        loaded: &loaded,
+        credentials: &identity.credentials,
+        secure: identity.secure,
+        vdso,
+    };
+    let executable = program.wants_executable_stack()?;
+    let stack = stack::build(&space, offsets.stack_top(), executable, &content, limits)?;
+    layout.brk_start = offsets.brk_start(loaded.end, loaded.among_mappings)?;
+    layout.brk = layout.brk_start;
+    layout.stack_start = stack.pointer;
+    layout.vdso = vdso.unwrap_or_default();
+    layout.arguments = stack.arguments;
+    layout.environment = stack.environment;
+    space.set_layout(layout, Some(access));
+    Ok(Built { space, start: loaded.start, stack: stack.pointer })
+}
+
+fn open_interpreter(thread: &Arc<Thread>, path: &[u8]) -> Result<Program, Errno> {
+    let file = open_by_path(thread, path)?;
+    let mut head = [0; libkernel::elf::HEADER_SIZE];
+    let object = file.object().ok_or(Errno::EACCES)?;
+    let mut sink = IoSink::kernel(&mut head);
+    object.read(0, &mut sink)?;
+    // Linux: a file that is no program is ELIBBAD here, not ENOEXEC.
+    Program::read(file, &head).map_err(|errno| if errno == Errno::ENOEXEC { Errno::ELIBBAD } else { errno })
+}
+
+fn choose_offsets(thread: &Thread) -> Offsets {
+    if thread.process().personality() & ADDR_NO_RANDOMIZE != 0 {
+        return Offsets::default();
+    }
+    let mut bytes = [0; 32];
+    crate::random::fill(&mut bytes);
+    let mut words = [0; 4];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    Offsets::from_random(words)
+}
+
+/// The point of no return: from here on the old program is gone, and a failure is the end of the process.
+fn commit(
+    thread: &Arc<Thread>,
+    context: &mut UserContext,
+    built: Built,
+    identity: NewIdentity,
+    name: &[u8],
+) -> Result<(), Failure> {
+    process::exec::dethread(thread)?;
+    thread.process().set_address_space(built.space);
+    if reset(thread).is_err() {
+        // There is no program left that could be told.
+        send::end_process(thread.process(), WaitStatus::signaled(Signal::KILL.number()));
+        return Err(Errno::ENOMEM.into());
+    }
+    thread.set_credentials(identity.credentials);
+    thread.set_name(name.rsplit(|byte| *byte == b'/').next().unwrap_or_default());
+    context.regs = UserRegs::new(built.start, built.stack.as_u64());
+    Ok(())
+}
+
+/// Takes away what the new program must not inherit.
+fn reset(thread: &Arc<Thread>) -> Result<(), Errno> {
+    process::exec::finish(thread)?;
+    hal::task::reset_floating_point().or_errno()?;
+    hal::task::set_tls(0);
+    Ok(())
+}
+
+fn copy_bytes(bytes: &[u8]) -> Result<Vec<u8>, Errno> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).or_errno()?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
+}

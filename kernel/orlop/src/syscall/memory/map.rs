@@ -1,0 +1,178 @@
+//! `mmap(2)`: from flags and a descriptor to a [`MapRequest`].
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+use abi::memory::*;
+use abi::native::process::MAP_32BIT;
+use libkernel::addr::{PAGE_MASK, PAGE_SHIFT, UserAddr, page_up};
+use libkernel::paging::Prot;
+
+use crate::fs::File;
+use crate::fs::file::Mapping;
+use crate::memory::area::AreaFlags;
+use crate::memory::layout::LOWEST_ADDRESS;
+use crate::memory::{Content, MapRequest, Object, Placement};
+use crate::process::capability;
+use crate::syscall::{Caller, Failure};
+
+/// The flags that every kind of mapping takes (Linux's `LEGACY_MAP_MASK`); `MAP_SHARED_VALIDATE` refuses others.
+const KNOWN_FLAGS: u32 = MAP_SHARED
+    | MAP_PRIVATE
+    | MAP_FIXED
+    | MAP_ANONYMOUS
+    | MAP_DENYWRITE
+    | MAP_EXECUTABLE
+    | MAP_UNINITIALIZED
+    | MAP_GROWSDOWN
+    | MAP_LOCKED
+    | MAP_NORESERVE
+    | MAP_POPULATE
+    | MAP_NONBLOCK
+    | MAP_STACK
+    | MAP_HUGETLB
+    | MAP_FIXED_NOREPLACE
+    | MAP_32BIT;
+
+/// `mmap(2)`.
+pub fn mmap(
+    caller: &mut Caller<'_>,
+    address: UserAddr,
+    length: u64,
+    prot: u32,
+    flags: u32,
+    fd: i32,
+    offset: u64,
+) -> Result<u64, Failure> {
+    if offset & PAGE_MASK != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let file = if flags & MAP_ANONYMOUS == 0 { Some(open_file(caller, fd)?) } else { None };
+    let prot = Prot::from_bits_truncate(prot);
+    let length = checked_length(length, offset, flags, file.is_some())?;
+    let placement = placement(caller, address, flags)?;
+    let mut request = match file {
+        Some(file) => file_request(file, prot, flags, offset >> PAGE_SHIFT, length)?,
+        None => anonymous_request(prot, flags, length)?,
+    };
+    request.placement = placement;
+    if flags & MAP_LOCKED != 0 {
+        check_lock(caller, length)?;
+        request.flags.insert(AreaFlags::LOCKED);
+    }
+    let space = super::space(caller)?;
+    let range = space.map(request, caller.thread.process().limits())?;
+    if flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE {
+        space.populate(range);
+    }
+    Ok(range.start().as_u64())
+}
+
+fn open_file(caller: &Caller<'_>, fd: i32) -> Result<Arc<File>, Errno> {
+    let fd = u32::try_from(fd).map_err(|_| Errno::EBADF)?;
+    caller.thread.with_files(|files| files.get(fd))
+}
+
+fn checked_length(length: u64, offset: u64, flags: u32, has_file: bool) -> Result<u64, Errno> {
+    if flags & MAP_HUGETLB != 0 {
+        return Err(if has_file { Errno::EINVAL } else { Errno::ENOMEM });
+    }
+    if length == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let length = page_up(length).ok_or(Errno::ENOMEM)?;
+    offset.checked_add(length).ok_or(Errno::EOVERFLOW)?;
+    Ok(length)
+}
+
+fn placement(caller: &Caller<'_>, address: UserAddr, flags: u32) -> Result<Placement, Errno> {
+    let placement = match flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) {
+        0 if flags & MAP_32BIT != 0 => return Ok(Placement::Low(address)),
+        0 => return Ok(Placement::Hint(address)),
+        MAP_FIXED => Placement::Fixed(address),
+        _ => Placement::FixedIfFree(address),
+    };
+    let low = address.as_u64() < LOWEST_ADDRESS;
+    let may_map_low =
+        || caller.thread.with_credentials(|credentials| credentials.has_capability(capability::SYS_RAWIO));
+    if low && !may_map_low() { Err(Errno::EPERM) } else { Ok(placement) }
+}
+
+fn check_lock(caller: &Caller<'_>, length: u64) -> Result<(), Errno> {
+    let limit = super::lock_limit(caller)?;
+    let locked = super::space(caller)?.usage().locked << PAGE_SHIFT;
+    if locked.saturating_add(length) > limit { Err(Errno::EAGAIN) } else { Ok(()) }
+}
+
+fn common_flags(flags: u32) -> AreaFlags {
+    let mut area = AreaFlags::empty();
+    area.set(AreaFlags::GROWS_DOWN, flags & MAP_GROWSDOWN != 0);
+    area.set(AreaFlags::NO_RESERVE, flags & MAP_NORESERVE != 0);
+    area
+}
+
+const ALL: Prot = Prot::READ_WRITE.union(Prot::EXECUTE);
+
+fn anonymous_request(prot: Prot, flags: u32, length: u64) -> Result<MapRequest, Errno> {
+    let mut area = common_flags(flags);
+    let content = match flags & MAP_TYPE {
+        MAP_PRIVATE => Content::Anonymous,
+        MAP_SHARED if area.contains(AreaFlags::GROWS_DOWN) => return Err(Errno::EINVAL),
+        MAP_SHARED => {
+            area.insert(AreaFlags::SHARED);
+            Content::Object { object: Object::new(length), file: None, first_page: 0 }
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    let placement = Placement::Hint(UserAddr::new(0));
+    Ok(MapRequest { placement, length, prot, max_prot: ALL, flags: area, content })
+}
+
+/// The checks on a file's open mode, in the order of Linux's `do_mmap`.
+fn file_request(
+    file: Arc<File>,
+    prot: Prot,
+    flags: u32,
+    first_page: u64,
+    length: u64,
+) -> Result<MapRequest, Errno> {
+    let mut area = common_flags(flags);
+    let mut max_prot = ALL;
+    match flags & MAP_TYPE {
+        MAP_PRIVATE => {}
+        MAP_SHARED | MAP_SHARED_VALIDATE => {
+            if flags & MAP_TYPE == MAP_SHARED_VALIDATE && flags & !KNOWN_FLAGS != 0 {
+                return Err(Errno::EOPNOTSUPP);
+            }
+            if prot.is_writable() && !file.is_writable() {
+                return Err(Errno::EACCES);
+            }
+            if !file.is_writable() {
+                max_prot = max_prot.without(Prot::WRITE);
+            }
+            area.insert(AreaFlags::SHARED);
+        }
+        _ => return Err(Errno::EINVAL),
+    }
+    if !file.is_readable() {
+        return Err(Errno::EACCES);
+    }
+    let content = content_of(file, first_page, length, area)?;
+    if area.contains(AreaFlags::GROWS_DOWN) {
+        return Err(Errno::EINVAL);
+    }
+    let placement = Placement::Hint(UserAddr::new(0));
+    Ok(MapRequest { placement, length, prot, max_prot, flags: area, content })
+}
+
+/// What a file shows: its pages, or for `/dev/zero` what an anonymous mapping shows.
+fn content_of(file: Arc<File>, first_page: u64, length: u64, area: AreaFlags) -> Result<Content, Errno> {
+    match file.mapping() {
+        Mapping::None => Err(Errno::ENODEV),
+        Mapping::Object(object) => Ok(Content::Object { object, file: Some(file), first_page }),
+        Mapping::Zeroes if area.contains(AreaFlags::SHARED) => {
+            Ok(Content::Object { object: Object::new(length), file: Some(file), first_page: 0 })
+        }
+        Mapping::Zeroes => Ok(Content::Anonymous),
+    }
+}
