@@ -4,5 +4,7 @@
 
 extern crate alloc;
 
+pub mod everyday;
 pub mod job;
 pub mod shell;
+pub mod signal_names;

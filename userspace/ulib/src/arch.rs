@@ -1,4 +1,4 @@
-//! The first instructions of a program, and how its image refers to itself.
+//! What each architecture needs in assembly: the first instructions of a program, and the last of a signal handler.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -6,6 +6,10 @@ mod aarch64;
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
-pub use aarch64::RELATIVE;
+use aarch64 as native;
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::RELATIVE;
+use x86_64 as native;
+
+pub use native::restore_after_signal;
+#[cfg(target_os = "none")]
+pub use native::start::RELATIVE;

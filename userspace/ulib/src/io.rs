@@ -38,6 +38,7 @@ macro_rules! eprint {
 /// Prints a line to standard error.
 #[macro_export]
 macro_rules! eprintln {
+    () => { $crate::io::print_error(format_args!(""), "\n") };
     ($($argument:tt)*) => { $crate::io::print_error(format_args!($($argument)*), "\n") };
 }
 

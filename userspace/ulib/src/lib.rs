@@ -21,11 +21,11 @@ pub mod env;
 pub mod fs;
 pub mod io;
 pub mod process;
+pub mod signal;
 pub mod sync;
 pub mod thread;
 pub mod time;
 
-#[cfg(target_os = "none")]
 mod arch;
 #[cfg(target_os = "none")]
 mod heap;

@@ -1,32 +1,24 @@
-//! Program start on AArch64.
+//! Assembly of AArch64.
 
+#[cfg(target_os = "none")]
+pub mod start;
+
+use abi::arch::aarch64::nr;
 use core::arch::naked_asm;
 
-/// `R_AARCH64_RELATIVE`: the word is the image's base plus the addend (ELF for the Arm 64-bit Architecture, 5.7.16).
-pub const RELATIVE: u32 = 1027;
-
-/// Where the kernel starts the program.
+/// Where a signal handler returns to (`sa_restorer`): gives the interrupted registers back by `rt_sigreturn`.
 ///
-/// | register | in | at `start::first` |
+/// | register | in | out |
 /// |---|---|---|
-/// | SP | aligned to 16: argc, argv, 0, envp, 0, auxv | the same |
-/// | X0 | | the initial SP |
-/// | X1 | | address of the ELF header |
-/// | X29, X30 | | 0: the end of backtraces |
+/// | SP | the signal frame | all registers as they were interrupted |
 ///
-/// Source: Linux 6.1, `arch/arm64/include/asm/processor.h` (start_thread), `fs/binfmt_elf.c` (create_elf_tables).
+/// # Safety
+/// To be reached by a handler's return alone.
 #[unsafe(naked)]
-#[unsafe(no_mangle)]
-unsafe extern "C" fn _start() -> ! {
+pub unsafe extern "C" fn restore_after_signal() -> ! {
     naked_asm!(
-        "mov x29, xzr",
-        "mov x30, xzr",
-        "mov x0, sp",
-        ".hidden __ehdr_start",
-        "adrp x1, __ehdr_start",
-        "add x1, x1, :lo12:__ehdr_start",
-        "bl {first}",
-        "brk #0",
-        first = sym crate::start::first,
+        "mov x8, {rt_sigreturn}",
+        "svc #0",
+        rt_sigreturn = const nr::rt_sigreturn,
     )
 }

@@ -1,31 +1,24 @@
-//! Program start on x86_64.
+//! Assembly of x86_64.
 
+#[cfg(target_os = "none")]
+pub mod start;
+
+use abi::arch::x86_64::nr;
 use core::arch::naked_asm;
 
-/// `R_X86_64_RELATIVE`: the word is the image's base plus the addend (System V ABI for AMD64, 4.4).
-pub const RELATIVE: u32 = 8;
-
-/// Where the kernel starts the program.
+/// Where a signal handler returns to (`sa_restorer`): gives the interrupted registers back by `rt_sigreturn`.
 ///
-/// | register | in | at `start::first` |
+/// | register | in | out |
 /// |---|---|---|
-/// | RSP | aligned to 16: argc, argv, 0, envp, 0, auxv | 8 below: the return address |
-/// | RDI | | the initial RSP |
-/// | RSI | | address of the ELF header |
-/// | RBP | | 0: the end of backtraces |
+/// | RSP | 8 above the signal frame: the handler has popped its return address | all registers as they were interrupted |
 ///
-/// Source: System V ABI for AMD64, 3.4.1.
+/// # Safety
+/// To be reached by a handler's return alone.
 #[unsafe(naked)]
-#[unsafe(no_mangle)]
-unsafe extern "C" fn _start() -> ! {
+pub unsafe extern "C" fn restore_after_signal() -> ! {
     naked_asm!(
-        "xor ebp, ebp",
-        "mov rdi, rsp",
-        ".hidden __ehdr_start",
-        "lea rsi, [rip + __ehdr_start]",
-        "and rsp, -16",
-        "call {first}",
-        "ud2",
-        first = sym crate::start::first,
+        "mov eax, {rt_sigreturn}",
+        "syscall",
+        rt_sigreturn = const nr::rt_sigreturn,
     )
 }

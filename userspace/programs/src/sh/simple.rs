@@ -1,0 +1,195 @@
+//! Simple commands: assignments, functions, builtins, programs.
+
+use crate::builtins;
+use crate::execute::{Leave, Outcome};
+use crate::redirect::Saved;
+use crate::state::{Shell, Variable};
+use abi::fs::AT_FDCWD;
+use alloc::vec::Vec;
+use programs::shell::arithmetic::Variables;
+use programs::shell::expand::{self, Surroundings};
+use programs::shell::syntax::{Command as Tree, Redirection, Word};
+use ulib::process::{Command, DEFAULT_PATH};
+use ulib::{Errno, fs};
+
+/// Exit status for a command that was not found.
+const NOT_FOUND: u8 = 127;
+/// Exit status for a command that cannot be executed.
+const NOT_EXECUTABLE: u8 = 126;
+
+/// An assignment after expansion.
+type Assignment = (Vec<u8>, Vec<u8>);
+
+impl Shell {
+    /// Runs a simple command.
+    pub fn run_simple(
+        &mut self,
+        assignments: &[(Vec<u8>, Word)],
+        words: &[Word],
+        redirections: &[Redirection],
+    ) -> Outcome {
+        self.substitution = None;
+        let (arguments, assignments) = match self.expand_simple(assignments, words) {
+            Ok(expanded) => expanded,
+            Err(message) => return Ok(self.fail(1, format_args!("{message}"))),
+        };
+        let saved = match Saved::redirect(redirections, self) {
+            Ok(saved) => saved,
+            Err(message) => return Ok(self.fail(1, format_args!("{message}"))),
+        };
+        let outcome = match arguments.first() {
+            None => {
+                for (name, value) in assignments {
+                    self.assign(&name, value);
+                }
+                Ok(self.substitution.unwrap_or(0))
+            }
+            Some(name) if name == b"exec" => match self.exec(&arguments[1..], &assignments) {
+                Ok(status) => {
+                    saved.keep();
+                    return Ok(status);
+                }
+                Err(leave) => Err(leave),
+            },
+            Some(name) => self.run_named(name, &arguments, &assignments),
+        };
+        saved.restore();
+        outcome
+    }
+
+    /// Arguments and assignments.
+    fn expand_simple(
+        &mut self,
+        assignments: &[(Vec<u8>, Word)],
+        words: &[Word],
+    ) -> expand::Result<(Vec<Vec<u8>>, Vec<Assignment>)> {
+        let arguments = expand::to_arguments(words, self)?;
+        let values = assignments.iter().map(|(name, word)| Ok((name.clone(), expand::to_text(word, self)?)));
+        Ok((arguments, values.collect::<expand::Result<_>>()?))
+    }
+
+    fn run_named(&mut self, name: &[u8], arguments: &[Vec<u8>], assignments: &[Assignment]) -> Outcome {
+        if let Some(body) = self.functions.get(name).cloned() {
+            return self.with_assignments(assignments, |shell| shell.call(&body, &arguments[1..]));
+        }
+        if let Some(builtin) = builtins::find(name) {
+            return self.with_assignments(assignments, |shell| builtin(shell, arguments));
+        }
+        self.run_program(arguments, assignments)
+    }
+
+    /// Runs `body` with variables that are put back afterwards.
+    fn with_assignments(
+        &mut self,
+        assignments: &[Assignment],
+        body: impl FnOnce(&mut Shell) -> Outcome,
+    ) -> Outcome {
+        let old: Vec<(Vec<u8>, Option<Variable>)> =
+            assignments.iter().map(|(name, _)| (name.clone(), self.variables.get(name).cloned())).collect();
+        for (name, value) in assignments {
+            self.assign(name, value.clone());
+        }
+        let outcome = body(self);
+        for (name, variable) in old {
+            match variable {
+                Some(variable) => drop(self.variables.insert(name, variable)),
+                None => drop(self.variables.remove(&name)),
+            }
+        }
+        outcome
+    }
+
+    /// Calls a function.
+    fn call(&mut self, body: &Tree, arguments: &[Vec<u8>]) -> Outcome {
+        let outer = core::mem::replace(&mut self.arguments, arguments.to_vec());
+        let outcome = self.deeper(|shell| shell.run_command(body));
+        self.arguments = outer;
+        match outcome {
+            Err(Leave::Return(status)) => Ok(status),
+            outcome => outcome,
+        }
+    }
+
+    /// The program that arguments name, ready to start.
+    fn prepare(&self, arguments: &[Vec<u8>], assignments: &[Assignment]) -> Result<Command, Errno> {
+        let path = self.get(b"PATH").unwrap_or_else(|| DEFAULT_PATH.to_vec());
+        let command = Command::found_in(&path, &arguments[0])?;
+        let command = command.args(arguments[1..].iter().map(Vec::as_slice))?;
+        Ok(command.environment(self.environment(assignments)?))
+    }
+
+    fn run_program(&mut self, arguments: &[Vec<u8>], assignments: &[Assignment]) -> Outcome {
+        let started = self.prepare(arguments, assignments).and_then(|command| self.place(command).spawn());
+        match started {
+            Err(Errno::ENOEXEC) => {
+                let script = self.as_script(arguments);
+                self.report_start(
+                    arguments,
+                    script.and_then(|script| self.run_program_once(&script, assignments)),
+                )
+            }
+            started => self.report_start(arguments, started),
+        }
+    }
+
+    fn run_program_once(
+        &self,
+        arguments: &[Vec<u8>],
+        assignments: &[Assignment],
+    ) -> Result<ulib::process::Child, Errno> {
+        self.place(self.prepare(arguments, assignments)?).spawn()
+    }
+
+    /// Waits for a program, or says why it did not start.
+    fn report_start(
+        &mut self,
+        arguments: &[Vec<u8>],
+        started: Result<ulib::process::Child, Errno>,
+    ) -> Outcome {
+        match started {
+            Ok(child) => self.wait_in_foreground(Ok(child)),
+            Err(error) => Ok(self.cannot_start(&arguments[0], error)),
+        }
+    }
+
+    fn cannot_start(&self, name: &[u8], error: Errno) -> u8 {
+        let name = name.escape_ascii();
+        match error {
+            Errno::ENOENT => self.fail(NOT_FOUND, format_args!("{name}: not found")),
+            error => self.fail(NOT_EXECUTABLE, format_args!("{name}: {}", error.message())),
+        }
+    }
+
+    /// Arguments that run a file without a format as a script of this shell.
+    fn as_script(&self, arguments: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Errno> {
+        let path = self.find_program(&arguments[0]).ok_or(Errno::ENOENT)?;
+        Ok([&[b"/proc/self/exe".to_vec(), path], &arguments[1..]].concat())
+    }
+
+    /// The path that a name stands for.
+    pub fn find_program(&self, name: &[u8]) -> Option<Vec<u8>> {
+        if name.contains(&b'/') {
+            return fs::stat(name).is_ok().then(|| name.to_vec());
+        }
+        let path = self.get(b"PATH").unwrap_or_else(|| DEFAULT_PATH.to_vec());
+        let candidates = path.split(|&byte| byte == b':').map(|directory| fs::join(directory, name));
+        candidates.into_iter().find(|path| {
+            let path = ulib::c_string(path.clone());
+            path.is_ok_and(|path| ulib::libsyscall::file::faccessat(AT_FDCWD, &path, abi::fs::X_OK).is_ok())
+        })
+    }
+
+    /// Becomes another program; without one, nothing happens, and redirections stay.
+    fn exec(&mut self, arguments: &[Vec<u8>], assignments: &[Assignment]) -> Outcome {
+        if arguments.is_empty() {
+            return Ok(0);
+        }
+        // An error stays in the buffer, and the buffer ends here.
+        let _ = ulib::io::stdout().finish();
+        let error = match self.prepare(arguments, assignments) {
+            Ok(command) => self.leave_terminal(command).execute(),
+            Err(error) => error,
+        };
+        Err(Leave::Exit(self.cannot_start(&arguments[0], error)))
+    }
+}

@@ -1,0 +1,148 @@
+//! What the shell knows: variables, functions, arguments, jobs.
+
+use crate::jobs::{Job, Terminal};
+use alloc::collections::BTreeMap;
+use alloc::ffi::CString;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use programs::shell::arithmetic::Variables;
+use programs::shell::expand::Surroundings;
+use programs::shell::syntax::{Command, List};
+use ulib::libsyscall::process;
+use ulib::{Errno, c_string, env, fs};
+
+/// A variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its value; a variable can be exported before it has one.
+    pub value: Option<Vec<u8>>,
+    /// Who sees it.
+    pub scope: Scope,
+}
+
+/// Who sees a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The shell.
+    Shell,
+    /// Also the programs it starts.
+    Exported,
+}
+
+/// A running shell.
+pub struct Shell {
+    /// All variables by name.
+    pub variables: BTreeMap<Vec<u8>, Variable>,
+    /// All functions by name.
+    pub functions: BTreeMap<Vec<u8>, Rc<Command>>,
+    /// `$1` and on.
+    pub arguments: Vec<Vec<u8>>,
+    /// `$0`.
+    pub name: Vec<u8>,
+    /// `$?`.
+    pub status: u8,
+    /// Status of the last command substitution: what an assignment alone returns.
+    pub substitution: Option<u8>,
+    /// `$!`.
+    pub last_background: Option<i32>,
+    /// What runs beside the shell or is stopped.
+    pub jobs: Vec<Job>,
+    /// The terminal, if this shell controls jobs on one.
+    pub terminal: Option<Terminal>,
+    /// How many functions, `.` and `eval` deep it is.
+    pub depth: usize,
+}
+
+impl Shell {
+    /// A shell with the environment's variables.
+    pub fn new(name: Vec<u8>) -> Shell {
+        let mut variables = BTreeMap::new();
+        for variable in env::vars() {
+            let mut parts = variable.to_bytes().splitn(2, |&byte| byte == b'=');
+            if let (Some(name), Some(value)) = (parts.next(), parts.next()) {
+                let variable = Variable { value: Some(value.to_vec()), scope: Scope::Exported };
+                variables.insert(name.to_vec(), variable);
+            }
+        }
+        let mut shell = Shell {
+            variables,
+            functions: BTreeMap::new(),
+            arguments: Vec::new(),
+            name,
+            status: 0,
+            substitution: None,
+            last_background: None,
+            jobs: Vec::new(),
+            terminal: None,
+            depth: 0,
+        };
+        if let Ok(directory) = fs::current_directory() {
+            shell.assign(b"PWD", directory);
+        }
+        shell
+    }
+
+    /// The environment of programs: what is exported, and `assignments` over it.
+    pub fn environment(&self, assignments: &[(Vec<u8>, Vec<u8>)]) -> Result<Vec<CString>, Errno> {
+        let exported = self.variables.iter().filter(|(name, variable)| {
+            variable.scope == Scope::Exported && !assignments.iter().any(|(assigned, _)| assigned == *name)
+        });
+        let exported = exported.filter_map(|(name, variable)| Some((name, variable.value.as_ref()?)));
+        let assigned = assignments.iter().map(|(name, value)| (name, value));
+        exported.chain(assigned).map(|(name, value)| c_string([name, &b"="[..], value].concat())).collect()
+    }
+
+    /// What stands before the cursor: `PS1`, or the working directory and `#` or `$`.
+    pub fn prompt(&self) -> Vec<u8> {
+        if let Some(prompt) = self.get(b"PS1") {
+            return prompt;
+        }
+        let sign: &[u8] = if process::geteuid() == 0 { b" # " } else { b" $ " };
+        [&fs::current_directory().unwrap_or_default(), sign].concat()
+    }
+
+    /// `$0`, `$1`, `$?` and the like.
+    fn special(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let number = match name {
+            b"?" => self.status.into(),
+            b"#" => self.arguments.len() as i64,
+            b"$" => process::getpid().into(),
+            b"!" => self.last_background?.into(),
+            b"-" => return Some(if self.terminal.is_some() { b"i".to_vec() } else { Vec::new() }),
+            b"0" => return Some(self.name.clone()),
+            _ => {
+                let index: usize = core::str::from_utf8(name).ok()?.parse().ok()?;
+                return self.arguments.get(index.checked_sub(1)?).cloned();
+            }
+        };
+        Some(alloc::format!("{number}").into_bytes())
+    }
+}
+
+impl Variables for Shell {
+    fn get(&self, name: &[u8]) -> Option<Vec<u8>> {
+        match self.variables.get(name) {
+            Some(variable) => variable.value.clone(),
+            None => self.special(name),
+        }
+    }
+
+    fn set(&mut self, name: &[u8], value: i64) {
+        self.assign(name, alloc::format!("{value}").into_bytes());
+    }
+}
+
+impl Surroundings for Shell {
+    fn arguments(&self) -> Vec<Vec<u8>> {
+        self.arguments.clone()
+    }
+
+    fn assign(&mut self, name: &[u8], value: Vec<u8>) {
+        let scope = self.variables.get(name).map_or(Scope::Shell, |variable| variable.scope);
+        self.variables.insert(name.to_vec(), Variable { value: Some(value), scope });
+    }
+
+    fn output_of(&mut self, list: &List) -> Result<Vec<u8>, alloc::string::String> {
+        self.capture(list).map_err(|error| alloc::format!("command substitution: {}", error.message()))
+    }
+}
