@@ -10,7 +10,6 @@
 ///
 /// `abi::for_each_syscall!(list);` expands to `list! { (read, 0, 63, io::read, "full"), … }`; a callback matches rows
 /// as `$(($name:ident, $x86_64:tt, $aarch64:tt, $($handler:ident)::+, $completeness:literal),)*`.
-#[cfg_attr(rustfmt, rustfmt_skip)] // one row is one line
 #[macro_export]
 macro_rules! for_each_syscall {
     ($callback:path) => {

@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn functions_are_recognised() {
-        for line in ["fn f() {", "    pub(crate) unsafe extern \"C\" fn f(", "pub const fn x() -> u8 {"] {
+        for line in ["fn f() {", "    pub(crate) extern \"C\" fn f(", "pub const fn x() -> u8 {"] {
             assert!(starts_function(line), "{line}");
         }
         for line in ["// fn f() {", "let f = fn_of(x);", "pub struct S {", "type F = fn(u8);"] {
