@@ -65,11 +65,11 @@ pub fn duplicate_user_state() -> Result<UserState, OutOfMemory> {
 
 /// Loads other FPU registers and thread pointers into the running task (`execve`).
 pub fn replace_user_state(state: UserState) {
-    let old = with_saved(|saved| {
+    // The old state is dropped outside the guard.
+    let _old = with_saved(|saved| {
         Arch::restore(&state.0);
         core::mem::replace(saved, *state.0)
     });
-    drop(old);
 }
 
 /// The running task's thread pointer (FS_BASE, TPIDR_EL0), as it is now.
