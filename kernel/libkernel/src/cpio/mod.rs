@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
             _,
         ] = fields;
         let name_size = name_size as usize;
-        if name_size < 2 || name_size > NAME_LIMIT {
+        if !(2..=NAME_LIMIT).contains(&name_size) {
             return Err(CpioError::BadName);
         }
         let name = self.take(name_size)?;

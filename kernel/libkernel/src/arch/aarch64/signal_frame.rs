@@ -189,7 +189,7 @@ pub struct Restored {
 /// Reads a frame that lay at `address`; `None` if it is misaligned or does not start with the floating-point record.
 pub fn restore(frame: &Frame, address: u64, current: &UserRegs) -> Option<Restored> {
     let first = ContextHeader { magic: FPSIMD_MAGIC, size: FPSIMD_SIZE };
-    if address % STACK_ALIGNMENT != 0 || frame.fpsimd != first {
+    if !address.is_multiple_of(STACK_ALIGNMENT) || frame.fpsimd != first {
         return None;
     }
     let mut regs = UserRegs { x: frame.regs, sp: frame.sp, pc: frame.pc, pstate: frame.pstate, ..*current };
