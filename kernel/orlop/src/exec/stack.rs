@@ -208,3 +208,72 @@ fn auxiliary_vector(content: &StackContent<'_>, addresses: &Addresses) -> [[u64;
         [AT_NULL, 0],
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::arguments::Room;
+
+    fn strings(list: &[&[u8]]) -> Strings {
+        let mut strings = Strings::default();
+        let mut room = Room::new(0);
+        list.iter().for_each(|string| strings.push(string, &mut room).unwrap());
+        strings
+    }
+
+    fn word(space: &AddressSpace, address: u64) -> u64 {
+        let mut bytes = [0; 8];
+        assert_eq!(space.read_remote(UserAddr::new(address), &mut bytes), 8);
+        u64::from_le_bytes(bytes)
+    }
+
+    fn string(space: &AddressSpace, address: u64) -> Vec<u8> {
+        let byte = |address| {
+            let mut byte = [0];
+            assert_eq!(space.read_remote(UserAddr::new(address), &mut byte), 1);
+            byte[0]
+        };
+        (address..).map(byte).take_while(|byte| *byte != 0).collect()
+    }
+
+    #[test]
+    fn a_program_finds_its_arguments_and_the_auxiliary_vector() {
+        let space = AddressSpace::new().unwrap();
+        let loaded = Loaded {
+            start: 1,
+            program_entry: 2,
+            program_headers: 3,
+            program_header_size: 56,
+            program_header_count: 4,
+            interpreter_base: 5,
+            end: UserAddr::new(6),
+            among_mappings: false,
+        };
+        let (arguments, environment) = (strings(&[b"sh", b"-c", b""]), strings(&[b"A=1"]));
+        let credentials = Credentials::root();
+        let content = StackContent {
+            path: b"/bin/sh",
+            arguments: &arguments,
+            environment: &environment,
+            loaded: &loaded,
+            credentials: &credentials,
+            secure: false,
+            vdso: None,
+        };
+        let top = UserAddr::new(0x7000_0000);
+        let stack = build(&space, top, false, &content, &Limits::initial()).unwrap();
+        let pointer = stack.pointer.as_u64();
+        let at = |index: u64| word(&space, pointer + 8 * index);
+        assert_eq!((pointer % 16, at(0), at(4), at(6)), (0, 3, 0, 0));
+        assert_eq!(
+            [at(1), at(2), at(3), at(5)].map(|address| string(&space, address)),
+            [&b"sh"[..], b"-c", b"", b"A=1"]
+        );
+        let auxiliary =
+            |key| (0..).map(|entry| 7 + 2 * entry).find(|index| at(*index) == key).map(|index| at(index + 1));
+        assert_eq!(auxiliary(AT_ENTRY), Some(2));
+        assert_eq!(auxiliary(AT_EXECFN).map(|address| string(&space, address)), Some(b"/bin/sh".to_vec()));
+        assert_eq!(stack.arguments.length(), 7);
+        assert_eq!(word(&space, top.as_u64() - 8), 0);
+    }
+}

@@ -306,3 +306,41 @@ fn take_kernel(origin: &mut &[u8], wanted: usize, consume: impl FnOnce(&[u8])) -
     *origin = tail;
     head.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_memory_is_filled_piece_by_piece() {
+        let mut bytes = [0xff; 6];
+        let mut sink = IoSink::kernel(&mut bytes);
+        assert_eq!(sink.put(b"ab"), Ok(2));
+        assert_eq!(sink.put_zeroes(1), Ok(1));
+        assert_eq!(sink.put(b"cdefgh"), Ok(3));
+        assert_eq!((sink.remaining(), sink.moved()), (0, 6));
+        assert_eq!(sink.finish(Err(Errno::EIO)), Ok(6));
+        assert_eq!(&bytes, b"ab\0cde");
+    }
+
+    #[test]
+    fn a_source_gives_what_it_has() {
+        let mut source = IoSource::kernel(b"abcdef");
+        let mut bytes = [0; 2];
+        assert_eq!(source.take(&mut bytes), Ok(2));
+        assert_eq!(source.skip(1), 1);
+        let mut rest = [0; 9];
+        assert_eq!(source.take(&mut rest), Ok(3));
+        assert_eq!((&bytes, &rest[..3]), (b"ab", &b"def"[..]));
+    }
+
+    #[test]
+    fn vectors_are_checked_before_anything_moves() {
+        let vector = |length| Iovec { iov_base: 0, iov_len: length };
+        assert_eq!(IoSink::vectors(&[vector(u64::MAX)]).err(), Some(Errno::EINVAL));
+        let many = alloc::vec![vector(1); MAX_SEGMENTS + 1];
+        assert_eq!(IoSource::vectors(&many).err(), Some(Errno::EINVAL));
+        let huge = [vector(1 << 40), vector(1 << 40)];
+        assert_eq!(IoSink::vectors(&huge).ok().map(|sink| sink.remaining()), Some(MAX_TRANSFER));
+    }
+}
