@@ -89,10 +89,16 @@ pub(super) fn above_watermark() -> bool {
     FREE.load(Ordering::Relaxed) > WATERMARK.load(Ordering::Relaxed)
 }
 
+/// All frames.
+#[inline(always)]
+pub(super) fn total() -> usize {
+    TOTAL.load(Ordering::Relaxed)
+}
+
 /// Counts, with the frames in the CPUs' caches.
 pub(super) fn statistics() -> FrameStatistics {
     let cached: usize = CACHES.iter().map(|cache| cache.0.count.load(Ordering::Relaxed)).sum();
-    FrameStatistics { total: TOTAL.load(Ordering::Relaxed), free: FREE.load(Ordering::Relaxed) + cached }
+    FrameStatistics { total: total(), free: FREE.load(Ordering::Relaxed) + cached }
 }
 
 /// Free frames of one CPU.

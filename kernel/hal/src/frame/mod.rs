@@ -35,6 +35,12 @@ pub struct FrameStatistics {
     pub free: usize,
 }
 
+/// Frames that the allocator owns at all: one load, where [`statistics`] asks every CPU.
+#[inline]
+pub fn total() -> usize {
+    allocator::total()
+}
+
 /// Total and free frames.
 pub fn statistics() -> FrameStatistics {
     allocator::statistics()

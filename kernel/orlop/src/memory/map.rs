@@ -197,8 +197,7 @@ impl State {
 
 /// Refuses what memory could never hold (Linux's heuristic overcommit).
 pub(super) fn may_commit(pages: u64) -> Result<(), Errno> {
-    let total = frame::statistics().total as u64;
-    if pages > total { Err(Errno::ENOMEM) } else { Ok(()) }
+    if pages > frame::total() as u64 { Err(Errno::ENOMEM) } else { Ok(()) }
 }
 
 fn fixed_range(address: UserAddr, length: u64) -> Result<UserRange, Errno> {
