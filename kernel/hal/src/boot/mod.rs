@@ -37,6 +37,11 @@ pub struct Handover {
 static BOOT_INFO: Once<BootInfo> = Once::new();
 static INITRAMFS: SpinLock<Option<PhysRange>> = SpinLock::new(None);
 
+/// The facts about this boot; `None` before the kernel's start.
+pub fn info() -> Option<&'static BootInfo> {
+    BOOT_INFO.get()
+}
+
 /// Brings the machine-independent part up and the kernel with it. `devices` runs once frames and heap work:
 /// interrupt controllers, clocks, what needs device memory. On the boot stack, interrupts off.
 pub fn start(handover: Handover, devices: impl FnOnce()) -> ! {

@@ -172,6 +172,11 @@ impl Task {
         self.owner.get()?.downcast_ref()
     }
 
+    /// Whether it runs or would run if there were a CPU for it.
+    pub fn is_runnable(&self) -> bool {
+        matches!(self.state.load(Ordering::Relaxed), RUNNING | RUNNABLE)
+    }
+
     /// Makes a blocked task runnable; `None` if it is not blocked. The caller enqueues the token.
     #[inline]
     pub fn wake(self: &Arc<Self>) -> Option<Runnable> {

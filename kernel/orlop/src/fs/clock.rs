@@ -5,12 +5,7 @@ use abi::time::Timespec;
 
 use super::mount::Location;
 
-/// Now, as UTC.
-pub fn now() -> Timespec {
-    const NS_PER_SECOND: u64 = 1_000_000_000;
-    let ns = hal::time::wall_clock_at_boot_ns().saturating_add(hal::time::now_ns());
-    Timespec { tv_sec: (ns / NS_PER_SECOND) as i64, tv_nsec: (ns % NS_PER_SECOND) as i64 }
-}
+pub use crate::time::wall_clock as now;
 
 /// The file was read: sets the access time as the mount's flags have it.
 ///

@@ -2,6 +2,7 @@
 
 use abi::Errno;
 use abi::fs::{S_ISGID, S_ISUID};
+use libkernel::signal_set::Signal;
 
 use super::inode::Inode;
 use super::running;
@@ -29,7 +30,7 @@ pub fn check_size(size: u64) -> Result<(), Errno> {
 }
 
 fn exceed() -> Errno {
-    running::send_signal(abi::signal::SIGXFSZ);
+    running::send_signal(Signal::XFSZ);
     Errno::EFBIG
 }
 

@@ -31,9 +31,11 @@ pub mod path;
 pub mod permission;
 pub mod pipe;
 pub mod poll;
+pub mod proc;
 pub mod remove;
 pub mod rename;
 pub mod running;
+pub mod types;
 pub mod walk;
 
 pub use context::FsContext;

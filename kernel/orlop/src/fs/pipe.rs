@@ -14,6 +14,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::Errno;
 use abi::fs::PIPE_BUF;
+use libkernel::signal_set::Signal;
 
 use super::running;
 use crate::sched::Mutex;
@@ -137,7 +138,7 @@ impl Pipe {
         let whole = source.remaining() <= PIPE_BUF;
         while source.remaining() > 0 {
             if !self.has_readers() {
-                running::send_signal(abi::signal::SIGPIPE);
+                running::send_signal(Signal::PIPE);
                 return Err(Errno::EPIPE.into());
             }
             let needed = if whole { source.remaining() as u64 } else { 1 };

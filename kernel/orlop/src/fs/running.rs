@@ -3,8 +3,10 @@
 use core::sync::atomic::Ordering;
 
 use hal::task;
+use libkernel::signal_set::Signal;
 
-use crate::process::{INFINITY, Resource, Thread, work};
+use crate::process::{self, INFINITY, Resource, Thread, work};
+use crate::signal::send;
 
 /// Looks at the running thread; `None` in a kernel task.
 fn with_thread<R>(look: impl FnOnce(&Thread) -> R) -> Option<R> {
@@ -28,6 +30,8 @@ pub fn signal_is_pending() -> bool {
 }
 
 /// Sends the running thread a signal about what it just did: SIGPIPE, SIGXFSZ.
-pub fn send_signal(number: u32) {
-    let _ = number;
+pub fn send_signal(signal: Signal) {
+    if let Some(thread) = process::current() {
+        send::to_self(&thread, signal);
+    }
 }

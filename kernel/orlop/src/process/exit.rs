@@ -14,7 +14,7 @@ use libkernel::addr::UserAddr;
 use super::report::{self, Change};
 use super::{Pid, Process, Thread, table, work};
 use crate::signal::{Signal, send};
-use crate::{futex, sched, tty};
+use crate::{futex, sched};
 
 impl Thread {
     /// Asks the running thread alone to end with this status: `exit`.
@@ -86,8 +86,9 @@ fn final_status(process: &Process) -> WaitStatus {
 fn leave_session(process: &Process) {
     let session = process.session();
     if session.id() == process.pid() {
-        tty::session_ended(session.id());
-        drop(session.set_terminal(None));
+        if let Some(terminal) = session.set_terminal(None) {
+            terminal.leave_session();
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod pid;
 mod process;
 mod report;
 pub mod session;
+mod show;
 pub mod table;
 mod thread;
 mod usage;
@@ -23,7 +24,7 @@ pub use limits::{INFINITY, Limit, Limits, MayRaise, RESOURCES, Resource};
 pub use pid::Pid;
 pub use process::Process;
 pub use session::Session;
-pub use table::{find_process, find_thread, for_each_process};
+pub use table::{PID_LIMIT, find_process, find_thread, for_each_process, next_process};
 pub use thread::{NAME_SIZE, Schedule, Thread, ThreadParts};
 pub use usage::Times;
 

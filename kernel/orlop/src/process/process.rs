@@ -55,6 +55,8 @@ pub struct Process {
     pub(super) adopts: AtomicBool,
     limits: Limits,
     personality: AtomicU32,
+    /// When it was made, on the monotonic clock.
+    pub(super) started_ns: u64,
 }
 
 /// What happened to a process that its parent has not been told yet.
@@ -109,6 +111,7 @@ impl Process {
             adopts: AtomicBool::new(false),
             limits: parts.limits,
             personality: AtomicU32::new(parts.personality),
+            started_ns: hal::time::now_ns(),
         })
     }
 

@@ -2,13 +2,21 @@
 
 use abi::Errno;
 use libkernel::addr::UserAddr;
+use libkernel::signal_set::SignalSet;
 
 use super::Caller;
+use crate::user::UserPtr;
 
-/// Blocks the signals of the mask at `address` until the call has ended; a null address leaves the mask alone.
-pub fn set_temporarily(_caller: &Caller<'_>, address: UserAddr, size: usize) -> Result<(), Errno> {
+/// Replaces the mask by the one at `address` until the call has ended; a null address leaves it alone. EINVAL for a mask of
+/// another size than eight bytes.
+pub fn set_temporarily(caller: &Caller<'_>, address: UserAddr, size: usize) -> Result<(), Errno> {
     if address.is_null() {
         return Ok(());
     }
-    if size != 8 { Err(Errno::EINVAL) } else { Err(Errno::ENOSYS) }
+    if size != size_of::<u64>() {
+        return Err(Errno::EINVAL);
+    }
+    let bits: u64 = UserPtr::new(address).read()?;
+    caller.thread.set_temporary_mask(SignalSet::from_bits(bits));
+    Ok(())
 }

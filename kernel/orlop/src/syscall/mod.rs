@@ -19,6 +19,7 @@ pub mod identity;
 pub mod io;
 mod mask;
 pub mod memory;
+pub mod mount;
 pub mod offset;
 pub mod open;
 pub mod path;

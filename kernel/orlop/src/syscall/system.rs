@@ -49,6 +49,17 @@ pub fn host_name() -> Vec<u8> {
     name.bytes[..name.length].to_vec()
 }
 
+/// The domain's name.
+pub fn domain_name() -> Vec<u8> {
+    let name = DOMAIN.lock();
+    name.bytes[..name.length].to_vec()
+}
+
+/// The version that `uname` shows.
+pub fn version() -> &'static [u8] {
+    VERSION
+}
+
 /// The release that `uname` shows.
 pub fn release() -> &'static [u8] {
     RELEASE

@@ -5,10 +5,17 @@
 
 use alloc::sync::Arc;
 
+use abi::fs::O_RDWR;
 use hal::sync::{IrqLock, Once};
 
 use super::terminal::{Terminal, Wire};
+use crate::fs::fd_table::OnExec;
+use crate::fs::open::{How, open};
+use crate::fs::walk::Walk;
+use crate::fs::{FdTable, FsContext};
+use crate::process::Credentials;
 use crate::sched::wait::WaitQueue;
+use crate::syscall::Failure;
 
 /// Bytes that wait for the line discipline; more are lost, as on a real serial line.
 const RING_SIZE: usize = 1024;
@@ -79,4 +86,14 @@ pub fn serve() {
         let byte = ARRIVAL.wait_uninterruptibly(|| RECEIVED.lock().pop());
         terminal.receive(byte);
     }
+}
+
+/// Opens `/dev/console` as descriptors 0, 1 and 2 of the first process.
+pub fn open_standard(context: &FsContext, credentials: &Credentials, files: &FdTable) -> Result<(), Failure> {
+    let how = How::new(O_RDWR, 0)?;
+    let file = open(&mut Walk::new(context, credentials), None, b"/dev/console", how)?;
+    for _ in 0..3 {
+        files.insert(file.clone(), OnExec::Keep, u64::MAX)?;
+    }
+    Ok(())
 }

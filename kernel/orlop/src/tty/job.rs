@@ -1,58 +1,206 @@
 //! Job control: which session a terminal belongs to, and which process group may use it.
+//!
+//! A session knows its controlling terminal and a terminal its session. The terminal's side is taken first: whoever enters a session
+//! there has won the terminal. Lock order: the job's lock is a leaf; nothing is signalled under it.
 
 use alloc::sync::Arc;
 
 use abi::Errno;
+use abi::signal::SIG_IGN;
+use abi::terminal::{TIOCGPGRP, TIOCGSID, TIOCNOTTY, TIOCSCTTY, TIOCSPGRP};
+use libkernel::addr::UserAddr;
 use libkernel::signal_set::Signal;
 
 use super::terminal::Terminal;
-use crate::process::Pid;
-use crate::syscall::{Caller, Failure};
+use crate::process::{Pid, Process, Session, Thread, capability, current, table};
+use crate::signal::send;
+use crate::syscall::{Caller, Failure, Restart};
+use crate::user::UserPtr;
 
 /// A terminal's place in job control.
 #[derive(Default)]
 pub struct Job {
     /// The session it controls.
-    pub session: Option<Pid>,
+    session: Option<Pid>,
     /// The group in the foreground.
-    pub foreground: Option<Pid>,
+    foreground: Option<Pid>,
 }
 
 /// The terminal that controls the running process.
 pub fn controlling_terminal() -> Option<Arc<Terminal>> {
-    None
+    current().and_then(|thread| terminal_of(thread.process()))
 }
 
-/// A session's leader has ended.
-pub fn session_ended(_session: Pid) {}
-
-/// The terminal is gone.
-pub fn forget(_terminal: &Terminal) {}
+/// The terminal that controls a process.
+pub fn terminal_of(process: &Process) -> Option<Arc<Terminal>> {
+    process.session().terminal()
+}
 
 impl Terminal {
-    /// Sends a signal to the foreground group.
-    pub(super) fn signal_foreground(&self, _signal: Signal) {}
-
-    /// EIO or a stop for a background process that reads.
-    pub(super) fn check_background_read(&self) -> Result<(), Failure> {
-        Ok(())
+    /// The group in the foreground.
+    pub fn foreground(&self) -> Option<Pid> {
+        self.job.lock().foreground
     }
 
-    /// As for reading, for a background process that changes or, with `TOSTOP`, writes to the terminal.
+    /// Sends a signal to the foreground group.
+    pub(super) fn signal_foreground(&self, signal: Signal) {
+        if let Some(group) = self.foreground() {
+            // A group that has just ended needs no signal.
+            let _ = send::to_group(group, signal);
+        }
+    }
+
+    /// The session's leader has ended or let go: the terminal is nobody's now, and its foreground group hears of it.
+    pub fn leave_session(&self) {
+        let job = core::mem::take(&mut *self.job.lock());
+        if let Some(group) = job.foreground {
+            // A group that has just ended needs no signal.
+            let _ = send::to_group(group, Signal::HUP);
+            let _ = send::to_group(group, Signal::CONT);
+        }
+    }
+
+    fn controls(&self, session: &Session) -> bool {
+        self.job.lock().session == Some(session.id())
+    }
+
+    /// EIO for a background process that reads and cannot be stopped; the others are stopped and read again later.
+    pub(super) fn check_background_read(&self) -> Result<(), Failure> {
+        self.check_background(Signal::TTIN, Err(Errno::EIO.into()))
+    }
+
+    /// As for reading, for a background process that changes or, with `TOSTOP`, writes to the terminal; who ignores or blocks the
+    /// signal may.
     pub(super) fn check_background_change(&self) -> Result<(), Failure> {
-        Ok(())
+        self.check_background(Signal::TTOU, Ok(()))
+    }
+
+    fn check_background(&self, signal: Signal, if_unheard: Result<(), Failure>) -> Result<(), Failure> {
+        let Some(thread) = current() else { return Ok(()) };
+        let process = thread.process();
+        let group = process.group();
+        if !self.controls(&process.session())
+            || self.foreground().is_none_or(|foreground| foreground == group)
+        {
+            return Ok(());
+        }
+        if ignores_or_blocks(&thread, signal) {
+            return if_unheard;
+        }
+        if table::is_orphaned(group) {
+            return Err(Errno::EIO.into());
+        }
+        send::to_group(group, signal)?;
+        Err(Failure::Restart(Restart::IfAllowed))
     }
 
     /// Becomes the controlling terminal of the running process if that leads a session without one.
-    pub(super) fn adopt_leader(&self) {}
+    pub(super) fn adopt_leader(&self) {
+        if let Some(thread) = current() {
+            // Whoever may not simply does not get it: open(2) has no error for that.
+            let _ = self.adopt(thread.process());
+        }
+    }
 
-    /// The requests about sessions and groups.
+    /// EPERM unless the process leads a session without a terminal and the terminal has no session.
+    fn adopt(&self, process: &Process) -> Result<(), Errno> {
+        let session = process.session();
+        if session.id() != process.pid() || session.terminal().is_some() {
+            return Err(Errno::EPERM);
+        }
+        let terminal = self.to_ref().ok_or(Errno::EIO)?;
+        let mut job = self.job.lock();
+        if job.session.is_some() {
+            return Err(Errno::EPERM);
+        }
+        *job = Job { session: Some(session.id()), foreground: Some(process.group()) };
+        drop(job);
+        session.set_terminal(Some(terminal));
+        Ok(())
+    }
+
+    /// The requests about sessions and groups: ioctl_tty(2).
     pub(super) fn job_request(
         &self,
-        _caller: &Caller<'_>,
-        _request: u32,
-        _argument: u64,
+        caller: &Caller<'_>,
+        request: u32,
+        argument: u64,
     ) -> Result<u64, Failure> {
-        Err(Errno::ENOTTY.into())
+        let address = UserAddr::new(argument);
+        let process = caller.thread.process();
+        let session = process.session();
+        if request == TIOCSCTTY {
+            return Ok(self.take_control(caller, argument)?);
+        }
+        if request == TIOCSPGRP {
+            self.check_background_change()?;
+        }
+        if !self.controls(&session) {
+            return Err(Errno::ENOTTY.into());
+        }
+        match request {
+            TIOCGPGRP => {
+                let group = self.foreground().map_or(0, |group| group.number());
+                UserPtr::new(address).write(&group)?;
+            }
+            TIOCGSID => UserPtr::new(address).write(&session.id().number())?,
+            TIOCSPGRP => self.set_foreground(UserPtr::new(address).read()?, &session)?,
+            TIOCNOTTY => self.give_up(process, &session)?,
+            _ => return Err(Errno::ENOTTY.into()),
+        }
+        Ok(0)
     }
+
+    /// `TIOCSPGRP`: ESRCH for no group, EPERM for one of another session.
+    fn set_foreground(&self, group: i32, session: &Session) -> Result<(), Errno> {
+        let group = Pid::new(u32::try_from(group).map_err(|_| Errno::EINVAL)?);
+        let members = table::group_members(group);
+        let member = members.first().ok_or(Errno::ESRCH)?;
+        if member.session().id() != session.id() {
+            return Err(Errno::EPERM);
+        }
+        self.job.lock().foreground = Some(group);
+        Ok(())
+    }
+
+    /// `TIOCSCTTY`: with an argument of 1, root may take a terminal away from another session.
+    fn take_control(&self, caller: &Caller<'_>, argument: u64) -> Result<u64, Errno> {
+        let process = caller.thread.process();
+        let session = process.session();
+        if session.id() == process.pid() && self.controls(&session) {
+            return Ok(0);
+        }
+        let owner = self.job.lock().session;
+        if let Some(owner) = owner {
+            let may_steal = argument == 1
+                && caller
+                    .thread
+                    .with_credentials(|credentials| credentials.has_capability(capability::SYS_ADMIN));
+            if !may_steal || session.id() != process.pid() || session.terminal().is_some() {
+                return Err(Errno::EPERM);
+            }
+            if let Some(leader) = table::find_process(owner) {
+                leader.session().set_terminal(None);
+            }
+            *self.job.lock() = Job::default();
+        }
+        self.adopt(process)?;
+        Ok(0)
+    }
+
+    /// `TIOCNOTTY`: the leader lets go for the whole session. A terminal belongs to all of a session here, so that a single member
+    /// cannot let go is EPERM.
+    fn give_up(&self, process: &Process, session: &Session) -> Result<(), Errno> {
+        if session.id() != process.pid() {
+            return Err(Errno::EPERM);
+        }
+        session.set_terminal(None);
+        self.leave_session();
+        Ok(())
+    }
+}
+
+fn ignores_or_blocks(thread: &Thread, signal: Signal) -> bool {
+    let actions = thread.process().signals.actions.lock().clone();
+    thread.signal_mask().contains(signal) || actions.get(signal).sa_handler == SIG_IGN
 }

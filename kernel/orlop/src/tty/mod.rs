@@ -18,7 +18,7 @@ use abi::fs::O_NOCTTY;
 use crate::fs::attributes::DeviceNumber;
 use crate::fs::file::{File, FileOperations, SpecialKind};
 
-pub use job::{controlling_terminal, session_ended};
+pub use job::{controlling_terminal, terminal_of};
 pub use terminal::Terminal;
 
 /// `/dev/tty`: whichever terminal controls the process that opens it.

@@ -13,7 +13,7 @@ use abi::terminal::{TOSTOP, Winsize};
 use hal::sync::SpinLock;
 use libkernel::line_discipline::{LineDiscipline, ReadOutcome};
 
-use super::job::{self, Job};
+use super::job::Job;
 use crate::fs::attributes::DeviceNumber;
 use crate::fs::file::{File, FileOperations, SpecialKind};
 use crate::fs::poll::{PollEvents, Watcher};
@@ -237,11 +237,5 @@ impl FileOperations for Terminal {
 
     fn kind(&self) -> SpecialKind<'_> {
         SpecialKind::Terminal(self)
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        job::forget(self);
     }
 }

@@ -1,0 +1,37 @@
+//! procfs: processes and the kernel's settings as files.
+//!
+//! Nothing is stored. A lookup makes a fresh inode and dentry for the name, a read makes the text anew; so a name is as long-lived as
+//! what it describes. [`tree`] holds the tables of fixed names, [`system`] and [`sysctl`] the texts about the whole system,
+//! [`process`] the directory of one process, [`task`] and [`descriptors`] what lies below it.
+
+mod descriptors;
+mod maps;
+mod process;
+mod status;
+mod sysctl;
+mod system;
+mod task;
+mod text;
+mod tree;
+
+use alloc::sync::Arc;
+
+use hal::sync::Once;
+
+use super::dentry::Dentry;
+use super::filesystem::{FileSystem, FileSystemKind};
+
+static ROOT: Once<Arc<Dentry>> = Once::new();
+
+/// The root of procfs, of which there is one, whatever it is mounted on.
+pub fn root() -> Arc<Dentry> {
+    if ROOT.get().is_none() {
+        let filesystem = FileSystem::new(FileSystemKind::Proc, 0);
+        // Losing a race only means that another CPU's tree is the one that stays.
+        let _ = ROOT.set(tree::new_root(&filesystem));
+    }
+    match ROOT.get() {
+        Some(root) => root.clone(),
+        None => tree::new_root(&FileSystem::new(FileSystemKind::Proc, 0)),
+    }
+}

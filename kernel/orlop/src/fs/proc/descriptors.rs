@@ -1,0 +1,125 @@
+//! `/proc/PID/fd` and `/proc/PID/fdinfo`: the open files of a process.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use abi::Errno;
+use abi::fs::O_CLOEXEC;
+
+use super::process::{Subject, shown_path};
+use super::text::{Source, TextFile};
+use super::tree::entry;
+use crate::fs::attributes::FileKind;
+use crate::fs::dentry::Dentry;
+use crate::fs::fd_table::OnExec;
+use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, LinkTarget, MagicLink};
+use crate::fs::{FdTable, File};
+
+/// What the directory shows of each descriptor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// A link to the file.
+    Links,
+    /// A text about the opening.
+    Texts,
+}
+
+/// The descriptors of a process.
+pub struct Descriptors {
+    pub subject: Subject,
+    pub show: Show,
+}
+
+impl Descriptors {
+    fn table(&self) -> Result<Arc<FdTable>, Errno> {
+        self.subject.thread().and_then(|thread| thread.try_files()).ok_or(Errno::ENOENT)
+    }
+
+    fn number(&self, fd: u32) -> u64 {
+        const ABOVE_NAMES: u64 = 1 << 48;
+        let show = u64::from(self.show == Show::Texts);
+        ABOVE_NAMES + (self.subject.inode_number(0) << 20) + u64::from(fd) * 2 + show
+    }
+
+    fn kind(&self) -> FileKind {
+        if self.show == Show::Links { FileKind::Symlink } else { FileKind::Regular }
+    }
+}
+
+impl GeneratedDirectory for Descriptors {
+    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+        let text = core::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
+        let fd: u32 = text.parse().map_err(|_| Errno::ENOENT)?;
+        let table = self.table()?;
+        let file = table.get(fd).map_err(|_| Errno::ENOENT)?;
+        let (permissions, body) = match self.show {
+            Show::Links => {
+                let readable = if file.is_readable() { 0o500 } else { 0 };
+                let writable = if file.is_writable() { 0o300 } else { 0 };
+                (readable | writable, Body::Magic(Box::new(DescriptorLink { table, fd })))
+            }
+            Show::Texts => (0o400, Body::Special(TextFile::operations(DescriptorText { table, fd }))),
+        };
+        let ownership = self.subject.ownership(permissions);
+        Ok(entry(directory, name, self.number(fd), self.kind(), ownership, body))
+    }
+
+    fn list(
+        &self,
+        position: u64,
+        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
+    ) -> Result<(), Errno> {
+        let table = self.table()?;
+        let mut next = u32::try_from(position).unwrap_or(u32::MAX);
+        while let Some((fd, _)) = table.next_open(next) {
+            let name = format!("{fd}");
+            let shown = GeneratedEntry { name: name.as_bytes(), number: self.number(fd), kind: self.kind() };
+            if !emit(u64::from(fd) + 1, shown) {
+                break;
+            }
+            next = fd + 1;
+        }
+        Ok(())
+    }
+}
+
+/// The link that stands for a descriptor.
+struct DescriptorLink {
+    table: Arc<FdTable>,
+    fd: u32,
+}
+
+impl DescriptorLink {
+    fn file(&self) -> Result<Arc<File>, Errno> {
+        self.table.get(self.fd).map_err(|_| Errno::ENOENT)
+    }
+}
+
+impl MagicLink for DescriptorLink {
+    fn follow(&self) -> Result<LinkTarget, Errno> {
+        Ok(LinkTarget::Place(self.file()?.location().clone()))
+    }
+
+    fn text(&self) -> Result<Arc<[u8]>, Errno> {
+        Ok(Arc::from(shown_path(self.file()?.location())?))
+    }
+}
+
+/// What `fdinfo` says of a descriptor.
+struct DescriptorText {
+    table: Arc<FdTable>,
+    fd: u32,
+}
+
+impl Source for DescriptorText {
+    fn text(&self) -> Result<Vec<u8>, Errno> {
+        let file = self.table.get(self.fd).map_err(|_| Errno::ENOENT)?;
+        let on_exec = self.table.on_exec(self.fd).map_err(|_| Errno::ENOENT)?;
+        let flags = file.flags() | if on_exec == OnExec::Close { O_CLOEXEC } else { 0 };
+        let position = *file.position().lock();
+        let (mount, inode) = (file.location().mount.id, file.inode().number);
+        Ok(format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n").into_bytes())
+    }
+}

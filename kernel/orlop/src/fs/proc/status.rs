@@ -1,0 +1,254 @@
+//! `/proc/PID/stat`, `statm`, `status` and `limits`: proc(5).
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use abi::Errno;
+use libkernel::addr::PAGE_SIZE;
+
+use super::process::Subject;
+use crate::memory::Usage;
+use crate::process::{Credentials, INFINITY, NAME_SIZE, Resource, Times};
+use crate::tty;
+
+/// Nanoseconds of a tick as programs count them (`USER_HZ`).
+const NS_PER_TICK: u64 = 10_000_000;
+
+/// The letter for what a process or thread is doing, and the word for it.
+fn state(subject: &Subject) -> (char, &'static str) {
+    if subject.process.ended().is_some() {
+        return ('Z', "zombie");
+    }
+    if subject.process.is_stopped() {
+        return ('T', "stopped");
+    }
+    match subject.thread() {
+        Some(thread) if thread.is_runnable() => ('R', "running"),
+        Some(_) => ('S', "sleeping"),
+        None => ('Z', "zombie"),
+    }
+}
+
+/// The name without its padding.
+pub fn name_of(subject: &Subject) -> Vec<u8> {
+    let name = subject.thread().map_or([0; NAME_SIZE], |thread| thread.name());
+    name.split(|&byte| byte == 0).next().unwrap_or_default().to_vec()
+}
+
+fn usage(subject: &Subject) -> (Usage, u64) {
+    match subject.address_space() {
+        Ok(space) => (space.usage(), space.resident_pages() as u64),
+        Err(_) => (Usage::default(), 0),
+    }
+}
+
+fn times(subject: &Subject) -> Times {
+    match subject.thread() {
+        Some(thread) if subject.is_thread() => thread.times(),
+        _ => subject.process.times(),
+    }
+}
+
+/// `stat`: fifty-two fields in one line.
+pub fn stat(subject: &Subject) -> Result<Vec<u8>, Errno> {
+    let process = &subject.process;
+    let mut text = format!("{} (", subject.id().number()).into_bytes();
+    text.extend_from_slice(&name_of(subject));
+    let (tty_number, foreground) = terminal_of(subject);
+    let own = times(subject);
+    let children = process.children_times();
+    let nice = subject.thread().map_or(0, |thread| thread.schedule().nice);
+    let (memory, resident) = usage(subject);
+    let (signals, addresses) = (signal_fields(subject), address_fields(subject));
+    let rest = format!(
+        ") {state} {parent} {group} {session} {tty_number} {foreground} 0 {faults} {child_faults} 0 0 {user} 0 \
+         {child_user} 0 {priority} {nice} {threads} 0 {started} {size} {resident} {limit} {addresses} {signals} 0 0 0 \
+         {exit_signal} 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+        state = state(subject).0,
+        parent = process.parent().number(),
+        group = process.group().number(),
+        session = process.session().id().number(),
+        faults = own.faults,
+        child_faults = children.faults,
+        user = own.runtime_ns / NS_PER_TICK,
+        child_user = children.runtime_ns / NS_PER_TICK,
+        priority = 20 + nice,
+        threads = process.thread_count(),
+        started = process.started_ns() / NS_PER_TICK,
+        size = memory.total * PAGE_SIZE,
+        limit = process.limits().soft(Resource::ResidentSet),
+        exit_signal = process.exit_signal(),
+    );
+    text.extend_from_slice(rest.as_bytes());
+    Ok(text)
+}
+
+/// The controlling terminal's device number and foreground group; 0 and -1 without one.
+fn terminal_of(subject: &Subject) -> (u64, i64) {
+    match tty::terminal_of(&subject.process) {
+        None => (0, -1),
+        Some(terminal) => {
+            let foreground = terminal.foreground().map_or(0, |group| i64::from(group.number()));
+            (terminal.number.encode(), foreground)
+        }
+    }
+}
+
+/// Start and end of the code, which are not kept, the stack's start, and registers, which are never shown.
+fn address_fields(subject: &Subject) -> String {
+    let stack = subject.address_space().map_or(0, |space| space.layout().stack_start.as_u64());
+    format!("0 0 {stack} 0 0")
+}
+
+/// Pending, blocked, ignored and handled signals, as far as 32 bits show them.
+fn signal_fields(subject: &Subject) -> String {
+    let sets = signal_sets(subject);
+    let shown = |set: u64| set & 0x7fff_ffff;
+    format!("{} {} {} {}", shown(sets.pending), shown(sets.blocked), shown(sets.ignored), shown(sets.handled))
+}
+
+#[derive(Default)]
+struct SignalSets {
+    pending: u64,
+    blocked: u64,
+    ignored: u64,
+    handled: u64,
+}
+
+fn signal_sets(subject: &Subject) -> SignalSets {
+    let Some(thread) = subject.thread() else { return SignalSets::default() };
+    let (ignored, handled) = subject.process.signal_dispositions();
+    SignalSets {
+        pending: thread.pending_signals().bits(),
+        blocked: thread.signal_mask().bits(),
+        ignored: ignored.bits(),
+        handled: handled.bits(),
+    }
+}
+
+/// `statm`: sizes in pages.
+pub fn statm(subject: &Subject) -> Result<Vec<u8>, Errno> {
+    let (memory, resident) = usage(subject);
+    Ok(format!("{} {resident} 0 0 0 {} 0\n", memory.total, memory.data).into_bytes())
+}
+
+/// `status`: the same for people.
+pub fn status(subject: &Subject) -> Result<Vec<u8>, Errno> {
+    let mut text = b"Name:\t".to_vec();
+    text.extend_from_slice(&name_of(subject));
+    let mut rest = String::from("\n");
+    let umask = subject.thread().and_then(|thread| thread.try_fs()).map(|context| context.umask());
+    // Writing to a string does not fail.
+    if let Some(umask) = umask {
+        let _ = writeln!(rest, "Umask:\t{umask:04o}");
+    }
+    let (letter, word) = state(subject);
+    let process = &subject.process;
+    let _ = write!(
+        rest,
+        "State:\t{letter} ({word})\nTgid:\t{tgid}\nNgid:\t0\nPid:\t{pid}\nPPid:\t{parent}\nTracerPid:\t0\n",
+        tgid = process.pid().number(),
+        pid = subject.id().number(),
+        parent = process.parent().number(),
+    );
+    if let Some(thread) = subject.thread() {
+        identities(&mut rest, &thread.credentials());
+        let slots = thread.try_files().map_or(0, |files| files.capacity());
+        let _ = writeln!(rest, "FDSize:\t{slots}");
+        groups(&mut rest, &thread.credentials());
+        memory_lines(&mut rest, subject);
+        let _ = writeln!(rest, "Threads:\t{}", process.thread_count());
+        signal_lines(&mut rest, subject);
+        capability_lines(&mut rest, &thread.credentials());
+        let _ = writeln!(rest, "NoNewPrivs:\t{}", u32::from(thread.no_new_privileges()));
+    } else {
+        let _ = writeln!(rest, "Threads:\t0");
+    }
+    text.extend_from_slice(rest.as_bytes());
+    Ok(text)
+}
+
+fn identities(text: &mut String, credentials: &Credentials) {
+    for (label, identity) in [("Uid", credentials.user), ("Gid", credentials.group)] {
+        let _ = writeln!(
+            text,
+            "{label}:\t{}\t{}\t{}\t{}",
+            identity.real, identity.effective, identity.saved, identity.file_system
+        );
+    }
+}
+
+fn groups(text: &mut String, credentials: &Credentials) {
+    text.push_str("Groups:\t");
+    for group in credentials.groups.iter() {
+        let _ = write!(text, "{group} ");
+    }
+    text.push('\n');
+}
+
+fn memory_lines(text: &mut String, subject: &Subject) {
+    const KIB_PER_PAGE: u64 = PAGE_SIZE / 1024;
+    let (memory, resident) = usage(subject);
+    for (label, pages) in
+        [("VmSize", memory.total), ("VmLck", memory.locked), ("VmRSS", resident), ("VmData", memory.data)]
+    {
+        let _ = writeln!(text, "{label}:\t{:8} kB", pages * KIB_PER_PAGE);
+    }
+}
+
+fn signal_lines(text: &mut String, subject: &Subject) {
+    let sets = signal_sets(subject);
+    for (label, set) in [
+        ("SigPnd", sets.pending),
+        ("SigBlk", sets.blocked),
+        ("SigIgn", sets.ignored),
+        ("SigCgt", sets.handled),
+    ] {
+        let _ = writeln!(text, "{label}:\t{set:016x}");
+    }
+}
+
+fn capability_lines(text: &mut String, credentials: &Credentials) {
+    let sets = &credentials.capabilities;
+    for (label, set) in [
+        ("CapInh", sets.inheritable),
+        ("CapPrm", sets.permitted),
+        ("CapEff", sets.effective),
+        ("CapBnd", sets.bounding),
+        ("CapAmb", sets.ambient),
+    ] {
+        let _ = writeln!(text, "{label}:\t{set:016x}");
+    }
+}
+
+/// `limits`: name, soft limit, hard limit, unit.
+pub fn limits(subject: &Subject) -> Result<Vec<u8>, Errno> {
+    let mut text = format!("{:<26}{:<21}{:<21}{:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    let show = |value: u64| if value == INFINITY { String::from("unlimited") } else { format!("{value}") };
+    for &(label, resource, unit) in LIMITS {
+        let limit = subject.process.limits().get(resource);
+        let _ = writeln!(text, "{label:<26}{:<21}{:<21}{unit:<10}", show(limit.soft), show(limit.hard));
+    }
+    Ok(text.into_bytes())
+}
+
+const LIMITS: &[(&str, Resource, &str)] = &[
+    ("Max cpu time", Resource::Cpu, "seconds"),
+    ("Max file size", Resource::FileSize, "bytes"),
+    ("Max data size", Resource::Data, "bytes"),
+    ("Max stack size", Resource::Stack, "bytes"),
+    ("Max core file size", Resource::Core, "bytes"),
+    ("Max resident set", Resource::ResidentSet, "bytes"),
+    ("Max processes", Resource::Processes, "processes"),
+    ("Max open files", Resource::OpenFiles, "files"),
+    ("Max locked memory", Resource::LockedMemory, "bytes"),
+    ("Max address space", Resource::AddressSpace, "bytes"),
+    ("Max file locks", Resource::FileLocks, "locks"),
+    ("Max pending signals", Resource::PendingSignals, "signals"),
+    ("Max msgqueue size", Resource::MessageQueues, "bytes"),
+    ("Max nice priority", Resource::Nice, ""),
+    ("Max realtime priority", Resource::RealTimePriority, ""),
+    ("Max realtime timeout", Resource::RealTimeTime, "us"),
+];

@@ -1,0 +1,71 @@
+//! `/proc/self`, `/proc/PID/task`, and what names of threads and processes look like.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+
+use abi::Errno;
+
+use super::process::{self, Subject};
+use super::tree::entry;
+use crate::fs::attributes::FileKind;
+use crate::fs::dentry::Dentry;
+use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry};
+use crate::process::{Pid, Process, current};
+
+/// The number that a name is: digits without leading zeroes.
+pub fn parse_number(name: &[u8]) -> Option<u32> {
+    let plain = name.first().is_some_and(|&digit| digit != b'0') && name.iter().all(u8::is_ascii_digit);
+    if plain { core::str::from_utf8(name).ok()?.parse().ok() } else { None }
+}
+
+/// `/proc/self`: the number of the process that asks.
+pub fn self_link() -> Result<Arc<[u8]>, Errno> {
+    let thread = current().ok_or(Errno::ENOENT)?;
+    Ok(Arc::from(format!("{}", thread.process().pid().number()).as_bytes()))
+}
+
+/// `/proc/thread-self`.
+pub fn thread_self_link() -> Result<Arc<[u8]>, Errno> {
+    let thread = current().ok_or(Errno::ENOENT)?;
+    let (pid, tid) = (thread.process().pid().number(), thread.id().number());
+    Ok(Arc::from(format!("{pid}/task/{tid}").as_bytes()))
+}
+
+/// `/proc/PID/task`: a directory for every thread.
+pub struct Tasks {
+    pub process: Arc<Process>,
+}
+
+impl GeneratedDirectory for Tasks {
+    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+        let tid = parse_number(name).ok_or(Errno::ENOENT)?;
+        let thread = self.process.find_thread(|thread| thread.id().number() == tid).ok_or(Errno::ENOENT)?;
+        let subject = Subject::of_thread(self.process.clone(), thread);
+        let (number, ownership) = (subject.inode_number(0), subject.ownership(0o555));
+        let body = Body::Generated(Box::new(process::Entries::of_thread(subject)));
+        Ok(entry(directory, name, number, FileKind::Directory, ownership, body))
+    }
+
+    fn list(
+        &self,
+        position: u64,
+        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
+    ) -> Result<(), Errno> {
+        let mut ids: alloc::vec::Vec<Pid> = self.process.threads().iter().map(|thread| thread.id()).collect();
+        ids.sort_unstable_by_key(|id| id.number());
+        for id in ids.into_iter().filter(|id| u64::from(id.number()) >= position) {
+            let number = id.number();
+            let name = format!("{number}");
+            let shown = GeneratedEntry {
+                name: name.as_bytes(),
+                number: u64::from(number),
+                kind: FileKind::Directory,
+            };
+            if !emit(u64::from(number) + 1, shown) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! `mount` and `umount2`.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use abi::Errno;
+use abi::fs::{
+    AT_FDCWD, MNT_DETACH, MNT_EXPIRE, MNT_FORCE, MS_BIND, MS_MGC_MSK, MS_MGC_VAL, MS_MOVE, MS_NOATIME,
+    MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_RELATIME, MS_REMOUNT,
+    MS_SHARED, MS_SILENT, MS_SLAVE, MS_STRICTATIME, MS_UNBINDABLE, UMOUNT_NOFOLLOW,
+};
+use libkernel::addr::UserAddr;
+
+use super::at::{PathCall, only, path_argument};
+use super::{Caller, Failure};
+use crate::fs::mount::{self, InUse, Location, Mount};
+use crate::fs::walk::LastLink;
+use crate::fs::{FsContext, types};
+use crate::process::capability;
+use crate::user::string::read_string;
+
+/// The flags that stay with a mount.
+const KEPT_FLAGS: u64 =
+    MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME;
+
+/// Flags that change how mounts propagate, which one tree of mounts has no use for.
+const PROPAGATION: u64 = MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE;
+
+/// `mount(source, target, type, flags, data)`.
+pub fn mount(
+    caller: &mut Caller<'_>,
+    source: UserAddr,
+    target: UserAddr,
+    kind: UserAddr,
+    flags: u64,
+    data: UserAddr,
+) -> Result<(), Failure> {
+    let kind = optional_text(kind)?;
+    let source = optional_text(source)?;
+    let data = optional_text(data)?;
+    let call = PathCall::of(caller);
+    let path = path_argument(target, 0)?;
+    let place = call.resolve(caller, AT_FDCWD, &path, LastLink::Follow)?;
+    call.credentials.require(capability::SYS_ADMIN)?;
+    let flags = if flags & MS_MGC_MSK == MS_MGC_VAL { flags & !MS_MGC_MSK } else { flags };
+    if flags & MS_REMOUNT != 0 {
+        return Ok(remount(&place, flags)?);
+    }
+    if flags & PROPAGATION != 0 {
+        return Ok(propagate(&place, flags)?);
+    }
+    let source = source.unwrap_or_default();
+    if flags & (MS_BIND | MS_MOVE) != 0 {
+        let from = call.resolve(caller, AT_FDCWD, &source, LastLink::Follow)?;
+        return Ok(if flags & MS_BIND != 0 { bind(from, place)? } else { relocate(&from, place)? });
+    }
+    let kind = kind.ok_or(Errno::EINVAL)?;
+    let made = types::create(&kind, &source, kept_flags(flags), &data.unwrap_or_default())?;
+    Ok(attach(made, place)?)
+}
+
+/// The flags for a new mount: relative access times, unless others are asked for.
+fn kept_flags(flags: u64) -> u64 {
+    let kept = flags & KEPT_FLAGS;
+    if flags & (MS_NOATIME | MS_STRICTATIME) == 0 { kept | MS_RELATIME } else { kept & !MS_RELATIME }
+}
+
+/// A text argument, at most a page of it; `None` for a null address.
+fn optional_text(address: UserAddr) -> Result<Option<Vec<u8>>, Errno> {
+    const PAGE: usize = 4096;
+    if address.is_null() {
+        return Ok(None);
+    }
+    read_string(address, PAGE)?.map(Some).ok_or(Errno::EINVAL)
+}
+
+fn attach(made: Arc<Mount>, place: Location) -> Result<(), Errno> {
+    if !place.dentry.inode().is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    mount::attach(made, place)
+}
+
+/// `MS_REMOUNT`: new flags for the mount whose root is given.
+fn remount(place: &Location, flags: u64) -> Result<(), Errno> {
+    if !is_mount_root(place) {
+        return Err(Errno::EINVAL);
+    }
+    place.mount.set_flags(kept_flags(flags));
+    Ok(())
+}
+
+/// Propagation: every mount is private here, so only `MS_PRIVATE` can be had.
+fn propagate(place: &Location, flags: u64) -> Result<(), Errno> {
+    let known = MS_PRIVATE | MS_REC | MS_SILENT;
+    if flags & !known != 0 || !is_mount_root(place) { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+/// `MS_BIND`: shows a directory, or a file on a file, at a second place.
+fn bind(from: Location, place: Location) -> Result<(), Errno> {
+    if from.dentry.inode().is_directory() != place.dentry.inode().is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    let Location { mount: whole, dentry } = from;
+    let made = Mount::new(whole.filesystem.clone(), dentry, whole.source.clone(), whole.flags());
+    mount::attach(made, place)
+}
+
+/// `MS_MOVE`: EINVAL unless a mount's root moves; ELOOP if it would lie in itself.
+fn relocate(from: &Location, place: Location) -> Result<(), Errno> {
+    if !is_mount_root(from) {
+        return Err(Errno::EINVAL);
+    }
+    if from.dentry.inode().is_directory() != place.dentry.inode().is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    let mut above = Some(place.mount.clone());
+    while let Some(mount) = above {
+        if Arc::ptr_eq(&mount, &from.mount) {
+            return Err(Errno::ELOOP);
+        }
+        above = mount.place().map(|place| place.mount);
+    }
+    mount::move_to(&from.mount, place)
+}
+
+fn is_mount_root(place: &Location) -> bool {
+    Arc::ptr_eq(&place.dentry, &place.mount.root)
+}
+
+/// `umount2(target, flags)`.
+pub fn umount2(caller: &mut Caller<'_>, target: UserAddr, flags: u32) -> Result<(), Failure> {
+    only(flags, MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW)?;
+    if flags & MNT_EXPIRE != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let call = PathCall::of(caller);
+    call.credentials.require(capability::SYS_ADMIN)?;
+    let path = path_argument(target, 0)?;
+    let last_link = if flags & UMOUNT_NOFOLLOW != 0 { LastLink::Keep } else { LastLink::Follow };
+    let place = call.resolve(caller, AT_FDCWD, &path, last_link)?;
+    if !is_mount_root(&place) {
+        return Err(Errno::EINVAL.into());
+    }
+    check_not_root(&call.context, &place)?;
+    let in_use = if flags & MNT_DETACH != 0 { InUse::DetachAnyway } else { InUse::Refuse };
+    Ok(mount::detach(&place.mount, in_use)?)
+}
+
+/// The caller's own root stays.
+fn check_not_root(context: &FsContext, place: &Location) -> Result<(), Errno> {
+    if context.root().same_as(place) { Err(Errno::EINVAL) } else { Ok(()) }
+}
