@@ -101,12 +101,14 @@ impl Kernel {
 
 /// Runs the command.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let toolchain = Toolchain::find()?;
-    let checks = if options.debug { Checks::Debug } else { Checks::Release };
     let machine = options.machine_for_kernel();
-    let kernel = options.kernel.file(&toolchain, machine.arch, checks)?;
+    // What is wrong with the options shall be said before anything is built.
+    machine.qemu_machine()?;
     let source = Source::of_this_process();
     let job = options.job(source)?;
+    let toolchain = Toolchain::find()?;
+    let checks = if options.debug { Checks::Debug } else { Checks::Release };
+    let kernel = options.kernel.file(&toolchain, machine.arch, checks)?;
     let folder = tempfile::tempdir()?;
     let initramfs = options.segments(&toolchain, job.as_ref())?.write(folder.path())?;
     let command_line = options.command_line(&machine, job.as_ref());

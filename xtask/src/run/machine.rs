@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::arch::Arch;
@@ -46,6 +46,18 @@ pub enum Machine {
     Pc,
     /// QEMU's own Arm machine.
     Virt,
+}
+
+impl Machine {
+    /// QEMU's name of the machine.
+    fn name(self) -> &'static str {
+        match self {
+            Machine::Q35 => "q35",
+            Machine::Microvm => "microvm",
+            Machine::Pc => "pc",
+            Machine::Virt => "virt",
+        }
+    }
 }
 
 /// What executes the guest's instructions.
@@ -127,14 +139,9 @@ impl MachineOptions {
             Arch::Aarch64 => Machine::Virt,
         });
         if (machine == Machine::Virt) != (self.arch == Arch::Aarch64) {
-            anyhow::bail!("--machine {machine:?} does not go with --arch {}", self.arch);
+            bail!("--machine {} does not go with --arch {}", machine.name(), self.arch);
         }
-        Ok(match machine {
-            Machine::Q35 => "q35",
-            Machine::Microvm => "microvm",
-            Machine::Pc => "pc",
-            Machine::Virt => "virt",
-        })
+        Ok(machine.name())
     }
 
     /// The word that makes the guest use its first serial port.
