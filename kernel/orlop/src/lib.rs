@@ -6,11 +6,12 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod boot;
 pub mod errno;
-
 pub mod exec;
 pub mod fs;
 pub mod futex;
+pub mod kernel;
 pub mod log;
 pub mod memory;
 pub mod process;

@@ -14,7 +14,7 @@ use crate::syscall::{self, Caller, Failure, Restart};
 use crate::{log, sched};
 
 /// Runs a thread to its end.
-pub(super) fn run(thread: Arc<Thread>, mut context: UserContext) -> ! {
+pub fn run(thread: Arc<Thread>, mut context: UserContext) -> ! {
     let task = task::current().to_ref();
     loop {
         let mut restart = None;

@@ -4,6 +4,7 @@ pub mod clone;
 mod credentials;
 pub mod exec;
 mod exit;
+mod first;
 pub mod group;
 mod limits;
 mod main_loop;
@@ -20,7 +21,9 @@ pub mod wait;
 pub mod work;
 
 pub use credentials::{Capabilities, Credentials, Identity, capability};
+pub use first::{FirstProcess, first};
 pub use limits::{INFINITY, Limit, Limits, MayRaise, RESOURCES, Resource};
+pub use main_loop::run;
 pub use pid::Pid;
 pub use process::Process;
 pub use session::Session;

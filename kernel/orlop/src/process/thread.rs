@@ -123,7 +123,7 @@ impl Thread {
     }
 
     /// Binds the thread to its task, once.
-    pub(super) fn set_task(&self, task: &TaskRef) {
+    pub(crate) fn set_task(&self, task: &TaskRef) {
         let bound = self.task.set(Arc::downgrade(task));
         assert!(bound.is_ok(), "a thread has one task");
     }

@@ -41,6 +41,7 @@ pub fn wall_clock() -> Timespec {
 pub fn set_wall_clock(ns: u64) -> Result<(), Errno> {
     let offset = ns.checked_sub(hal::time::now_ns()).ok_or(Errno::EINVAL)?;
     WALL_OFFSET_NS.store(offset, Ordering::Relaxed);
+    crate::vdso::set_wall_offset(offset);
     Ok(())
 }
 

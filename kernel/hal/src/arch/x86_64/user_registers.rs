@@ -111,12 +111,13 @@ impl UserRegisters for Arch {
     }
 
     fn duplicate(state: &State) -> Result<State, OutOfMemory> {
-        let copy = State::allocate()?;
+        let mut copy = State::allocate()?;
         // SAFETY: both areas have that many bytes and are distinct.
         unsafe {
             core::ptr::copy_nonoverlapping(state.area.as_ptr(), copy.area.as_ptr(), State::area_bytes())
         };
-        Ok(State { fs_base: state.fs_base, gs_base: state.gs_base, selectors: state.selectors, ..copy })
+        (copy.fs_base, copy.gs_base, copy.selectors) = (state.fs_base, state.gs_base, state.selectors);
+        Ok(copy)
     }
 
     #[inline]

@@ -1,0 +1,148 @@
+//! From hal's hand-over to the first program.
+//!
+//! The boot task starts what needs no sleep and becomes the idle task. A kernel task unpacks the initramfs and makes process 1,
+//! whose own thread then looks for a program to become, as Linux does: `rdinit=`, `/init`, `init=`, and what usually is there.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use abi::Errno;
+use hal::boot::BootInfo;
+use hal::task::{Runnable, Task, UserState};
+use hal::user::{UserContext, UserRegs};
+use libkernel::command_line::{CommandLine, Word};
+
+use crate::errno::OrErrno;
+use crate::fs::{self, FdTable, FsContext};
+use crate::memory::AddressSpace;
+use crate::process::{self, Credentials, FirstProcess, Thread};
+use crate::syscall::Failure;
+use crate::time::{alarm, clock};
+use crate::{exec, log, notice, sched, tty, vdso};
+
+/// Options that are the kernel's own, and those of Linux that mean nothing here: init does not see them.
+const KNOWN_OPTIONS: &[&[u8]] = &[
+    b"acpi",
+    b"clocksource",
+    b"console",
+    b"debug",
+    b"earlycon",
+    b"earlyprintk",
+    b"idle",
+    b"init_on_alloc",
+    b"ip",
+    b"kaslr",
+    b"loglevel",
+    b"maxcpus",
+    b"mitigations",
+    b"noapic",
+    b"nokaslr",
+    b"nolapic",
+    b"norandmaps",
+    b"nosmp",
+    b"nr_cpus",
+    b"panic",
+    b"pci",
+    b"quiet",
+    b"reboot",
+    b"ro",
+    b"root",
+    b"rootflags",
+    b"rootfstype",
+    b"rootwait",
+    b"rw",
+    b"tsc",
+];
+
+/// What init finds in its environment before the command line's own words.
+const ENVIRONMENT: [&[u8]; 2] = [b"HOME=/", b"TERM=linux"];
+
+/// Starts the kernel on the boot CPU and becomes its idle task.
+pub fn start(boot: &'static BootInfo) -> ! {
+    let command_line = CommandLine::new(boot.command_line);
+    if command_line.words().any(|word| word.is_named(b"quiet")) {
+        log::be_quiet();
+    }
+    notice!("Orlop {} on {}", env!("CARGO_PKG_VERSION"), abi::native::process::MACHINE);
+    notice!("Command line: {}", Printable(boot.command_line));
+    notice!("Memory: {} KiB", boot.memory_bytes / 1024);
+    clock::start();
+    sched::spawn(Box::new(move || bring_up(boot))).expect("memory for the first task");
+    sched::idle()
+}
+
+/// Bytes that are mostly text.
+struct Printable<'a>(&'a [u8]);
+
+impl core::fmt::Display for Printable<'_> {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{}", byte.escape_ascii()))
+    }
+}
+
+/// Brings files, terminals and clocks up, and starts process 1.
+fn bring_up(boot: &'static BootInfo) {
+    vdso::start(clock::wall_offset_ns()).expect("memory for the vDSO");
+    alarm::start().expect("memory for the alarm task");
+    fs::initramfs::unpack(boot.initramfs);
+    hal::boot::release_initramfs();
+    sched::spawn(Box::new(tty::console::serve)).expect("memory for the console task");
+    hal::console::enable_input();
+    let first = first_thread(CommandLine::new(boot.command_line)).expect("memory for process 1");
+    sched::enqueue(first);
+}
+
+/// Makes process 1 with an empty address space; its thread becomes init.
+fn first_thread(command_line: CommandLine<'static>) -> Result<Runnable, Errno> {
+    let memory = AddressSpace::new()?;
+    let page_table = memory.page_table().clone();
+    let files = FdTable::empty();
+    let context = FsContext::at(fs::mount::root().ok_or(Errno::ENOENT)?);
+    let credentials = Arc::new(Credentials::root());
+    if let Err(errno) = tty::console::open_standard(&context, &credentials, &files) {
+        log!("Warning: unable to open an initial console: {errno:?}");
+    }
+    let thread = process::first(FirstProcess { memory, files, fs: context, credentials })?;
+    let own = thread.clone();
+    let entry = Box::new(move || become_init(own, command_line));
+    sched::reserve_for_new_task().or_errno()?;
+    let user = UserState::new().or_errno()?;
+    let runnable = Task::new_user(entry, user, page_table, Some(thread.clone())).or_errno()?;
+    thread.set_task(runnable.task());
+    Ok(runnable)
+}
+
+/// Runs the first program that can be run.
+fn become_init(thread: Arc<Thread>, command_line: CommandLine<'static>) {
+    let is_known = |name: &[u8]| KNOWN_OPTIONS.iter().any(|known| Word { name, value: None }.is_named(known));
+    let arguments: Vec<Vec<u8>> =
+        command_line.init_arguments(is_known).map(|word| word.bytes().collect()).collect();
+    let mut environment: Vec<Vec<u8>> = ENVIRONMENT.iter().map(|variable| variable.to_vec()).collect();
+    environment.extend(command_line.init_environment(is_known).map(|word| word.bytes().collect()));
+    let mut context = UserContext::new(UserRegs::new(0, 0));
+    for path in command_line.init_candidates() {
+        match run_init(&thread, &mut context, path, &arguments, &environment) {
+            Ok(()) => process::run(thread, context),
+            Err(Failure::Errno(Errno::ENOENT)) => {}
+            Err(Failure::Errno(errno)) => {
+                log!("Failed to execute {} (error -{})", Printable(path), errno.number());
+            }
+            Err(Failure::Restart(_)) => {}
+        }
+    }
+    panic!("No working init found. Try passing rdinit= to the kernel.");
+}
+
+fn run_init(
+    thread: &Arc<Thread>,
+    context: &mut UserContext,
+    path: &[u8],
+    arguments: &[Vec<u8>],
+    environment: &[Vec<u8>],
+) -> Result<(), Failure> {
+    let arguments: Vec<&[u8]> = core::iter::once(path).chain(arguments.iter().map(Vec::as_slice)).collect();
+    let environment: Vec<&[u8]> = environment.iter().map(Vec::as_slice).collect();
+    notice!("Run {} as init process", Printable(path));
+    exec::load_first(thread, context, path, &arguments, &environment)
+}

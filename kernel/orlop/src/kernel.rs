@@ -1,0 +1,43 @@
+//! The object that hal calls up into.
+
+use hal::boot::BootInfo;
+use hal::task;
+use hal::user::UserFault;
+use hal::{IrqLine, Unresolved, Upcalls};
+
+use crate::process::Thread;
+use crate::{boot, sched, tty};
+
+/// The kernel, as hal sees it.
+pub struct Kernel;
+
+impl Upcalls for Kernel {
+    fn start(&self, boot: &'static BootInfo) -> ! {
+        boot::start(boot)
+    }
+
+    fn user_fault(&self, fault: UserFault) -> Result<(), Unresolved> {
+        let current = task::current();
+        let thread = current.owner::<Thread>().ok_or(Unresolved)?;
+        let process = thread.process();
+        let memory = process.address_space().ok_or(Unresolved)?;
+        memory.handle_fault(&fault, process.limits()).map_err(|_| Unresolved)
+    }
+
+    fn timer(&self) {
+        sched::timer::interrupt();
+    }
+
+    fn interrupt(&self, line: IrqLine) {
+        // No driver has asked for a line yet; one that fires all the same is stopped.
+        hal::irq::disable(line);
+    }
+
+    fn preempt(&self) {
+        sched::reschedule();
+    }
+
+    fn console_input(&self, byte: u8) {
+        tty::console::receive(byte);
+    }
+}
