@@ -4,7 +4,9 @@
 
 extern crate alloc;
 
+pub mod calendar;
 pub mod everyday;
 pub mod job;
+pub mod regular;
 pub mod shell;
 pub mod signal_names;
