@@ -121,6 +121,7 @@ impl Names {
 
     /// Takes all names away: the file system is going.
     pub fn take_all(&mut self) -> impl Iterator<Item = Entry> + use<> {
+        self.dead = true;
         self.by_name.clear();
         core::mem::take(&mut self.slots).into_iter().filter_map(|slot| slot.entry)
     }

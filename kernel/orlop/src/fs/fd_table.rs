@@ -308,3 +308,60 @@ fn set_bit(words: &mut [u64], index: usize, value: bool) {
         *word = if value { *word | mask } else { *word & !mask };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::anonymous;
+    use crate::fs::file::FileOperations;
+    use crate::process::Credentials;
+
+    struct Nothing;
+
+    impl FileOperations for Nothing {}
+
+    fn file() -> Arc<File> {
+        anonymous::open(Arc::new(Nothing), "anon_inode:[test]", 0, &Credentials::root())
+    }
+
+    fn insert(table: &FdTable) -> u32 {
+        table.insert(file(), OnExec::Keep, 1024).expect("room")
+    }
+
+    #[test]
+    fn the_lowest_free_descriptor_is_taken() {
+        let table = FdTable::empty();
+        assert_eq!([insert(&table), insert(&table), insert(&table)], [0, 1, 2]);
+        table.remove(1).expect("open");
+        assert_eq!([insert(&table), insert(&table)], [1, 3]);
+        assert_eq!(table.reserve(100, 1024).map(|slot| slot.number()).ok(), Some(100));
+        assert_eq!(table.insert(file(), OnExec::Keep, 4), Err(Errno::EMFILE));
+    }
+
+    #[test]
+    fn a_reservation_is_taken_but_not_open_and_comes_free_again() {
+        let table = FdTable::empty();
+        let slot = table.reserve(0, 1024).expect("room");
+        assert_eq!(table.get(0).err(), Some(Errno::EBADF));
+        assert_eq!(table.replace(0, file(), OnExec::Keep, 1024).err(), Some(Errno::EBUSY));
+        drop(slot);
+        assert_eq!(insert(&table), 0);
+    }
+
+    #[test]
+    fn execve_closes_what_is_marked() {
+        let table = FdTable::empty();
+        for _ in 0..130 {
+            insert(&table);
+        }
+        table.set_on_exec(64, OnExec::Close).expect("open");
+        table.set_range_on_exec(128, u32::MAX, OnExec::Close);
+        let copy = table.duplicate().expect("memory");
+        let mut closed = 0;
+        copy.remove_close_on_exec(|_| closed += 1);
+        assert_eq!(closed, 3);
+        assert_eq!(copy.get(64).err(), Some(Errno::EBADF));
+        assert!(table.get(64).is_ok());
+        assert_eq!(copy.next_open(64).map(|(fd, _)| fd), Some(65));
+    }
+}

@@ -1,11 +1,14 @@
 //! One instance of a file system: its type, its device number and what it may use.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::fs::{ANON_INODE_FS_MAGIC, DEVPTS_SUPER_MAGIC, PIPEFS_MAGIC, PROC_SUPER_MAGIC, TMPFS_MAGIC};
+use hal::sync::SpinLock;
 
 use super::attributes::DeviceNumber;
+use super::dentry::Dentry;
 use crate::memory::object::PageBudget;
 
 /// The types of file system there are.
@@ -68,6 +71,9 @@ pub struct FileSystem {
     pub budget: Arc<PageBudget>,
     next_inode: AtomicU64,
     inodes: AtomicU64,
+    mounts: AtomicU32,
+    /// The root of a tree that ends with its last mount. Names and dentries hold each other, so the end must take them apart.
+    temporary_root: SpinLock<Option<Arc<Dentry>>>,
 }
 
 /// Minors of the unnamed devices (major 0); the first goes to the root.
@@ -83,7 +89,26 @@ impl FileSystem {
             budget: Arc::new(PageBudget::new(page_limit)),
             next_inode: AtomicU64::new(1),
             inodes: AtomicU64::new(0),
+            mounts: AtomicU32::new(0),
+            temporary_root: SpinLock::new(None),
         })
+    }
+
+    /// The tree below `root` ends with the last mount of the file system.
+    pub fn end_with_last_mount(&self, root: &Arc<Dentry>) {
+        *self.temporary_root.lock() = Some(root.clone());
+    }
+
+    pub(super) fn add_mount(&self) {
+        self.mounts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A mount, and with it everything that was reached through it, is gone.
+    pub(super) fn remove_mount(&self) {
+        if self.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let root = self.temporary_root.lock().take();
+            take_apart(root);
+        }
     }
 
     /// A number no other inode of this file system has; counts the inode.
@@ -112,5 +137,16 @@ impl FileSystem {
     pub fn inode_space(&self) -> (u64, u64) {
         let limit = self.budget.limit();
         (limit, limit.saturating_sub(self.inode_count()))
+    }
+}
+
+/// Empties the directories of a tree, one after the other, so that nothing in it holds itself.
+fn take_apart(root: Option<Arc<Dentry>>) {
+    let mut left: Vec<Arc<Dentry>> = root.into_iter().collect();
+    while let Some(dentry) = left.pop() {
+        if let Some(directory) = dentry.inode().directory() {
+            let names = directory.names.lock().take_all();
+            left.extend(names.map(|entry| entry.dentry).filter(|child| child.inode().is_directory()));
+        }
     }
 }

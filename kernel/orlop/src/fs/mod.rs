@@ -35,6 +35,8 @@ pub mod proc;
 pub mod remove;
 pub mod rename;
 pub mod running;
+#[cfg(test)]
+mod tests;
 pub mod types;
 pub mod walk;
 

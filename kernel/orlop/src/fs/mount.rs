@@ -55,6 +55,7 @@ impl Mount {
     /// A mount that is not attached yet.
     pub fn new(filesystem: Arc<FileSystem>, root: Arc<Dentry>, source: Arc<[u8]>, flags: u64) -> Arc<Mount> {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        filesystem.add_mount();
         Arc::new(Mount {
             id,
             root,
@@ -83,6 +84,12 @@ impl Mount {
     /// Its root, as a place.
     pub fn root_location(self: &Arc<Self>) -> Location {
         Location { mount: self.clone(), dentry: self.root.clone() }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        self.filesystem.remove_mount();
     }
 }
 

@@ -28,6 +28,7 @@ pub fn create(name: &[u8], source: &[u8], flags: u64, options: &[u8]) -> Result<
             let filesystem = FileSystem::new(FileSystemKind::TmpFs, options.pages);
             let root = new_root_directory(&filesystem, options.permissions);
             root.inode().attributes.set_owner(options.user, options.group);
+            filesystem.end_with_last_mount(&root);
             Ok(Mount::new(filesystem, root, source, flags))
         }
         b"devtmpfs" => {

@@ -136,3 +136,63 @@ impl Ring {
 fn slot_of(position: u64, slots: usize) -> usize {
     (position / PAGE).checked_rem(slots as u64).unwrap_or(0) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(ring: &mut Ring, bytes: &[u8]) -> usize {
+        let mut source = IoSource::kernel(bytes);
+        ring.write(&mut source).expect("memory");
+        source.moved()
+    }
+
+    fn read(ring: &mut Ring, count: usize) -> Vec<u8> {
+        let mut bytes = alloc::vec![0; count];
+        let mut sink = IoSink::kernel(&mut bytes);
+        ring.read(&mut sink).expect("kernel memory");
+        let moved = sink.moved();
+        bytes.truncate(moved);
+        bytes
+    }
+
+    /// Bytes of which no two pages are alike.
+    fn pattern(count: usize) -> Vec<u8> {
+        (0..count).map(|index| (index * 31 + index / 251) as u8).collect()
+    }
+
+    #[test]
+    fn bytes_come_out_in_order_over_many_rounds() {
+        let mut ring = Ring::new(2 * PAGE_BYTES);
+        let bytes = pattern(100_000);
+        let (mut sent, mut received) = (0, Vec::new());
+        let mut step = 1;
+        while received.len() < bytes.len() {
+            sent += write(&mut ring, &bytes[sent..(sent + step * 7).min(bytes.len())]);
+            received.extend(read(&mut ring, step * 5));
+            step = (step * 3) % 2003 + 1;
+        }
+        assert_eq!(received, bytes);
+    }
+
+    #[test]
+    fn a_full_ring_holds_its_capacity_and_no_more() {
+        let mut ring = Ring::new(2 * PAGE_BYTES);
+        let bytes = pattern(3 * PAGE_BYTES);
+        assert_eq!(write(&mut ring, &bytes[..100]), 100);
+        assert_eq!(read(&mut ring, 60), bytes[..60]);
+        assert_eq!(write(&mut ring, &bytes[100..]), 2 * PAGE_BYTES - 40);
+        assert_eq!(ring.room(), 0);
+        assert_eq!(read(&mut ring, 2 * PAGE_BYTES), bytes[60..60 + 2 * PAGE_BYTES]);
+    }
+
+    #[test]
+    fn a_new_capacity_keeps_the_content() {
+        let mut ring = Ring::new(4 * PAGE_BYTES);
+        let bytes = pattern(PAGE_BYTES + 5);
+        write(&mut ring, &bytes);
+        assert_eq!(ring.set_capacity(PAGE_BYTES), Err(Errno::EBUSY));
+        ring.set_capacity(2 * PAGE_BYTES).expect("fits");
+        assert_eq!(read(&mut ring, 4 * PAGE_BYTES), bytes);
+    }
+}
