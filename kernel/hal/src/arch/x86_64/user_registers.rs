@@ -116,13 +116,7 @@ impl UserRegisters for Arch {
         unsafe {
             core::ptr::copy_nonoverlapping(state.area.as_ptr(), copy.area.as_ptr(), State::area_bytes())
         };
-<<<<<<< Updated upstream
         (copy.fs_base, copy.gs_base, copy.selectors) = (state.fs_base, state.gs_base, state.selectors);
-=======
-        copy.fs_base = state.fs_base;
-        copy.gs_base = state.gs_base;
-        copy.selectors = state.selectors;
->>>>>>> Stashed changes
         Ok(copy)
     }
 
