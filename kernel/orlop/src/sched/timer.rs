@@ -37,6 +37,13 @@ impl Clock {
     }
 }
 
+impl Clock {
+    /// Takes the first timeout that is due.
+    fn take_expired(&self, now: u64) -> Option<TaskRef> {
+        self.wanted.lock().timeouts.pop_expired(now)
+    }
+}
+
 impl Wanted {
     /// Arms the hardware for whatever comes first, if that changed.
     fn arm(&mut self) {
@@ -73,30 +80,28 @@ fn start_tick(clock: &Clock) {
 pub fn interrupt() {
     let now = hal::time::now_ns();
     CLOCKS.with(|clock| {
-        while let Some(task) = clock.wanted.lock().timeouts.pop_expired(now) {
+        // The lock is not held while tasks wake: that may start a slice.
+        while let Some(task) = clock.take_expired(now) {
             super::wake(&task);
         }
         let mut wanted = clock.wanted.lock();
         if wanted.tick.is_some_and(|tick| tick <= now) {
-            wanted.tick = end_slice(now);
+            wanted.tick = (super::waiting() > 0).then_some(now + SLICE_NS);
             clock.ticking.store(wanted.tick.is_some(), Ordering::Relaxed);
         }
         wanted.armed = None;
         wanted.arm();
     });
+    end_slice(now);
 }
 
-/// Asks the running task to give way if somebody waits and it has had its share; the next tick, if one is needed.
-fn end_slice(now: u64) -> Option<u64> {
-    if super::waiting() == 0 {
-        return None;
-    }
+/// Asks the running task to give way if somebody waits and it has had its share. Whoever slept until now waits for less than a slice.
+fn end_slice(now: u64) {
     let running = task::current();
     let since = now.saturating_sub(running.sched.started_ns.load(Ordering::Relaxed));
-    if since >= SLICE_NS / 2 {
+    if super::waiting() > 0 && since >= SLICE_NS / 2 {
         running.set_work(work::RESCHEDULE);
     }
-    Some(now + SLICE_NS)
 }
 
 /// A task's standing wish to be woken at a time; dropped, the wish is gone.
