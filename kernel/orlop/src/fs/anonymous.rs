@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use abi::fs::{O_LARGEFILE, O_RDWR};
 use hal::sync::Once;
 
 use super::attributes::FileKind;
@@ -12,9 +13,11 @@ use super::file::{File, FileOperations, Handle};
 use super::filesystem::{FileSystem, FileSystemKind};
 use super::inode::{Body, Directory, Inode, Ownership};
 use super::mount::{Location, Mount};
+use crate::memory::Object;
 use crate::process::Credentials;
 
 static PIPES: Once<Arc<Mount>> = Once::new();
+static MEMORY: Once<Arc<Mount>> = Once::new();
 static OTHERS: Once<Arc<Mount>> = Once::new();
 
 /// The mount, attached nowhere, that nameless files of a kind belong to; made when first needed.
@@ -57,6 +60,15 @@ fn location(
 pub fn pipe_location(body: Body, credentials: &Credentials) -> Location {
     let mount = mount_of(&PIPES, FileSystemKind::PipeFs);
     location(mount, FileKind::Fifo, body, Name::default(), credentials)
+}
+
+/// Opens a new regular file that has no name; `label` is what `/proc/PID/fd` shows.
+pub fn open_memory(label: Name, credentials: &Credentials) -> Arc<File> {
+    let mount = mount_of(&MEMORY, FileSystemKind::TmpFs);
+    let body = Body::Bytes(Object::new(0));
+    let place = location(mount, FileKind::Regular, body, label, credentials);
+    place.dentry.inode().attributes.set_permissions(0o777);
+    File::new(place, Handle::Bytes, O_RDWR | O_LARGEFILE, None)
 }
 
 /// Opens a new file that exists only as `operations`; `label` is what `/proc/PID/fd` shows, such as `anon_inode:[eventfd]`.

@@ -85,6 +85,8 @@ pub enum SpecialKind<'a> {
     Other,
     /// A pipe or named pipe.
     Pipe(&'a super::pipe::Pipe),
+    /// An epoll instance.
+    Epoll(&'a super::epoll::Epoll),
     /// A terminal.
     Terminal(&'a crate::tty::Terminal),
 }

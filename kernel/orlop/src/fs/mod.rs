@@ -17,6 +17,8 @@ pub mod context;
 pub mod dentry;
 pub mod device;
 pub mod directory;
+pub mod epoll;
+pub mod eventfd;
 pub mod fd_table;
 pub mod file;
 pub mod filesystem;

@@ -11,6 +11,8 @@ pub mod attributes;
 pub mod control;
 pub mod descriptor;
 pub mod directory;
+pub mod epoll;
+pub mod event;
 pub mod exec;
 mod extensible;
 mod failure;
@@ -34,6 +36,7 @@ pub mod stat;
 pub mod system;
 mod table;
 pub mod time;
+pub mod transfer;
 
 use alloc::sync::Arc;
 

@@ -155,7 +155,7 @@ fn poll_until(
 }
 
 /// The deadline that an optional relative time asks for. EINVAL for one that is no time.
-fn deadline_argument(timeout: UserAddr) -> Result<Deadline, Errno> {
+pub(super) fn deadline_argument(timeout: UserAddr) -> Result<Deadline, Errno> {
     if timeout.is_null() {
         return Ok(Deadline::NEVER);
     }

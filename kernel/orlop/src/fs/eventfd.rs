@@ -1,0 +1,104 @@
+//! Event files: a counter that one side adds to and the other takes from. eventfd(2).
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+use hal::sync::SpinLock;
+
+use super::file::{File, FileOperations};
+use super::poll::{PollEvents, Watcher};
+use crate::sched::wait::{Deadline, WaitQueue};
+use crate::syscall::Failure;
+use crate::user::{IoSink, IoSource};
+
+/// What a read takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Taking {
+    /// All of the counter.
+    All,
+    /// One: `EFD_SEMAPHORE`.
+    One,
+}
+
+/// An event file.
+pub struct EventFile {
+    count: SpinLock<u64>,
+    taking: Taking,
+    readable: Arc<WaitQueue>,
+    writable: Arc<WaitQueue>,
+}
+
+/// The bytes that reads and writes move.
+const SIZE: usize = size_of::<u64>();
+
+impl EventFile {
+    /// A counter that starts at `count`.
+    pub fn new(count: u64, taking: Taking) -> Arc<EventFile> {
+        Arc::new(EventFile {
+            count: SpinLock::new(count),
+            taking,
+            readable: Arc::new(WaitQueue::new()),
+            writable: Arc::new(WaitQueue::new()),
+        })
+    }
+
+    fn try_take(&self) -> Option<u64> {
+        let mut count = self.count.lock();
+        if *count == 0 {
+            return None;
+        }
+        let taken = if self.taking == Taking::One { 1 } else { *count };
+        *count -= taken;
+        Some(taken)
+    }
+
+    /// Adds, unless the sum would be the largest number, which is never reached.
+    fn try_add(&self, value: u64) -> Option<()> {
+        let mut count = self.count.lock();
+        *count = count.checked_add(value).filter(|&sum| sum < u64::MAX)?;
+        Some(())
+    }
+}
+
+impl FileOperations for EventFile {
+    fn read(&self, file: &File, _position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
+        if sink.remaining() < SIZE {
+            return Err(Errno::EINVAL.into());
+        }
+        let taken = match self.try_take() {
+            Some(taken) => taken,
+            None if file.is_nonblocking() => return Err(Errno::EAGAIN.into()),
+            None => self.readable.wait_until(Deadline::NEVER, || self.try_take())?,
+        };
+        self.writable.wake_all();
+        sink.put(&taken.to_ne_bytes())?;
+        Ok(())
+    }
+
+    fn write(&self, file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {
+        let mut bytes = [0; SIZE];
+        if source.remaining() < SIZE || source.take(&mut bytes)? < SIZE {
+            return Err(Errno::EINVAL.into());
+        }
+        let value = u64::from_ne_bytes(bytes);
+        if value == u64::MAX {
+            return Err(Errno::EINVAL.into());
+        }
+        if self.try_add(value).is_none() {
+            if file.is_nonblocking() {
+                return Err(Errno::EAGAIN.into());
+            }
+            self.writable.wait_until(Deadline::NEVER, || self.try_add(value))?;
+        }
+        self.readable.wake_all();
+        Ok(())
+    }
+
+    fn poll(&self, _file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
+        watcher.watch(&self.readable)?;
+        watcher.watch(&self.writable)?;
+        let count = *self.count.lock();
+        let readable = PollEvents::READABLE.when(count > 0);
+        Ok(readable.union(PollEvents::WRITABLE.when(count < u64::MAX - 1)))
+    }
+}

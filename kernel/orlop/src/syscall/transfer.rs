@@ -1,0 +1,184 @@
+//! Moving bytes from file to file: `sendfile`, `copy_file_range`.
+
+use alloc::vec::Vec;
+
+use abi::Errno;
+use libkernel::addr::UserAddr;
+
+use super::at::content_file;
+use super::{Caller, Failure};
+use crate::fs::File;
+use crate::fs::attributes::FileKind;
+use crate::fs::running;
+use crate::user::io::MAX_TRANSFER;
+use crate::user::{IoSink, IoSource, UserPtr};
+
+/// Bytes that are in flight at once.
+const STEP: usize = 16384;
+
+/// One side of a transfer: a file, and the position to use instead of its own.
+struct Side<'a> {
+    file: &'a File,
+    position: Option<u64>,
+}
+
+impl Side<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Failure> {
+        let mut sink = IoSink::kernel(bytes);
+        match &mut self.position {
+            None => self.file.read(&mut sink),
+            Some(position) => {
+                let moved = self.file.read_at(*position, &mut sink)?;
+                *position += moved as u64;
+                Ok(moved)
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        let mut source = IoSource::kernel(bytes);
+        match &mut self.position {
+            None => self.file.write(&mut source),
+            Some(position) => {
+                let moved = self.file.write_at(*position, &mut source)?;
+                *position += moved as u64;
+                Ok(moved)
+            }
+        }
+    }
+
+    /// Takes back what was read and found no taker.
+    fn unread(&mut self, count: usize) {
+        match &mut self.position {
+            None => {
+                let mut position = self.file.position().lock();
+                *position = position.saturating_sub(count as u64);
+            }
+            Some(position) => *position = position.saturating_sub(count as u64),
+        }
+    }
+}
+
+/// Moves up to `count` bytes; what was moved before an error wins over it.
+fn transfer(from: &mut Side<'_>, to: &mut Side<'_>, count: usize) -> Result<usize, Failure> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(STEP.min(count))?;
+    buffer.resize(STEP.min(count), 0);
+    let count = count.min(MAX_TRANSFER);
+    let mut done = 0;
+    while done < count {
+        let wanted = buffer.len().min(count - done);
+        let outcome = move_step(from, to, buffer.get_mut(..wanted).unwrap_or_default());
+        match outcome {
+            Ok(0) => break,
+            Ok(moved) => {
+                done += moved;
+                if moved < wanted || running::signal_is_pending() {
+                    break;
+                }
+            }
+            Err(failure) if done == 0 => return Err(failure),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+fn move_step(from: &mut Side<'_>, to: &mut Side<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+    let taken = from.read(buffer)?;
+    let outcome = to.write(buffer.get(..taken).unwrap_or_default());
+    let given = outcome.as_ref().map_or(0, |&given| given);
+    if given < taken {
+        from.unread(taken - given);
+    }
+    outcome
+}
+
+/// A position argument: where it says and whether there is one. EINVAL below zero.
+fn position_argument(address: UserAddr) -> Result<Option<u64>, Errno> {
+    if address.is_null() {
+        return Ok(None);
+    }
+    let position: i64 = UserPtr::new(address).read()?;
+    u64::try_from(position).map(Some).map_err(|_| Errno::EINVAL)
+}
+
+fn return_position(address: UserAddr, position: Option<u64>) -> Result<(), Errno> {
+    match position {
+        Some(position) => UserPtr::new(address).write(&position.cast_signed()),
+        None => Ok(()),
+    }
+}
+
+/// `sendfile(out, in, offset, count)`: from a file that has positions.
+pub fn sendfile(
+    caller: &mut Caller<'_>,
+    out: i32,
+    input: i32,
+    offset: UserAddr,
+    count: usize,
+) -> Result<usize, Failure> {
+    let position = position_argument(offset)?;
+    let input = content_file(caller, input)?;
+    let out = content_file(caller, out)?;
+    if !input.is_readable() || !out.is_writable() {
+        return Err(Errno::EBADF.into());
+    }
+    if input.object().is_none() {
+        return Err(if position.is_some() { Errno::ESPIPE } else { Errno::EINVAL }.into());
+    }
+    if out.flags() & abi::fs::O_APPEND != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let mut from = Side { file: &input, position };
+    let done = transfer(&mut from, &mut Side { file: &out, position: None }, count)?;
+    return_position(offset, from.position)?;
+    Ok(done)
+}
+
+/// `copy_file_range(in, in_offset, out, out_offset, count, flags)`: between regular files.
+pub fn copy_file_range(
+    caller: &mut Caller<'_>,
+    input: i32,
+    in_offset: UserAddr,
+    out: i32,
+    out_offset: UserAddr,
+    count: usize,
+) -> Result<usize, Failure> {
+    let input = content_file(caller, input)?;
+    let out = content_file(caller, out)?;
+    let (in_position, out_position) = (position_argument(in_offset)?, position_argument(out_offset)?);
+    for file in [&input, &out] {
+        match file.inode().kind {
+            FileKind::Regular if file.object().is_some() => {}
+            FileKind::Directory => return Err(Errno::EISDIR.into()),
+            _ => return Err(Errno::EINVAL.into()),
+        }
+    }
+    if !input.is_readable() || !out.is_writable() || out.flags() & abi::fs::O_APPEND != 0 {
+        return Err(Errno::EBADF.into());
+    }
+    check_overlap(&input, in_position, &out, out_position, count)?;
+    let (mut from, mut to) =
+        (Side { file: &input, position: in_position }, Side { file: &out, position: out_position });
+    let done = transfer(&mut from, &mut to, count)?;
+    return_position(in_offset, from.position)?;
+    return_position(out_offset, to.position)?;
+    Ok(done)
+}
+
+/// EINVAL where both ranges lie in one file and overlap.
+fn check_overlap(
+    input: &File,
+    in_position: Option<u64>,
+    out: &File,
+    out_position: Option<u64>,
+    count: usize,
+) -> Result<(), Errno> {
+    if !alloc::sync::Arc::ptr_eq(input.inode(), out.inode()) {
+        return Ok(());
+    }
+    let start = in_position.unwrap_or_else(|| *input.position().lock());
+    let target = out_position.unwrap_or_else(|| *out.position().lock());
+    if start.abs_diff(target) < count as u64 { Err(Errno::EINVAL) } else { Ok(()) }
+}
