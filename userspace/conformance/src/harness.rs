@@ -103,6 +103,10 @@ macro_rules! tests {
 
 /// Runs the tests whose names contain the program's argument, or all; the exit status is 1 if one failed.
 pub fn main(tests: &[Test], helpers: &[Helper]) -> u8 {
+    if ulib::args::program_name().is_empty() {
+        // A test has executed this program without arguments: it has seen that it runs.
+        return 0;
+    }
     let arguments = ulib::args::rest();
     if let [HELPER_OPTION, name, rest @ ..] = &arguments[..] {
         let helper = helpers.iter().find(|helper| helper.0.as_bytes() == *name);
