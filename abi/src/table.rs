@@ -173,7 +173,7 @@ macro_rules! for_each_syscall {
             (pivot_root,              155,  41,   none, "absent"),
             (_sysctl,                 156,  none, none, "absent"),
             (prctl,                   157,  167,  control::prctl, "names, capabilities, subreaper, no_new_privs"),
-            (arch_prctl,              158,  none, control::arch_prctl, "FS_BASE only"),
+            (arch_prctl,              158,  none, control::arch_prctl, "the bases of FS and GS only"),
             (adjtimex,                159,  171,  none, "absent"),
             (setrlimit,               160,  164,  system::setrlimit, "full"),
             (chroot,                  161,  51,   directory::chroot, "full"),

@@ -11,6 +11,12 @@ use crate::signal::{NO_STACK, Signal};
 /// Makes the running thread the only one of its process, under the process's number. EINTR if it is to end itself.
 pub fn dethread(thread: &Arc<Thread>) -> Result<(), Errno> {
     let process = thread.process();
+    let mut shared = process.signals.shared.lock();
+    if shared.ending.is_some() || shared.executing {
+        return Err(Errno::EINTR);
+    }
+    shared.executing = true;
+    drop(shared);
     process.each_thread(|other| {
         if !Arc::ptr_eq(other, thread) {
             other.set_work(work::KILL);
@@ -20,6 +26,7 @@ pub fn dethread(thread: &Arc<Thread>) -> Result<(), Errno> {
         .thread_ended
         .wait_until_killed(|| (process.thread_count() == 1).then_some(()))
         .map_err(|_| Errno::EINTR)?;
+    process.signals.shared.lock().executing = false;
     take_leadership(thread);
     Ok(())
 }

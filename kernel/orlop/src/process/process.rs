@@ -186,7 +186,7 @@ impl Process {
     /// Adds a thread. EAGAIN when the process is ending: the new thread would not hear of it.
     pub(super) fn add_thread(&self, thread: Arc<Thread>) -> Result<(), Errno> {
         let shared = self.signals.shared.lock();
-        if shared.ending.is_some() {
+        if shared.ending.is_some() || shared.executing {
             return Err(Errno::EAGAIN);
         }
         let mut threads = self.threads.lock();

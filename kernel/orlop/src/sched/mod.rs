@@ -15,6 +15,8 @@ pub mod timer;
 pub mod wait;
 
 mod run_queue;
+#[cfg(test)]
+mod tests;
 pub mod timeouts;
 
 pub use mutex::Mutex;
@@ -114,15 +116,20 @@ pub fn waiting() -> usize {
     QUEUES.with(run_queue::RunQueue::len)
 }
 
-/// What a CPU does when it has nothing to do: sleeps until an interrupt queues a task. The boot task ends here.
+/// What a CPU does when it has nothing to do. The boot task ends here.
 pub fn idle() -> ! {
     loop {
-        hal::cpu::wait_for_interrupt(|| QUEUES.with(|queue| !queue.is_empty()));
-        let guard = preempt::disable();
-        match QUEUES.with(|queue| queue.leave_idle()) {
-            Some(next) => switch(next, guard),
-            None => drop(guard),
-        }
+        idle_once();
+    }
+}
+
+/// Sleeps until an interrupt queues a task, and runs tasks until none is left.
+fn idle_once() {
+    hal::cpu::wait_for_interrupt(|| QUEUES.with(|queue| !queue.is_empty()));
+    let guard = preempt::disable();
+    match QUEUES.with(run_queue::RunQueue::leave_idle) {
+        Some(next) => switch(next, guard),
+        None => drop(guard),
     }
 }
 

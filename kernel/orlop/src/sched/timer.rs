@@ -131,3 +131,13 @@ impl Drop for Timeout {
         drop(removed);
     }
 }
+
+/// Forgets what the CPU's timer was set to: a test's CPU is a new machine.
+#[cfg(test)]
+pub(super) fn forget() {
+    CLOCKS.with(|clock| {
+        clock.ticking.store(false, Ordering::Relaxed);
+        let mut wanted = clock.wanted.lock();
+        (wanted.tick, wanted.armed) = (None, None);
+    });
+}

@@ -30,6 +30,16 @@ impl Thread {
         }
     }
 
+    /// The signals that the thread waits for in `rt_sigtimedwait`.
+    pub(super) fn awaited_signals(&self) -> SignalSet {
+        SignalSet::from_bits(self.signals.awaited.load(Ordering::SeqCst))
+    }
+
+    /// Sets or, with the empty set, ends what the running thread waits for.
+    pub fn await_signals(&self, set: SignalSet) {
+        self.signals.awaited.store(set.bits(), Ordering::SeqCst);
+    }
+
     /// What is pending for the thread and its process, blocked or not.
     pub fn pending_signals(&self) -> SignalSet {
         let shared = self.process().signals.shared.lock().pending.set();

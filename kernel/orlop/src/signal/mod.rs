@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) ending: Option<WaitStatus>,
     /// The status with which the leader called `exit`; the process ends with it when the others have ended too.
     pub(crate) leader_status: Option<WaitStatus>,
+    /// Whether a thread is in `execve` and the others are leaving.
+    pub(crate) executing: bool,
     /// Whether only deliberate force ends it: the first process.
     pub(crate) protected: bool,
 }
@@ -64,6 +66,7 @@ impl ProcessSignals {
                 stopped: None,
                 ending: None,
                 leader_status: None,
+                executing: false,
                 protected: false,
             }),
             actions: SpinLock::new(actions),
@@ -78,6 +81,8 @@ pub struct ThreadSignals {
     pub(crate) pending: SpinLock<Pending>,
     /// Blocked signals; written by the thread itself.
     pub(crate) mask: AtomicU64,
+    /// Blocked signals that `rt_sigtimedwait` waits for: they are told of, whatever their action.
+    pub(crate) awaited: AtomicU64,
     /// The mask to come back to after `rt_sigsuspend` and the like; counts while `work::RESTORE_MASK` is set.
     pub(crate) saved_mask: AtomicU64,
     /// The alternate stack; the thread's own.
@@ -95,6 +100,7 @@ impl ThreadSignals {
         ThreadSignals {
             pending: SpinLock::new(Pending::new()),
             mask: AtomicU64::new(mask.bits()),
+            awaited: AtomicU64::new(0),
             saved_mask: AtomicU64::new(0),
             stack: SpinLock::new(stack),
             fault: SpinLock::new(FaultRecord::default()),

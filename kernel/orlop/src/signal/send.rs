@@ -122,15 +122,16 @@ fn enter(
     signal: Signal,
     info: &SigInfo,
 ) -> Result<Next, Errno> {
-    let takes = |thread: &Thread| !thread.signal_mask().contains(signal);
+    let takes =
+        |thread: &Thread| !thread.signal_mask().contains(signal) || thread.awaited_signals().contains(signal);
     let receiver = match target {
         Some(thread) => Some(thread.clone()).filter(|thread| takes(thread)),
         None => process.find_thread(takes),
     };
-    let act = process.signals.actions.lock().get(signal);
-    let disposition = action::disposition(signal, &act);
-    if receiver.is_some() {
-        match disposition {
+    let awaited = receiver.as_ref().is_some_and(|thread| thread.awaited_signals().contains(signal));
+    if receiver.is_some() && !awaited {
+        let action = process.signals.actions.lock().get(signal);
+        match action::disposition(signal, &action) {
             Disposition::Ignore | Disposition::Default(DefaultAction::Continue) => return Ok(Next::Nothing),
             Disposition::Default(_) if shared.protected => return Ok(Next::Nothing),
             Disposition::Default(DefaultAction::Terminate | DefaultAction::Core) => return Ok(Next::End),

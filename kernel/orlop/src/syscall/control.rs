@@ -95,13 +95,18 @@ fn change(caller: &Caller<'_>, change: impl FnOnce(&mut Credentials)) {
     caller.thread.set_credentials(Arc::new(credentials));
 }
 
-/// `arch_prctl`: the thread pointer; EINVAL for the rest.
+/// `arch_prctl`: the bases of FS and GS; EINVAL for the rest.
 pub fn arch_prctl(_caller: &mut Caller<'_>, code: u32, address: u64) -> Result<(), Failure> {
-    use abi::arch::x86_64::process::{ARCH_GET_FS, ARCH_SET_FS};
+    use abi::arch::x86_64::process::{ARCH_GET_FS, ARCH_GET_GS, ARCH_SET_FS, ARCH_SET_GS};
     match code {
         ARCH_SET_FS if task::set_tls(address) => Ok(()),
-        ARCH_SET_FS => Err(Failure::Errno(Errno::EPERM)),
+        ARCH_SET_GS if task::set_gs_base(address) => Ok(()),
+        ARCH_SET_FS | ARCH_SET_GS => Err(Failure::Errno(Errno::EPERM)),
         ARCH_GET_FS => Ok(UserPtr::new(UserAddr::new(address)).write(&task::tls())?),
+        ARCH_GET_GS => {
+            let base = task::gs_base().ok_or(Errno::EINVAL)?;
+            Ok(UserPtr::new(UserAddr::new(address)).write(&base)?)
+        }
         _ => Err(Failure::Errno(Errno::EINVAL)),
     }
 }

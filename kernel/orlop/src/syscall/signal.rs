@@ -185,15 +185,16 @@ fn await_signal(
         let own = thread.signals.pending.lock().take(wanted);
         own.or_else(|| thread.process().signals.shared.lock().pending.take(wanted))
     };
-    if let Some(found) = take() {
-        return Ok(found);
-    }
-    // While it waits the signals are not blocked, so that their coming ends the wait.
-    let mask = thread.signal_mask();
-    thread.set_signal_mask(mask.difference(wanted));
-    let error = sched::sleep(deadline);
-    let found = take();
-    thread.set_signal_mask(mask);
+    thread.await_signals(wanted);
+    // Looked for after that, so that none comes unheard in between.
+    let (found, error) = match take() {
+        Some(found) => (Some(found), WaitError::TimedOut),
+        None => {
+            let error = sched::sleep(deadline);
+            (take(), error)
+        }
+    };
+    thread.await_signals(SignalSet::EMPTY);
     found.ok_or(match error {
         WaitError::TimedOut => Failure::Errno(Errno::EAGAIN),
         WaitError::Interrupted => Failure::Errno(Errno::EINTR),
@@ -247,10 +248,15 @@ pub fn kill(caller: &mut Caller<'_>, pid: i32, number: u32) -> Result<(), Failur
         0 => kill_group(caller.thread, own_group, signal, &info),
         pid if pid < 0 => kill_group(caller.thread, Pid::new(pid.unsigned_abs()), signal, &info),
         pid => {
-            let target = find_process(Pid::new(pid.unsigned_abs())).ok_or(Errno::ESRCH)?;
+            let target = process_of(Pid::new(pid.unsigned_abs())).ok_or(Errno::ESRCH)?;
             send_to(caller.thread, &target, signal, &info)
         }
     }?)
+}
+
+/// The process with this number, or of the thread with it.
+fn process_of(pid: Pid) -> Option<Arc<Process>> {
+    find_process(pid).or_else(|| find_thread(pid).map(|thread| thread.process().clone()))
 }
 
 /// All processes but init and the caller.
@@ -335,7 +341,7 @@ pub fn rt_sigqueueinfo(
     info: UserPtr<SigInfo>,
 ) -> Result<(), Failure> {
     let info = read_info(caller.thread, pid, number, info)?;
-    let target = Pid::from_program(pid).and_then(find_process).ok_or(Errno::ESRCH)?;
+    let target = Pid::from_program(pid).and_then(process_of).ok_or(Errno::ESRCH)?;
     let signal = signal_or_test(number)?;
     Ok(send_to(caller.thread, &target, signal, &info)?)
 }
