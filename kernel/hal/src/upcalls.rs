@@ -22,7 +22,7 @@ pub trait Upcalls: Sync {
     /// A device interrupt that was enabled with `irq::enable`. Interrupt context.
     fn interrupt(&self, line: IrqLine);
     /// Called on the way out of an interrupt into preemptible kernel code when `work::RESCHEDULE` is set.
-    /// Task context, interrupts on: the scheduler may switch.
+    /// On the task's own stack, interrupts masked: the scheduler may switch, and nothing else.
     fn preempt(&self);
     /// A byte arrived on the console. Interrupt context.
     fn console_input(&self, byte: u8);

@@ -78,12 +78,11 @@ extern "C" fn aarch64_interrupt() {
 }
 
 /// On the way out of an interrupt of the kernel, on the interrupted stack: gives way to another task if that is due.
+/// Interrupts stay masked until the other task runs: else each one that comes meanwhile would nest another frame here.
 #[unsafe(no_mangle)]
 extern "C" fn aarch64_kernel_interrupt_exit() {
     if crate::task::wants_preemption() {
-        Arch::interrupts_enable();
         upcalls().preempt();
-        Arch::interrupts_disable();
     }
 }
 

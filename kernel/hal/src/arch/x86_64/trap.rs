@@ -237,11 +237,10 @@ extern "C" fn interrupt_in_kernel(frame: &TrapFrame) -> bool {
     frame.rflags & rflags::INTERRUPT != 0 && task::wants_preemption()
 }
 
-/// Lets the scheduler switch away from the interrupted task, on that task's own stack.
+/// Lets the scheduler switch away from the interrupted task, on that task's own stack. Interrupts stay masked until
+/// the other task runs: else each one that comes meanwhile would nest another frame on this stack.
 extern "C" fn preempt_kernel() {
-    Arch::interrupts_enable();
     crate::upcalls::upcalls().preempt();
-    Arch::interrupts_disable();
 }
 
 /// NMI, #DF, #MC, or #DB in ring 0, on an IST stack with the CPU's GS base in place.
