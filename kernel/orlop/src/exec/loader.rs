@@ -184,27 +184,28 @@ impl Program {
 
 /// Zeroes what the segment has beyond the file: the rest of its last page, and whole pages behind that.
 fn map_zero_part(segment: &Segment, space: &AddressSpace, limits: &Limits) -> Result<(), Errno> {
-    if segment.memory_size == segment.file_size {
-        return Ok(());
-    }
     let file_end = UserAddr::new(segment.address + segment.file_size);
     let end = UserAddr::new(segment.end()).page_up().ok_or(Errno::ENOEXEC)?;
     let whole_start = match segment.file_size {
         0 => file_end.page_down(),
-        _ => file_end.page_up().ok_or(Errno::ENOEXEC)?,
+        _ => clear_last_page(segment, file_end, space)?,
     };
-    let partial = whole_start.as_u64().min(segment.end()).saturating_sub(file_end.as_u64()) as usize;
-    if segment.file_size != 0
-        && segment.prot.is_writable()
-        && space.clear_remote(file_end, partial) != partial
-    {
-        return Err(Errno::ENOMEM);
-    }
     let whole = UserRange::from_bounds(whole_start, end).ok_or(Errno::ENOEXEC)?;
     if whole.is_empty() {
         return Ok(());
     }
     map_at(space, whole, segment.prot, Content::Anonymous, limits)
+}
+
+/// Zeroes the page that the file part ends in from there to its end, also beyond the segment: the C library's
+/// loader takes its first memory from there. Returns the page's end.
+fn clear_last_page(segment: &Segment, file_end: UserAddr, space: &AddressSpace) -> Result<UserAddr, Errno> {
+    let page_end = file_end.page_up().ok_or(Errno::ENOEXEC)?;
+    let rest = (page_end.as_u64() - file_end.as_u64()) as usize;
+    if segment.prot.is_writable() && space.clear_remote(file_end, rest) != rest {
+        return Err(Errno::ENOMEM);
+    }
+    Ok(page_end)
 }
 
 /// Maps whole pages at their place, over what an earlier segment may have there.
