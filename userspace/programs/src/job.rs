@@ -91,28 +91,42 @@ pub fn parse(content: &[u8]) -> Option<Job<'_>> {
 mod tests {
     use super::*;
 
+    /// A file of these fields.
+    fn file(fields: &str) -> Vec<u8> {
+        fields.split(' ').flat_map(|field| field.bytes().chain([0])).collect()
+    }
+
     #[test]
     fn a_job_with_two_programs() {
-        let content = b"orlop-job-1\0abc\0plain\0null\02\03\0/bin/ls\0-l\0/a b\n\01\0true\0";
-        let job = parse(content).unwrap();
+        let content = file("orlop-job-1 abc plain null 2 3 /bin/ls -l /a\nb 1 true");
+        let job = parse(&content).unwrap();
         assert_eq!((job.nonce, job.terminal, job.input), (&b"abc"[..], Terminal::Plain, Input::Null));
-        assert_eq!(job.programs, [[&b"/bin/ls"[..], b"-l", b"/a b\n"].to_vec(), [&b"true"[..]].to_vec()]);
+        assert_eq!(job.programs, [[&b"/bin/ls"[..], b"-l", b"/a\nb"].to_vec(), [&b"true"[..]].to_vec()]);
     }
 
     #[test]
     fn no_programs_is_a_job() {
-        assert!(parse(b"orlop-job-1\0n\0interactive\0console\00\0").unwrap().programs.is_empty());
+        assert!(parse(&file("orlop-job-1 n interactive console 0")).unwrap().programs.is_empty());
     }
 
     #[test]
-    fn what_is_cut_off_or_wrong_is_none() {
-        let content = b"orlop-job-1\0abc\0plain\0null\01\02\0/bin/ls\0-l\0";
+    fn what_is_cut_off_is_none() {
+        let content = file("orlop-job-1 abc plain null 1 2 /bin/ls -l");
         for length in 0..content.len() {
             assert_eq!(parse(&content[..length]), None, "{length}");
         }
-        assert_eq!(parse(b"orlop-job-2\0abc\0plain\0null\00\0"), None);
-        assert_eq!(parse(b"orlop-job-1\0abc\0plain\0null\0-1\0"), None);
-        assert_eq!(parse(b"orlop-job-1\0abc\0plain\0null\01\00\0"), None);
-        assert_eq!(parse(b"orlop-job-1\0abc\0plain\0null\099999999999\0"), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_none() {
+        for fields in [
+            "orlop-job-2 abc plain null 0",
+            "orlop-job-1 abc plain null -1",
+            "orlop-job-1 abc plain nil 0",
+            "orlop-job-1 abc plain null 1 0",
+            "orlop-job-1 abc plain null 99999999999",
+        ] {
+            assert_eq!(parse(&file(fields)), None, "{fields}");
+        }
     }
 }

@@ -110,7 +110,7 @@ fn stack_is_aligned() -> bool {
     let on_main = core::hint::black_box(&0u128);
     let on_thread =
         thread::spawn(|| core::ptr::from_ref(core::hint::black_box(&0u128)).addr() % 16).map(|t| t.join());
-    core::ptr::from_ref(on_main).addr() % 16 == 0 && on_thread == Ok(0)
+    core::ptr::from_ref(on_main).addr().is_multiple_of(16) && on_thread == Ok(0)
 }
 
 static VALUE: ThreadLocal<Cell<u32>> = ThreadLocal::new(|| Cell::new(1));

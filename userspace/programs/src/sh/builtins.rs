@@ -296,11 +296,15 @@ fn list_jobs(shell: &mut Shell, _arguments: &[Vec<u8>]) -> Outcome {
     print(b"")
 }
 
-/// `kill [-SIGNAL] PROCESSES…`; a process can be `%JOB`.
+/// `kill [-SIGNAL] PROCESSES…`, where a process can be `%JOB`; `kill -l`.
 fn kill(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
     let mut targets = &arguments[1..];
     let mut signal = SIGTERM;
     if let Some(name) = targets.first().and_then(|first| first.strip_prefix(b"-")) {
+        if name == b"l" {
+            println!("{}", programs::signal_names::all().join(" "));
+            return print(b"");
+        }
         let Some(number) = programs::signal_names::number(name) else {
             return Ok(shell.fail(2, format_args!("kill: {}: unknown signal", name.escape_ascii())));
         };

@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn variables_and_assignments() {
         assert_eq!(value("seven * seven + unset"), Ok(49));
-        assert_eq!(value("x = 5, 1").is_err(), true);
+        assert!(value("x = 5, 1").is_err());
         assert_eq!(value("x = seven + 1"), Ok(8));
         assert_eq!(value("seven += 3"), Ok(10));
         assert_eq!(value("(x = 3) + x"), Ok(6));
