@@ -13,7 +13,7 @@ nice -n 5 nice; setsid sh -c 'echo session'; nohup sh -c 'echo kept' 2>/dev/null
 i=0; while [ $i -lt 100 ]; do (exit $((i % 3))); i=$((i + 1)); done; echo "forked $i"
 for i in 1 2 3 4 5 6 7 8; do (sleep 0.1; exit $i) & done; wait; echo "all waited $?"
 cat /proc/sys/kernel/ostype; uname; hostname > /dev/null; echo "hostname $?"
-sh -c 'echo $0 $1' zero one; printf '#!/bin/sh\necho script $1\n' > /tmp/s; chmod +x /tmp/s; /tmp/s arg; rm /tmp/s
+sh -c 'echo $0 $1' zero one; printf '#!/bin/sh\necho script $1\n' > /tmp/s; chmod +x /tmp/s; /tmp/s arg; (cd /tmp; ./s relative); rm /tmp/s
 printf '\177ELF broken' > /tmp/bad; chmod +x /tmp/bad; /tmp/bad 2>/dev/null; echo "bad ELF $?"; rm /tmp/bad
 time -p true 2>/dev/null; echo "time $?"
 test -c /dev/null && test -c /dev/zero && test -c /dev/tty && echo devices

@@ -265,6 +265,7 @@ fn open_temporary(
 }
 
 /// Opens a program: a regular file with an `x` bit for the caller, on a mount that allows execution. EACCES otherwise.
+/// A relative path starts at `start`, or else in the working directory.
 pub fn open_for_exec(
     context: &FsContext,
     credentials: &Credentials,
@@ -272,6 +273,7 @@ pub fn open_for_exec(
     path: &[u8],
     last_link: LastLink,
 ) -> Result<Arc<File>, Errno> {
+    let start = start.or_else(|| Some(context.working_directory()));
     let place = Walk::new(context, credentials).resolve(start, path, last_link)?;
     open_place_for_exec(place, credentials)
 }
