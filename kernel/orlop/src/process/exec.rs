@@ -7,6 +7,7 @@ use abi::Errno;
 
 use super::{Thread, table, work};
 use crate::signal::{NO_STACK, Signal};
+use crate::syscall::open::close_on_exec;
 
 /// Makes the running thread the only one of its process, under the process's number. EINTR if it is to end itself.
 pub fn dethread(thread: &Arc<Thread>) -> Result<(), Errno> {
@@ -57,7 +58,7 @@ pub fn finish(thread: &Arc<Thread>) -> Result<(), Errno> {
     process.exit_signal.store(Signal::CHLD.number(), Ordering::Relaxed);
     process.has_executed.store(true, Ordering::Relaxed);
     let files = thread.files().duplicate()?;
-    files.remove_close_on_exec(drop);
+    close_on_exec(&files);
     thread.set_files(Some(files));
     Ok(())
 }

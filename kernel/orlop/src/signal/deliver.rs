@@ -17,10 +17,13 @@ use crate::syscall::Restart;
 /// want that comes first.
 pub fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut restart: Option<Restart>) {
     let task = hal::task::current();
-    task.work.fetch_and(!(work::SIGNAL | work::STOP), Ordering::SeqCst);
-    stop::wait_while_stopped(thread);
+    let bits = task.work.fetch_and(!(work::SIGNAL | work::STOP), Ordering::SeqCst);
+    if bits & work::STOP != 0 {
+        stop::wait_while_stopped(thread);
+    }
+    let mut info = SigInfo::default();
     while task.work.load(Ordering::Relaxed) & work::KILL == 0 {
-        let Some((signal, info)) = take(thread) else { break };
+        let Some(signal) = take(thread, &mut info) else { break };
         let act = action_of(thread, signal);
         match action::disposition(signal, &act) {
             Disposition::Ignore => {}
@@ -41,10 +44,9 @@ pub fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut restart: Opt
 }
 
 /// Takes the next deliverable signal: the thread's own before the process's.
-fn take(thread: &Thread) -> Option<(Signal, SigInfo)> {
+fn take(thread: &Thread, info: &mut SigInfo) -> Option<Signal> {
     let wanted = SignalSet::ALL.difference(thread.signal_mask());
-    let own = thread.signals.pending.lock().take(wanted);
-    own.or_else(|| thread.process().signals.shared.lock().pending.take(wanted))
+    thread.take_pending(wanted, info)
 }
 
 fn action_of(thread: &Thread, signal: Signal) -> Sigaction {

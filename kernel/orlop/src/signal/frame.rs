@@ -5,13 +5,13 @@ use abi::signal::{SA_ONSTACK, SA_RESTORER, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK
 use hal::task;
 use hal::user::UserContext;
 use libkernel::addr::UserAddr;
-use libkernel::arch::native::signal_frame::{self, Frame, Parts, RED_ZONE};
-use zerocopy::IntoBytes;
+use libkernel::arch::native::signal_frame::{self, Parts, RED_ZONE, SAVED_OFFSET, Saved};
+use zerocopy::{FromZeros, IntoBytes};
 
 use super::{NO_STACK, SigInfo, Signal, SignalSet};
 use crate::errno::OrErrno;
 use crate::process::Thread;
-use crate::user::{UserPtr, write_bytes};
+use crate::user::{UserPtr, read_bytes, write_bytes};
 
 /// Writes the frame of a handler and makes the registers enter it. EFAULT if the stack cannot hold it; nothing is changed then.
 pub(super) fn enter(
@@ -54,8 +54,9 @@ pub(super) fn enter(
 /// Puts back what the handler interrupted. EFAULT if the frame is not readable or not one.
 pub fn leave(thread: &Thread, context: &mut UserContext) -> Result<(), Errno> {
     let address = signal_frame::at_return(&context.regs);
-    let frame: Frame = UserPtr::new(UserAddr::new(address)).read()?;
-    let restored = signal_frame::restore(&frame, address, &context.regs).ok_or(Errno::EFAULT)?;
+    let mut saved = Saved::new_zeroed();
+    read_bytes(UserAddr::new(address.wrapping_add(SAVED_OFFSET)), saved.as_mut_bytes())?;
+    let restored = signal_frame::restore(&saved, address, &context.regs).ok_or(Errno::EFAULT)?;
     match restored.floating_point {
         Some(image) => {
             task::load_floating_point(UserAddr::new(image)).or_errno()?.map_err(|_| Errno::EFAULT)?;

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::SignalSet;
+use super::{SigInfo, Signal, SignalSet};
 use crate::process::{Thread, work};
 
 impl Thread {
@@ -44,6 +44,12 @@ impl Thread {
     pub fn pending_signals(&self) -> SignalSet {
         let shared = self.process().signals.shared.lock().pending.set();
         shared.union(self.signals.pending.lock().set())
+    }
+
+    /// Takes a pending signal of this set: the thread's own before the process's.
+    pub fn take_pending(&self, wanted: SignalSet, info: &mut SigInfo) -> Option<Signal> {
+        let own = self.signals.pending.lock().take(wanted, info);
+        own.or_else(|| self.process().signals.shared.lock().pending.take(wanted, info))
     }
 
     /// What is pending and not blocked.

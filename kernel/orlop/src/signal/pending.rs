@@ -52,18 +52,28 @@ impl Pending {
         Added::Queued
     }
 
-    /// Takes the first signal that is in `wanted`.
-    pub fn take(&mut self, wanted: SignalSet) -> Option<(Signal, SigInfo)> {
+    /// Takes the first signal that is in `wanted`; its information goes to `info`.
+    pub fn take(&mut self, wanted: SignalSet, info: &mut SigInfo) -> Option<Signal> {
         let signal = self.set.intersection(wanted).first()?;
-        let same = |info: &SigInfo| info.signal() == signal.number();
-        let info = match self.queue.iter().position(same) {
-            Some(index) => self.queue.remove(index),
-            None => None,
-        };
+        let same = |queued: &SigInfo| queued.signal() == signal.number();
+        match self.queue.iter().position(same) {
+            Some(index) => self.take_at(index, info),
+            None => *info = SigInfo::user(signal.number(), abi::signal::SI_USER, 0, 0),
+        }
         if !signal.is_realtime() || !self.queue.iter().any(same) {
             self.set = self.set.without(signal);
         }
-        Some((signal, info.unwrap_or_else(|| SigInfo::user(signal.number(), abi::signal::SI_USER, 0, 0))))
+        Some(signal)
+    }
+
+    /// Moves one entry out. Information is large, and alone in most queues: it is copied once.
+    fn take_at(&mut self, index: usize, info: &mut SigInfo) {
+        if let [only] = self.queue.make_contiguous() {
+            *info = *only;
+            self.queue.clear();
+        } else if let Some(queued) = self.queue.remove(index) {
+            *info = queued;
+        }
     }
 
     /// Forgets the signals in `set`.
@@ -84,6 +94,11 @@ mod tests {
         (Signal::new(signal).expect("a signal"), SigInfo::new(signal, code))
     }
 
+    fn take(pending: &mut Pending) -> Option<(Signal, SigInfo)> {
+        let mut info = SigInfo::default();
+        pending.take(SignalSet::ALL, &mut info).map(|signal| (signal, info))
+    }
+
     fn add(pending: &mut Pending, signal: u32, code: i32) -> Added {
         let (signal, info) = info(signal, code);
         pending.add(signal, &info, 10)
@@ -94,8 +109,8 @@ mod tests {
         let mut pending = Pending::new();
         assert_eq!(add(&mut pending, 10, 1), Added::Queued);
         assert_eq!(add(&mut pending, 10, 2), Added::Merged);
-        assert_eq!(pending.take(SignalSet::ALL), Some(info(10, 1)));
-        assert_eq!(pending.take(SignalSet::ALL), None);
+        assert_eq!(take(&mut pending), Some(info(10, 1)));
+        assert_eq!(take(&mut pending), None);
     }
 
     #[test]
@@ -105,9 +120,9 @@ mod tests {
             assert_eq!(add(&mut pending, 40, code), Added::Queued);
         }
         add(&mut pending, 2, 0);
-        assert_eq!(pending.take(SignalSet::ALL), Some(info(2, 0)));
+        assert_eq!(take(&mut pending), Some(info(2, 0)));
         for code in 1..=3 {
-            assert_eq!(pending.take(SignalSet::ALL), Some(info(40, code)));
+            assert_eq!(take(&mut pending), Some(info(40, code)));
         }
         assert!(pending.set().is_empty());
     }
@@ -117,7 +132,7 @@ mod tests {
         let mut pending = Pending::new();
         let (signal, info) = info(40, 7);
         assert_eq!(pending.add(signal, &info, 0), Added::WithoutInformation);
-        assert_eq!(pending.take(SignalSet::ALL).map(|(signal, _)| signal), Some(signal));
+        assert_eq!(take(&mut pending).map(|(signal, _)| signal), Some(signal));
     }
 
     #[test]
@@ -126,7 +141,7 @@ mod tests {
         add(&mut pending, 20, 0);
         add(&mut pending, 2, 0);
         pending.discard(SignalSet::STOPPING);
-        assert_eq!(pending.take(SignalSet::ALL), Some(info(2, 0)));
+        assert_eq!(take(&mut pending), Some(info(2, 0)));
         assert_eq!(pending.len(), 0);
     }
 }

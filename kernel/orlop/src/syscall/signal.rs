@@ -181,10 +181,8 @@ fn await_signal(
     wanted: SignalSet,
     deadline: Deadline,
 ) -> Result<(Signal, SigInfo), Failure> {
-    let take = || {
-        let own = thread.signals.pending.lock().take(wanted);
-        own.or_else(|| thread.process().signals.shared.lock().pending.take(wanted))
-    };
+    let mut info = SigInfo::default();
+    let mut take = || thread.take_pending(wanted, &mut info);
     thread.await_signals(wanted);
     // Looked for after that, so that none comes unheard in between.
     let (found, error) = match take() {
@@ -195,7 +193,7 @@ fn await_signal(
         }
     };
     thread.await_signals(SignalSet::EMPTY);
-    found.ok_or(match error {
+    found.map(|signal| (signal, info)).ok_or(match error {
         WaitError::TimedOut => Failure::Errno(Errno::EAGAIN),
         WaitError::Interrupted => Failure::Errno(Errno::EINTR),
     })

@@ -42,6 +42,12 @@ pub struct Frame {
     fpsimd: ContextHeader,
 }
 
+/// What `rt_sigreturn` reads of it: all.
+pub type Saved = Frame;
+
+/// Where that lies in the frame.
+pub const SAVED_OFFSET: u64 = 0;
+
 const RECORDS: usize =
     offset_of!(RtSigframe, uc) + offset_of!(UContext, uc_mcontext) + offset_of!(SigContext, __reserved);
 const _: () = assert!(offset_of!(Frame, fpsimd) == RECORDS);
@@ -187,7 +193,7 @@ pub struct Restored {
 }
 
 /// Reads a frame that lay at `address`; `None` if it is misaligned or does not start with the floating-point record.
-pub fn restore(frame: &Frame, address: u64, current: &UserRegs) -> Option<Restored> {
+pub fn restore(frame: &Saved, address: u64, current: &UserRegs) -> Option<Restored> {
     let first = ContextHeader { magic: FPSIMD_MAGIC, size: FPSIMD_SIZE };
     if !address.is_multiple_of(STACK_ALIGNMENT) || frame.fpsimd != first {
         return None;

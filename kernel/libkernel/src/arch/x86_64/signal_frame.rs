@@ -22,6 +22,12 @@ use super::segments::{USER_CODE, USER_DATA};
 /// What is written below the floating-point image.
 pub type Frame = RtSigframe;
 
+/// What `rt_sigreturn` reads of it, [`SAVED_OFFSET`] bytes from its start.
+pub type Saved = UContext;
+
+/// Where the context lies in the frame.
+pub const SAVED_OFFSET: u64 = offset_of!(Frame, uc) as u64;
+
 /// Bytes below the stack pointer that a leaf function uses without moving it (System V ABI).
 pub const RED_ZONE: u64 = 128;
 
@@ -161,9 +167,9 @@ pub struct Restored {
     pub floating_point: Option<u64>,
 }
 
-/// Reads a frame that lay at `_address`; `None` if it is not one.
-pub fn restore(frame: &Frame, _address: u64, current: &UserRegs) -> Option<Restored> {
-    let context = &frame.uc.uc_mcontext;
+/// Reads what was saved in a frame that lay at `_address`; `None` if it is not one.
+pub fn restore(saved: &Saved, _address: u64, current: &UserRegs) -> Option<Restored> {
+    let context = &saved.uc_mcontext;
     let mut regs = UserRegs {
         r15: context.r15,
         r14: context.r14,
@@ -185,7 +191,7 @@ pub fn restore(frame: &Frame, _address: u64, current: &UserRegs) -> Option<Resto
         cs: u64::from(context.cs),
         rflags: context.eflags,
         rsp: context.rsp,
-        ss: if frame.uc.uc_flags & UC_SIGCONTEXT_SS != 0 {
+        ss: if saved.uc_flags & UC_SIGCONTEXT_SS != 0 {
             u64::from(context.ss)
         } else {
             u64::from(USER_DATA)
@@ -194,8 +200,8 @@ pub fn restore(frame: &Frame, _address: u64, current: &UserRegs) -> Option<Resto
     sanitise::frame(&mut regs, current);
     Some(Restored {
         regs,
-        mask: frame.uc.uc_sigmask,
-        stack: frame.uc.uc_stack,
+        mask: saved.uc_sigmask,
+        stack: saved.uc_stack,
         floating_point: (context.fpstate != 0).then_some(context.fpstate),
     })
 }
@@ -219,7 +225,7 @@ mod tests {
         };
         let layout = layout(regs.rsp - RED_ZONE, 512).expect("room");
         let frame = build(&parts, &layout);
-        let restored = restore(&frame, layout.frame, &regs).expect("a frame");
+        let restored = restore(&frame.uc, layout.frame, &regs).expect("a frame");
         assert_eq!(restored.regs, regs);
         assert_eq!((restored.mask, restored.floating_point), (0x55, Some(layout.floating_point)));
     }
