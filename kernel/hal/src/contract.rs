@@ -95,6 +95,8 @@ pub trait UserRegisters {
     fn floating_point(state: &mut Self::State) -> &mut [u8];
     /// True if the CPU would load `image` without an exception.
     fn is_valid_floating_point(image: &[u8]) -> bool;
+    /// Makes an image that is only partly there, or was refused, one that the next save completes: clears what a save leaves alone.
+    fn make_floating_point_savable(_image: &mut [u8]) {}
 }
 
 /// Why user mode was left, as the entry code reports it to [`crate::user`].

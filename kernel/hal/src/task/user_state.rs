@@ -116,14 +116,14 @@ pub fn load_floating_point(from: UserAddr) -> Result<Result<(), BadImage>, BadAd
     let mut valid = false;
     with_pages(from, Access::Read, |state| {
         let image = Arch::floating_point(state);
-        if user_copy::copy_from_user_nofault(image, from) != image.len() {
-            return false;
-        }
-        valid = Arch::is_valid_floating_point(image);
+        let complete = user_copy::copy_from_user_nofault(image, from) == image.len();
+        valid = complete && Arch::is_valid_floating_point(image);
         if valid {
             restore_floating_point(state);
+        } else {
+            Arch::make_floating_point_savable(image);
         }
-        true
+        complete
     })?;
     Ok(if valid { Ok(()) } else { Err(BadImage) })
 }

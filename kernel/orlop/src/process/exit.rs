@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use abi::process::WaitStatus;
+use abi::signal::{SI_KERNEL, SigInfo};
 use hal::task;
 use libkernel::addr::UserAddr;
 
@@ -107,8 +108,20 @@ fn become_zombie(process: &Arc<Process>, status: WaitStatus, user: u32) -> Vec<P
     drop(table);
     if let Some(adopter) = adopter {
         report::tell_of_adopted_zombies(&adopter, &children);
+        send_parent_death_signals(&children);
     }
     groups
+}
+
+/// Tells the children that asked for it that their parent is gone (`PR_SET_PDEATHSIG`).
+fn send_parent_death_signals(children: &[Arc<Process>]) {
+    for child in children {
+        if let Some(signal) = child.parent_death_signal() {
+            let info = SigInfo::new(signal.number(), SI_KERNEL);
+            // A full queue loses a real-time signal, as on Linux.
+            let _ = send::to_process(child, signal, &info);
+        }
+    }
 }
 
 /// The groups that this process's end can orphan: its own, if its parent keeps it, and its children's.

@@ -51,6 +51,8 @@ pub struct Process {
     pub(super) thread_ended: WaitQueue,
     /// Whether `execve` has been done: the parent may no longer move it to another group.
     pub(super) has_executed: AtomicBool,
+    /// The signal that the process gets when its parent ends; 0 for none.
+    pub(super) parent_death_signal: AtomicU32,
     /// Whether orphaned descendants come to this process.
     pub(super) adopts: AtomicBool,
     limits: Limits,
@@ -108,6 +110,7 @@ impl Process {
             returned: WaitQueue::new(),
             thread_ended: WaitQueue::new(),
             has_executed: AtomicBool::new(false),
+            parent_death_signal: AtomicU32::new(0),
             adopts: AtomicBool::new(false),
             limits: parts.limits,
             personality: AtomicU32::new(parts.personality),
@@ -219,6 +222,16 @@ impl Process {
     /// Sets the flags of `personality(2)`.
     pub fn set_personality(&self, flags: u32) {
         self.personality.store(flags, Ordering::Relaxed);
+    }
+
+    /// The signal that the process gets when its parent ends.
+    pub fn parent_death_signal(&self) -> Option<Signal> {
+        Signal::new(self.parent_death_signal.load(Ordering::Relaxed))
+    }
+
+    /// Sets that signal, or none.
+    pub fn set_parent_death_signal(&self, signal: Option<Signal>) {
+        self.parent_death_signal.store(signal.map_or(0, Signal::number), Ordering::Relaxed);
     }
 
     /// Whether orphaned descendants come to this process.

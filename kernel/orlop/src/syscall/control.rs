@@ -5,14 +5,15 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::process::{
     PR_CAPBSET_DROP, PR_CAPBSET_READ, PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_GET_NAME,
-    PR_GET_NO_NEW_PRIVS, PR_GET_TID_ADDRESS, PR_SET_CHILD_SUBREAPER, PR_SET_KEEPCAPS, PR_SET_NAME,
-    PR_SET_NO_NEW_PRIVS,
+    PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_TID_ADDRESS, PR_SET_CHILD_SUBREAPER, PR_SET_KEEPCAPS,
+    PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG,
 };
 use hal::task;
 use libkernel::addr::UserAddr;
 
 use super::{Caller, Failure};
 use crate::process::{Credentials, NAME_SIZE, capability};
+use crate::signal::Signal;
 use crate::user::{UserPtr, UserSlice};
 
 /// `prctl`; EINVAL for what is not done.
@@ -31,6 +32,20 @@ pub fn prctl(
         PR_SET_NAME => set_name(caller, second).map(|()| 0),
         PR_GET_NAME => {
             UserSlice::new(UserAddr::new(second), NAME_SIZE).write(&thread.name())?;
+            Ok(0)
+        }
+        PR_SET_PDEATHSIG => {
+            let number = u32::try_from(second).map_err(|_| Errno::EINVAL)?;
+            let signal = Signal::new(number);
+            if number != 0 && signal.is_none() {
+                return Err(Failure::Errno(Errno::EINVAL));
+            }
+            process.set_parent_death_signal(signal);
+            Ok(0)
+        }
+        PR_GET_PDEATHSIG => {
+            let number = process.parent_death_signal().map_or(0, Signal::number);
+            UserPtr::new(UserAddr::new(second)).write(&number)?;
             Ok(0)
         }
         PR_GET_DUMPABLE => Ok(1),

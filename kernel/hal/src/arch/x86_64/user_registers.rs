@@ -197,6 +197,13 @@ impl UserRegisters for Arch {
         state.bytes()
     }
 
+    fn make_floating_point_savable(image: &mut [u8]) {
+        // XSAVE writes neither XCOMP_BV, the reserved bytes, nor bits of components that are off (SDM volume 1, 13.7).
+        if let Some(header) = image.get_mut(LEGACY_BYTES..LEGACY_BYTES + HEADER_BYTES) {
+            header.fill(0);
+        }
+    }
+
     fn is_valid_floating_point(image: &[u8]) -> bool {
         let Some(mxcsr) = image.get(MXCSR..MXCSR + 4) else { return false };
         let mxcsr = u32::from_le_bytes([mxcsr[0], mxcsr[1], mxcsr[2], mxcsr[3]]);
