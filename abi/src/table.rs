@@ -333,7 +333,7 @@ macro_rules! for_each_syscall {
             (sched_getattr,           315,  275,  none, "absent"),
             (renameat2,               316,  276,  path::renameat2, "full"),
             (seccomp,                 317,  277,  none, "absent"),
-            (getrandom,               318,  278,  none, "absent"),
+            (getrandom,               318,  278,  system::getrandom, "full"),
             (memfd_create,            319,  279,  event::memfd_create, "no seals, no huge pages"),
             (kexec_file_load,         320,  294,  none, "absent"),
             (bpf,                     321,  280,  none, "absent"),

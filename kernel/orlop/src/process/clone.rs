@@ -15,7 +15,7 @@ use hal::user::{UserContext, UserRegs};
 use libkernel::addr::UserAddr;
 
 use super::process::ProcessParts;
-use super::{Pid, Process, Thread, ThreadParts, main_loop, table};
+use super::{Pid, Process, Thread, ThreadParts, main_loop, table, users};
 use crate::errno::OrErrno;
 use crate::memory::AddressSpace;
 use crate::sched;
@@ -116,6 +116,7 @@ struct Child {
 
 fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Errno> {
     let parent = caller.thread;
+    parent.with_credentials(|credentials| users::check(credentials, parent.process().limits()))?;
     let user = user_state(request)?;
     let memory = memory(parent, request)?;
     let regs = registers(caller, request);

@@ -17,6 +17,7 @@ mod show;
 pub mod table;
 mod thread;
 mod usage;
+mod users;
 pub mod wait;
 pub mod work;
 

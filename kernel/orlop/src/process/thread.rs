@@ -7,7 +7,7 @@ use hal::sync::{Once, SpinLock};
 use hal::task::{Task, TaskRef};
 use libkernel::addr::UserAddr;
 
-use super::{Credentials, Pid, Process};
+use super::{Credentials, Pid, Process, users};
 use crate::fs::{FdTable, FsContext};
 use crate::futex::FutexWaiter;
 use crate::sched;
@@ -77,6 +77,7 @@ pub struct ThreadParts {
 impl Thread {
     /// A thread without a task yet.
     pub fn new(parts: ThreadParts) -> Arc<Thread> {
+        users::join(parts.credentials.user.real);
         Arc::new_cyclic(|this| Thread {
             id: AtomicU32::new(parts.id.number()),
             process: parts.process,
@@ -193,8 +194,12 @@ impl Thread {
 
     /// Makes the thread act as somebody else.
     pub fn set_credentials(&self, credentials: Arc<Credentials>) {
+        let new = credentials.user.real;
         let old = core::mem::replace(&mut *self.credentials.lock(), credentials);
-        drop(old);
+        if old.user.real != new {
+            users::join(new);
+            users::leave(old.user.real);
+        }
     }
 
     /// The name, padded with NULs.
@@ -243,5 +248,11 @@ impl Thread {
     /// A child is scheduled as its parent.
     pub(super) fn copy_schedule(&self, parent: &Thread) {
         self.set_schedule(parent.schedule());
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        users::leave(self.credentials.get_mut().user.real);
     }
 }

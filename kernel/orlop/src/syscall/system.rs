@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use abi::Errno;
+use abi::memory::{GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM};
 use abi::process::{
     LINUX_REBOOT_CMD_CAD_OFF, LINUX_REBOOT_CMD_CAD_ON, LINUX_REBOOT_CMD_HALT, LINUX_REBOOT_CMD_POWER_OFF,
     LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_RESTART2, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
@@ -11,12 +12,14 @@ use abi::process::{
 use abi::resource::Rlimit;
 use abi::utsname::{Sysinfo, UTSNAME_LENGTH, Utsname};
 use hal::sync::SpinLock;
+use libkernel::addr::UserAddr;
 
 use super::{Caller, Failure};
 use crate::process::{Limit, MayRaise, Pid, Process, Resource, Times, capability, find_process};
+use crate::random;
 use crate::sched;
 use crate::time::{SECOND_NS, to_timeval};
-use crate::user::{UserPtr, UserSlice};
+use crate::user::{IoSink, UserPtr, UserSlice};
 
 /// The Linux whose interface this is.
 const RELEASE: &[u8] = b"6.1.0-orlop";
@@ -127,6 +130,24 @@ pub(super) fn rusage_of(times: Times) -> Rusage {
         ru_utime: to_timeval(times.runtime_ns),
         ru_minflt: i64::try_from(times.faults).unwrap_or(i64::MAX),
         ..Rusage::default()
+    }
+}
+
+/// `getrandom`. The generator is seeded at boot, so that no flag makes a difference.
+pub fn getrandom(
+    _caller: &mut Caller<'_>,
+    buffer: UserAddr,
+    length: usize,
+    flags: u32,
+) -> Result<usize, Failure> {
+    let contradiction = GRND_RANDOM | GRND_INSECURE;
+    if flags & !(GRND_NONBLOCK | contradiction) != 0 || flags & contradiction == contradiction {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    let mut sink = IoSink::user(buffer, length);
+    match random::fill_sink(&mut sink) {
+        Err(failure) if sink.moved() == 0 => Err(failure),
+        _ => Ok(sink.moved()),
     }
 }
 

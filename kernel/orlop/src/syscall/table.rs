@@ -3,7 +3,7 @@
 use abi::Errno;
 use abi::table::{NUMBER_LIMIT, ROWS};
 
-use super::{Caller, Failure};
+use super::{Caller, Failure, FromArg};
 
 /// A handler whose arguments are still in the registers.
 type Entry = fn(&mut Caller<'_>) -> Result<u64, Failure>;
@@ -44,11 +44,11 @@ static BY_NUMBER: [Entry; NUMBER_LIMIT] = {
     entries
 };
 
-/// Runs the system call that the caller's registers ask for.
+/// Runs the system call that the caller's registers ask for. As Linux, it looks at the low half of the number only.
 #[inline]
 pub fn dispatch(caller: &mut Caller<'_>) -> Result<u64, Failure> {
-    let number = usize::try_from(caller.context.regs.syscall_number()).unwrap_or(usize::MAX);
-    match BY_NUMBER.get(number) {
+    let number = u32::from_arg(caller.context.regs.syscall_number())?;
+    match BY_NUMBER.get(number as usize) {
         Some(entry) => entry(caller),
         None => absent(caller),
     }
