@@ -66,6 +66,13 @@ impl<V: Interval> IntervalMap<V> {
         range: UserRange,
         mut change: impl FnMut(UserRange, &mut V),
     ) -> Result<(), OutOfMemory> {
+        let position = self.locate(range.start());
+        if self.entry(position).is_some_and(|entry| entry.range == range) {
+            // The usual case: one whole entry, nothing to cut.
+            change(range, &mut self.leaves[position.leaf].entries[position.index].value);
+            self.merge_run(self.before(position).unwrap_or(position), range.end());
+            return Ok(());
+        }
         self.split_at(range.start())?;
         self.split_at(range.end())?;
         let mut position = self.locate(range.start());

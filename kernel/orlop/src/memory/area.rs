@@ -153,7 +153,12 @@ impl Area {
 
     /// Whether its pages count as the program's own data (`RLIMIT_DATA`).
     pub fn is_data(&self) -> bool {
-        self.prot.is_writable() && !self.is_shared() && !self.flags.contains(AreaFlags::GROWS_DOWN)
+        self.is_data_with(self.prot)
+    }
+
+    /// Whether they would with other rights.
+    pub fn is_data_with(&self, prot: Prot) -> bool {
+        prot.is_writable() && !self.flags.intersects(AreaFlags::SHARED.union(AreaFlags::GROWS_DOWN))
     }
 
     /// Whether the program may make this access.

@@ -6,7 +6,7 @@ use libkernel::addr::{UserAddr, UserRange};
 use libkernel::paging::Prot;
 
 use super::AddressSpace;
-use super::area::AreaFlags;
+use super::area::{Area, AreaFlags};
 use super::map::may_commit;
 use super::space::{State, Usage};
 use crate::errno::OrErrno;
@@ -38,9 +38,10 @@ impl AddressSpace {
             if !area.max_prot.contains(prot) {
                 return Err(Errno::EACCES);
             }
-            let writes = if area.is_shared() { Writes::Shared } else { Writes::CopyOnWrite };
             if area.prot != prot {
-                state.protect_piece(piece, prot, limits)?;
+                let writes = if area.is_shared() { Writes::Shared } else { Writes::CopyOnWrite };
+                let change = Change::new(area, piece, prot);
+                state.apply(&change, limits)?;
                 self.page_table.protect(piece, prot, writes, &mut batch);
             }
             cursor = piece.end();
@@ -49,23 +50,35 @@ impl AddressSpace {
     }
 }
 
-impl State {
-    /// Changes the rights of a range that lies in one area, with the limits on private writable memory.
-    fn protect_piece(&mut self, piece: UserRange, prot: Prot, limits: &Limits) -> Result<(), Errno> {
-        let (_, area) = self.areas.get(piece.start()).ok_or(Errno::ENOMEM)?;
+/// New rights for a range that lies in one area.
+struct Change {
+    piece: UserRange,
+    prot: Prot,
+    before: Usage,
+    after: Usage,
+    reserves: bool,
+}
+
+impl Change {
+    fn new(area: &Area, piece: UserRange, prot: Prot) -> Self {
         let before = Usage::of(area, piece);
-        let becomes_data =
-            prot.is_writable() && !area.is_shared() && !area.flags.contains(AreaFlags::GROWS_DOWN);
-        if becomes_data && before.data == 0 {
-            self.may_grow(Usage { data: before.total, ..Usage::default() }, limits)?;
-            if !area.flags.contains(AreaFlags::NO_RESERVE) {
-                may_commit(before.total)?;
+        let after = Usage { data: if area.is_data_with(prot) { before.total } else { 0 }, ..before };
+        Self { piece, prot, before, after, reserves: !area.flags.contains(AreaFlags::NO_RESERVE) }
+    }
+}
+
+impl State {
+    /// Changes the rights, with the limits on private writable memory.
+    fn apply(&mut self, change: &Change, limits: &Limits) -> Result<(), Errno> {
+        if change.after.data > change.before.data {
+            self.may_grow(Usage { data: change.after.data, ..Usage::default() }, limits)?;
+            if change.reserves {
+                may_commit(change.after.data)?;
             }
         }
-        self.areas.update(piece, |_, area| area.prot = prot).or_errno()?;
-        let data = if becomes_data { before.total } else { 0 };
-        self.usage.subtract(before);
-        self.usage.add(Usage { data, ..before });
+        self.areas.update(change.piece, |_, area| area.prot = change.prot).or_errno()?;
+        self.usage.subtract(change.before);
+        self.usage.add(change.after);
         Ok(())
     }
 
