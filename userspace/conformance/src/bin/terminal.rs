@@ -1,0 +1,85 @@
+//! The terminal on standard input, where there is one: a guest's console.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use abi::Errno;
+use abi::fs::O_RDWR;
+use abi::native::nr;
+use abi::terminal::*;
+use conformance::{Outcome, check, check_eq, raw};
+use libsyscall::file::*;
+use libsyscall::process::getpgid;
+
+conformance::tests!(&[
+    ("other_files_are_no_terminals", other_files_are_no_terminals),
+    ("modes_can_be_set", modes_can_be_set),
+    ("the_size_can_be_set", the_size_can_be_set),
+    ("unknown_requests_are_refused", unknown_requests_are_refused),
+    ("groups_of_the_terminal", groups_of_the_terminal),
+]);
+
+fn terminal() -> Option<i32> {
+    let fd = open(c"/dev/console", O_RDWR | abi::fs::O_NOCTTY, 0).unwrap_or(0);
+    terminal_modes(fd).is_ok().then_some(fd)
+}
+
+fn other_files_are_no_terminals() -> Outcome {
+    let null = open(c"/dev/null", O_RDWR, 0)?;
+    let (pipe, _) = pipe2(0)?;
+    for fd in [null, pipe] {
+        check_eq!(terminal_modes(fd), Err(Errno::ENOTTY));
+        check_eq!(window_size(fd), Err(Errno::ENOTTY));
+    }
+    check_eq!(terminal_modes(99), Err(Errno::EBADF));
+    Ok(())
+}
+
+fn modes_can_be_set() -> Outcome {
+    let Some(fd) = terminal() else { return Ok(()) };
+    let modes = terminal_modes(fd)?;
+    let raw_modes = Termios { c_lflag: modes.c_lflag & !(ICANON | ECHO), ..modes };
+    set_terminal_modes(fd, When::Now, &raw_modes)?;
+    let seen = terminal_modes(fd);
+    set_terminal_modes(fd, When::Drained, &modes)?;
+    check_eq!(seen?.c_lflag, raw_modes.c_lflag);
+    check_eq!(terminal_modes(fd)?, modes);
+    check_eq!(raw::call(nr::ioctl, &[fd as u64, TCGETS.into(), 8]), Err(Errno::EFAULT));
+    check_eq!(raw::call(nr::ioctl, &[fd as u64, TCSETS.into(), u64::MAX]), Err(Errno::EFAULT));
+    Ok(())
+}
+
+fn the_size_can_be_set() -> Outcome {
+    let Some(fd) = terminal() else { return Ok(()) };
+    let old = window_size(fd)?;
+    let set = |size: Winsize| raw::call(nr::ioctl, &[fd as u64, TIOCSWINSZ.into(), (&raw const size) as u64]);
+    let new = Winsize { ws_row: 43, ws_col: 132, ..old };
+    set(new)?;
+    let seen = window_size(fd);
+    set(old)?;
+    check_eq!(seen, Ok(new));
+    Ok(())
+}
+
+fn unknown_requests_are_refused() -> Outcome {
+    let Some(fd) = terminal() else { return Ok(()) };
+    let result = raw::call(nr::ioctl, &[fd as u64, 0xdead_beef, 0]);
+    check!(matches!(result, Err(Errno::ENOTTY | Errno::EINVAL)), "{result:?}");
+    Ok(())
+}
+
+fn groups_of_the_terminal() -> Outcome {
+    let Some(fd) = terminal() else { return Ok(()) };
+    match foreground_group(fd) {
+        // Not this process's terminal.
+        Err(error) => check_eq!(error, Errno::ENOTTY),
+        Ok(group) => {
+            check!(group >= 0);
+            check!(set_foreground_group(fd, -5).is_err());
+            check!(set_foreground_group(fd, 0x3fff_fff0).is_err());
+            check!(getpgid(0).is_ok());
+        }
+    }
+    Ok(())
+}
