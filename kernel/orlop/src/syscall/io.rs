@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::fs::{Iovec, RWF_APPEND, RWF_DSYNC, RWF_HIPRI, RWF_NOWAIT, RWF_SYNC};
-use libkernel::addr::UserAddr;
+use libkernel::addr::{UserAddr, UserRange};
 
 use super::at::{content_file, only};
 use super::{Caller, Failure};
@@ -159,18 +159,19 @@ fn positioned_file(caller: &Caller<'_>, fd: i32) -> Result<alloc::sync::Arc<File
     if file.accepts_positions() { Ok(file) } else { Err(Errno::ESPIPE) }
 }
 
-/// A count that is negative as a signed number is EINVAL, as Linux's `rw_verify_area` has it.
-fn check_count(count: usize) -> Result<(), Errno> {
-    if count > isize::MAX as usize { Err(Errno::EINVAL) } else { Ok(()) }
+/// A buffer that reaches beyond the user half is EFAULT before anything else is looked at, as Linux's `access_ok` has it.
+/// That covers counts that are negative as signed numbers, too.
+fn check_buffer(buffer: UserAddr, count: usize) -> Result<(), Errno> {
+    UserRange::new(buffer, count as u64).map(drop).ok_or(Errno::EFAULT)
 }
 
 fn user_sink<'a>(buffer: UserAddr, count: usize) -> Result<IoSink<'a>, Errno> {
-    check_count(count)?;
+    check_buffer(buffer, count)?;
     Ok(IoSink::user(buffer, count))
 }
 
 fn user_source<'a>(buffer: UserAddr, count: usize) -> Result<IoSource<'a>, Errno> {
-    check_count(count)?;
+    check_buffer(buffer, count)?;
     Ok(IoSource::user(buffer, count))
 }
 

@@ -7,6 +7,8 @@ use core::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::fs::{O_NONBLOCK, O_RDONLY, O_WRONLY};
+use abi::ioctl::FIONREAD;
+use libkernel::addr::UserAddr;
 
 use super::Pipe;
 use crate::fs::anonymous;
@@ -16,8 +18,8 @@ use crate::fs::mount::Location;
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::Credentials;
 use crate::sched::wait::Deadline;
-use crate::syscall::Failure;
-use crate::user::{IoSink, IoSource};
+use crate::syscall::{Caller, Failure};
+use crate::user::{IoSink, IoSource, UserPtr};
 
 /// How a pipe is opened: which ends.
 #[derive(Clone, Copy)]
@@ -33,6 +35,20 @@ impl FileOperations for Pipe {
 
     fn write(&self, file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {
         Pipe::write(self, file.is_nonblocking(), source)
+    }
+
+    fn ioctl(
+        &self,
+        _file: &File,
+        _caller: &mut Caller<'_>,
+        request: u32,
+        argument: u64,
+    ) -> Result<u64, Failure> {
+        if request != FIONREAD {
+            return Err(Errno::ENOTTY.into());
+        }
+        UserPtr::new(UserAddr::new(argument)).write(&(self.filled() as u32))?;
+        Ok(0)
     }
 
     fn poll(&self, file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
