@@ -93,7 +93,11 @@ fn handle_exit(regs: &UserRegs, exit: RawExit) -> Option<UserExit> {
         vector::PAGE_FAULT => {
             let address = read_cr2();
             Arch::interrupts_enable();
-            return Some(UserExit::Fault(fault::page_fault(address, exit.code)));
+            // An access with the kernel's rights on behalf of ring 3 cannot be resolved by paging in. No CPU makes one of
+            // a mapped page, but TCG of QEMU 7.2 does in `retf`: it would fault for ever.
+            let is_programs_own = fault::is_from_user(exit.code);
+            let page_fault = UserExit::Fault(fault::page_fault(address, exit.code));
+            return Some(if is_programs_own { page_fault } else { UserExit::Exception(BAD_FRAME) });
         }
         vector::DEBUG => details.debug_status = take_debug_status(),
         vector::X87_FLOATING_POINT => details.floating_point = x87_status(),
