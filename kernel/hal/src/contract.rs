@@ -62,7 +62,7 @@ pub trait Context {
 /// The part of a user thread's registers that the kernel does not use itself: FPU, vectors, thread pointers.
 pub trait UserRegisters {
     /// Where they are kept while the thread does not run.
-    type State: Send;
+    type State: Send + Sync;
     /// The state of a fresh program.
     fn fresh() -> Result<Self::State, OutOfMemory>;
     /// A copy, for `fork`.
@@ -71,8 +71,8 @@ pub trait UserRegisters {
     fn save(state: &mut Self::State);
     /// Loads the CPU's registers.
     fn restore(state: &Self::State);
-    /// Saves everything but the floating-point image: thread pointers, selectors.
-    fn save_pointers(state: &mut Self::State);
+    /// Loads the floating-point registers alone, preemption off.
+    fn restore_floating_point(state: &Self::State);
     /// The saved thread pointer (FS_BASE, TPIDR_EL0).
     fn tls(state: &Self::State) -> u64;
     /// Sets the saved thread pointer. The value has been checked to be a user address.

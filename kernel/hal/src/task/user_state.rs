@@ -5,7 +5,7 @@ use super::current;
 use crate::arch::Arch;
 use crate::contract::UserRegisters;
 use crate::frame::OutOfMemory;
-use crate::sync::preempt;
+use crate::sync::{Once, preempt};
 use crate::user_copy::{self, BadAddress};
 use alloc::boxed::Box;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
@@ -119,7 +119,7 @@ pub fn load_floating_point(from: UserAddr) -> Result<Result<(), BadImage>, BadAd
         let complete = user_copy::copy_from_user_nofault(image, from) == image.len();
         valid = complete && Arch::is_valid_floating_point(image);
         if valid {
-            restore_floating_point(state);
+            Arch::restore_floating_point(state);
         } else {
             Arch::make_floating_point_savable(image);
         }
@@ -128,17 +128,25 @@ pub fn load_floating_point(from: UserAddr) -> Result<Result<(), BadImage>, BadAd
     Ok(if valid { Ok(()) } else { Err(BadImage) })
 }
 
-/// Loads the floating-point part of a saved state; thread pointers keep their present values.
-fn restore_floating_point(state: &mut State) {
-    Arch::save_pointers(state);
-    Arch::restore(state);
-}
-
 /// Sets the running task's floating-point registers to those of a fresh program.
 pub fn reset_floating_point() -> Result<(), OutOfMemory> {
-    let mut fresh = Arch::fresh()?;
-    with_saved(|_| restore_floating_point(&mut fresh));
+    let fresh = match FRESH.get() {
+        Some(fresh) => fresh,
+        None => make_fresh()?,
+    };
+    let _guard = preempt::disable();
+    Arch::restore_floating_point(fresh);
     Ok(())
+}
+
+/// The state of a fresh program, made once.
+static FRESH: Once<State> = Once::new();
+
+#[cold]
+fn make_fresh() -> Result<&'static State, OutOfMemory> {
+    // If another CPU makes it at the same moment, the caller tries again as with any shortage.
+    drop(FRESH.set(Arch::fresh()?));
+    FRESH.get().ok_or(OutOfMemory)
 }
 
 /// How often a page may vanish again between being paged in and being used.

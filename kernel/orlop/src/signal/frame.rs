@@ -57,17 +57,27 @@ pub fn leave(thread: &Thread, context: &mut UserContext) -> Result<(), Errno> {
     let mut saved = Saved::new_zeroed();
     read_bytes(UserAddr::new(address.wrapping_add(SAVED_OFFSET)), saved.as_mut_bytes())?;
     let restored = signal_frame::restore(&saved, address, &context.regs).ok_or(Errno::EFAULT)?;
-    match restored.floating_point {
-        Some(image) => {
-            task::load_floating_point(UserAddr::new(image)).or_errno()?.map_err(|_| Errno::EFAULT)?;
-        }
-        None => task::reset_floating_point().or_errno()?,
-    }
+    // As on Linux, mask and general registers come back even if the floating-point image turns out to be bad: the handler of
+    // the SIGSEGV that follows returns to what was interrupted.
     context.regs = restored.regs;
     thread.set_signal_mask(SignalSet::from_bits(restored.mask));
+    load_floating_point(restored.floating_point)?;
     // As Linux does, a stack that cannot be restored is left as it is.
     let _ = set_stack(thread, &restored.stack, context.regs.stack_pointer());
     Ok(())
+}
+
+/// Loads an image of the frame. Without one, or with a bad one, the registers are those of a fresh program.
+fn load_floating_point(image: Option<u64>) -> Result<(), Errno> {
+    let loaded = match image {
+        Some(image) => match task::load_floating_point(UserAddr::new(image)) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Errno::EFAULT),
+        },
+        None => Ok(()),
+    };
+    task::reset_floating_point().or_errno()?;
+    loaded
 }
 
 /// `sigaltstack`: EPERM on the stack itself, EINVAL for unknown flags, ENOMEM if it is too small.

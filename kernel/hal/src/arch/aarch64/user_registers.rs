@@ -44,8 +44,10 @@ impl UserRegisters for Arch {
         unsafe { save_user_state(state) }
     }
 
-    fn save_pointers(state: &mut State) {
-        state.thread_pointer = Self::live_tls();
+    fn restore_floating_point(state: &State) {
+        let thread_pointer = Self::live_tls();
+        Self::restore(state);
+        Self::set_live_tls(thread_pointer);
     }
 
     #[inline(always)]

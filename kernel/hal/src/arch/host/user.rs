@@ -27,9 +27,7 @@ impl UserRegisters for Arch {
         state.thread_pointer = Self::live_tls();
     }
 
-    fn save_pointers(state: &mut UserState) {
-        Self::save(state);
-    }
+    fn restore_floating_point(_state: &UserState) {}
 
     fn restore(state: &UserState) {
         Self::set_live_tls(state.thread_pointer);

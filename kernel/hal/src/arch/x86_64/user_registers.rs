@@ -61,6 +61,8 @@ pub struct State {
 
 // SAFETY: the state owns its area.
 unsafe impl Send for State {}
+// SAFETY: a shared state is only read.
+unsafe impl Sync for State {}
 
 impl State {
     fn area_bytes() -> usize {
@@ -123,14 +125,13 @@ impl UserRegisters for Arch {
     #[inline]
     fn save(state: &mut State) {
         save_vectors(state.area.as_ptr());
-        Self::save_pointers(state);
-    }
-
-    #[inline]
-    fn save_pointers(state: &mut State) {
         state.selectors = selectors();
         state.fs_base = Self::live_tls();
         state.gs_base = Self::live_gs_base().unwrap_or(0);
+    }
+
+    fn restore_floating_point(state: &State) {
+        restore_vectors(state.area.as_ptr());
     }
 
     #[inline]
