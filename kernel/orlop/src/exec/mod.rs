@@ -16,7 +16,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
-use abi::process::WaitStatus;
+use abi::process::{ADDR_COMPAT_LAYOUT, ADDR_NO_RANDOMIZE, MMAP_PAGE_ZERO, READ_IMPLIES_EXEC, WaitStatus};
 use hal::user::{UserContext, UserRegs};
 use libkernel::addr::UserAddr;
 
@@ -40,8 +40,8 @@ use stack::StackContent;
 /// So many interpreters may stand before a program, each the script of the next (execve(2): ELOOP).
 const SCRIPT_DEPTH: usize = 5;
 
-/// `personality(2)`: addresses are not moved at random.
-const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
+/// What a program that gains privileges must not inherit (Linux's `PER_CLEAR_ON_SETID`).
+const UNSAFE_PERSONALITY: u32 = ADDR_NO_RANDOMIZE | READ_IMPLIES_EXEC | ADDR_COMPAT_LAYOUT | MMAP_PAGE_ZERO;
 
 /// What is to be executed, by name.
 pub struct Request<'a> {
@@ -192,7 +192,7 @@ fn build(
         Some(path) => Some(open_interpreter(thread, &path)?),
         None => None,
     };
-    let offsets = choose_offsets(thread);
+    let offsets = choose_offsets(personality(thread, identity));
     let space = AddressSpace::new()?;
     let mmap_base = offsets.mmap_base(limits.soft(Resource::Stack));
     let mut layout = Layout { mmap_base, ..Layout::empty() };
@@ -230,8 +230,14 @@ fn open_interpreter(thread: &Arc<Thread>, path: &[u8]) -> Result<Program, Errno>
     Program::read(file, &head).map_err(|errno| if errno == Errno::ENOEXEC { Errno::ELIBBAD } else { errno })
 }
 
-fn choose_offsets(thread: &Thread) -> Offsets {
-    if thread.process().personality() & ADDR_NO_RANDOMIZE != 0 {
+/// The personality that the new program has.
+fn personality(thread: &Thread, identity: &NewIdentity) -> u32 {
+    let personality = thread.process().personality();
+    if identity.secure { personality & !UNSAFE_PERSONALITY } else { personality }
+}
+
+fn choose_offsets(personality: u32) -> Offsets {
+    if personality & ADDR_NO_RANDOMIZE != 0 {
         return Offsets::default();
     }
     let mut bytes = [0; 32];
@@ -258,6 +264,7 @@ fn commit(
         send::end_process(thread.process(), WaitStatus::signaled(Signal::KILL.number()));
         return Err(Errno::ENOMEM.into());
     }
+    thread.process().set_personality(personality(thread, &identity));
     thread.set_credentials(identity.credentials);
     thread.set_name(name.rsplit(|byte| *byte == b'/').next().unwrap_or_default());
     context.regs = UserRegs::new(built.start, built.stack.as_u64());
