@@ -9,6 +9,7 @@ use libkernel::fault::Access;
 
 use super::AddressSpace;
 use super::area::{Area, AreaFlags};
+use super::map::must_end;
 use crate::errno::OrErrno;
 
 /// Advice that Orlop knows.
@@ -106,6 +107,9 @@ impl AddressSpace {
 
     fn populate_for(&self, range: UserRange, access: Access) -> Result<(), Errno> {
         for page in range.pages() {
+            if must_end() {
+                return Err(Errno::EINTR);
+            }
             self.fault_in(page, access).map_err(|error| match error {
                 super::FaultError::NotMapped | super::FaultError::OutOfMemory => Errno::ENOMEM,
                 super::FaultError::Denied => Errno::EINVAL,

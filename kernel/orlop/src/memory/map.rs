@@ -2,9 +2,10 @@
 
 use alloc::sync::Arc;
 use core::ops::Range;
+use core::sync::atomic::Ordering;
 
 use abi::Errno;
-use hal::frame;
+use hal::{frame, task};
 use libkernel::addr::{USER_END, UserAddr, UserRange};
 use libkernel::fault::Access;
 use libkernel::paging::Prot;
@@ -15,7 +16,7 @@ use super::layout::LOWEST_ADDRESS;
 use super::object::Object;
 use super::space::{Discarded, State, Usage};
 use crate::fs::File;
-use crate::process::{Limits, Resource};
+use crate::process::{Limits, Resource, work};
 
 /// Where Linux puts `MAP_32BIT` mappings.
 const LOW_WINDOW: Range<u64> = 0x4000_0000..0x8000_0000;
@@ -117,9 +118,10 @@ impl AddressSpace {
         self.state.write().find_free(length)
     }
 
-    /// Pages the range in, as far as that goes: what fails will fail again when it is touched.
+    /// Pages the range in, as far as that goes: what fails will fail again when it is touched. The range may be
+    /// vast, so a thread that is to end stops.
     pub fn populate(&self, range: UserRange) {
-        for page in range.pages() {
+        for page in range.pages().take_while(|_| !must_end()) {
             let access = match self.state.read().areas.get(page) {
                 Some((_, area)) if area.prot.is_writable() && !area.is_shared() => Access::Write,
                 Some(_) => Access::Read,
@@ -193,6 +195,11 @@ impl State {
             Ok(())
         }
     }
+}
+
+/// Whether the running thread is to end: long loops look.
+pub(super) fn must_end() -> bool {
+    task::current().work.load(Ordering::Relaxed) & work::KILL != 0
 }
 
 /// Refuses what memory could never hold (Linux's heuristic overcommit).

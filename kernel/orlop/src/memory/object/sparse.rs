@@ -26,8 +26,12 @@ impl Object {
     pub fn allocate(&self, offset: u64, length: u64, size: Growth) -> Result<(), Errno> {
         let _writers = self.resize.lock();
         let end = offset.checked_add(length).filter(|end| *end <= MAX_SIZE).ok_or(Errno::EFBIG)?;
-        for index in offset / PAGE_SIZE..end.div_ceil(PAGE_SIZE) {
-            self.page_or_create(index)?;
+        let made = (offset / PAGE_SIZE..end.div_ceil(PAGE_SIZE))
+            .try_for_each(|index| self.page_or_create(index).map(drop));
+        if let Err(errno) = made {
+            // What was made behind the end holds nothing.
+            self.remove_pages(self.size().div_ceil(PAGE_SIZE)..u64::MAX);
+            return Err(errno);
         }
         if size == Growth::Grow && end > self.size() {
             self.size.store(end, core::sync::atomic::Ordering::Release);
