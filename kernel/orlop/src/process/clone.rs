@@ -117,6 +117,7 @@ struct Child {
 fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Errno> {
     let parent = caller.thread;
     parent.with_credentials(|credentials| users::check(credentials, parent.process().limits()))?;
+    leave_some_memory()?;
     let user = user_state(request)?;
     let memory = memory(parent, request)?;
     let regs = registers(caller, request);
@@ -126,6 +127,16 @@ fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Errno> {
         table::lock().release(pid);
     }
     child
+}
+
+/// The part of memory, as a power of two, that no new thread may eat into.
+const KEPT_SHIFT: u32 = 5;
+
+/// ENOMEM while so little memory is free that the threads which exist will need it: they would die of page faults, and with them
+/// whoever could clean up.
+fn leave_some_memory() -> Result<(), Errno> {
+    let frames = hal::frame::statistics();
+    if frames.free < frames.total >> KEPT_SHIFT { Err(Errno::ENOMEM) } else { Ok(()) }
 }
 
 fn user_state(request: &CloneRequest) -> Result<UserState, Errno> {
