@@ -1,4 +1,5 @@
 //! Faults: does this instruction get the signal that it should?
+#![allow(clippy::not_unsafe_ptr_arg_deref, reason = "wild pointers are what these functions are for")]
 
 use crate::{Failure, child, handler};
 use abi::signal::*;

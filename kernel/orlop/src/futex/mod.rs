@@ -44,7 +44,7 @@ pub struct Word {
 impl Word {
     /// EINVAL unless the address is aligned.
     pub fn new(address: UserAddr, sharing: Sharing) -> Result<Word, Errno> {
-        if address.as_u64() % 4 != 0 {
+        if !address.as_u64().is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
         Ok(Word { address, sharing })

@@ -268,7 +268,8 @@ fn set_real_effective(
     let real_allowed = real.is_none_or(|id| id == old.real || id == old.effective);
     let effective_allowed =
         effective.is_none_or(|id| id == old.real || id == old.effective || id == old.saved);
-    if !privileged && !(real_allowed && effective_allowed) {
+    let allowed = privileged || real_allowed && effective_allowed;
+    if !allowed {
         return Err(Errno::EPERM);
     }
     let mut new =

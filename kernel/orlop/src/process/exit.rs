@@ -86,10 +86,10 @@ fn final_status(process: &Process) -> WaitStatus {
 /// The end of a session's leader frees the controlling terminal.
 fn leave_session(process: &Process) {
     let session = process.session();
-    if session.id() == process.pid() {
-        if let Some(terminal) = session.set_terminal(None) {
-            terminal.leave_session();
-        }
+    if session.id() == process.pid()
+        && let Some(terminal) = session.set_terminal(None)
+    {
+        terminal.leave_session();
     }
 }
 

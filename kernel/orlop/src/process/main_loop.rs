@@ -94,7 +94,7 @@ fn refuse(thread: &Arc<Thread>, fault: &UserFault, signal: Option<(u8, i32)>) {
 #[cold]
 fn raise(thread: &Arc<Thread>, exception: &Exception) {
     let cause = libkernel::arch::native::fault::signal(exception.kind);
-    let Some(signal) = Signal::new(u32::from(cause.number)) else { return };
+    let Some(signal) = Signal::new(cause.number) else { return };
     let mut record = thread.signals.fault.lock();
     *record = FaultRecord { number: exception.number, code: exception.code, ..*record };
     drop(record);

@@ -34,7 +34,7 @@ impl Run {
         .expect("memory");
     }
 
-    fn to_the_end(self) {
+    fn run_until_the_end(self) {
         while self.finished.load(SeqCst) < self.started {
             idle_once();
         }
@@ -54,7 +54,7 @@ fn tasks_take_turns() {
             }
         });
     }
-    run.to_the_end();
+    run.run_until_the_end();
     assert_eq!(*order.lock(), ['a', 'b', 'a', 'b', 'a', 'b']);
 }
 
@@ -75,7 +75,7 @@ fn a_waiter_hears_of_the_change() {
             }
         });
     }
-    run.to_the_end();
+    run.run_until_the_end();
     assert!(!state.1.has_waiters());
 }
 
@@ -88,7 +88,7 @@ fn a_wait_ends_at_its_deadline() {
         assert_eq!(outcome, Err(WaitError::TimedOut));
         assert!(!queue.has_waiters());
     });
-    run.to_the_end();
+    run.run_until_the_end();
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn one_wake_up_reaches_one_waiter() {
             yield_now();
         }
     });
-    run.to_the_end();
+    run.run_until_the_end();
     assert_eq!(state.0.load(SeqCst), 0);
 }
 
@@ -129,7 +129,7 @@ fn the_mutex_excludes() {
             }
         });
     }
-    run.to_the_end();
+    run.run_until_the_end();
     assert_eq!(*value.lock(), 250);
 }
 
@@ -154,7 +154,7 @@ fn readers_share_and_writers_do_not() {
             }
         });
     }
-    run.to_the_end();
+    run.run_until_the_end();
     assert_eq!(*lock.read(), (60, 60));
 }
 

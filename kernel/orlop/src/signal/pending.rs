@@ -34,7 +34,7 @@ impl Pending {
     }
 
     /// How many signals are queued.
-    pub fn len(&self) -> usize {
+    pub fn queued(&self) -> usize {
         self.queue.len()
     }
 
@@ -142,6 +142,6 @@ mod tests {
         add(&mut pending, 2, 0);
         pending.discard(SignalSet::STOPPING);
         assert_eq!(take(&mut pending), Some(info(2, 0)));
-        assert_eq!(pending.len(), 0);
+        assert_eq!(pending.queued(), 0);
     }
 }

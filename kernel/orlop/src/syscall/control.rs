@@ -35,12 +35,7 @@ pub fn prctl(
             Ok(0)
         }
         PR_SET_PDEATHSIG => {
-            let number = u32::try_from(second).map_err(|_| Errno::EINVAL)?;
-            let signal = Signal::new(number);
-            if number != 0 && signal.is_none() {
-                return Err(Failure::Errno(Errno::EINVAL));
-            }
-            process.set_parent_death_signal(signal);
+            process.set_parent_death_signal(optional_signal(second)?);
             Ok(0)
         }
         PR_GET_PDEATHSIG => {
@@ -61,9 +56,7 @@ pub fn prctl(
             Ok(u64::from(thread.with_credentials(|credentials| credentials.capabilities.bounding & bit != 0)))
         }
         PR_CAPBSET_DROP => {
-            thread.with_credentials(|credentials| credentials.require(capability::SETPCAP))?;
-            let bit = capability_bit(second)?;
-            change(caller, |credentials| credentials.capabilities.bounding &= !bit);
+            drop_from_bounding_set(caller, capability_bit(second)?)?;
             Ok(0)
         }
         PR_SET_CHILD_SUBREAPER => {
@@ -85,6 +78,20 @@ pub fn prctl(
         }
         _ => Err(Failure::Errno(Errno::EINVAL)),
     }
+}
+
+/// Zero for none.
+fn optional_signal(number: u64) -> Result<Option<Signal>, Errno> {
+    if number == 0 {
+        return Ok(None);
+    }
+    u32::try_from(number).ok().and_then(Signal::new).map(Some).ok_or(Errno::EINVAL)
+}
+
+fn drop_from_bounding_set(caller: &Caller<'_>, bit: u64) -> Result<(), Errno> {
+    caller.thread.with_credentials(|credentials| credentials.require(capability::SETPCAP))?;
+    change(caller, |credentials| credentials.capabilities.bounding &= !bit);
+    Ok(())
 }
 
 fn set_name(caller: &Caller<'_>, address: u64) -> Result<(), Failure> {

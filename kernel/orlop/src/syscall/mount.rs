@@ -52,7 +52,8 @@ pub fn mount(
     let source = source.unwrap_or_default();
     if flags & (MS_BIND | MS_MOVE) != 0 {
         let from = call.resolve(caller, AT_FDCWD, &source, LastLink::Follow)?;
-        return Ok(if flags & MS_BIND != 0 { bind(from, place)? } else { relocate(&from, place)? });
+        let done = if flags & MS_BIND != 0 { bind(from, place) } else { relocate(&from, place) };
+        return Ok(done?);
     }
     let kind = kind.ok_or(Errno::EINVAL)?;
     let made = types::create(&kind, &source, kept_flags(flags), &data.unwrap_or_default())?;

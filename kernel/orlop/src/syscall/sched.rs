@@ -193,7 +193,7 @@ pub fn sched_getaffinity(
     mask: UserPtr<u64>,
 ) -> Result<usize, Failure> {
     thread_or_self(caller, pid)?;
-    if size % size_of::<u64>() != 0 || size < size_of::<u64>() {
+    if !size.is_multiple_of(size_of::<u64>()) || size < size_of::<u64>() {
         return Err(Failure::Errno(Errno::EINVAL));
     }
     mask.write(&running_cpus())?;

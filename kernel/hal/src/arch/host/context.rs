@@ -74,14 +74,12 @@ impl Context for Arch {
         // SAFETY: the caller promises a saved context; its thread waits at the gate.
         let other = unsafe { &*next }.0.clone().expect("a context that was never saved");
         other.send(Message::Run(running()));
-        loop {
-            match own.receive() {
-                Message::Run(running) => return set_running(running),
-                // The task has ended and its record is gone: its thread has nowhere to go.
-                Message::Cancel => loop {
-                    std::thread::park();
-                },
-            }
+        match own.receive() {
+            Message::Run(running) => set_running(running),
+            // The task has ended and its record is gone: its thread has nowhere to go.
+            Message::Cancel => loop {
+                std::thread::park();
+            },
         }
     }
 }

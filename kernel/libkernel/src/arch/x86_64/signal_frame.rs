@@ -191,11 +191,7 @@ pub fn restore(saved: &Saved, _address: u64, current: &UserRegs) -> Option<Resto
         cs: u64::from(context.cs),
         rflags: context.eflags,
         rsp: context.rsp,
-        ss: if saved.uc_flags & UC_SIGCONTEXT_SS != 0 {
-            u64::from(context.ss)
-        } else {
-            u64::from(USER_DATA)
-        },
+        ss: if saved.uc_flags & UC_SIGCONTEXT_SS != 0 { u64::from(context.ss) } else { u64::from(USER_DATA) },
     };
     sanitise::frame(&mut regs, current);
     Some(Restored {

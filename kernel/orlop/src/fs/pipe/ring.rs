@@ -121,10 +121,10 @@ impl Ring {
     /// After a read: an empty ring starts its page again, a page that was read to its end leaves its slot unless the writers have
     /// come round to it.
     fn recycle(&mut self, slot: usize) {
-        if self.filled() == 0 && self.read_position % PAGE != 0 {
+        if self.filled() == 0 && !self.read_position.is_multiple_of(PAGE) {
             self.read_position -= self.read_position % PAGE;
             self.write_position = self.read_position;
-        } else if self.read_position % PAGE == 0
+        } else if self.read_position.is_multiple_of(PAGE)
             && self.filled() + PAGE <= self.capacity
             && let Some(frame) = self.slots.get_mut(slot).and_then(Option::take)
         {

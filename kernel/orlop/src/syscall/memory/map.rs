@@ -85,6 +85,7 @@ fn checked_length(length: u64, offset: u64, flags: u32, has_file: bool) -> Resul
     Ok(length)
 }
 
+#[allow(clippy::bad_bit_mask, reason = "MAP_32BIT is zero where there is no such flag")]
 fn placement(caller: &Caller<'_>, address: UserAddr, flags: u32) -> Result<Placement, Errno> {
     let placement = match flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) {
         0 if flags & MAP_32BIT != 0 => return Ok(Placement::Low(address)),
