@@ -37,7 +37,7 @@ fn prepare() -> Outcome {
 
 fn page(path: &str) -> Result<String, Failure> {
     prepare()?;
-    let fd = open(&*ulib::c_string(path)?, O_RDONLY, 0)?;
+    let fd = open(&ulib::c_string(path)?, O_RDONLY, 0)?;
     let bytes = ulib::io::read_to_end(fd)?;
     close(fd)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -46,7 +46,7 @@ fn page(path: &str) -> Result<String, Failure> {
 fn link(path: &str) -> Result<String, Failure> {
     prepare()?;
     let mut target = [0; 4096];
-    let length = readlinkat(AT_FDCWD, &*ulib::c_string(path)?, &mut target)?;
+    let length = readlinkat(AT_FDCWD, &ulib::c_string(path)?, &mut target)?;
     Ok(String::from_utf8_lossy(&target[..length]).into_owned())
 }
 
@@ -124,7 +124,7 @@ fn descriptors() -> Outcome {
     check!(target.starts_with("pipe:["), "{target}");
     let null = open(c"/dev/null", O_RDONLY, 0)?;
     check_eq!(link(&format!("/proc/self/fd/{null}"))?, "/dev/null");
-    let again = open(&*ulib::c_string(format!("/proc/self/fd/{null}"))?, O_WRONLY, 0)?;
+    let again = open(&ulib::c_string(format!("/proc/self/fd/{null}"))?, O_WRONLY, 0)?;
     check_eq!(write(again, b"x"), Ok(1));
     Ok(())
 }
