@@ -53,6 +53,24 @@ pub fn find(name: &[u8]) -> Option<Builtin> {
     BUILTINS.iter().find(|(builtin, _)| *builtin == name).map(|(_, builtin)| *builtin)
 }
 
+/// Whether variables set before a builtin stay set: POSIX says so of its special builtins (2.14).
+pub fn keeps_assignments(name: &[u8]) -> bool {
+    const SPECIAL: [&[u8]; 11] = [
+        b":",
+        b".",
+        b"break",
+        b"continue",
+        b"eval",
+        b"exit",
+        b"export",
+        b"return",
+        b"set",
+        b"shift",
+        b"unset",
+    ];
+    SPECIAL.contains(&name)
+}
+
 fn slices(arguments: &[Vec<u8>]) -> Vec<&[u8]> {
     arguments.iter().map(Vec::as_slice).collect()
 }

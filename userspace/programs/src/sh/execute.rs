@@ -1,7 +1,7 @@
 //! Running the syntax tree.
 
 use crate::redirect::Saved;
-use crate::state::Shell;
+use crate::state::{Future, Shell};
 use abi::fs::O_CLOEXEC;
 use abi::signal::SIGINT;
 use alloc::vec::Vec;
@@ -78,6 +78,7 @@ impl Shell {
             return Err(Leave::Exit(self.fail(2, format_args!("nested too deeply"))));
         }
         self.depth += 1;
+        self.future = Future::GoesOn;
         let outcome = body(self);
         self.depth -= 1;
         outcome

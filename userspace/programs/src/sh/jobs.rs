@@ -4,7 +4,7 @@
 //! foreground: Ctrl-C and Ctrl-Z reach it and not the shell. Elsewhere, all run in the shell's group.
 
 use crate::execute::{Leave, Outcome};
-use crate::state::Shell;
+use crate::state::{Future, Shell};
 use abi::fs::O_CLOEXEC;
 use abi::process::{WNOHANG, WUNTRACED, WaitStatus};
 use abi::signal::{SIGCONT, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
@@ -86,6 +86,7 @@ impl Shell {
             }
         }
         self.jobs.clear();
+        self.future = Future::GoesOn;
     }
 
     /// A program with the signals it expects.
@@ -133,7 +134,7 @@ impl Shell {
         let mut input = None;
         for (index, command) in commands.iter().enumerate() {
             let pipe = if index + 1 < commands.len() { Some(file::pipe2(O_CLOEXEC)?) } else { None };
-            let ends = Ends { input, output: pipe.map(|pipe| pipe.1), place };
+            let ends = Ends { input, output: pipe, place };
             let child = self.start_member(command, &ends, job.group);
             for fd in [input, pipe.map(|pipe| pipe.1)].into_iter().flatten() {
                 file::close(fd)?;
@@ -166,6 +167,9 @@ impl Shell {
             }
             if let Err(error) = ends.connect(terminal.is_some()) {
                 return Ok(shell.fail(126, format_args!("pipe: {}", error.message())));
+            }
+            if matches!(command.kind, Kind::Simple { .. }) {
+                shell.future = Future::Ends;
             }
             shell.run_command(command)
         })
@@ -284,7 +288,9 @@ pub enum Place {
 /// What a command of a pipeline is connected to.
 struct Ends {
     input: Option<RawFd>,
-    output: Option<RawFd>,
+    /// Both ends of the pipe to the next command: this one must not keep the end that the next one reads from, or it
+    /// would never learn that nobody reads any more.
+    output: Option<(RawFd, RawFd)>,
     place: Place,
 }
 
@@ -299,8 +305,9 @@ impl Ends {
             }
             None => {}
         }
-        if let Some(output) = self.output {
-            file::dup3(output, io::STDOUT, 0)?;
+        if let Some((read_end, write_end)) = self.output {
+            file::close(read_end)?;
+            file::dup3(write_end, io::STDOUT, 0)?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use crate::builtins;
 use crate::execute::{Leave, Outcome};
 use crate::redirect::Saved;
-use crate::state::{Shell, Variable};
+use crate::state::{Future, Shell, Variable};
 use abi::fs::AT_FDCWD;
 use alloc::vec::Vec;
 use programs::shell::arithmetic::Variables;
@@ -73,6 +73,12 @@ impl Shell {
             return self.with_assignments(assignments, |shell| shell.call(&body, &arguments[1..]));
         }
         if let Some(builtin) = builtins::find(name) {
+            if builtins::keeps_assignments(name) {
+                for (name, value) in assignments {
+                    self.assign(name, value.clone());
+                }
+                return builtin(self, arguments);
+            }
             return self.with_assignments(assignments, |shell| builtin(shell, arguments));
         }
         self.run_program(arguments, assignments)
@@ -119,33 +125,14 @@ impl Shell {
     }
 
     fn run_program(&mut self, arguments: &[Vec<u8>], assignments: &[Assignment]) -> Outcome {
-        let started = self.prepare(arguments, assignments).and_then(|command| self.place(command).spawn());
-        match started {
-            Err(Errno::ENOEXEC) => {
-                let script = self.as_script(arguments);
-                self.report_start(
-                    arguments,
-                    script.and_then(|script| self.run_program_once(&script, assignments)),
-                )
-            }
-            started => self.report_start(arguments, started),
+        if self.future == Future::Ends {
+            return self.exec(arguments, assignments);
         }
-    }
-
-    fn run_program_once(
-        &self,
-        arguments: &[Vec<u8>],
-        assignments: &[Assignment],
-    ) -> Result<ulib::process::Child, Errno> {
-        self.place(self.prepare(arguments, assignments)?).spawn()
-    }
-
-    /// Waits for a program, or says why it did not start.
-    fn report_start(
-        &mut self,
-        arguments: &[Vec<u8>],
-        started: Result<ulib::process::Child, Errno>,
-    ) -> Outcome {
+        let start = |arguments: &[Vec<u8>]| self.place(self.prepare(arguments, assignments)?).spawn();
+        let started = match start(arguments) {
+            Err(Errno::ENOEXEC) => self.as_script(arguments).and_then(|script| start(&script)),
+            started => started,
+        };
         match started {
             Ok(child) => self.wait_in_foreground(Ok(child)),
             Err(error) => Ok(self.cannot_start(&arguments[0], error)),
@@ -186,9 +173,13 @@ impl Shell {
         }
         // An error stays in the buffer, and the buffer ends here.
         let _ = ulib::io::stdout().finish();
-        let error = match self.prepare(arguments, assignments) {
+        let execute = |arguments: &[Vec<u8>]| match self.prepare(arguments, assignments) {
             Ok(command) => self.leave_terminal(command).execute(),
             Err(error) => error,
+        };
+        let error = match execute(arguments) {
+            Errno::ENOEXEC => self.as_script(arguments).map_or_else(|error| error, |script| execute(&script)),
+            error => error,
         };
         Err(Leave::Exit(self.cannot_start(&arguments[0], error)))
     }

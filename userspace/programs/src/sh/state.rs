@@ -29,6 +29,15 @@ pub enum Scope {
     Exported,
 }
 
+/// Whether a shell has anything left to do after the program it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Future {
+    /// It may have.
+    GoesOn,
+    /// It has not: the program can take its place.
+    Ends,
+}
+
 /// A running shell.
 pub struct Shell {
     /// All variables by name.
@@ -51,6 +60,8 @@ pub struct Shell {
     pub terminal: Option<Terminal>,
     /// How many functions, `.` and `eval` deep it is.
     pub depth: usize,
+    /// Whether a program can take its place.
+    pub future: Future,
 }
 
 impl Shell {
@@ -75,6 +86,7 @@ impl Shell {
             jobs: Vec::new(),
             terminal: None,
             depth: 0,
+            future: Future::GoesOn,
         };
         if let Ok(directory) = fs::current_directory() {
             shell.assign(b"PWD", directory);

@@ -6,7 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use ulib::fs::File;
-use ulib::{Errno, io, print, println};
+use ulib::{Errno, io, print, println, process};
 
 /// Bytes moved at a time.
 const CHUNK: usize = 16 * 1024;
@@ -32,10 +32,12 @@ fn for_each_chunk(path: &[u8], report: &Report, mut use_chunk: impl FnMut(&[u8])
     }
 }
 
-/// Writes at once: a reader may be waiting. An error stays with standard output and ends in the exit status.
+/// Writes at once, since a reader may be waiting. When nobody reads, there is no use in going on.
 fn write_through(chunk: &[u8]) {
     io::stdout().write(chunk);
-    let _ = io::stdout().finish();
+    if io::stdout().finish().is_err() {
+        process::exit(0); // turns into 1 for the error
+    }
 }
 
 /// `cat [FILES…]`
