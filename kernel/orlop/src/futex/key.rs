@@ -39,6 +39,12 @@ impl Key {
         Ok(Key { container: Arc::as_ptr(&space).addr(), offset: address.as_u64() })
     }
 
+    /// The key of no program's word.
+    #[cfg(test)]
+    pub(super) fn invented(container: usize, offset: u64) -> Key {
+        Key { container, offset }
+    }
+
     /// Where waiters for it stand.
     pub(super) fn bucket(self) -> usize {
         let mixed = (self.container as u64 ^ self.offset >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15);

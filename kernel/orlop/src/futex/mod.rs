@@ -11,6 +11,8 @@ mod bucket;
 mod key;
 pub mod operation;
 pub mod robust;
+#[cfg(test)]
+mod tests;
 
 use alloc::sync::Arc;
 

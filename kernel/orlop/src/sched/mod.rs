@@ -16,7 +16,7 @@ pub mod wait;
 
 mod run_queue;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod timeouts;
 
 pub use mutex::Mutex;

@@ -12,19 +12,19 @@ use super::{Mutex, RwLock, idle_once, spawn, yield_now};
 use crate::kernel::Kernel;
 
 /// Runs tasks on this thread's CPU until `count` of them have called `done`.
-struct Run {
+pub(crate) struct Run {
     finished: Arc<AtomicUsize>,
     started: usize,
 }
 
 impl Run {
-    fn new() -> Run {
+    pub(crate) fn new() -> Run {
         hal::register(&Kernel);
         super::timer::forget();
         Run { finished: Arc::new(AtomicUsize::new(0)), started: 0 }
     }
 
-    fn task(&mut self, body: impl FnOnce() + Send + 'static) {
+    pub(crate) fn task(&mut self, body: impl FnOnce() + Send + 'static) {
         let finished = self.finished.clone();
         self.started += 1;
         spawn(Box::new(move || {
@@ -34,7 +34,7 @@ impl Run {
         .expect("memory");
     }
 
-    fn run_until_the_end(self) {
+    pub(crate) fn run_until_the_end(self) {
         while self.finished.load(SeqCst) < self.started {
             idle_once();
         }
