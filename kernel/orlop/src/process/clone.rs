@@ -129,14 +129,14 @@ fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Errno> {
     child
 }
 
-/// The part of memory, as a power of two, that no new thread may eat into.
-const KEPT_SHIFT: u32 = 5;
+/// How much memory no new thread may eat into: an eighth, and at most so many frames. Children that have not run yet will want more.
+const KEPT_FRAMES: usize = 2048;
 
 /// ENOMEM while so little memory is free that the threads which exist will need it: they would die of page faults, and with them
 /// whoever could clean up.
 fn leave_some_memory() -> Result<(), Errno> {
     let frames = hal::frame::statistics();
-    if frames.free < frames.total >> KEPT_SHIFT { Err(Errno::ENOMEM) } else { Ok(()) }
+    if frames.free < KEPT_FRAMES.min(frames.total / 8) { Err(Errno::ENOMEM) } else { Ok(()) }
 }
 
 fn user_state(request: &CloneRequest) -> Result<UserState, Errno> {
