@@ -6,6 +6,7 @@ use abi::Errno;
 use hal::sync::Once;
 
 use crate::fs::file::{File, FileOperations, Mapping};
+use crate::fs::running;
 use crate::syscall::Failure;
 use crate::user::{IoSink, IoSource};
 
@@ -105,14 +106,13 @@ impl FileOperations for Full {
 /// Zeroes to the end of the sink, in steps between which a fatal signal is heard.
 fn put_zeroes(sink: &mut IoSink<'_>) -> Result<(), Failure> {
     const STEP: usize = 1 << 16;
-    while sink.remaining() > 0 {
+    loop {
         let wanted = STEP.min(sink.remaining());
         let done = sink.put_zeroes(wanted)?;
-        if done < wanted || crate::fs::running::signal_is_pending() {
-            break;
+        if done < wanted || sink.remaining() == 0 || running::signal_is_pending() {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 /// Random bytes; both devices never block once the generator is seeded, as it is from the start.
