@@ -38,7 +38,7 @@ pub fn initialise() {
     }
 }
 
-/// How ring 3 was left: vector (or `VECTOR_SYSCALL`, or `VECTOR_BAD_FRAME`) and error code.
+/// How ring 3 was left: vector (or `VECTOR_SYSCALL`) and error code.
 #[repr(C)]
 struct RawExit {
     vector: u64,

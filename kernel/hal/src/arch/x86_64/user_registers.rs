@@ -219,9 +219,11 @@ impl UserRegisters for Arch {
 /// rest of the header zero.
 fn is_valid_header(image: &[u8]) -> bool {
     let Some(header) = image.get(LEGACY_BYTES..LEGACY_BYTES + HEADER_BYTES) else { return false };
-    let (components, rest) = header.split_at(8);
-    let components = components.iter().rev().fold(0u64, |all, &byte| all << 8 | u64::from(byte));
-    components & !COMPONENTS.load(Ordering::Relaxed) == 0 && rest.iter().all(|&byte| byte == 0)
+    let (words, _) = header.as_chunks::<8>();
+    let [components, rest @ ..] = words else { return false };
+    let components = u64::from_le_bytes(*components);
+    components & !COMPONENTS.load(Ordering::Relaxed) == 0
+        && rest.iter().fold(0, |all, word| all | u64::from_le_bytes(*word)) == 0
 }
 
 #[inline(always)]
