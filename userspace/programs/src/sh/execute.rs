@@ -4,6 +4,7 @@ use crate::redirect::Saved;
 use crate::state::{Future, Shell};
 use abi::fs::O_CLOEXEC;
 use abi::signal::SIGINT;
+use alloc::string::String;
 use alloc::vec::Vec;
 use programs::shell::expand;
 use programs::shell::parse::{Error, Parser};
@@ -88,6 +89,7 @@ impl Shell {
     pub fn run_list(&mut self, list: &List) -> Outcome {
         for item in list {
             if self.terminal.is_some() && signal::take(SIGINT) {
+                eprintln!();
                 return Err(Leave::Interrupt);
             }
             self.status = self.run_item(item)?;
@@ -149,7 +151,7 @@ impl Shell {
             Kind::Group(list) => self.run_list(list),
             Kind::Subshell(list) => {
                 let child = self.fork_off(|shell| shell.run_list(list));
-                self.wait_in_foreground(child)
+                self.wait_in_foreground(child, String::from("(…)"))
             }
             Kind::If { branches, otherwise } => self.run_if(branches, otherwise),
             Kind::Loop { kind, condition, body } => self.run_loop(*kind, condition, body),

@@ -176,13 +176,12 @@ impl Shell {
     }
 
     /// Waits for one child that is in the foreground.
-    pub fn wait_in_foreground(&mut self, child: Result<Child, Errno>) -> Outcome {
+    pub fn wait_in_foreground(&mut self, child: Result<Child, Errno>, text: String) -> Outcome {
         let pid = match child {
             Ok(child) => child.id(),
             Err(error) => return Ok(self.fail(126, format_args!("fork: {}", error.message()))),
         };
         let number = self.jobs.iter().map(|job| job.number).max().unwrap_or(0) + 1;
-        let text = alloc::format!("process {pid}");
         self.wait_for_job(Job { number, group: pid, processes: Vec::from([(pid, None)]), text })
     }
 

@@ -5,6 +5,7 @@ use crate::execute::{Leave, Outcome};
 use crate::redirect::Saved;
 use crate::state::{Future, Shell, Variable};
 use abi::fs::AT_FDCWD;
+use alloc::string::String;
 use alloc::vec::Vec;
 use programs::shell::arithmetic::Variables;
 use programs::shell::expand::{self, Surroundings};
@@ -134,7 +135,10 @@ impl Shell {
             started => started,
         };
         match started {
-            Ok(child) => self.wait_in_foreground(Ok(child)),
+            Ok(child) => {
+                let text = String::from_utf8_lossy(&arguments.join(&b' ')).into_owned();
+                self.wait_in_foreground(Ok(child), text)
+            }
             Err(error) => Ok(self.cannot_start(&arguments[0], error)),
         }
     }
