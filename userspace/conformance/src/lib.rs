@@ -10,6 +10,7 @@ extern crate alloc;
 pub mod arch;
 pub mod child;
 pub mod fault;
+pub mod files;
 pub mod handler;
 pub mod harness;
 pub mod raw;

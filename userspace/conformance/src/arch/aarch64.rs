@@ -1,9 +1,35 @@
 //! AArch64: instructions and registers that a kernel's entry code has to survive.
 
+mod calls;
+mod instructions;
+mod returns;
+
 use crate::Test;
 
 /// What only this architecture can be asked.
-pub const TESTS: &[Test] = &[];
+pub const TESTS: &[Test] = &[
+    ("unknown_calls", calls::unknown_calls),
+    ("a_call_keeps_registers", calls::a_call_keeps_registers),
+    ("a_call_keeps_flags", calls::a_call_keeps_flags),
+    ("any_immediate_is_a_call", calls::any_immediate_is_a_call),
+    ("a_call_with_a_wild_stack", calls::a_call_with_a_wild_stack),
+    ("the_thread_pointer_is_kept", calls::the_thread_pointer_is_kept),
+    ("vectors_survive_switches", calls::vectors_survive_switches),
+    ("breakpoints", instructions::breakpoints),
+    ("undefined_instructions", instructions::undefined_instructions),
+    ("privileged_instructions", instructions::privileged_instructions),
+    ("an_unaligned_stack_pointer", instructions::an_unaligned_stack_pointer),
+    ("an_unaligned_program_counter", instructions::an_unaligned_program_counter),
+    ("addresses_of_nobody", instructions::addresses_of_nobody),
+    ("counters", instructions::counters),
+    ("identification_registers", instructions::identification_registers),
+    ("cache_maintenance", instructions::cache_maintenance),
+    ("a_handler_changes_registers", returns::a_handler_changes_registers),
+    ("a_handler_returns_to_bad_states", returns::a_handler_returns_to_bad_states),
+    ("a_handler_returns_to_bad_addresses", returns::a_handler_returns_to_bad_addresses),
+    ("a_handler_returns_with_bad_records", returns::a_handler_returns_with_bad_records),
+    ("the_frame_tells_the_fault", returns::the_frame_tells_the_fault),
+];
 
 /// `sa_restorer`: the kernel's own is in the vDSO.
 pub fn restorer() -> Option<u64> {

@@ -45,6 +45,7 @@ pub const TESTS: &[Test] = &[
     ("a_handler_returns_to_bad_addresses", returns::a_handler_returns_to_bad_addresses),
     ("a_handler_returns_with_bad_flags", returns::a_handler_returns_with_bad_flags),
     ("a_handler_returns_with_bad_vectors", returns::a_handler_returns_with_bad_vectors),
+    ("a_refused_frame_can_be_survived", returns::a_refused_frame_can_be_survived),
     ("the_frame_tells_the_fault", returns::the_frame_tells_the_fault),
 ];
 

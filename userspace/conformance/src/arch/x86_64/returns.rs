@@ -180,6 +180,21 @@ pub fn a_handler_returns_with_bad_vectors() -> Outcome {
     Ok(())
 }
 
+/// The refused frame is a fault at the place to return to: its handler runs, and the program goes on from there.
+pub fn a_refused_frame_can_be_survived() -> Outcome {
+    extern "C" fn wreck(_signal: i32, _info: *const SigInfo, context: *mut UContext) {
+        // SAFETY: the kernel passes the context, with an XSAVE area whose header lies behind the FXSAVE area.
+        unsafe {
+            ((*context).uc_mcontext.fpstate as *mut FpState).add(1).cast::<[u64; 8]>().write([u64::MAX; 8])
+        };
+    }
+    crate::handler::record_signal(SIGSEGV, 0)?;
+    install(SIGUSR1, wreck, 0)?;
+    kill(getpid(), SIGUSR1)?;
+    check!(crate::handler::count() <= 1);
+    Ok(())
+}
+
 pub fn the_frame_tells_the_fault() -> Outcome {
     extern "C" fn note(_signal: i32, _info: *const SigInfo, context: *mut UContext) {
         // SAFETY: the kernel passes the context.
