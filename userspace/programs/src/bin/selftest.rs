@@ -37,6 +37,7 @@ static TESTS: &[Test] = &[
 
 /// Tests that execute programs, which `qemu-aarch64` cannot pass on: `selftest emulated` leaves them out.
 static PROGRAM_TESTS: &[Test] = &[
+    ("environment_is_passed_on", environment_is_passed_on),
     ("spawn_and_status", spawn_and_status),
     ("spawn_reports_errors", spawn_reports_errors),
     ("panic_says_where_and_exits_101", panic_says_where_and_exits_101),
@@ -47,6 +48,9 @@ fn main() -> u8 {
     let arguments = args::rest();
     match arguments.first() {
         Some(&b"exit") => return arguments.get(1).and_then(|status| parse(status)).unwrap_or(255),
+        Some(&b"check-environment") => {
+            return u8::from(env::vars().count() != 1 || env::var(b"SELFTEST") != Some(b"a=b"));
+        }
         Some(&b"panic") => panic!("as asked"),
         Some(&b"print") => {
             println!("{}", String::from_utf8_lossy(arguments.get(1).unwrap_or(&&b""[..])));
@@ -84,10 +88,16 @@ fn arguments() -> bool {
 }
 
 fn environment() -> bool {
-    let variable = ulib::c_string(*b"ORLOP_SELFTEST=a=b").unwrap();
-    let command = Command::new(b"/proc/self/exe").unwrap().environment(vec![variable]);
-    drop(command);
     env::vars().all(|variable| variable.to_bytes().contains(&b'=')) && env::var(b"NO_SUCH_VARIABLE").is_none()
+}
+
+/// The child finds one variable, whose value has an equals sign in it.
+fn environment_is_passed_on() -> bool {
+    let variable = ulib::c_string(*b"SELFTEST=a=b");
+    let command =
+        variable.and_then(|variable| Ok(again(&[b"check-environment"])?.environment(vec![variable])));
+    let status = command.and_then(|command| command.spawn()).and_then(process::Child::wait);
+    status.map(|status| status.exit_code()) == Ok(Some(0))
 }
 
 fn heap_small_and_large() -> bool {
