@@ -8,6 +8,14 @@ use super::registers::{UserRegs, pstate};
 /// PSTATE bits that `sigreturn` and `ptrace` may set.
 const WRITABLE: u64 = pstate::NZCV | pstate::DIT | pstate::SSBS | pstate::BRANCH_TYPE;
 
+/// Exception level, stack selection, AArch32, and the four interrupt masks.
+const PRIVILEGED: u64 = 0x1f | 0xf << 6;
+
+/// True when `wanted` is more than a slip: Linux refuses such a frame as a whole.
+pub const fn asks_for_privilege(wanted: u64) -> bool {
+    wanted & PRIVILEGED != 0
+}
+
 /// PSTATE after a program asked for `wanted`: EL0, AArch64, all exceptions unmasked, no illegal-state bit.
 pub const fn flags(wanted: u64) -> u64 {
     (wanted & WRITABLE) | pstate::EL0
@@ -38,6 +46,7 @@ mod tests {
             prop_assert_eq!(regs.pstate & (0xf << 6), 0, "masked exceptions");
             prop_assert_eq!(regs.pstate & (1 << 20), 0, "illegal state");
             prop_assert_eq!(regs.pstate >> 32, 0);
+            prop_assert!(!asks_for_privilege(regs.pstate));
         }
     }
 }

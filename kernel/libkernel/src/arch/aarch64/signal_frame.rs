@@ -192,10 +192,14 @@ pub struct Restored {
     pub floating_point: Option<u64>,
 }
 
-/// Reads a frame that lay at `address`; `None` if it is misaligned or does not start with the floating-point record.
+/// Reads a frame that lay at `address`; `None` if it is misaligned, does not start with the floating-point record, or asks for
+/// another state than EL0.
 pub fn restore(frame: &Saved, address: u64, current: &UserRegs) -> Option<Restored> {
     let first = ContextHeader { magic: FPSIMD_MAGIC, size: FPSIMD_SIZE };
-    if !address.is_multiple_of(STACK_ALIGNMENT) || frame.fpsimd != first {
+    if !address.is_multiple_of(STACK_ALIGNMENT)
+        || frame.fpsimd != first
+        || sanitise::asks_for_privilege(frame.pstate)
+    {
         return None;
     }
     let mut regs = UserRegs { x: frame.regs, sp: frame.sp, pc: frame.pc, pstate: frame.pstate, ..*current };
