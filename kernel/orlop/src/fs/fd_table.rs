@@ -217,6 +217,16 @@ impl FdTable {
     }
 }
 
+impl Drop for FdTable {
+    /// The last process that used the table has ended: its record locks go, also on files that others still have open.
+    fn drop(&mut self) {
+        let table = core::ptr::from_ref(self);
+        for file in core::mem::take(&mut self.slots.get_mut().files).into_iter().flatten() {
+            file.inode().locks.release_process(table);
+        }
+    }
+}
+
 impl Slots {
     fn file(&self, fd: u32) -> Option<&Arc<File>> {
         self.files.get(fd as usize)?.as_ref()
@@ -346,6 +356,25 @@ mod tests {
         assert_eq!(table.replace(0, file(), OnExec::Keep, 1024).err(), Some(Errno::EBUSY));
         drop(slot);
         assert_eq!(insert(&table), 0);
+    }
+
+    #[test]
+    fn record_locks_end_with_the_table() {
+        use crate::fs::lock::{Blocking, Holder, LockKind, RecordLock};
+        let (table, other) = (FdTable::empty(), FdTable::empty());
+        let file = file();
+        table.insert(file.clone(), OnExec::Keep, 1024).expect("room");
+        let lock = |table: &Arc<FdTable>| RecordLock {
+            start: 0,
+            last: 9,
+            kind: LockKind::Exclusive,
+            holder: Holder::process(Arc::as_ptr(table), 1),
+        };
+        let locks = &file.inode().locks;
+        locks.lock_record(lock(&table), Blocking::Fail).expect("free");
+        assert!(locks.find_conflict(&lock(&other)).is_some());
+        drop(table);
+        assert!(locks.find_conflict(&lock(&other)).is_none());
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct Descriptors {
 
 impl Descriptors {
     fn table(&self) -> Result<Arc<FdTable>, Errno> {
-        self.subject.thread().and_then(|thread| thread.try_files()).ok_or(Errno::ENOENT)
+        table_of(&self.subject)
     }
 
     fn number(&self, fd: u32) -> u64 {
@@ -52,15 +52,15 @@ impl GeneratedDirectory for Descriptors {
     fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
         let text = core::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
         let fd: u32 = text.parse().map_err(|_| Errno::ENOENT)?;
-        let table = self.table()?;
-        let file = table.get(fd).map_err(|_| Errno::ENOENT)?;
+        let file = self.table()?.get(fd).map_err(|_| Errno::ENOENT)?;
+        let subject = self.subject.clone();
         let (permissions, body) = match self.show {
             Show::Links => {
                 let readable = if file.is_readable() { 0o500 } else { 0 };
                 let writable = if file.is_writable() { 0o300 } else { 0 };
-                (readable | writable, Body::Magic(Box::new(DescriptorLink { table, fd })))
+                (readable | writable, Body::Magic(Box::new(DescriptorLink { subject, fd })))
             }
-            Show::Texts => (0o400, Body::Special(TextFile::operations(DescriptorText { table, fd }))),
+            Show::Texts => (0o400, Body::Special(TextFile::operations(DescriptorText { subject, fd }))),
         };
         let ownership = self.subject.ownership(permissions);
         Ok(entry(directory, name, self.number(fd), self.kind(), ownership, body))
@@ -85,15 +85,20 @@ impl GeneratedDirectory for Descriptors {
     }
 }
 
+/// The table, looked up anew each time: holding it would keep the files of a process open after its end.
+fn table_of(subject: &Subject) -> Result<Arc<FdTable>, Errno> {
+    subject.thread().and_then(|thread| thread.try_files()).ok_or(Errno::ENOENT)
+}
+
 /// The link that stands for a descriptor.
 struct DescriptorLink {
-    table: Arc<FdTable>,
+    subject: Subject,
     fd: u32,
 }
 
 impl DescriptorLink {
     fn file(&self) -> Result<Arc<File>, Errno> {
-        self.table.get(self.fd).map_err(|_| Errno::ENOENT)
+        table_of(&self.subject)?.get(self.fd).map_err(|_| Errno::ENOENT)
     }
 }
 
@@ -109,16 +114,18 @@ impl MagicLink for DescriptorLink {
 
 /// What `fdinfo` says of a descriptor.
 struct DescriptorText {
-    table: Arc<FdTable>,
+    subject: Subject,
     fd: u32,
 }
 
 impl Source for DescriptorText {
     fn text(&self) -> Result<Vec<u8>, Errno> {
-        let file = self.table.get(self.fd).map_err(|_| Errno::ENOENT)?;
-        let on_exec = self.table.on_exec(self.fd).map_err(|_| Errno::ENOENT)?;
+        let table = table_of(&self.subject)?;
+        let file = table.get(self.fd).map_err(|_| Errno::ENOENT)?;
+        let on_exec = table.on_exec(self.fd).map_err(|_| Errno::ENOENT)?;
         let flags = file.flags() | if on_exec == OnExec::Close { O_CLOEXEC } else { 0 };
-        let position = *file.position().lock();
+        // The position is locked while the file is read, and the file may be this very one: its reader must not wait for itself.
+        let position = file.position().try_lock().map_or(0, |position| *position);
         let (mount, inode) = (file.location().mount.id, file.inode().number);
         Ok(format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n").into_bytes())
     }
