@@ -7,10 +7,12 @@ extern crate alloc;
 use abi::Errno;
 use abi::fs::O_RDWR;
 use abi::native::nr;
+use abi::signal::{SIG_BLOCK, SIGTTOU};
 use abi::terminal::*;
 use conformance::{Outcome, check, check_eq, raw};
 use libsyscall::file::*;
 use libsyscall::process::getpgid;
+use libsyscall::signal::rt_sigprocmask;
 
 conformance::tests!(&[
     ("other_files_are_no_terminals", other_files_are_no_terminals),
@@ -20,7 +22,9 @@ conformance::tests!(&[
     ("groups_of_the_terminal", groups_of_the_terminal),
 ]);
 
+/// The console. Tests run in the background, where changing a terminal stops the process that does not block this signal.
 fn terminal() -> Option<i32> {
+    rt_sigprocmask(SIG_BLOCK, 1 << (SIGTTOU - 1)).ok()?;
     let fd = open(c"/dev/console", O_RDWR | abi::fs::O_NOCTTY, 0).unwrap_or(0);
     terminal_modes(fd).is_ok().then_some(fd)
 }
