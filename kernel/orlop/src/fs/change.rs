@@ -163,8 +163,12 @@ fn enter(parent: &Inode, stored: &Directory, name: Name, dentry: &Arc<Dentry>) -
     Ok(())
 }
 
-/// A new inode that belongs to the caller, or to the group of a set-group-id directory.
+/// A new inode that belongs to the caller, or to the group of a set-group-id directory. ENOSPC when only the kernel's reserve is
+/// left: files without content take kernel memory too.
 fn new_inode(parent: &Inode, new: NewFile, credentials: &Credentials) -> Result<Arc<Inode>, Errno> {
+    if !hal::frame::may_allocate() {
+        return Err(Errno::ENOSPC);
+    }
     let kind = new.kind;
     let ownership = inherit(parent, kind, new.permissions, credentials);
     let body = new.into_body(&parent.filesystem)?;

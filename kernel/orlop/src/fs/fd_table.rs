@@ -98,8 +98,12 @@ impl FdTable {
         self.slots.lock().file(fd).cloned().ok_or(Errno::EBADF)
     }
 
-    /// Takes the lowest free descriptor from `lowest` on. EMFILE when it would reach `limit` (RLIMIT_NOFILE).
+    /// Takes the lowest free descriptor from `lowest` on. EMFILE when it would reach `limit` (RLIMIT_NOFILE), ENFILE when only the
+    /// kernel's reserve of memory is left for files.
     pub fn reserve(&self, lowest: u32, limit: u64) -> Result<Reserved<'_>, Errno> {
+        if !hal::frame::may_allocate() {
+            return Err(Errno::ENFILE);
+        }
         let mut slots = self.slots.lock();
         let fd = slots.find_free(lowest as usize);
         if fd as u64 >= limit {
@@ -331,6 +335,7 @@ mod tests {
     impl FileOperations for Nothing {}
 
     fn file() -> Arc<File> {
+        crate::fs::tests::start_memory();
         anonymous::open(Arc::new(Nothing), "anon_inode:[test]", 0, &Credentials::root())
     }
 
@@ -350,6 +355,7 @@ mod tests {
 
     #[test]
     fn a_reservation_is_taken_but_not_open_and_comes_free_again() {
+        crate::fs::tests::start_memory();
         let table = FdTable::empty();
         let slot = table.reserve(0, 1024).expect("room");
         assert_eq!(table.get(0).err(), Some(Errno::EBADF));

@@ -19,6 +19,11 @@ use crate::process::Credentials;
 use crate::syscall::Failure;
 use crate::user::{IoSink, IoSource};
 
+/// The host's stand-in for a machine comes up, with its memory, when a thread first acts as a CPU.
+pub(super) fn start_memory() {
+    hal::cpu::id();
+}
+
 /// A tree with a root of its own, and someone to use it.
 struct Tree {
     context: Arc<FsContext>,
@@ -27,6 +32,7 @@ struct Tree {
 
 impl Tree {
     fn new() -> Tree {
+        start_memory();
         let filesystem = FileSystem::new(FileSystemKind::TmpFs, 1024);
         let root = new_root_directory(&filesystem, 0o755);
         let mount = Mount::new(filesystem, root, Arc::from(&b"test"[..]), 0);
@@ -303,6 +309,7 @@ fn a_chain_of_removed_directories_is_dropped_without_recursion() {
 
 #[test]
 fn a_tmpfs_ends_with_its_last_mount() {
+    start_memory();
     let filesystem = FileSystem::new(FileSystemKind::TmpFs, 16);
     let root = new_root_directory(&filesystem, 0o755);
     filesystem.end_with_last_mount(&root);

@@ -142,6 +142,7 @@ mod tests {
     use super::*;
 
     fn write(ring: &mut Ring, bytes: &[u8]) -> usize {
+        crate::fs::tests::start_memory();
         let mut source = IoSource::kernel(bytes);
         ring.write(&mut source).expect("memory");
         source.moved()
