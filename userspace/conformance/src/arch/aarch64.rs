@@ -1,5 +1,6 @@
 //! AArch64: instructions and registers that a kernel's entry code has to survive.
 
+mod access;
 mod calls;
 mod instructions;
 mod returns;
@@ -8,6 +9,12 @@ use crate::Test;
 
 /// What only this architecture can be asked.
 pub const TESTS: &[Test] = &[
+    ("privileged_registers", access::privileged_registers),
+    ("waiting_instructions", access::waiting_instructions),
+    ("scalable_vectors", access::scalable_vectors),
+    ("misaligned_exclusive", access::misaligned_exclusive),
+    ("kernel_addresses", access::kernel_addresses),
+    ("tagged_addresses", access::tagged_addresses),
     ("unknown_calls", calls::unknown_calls),
     ("a_call_keeps_registers", calls::a_call_keeps_registers),
     ("a_call_keeps_flags", calls::a_call_keeps_flags),

@@ -80,6 +80,9 @@ fn handle(regs: &mut UserRegs, vector: u64, syndrome: u64) -> Option<UserExit> {
         {
             return None;
         }
+        Event::Exception(exception @ Exception { kind: ExceptionKind::StackAlignment, .. }) => {
+            UserExit::Exception(Exception { address: regs.sp, ..exception })
+        }
         Event::Exception(exception) => UserExit::Exception(exception),
     })
 }
