@@ -30,10 +30,7 @@ pub fn prctl(
     let process = thread.process();
     match option {
         PR_SET_NAME => set_name(caller, second).map(|()| 0),
-        PR_GET_NAME => {
-            UserSlice::new(UserAddr::new(second), NAME_SIZE).write(&thread.name())?;
-            Ok(0)
-        }
+        PR_GET_NAME => get_name(caller, second).map(|()| 0),
         PR_SET_PDEATHSIG => {
             process.set_parent_death_signal(optional_signal(second)?);
             Ok(0)
@@ -92,6 +89,10 @@ fn drop_from_bounding_set(caller: &Caller<'_>, bit: u64) -> Result<(), Errno> {
     caller.thread.with_credentials(|credentials| credentials.require(capability::SETPCAP))?;
     change(caller, |credentials| credentials.capabilities.bounding &= !bit);
     Ok(())
+}
+
+fn get_name(caller: &Caller<'_>, address: u64) -> Result<(), Failure> {
+    Ok(UserSlice::new(UserAddr::new(address), NAME_SIZE).write(&caller.thread.name())?)
 }
 
 fn set_name(caller: &Caller<'_>, address: u64) -> Result<(), Failure> {
