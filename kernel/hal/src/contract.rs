@@ -93,6 +93,8 @@ pub trait UserRegisters {
     fn floating_point_size() -> usize;
     /// The image inside a saved state.
     fn floating_point(state: &mut Self::State) -> &mut [u8];
+    /// Adds to a saved image what the readers of a signal frame look for (x86_64: Linux's software bytes).
+    fn describe_floating_point(_image: &mut [u8]) {}
     /// True if the CPU would load `image` without an exception.
     fn is_valid_floating_point(image: &[u8]) -> bool;
     /// Makes an image that is only partly there, or was refused, one that the next save completes: clears what a save leaves alone.

@@ -95,6 +95,12 @@ pub(super) fn total() -> usize {
     TOTAL.load(Ordering::Relaxed)
 }
 
+/// True when half of the reserve is gone.
+#[inline(always)]
+pub(super) fn is_critical() -> bool {
+    FREE.load(Ordering::Relaxed) < WATERMARK.load(Ordering::Relaxed) / 2
+}
+
 /// Counts, with the frames in the CPUs' caches.
 pub(super) fn statistics() -> FrameStatistics {
     let cached: usize = CACHES.iter().map(|cache| cache.0.count.load(Ordering::Relaxed)).sum();

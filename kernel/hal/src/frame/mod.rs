@@ -3,8 +3,9 @@
 //! [`KernelFrame`] is the kernel's own and may be sliced; [`SharedFrame`] may be mapped by programs and is counted
 //! and copied in and out, never borrowed. Both zero their content before anyone sees it.
 //!
-//! Memory for programs (shared frames) ends at a low watermark; what lies below is the reserve, from which the
-//! kernel's own small objects and page tables are still served, so that running out is an error a program sees.
+//! Memory for programs (shared frames, page tables) ends at a low watermark; what lies below is the reserve, from which
+//! the kernel's own small objects are still served, so that running out is an error a program sees. When half of it is
+//! gone ([`is_critical`]), system calls that could need more are refused at their entry.
 mod allocator;
 mod kernel;
 mod shared;
@@ -47,10 +48,17 @@ pub fn statistics() -> FrameStatistics {
 }
 
 /// False when free memory is below the low watermark: only the kernel's small allocations go on then.
-/// One load; meant for system-call and fault entry.
+/// One load.
 #[inline]
 pub fn may_allocate() -> bool {
     allocator::above_watermark()
+}
+
+/// True when the kernel's own allocations have used half of the reserve: from here on only what gives memory back, or
+/// needs none, should be begun.
+#[inline]
+pub fn is_critical() -> bool {
+    allocator::is_critical()
 }
 
 /// A fresh frame of zeros.

@@ -6,7 +6,7 @@ use super::PageTable;
 use super::table::MapError;
 use crate::arch::Arch;
 use crate::contract::Paging as _;
-use crate::frame::{KernelFrame, record};
+use crate::frame::{KernelFrame, may_allocate, record};
 use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
 use libkernel::arch::native::paging::Entry;
@@ -110,6 +110,10 @@ impl PageTable {
 
     #[cold]
     fn make_table(&self, slot: Slot) -> Result<Entry, MapError> {
+        // Tables are memory for programs too: reading a sparse mapping costs nothing else.
+        if !may_allocate() {
+            return Err(MapError::OutOfMemory);
+        }
         let frame = KernelFrame::alloc_zeroed().map_err(|_| MapError::OutOfMemory)?;
         let entry = Entry::table(frame.phys(), Owner::User);
         record(frame.phys()).count.store(0, Ordering::Relaxed);

@@ -107,6 +107,7 @@ pub fn store_floating_point(to: UserAddr) -> Result<(), BadAddress> {
     with_pages(to, Access::Write, |state| {
         Arch::save(state);
         let image = Arch::floating_point(state);
+        Arch::describe_floating_point(image);
         user_copy::copy_to_user_nofault(to, image) == image.len()
     })
 }

@@ -2,6 +2,7 @@
 
 use abi::Errno;
 use abi::table::{NUMBER_LIMIT, ROWS};
+use hal::frame;
 
 use super::{Caller, Failure, FromArg};
 
@@ -45,11 +46,52 @@ static BY_NUMBER: [Entry; NUMBER_LIMIT] = {
 };
 
 /// Runs the system call that the caller's registers ask for. As Linux, it looks at the low half of the number only.
+/// ENOMEM when the kernel's own memory is nearly gone.
 #[inline]
 pub fn dispatch(caller: &mut Caller<'_>) -> Result<u64, Failure> {
     let number = u32::from_arg(caller.context.regs.syscall_number())?;
+    if frame::is_critical() && !works_without_memory(number) {
+        return Err(Failure::Errno(Errno::ENOMEM));
+    }
     match BY_NUMBER.get(number as usize) {
         Some(entry) => entry(caller),
         None => absent(caller),
     }
+}
+
+/// What a program can still do when the kernel's own memory is nearly gone: calls that give memory back, that end
+/// something, or that only move data.
+const WITHOUT_MEMORY: [&str; 27] = [
+    "brk",
+    "close",
+    "close_range",
+    "exit",
+    "exit_group",
+    "ftruncate",
+    "futex",
+    "getpid",
+    "gettid",
+    "kill",
+    "madvise",
+    "munmap",
+    "nanosleep",
+    "read",
+    "reboot",
+    "rmdir",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "sched_yield",
+    "tgkill",
+    "truncate",
+    "umount2",
+    "unlink",
+    "unlinkat",
+    "wait4",
+    "waitid",
+    "write",
+];
+
+#[cold]
+fn works_without_memory(number: u32) -> bool {
+    abi::native::nr::name(number.into()).is_some_and(|name| WITHOUT_MEMORY.contains(&name))
 }

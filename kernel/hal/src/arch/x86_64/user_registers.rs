@@ -12,6 +12,7 @@ use core::arch::asm;
 use core::arch::x86_64::__cpuid_count;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use libkernel::arch::x86_64::signal_frame;
 
 /// x87, SSE, AVX and the three parts of AVX-512. Not MPX (gone from CPUs) and not PKRU (no protection keys yet).
 const WANTED_COMPONENTS: u64 = 0b1110_0111;
@@ -25,6 +26,7 @@ const CONTROL_WORD: usize = 0;
 const MXCSR_DEFAULT_MASK: u32 = 0xffbf;
 
 static COMPONENTS: AtomicU64 = AtomicU64::new(0);
+/// With XSAVE, the area and the word that ends an image of it in a signal frame.
 static AREA_BYTES: AtomicU32 = AtomicU32::new(LEGACY_BYTES as u32);
 static MXCSR_ALLOWED: AtomicU32 = AtomicU32::new(MXCSR_DEFAULT_MASK);
 
@@ -39,7 +41,7 @@ pub fn initialise() {
         };
         COMPONENTS.store(components, Ordering::Relaxed);
         // EBX now gives the size for what XCR0 enables (SDM volume 2, CPUID leaf 0DH).
-        AREA_BYTES.store(__cpuid_count(0xd, 0).ebx, Ordering::Relaxed);
+        AREA_BYTES.store(__cpuid_count(0xd, 0).ebx + signal_frame::IMAGE_END_BYTES, Ordering::Relaxed);
     }
     if let Ok(mut state) = Arch::fresh() {
         Arch::save(&mut state);
@@ -196,6 +198,10 @@ impl UserRegisters for Arch {
 
     fn floating_point(state: &mut State) -> &mut [u8] {
         state.bytes()
+    }
+
+    fn describe_floating_point(image: &mut [u8]) {
+        signal_frame::describe_image(image, COMPONENTS.load(Ordering::Relaxed));
     }
 
     fn make_floating_point_savable(image: &mut [u8]) {

@@ -11,9 +11,11 @@
 use core::mem::offset_of;
 
 use abi::arch::x86_64::signal::{
-    RtSigframe, SigContext, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, UContext,
+    FP_XSTATE_MAGIC1, FP_XSTATE_MAGIC2, FP_XSTATE_MAGIC2_SIZE, FpxSwBytes, RtSigframe, SigContext,
+    UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, UContext,
 };
 use abi::signal::{SigInfo, StackT};
+use zerocopy::IntoBytes;
 
 use super::registers::UserRegs;
 use super::sanitise;
@@ -134,6 +136,29 @@ pub fn extras(_parts: &Parts<'_>, _layout: &Layout) -> [Extra; 0] {
     []
 }
 
+/// Bytes behind the XSAVE area in an image: `FP_XSTATE_MAGIC2`.
+pub const IMAGE_END_BYTES: u32 = FP_XSTATE_MAGIC2_SIZE;
+
+/// Where `FpxSwBytes` lie in the FXSAVE area: bytes that the CPU leaves to software (SDM volume 1, 10.5.1).
+const SOFTWARE_BYTES_OFFSET: usize = 464;
+
+/// Says in an image with `components` (XCR0) what it is; one without an XSAVE area says nothing.
+pub fn describe_image(image: &mut [u8], components: u64) {
+    let Some(xstate_size) = image.len().checked_sub(IMAGE_END_BYTES as usize) else { return };
+    if xstate_size < SOFTWARE_BYTES_OFFSET + size_of::<FpxSwBytes>() || components == 0 {
+        return;
+    }
+    let description = FpxSwBytes {
+        magic1: FP_XSTATE_MAGIC1,
+        extended_size: image.len() as u32,
+        xfeatures: components,
+        xstate_size: xstate_size as u32,
+        padding: [0; 7],
+    };
+    image[SOFTWARE_BYTES_OFFSET..][..size_of::<FpxSwBytes>()].copy_from_slice(description.as_bytes());
+    image[xstate_size..].copy_from_slice(FP_XSTATE_MAGIC2.as_bytes());
+}
+
 /// Makes the registers enter `handler` on the frame.
 pub fn enter(regs: &mut UserRegs, layout: &Layout, handler: u64, signal: u32, _restorer: u64) {
     regs.rip = handler;
@@ -206,6 +231,20 @@ pub fn restore(saved: &Saved, _address: u64, current: &UserRegs) -> Option<Resto
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn an_image_says_what_it_is() {
+        let mut image = [0u8; 2696 + IMAGE_END_BYTES as usize];
+        describe_image(&mut image, 0xe7);
+        assert_eq!(image[464..468], FP_XSTATE_MAGIC1.to_le_bytes());
+        assert_eq!(image[468..472], 2700u32.to_le_bytes());
+        assert_eq!(image[472..480], 0xe7u64.to_le_bytes());
+        assert_eq!(image[480..484], 2696u32.to_le_bytes());
+        assert_eq!(image[2696..], FP_XSTATE_MAGIC2.to_le_bytes());
+        let mut legacy = [0u8; 512];
+        describe_image(&mut legacy, 0);
+        assert_eq!(legacy, [0; 512]);
+    }
 
     #[test]
     fn a_frame_comes_back_as_it_was() {
