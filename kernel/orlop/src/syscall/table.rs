@@ -95,3 +95,17 @@ const WITHOUT_MEMORY: [&str; 27] = [
 fn works_without_memory(number: u32) -> bool {
     abi::native::nr::name(number.into()).is_some_and(|name| WITHOUT_MEMORY.contains(&name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_that_work_without_memory_exist() {
+        for name in WITHOUT_MEMORY {
+            let row = ROWS.iter().find(|row| row.name == name).expect("a call of the table");
+            let entry = ROWS.iter().position(|other| other.name == row.name).map(|index| BY_ROW[index]);
+            assert!(entry.is_some_and(|entry| entry as usize != absent as Entry as usize), "{name}");
+        }
+    }
+}

@@ -134,7 +134,9 @@ fn pointers_at_the_edge_of_a_page() -> Outcome {
     let moved = raw::call(nr::write, &[writer as u64, edge - 100, 200]);
     check!(matches!(moved, Ok(1..=100) | Err(Errno::EFAULT)), "{moved:?}");
     let zero = open(c"/dev/zero", abi::fs::O_RDONLY, 0)?;
-    check_eq!(raw::call(nr::read, &[zero as u64, edge - 100, 1 << 20]), Ok(100));
+    // Up to the edge, or to the last whole step of the copy: Linux on AArch64 stops at 96.
+    let moved = raw::call(nr::read, &[zero as u64, edge - 100, 1 << 20]);
+    check!(matches!(moved, Ok(1..=100)), "{moved:?}");
     check_eq!(raw::call(nr::read, &[zero as u64, edge - 100, u64::MAX]), Err(Errno::EFAULT));
     Ok(())
 }
