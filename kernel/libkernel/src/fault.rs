@@ -5,8 +5,8 @@
 
 use abi::signal::{
     BUS_ADRALN, BUS_ADRERR, FPE_FLTDIV, FPE_FLTINV, FPE_FLTOVF, FPE_FLTRES, FPE_FLTUND, FPE_FLTUNK,
-    FPE_INTDIV, ILL_ILLOPC, ILL_ILLOPN, SI_KERNEL, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP, TRAP_BRKPT,
-    TRAP_HWBKPT, TRAP_TRACE,
+    FPE_INTDIV, ILL_ILLOPC, SI_KERNEL, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP, TRAP_BRKPT, TRAP_HWBKPT,
+    TRAP_TRACE,
 };
 
 /// What the instruction wanted to do with the address.
@@ -46,7 +46,7 @@ pub struct Exception {
     pub code: u64,
 }
 
-/// The kinds of exception a program can cause. Which signal each becomes is told by [`ExceptionKind::signal`].
+/// The kinds of exception a program can cause. Which signal each becomes is told by `arch::native::fault::signal`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExceptionKind {
     /// Integer division by zero or overflowing quotient (x86_64 `#DE`).
@@ -104,14 +104,15 @@ pub struct ExceptionSignal {
 }
 
 impl ExceptionKind {
-    /// The signal Linux sends for this exception on x86_64. AArch64 differs in one code: see [`Self::signal_aarch64`].
-    pub const fn signal_x86_64(self) -> ExceptionSignal {
+    /// The signal Linux sends for this exception on every architecture that has no word of its own on it: see
+    /// `arch::native::fault::signal`.
+    pub const fn common_signal(self) -> ExceptionSignal {
         let (number, code) = match self {
             Self::DivideError => (SIGFPE, FPE_INTDIV),
             Self::SingleStep => (SIGTRAP, TRAP_TRACE),
             Self::HardwareBreakpoint => (SIGTRAP, TRAP_HWBKPT),
-            Self::Breakpoint => (SIGTRAP, SI_KERNEL),
-            Self::UndefinedInstruction => (SIGILL, ILL_ILLOPN),
+            Self::Breakpoint => (SIGTRAP, TRAP_BRKPT),
+            Self::UndefinedInstruction => (SIGILL, ILL_ILLOPC),
             Self::FloatingPoint(cause) => (SIGFPE, cause.code()),
             Self::Alignment | Self::InstructionAlignment | Self::StackAlignment => (SIGBUS, BUS_ADRALN),
             Self::Protection | Self::Bounds => (SIGSEGV, SI_KERNEL),
@@ -119,15 +120,6 @@ impl ExceptionKind {
             Self::BusError => (SIGBUS, BUS_ADRERR),
         };
         ExceptionSignal { number, code }
-    }
-
-    /// The signal Linux sends for this exception on AArch64.
-    pub const fn signal_aarch64(self) -> ExceptionSignal {
-        match self {
-            Self::Breakpoint => ExceptionSignal { number: SIGTRAP, code: TRAP_BRKPT },
-            Self::UndefinedInstruction => ExceptionSignal { number: SIGILL, code: ILL_ILLOPC },
-            other => other.signal_x86_64(),
-        }
     }
 }
 
@@ -141,17 +133,5 @@ impl FloatingPointCause {
             Self::Invalid => FPE_FLTINV,
             Self::Unknown => FPE_FLTUNK,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn breakpoints_differ_in_code_only() {
-        assert_eq!(ExceptionKind::Breakpoint.signal_x86_64(), ExceptionSignal { number: 5, code: 0x80 });
-        assert_eq!(ExceptionKind::Breakpoint.signal_aarch64(), ExceptionSignal { number: 5, code: 1 });
-        assert_eq!(ExceptionKind::DivideError.signal_aarch64(), ExceptionKind::DivideError.signal_x86_64());
     }
 }

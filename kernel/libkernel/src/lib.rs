@@ -20,7 +20,6 @@ pub mod line_discipline;
 pub mod paging;
 pub mod path;
 pub mod radix;
-pub mod return_path;
 pub mod signal_set;
 pub mod symbols;
 pub mod vdso;

@@ -22,9 +22,9 @@ use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, Ordering};
 use libkernel::arch::x86_64::fault::{self, Details, FloatingPointStatus, vector};
 use libkernel::arch::x86_64::registers::rflags;
+use libkernel::arch::x86_64::return_path::{self, ReturnPath};
 use libkernel::arch::x86_64::segments::STAR;
 use libkernel::fault::{Exception, ExceptionKind};
-use libkernel::return_path::{self, ReturnPath};
 
 /// Sets up `syscall` on this CPU: STAR, LSTAR, FMASK, and EFER.SCE last.
 pub fn initialise() {

@@ -7,7 +7,7 @@ pub const PAGE_FAULT: u64 = class::DATA_ABORT_EL0;
 
 /// The signal of an exception.
 pub const fn signal(kind: ExceptionKind) -> ExceptionSignal {
-    kind.signal_aarch64()
+    kind.common_signal()
 }
 
 /// Exception classes (ESR_EL1.EC) that Orlop tells apart.
@@ -115,6 +115,12 @@ const fn floating_point_cause(esr: u64) -> FloatingPointCause {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_breakpoint_is_told_by_its_own_code() {
+        assert_eq!(signal(ExceptionKind::Breakpoint), ExceptionSignal { number: 5, code: 1 });
+        assert_eq!(signal(ExceptionKind::UndefinedInstruction), ExceptionSignal { number: 4, code: 1 });
+    }
 
     #[test]
     fn a_store_to_a_read_only_page() {

@@ -1,13 +1,19 @@
 //! x86_64's exception vectors and page-fault error code.
 
+use abi::signal::{ILL_ILLOPN, SI_KERNEL, SIGILL, SIGTRAP};
+
 use crate::fault::{Access, Exception, ExceptionKind, ExceptionSignal, FloatingPointCause, PageFault};
 
 /// What a signal frame shows as the number of a page fault.
 pub const PAGE_FAULT: u64 = vector::PAGE_FAULT as u64;
 
-/// The signal of an exception.
+/// The signal of an exception. x86_64's codes for `int3` and `ud2` are its own (Linux, arch/x86/kernel/traps.c).
 pub const fn signal(kind: ExceptionKind) -> ExceptionSignal {
-    kind.signal_x86_64()
+    match kind {
+        ExceptionKind::Breakpoint => ExceptionSignal { number: SIGTRAP, code: SI_KERNEL },
+        ExceptionKind::UndefinedInstruction => ExceptionSignal { number: SIGILL, code: ILL_ILLOPN },
+        other => other.common_signal(),
+    }
 }
 
 /// Vector numbers (SDM volume 3, 6.3.1).
@@ -169,6 +175,12 @@ pub const fn exception(vector: u8, details: &Details) -> Option<Exception> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_breakpoint_is_the_kernels_own_signal() {
+        assert_eq!(signal(ExceptionKind::Breakpoint), ExceptionSignal { number: 5, code: 0x80 });
+        assert_eq!(signal(ExceptionKind::DivideError), ExceptionSignal { number: 8, code: 1 });
+    }
 
     #[test]
     fn a_store_to_a_read_only_page() {

@@ -3,6 +3,7 @@
 pub mod fault;
 pub mod paging;
 pub mod registers;
+pub mod return_path;
 pub mod sanitise;
 pub mod segments;
 pub mod signal_frame;

@@ -4,9 +4,9 @@
 //! when RIP is not canonical (CVE-2012-0217). `iretq` can restore everything, and faults in ring 0 on selectors that are
 //! not the program's. Both are kept from ever seeing such a frame, and the proof is this function.
 
-use crate::arch::x86_64::registers::{UserRegs, rflags};
-use crate::arch::x86_64::segments::{USER_CODE, USER_DATA};
-use crate::arch::x86_64::{USER_END, is_canonical};
+use super::registers::{UserRegs, rflags};
+use super::segments::{USER_CODE, USER_DATA};
+use super::{USER_END, is_canonical};
 
 /// How to go back to a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
