@@ -3,28 +3,8 @@
 //! The oracles describe the architecture the test is built for: run it under `qemu-aarch64` for the other one.
 #![cfg(target_os = "linux")]
 
-/// Compares constants of two modules, number by number, whatever their types.
-///
-/// `same! { abi::fs, linux_raw_sys::general: O_CREAT O_EXCL }` expands to a test function with one `assert_eq!` a name.
-macro_rules! same {
-    ($function:ident, $ours:path, $theirs:path: $($name:ident)*) => {
-        #[test]
-        fn $function() {
-            use {$ours as ours, $theirs as theirs};
-            $(assert_eq!(ours::$name as i128, theirs::$name as i128, stringify!($name));)*
-        }
-    };
-}
-
-#[cfg(target_arch = "aarch64")]
-same! { aarch64_fs_general, abi::arch::aarch64::fs, linux_raw_sys::general:
-    O_DIRECTORY O_NOFOLLOW O_DIRECT O_LARGEFILE O_TMPFILE
-}
-
-#[cfg(target_arch = "aarch64")]
-same! { aarch64_process_general, abi::arch::aarch64::process, linux_raw_sys::general:
-    PROT_BTI PROT_MTE
-}
+#[macro_use]
+mod same;
 
 same! { auxv_auxvec, abi::auxv, linux_raw_sys::auxvec:
     AT_NULL AT_IGNORE AT_EXECFD AT_PHDR AT_PHENT AT_PHNUM AT_PAGESZ AT_BASE AT_FLAGS AT_ENTRY AT_NOTELF
@@ -152,16 +132,6 @@ same! { time_general, abi::time, linux_raw_sys::general:
     CLOCK_MONOTONIC_RAW CLOCK_REALTIME_COARSE CLOCK_MONOTONIC_COARSE CLOCK_BOOTTIME CLOCK_REALTIME_ALARM
     CLOCK_BOOTTIME_ALARM CLOCK_TAI TIMER_ABSTIME ITIMER_REAL ITIMER_VIRTUAL ITIMER_PROF TFD_TIMER_ABSTIME
     TFD_TIMER_CANCEL_ON_SET TFD_CLOEXEC TFD_NONBLOCK
-}
-
-#[cfg(target_arch = "x86_64")]
-same! { x86_64_fs_general, abi::arch::x86_64::fs, linux_raw_sys::general:
-    O_DIRECT O_LARGEFILE O_DIRECTORY O_NOFOLLOW O_TMPFILE
-}
-
-#[cfg(target_arch = "x86_64")]
-same! { x86_64_process_general, abi::arch::x86_64::process, linux_raw_sys::general:
-    ARCH_SET_FS MAP_32BIT
 }
 
 same! { fs_libc, abi::fs, libc:

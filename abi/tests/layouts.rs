@@ -140,21 +140,6 @@ fn signal_frames_of_x86_64() {
     assert_eq!((size_of::<FpxSwBytes>(), size_of::<XStateHeader>()), (48, 64));
 }
 
-#[cfg(target_arch = "x86_64")]
-#[test]
-fn registers_stand_where_the_c_library_expects_them() {
-    use abi::arch::x86_64::signal::{SigContext, UContext};
-    assert_eq!(offset_of!(UContext, uc_mcontext), offset_of!(libc::ucontext_t, uc_mcontext));
-    assert_eq!(offset_of!(UContext, uc_sigmask), offset_of!(libc::ucontext_t, uc_sigmask));
-    let slot = |register: i32| register as usize * 8;
-    assert_eq!(offset_of!(SigContext, r8), slot(libc::REG_R8));
-    assert_eq!(offset_of!(SigContext, rdi), slot(libc::REG_RDI));
-    assert_eq!(offset_of!(SigContext, rip), slot(libc::REG_RIP));
-    assert_eq!(offset_of!(SigContext, eflags), slot(libc::REG_EFL));
-    assert_eq!(offset_of!(SigContext, cs), slot(libc::REG_CSGSFS));
-    assert_eq!(offset_of!(SigContext, cr2), slot(libc::REG_CR2));
-}
-
 #[test]
 fn signal_frames_of_aarch64() {
     use abi::arch::aarch64::signal::{
