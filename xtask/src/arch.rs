@@ -17,6 +17,11 @@ impl Arch {
     /// Both, in the order in which tests run.
     pub const ALL: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
 
+    /// The one that this machine's own programs are built for; x86_64 where Orlop does not run natively.
+    pub fn host() -> Arch {
+        Arch::ALL.into_iter().find(|arch| arch.name() == std::env::consts::ARCH).unwrap_or(Arch::X86_64)
+    }
+
     /// Linux's and Rust's name; also the folder below `out/`.
     pub fn name(self) -> &'static str {
         match self {

@@ -32,7 +32,7 @@ const Q35_FIRMWARE: u64 = 15_800_000;
 #[derive(Args)]
 pub struct Options {
     /// The architecture to measure.
-    #[arg(long, value_enum, default_value = "x86_64")]
+    #[arg(long, value_enum, default_value_t = Arch::host())]
     arch: Arch,
     /// Only operations whose names contain this.
     #[arg(long)]

@@ -24,7 +24,7 @@ const SELF_TEST: &str = "selftest";
 #[derive(Args)]
 pub struct Options {
     /// The architecture to build for.
-    #[arg(long, value_enum, default_value = "x86_64")]
+    #[arg(long, value_enum, default_value_t = Arch::host())]
     arch: Arch,
     /// Check overflows and debug assertions; slower, larger.
     #[arg(long)]

@@ -26,7 +26,7 @@ const NAMES: &str = "userspace/programs/applets";
 #[derive(Args)]
 pub struct Options {
     /// The architecture whose programs go in.
-    #[arg(long, value_enum, default_value = "x86_64")]
+    #[arg(long, value_enum, default_value_t = Arch::host())]
     arch: Arch,
     /// Copy a file or folder of this machine into the archive.
     #[arg(long, value_name = "HOST_PATH=GUEST_PATH")]

@@ -13,7 +13,7 @@ use crate::toolchain;
 #[derive(Args, Clone)]
 pub struct MachineOptions {
     /// The architecture to run.
-    #[arg(long, value_enum, default_value = "x86_64")]
+    #[arg(long, value_enum, default_value_t = Arch::host())]
     pub arch: Arch,
     /// QEMU's machine; microvm starts fastest, and is the default for Orlop on x86_64.
     #[arg(long, value_enum)]
@@ -172,12 +172,15 @@ impl MachineOptions {
     }
 }
 
-/// Whether KVM can run a guest of `arch`. `/dev/kvm` can exist and open where no guest runs, so the CPU is asked too.
+/// Whether KVM can run a guest of `arch`. On x86_64 `/dev/kvm` can exist and open where no guest runs, so the CPU is asked
+/// too; on AArch64 Linux has no `/dev/kvm` unless it was started at EL2.
 fn kvm_can_run(arch: Arch) -> bool {
     let device = PathBuf::from("/dev/kvm");
     let opens = || std::fs::OpenOptions::new().read(true).write(true).open(&device).is_ok();
-    let features = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    arch.name() == std::env::consts::ARCH && has_virtualisation(&features) && opens()
+    let features = || std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    arch.name() == std::env::consts::ARCH
+        && (arch == Arch::Aarch64 || has_virtualisation(&features()))
+        && opens()
 }
 
 fn has_virtualisation(cpuinfo: &str) -> bool {
