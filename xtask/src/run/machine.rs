@@ -166,7 +166,8 @@ impl MachineOptions {
         }
         match self.accel {
             Accelerator::Kvm => &["-accel", "kvm"],
-            Accelerator::Auto if kvm_can_run(self.arch) => &["-accel", "kvm"],
+            // QEMU takes the first that works.
+            Accelerator::Auto if kvm_can_run(self.arch) => &["-accel", "kvm", "-accel", "tcg"],
             _ => &["-accel", "tcg"],
         }
     }
