@@ -20,6 +20,7 @@ pub mod line_discipline;
 pub mod paging;
 pub mod path;
 pub mod radix;
+pub mod sched;
 pub mod signal_set;
 pub mod symbols;
 pub mod vdso;

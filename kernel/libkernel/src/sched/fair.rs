@@ -1,0 +1,170 @@
+//! The fair class: earliest eligible virtual deadline first.
+//!
+//! Each entity's virtual time `v` is the service that it received, divided by its weight. The queue's own virtual time `V` is
+//! the average of all `v`, weighted; an entity's lag is `V - v`: positive, it has received less than its share. Whoever has a
+//! lag of zero or more is eligible, and of those the one runs whose request has the earliest virtual deadline, which is `v` at the
+//! request's start plus the slice divided by the weight. Lags add up to zero, so somebody is always eligible.
+//!
+//! `V` is never computed on the way: with `W` the sum of weights and `M` that of `weight * (v - zero)`, an entity is eligible
+//! if `(v - zero) * W <= M`. Both sums count queued entities and the running one.
+//!
+//! An entity that sleeps takes its lag along, bounded by its request, and finds it again when it wakes: sleeping neither earns
+//! credit nor erases debt.
+
+use alloc::boxed::Box;
+
+use super::entity::{Entity, Link, Place, difference};
+use super::tree::Tree;
+
+/// The entities of the fair class on one CPU.
+#[derive(Debug)]
+pub(super) struct Fair<T> {
+    pub(super) tree: Tree<T>,
+    /// The sum of the weights.
+    weight: u64,
+    /// The sum of `weight * (vruntime - zero)`.
+    moment: i128,
+    /// What virtual times are measured from; the virtual time of an empty queue.
+    zero: u64,
+    next_number: u64,
+}
+
+impl<T> Fair<T> {
+    pub(super) const fn new() -> Fair<T> {
+        Fair { tree: Tree::new(), weight: 0, moment: 0, zero: 0, next_number: 0 }
+    }
+
+    /// The sum of the weights of all entities, the running one included.
+    #[inline]
+    pub(super) fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// The queue's virtual time, from `zero`.
+    #[inline]
+    fn average(&self) -> i64 {
+        let weight = self.weight.cast_signed().max(1);
+        match i64::try_from(self.moment) {
+            Ok(moment) => moment.div_euclid(weight),
+            Err(_) => i64::try_from(self.moment.div_euclid(i128::from(weight))).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Whether an entity with this virtual time has received no more than its share.
+    #[inline]
+    pub(super) fn is_eligible(&self, vruntime: u64) -> bool {
+        let product = i128::from(difference(vruntime, self.zero)) * i128::from(self.weight);
+        product <= self.moment
+    }
+
+    #[inline]
+    fn count_in(&mut self, entity: &Entity<T>) {
+        self.weight += u64::from(entity.weight);
+        self.moment += i128::from(entity.weight) * i128::from(difference(entity.vruntime, self.zero));
+    }
+
+    /// Places an arriving entity by its lag, with a new request.
+    ///
+    /// Its coming moves the average towards it; the lag is stretched by `(W + w) / W`, so that it is what it was afterwards.
+    #[inline]
+    pub(super) fn enter(&mut self, entity: &mut Entity<T>) {
+        entity.vruntime = self.zero;
+        if self.weight != 0 {
+            let mut behind = entity.lag;
+            if behind != 0 {
+                behind += behind * i64::from(entity.weight) / self.weight.cast_signed();
+            }
+            entity.vruntime = self.zero.wrapping_add_signed(self.average() - behind);
+        }
+        entity.place.order = entity.vruntime.wrapping_add(entity.request);
+        self.count_in(entity);
+    }
+
+    /// Undoes [`Fair::leave`].
+    pub(super) fn come_back(&mut self, entity: &Entity<T>) {
+        self.count_in(entity);
+    }
+
+    /// Counts an entity out and notes its lag.
+    #[inline]
+    pub(super) fn leave(&mut self, entity: &mut Entity<T>) {
+        if self.weight == u64::from(entity.weight) {
+            (self.weight, self.moment, self.zero, entity.lag) = (0, 0, entity.vruntime, 0);
+            return;
+        }
+        let ahead = difference(entity.vruntime, self.zero);
+        let bound = entity.request.cast_signed();
+        entity.lag = (self.average() - ahead).clamp(-bound, bound);
+        self.weight -= u64::from(entity.weight);
+        self.moment -= i128::from(entity.weight) * i128::from(ahead);
+    }
+
+    /// Charges the running entity for what it used.
+    #[inline]
+    pub(super) fn charge(&mut self, running: &mut Entity<T>, used_ns: u64) {
+        let used = running.virtual_time(used_ns);
+        running.vruntime = running.vruntime.wrapping_add(used);
+        self.moment += i128::from(running.weight) * i128::from(used);
+    }
+
+    /// Queues an entity that is counted already.
+    #[inline]
+    pub(super) fn queue(&mut self, mut entity: Box<Entity<T>>) {
+        self.next_number += 2;
+        entity.place.number = self.next_number;
+        self.tree.insert(entity);
+    }
+
+    /// Takes the eligible entity with the earliest deadline.
+    #[inline]
+    pub(super) fn take(&mut self) -> Link<T> {
+        let (zero, weight, moment) = (self.zero, i128::from(self.weight), self.moment);
+        self.tree.take_first(|vruntime| i128::from(difference(vruntime, zero)) * weight <= moment)
+    }
+
+    /// Takes the eligible entity with the earliest deadline, or the earliest deadline of all.
+    #[inline]
+    pub(super) fn take_another(&mut self) -> Link<T> {
+        self.take().or_else(|| self.tree.take_first(|_| true))
+    }
+
+    /// Whether a request is served in full.
+    #[inline]
+    pub(super) fn is_served(entity: &Entity<T>) -> bool {
+        difference(entity.vruntime, entity.place.order) >= 0
+    }
+
+    /// Starts the next request of the running entity if the last one is served; true if somebody who waits should run now.
+    ///
+    /// Within its request the running entity gives way to an earlier deadline only: being ahead of its share for less than a
+    /// slice is no reason to switch.
+    pub(super) fn renew(&self, running: &mut Entity<T>) -> bool {
+        let is_served = Self::is_served(running);
+        if is_served {
+            running.place.order = running.vruntime.wrapping_add(running.request);
+        }
+        let best = self.tree.first(|vruntime| self.is_eligible(vruntime));
+        best.is_some_and(|best| {
+            let deadlines = difference(best.place.order, running.place.order);
+            deadlines < 0 || is_served && (deadlines == 0 || !self.is_eligible(running.vruntime))
+        })
+    }
+
+    /// What `sched_yield` means: whoever gives the CPU away forgoes what he was behind, and asks anew.
+    #[inline]
+    pub(super) fn forgo(&mut self, running: &mut Entity<T>) {
+        if self.is_eligible(running.vruntime) {
+            let average = self.zero.wrapping_add_signed(self.average());
+            let behind = difference(average, running.vruntime).max(0);
+            running.vruntime = running.vruntime.wrapping_add_signed(behind);
+            self.moment += i128::from(running.weight) * i128::from(behind);
+        }
+        running.place.order = running.vruntime.wrapping_add(running.request);
+    }
+
+    /// Whether one deadline is earlier than another.
+    #[inline]
+    pub(super) fn is_earlier(&self, one: Place, other: Place) -> bool {
+        difference(one.order, other.order) < 0
+    }
+}

@@ -1,0 +1,274 @@
+//! What one CPU has to run: both classes, and the entity that is running.
+
+use alloc::boxed::Box;
+
+use super::SLICE_NS;
+use super::entity::{Entity, Link, Place};
+use super::fair::Fair;
+use super::parameters::{Parameters, Policy};
+use super::real_time::{CLASS_BIT, End, RealTime};
+
+/// How many waiting entities of a class a thief looks at.
+const STEAL_TRIES: usize = 8;
+/// The least time between two ticks.
+const TICK_MIN_NS: u64 = 250_000;
+/// What a real-time entity adds to the load of its CPU.
+const REAL_TIME_LOAD: u64 = 2048;
+
+/// Why an entity comes to a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It is new, or comes from another queue.
+    Placed,
+    /// It was asleep.
+    Woken,
+}
+
+/// The entities of one CPU. `T` is what the kernel knows a task by.
+///
+/// Call [`Queue::charge`] before anything that decides or that places entities: virtual times are as of then.
+#[derive(Debug)]
+pub struct Queue<T> {
+    fair: Fair<T>,
+    real_time: RealTime<T>,
+    running: Link<T>,
+    /// When [`Queue::charge`] was last called.
+    now_ns: u64,
+}
+
+impl<T> Queue<T> {
+    /// A queue with nothing to run.
+    pub const fn new() -> Queue<T> {
+        Queue { fair: Fair::new(), real_time: RealTime::new(), running: None, now_ns: 0 }
+    }
+
+    /// How many entities wait, the running one not counted.
+    #[inline]
+    pub fn waiting(&self) -> usize {
+        self.fair.tree.len() + self.real_time.tree.len()
+    }
+
+    /// The weight of everything here, the running entity included.
+    #[inline]
+    pub fn load(&self) -> u64 {
+        let running = u64::from(self.running.as_ref().is_some_and(|entity| entity.is_real_time));
+        let mut load = self.fair.weight();
+        if self.real_time.tree.len() as u64 + running != 0 {
+            load += (self.real_time.tree.len() as u64 + running) * REAL_TIME_LOAD;
+        }
+        load
+    }
+
+    /// The running entity.
+    #[inline]
+    pub fn running(&self) -> Option<&Entity<T>> {
+        self.running.as_deref()
+    }
+
+    /// Charges the running entity up to now; returns the time since the last call.
+    #[inline]
+    pub fn charge(&mut self, now_ns: u64) -> u64 {
+        let used_ns = now_ns.saturating_sub(self.now_ns);
+        self.now_ns = now_ns;
+        if let Some(running) = &mut self.running {
+            if running.is_real_time {
+                self.real_time.charge(running, used_ns, now_ns);
+            } else {
+                self.fair.charge(running, used_ns);
+            }
+        }
+        used_ns
+    }
+
+    /// Queues an entity; true if it should run in place of the running one at once.
+    #[inline]
+    pub fn arrive(&mut self, mut entity: Box<Entity<T>>, arrival: Arrival) -> bool {
+        if entity.is_real_time {
+            let preempts = match &self.running {
+                Some(running) if running.is_real_time => {
+                    entity.parameters().priority > running.parameters().priority
+                }
+                Some(_) => !self.real_time.is_throttled(self.now_ns),
+                None => true,
+            };
+            self.real_time.queue(entity, End::Last);
+            return preempts;
+        }
+        self.fair.enter(&mut entity);
+        let preempts = match &self.running {
+            Some(running) if running.is_real_time => self.real_time.is_throttled(self.now_ns),
+            Some(running) => arrival == Arrival::Woken && self.preempts(&entity, running),
+            None => true,
+        };
+        self.fair.queue(entity);
+        preempts
+    }
+
+    /// Whether a woken fair entity takes the CPU from the running one.
+    #[inline]
+    fn preempts(&self, woken: &Entity<T>, running: &Entity<T>) -> bool {
+        if !self.fair.is_earlier(woken.place, running.place) || !self.fair.is_eligible(woken.vruntime) {
+            return false;
+        }
+        !matches!(woken.parameters().policy, Policy::Batch | Policy::Idle)
+    }
+
+    /// Takes the running entity out: it is about to sleep or end.
+    #[inline]
+    pub fn leave(&mut self) -> Link<T> {
+        let mut entity = self.running.take()?;
+        if !entity.is_real_time {
+            self.fair.leave(&mut entity);
+        }
+        Some(entity)
+    }
+
+    /// Undoes [`Queue::leave`], if nothing was called in between.
+    pub fn come_back(&mut self, entity: Box<Entity<T>>) {
+        if !entity.is_real_time {
+            self.fair.come_back(&entity);
+        }
+        self.running = Some(entity);
+    }
+
+    /// Chooses whom to run where nobody runs. `None` if nobody waits.
+    #[inline]
+    pub fn pick(&mut self) -> Option<T> {
+        let mut next = if self.real_time_may_run() { self.real_time.take() } else { self.fair.take() }?;
+        let value = next.value.take();
+        self.running = Some(next);
+        value
+    }
+
+    /// Whether a waiting real-time entity comes before all fair ones.
+    #[inline]
+    fn real_time_may_run(&self) -> bool {
+        self.real_time.tree.len() != 0
+            && (self.fair.tree.len() == 0 || !self.real_time.is_throttled(self.now_ns))
+    }
+
+    /// Lets somebody run who should in place of the running entity, if there is one. `value` makes what the running
+    /// entity is queued with.
+    pub fn reconsider(&mut self, value: impl FnOnce() -> T) -> Option<T> {
+        let running = self.running.as_mut()?;
+        let end = if running.is_real_time {
+            self.real_time_gives_way()?
+        } else {
+            let is_better = self.fair.renew(running);
+            if !is_better && !self.real_time_may_run() {
+                return None;
+            }
+            End::Last
+        };
+        self.put_back(value, end);
+        self.pick()
+    }
+
+    /// Whether the running real-time entity must let another run, and where it waits then.
+    fn real_time_gives_way(&mut self) -> Option<End> {
+        let running = self.running.as_mut()?;
+        let (own, waiting) = (running.parameters().priority, self.real_time.highest());
+        if RealTime::turn_is_over(running) {
+            RealTime::start_turn(running);
+            if waiting >= own {
+                return Some(End::Last);
+            }
+        }
+        let throttled = self.fair.tree.len() != 0 && self.real_time.is_throttled(self.now_ns);
+        (waiting > own || throttled).then_some(End::First)
+    }
+
+    /// Lets somebody else run, if anybody of the same class or a higher one waits (`sched_yield`).
+    #[inline]
+    pub fn yield_to_another(&mut self, value: impl FnOnce() -> T) -> Option<T> {
+        let real_time_waits = self.real_time_may_run();
+        let running = self.running.as_mut()?;
+        if running.is_real_time {
+            if self.real_time.highest() < running.parameters().priority {
+                return self.reconsider(value);
+            }
+            self.put_back(value, End::Last);
+            return self.pick();
+        }
+        if real_time_waits {
+            self.put_back(value, End::Last);
+            return self.pick();
+        }
+        self.fair.forgo(running);
+        let mut next = self.fair.take_another()?;
+        self.put_back(value, End::Last);
+        let value = next.value.take();
+        self.running = Some(next);
+        value
+    }
+
+    /// Queues the running entity.
+    #[inline]
+    fn put_back(&mut self, value: impl FnOnce() -> T, end: End) {
+        let Some(mut entity) = self.running.take() else { return };
+        entity.value = Some(value());
+        if entity.is_real_time {
+            self.real_time.queue(entity, end);
+        } else {
+            self.fair.queue(entity);
+        }
+    }
+
+    /// Whether the running entity's time is up while others wait.
+    pub fn is_time_up(&self) -> bool {
+        let Some(running) = &self.running else { return self.waiting() != 0 };
+        if self.waiting() == 0 {
+            return false;
+        }
+        if running.is_real_time {
+            let throttled = self.fair.tree.len() != 0 && self.real_time.is_throttled(self.now_ns);
+            return throttled || RealTime::turn_is_over(running);
+        }
+        self.real_time_may_run() || Fair::is_served(running)
+    }
+
+    /// When [`Queue::is_time_up`] is worth asking next; `None` while nobody waits.
+    pub fn next_tick_ns(&self) -> Option<u64> {
+        let running = self.running.as_ref().filter(|_| self.waiting() != 0)?;
+        let mut left_ns = SLICE_NS;
+        if running.is_real_time {
+            left_ns = self.real_time.budget_left_ns().max(SLICE_NS);
+            if running.parameters().policy == Policy::RoundRobin {
+                left_ns = left_ns.min(running.turn_ns);
+            }
+        } else if !Fair::is_served(running) {
+            left_ns = running.real_time(running.place.order.wrapping_sub(running.vruntime)).min(SLICE_NS);
+            if self.real_time.tree.len() != 0 {
+                left_ns = left_ns.min(self.real_time.period_end().saturating_sub(self.now_ns));
+            }
+        }
+        Some(self.now_ns + left_ns.max(TICK_MIN_NS))
+    }
+
+    /// Takes a waiting entity out, by the place it had while it was queued.
+    pub fn remove(&mut self, place: Place) -> Link<T> {
+        if place.number & CLASS_BIT != 0 {
+            return self.real_time.tree.take(place);
+        }
+        let mut entity = self.fair.tree.take(place)?;
+        self.fair.leave(&mut entity);
+        Some(entity)
+    }
+
+    /// Takes a waiting entity that `wanted` accepts, for another CPU. Looks at a few only.
+    pub fn steal(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Link<T> {
+        let real_time = self.real_time.tree.find(STEAL_TRIES, &mut wanted);
+        let place = real_time.or_else(|| self.fair.tree.find(STEAL_TRIES, &mut wanted))?;
+        self.remove(place)
+    }
+
+    /// Gives the running entity other parameters.
+    pub fn change_running(&mut self, parameters: Parameters) {
+        let Some(mut entity) = self.leave() else { return };
+        entity.apply(parameters);
+        if !entity.is_real_time {
+            self.fair.enter(&mut entity);
+        }
+        self.running = Some(entity);
+    }
+}
