@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
-use hal::boot::BootInfo;
+use hal::boot::{BootInfo, Initramfs};
 use hal::task::{Runnable, Task, UserState};
 use hal::user::{UserContext, UserRegs};
 use libkernel::command_line::{CommandLine, Word};
@@ -85,8 +85,9 @@ impl core::fmt::Display for Printable<'_> {
 fn bring_up(boot: &'static BootInfo) {
     vdso::start(clock::wall_offset_ns()).expect("memory for the vDSO");
     alarm::start().expect("memory for the alarm task");
-    fs::initramfs::unpack(boot.initramfs);
-    hal::boot::release_initramfs();
+    let initramfs = hal::boot::take_initramfs();
+    fs::initramfs::unpack(initramfs.as_ref().map_or(&[], Initramfs::bytes));
+    drop(initramfs);
     sched::spawn(Box::new(tty::console::serve)).expect("memory for the console task");
     hal::console::enable_input();
     let first = first_thread(CommandLine::new(boot.command_line)).expect("memory for process 1");

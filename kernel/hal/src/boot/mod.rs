@@ -11,13 +11,11 @@ use crate::{frame, task, upcalls};
 pub use early::{EarlyFrames, MemoryMap};
 use libkernel::addr::PhysRange;
 
-/// Facts about this boot, valid for ever except the initramfs (see [`release_initramfs`]).
+/// Facts about this boot, valid for ever. The initramfs is not among them: see [`take_initramfs`].
 #[derive(Debug)]
 pub struct BootInfo {
     /// The command line, as the loader gave it, without its final NUL.
     pub command_line: &'static [u8],
-    /// The initramfs in the direct map; empty when there is none.
-    pub initramfs: &'static [u8],
     /// Usable memory in bytes.
     pub memory_bytes: u64,
 }
@@ -51,20 +49,31 @@ pub fn start(handover: Handover, devices: impl FnOnce()) -> ! {
     devices();
     task::init_boot_task();
     *INITRAMFS.lock() = handover.initramfs;
-    // SAFETY: the range is memory in the direct map that was kept from the allocator above; only
-    // `release_initramfs` gives it away, after the kernel's last look.
-    let initramfs = unsafe {
-        core::slice::from_raw_parts(Arch::direct_map(initramfs.start), initramfs.length() as usize)
-    };
     let memory_bytes = handover.memory.total_bytes();
-    let _ = BOOT_INFO.set(BootInfo { command_line: handover.command_line, initramfs, memory_bytes });
+    let _ = BOOT_INFO.set(BootInfo { command_line: handover.command_line, memory_bytes });
     Arch::interrupts_enable();
     upcalls::upcalls().start(BOOT_INFO.get().expect("set above"))
 }
 
-/// Gives the initramfs's frames to the allocator. Call once, after the last look at `BootInfo::initramfs`.
-pub fn release_initramfs() {
-    if let Some(range) = INITRAMFS.lock().take() {
-        frame::add_region(range);
+/// The initramfs in memory. Dropped, its frames go to the allocator.
+pub struct Initramfs(PhysRange);
+
+/// The initramfs; `None` when the loader left none, or it was taken already.
+pub fn take_initramfs() -> Option<Initramfs> {
+    INITRAMFS.lock().take().map(Initramfs)
+}
+
+impl Initramfs {
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the range is memory in the direct map that `start` kept from the allocator, and nobody writes there. Only
+        // the drop gives it away, when no borrow is left.
+        unsafe { core::slice::from_raw_parts(Arch::direct_map(self.0.start), self.0.length() as usize) }
+    }
+}
+
+impl Drop for Initramfs {
+    fn drop(&mut self) {
+        frame::add_region(self.0);
     }
 }
