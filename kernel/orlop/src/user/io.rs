@@ -81,159 +81,44 @@ fn total_length(vectors: &[Iovec]) -> Result<usize, Errno> {
     Ok(total.min(MAX_TRANSFER))
 }
 
-/// What a failed or short transfer answers: the bytes done, or the fault when there are none.
-fn partial(done: usize, wanted: usize) -> Result<usize, Errno> {
-    if done == 0 && wanted != 0 { Err(Errno::EFAULT) } else { Ok(done) }
+/// A read-like or write-like operation under way: where its bytes go or come from, and how far it is.
+pub struct Transfer<'a, K> {
+    memory: Memory<'a, K>,
+    moved: usize,
+    remaining: usize,
 }
 
 /// The destination of a read-like operation.
-pub struct IoSink<'a> {
-    target: Sink<'a>,
-    moved: usize,
-    remaining: usize,
-}
-
-enum Sink<'a> {
-    Kernel(&'a mut [u8]),
-    User(UserSegments<'a>),
-}
-
-impl<'a> IoSink<'a> {
-    /// Kernel memory.
-    pub fn kernel(bytes: &'a mut [u8]) -> Self {
-        let remaining = bytes.len();
-        Self { target: Sink::Kernel(bytes), moved: 0, remaining }
-    }
-
-    /// One user buffer; longer ones are cut at [`MAX_TRANSFER`].
-    pub fn user(address: UserAddr, len: usize) -> Self {
-        let remaining = len.min(MAX_TRANSFER);
-        Self { target: Sink::User(UserSegments { address, len, rest: &[] }), moved: 0, remaining }
-    }
-
-    /// The user buffers of a `readv`-like call, already copied in; `EINVAL` as Linux says.
-    pub fn vectors(vectors: &'a [Iovec]) -> Result<Self, Errno> {
-        let remaining = total_length(vectors)?;
-        let segments = UserSegments { address: UserAddr::new(0), len: 0, rest: vectors };
-        Ok(Self { target: Sink::User(segments), moved: 0, remaining })
-    }
-
-    /// How many bytes still fit.
-    pub fn remaining(&self) -> usize {
-        self.remaining
-    }
-
-    /// How many bytes were put so far.
-    pub fn moved(&self) -> usize {
-        self.moved
-    }
-
-    /// Lowers the room to at most `limit` bytes.
-    pub fn limit(&mut self, limit: usize) {
-        self.remaining = self.remaining.min(limit);
-    }
-
-    /// The call's answer: bytes moved so far win over `outcome`'s error.
-    pub fn finish(&self, outcome: Result<(), Errno>) -> Result<usize, Errno> {
-        match outcome {
-            Err(errno) if self.moved == 0 => Err(errno),
-            _ => Ok(self.moved),
-        }
-    }
-
-    /// Puts `bytes`, as many as fit. Fewer than `min(bytes.len(), remaining())` means a fault half-way;
-    /// `EFAULT` that not even one byte could be put.
-    pub fn put(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
-        let wanted = bytes.len().min(self.remaining);
-        let done = match &mut self.target {
-            Sink::Kernel(target) => put_kernel(target, wanted, |to| to.copy_from_slice(&bytes[..to.len()])),
-            Sink::User(segments) => move_user(segments, wanted, |address, offset, len| {
-                user_copy::copy_to_user(address, bytes.get(offset..offset + len).unwrap_or_default())
-            }),
-        };
-        self.account(done, wanted)
-    }
-
-    /// Puts `len` bytes of a page frame from `offset` on, as many as fit; faults as for [`Self::put`].
-    pub fn put_frame(&mut self, frame: &SharedFrame, offset: usize, len: usize) -> Result<usize, Errno> {
-        let wanted = len.min(self.remaining);
-        let done = match &mut self.target {
-            Sink::Kernel(target) => put_kernel(target, wanted, |to| {
-                frame.read(offset, to);
-            }),
-            Sink::User(segments) => move_user(segments, wanted, |address, done, len| {
-                frame.copy_to_user(offset + done, len, address)
-            }),
-        };
-        self.account(done, wanted)
-    }
-
-    /// Puts `len` zero bytes, as many as fit; faults as for [`Self::put`].
-    pub fn put_zeroes(&mut self, len: usize) -> Result<usize, Errno> {
-        let wanted = len.min(self.remaining);
-        let done = match &mut self.target {
-            Sink::Kernel(target) => put_kernel(target, wanted, |to| to.fill(0)),
-            Sink::User(segments) => {
-                move_user(segments, wanted, |address, _, len| user_copy::clear_user(address, len))
-            }
-        };
-        self.account(done, wanted)
-    }
-
-    fn account(&mut self, done: usize, wanted: usize) -> Result<usize, Errno> {
-        self.moved += done;
-        self.remaining -= done;
-        partial(done, wanted)
-    }
-}
-
-/// Fills the first `wanted` bytes of a kernel target and moves it past them.
-fn put_kernel(target: &mut &mut [u8], wanted: usize, fill: impl FnOnce(&mut [u8])) -> usize {
-    let whole = core::mem::take(target);
-    let (head, tail) = whole.split_at_mut(wanted.min(whole.len()));
-    fill(head);
-    let done = head.len();
-    *target = tail;
-    done
-}
+pub type IoSink<'a> = Transfer<'a, &'a mut [u8]>;
 
 /// The origin of a write-like operation.
-pub struct IoSource<'a> {
-    origin: Source<'a>,
-    moved: usize,
-    remaining: usize,
-}
+pub type IoSource<'a> = Transfer<'a, &'a [u8]>;
 
-enum Source<'a> {
-    Kernel(&'a [u8]),
+enum Memory<'a, K> {
+    Kernel(K),
     User(UserSegments<'a>),
 }
 
-impl<'a> IoSource<'a> {
-    /// Kernel memory.
-    pub fn kernel(bytes: &'a [u8]) -> Self {
-        Self { origin: Source::Kernel(bytes), moved: 0, remaining: bytes.len() }
-    }
-
+impl<'a, K> Transfer<'a, K> {
     /// One user buffer; longer ones are cut at [`MAX_TRANSFER`].
     pub fn user(address: UserAddr, len: usize) -> Self {
         let remaining = len.min(MAX_TRANSFER);
-        Self { origin: Source::User(UserSegments { address, len, rest: &[] }), moved: 0, remaining }
+        Self { memory: Memory::User(UserSegments { address, len, rest: &[] }), moved: 0, remaining }
     }
 
-    /// The user buffers of a `writev`-like call, already copied in; `EINVAL` as Linux says.
+    /// The user buffers of a `readv`-like or `writev`-like call, already copied in; `EINVAL` as Linux says.
     pub fn vectors(vectors: &'a [Iovec]) -> Result<Self, Errno> {
         let remaining = total_length(vectors)?;
         let segments = UserSegments { address: UserAddr::new(0), len: 0, rest: vectors };
-        Ok(Self { origin: Source::User(segments), moved: 0, remaining })
+        Ok(Self { memory: Memory::User(segments), moved: 0, remaining })
     }
 
-    /// How many bytes are still to be taken.
+    /// How many bytes are still to be moved.
     pub fn remaining(&self) -> usize {
         self.remaining
     }
 
-    /// How many bytes were taken so far.
+    /// How many bytes were moved so far.
     pub fn moved(&self) -> usize {
         self.moved
     }
@@ -251,15 +136,86 @@ impl<'a> IoSource<'a> {
         }
     }
 
+    /// Counts what a step moved, and says what a failed or short one answers: the bytes done, or the fault when there are none.
+    fn account(&mut self, done: usize, wanted: usize) -> Result<usize, Errno> {
+        self.moved += done;
+        self.remaining -= done;
+        if done == 0 && wanted != 0 { Err(Errno::EFAULT) } else { Ok(done) }
+    }
+}
+
+impl<'a> Transfer<'a, &'a mut [u8]> {
+    /// Kernel memory to be filled.
+    pub fn kernel(bytes: &'a mut [u8]) -> Self {
+        let remaining = bytes.len();
+        Self { memory: Memory::Kernel(bytes), moved: 0, remaining }
+    }
+
+    /// Puts `bytes`, as many as fit. Fewer than `min(bytes.len(), remaining())` means a fault half-way;
+    /// `EFAULT` that not even one byte could be put.
+    pub fn put(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        let wanted = bytes.len().min(self.remaining);
+        let done = match &mut self.memory {
+            Memory::Kernel(target) => put_kernel(target, wanted, |to| to.copy_from_slice(&bytes[..to.len()])),
+            Memory::User(segments) => move_user(segments, wanted, |address, offset, len| {
+                user_copy::copy_to_user(address, bytes.get(offset..offset + len).unwrap_or_default())
+            }),
+        };
+        self.account(done, wanted)
+    }
+
+    /// Puts `len` bytes of a page frame from `offset` on, as many as fit; faults as for [`Self::put`].
+    pub fn put_frame(&mut self, frame: &SharedFrame, offset: usize, len: usize) -> Result<usize, Errno> {
+        let wanted = len.min(self.remaining);
+        let done = match &mut self.memory {
+            Memory::Kernel(target) => put_kernel(target, wanted, |to| {
+                frame.read(offset, to);
+            }),
+            Memory::User(segments) => move_user(segments, wanted, |address, done, len| {
+                frame.copy_to_user(offset + done, len, address)
+            }),
+        };
+        self.account(done, wanted)
+    }
+
+    /// Puts `len` zero bytes, as many as fit; faults as for [`Self::put`].
+    pub fn put_zeroes(&mut self, len: usize) -> Result<usize, Errno> {
+        let wanted = len.min(self.remaining);
+        let done = match &mut self.memory {
+            Memory::Kernel(target) => put_kernel(target, wanted, |to| to.fill(0)),
+            Memory::User(segments) => {
+                move_user(segments, wanted, |address, _, len| user_copy::clear_user(address, len))
+            }
+        };
+        self.account(done, wanted)
+    }
+}
+
+/// Fills the first `wanted` bytes of a kernel target and moves it past them.
+fn put_kernel(target: &mut &mut [u8], wanted: usize, fill: impl FnOnce(&mut [u8])) -> usize {
+    let whole = core::mem::take(target);
+    let (head, tail) = whole.split_at_mut(wanted.min(whole.len()));
+    fill(head);
+    let done = head.len();
+    *target = tail;
+    done
+}
+
+impl<'a> Transfer<'a, &'a [u8]> {
+    /// Kernel memory to be read.
+    pub fn kernel(bytes: &'a [u8]) -> Self {
+        Self { memory: Memory::Kernel(bytes), moved: 0, remaining: bytes.len() }
+    }
+
     /// Fills `bytes` as far as the source reaches. Fewer than `min(bytes.len(), remaining())` means a
     /// fault half-way; `EFAULT` that not even one byte could be taken.
     pub fn take(&mut self, bytes: &mut [u8]) -> Result<usize, Errno> {
         let wanted = bytes.len().min(self.remaining);
-        let done = match &mut self.origin {
-            Source::Kernel(origin) => {
+        let done = match &mut self.memory {
+            Memory::Kernel(origin) => {
                 take_kernel(origin, wanted, |from| bytes[..from.len()].copy_from_slice(from))
             }
-            Source::User(segments) => move_user(segments, wanted, |address, offset, len| {
+            Memory::User(segments) => move_user(segments, wanted, |address, offset, len| {
                 user_copy::copy_from_user(bytes.get_mut(offset..offset + len).unwrap_or_default(), address)
             }),
         };
@@ -269,11 +225,11 @@ impl<'a> IoSource<'a> {
     /// Writes up to `len` bytes into a page frame from `offset` on; faults as for [`Self::take`].
     pub fn take_frame(&mut self, frame: &SharedFrame, offset: usize, len: usize) -> Result<usize, Errno> {
         let wanted = len.min(self.remaining);
-        let done = match &mut self.origin {
-            Source::Kernel(origin) => take_kernel(origin, wanted, |from| {
+        let done = match &mut self.memory {
+            Memory::Kernel(origin) => take_kernel(origin, wanted, |from| {
                 frame.write(offset, from);
             }),
-            Source::User(segments) => move_user(segments, wanted, |address, done, len| {
+            Memory::User(segments) => move_user(segments, wanted, |address, done, len| {
                 frame.copy_from_user(offset + done, len, address)
             }),
         };
@@ -283,19 +239,13 @@ impl<'a> IoSource<'a> {
     /// Passes over up to `len` bytes without reading them, as a write to `/dev/null` does.
     pub fn skip(&mut self, len: usize) -> usize {
         let wanted = len.min(self.remaining);
-        let done = match &mut self.origin {
-            Source::Kernel(origin) => take_kernel(origin, wanted, |_| ()),
-            Source::User(segments) => move_user(segments, wanted, |_, _, len| len),
+        let done = match &mut self.memory {
+            Memory::Kernel(origin) => take_kernel(origin, wanted, |_| ()),
+            Memory::User(segments) => move_user(segments, wanted, |_, _, len| len),
         };
         self.moved += done;
         self.remaining -= done;
         done
-    }
-
-    fn account(&mut self, done: usize, wanted: usize) -> Result<usize, Errno> {
-        self.moved += done;
-        self.remaining -= done;
-        partial(done, wanted)
     }
 }
 
