@@ -3,6 +3,7 @@
 //! Generic code calls them as `Arch::function()`; there is exactly one implementation in a build, so no
 //! generics spread. Functions that run on hot paths must be `#[inline(always)]` in the implementation.
 use crate::frame::OutOfMemory;
+use crate::paging::PageTable;
 use crate::task::Task;
 use libkernel::addr::{PhysAddr, UserAddr};
 use libkernel::arch::native::UserRegs;
@@ -109,8 +110,13 @@ pub trait UserEntry {
     fn run(regs: &mut UserRegs, work: &core::sync::atomic::AtomicU32) -> crate::user::UserExit;
 }
 
-/// Address translation: the roots, the flushes, the direct map.
+/// Address translation: address spaces, what the CPUs keep of them, the direct map.
+///
+/// A CPU may keep any translation that it could have walked while an address space was active on it, also after it has
+/// left that space: how long, and how those are found that have gone stale, is the architecture's own business.
 pub trait Paging {
+    /// Where translations of one address space may be kept: what `activate` notes, and `flush` and `retire` go by.
+    type Translations: Default + Send + Sync;
     /// Start of the window for kernel stacks, aligned to 32 KiB.
     const KERNEL_STACKS: u64;
     /// Whether an entry that maps one frame must be invisible to all CPUs before it maps another (Arm ARM,
@@ -122,14 +128,14 @@ pub trait Paging {
     fn direct_unmap(pointer: *const u8) -> PhysAddr;
     /// Prepares a zeroed root table for an address space (x86_64: copies the kernel half).
     fn initialise_root(root: PhysAddr);
-    /// Makes `root` the user address space of this CPU. `None`: no user memory is reachable (kernel tasks).
-    fn activate(root: Option<PhysAddr>);
-    /// Forgets this CPU's translation of one user page of the active address space.
-    fn flush_page(address: UserAddr);
-    /// Forgets all of this CPU's user translations.
-    fn flush_all();
-    /// Forgets `pages` on the other CPUs in the mask and waits until they have.
-    fn flush_remote(cpus: u64, first: UserAddr, last: UserAddr);
+    /// Makes `next` the user address space of this CPU, in the place of `previous`. `None`: no user memory is
+    /// reachable. Interrupts are masked.
+    fn activate(previous: Option<&PageTable>, next: Option<&PageTable>);
+    /// Returns when no CPU uses translations of the pages from `first` to `last` any more that were walked before their
+    /// entries in `table` changed. Preemption is off, interrupts are on.
+    fn flush(table: &PageTable, first: UserAddr, last: UserAddr);
+    /// Ends `table`, which is active nowhere: returns when no CPU reads its tables any more, which are freed next.
+    fn retire(table: &PageTable);
     /// Maps kernel frames at a kernel address (kernel stacks). Data, never executable.
     fn map_kernel(address: u64, frame: PhysAddr) -> Result<(), OutOfMemory>;
     /// Makes instructions that were written to `frame` through the direct map visible to execution.

@@ -5,13 +5,10 @@ use crate::contract::Paging as _;
 use crate::frame::SharedFrame;
 use crate::sync::preempt;
 use arrayvec::ArrayVec;
-use core::sync::atomic::{Ordering, fence};
-use libkernel::addr::{PAGE_SIZE, UserAddr};
+use libkernel::addr::UserAddr;
 
 /// Frames that a batch holds before it must flush.
 const CAPACITY: usize = 64;
-/// Above so many pages, forgetting everything is cheaper than page by page.
-const SINGLE_PAGES_MAX: u64 = 32;
 
 /// Collects what left a page table. Dropped, it flushes the translations first and frees the frames after.
 pub struct FlushBatch<'a> {
@@ -64,29 +61,10 @@ impl Drop for FlushBatch<'_> {
 }
 
 impl PageTable {
-    /// Makes every CPU that runs on this table forget the pages from `first` to `last`.
+    /// Makes every CPU forget what it keeps of the pages from `first` to `last`.
+    #[inline]
     pub(super) fn forget(&self, first: UserAddr, last: UserAddr) {
         let _guard = preempt::disable();
-        // The entries were changed before; a CPU that is not in the mask yet will walk the changed ones.
-        fence(Ordering::SeqCst);
-        let cpus = self.cpus.load(Ordering::Relaxed);
-        let own = 1 << crate::cpu::id();
-        if cpus & own != 0 {
-            forget_here(first, last);
-        }
-        if cpus & !own != 0 {
-            Arch::flush_remote(cpus & !own, first, last);
-        }
-    }
-}
-
-/// Makes this CPU forget the pages from `first` to `last` of the active address space.
-fn forget_here(first: UserAddr, last: UserAddr) {
-    let pages = (last.as_u64() - first.as_u64()) / PAGE_SIZE + 1;
-    if pages > SINGLE_PAGES_MAX {
-        return Arch::flush_all();
-    }
-    for page in 0..pages {
-        Arch::flush_page(first.wrapping_add(page * PAGE_SIZE));
+        Arch::flush(self, first, last);
     }
 }

@@ -2,12 +2,12 @@
 use super::walk::{Leaves, Slot, count};
 use super::{FlushBatch, Prot};
 use crate::arch::Arch;
-use crate::contract::Paging as _;
+use crate::contract::Paging;
 use crate::frame::{KernelFrame, OutOfMemory, SharedFrame, record};
 use crate::sync::SpinLock;
 use alloc::sync::Arc;
 use core::convert::Infallible;
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
 use libkernel::arch::native::paging::Entry;
 use libkernel::paging::Attributes;
@@ -23,8 +23,8 @@ pub struct PageTable {
     tables: AtomicU32,
     /// Serialises changes of leaf entries that are in use, and reads that take a reference from them.
     lock: SpinLock<()>,
-    /// The CPUs that may hold translations of it.
-    pub(crate) cpus: AtomicU64,
+    /// Where the CPUs may keep translations of it.
+    pub(crate) translations: <Arch as Paging>::Translations,
     resident: AtomicUsize,
 }
 
@@ -82,12 +82,13 @@ impl PageTable {
             root,
             tables: AtomicU32::new(NO_TABLE),
             lock: SpinLock::new(()),
-            cpus: AtomicU64::new(0),
+            translations: Default::default(),
             resident: AtomicUsize::new(0),
         }))
     }
 
     /// The root table, for the CPU.
+    #[inline]
     pub(crate) fn root(&self) -> PhysAddr {
         self.root
     }
@@ -378,14 +379,10 @@ fn allowed(entry: Entry, prot: Prot, writes: Writes) -> Prot {
 
 impl Drop for PageTable {
     fn drop(&mut self) {
-        debug_assert_eq!(
-            self.cpus.load(Ordering::Relaxed),
-            0,
-            "an address space is freed while a CPU is on it"
-        );
         if self.resident.load(Ordering::Relaxed) != 0 {
             self.unmap(UserRange::ALL, &mut FlushBatch::new(self));
         }
+        Arch::retire(self);
         let mut next = self.tables.load(Ordering::Relaxed);
         while next != NO_TABLE {
             let table = PhysAddr::of_frame(next.into());

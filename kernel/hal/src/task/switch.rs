@@ -189,15 +189,7 @@ fn activate(table: Option<&Arc<PageTable>>) -> Option<Arc<PageTable>> {
         if active.as_ref().map(Arc::as_ptr) == table.map(Arc::as_ptr) {
             return None;
         }
-        let own = 1 << Arch::id();
-        if let Some(table) = table {
-            table.cpus.fetch_or(own, Ordering::SeqCst);
-        }
-        Arch::activate(table.map(|table| table.root()));
-        let old = mem::replace(&mut *active, table.cloned());
-        if let Some(old) = &old {
-            old.cpus.fetch_and(!own, Ordering::SeqCst);
-        }
-        old
+        Arch::activate(active.as_deref(), table.map(Arc::as_ref));
+        mem::replace(&mut *active, table.cloned())
     })
 }

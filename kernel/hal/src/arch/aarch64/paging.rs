@@ -9,9 +9,10 @@ use super::Arch;
 use super::cpu::write_register;
 use crate::contract::Paging;
 use crate::frame::{KernelFrame, OutOfMemory};
+use crate::paging::PageTable;
 use crate::sync::SpinLock;
 use core::arch::asm;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange, UserAddr};
 use libkernel::arch::aarch64::paging::Entry;
 use libkernel::paging::{Attributes, Owner, Prot, ROOT_LEVEL, index, level_size};
@@ -143,7 +144,7 @@ fn constants_range() -> PhysRange {
 
 /// Drops the identity mapping that `boot.S` ran on.
 pub(super) fn forget_boot_mappings() {
-    Arch::activate(None);
+    Arch::activate(None, None);
 }
 
 /// Makes table changes visible to this CPU's table walker (D8.2.6): needed where an empty entry became valid.
@@ -158,6 +159,8 @@ struct EmptyTable([AtomicU64; 512]);
 static NO_USER: EmptyTable = EmptyTable([const { AtomicU64::new(0) }; 512]);
 
 impl Paging for Arch {
+    /// Whether it was ever active.
+    type Translations = AtomicBool;
     const KERNEL_STACKS: u64 = 0xffff_c000_0000_0000;
     const BREAK_BEFORE_MAKE: bool = true;
 
@@ -175,35 +178,25 @@ impl Paging for Arch {
     fn initialise_root(_root: PhysAddr) {}
 
     #[inline]
-    fn activate(root: Option<PhysAddr>) {
-        let root = root.unwrap_or_else(|| image_address((&raw const NO_USER).cast()));
+    fn activate(_previous: Option<&PageTable>, next: Option<&PageTable>) {
+        let root = next.map_or_else(|| image_address((&raw const NO_USER).cast()), PageTable::root);
+        if let Some(next) = next {
+            next.translations.store(true, Ordering::SeqCst);
+        }
         // SAFETY: user translations only; no user memory is touched between the write and the flush. The flush follows
         // the write, so that nothing walked from the old root survives it (D8.14.5).
         unsafe {
             write_register!("ttbr0_el1", root.as_u64());
             asm!("isb", options(nostack, preserves_flags));
         }
-        Self::flush_all();
-    }
-
-    #[inline]
-    fn flush_page(address: UserAddr) {
-        let page = address.page_number() & ((1 << 44) - 1);
-        // SAFETY: forgetting translations is always sound; ASID 0 is in the upper bits.
-        unsafe {
-            asm!("dsb nshst", "tlbi vae1, {}", "dsb nsh", "isb", in(reg) page, options(nostack, preserves_flags))
-        };
-    }
-
-    #[inline]
-    fn flush_all() {
-        // SAFETY: as above: everything of ASID 0, which global entries are not part of.
+        // SAFETY: forgetting translations is always sound; global entries are not part of ASID 0.
         unsafe { asm!("dsb nshst", "tlbi aside1, xzr", "dsb nsh", "isb", options(nostack, preserves_flags)) };
     }
 
     /// One broadcast reaches every CPU (D8.13.5); which of them run the address space does not matter.
-    fn flush_remote(cpus: u64, first: UserAddr, last: UserAddr) {
-        if cpus == 0 {
+    fn flush(table: &PageTable, first: UserAddr, last: UserAddr) {
+        fence(Ordering::SeqCst);
+        if !table.translations.load(Ordering::Relaxed) {
             return;
         }
         const MANY_PAGES: u64 = 64;
@@ -221,6 +214,9 @@ impl Paging for Arch {
             asm!("dsb ish", "isb", options(nostack, preserves_flags));
         }
     }
+
+    /// Leaving an address space forgot all of it.
+    fn retire(_table: &PageTable) {}
 
     fn map_kernel(address: u64, frame: PhysAddr) -> Result<(), OutOfMemory> {
         let _guard = KERNEL_TABLES.lock();

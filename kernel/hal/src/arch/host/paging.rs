@@ -3,6 +3,8 @@ use super::Arch;
 use super::cpu::{running, update};
 use crate::contract::Paging;
 use crate::frame::OutOfMemory;
+use crate::paging::PageTable;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use libkernel::addr::{PhysAddr, UserAddr};
 use std::alloc::{Layout, alloc_zeroed};
 use std::sync::OnceLock;
@@ -27,6 +29,8 @@ fn arena() -> *mut u8 {
 }
 
 impl Paging for Arch {
+    /// The number of CPUs on which it is active.
+    type Translations = AtomicUsize;
     const KERNEL_STACKS: u64 = 0;
     const BREAK_BEFORE_MAKE: bool = false;
 
@@ -41,15 +45,23 @@ impl Paging for Arch {
 
     fn initialise_root(_root: PhysAddr) {}
 
-    fn activate(root: Option<PhysAddr>) {
-        update(|running| running.root = root);
+    fn activate(previous: Option<&PageTable>, next: Option<&PageTable>) {
+        if let Some(next) = next {
+            next.translations.fetch_add(1, Ordering::Relaxed);
+        }
+        update(|running| running.root = next.map(PageTable::root));
+        if let Some(previous) = previous {
+            previous.translations.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
-    fn flush_page(_address: UserAddr) {}
+    /// The CPUs walk the tables at each access.
+    fn flush(_table: &PageTable, _first: UserAddr, _last: UserAddr) {}
 
-    fn flush_all() {}
-
-    fn flush_remote(_cpus: u64, _first: UserAddr, _last: UserAddr) {}
+    fn retire(table: &PageTable) {
+        let active = table.translations.load(Ordering::Relaxed);
+        assert_eq!(active, 0, "an address space ends while it is active");
+    }
 
     /// Kernel stacks are not used: each task runs on its host thread's own.
     fn map_kernel(_address: u64, _frame: PhysAddr) -> Result<(), OutOfMemory> {

@@ -1,12 +1,13 @@
 //! CR3, `invlpg`, the direct map and the kernel's own mappings after boot.
 use super::Arch;
 use super::platform::{apic, kernel_map};
-use crate::contract::Paging;
+use crate::contract::{Cpu as _, Paging};
 use crate::frame::{KernelFrame, OutOfMemory};
+use crate::paging::PageTable;
 use crate::sync::SpinLock;
 use core::arch::asm;
 use core::mem::ManuallyDrop;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 use libkernel::addr::{PhysAddr, UserAddr};
 use libkernel::arch::x86_64::paging::Entry;
 use libkernel::paging::{Attributes, ENTRIES, Prot};
@@ -38,11 +39,39 @@ pub fn kernel_root() -> PhysAddr {
     PhysAddr::new(KERNEL_ROOT.load(Ordering::Relaxed))
 }
 
+/// The CPUs on which an address space is active.
+#[derive(Default)]
+pub struct Translations(AtomicU64);
+
+/// Above so many pages, forgetting everything is cheaper than page by page.
+const SINGLE_PAGES_MAX: u64 = 32;
+
+/// Makes this CPU forget the pages from `first` to `last` of the active address space.
+fn flush_here(first: UserAddr, last: UserAddr) {
+    let pages = first.page_number()..=last.page_number();
+    if last.page_number() - first.page_number() >= SINGLE_PAGES_MAX {
+        return flush_all();
+    }
+    for page in pages {
+        // SAFETY: forgetting a translation is always sound.
+        unsafe {
+            asm!("invlpg [{}]", in(reg) UserAddr::of_page(page).as_u64(), options(nostack, preserves_flags))
+        };
+    }
+}
+
+/// Makes this CPU forget all translations of user memory.
+pub fn flush_all() {
+    // SAFETY: reloads the same root; kernel translations are global and stay.
+    unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
+}
+
 fn root_table(root: PhysAddr) -> *mut [Entry; ENTRIES] {
     Arch::direct_map(root).cast()
 }
 
 impl Paging for Arch {
+    type Translations = Translations;
     const KERNEL_STACKS: u64 = KERNEL_STACKS;
     const BREAK_BEFORE_MAKE: bool = false;
 
@@ -64,26 +93,37 @@ impl Paging for Arch {
         }
     }
 
+    /// Writing CR3 forgets all translations that are not global (SDM volume 3, 4.10.4.1), so only the CPUs on which an
+    /// address space is active keep any. A CPU notes itself before it can walk: whoever changes an entry and then reads
+    /// the mask finds it there, or it walks the changed entry.
     #[inline]
-    fn activate(root: Option<PhysAddr>) {
-        let root = root.unwrap_or_else(kernel_root);
+    fn activate(previous: Option<&PageTable>, next: Option<&PageTable>) {
+        let own = 1 << Self::id();
+        if let Some(next) = next {
+            next.translations.0.fetch_or(own, Ordering::SeqCst);
+        }
+        let root = next.map_or_else(kernel_root, PageTable::root);
         // SAFETY: every root shares the kernel's half, so the running code and stack stay mapped.
         unsafe { asm!("mov cr3, {}", in(reg) root.as_u64(), options(nostack, preserves_flags)) };
+        if let Some(previous) = previous {
+            previous.translations.0.fetch_and(!own, Ordering::SeqCst);
+        }
     }
 
-    #[inline]
-    fn flush_page(address: UserAddr) {
-        // SAFETY: forgetting a translation is always sound.
-        unsafe { asm!("invlpg [{}]", in(reg) address.as_u64(), options(nostack, preserves_flags)) };
+    fn flush(table: &PageTable, first: UserAddr, last: UserAddr) {
+        // See `activate`.
+        fence(Ordering::SeqCst);
+        let cpus = table.translations.0.load(Ordering::Relaxed);
+        let own = 1 << Self::id();
+        if cpus & own != 0 {
+            flush_here(first, last);
+        }
+        apic::flush_remote(cpus & !own);
     }
 
-    fn flush_all() {
-        // SAFETY: reloads the same root; kernel translations are global and stay.
-        unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
-    }
-
-    fn flush_remote(cpus: u64, _first: UserAddr, _last: UserAddr) {
-        apic::flush_remote(cpus);
+    fn retire(table: &PageTable) {
+        let cpus = table.translations.0.load(Ordering::Relaxed);
+        debug_assert_eq!(cpus, 0, "an address space ends while it is active");
     }
 
     fn map_kernel(address: u64, frame: PhysAddr) -> Result<(), OutOfMemory> {

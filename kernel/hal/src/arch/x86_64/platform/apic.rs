@@ -2,8 +2,9 @@
 use super::mmio::Registers;
 use super::msr;
 use crate::arch::Arch;
+use crate::arch::x86_64::paging::flush_all;
 use crate::arch::x86_64::trap::{VECTOR_FLUSH, VECTOR_SPURIOUS, VECTOR_TIMER};
-use crate::contract::{Cpu as _, Paging as _};
+use crate::contract::Cpu as _;
 use crate::sync::SpinLock;
 use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::addr::PhysAddr;
@@ -88,6 +89,6 @@ pub fn flush_remote(cpus: u64) {
 
 /// This CPU's answer to [`flush_remote`].
 pub fn answer_flush() {
-    Arch::flush_all();
+    flush_all();
     UNFLUSHED.fetch_and(!(1 << Arch::id()), Ordering::SeqCst);
 }
