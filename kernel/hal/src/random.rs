@@ -1,13 +1,27 @@
 //! Entropy for the kernel's generator.
 use crate::arch::Arch;
 use crate::contract::Platform as _;
+use crate::sync::SpinLock;
 
-/// A seed from the CPU's random source, mixed with counter jitter when there is none.
+/// What the loader gave; forgotten when it is used.
+static BOOT_SEED: SpinLock<[u8; 32]> = SpinLock::new([0; 32]);
+
+/// Adds random bytes of the loader to the first [`seed`].
+pub fn add_boot_seed(bytes: &[u8; 32]) {
+    let mut seed = BOOT_SEED.lock();
+    for (byte, more) in seed.iter_mut().zip(bytes) {
+        *byte ^= more;
+    }
+}
+
+/// A seed from the CPU's random source, or from counter jitter where there is none, and from what the loader gave.
 pub fn seed() -> [u8; 32] {
-    let mut seed = [0; 32];
+    let mut seed = core::mem::take(&mut *BOOT_SEED.lock());
     for word in seed.chunks_exact_mut(8) {
         let value = Arch::random_u64().unwrap_or_else(jitter);
-        word.copy_from_slice(&value.to_le_bytes());
+        for (byte, more) in word.iter_mut().zip(value.to_le_bytes()) {
+            *byte ^= more;
+        }
     }
     seed
 }

@@ -263,6 +263,11 @@ impl PhysRange {
         self.end.0 - self.start.0
     }
 
+    /// True if any byte lies in both.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
     /// The whole frames inside the range, as frame numbers.
     pub fn whole_frames(self) -> core::ops::Range<u64> {
         let first = self.start.0.div_ceil(PAGE_SIZE);

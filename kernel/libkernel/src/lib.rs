@@ -14,6 +14,7 @@ pub mod arch;
 pub mod buddy;
 pub mod command_line;
 pub mod cpio;
+pub mod device_tree;
 pub mod elf;
 pub mod fault;
 pub mod line_discipline;

@@ -30,6 +30,31 @@ impl MemoryMap {
         &self.ranges[..self.count]
     }
 
+    /// Sorts the ranges and makes one of those that touch or overlap, so that no frame is listed twice.
+    pub fn merge(&mut self) {
+        self.ranges[..self.count].sort_unstable_by_key(|range| range.start);
+        let mut merged = Self::empty();
+        for range in self.ranges() {
+            match merged.ranges[..merged.count].last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                _ => merged.push(*range),
+            }
+        }
+        *self = merged;
+    }
+
+    /// The map in whole frames, without those that `hole` touches.
+    pub fn without(&self, hole: PhysRange) -> Self {
+        let mut rest = Self::empty();
+        self.for_each_free(&[hole], &mut |part| rest.push(part));
+        rest
+    }
+
+    /// Whether one range of the map holds all of `wanted`.
+    pub fn contains(&self, wanted: PhysRange) -> bool {
+        self.ranges().iter().any(|range| range.start <= wanted.start && wanted.end <= range.end)
+    }
+
     /// All usable bytes.
     pub fn total_bytes(&self) -> u64 {
         self.ranges().iter().map(|range| range.length()).sum()
@@ -83,13 +108,13 @@ impl<'a> EarlyFrames<'a> {
         let bytes = count * PAGE_SIZE;
         loop {
             let wanted = PhysRange::new(self.next, bytes);
-            let overlap = |other: &PhysRange| other.start < wanted.end && wanted.start < other.end;
-            if let Some(obstacle) = self.reserved.iter().find(|range| overlap(range)) {
+            if let Some(obstacle) = self.reserved.iter().find(|range| range.overlaps(wanted)) {
                 self.next = obstacle.end.page_up()?;
                 continue;
             }
-            let inside = |range: &PhysRange| range.start <= wanted.start && wanted.end <= range.end;
-            self.map.ranges().iter().find(|range| inside(range))?;
+            if !self.map.contains(wanted) {
+                return None;
+            }
             self.next = wanted.end;
             return Some(wanted.start);
         }
@@ -117,6 +142,21 @@ mod tests {
         let mut free = Vec::new();
         map.for_each_free(&[range(0x3000, 0x4001), range(0xf800, 0x20_000)], &mut |part| free.push(part));
         assert_eq!(free, [range(0x1000, 0x3000), range(0x5000, 0xf000)]);
+    }
+
+    #[test]
+    fn ranges_that_overlap_become_one() {
+        let mut map = MemoryMap::empty();
+        for (start, end) in [(0x8000, 0x9000), (0x1000, 0x3000), (0x2000, 0x2800), (0x3000, 0x4000)] {
+            map.push(range(start, end));
+        }
+        map.merge();
+        assert_eq!(map.ranges(), [range(0x1000, 0x4000), range(0x8000, 0x9000)]);
+        assert!(map.contains(range(0x1000, 0x4000)) && !map.contains(range(0x3fff, 0x8001)));
+        assert_eq!(
+            map.without(range(0x2100, 0x2101)).ranges()[..2],
+            [range(0x1000, 0x2000), range(0x3000, 0x4000)]
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@
 // Boot tables, one 4 KiB page each, in .boot_tables behind .bss (offsets in pages):
 //   0      TTBR1 level 0, the kernel's root for ever
 //   1      TTBR1 level 1 of the top 512 GiB
-//   2      TTBR1 level 2 of the image's GiB: entries 0.. point to the level 3 tables; 256, 257 map the device tree
+//   2      TTBR1 level 2 of the image's GiB: entries 0.. point to the level 3 tables; 256, 257: the device tree's window
 //   3..10  TTBR1 level 3: the image by 4 KiB pages (16 MiB at most, asserted by the linker script)
 //   11..13 TTBR0 level 0, 1, 2: the identity mapping of the 2 MiB that hold `turn_on_mmu`, dropped soon after
 
@@ -66,7 +66,6 @@ at_el1:
     isb
     bl      clear_boot_tables
     bl      map_image
-    bl      map_device_tree
     bl      map_identity
     bl      forget_stale_lines          // again: what a prefetcher brought in before the tables were written
     b       turn_on_mmu
@@ -184,17 +183,6 @@ map_image:
     add     x1, x1, #4096
     cmp     x1, x5
     b.lo    1b
-    ret
-
-// Maps the 4 MiB around the device tree (it is at most 2 MiB) at DEVICE_TREE_WINDOW. Clobbers x0..x3.
-map_device_tree:
-    page_address x0, 2
-    and     x1, x21, #~0x1fffff
-    ldr     x2, =BLOCK_RODATA
-    orr     x1, x1, x2
-    str     x1, [x0, #(256 * 8)]
-    add     x1, x1, #0x200000
-    str     x1, [x0, #(257 * 8)]
     ret
 
 // Maps the 2 MiB that hold `turn_on_mmu` to themselves. Clobbers x0..x3.

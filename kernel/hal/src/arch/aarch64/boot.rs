@@ -1,23 +1,16 @@
 //! From the first Rust instruction to the generic start: memory, devices, clock. docs/boot-aarch64.md tells the whole.
 //!
-//! `boot.S` comes here with the image mapped as it stays, the device tree mapped at [`DEVICE_TREE_WINDOW`], and nothing
-//! else. All this runs once, on the boot CPU, with interrupts masked.
+//! `boot.S` comes here with the image mapped as it stays, and nothing else. All this runs once, on the boot CPU, with
+//! interrupts masked.
 use super::paging::{self, DeviceRegisters};
-use super::platform::device_tree::{Device, DeviceTree, Kind};
-use super::platform::{gic, psci};
+use super::platform::{boot_table, device_tree, gic, memory, psci};
 use super::{console, cpu, timer, user_copy};
-use crate::boot::{Handover, MemoryMap};
-use crate::frame::OutOfMemory;
-use crate::sync::Once;
+use crate::boot::Handover;
 use core::arch::global_asm;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
 use libkernel::arch::aarch64::paging::{Entry, MAIR};
-use libkernel::paging::{Attributes, ENTRIES, Owner, Prot};
-
-/// Where `boot.S` maps the 4 MiB that hold the device tree: behind the image's own 512 MiB.
-const DEVICE_TREE_WINDOW: u64 = paging::IMAGE + (512 << 20);
-const WINDOW_MASK: u64 = (2 << 20) - 1;
+use libkernel::device_tree::{DeviceTree, Kind};
+use libkernel::paging::{Attributes, Owner, Prot};
 
 /// SCTLR_EL1 bits that are 1 where nothing else is said (D17.2.118): EIS, EOS, TSCXT, nTLSMD, LSMAOE.
 const SCTLR_ONES: u64 = 1 << 29 | 1 << 28 | 1 << 22 | 1 << 20 | 1 << 11;
@@ -47,7 +40,6 @@ global_asm!(
     ".equ PAGE_TEXT, {text}",
     ".equ PAGE_RODATA, {rodata}",
     ".equ PAGE_DATA, {data}",
-    ".equ BLOCK_RODATA, {window}",
     ".equ BLOCK_IDENTITY, {identity}",
     ".equ RUNNING_SIZE, {running}",
     ".equ STACK_SIZE, {stack}",
@@ -60,7 +52,6 @@ global_asm!(
     text = const leaf(0, Prot::READ_EXECUTE),
     rodata = const leaf(0, Prot::READ),
     data = const leaf(0, Prot::READ_WRITE),
-    window = const leaf(1, Prot::READ),
     identity = const leaf(1, Prot::READ_EXECUTE),
     running = const size_of::<cpu::Running>(),
     stack = const STACK_SIZE,
@@ -90,9 +81,6 @@ unsafe extern "Rust" {
     safe fn hal_upcalls() -> &'static dyn crate::Upcalls;
 }
 
-/// The device tree blob and memory that firmware keeps.
-const MAX_RESERVED: usize = 16;
-
 /// The first Rust function: on the boot stack, at the linked address, interrupts masked.
 #[unsafe(no_mangle)]
 extern "C" fn aarch64_start(device_tree: u64, image: u64, boot_count: u64) -> ! {
@@ -107,14 +95,13 @@ extern "C" fn aarch64_start(device_tree: u64, image: u64, boot_count: u64) -> ! 
     }
     crate::panic::set_symbols(symbols());
     crate::upcalls::register(hal_upcalls());
-    let blob = device_tree_blob(device_tree).expect("no device tree");
-    let tree = DeviceTree::new(blob);
+    // SAFETY: boot.S hands on what the loader left in X0; this runs once.
+    let (tree, blob) = unsafe { device_tree::find(device_tree) };
     psci::initialise(tree.psci_conduit());
     initialise_console(&tree);
-    let blob_range = PhysRange::new(PhysAddr::new(device_tree), blob.len() as u64);
     crate::boot::start(
         Handover {
-            memory: map_memory(&tree, blob_range),
+            memory: memory::map(&tree, image, blob),
             kernel: image,
             initramfs: tree.initramfs(),
             command_line: tree.command_line(),
@@ -141,92 +128,50 @@ fn symbols() -> &'static [u8] {
     unsafe { core::slice::from_raw_parts(start, length as usize) }
 }
 
-/// Maps all memory that firmware does not keep; returns what the kernel may use of it.
-fn map_memory(tree: &DeviceTree, blob: PhysRange) -> &'static MemoryMap {
-    static MEMORY: Once<MemoryMap> = Once::new();
-    let mut all = MemoryMap::empty();
-    tree.memory().for_each(|range| all.push(range));
-    let mut reserved = [blob; MAX_RESERVED];
-    for (slot, range) in reserved[1..].iter_mut().zip(tree.reserved()) {
-        *slot = range;
-    }
-    all.for_each_free(&reserved[1..], &mut |part| {
-        paging::map_memory(part, &mut boot_table).expect("memory is in too many pieces");
-    });
-    let mut usable = MemoryMap::empty();
-    all.for_each_free(&reserved, &mut |part| usable.push(part));
-    let _ = MEMORY.set(usable);
-    MEMORY.get().expect("set above")
-}
-
 /// What needs device registers: the interrupt controller, then the clocks.
-fn initialise_devices(tree: &DeviceTree, boot_count: u64) {
+fn initialise_devices(tree: &DeviceTree<'_>, boot_count: u64) {
     initialise_interrupts(tree);
-    timer::initialise(boot_count, tree.virtual_timer_interrupt().expect("no generic timer"));
-    if let Some(clock) = tree.device(Kind::RealTimeClock) {
+    let Some(interrupt) = tree.virtual_timer_interrupt() else {
+        panic!("no generic timer in the device tree")
+    };
+    timer::initialise(boot_count, interrupt);
+    if let Some(registers) = tree.registers(Kind::RealTimeClock).next() {
         // SAFETY: the tree says so.
-        timer::set_real_time_clock(unsafe { map(&clock, 0) });
+        timer::set_real_time_clock(unsafe { map(registers) });
     }
 }
 
-/// The device tree's bytes in the window; `None` unless its header is right.
-fn device_tree_blob(address: u64) -> Option<&'static [u8]> {
-    const MAGIC: u32 = 0xd00d_feed;
-    let start = DEVICE_TREE_WINDOW + (address & WINDOW_MASK);
-    if address == 0 || !address.is_multiple_of(8) {
-        return None;
-    }
-    // SAFETY: the window is mapped for 4 MiB, `start` lies in its first half; nothing writes there.
-    let word = |index: u64| u32::from_be(unsafe { ((start + index * 4) as *const u32).read() });
-    let length = u64::from(word(1));
-    if word(0) != MAGIC || length > WINDOW_MASK + 1 {
-        return None;
-    }
-    // SAFETY: as above; at most 2 MiB from a start in the first 2 MiB.
-    Some(unsafe { core::slice::from_raw_parts(start as *const u8, length as usize) })
-}
-
-/// A zeroed page for a kernel table while there is no allocator. Enough for some pieces of memory and a few devices.
-fn boot_table() -> Result<PhysAddr, OutOfMemory> {
-    const COUNT: usize = 24;
-    #[repr(C, align(4096))]
-    struct Tables([[AtomicU64; ENTRIES]; COUNT]);
-    static TABLES: Tables = Tables([const { [const { AtomicU64::new(0) }; ENTRIES] }; COUNT]);
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    if next >= COUNT {
-        return Err(OutOfMemory);
-    }
-    Ok(paging::image_address((&raw const TABLES.0[next]).cast()))
-}
-
-/// Maps range `which` of a device.
+/// Maps a device's registers.
 ///
 /// # Safety
 /// The range holds the device's registers and nothing else.
-unsafe fn map(device: &Device, which: usize) -> DeviceRegisters {
+unsafe fn map(registers: PhysRange) -> DeviceRegisters {
     // SAFETY: the caller's promise.
-    unsafe { DeviceRegisters::map(device.registers[which], &mut boot_table) }.expect("too many devices")
+    unsafe { DeviceRegisters::map(registers, &mut boot_table) }.expect("too many devices")
 }
 
-fn initialise_console(tree: &DeviceTree) {
-    let Some(device) = tree.device(Kind::Serial) else { return };
-    let Some(interrupt) = device.interrupt else { return };
+fn initialise_console(tree: &DeviceTree<'_>) {
+    let registers = tree.registers(Kind::Serial).next();
     // SAFETY: the tree says so.
-    console::initialise(unsafe { map(&device, 0) }, interrupt);
+    let port = registers.zip(tree.interrupt(Kind::Serial)).map(|(range, line)| (unsafe { map(range) }, line));
+    console::initialise(port);
 }
 
-fn initialise_interrupts(tree: &DeviceTree) {
+fn initialise_interrupts(tree: &DeviceTree<'_>) {
     /// Two 64 KiB frames for each CPU (IHI 0069, 12.10); only the boot CPU's are used.
     const REDISTRIBUTOR_SIZE: u64 = 128 << 10;
-    if let Some(mut device) = tree.device(Kind::GicV3) {
-        device.registers[1] = PhysRange::new(device.registers[1].start, REDISTRIBUTOR_SIZE);
+    let registers = |kind| {
+        let mut registers = tree.registers(kind);
+        registers.next().zip(registers.next())
+    };
+    if let Some((distributor, redistributors)) = registers(Kind::GicV3) {
+        let first = PhysRange::new(redistributors.start, REDISTRIBUTOR_SIZE);
         // SAFETY: the tree says so.
-        unsafe { gic::initialise_v3(map(&device, 0), map(&device, 1), 1) };
-    } else if let Some(device) = tree.device(Kind::GicV2) {
+        unsafe { gic::initialise_v3(map(distributor), map(first), 1) };
+    } else if let Some((distributor, cpu_interface)) = registers(Kind::GicV2) {
         // SAFETY: the tree says so.
-        unsafe { gic::initialise_v2(map(&device, 0), map(&device, 1)) };
+        unsafe { gic::initialise_v2(map(distributor), map(cpu_interface)) };
     } else {
-        panic!("no interrupt controller that this kernel knows");
+        panic!("the device tree names no interrupt controller that this kernel knows: GICv2 or GICv3");
     }
 }

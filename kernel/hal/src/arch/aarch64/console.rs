@@ -2,8 +2,10 @@
 //!
 //! Lock order: `OUTPUT` is taken last, by anybody, with interrupts masked; nothing is called under it.
 use super::paging::DeviceRegisters;
+use super::platform::semihosting;
 use crate::sync::{IrqLock, Once};
 use crate::upcalls::upcalls;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 const DATA: usize = 0x00;
 const FLAGS: usize = 0x18;
@@ -27,9 +29,15 @@ static PORT: Once<Port> = Once::new();
 /// Keeps the lines of two CPUs apart.
 static OUTPUT: IrqLock<()> = IrqLock::new(());
 
-/// Names the port. What was written before is lost. Firmware has set baud rate and format.
-pub(super) fn initialise(registers: DeviceRegisters, interrupt: u32) {
-    let _ = PORT.set(Port { registers, interrupt });
+/// Whether the machine's port is known, or known to be absent.
+static SEARCHED: AtomicBool = AtomicBool::new(false);
+
+/// Names the port, if there is one, and its interrupt. Firmware has set baud rate and format.
+pub(super) fn initialise(port: Option<(DeviceRegisters, u32)>) {
+    if let Some((registers, interrupt)) = port {
+        let _ = PORT.set(Port { registers, interrupt });
+    }
+    SEARCHED.store(true, Ordering::Relaxed);
 }
 
 /// The port, once it is known.
@@ -37,9 +45,15 @@ pub(super) fn port() -> Option<&'static Port> {
     PORT.get()
 }
 
-/// Writes bytes, waiting for room in the transmit buffer.
+/// Writes bytes, waiting for room in the transmit buffer. Before the device tree has been read they go to the emulator, if
+/// that listens: only a kernel that fails writes so early.
 pub(super) fn write(bytes: &[u8]) {
-    let Some(port) = port() else { return };
+    let Some(port) = port() else {
+        if !SEARCHED.load(Ordering::Relaxed) {
+            semihosting::write(bytes);
+        }
+        return;
+    };
     let _guard = OUTPUT.lock();
     for &byte in bytes {
         while port.registers.read32(FLAGS) & FLAG_TRANSMIT_FULL != 0 {

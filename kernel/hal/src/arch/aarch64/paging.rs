@@ -142,6 +142,15 @@ fn constants_range() -> PhysRange {
     PhysRange::new(PhysAddr::new(IMAGE_START.load(Ordering::Relaxed)), length as u64)
 }
 
+/// Makes 2 MiB of memory visible at `address`, behind the image's own place in the boot tables, before the direct map is there.
+pub(super) fn map_window(address: u64, memory: PhysAddr) {
+    let _guard = KERNEL_TABLES.lock();
+    let block = PhysRange::new(memory, level_size(1));
+    let attributes = Attributes::kernel(Prot::READ_WRITE);
+    let mapped = map_kernel_range(address, block, attributes, &mut || Err(OutOfMemory));
+    mapped.expect("the boot tables reach as far");
+}
+
 /// Drops the identity mapping that `boot.S` ran on.
 pub(super) fn forget_boot_mappings() {
     Arch::activate(None, None);

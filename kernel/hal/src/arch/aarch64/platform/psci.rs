@@ -3,21 +3,10 @@ use super::super::Arch;
 use crate::contract::Cpu;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU8, Ordering};
+use libkernel::device_tree::Conduit;
 
 const SYSTEM_OFF: u64 = 0x8400_0008;
 const SYSTEM_RESET: u64 = 0x8400_0009;
-
-/// How firmware is called: the device tree's `method`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Conduit {
-    /// There is no PSCI.
-    None = 0,
-    /// `hvc`.
-    Hypervisor = 1,
-    /// `smc`.
-    SecureMonitor = 2,
-}
 
 static CONDUIT: AtomicU8 = AtomicU8::new(Conduit::None as u8);
 
@@ -36,19 +25,49 @@ pub fn restart() -> ! {
     call_and_stop(SYSTEM_RESET)
 }
 
+/// Without a conduit (the device tree could not be read, or names none) both are tried, since nothing is left to lose.
 fn call_and_stop(function: u64) -> ! {
     Arch::interrupts_disable();
     let conduit = CONDUIT.load(Ordering::Relaxed);
-    // SAFETY: SMC calling convention (DEN 0028): x0 is the function, x0 to x17 may change. These two do not return.
-    unsafe {
-        if conduit == Conduit::Hypervisor as u8 {
-            asm!("hvc #0", inout("x0") function => _, clobber_abi("C"));
-        } else if conduit == Conduit::SecureMonitor as u8 {
-            asm!("smc #0", inout("x0") function => _, clobber_abi("C"));
+    for each in [Conduit::SecureMonitor, Conduit::Hypervisor] {
+        if conduit == each as u8 || conduit == Conduit::None as u8 {
+            // SAFETY: neither call returns where it is known, and an unknown one changes nothing.
+            unsafe { call(each, function) };
         }
     }
     loop {
         // SAFETY: with interrupts masked nothing more happens here.
         unsafe { asm!("wfi", options(nomem, nostack)) };
+    }
+}
+
+/// Calls firmware by the SMC calling convention (DEN 0028). Where the CPU lacks the instruction, the exception goes on
+/// behind it.
+///
+/// # Safety
+/// What the function does to the machine is the caller's business.
+unsafe fn call(conduit: Conduit, function: u64) {
+    macro_rules! firmware_call {
+        // firmware_call!("smc") expands to that instruction, its row in the exception table, and the registers.
+        ($instruction:literal) => {
+            asm!(
+                concat!("2: ", $instruction, " #0"),
+                "3:",
+                ".pushsection .exception_table, \"a\"",
+                ".balign 8",
+                ".quad 2b, 3b, 3b",
+                ".popsection",
+                inout("x0") function => _,
+                clobber_abi("C"),
+            )
+        };
+    }
+    // SAFETY: the caller's promise; firmware keeps all but X0 to X17.
+    unsafe {
+        match conduit {
+            Conduit::None => {}
+            Conduit::Hypervisor => firmware_call!("hvc"),
+            Conduit::SecureMonitor => firmware_call!("smc"),
+        }
     }
 }
