@@ -7,9 +7,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
+use core::hash::Hasher as _;
+use foldhash::SharedSeed;
+use foldhash::fast::FoldHasher;
+use hal::sync::Once;
 use hashbrown::HashTable;
 
 use super::dentry::Dentry;
+use crate::random;
 
 /// A name, shared between the directory's index and the dentry that carries it.
 pub type Name = Arc<[u8]>;
@@ -152,16 +157,24 @@ fn slot_hash(slots: &[Slot], index: u32) -> u64 {
     slots.get(index as usize).map_or(0, |slot| slot.hash)
 }
 
-/// Mixes a name, eight bytes at a time, by multiply and rotate.
+/// What a program cannot know and so cannot choose colliding names for.
+static SEED: Once<SharedSeed> = Once::new();
+
 fn hash(name: &[u8]) -> u64 {
-    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mix = |state: u64, word: u64| (state ^ word).wrapping_mul(MULTIPLIER).rotate_left(29);
-    let (words, rest) = name.as_chunks::<8>();
-    let mut state = name.len() as u64;
-    for word in words {
-        state = mix(state, u64::from_le_bytes(*word));
+    let mut hasher = FoldHasher::with_seed(0, SEED.get().unwrap_or_else(seed));
+    hasher.write(name);
+    hasher.finish()
+}
+
+#[cold]
+fn seed() -> &'static SharedSeed {
+    loop {
+        let mut random = [0; 8];
+        random::fill(&mut random);
+        // Whoever was faster has set it.
+        let _ = SEED.set(SharedSeed::from_u64(u64::from_le_bytes(random)));
+        if let Some(seed) = SEED.get() {
+            return seed;
+        }
     }
-    let tail = rest.iter().fold(0, |tail, &byte| tail << 8 | u64::from(byte));
-    let mixed = mix(state, tail);
-    mixed ^ mixed >> 32
 }
