@@ -52,7 +52,7 @@ pub fn fatal(fatal: &Fatal<'_>) -> ! {
         }
         let _ = writeln!(Console);
     }
-    print_frame(fatal.pc);
+    print_frame(fatal.pc, 0);
     backtrace(fatal.frame_pointer);
     Arch::exit(FAILED)
 }
@@ -84,7 +84,7 @@ fn backtrace(mut frame_pointer: u64) {
         if return_address & KERNEL_HALF == 0 {
             return;
         }
-        print_frame(return_address);
+        print_frame(return_address, 1);
         if next <= frame_pointer || next - frame_pointer > LONGEST_FRAME {
             return;
         }
@@ -92,10 +92,12 @@ fn backtrace(mut frame_pointer: u64) {
     }
 }
 
-fn print_frame(address: u64) {
-    let symbol = SYMBOLS.get().and_then(|table| table.lookup(address));
+/// Prints an address with the function that holds the byte `back` bytes before it: a call that never returns may be the last
+/// instruction of its function, and then the return address belongs to the next one.
+fn print_frame(address: u64, back: u64) {
+    let symbol = SYMBOLS.get().and_then(|table| table.lookup(address - back));
     let _ = match symbol {
-        Some((name, offset)) => writeln!(Console, "  {address:#018x} {name}+{offset:#x}"),
+        Some((name, offset)) => writeln!(Console, "  {address:#018x} {name}+{:#x}", offset + back),
         None => writeln!(Console, "  {address:#018x}"),
     };
 }
