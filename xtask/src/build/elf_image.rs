@@ -78,14 +78,17 @@ impl ElfImage {
         Ok(image)
     }
 
-    /// Replaces the content of the last segment, which must start at `address`, by `data`.
-    pub fn fill_last_segment(&mut self, address: u64, data: Vec<u8>) -> Result<()> {
-        let last = self.segments.last_mut().context("no segment")?;
-        if last.virtual_address != address {
-            bail!("the last segment starts at {:#x}, not at {address:#x}", last.virtual_address);
+    /// Replaces the content of the segment that starts at `address` by `data`, which must end before the next one.
+    pub fn fill_segment(&mut self, address: u64, data: Vec<u8>) -> Result<()> {
+        let starts = self.segments.iter().map(|segment| segment.virtual_address);
+        let room = starts.filter(|start| *start > address).min().map(|next| next - address);
+        if room.is_some_and(|room| room < data.len() as u64) {
+            bail!("{} bytes do not fit into the segment at {address:#x}", data.len());
         }
-        last.memory_size = data.len() as u64;
-        last.data = data;
+        let segment = self.segments.iter_mut().find(|segment| segment.virtual_address == address);
+        let segment = segment.with_context(|| format!("no segment starts at {address:#x}"))?;
+        segment.memory_size = data.len() as u64;
+        segment.data = data;
         Ok(())
     }
 
@@ -122,11 +125,12 @@ impl ElfImage {
         for segment in self.segments.iter().filter(|segment| segment.memory_size > 0) {
             let offset = usize::try_from(segment.physical_address - base)?;
             memory_end = memory_end.max(offset as u64 + segment.memory_size);
-            let end = offset + segment.data.len();
-            if image.len() < end && !segment.data.is_empty() {
-                image.resize(end, 0);
+            if segment.data.is_empty() {
+                continue;
             }
-            image[offset.min(end)..][..segment.data.len()].copy_from_slice(&segment.data);
+            let end = offset + segment.data.len();
+            image.resize(end.max(image.len()), 0);
+            image[offset..end].copy_from_slice(&segment.data);
         }
         image
             .get_mut(FLAT_IMAGE_SIZE_OFFSET..FLAT_IMAGE_SIZE_OFFSET + 8)
@@ -243,8 +247,9 @@ mod tests {
     #[test]
     fn only_the_segment_at_the_symbol_is_replaced() {
         let mut image = image();
-        assert!(image.fill_last_segment(0xffff_ffff_8010_0000, vec![1]).is_err());
-        image.fill_last_segment(0xffff_ffff_8010_2000, vec![1; 9]).unwrap();
+        assert!(image.fill_segment(0xffff_ffff_8010_1000, vec![1]).is_err());
+        assert!(image.fill_segment(0xffff_ffff_8010_0000, vec![1; 0x2001]).is_err());
+        image.fill_segment(0xffff_ffff_8010_2000, vec![1; 9]).unwrap();
         assert_eq!(image.segments[1].memory_size, 9);
     }
 }

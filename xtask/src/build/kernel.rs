@@ -28,7 +28,7 @@ pub fn build(toolchain: &Toolchain, arch: Arch, checks: Checks, path: &Path) -> 
 fn image(arch: Arch, file: &[u8]) -> Result<Vec<u8>> {
     let mut image = ElfImage::parse(file)?;
     if let Some((address, table)) = symbols::table(file)? {
-        image.fill_last_segment(address, table)?;
+        image.fill_segment(address, table)?;
     }
     match arch {
         Arch::X86_64 => image.to_elf(),

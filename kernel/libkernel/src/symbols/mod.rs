@@ -85,6 +85,12 @@ impl<'a> Table<'a> {
     }
 }
 
+/// Bytes of the table that begins with `header`; none if it is no table.
+pub fn length(header: &[u8]) -> usize {
+    let length = (word(header, 0) == Some(MAGIC)).then(|| word(header, 8)).flatten();
+    length.map_or(0, |length| length as usize)
+}
+
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }

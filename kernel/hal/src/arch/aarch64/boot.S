@@ -10,11 +10,9 @@
 //   x21  device tree, physical
 //   x22  image start, physical
 //   x23  boot tables, physical
-//   x24  exception level at entry (1 or 2)
 //   x25  the virtual counter, soon after the first instruction
+//   x26  linked address at which to go on
 //
-.equ IMAGE_SIZE_OFFSET, 16
-
 // Boot tables, one 4 KiB page each, in .boot_tables behind .bss (offsets in pages):
 //   0      TTBR1 level 0, the kernel's root for ever
 //   1      TTBR1 level 1 of the top 512 GiB
@@ -43,7 +41,7 @@ _start:
     b       entry                       // code0
     .long   0                           // code1
     .quad   0                           // text_offset
-    .quad   __image_size                // image_size, with .bss; the build adds the symbol table's
+    .quad   __image_size                // image_size, with .bss
     .quad   0xa                         // flags: little-endian, 4 KiB pages, anywhere in memory
     .quad   0, 0, 0                     // reserved
     .ascii  "ARM\x64"                   // magic
@@ -54,16 +52,9 @@ entry:
     mov     x21, x0
     adrp    x22, _start
     adrp    x23, __boot_tables
-    mrs     x24, CurrentEL
-    lsr     x24, x24, #2
-    cmp     x24, #2
-    b.eq    leave_el2
-
-at_el1:
+    ldr     x26, =at_link_address
+    bl      to_el1
     mrs     x25, cntvct_el0
-    ldr     x0, =SCTLR_MMU_OFF
-    msr     sctlr_el1, x0
-    isb
     bl      clear_boot_tables
     bl      map_image
     bl      map_identity
@@ -71,20 +62,40 @@ at_el1:
     b       turn_on_mmu
 
 // ---- EL2 ------------------------------------------------------------------------------------------------------------
-// Gives EL1 the machine as if there were no EL2: AArch64, no traps, timers open, GICv3 system registers on.
-// In: x24 = 2. Clobbers x0, x1. Leaves by eret to at_el1, EL1h, all interrupts masked. VHE stays off.
-leave_el2:
-    ldr     x0, =((1 << 31) | (1 << 40) | (1 << 41))    // HCR_EL2: RW; APK, API: pointer authentication not trapped
-    msr     hcr_el2, x0
-    isb
+
+// Returns in EL1, MMU and data cache off, whichever exception level it is called in. Clobbers x0, x1.
+to_el1:
     ldr     x0, =SCTLR_MMU_OFF
+    mrs     x1, CurrentEL
+    cmp     x1, #(2 << 2)
+    b.eq    leave_el2
     msr     sctlr_el1, x0
-    mrs     x0, cnthctl_el2
-    orr     x0, x0, #3                  // EL1PCEN, EL1PCTEN
+    isb
+    ret
+
+// Gives EL1 the machine as if there were no EL2: AArch64, no traps, timers open, GICv3 system registers on. What EL2 would
+// have to switch on for EL1 (SVE, SME, MTE, pointer authentication keys aside) stays off: programs are not offered it.
+//
+// In: EL2, x0 = SCTLR_MMU_OFF. Clobbers x0, x1. Returns by eret, EL1h, all interrupts masked. All registers here are
+// unknown after reset.
+leave_el2:
+    ldr     x1, =((1 << 31) | (1 << 40) | (1 << 41))    // HCR_EL2: RW; APK, API: pointer authentication not trapped
+    msr     hcr_el2, x1
+    isb
+    mrs     x1, hcr_el2
+    tbnz    x1, #34, 1f                 // E2H is fixed at 1 (no FEAT_E2H0): other names, other layouts (D8.10.2)
+    msr     sctlr_el1, x0
+    mov     x0, #3                      // CNTHCTL_EL2: EL1PCEN, EL1PCTEN
     msr     cnthctl_el2, x0
-    msr     cntvoff_el2, xzr
-    mov     x0, #0x33ff                 // CPTR_EL2: RES1 bits; FP and SIMD not trapped
+    mov     x0, #0x33ff                 // CPTR_EL2: RES1 bits, SVE and SME trapped; FP and SIMD not trapped
     msr     cptr_el2, x0
+    b       2f
+1:  msr     s3_5_c1_c0_0, x0            // SCTLR_EL12
+    mov     x0, #(3 << 10)              // CNTHCTL_EL2: EL1PCTEN, EL1PTEN
+    msr     cnthctl_el2, x0
+    mov     x0, #(3 << 20)              // CPTR_EL2: FPEN
+    msr     cptr_el2, x0
+2:  msr     cntvoff_el2, xzr
     msr     hstr_el2, xzr
     msr     vttbr_el2, xzr
     mrs     x0, midr_el1
@@ -102,7 +113,14 @@ leave_el2:
     ubfx    x1, x1, #11, #5
 1:  msr     mdcr_el2, x1
 
-    mrs     x0, id_aa64mmfr0_el1
+    mrs     x1, id_aa64mmfr1_el1
+    ubfx    x0, x1, #16, #4             // FEAT_LOR: no limited ordering regions
+    cbz     x0, 1f
+    msr     s3_0_c10_c4_3, xzr          // LORC_EL1
+1:  ubfx    x0, x1, #40, #4             // FEAT_HCX: nothing that a later architecture traps or changes
+    cbz     x0, 1f
+    msr     s3_4_c1_c2_2, xzr           // HCRX_EL2
+1:  mrs     x0, id_aa64mmfr0_el1
     ubfx    x0, x0, #56, #4             // FEAT_FGT: no fine-grained traps
     cbz     x0, 1f
     msr     s3_4_c1_c1_4, xzr           // HFGRTR_EL2
@@ -110,6 +128,10 @@ leave_el2:
     msr     s3_4_c1_c1_6, xzr           // HFGITR_EL2
     msr     s3_4_c3_c1_4, xzr           // HDFGRTR_EL2
     msr     s3_4_c3_c1_5, xzr           // HDFGWTR_EL2
+    mrs     x0, id_aa64pfr0_el1
+    ubfx    x0, x0, #44, #4             // FEAT_AMUv1
+    cbz     x0, 1f
+    msr     s3_4_c3_c1_6, xzr           // HAFGRTR_EL2
 1:  mrs     x0, id_aa64pfr0_el1
     ubfx    x0, x0, #24, #4             // GIC system registers
     cbz     x0, 1f
@@ -118,11 +140,12 @@ leave_el2:
     orr     x0, x0, x1
     msr     s3_4_c12_c9_5, x0
     isb
+    mrs     x0, s3_4_c12_c9_5           // firmware may insist on the registers of a GICv2
+    tbz     x0, #0, 1f
     msr     s3_4_c12_c11_0, xzr         // ICH_HCR_EL2
 1:  mov     x0, #0x3c5                  // EL1h, D A I F masked
     msr     spsr_el2, x0
-    adr     x0, at_el1
-    msr     elr_el2, x0
+    msr     elr_el2, x30
     eret
 
 // ---- Tables ---------------------------------------------------------------------------------------------------------
@@ -153,7 +176,7 @@ forget_stale_lines:
     dsb     sy
     ret
 
-// Maps the image at its link address by 4 KiB pages, each section with its own permissions. Clobbers x0..x7.
+// Maps the image at its link address by 4 KiB pages, each section with its own permissions. Clobbers x0..x4.
 map_image:
     page_address x0, 1
     orr     x1, x0, #TABLE
@@ -175,14 +198,8 @@ map_image:
     map_pages __text_end, PAGE_TEXT
     map_pages __rodata_end, PAGE_RODATA
     map_pages __symbols_start, PAGE_DATA
-    ldr     x5, [x22, #IMAGE_SIZE_OFFSET]
-    add     x5, x5, x22
-    ldr     x3, =PAGE_RODATA
-1:  orr     x4, x1, x3
-    str     x4, [x0], #8
-    add     x1, x1, #4096
-    cmp     x1, x5
-    b.lo    1b
+    map_pages __bss_start, PAGE_RODATA
+    map_pages __image_end, PAGE_DATA
     ret
 
 // Maps the 2 MiB that hold `turn_on_mmu` to themselves. Clobbers x0..x3.
@@ -208,7 +225,7 @@ map_identity:
 
 // ---- MMU ------------------------------------------------------------------------------------------------------------
 
-// In: x21, x22, x23, x24. Goes on at `at_link_address`, at the linked address, with the MMU and the caches on.
+// In: x23, x26. Goes on at the linked address x26, with the MMU and the caches on. Clobbers x0..x3.
 turn_on_mmu:
     tlbi    vmalle1
     ic      iallu
@@ -232,10 +249,9 @@ turn_on_mmu:
     msr     ttbr1_el1, x23
     isb
     ldr     x0, =SCTLR_MMU_ON
-    ldr     x1, =at_link_address
     msr     sctlr_el1, x0
     isb
-    br      x1
+    br      x26
 
 at_link_address:
     ldr     x0, =__bss_start
@@ -248,6 +264,7 @@ at_link_address:
     b.lo    1b
     ldr     x0, =vectors
     msr     vbar_el1, x0
+    isb
     ldr     x0, =BOOT_STACKS + 2 * STACK_SIZE + STACK_SIZE - RUNNING_SIZE   // slot 1
     msr     tpidr_el1, x0               // the stack's block, zeroed with .bss
     mov     sp, x0

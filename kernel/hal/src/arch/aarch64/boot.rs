@@ -11,16 +11,30 @@ use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
 use libkernel::arch::aarch64::paging::{Entry, MAIR};
 use libkernel::device_tree::{DeviceTree, Kind};
 use libkernel::paging::{Attributes, Owner, Prot};
+use libkernel::symbols::{self, HEADER_LENGTH};
 
-/// SCTLR_EL1 bits that are 1 where nothing else is said (D17.2.118): EIS, EOS, TSCXT, nTLSMD, LSMAOE.
+/// SCTLR_EL1 bits that are 1 where nothing else is said (D17.2.118): EIS, EOS, TSCXT, nTLSMD, LSMAOE. Those that a CPU
+/// lacks are RES1.
 const SCTLR_ONES: u64 = 1 << 29 | 1 << 28 | 1 << 22 | 1 << 20 | 1 << 11;
 /// SPAN: exceptions leave PAN alone. Set before the MMU is on only.
 const SCTLR_SPAN: u64 = 1 << 23;
 const SCTLR_MMU_OFF: u64 = SCTLR_ONES | SCTLR_SPAN;
 /// M, C, I: MMU and caches. SA, SA0: the stack pointer is checked. DZE, UCT, UCI: EL0 may use DC ZVA, read CTR_EL0 and
-/// maintain caches, as under Linux. nTWE, nTWI clear: WFI and WFE in EL0 trap and go on.
-const SCTLR_MMU_ON: u64 =
-    SCTLR_ONES | 1 << 0 | 1 << 2 | 1 << 12 | 1 << 3 | 1 << 4 | 1 << 14 | 1 << 15 | 1 << 26;
+/// maintain caches. nTWE: WFE in EL0 waits for the timer's events; nTWI clear: WFI traps and goes on. IESB, EPAN: errors are
+/// told at their exception, PAN minds memory that programs may only execute. All as under Linux; pointer authentication,
+/// BTI, MTE and AArch32's oddities are off.
+const SCTLR_MMU_ON: u64 = SCTLR_ONES
+    | 1 << 0
+    | 1 << 2
+    | 1 << 12
+    | 1 << 3
+    | 1 << 4
+    | 1 << 14
+    | 1 << 15
+    | 1 << 18
+    | 1 << 21
+    | 1 << 26
+    | 1 << 57;
 
 /// TCR_EL1 (D17.2.131) but for what depends on the CPU: 48 bits in both halves (T0SZ, T1SZ), 4 KiB granule in both (TG1 =
 /// 2), walks through write-back inner-shareable memory, TBI0: EL0's pointers may carry a tag in their top byte.
@@ -84,11 +98,11 @@ unsafe extern "Rust" {
 /// The first Rust function: on the boot stack, at the linked address, interrupts masked.
 #[unsafe(no_mangle)]
 extern "C" fn aarch64_start(device_tree: u64, image: u64, boot_count: u64) -> ! {
-    let image = PhysRange::new(PhysAddr::new(image), image_size());
+    let image = PhysRange::new(PhysAddr::new(image), &raw const __image_end as u64 - paging::IMAGE);
     paging::set_image(image);
     paging::forget_boot_mappings();
     // SAFETY: boot.S pointed TPIDR_EL1 to the boot stack's block; the interrupt stack is a slot of its own.
-    unsafe { cpu::initialise_boot_cpu(stack_start(INTERRUPT_STACK) + STACK_SIZE as u64) };
+    unsafe { cpu::initialise(0, stack_start(INTERRUPT_STACK) + STACK_SIZE as u64) };
     user_copy::forbid_user_access();
     for guarded in [BOOT_STACK, INTERRUPT_STACK] {
         paging::unmap_image_page(stack_start(guarded) - PAGE_SIZE);
@@ -106,26 +120,44 @@ extern "C" fn aarch64_start(device_tree: u64, image: u64, boot_count: u64) -> ! 
             initramfs: tree.initramfs(),
             command_line: tree.command_line(),
         },
-        || initialise_devices(&tree, boot_count),
+        || {
+            release_symbol_room();
+            initialise_devices(&tree, boot_count);
+        },
     )
 }
 
-/// Bytes of the image with its zeroed memory: the header's third word, which the build corrects (boot.S).
-fn image_size() -> u64 {
-    const OFFSET: u64 = 16;
-    // SAFETY: the header is the image's first bytes. Volatile: the build changes the word behind the compiler's back.
-    unsafe { ((paging::IMAGE + OFFSET) as *const u64).read_volatile() }
+unsafe extern "C" {
+    static __symbols_start: u8;
+    static __bss_start: u8;
+    static __image_end: u8;
 }
 
-/// The symbol table at the image's end.
+/// Room for the symbol table, between the image's file and its zeroed memory: its start and its bytes.
+fn symbol_room() -> (*const u8, usize) {
+    let (start, end) = (&raw const __symbols_start, &raw const __bss_start);
+    // SAFETY: the linker script puts the two symbols around the room.
+    (start, unsafe { end.offset_from_unsigned(start) })
+}
+
+/// The symbol table; empty if the build put none there.
 fn symbols() -> &'static [u8] {
-    unsafe extern "C" {
-        static __symbols_start: u8;
-    }
-    let start = &raw const __symbols_start;
-    let length = (paging::IMAGE + image_size()).saturating_sub(start as u64);
-    // SAFETY: the linker puts the table last; boot.S mapped the whole image, and nothing writes to this part.
-    unsafe { core::slice::from_raw_parts(start, length as usize) }
+    let (start, room) = symbol_room();
+    // SAFETY: boot.S mapped the room for reading.
+    let header = unsafe { core::slice::from_raw_parts(start, HEADER_LENGTH) };
+    let length = symbols::length(header).min(room);
+    // SAFETY: as above; `release_symbol_room` keeps these bytes, and nothing writes there.
+    unsafe { core::slice::from_raw_parts(start, length) }
+}
+
+/// Gives the allocator the frames between the symbol table and the zeroed memory.
+fn release_symbol_room() {
+    let (start, room) = symbol_room();
+    let (start, end) = (start.wrapping_add(symbols().len()), start.wrapping_add(room));
+    crate::frame::add_region(PhysRange {
+        start: paging::image_address(start),
+        end: paging::image_address(end),
+    });
 }
 
 /// What needs device registers: the interrupt controller, then the clocks.

@@ -59,20 +59,32 @@ pub(super) fn block() -> *mut Running {
 /// Interrupt mask bit I of DAIF (C5.2.2).
 const INTERRUPTS_MASKED: u64 = 1 << 7;
 
-/// Brings the boot CPU to the state that the kernel counts on: its interrupt stack, no debug exceptions, FP and SIMD for
-/// programs, SVE and SME refused to them (CPACR_EL1: FPEN = 3, ZEN = SMEN = 0, D17.2.28).
+/// Brings the executing CPU to the state that the kernel counts on: its number and its interrupt stack known, no debug
+/// exceptions, no counters of performance or activity for programs, FP and SIMD for them, SVE and SME refused (CPACR_EL1:
+/// FPEN = 3, ZEN = SMEN = 0, D17.2.28).
 ///
 /// # Safety
-/// TPIDR_EL1 points to the block of the running stack, and `interrupt_stack` is the top of a stack that is only this
-/// CPU's. Runs once.
-pub(super) unsafe fn initialise_boot_cpu(interrupt_stack: u64) {
+/// TPIDR_EL1 points to the block of the running stack, `interrupt_stack` is the top of a stack that is only this CPU's,
+/// and no other CPU has the number. Runs once on each CPU.
+pub(super) unsafe fn initialise(cpu: u32, interrupt_stack: u64) {
     HAS_RANDOM.store(read_register!("id_aa64isar0_el1") >> 60 != 0, Ordering::Relaxed);
-    // SAFETY: the caller's promise; the registers exist on every CPU.
+    let field = |register: u64, shift: u32| register >> shift & 0xf;
+    let counters = field(read_register!("id_aa64dfr0_el1"), 8);
+    let activity_monitors = field(read_register!("id_aa64pfr0_el1"), 44);
+    // SAFETY: the caller's promise; the registers exist on every CPU, or the field before says that they do.
     unsafe {
+        (*block()).cpu = cpu;
         (*block()).interrupt_stack = interrupt_stack;
         write_register!("mdscr_el1", 0);
         write_register!("oslar_el1", 0);
         write_register!("cpacr_el1", 3 << 20);
+        if counters != 0 && counters != 0xf {
+            write_register!("pmuserenr_el0", 0);
+        }
+        if activity_monitors != 0 {
+            // AMUSERENR_EL0.
+            write_register!("s3_3_c13_c2_3", 0);
+        }
         asm!("isb", options(nostack, preserves_flags));
     }
 }

@@ -80,7 +80,7 @@ fn entry_slot(address: u64, level: u32, tables: TableSource<'_>) -> Result<*cons
     Ok(table.wrapping_add(index(address, level)))
 }
 
-/// A kernel table as the kernel sees it: boot tables lie in the image, all others in the direct map.
+/// A kernel table as the kernel sees it: in the direct map; until that is whole, all tables lie in the image.
 fn table_pointer(address: PhysAddr) -> *const AtomicU64 {
     match image_offset(address) {
         Some(offset) => (IMAGE + offset) as *const AtomicU64,
@@ -88,14 +88,20 @@ fn table_pointer(address: PhysAddr) -> *const AtomicU64 {
     }
 }
 
-/// Physical start and length of the image; set first of all.
+/// Physical start of the image; set first of all.
 static IMAGE_START: AtomicU64 = AtomicU64::new(0);
+/// Bytes of it, as long as tables are to be looked for there.
 static IMAGE_LENGTH: AtomicU64 = AtomicU64::new(0);
 
 /// Tells where the image was loaded.
 pub(super) fn set_image(range: PhysRange) {
     IMAGE_START.store(range.start.as_u64(), Ordering::Relaxed);
     IMAGE_LENGTH.store(range.length(), Ordering::Relaxed);
+}
+
+/// Tells that all memory is in the direct map.
+pub(super) fn finish_direct_map() {
+    IMAGE_LENGTH.store(0, Ordering::Relaxed);
 }
 
 /// Offset in the image of a physical address that lies in it.

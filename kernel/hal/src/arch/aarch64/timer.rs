@@ -15,8 +15,13 @@ const FRACTION: u32 = 32;
 
 /// CNTV_CTL_EL0: the timer counts and interrupts.
 const CONTROL_ENABLE: u64 = 1;
-/// CNTKCTL_EL1.EL0VCTEN: programs may read the virtual counter, as on Linux.
+/// CNTKCTL_EL1.EL0VCTEN: programs may read the virtual counter, as on Linux, and nothing else of the timer.
 const USER_READS_COUNTER: u64 = 1 << 1;
+/// CNTKCTL_EL1.EVNTEN: a bit of the counter wakes who waits by WFE. Its number is EVNTI, from bit 4 on.
+const EVENT_STREAM: u64 = 1 << 2;
+const EVENT_BIT_SHIFT: u32 = 4;
+/// Events a second, as near as a power of two of the counter comes: Linux's, for AT_HWCAP's EVTSTRM.
+const EVENTS: u64 = 10_000;
 
 /// Counter value at boot. These words are written once, before interrupts are on.
 static BOOT_COUNT: AtomicU64 = AtomicU64::new(0);
@@ -35,12 +40,27 @@ pub(super) fn initialise(boot_count: u64, interrupt: u32) {
     PER_COUNT.store(ratio(NANOSECONDS, frequency), Ordering::Relaxed);
     PER_NANOSECOND.store(ratio(frequency, NANOSECONDS), Ordering::Relaxed);
     INTERRUPT.store(interrupt, Ordering::Relaxed);
+    initialise_cpu();
+}
+
+/// Makes the executing CPU's timer ready, and says what programs may use of it.
+pub(super) fn initialise_cpu() {
     // SAFETY: the timer is off until a deadline is set; programs see the counter only.
     unsafe {
         write_register!("cntv_ctl_el0", 0);
-        write_register!("cntkctl_el1", USER_READS_COUNTER);
+        write_register!("cntkctl_el1", USER_READS_COUNTER | EVENT_STREAM | event_bit() << EVENT_BIT_SHIFT);
+        asm!("isb", options(nostack, preserves_flags));
     }
-    super::platform::gic::enable(interrupt);
+    super::platform::gic::enable(INTERRUPT.load(Ordering::Relaxed));
+}
+
+/// The counter's bit that changes from 0 to 1 nearest to [`EVENTS`] times a second.
+fn event_bit() -> u64 {
+    const LAST: u32 = 15;
+    let half_period = (read_register!("cntfrq_el0") / EVENTS / 2).max(1);
+    // Three quarters of the way to the next power of two count as that.
+    let bit = (half_period * 3 / 2).ilog2();
+    bit.min(LAST).into()
 }
 
 /// `numerator / denominator` with [`FRACTION`] fraction bits.
@@ -88,8 +108,11 @@ pub(super) fn set_deadline(deadline_ns: Option<u64>) {
         }
         None => 0,
     };
-    // SAFETY: as above.
-    unsafe { write_register!("cntv_ctl_el0", control) };
+    // SAFETY: as above. The barrier takes the timer's line back before the controller hears of the interrupt's end.
+    unsafe {
+        write_register!("cntv_ctl_el0", control);
+        asm!("isb", options(nostack, preserves_flags));
+    }
 }
 
 /// The PL031 real-time clock (DDI 0224), if there is one: its data register counts seconds since 1970.

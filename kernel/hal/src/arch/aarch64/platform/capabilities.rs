@@ -1,97 +1,148 @@
 //! What the CPU can do that programs may use: AT_HWCAP and AT_HWCAP2.
 //!
 //! Each row is a field of an identification register (D17.2.53 and on), the least value that means the feature, and Linux's
-//! bit for it (Documentation/arm64/elf_hwcaps.rst). Left out on purpose: SVE, SME, pointer authentication and memory tagging
-//! need state that is not switched.
+//! bit for it (Documentation/arm64/elf_hwcaps.rst). Left out on purpose: SVE, SME, pointer authentication, BTI and memory
+//! tagging need state that is not switched.
 use super::super::cpu::read_register;
 use crate::cpu::HardwareCapabilities;
 
-/// FP and ASIMD, which every CPU here has, and CPUID: `identification.rs` answers reads of the registers.
-const ALWAYS: u64 = 1 << 0 | 1 << 1 | 1 << 11;
+/// FP, ASIMD and the timer's event stream, which every CPU here has, and CPUID: `identification.rs` answers reads of the
+/// registers.
+const ALWAYS: u64 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 11;
 
-/// A field (its lowest bit), the least value, the bit of the word.
-type Row = (u32, u64, u32);
+/// The registers that have features for programs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Register {
+    /// ID_AA64ISAR0_EL1.
+    Instructions0,
+    /// ID_AA64ISAR1_EL1.
+    Instructions1,
+    /// ID_AA64ISAR2_EL1.
+    Instructions2,
+    /// ID_AA64MMFR0_EL1.
+    Memory0,
+    /// ID_AA64MMFR1_EL1.
+    Memory1,
+    /// ID_AA64MMFR2_EL1.
+    Memory2,
+    /// ID_AA64PFR0_EL1.
+    Processor0,
+    /// ID_AA64PFR1_EL1.
+    Processor1,
+}
 
-/// ID_AA64ISAR0_EL1 → AT_HWCAP.
-const INSTRUCTIONS_0: &[Row] = &[
-    (4, 1, 3),   // AES
-    (4, 2, 4),   // PMULL
-    (8, 1, 5),   // SHA1
-    (12, 1, 6),  // SHA2
-    (12, 2, 21), // SHA512
-    (16, 1, 7),  // CRC32
-    (20, 2, 8),  // ATOMICS
-    (28, 1, 12), // ASIMDRDM
-    (32, 1, 17), // SHA3
-    (36, 1, 18), // SM3
-    (40, 1, 19), // SM4
-    (44, 1, 20), // ASIMDDP
-    (48, 1, 23), // ASIMDFHM
-    (52, 1, 27), // FLAGM
-];
+use Register::{
+    Instructions0, Instructions1, Instructions2, Memory0, Memory1, Memory2, Processor0, Processor1,
+};
 
-/// ID_AA64ISAR1_EL1 → AT_HWCAP.
-const INSTRUCTIONS_1: &[Row] = &[
-    (0, 1, 16),  // DCPOP
-    (12, 1, 13), // JSCVT
-    (16, 1, 14), // FCMA
-    (20, 1, 15), // LRCPC
-    (20, 2, 26), // ILRCPC
-    (36, 1, 29), // SB
-];
+/// Where a feature's bit is.
+#[derive(Clone, Copy)]
+enum Bit {
+    /// AT_HWCAP.
+    First(u32),
+    /// AT_HWCAP2.
+    Second(u32),
+}
 
-/// ID_AA64ISAR0_EL1 → AT_HWCAP2.
-const INSTRUCTIONS_0_SECOND: &[Row] = &[
-    (52, 2, 7),  // FLAGM2
-    (60, 1, 16), // RNG
-];
+use Bit::{First, Second};
 
-/// ID_AA64ISAR1_EL1 → AT_HWCAP2.
-const INSTRUCTIONS_1_SECOND: &[Row] = &[
-    (0, 2, 0),   // DCPODP
-    (32, 1, 8),  // FRINT
-    (44, 1, 14), // BF16
-    (48, 1, 15), // DGH
-    (52, 1, 13), // I8MM
+/// A register, its field's lowest bit, the least value, Linux's bit.
+const FEATURES: [(Register, u32, u64, Bit); 35] = [
+    (Instructions0, 4, 1, First(3)),    // AES
+    (Instructions0, 4, 2, First(4)),    // PMULL
+    (Instructions0, 8, 1, First(5)),    // SHA1
+    (Instructions0, 12, 1, First(6)),   // SHA2
+    (Instructions0, 12, 2, First(21)),  // SHA512
+    (Instructions0, 16, 1, First(7)),   // CRC32
+    (Instructions0, 20, 2, First(8)),   // ATOMICS
+    (Instructions0, 28, 1, First(12)),  // ASIMDRDM
+    (Instructions0, 32, 1, First(17)),  // SHA3
+    (Instructions0, 36, 1, First(18)),  // SM3
+    (Instructions0, 40, 1, First(19)),  // SM4
+    (Instructions0, 44, 1, First(20)),  // ASIMDDP
+    (Instructions0, 48, 1, First(23)),  // ASIMDFHM
+    (Instructions0, 52, 1, First(27)),  // FLAGM
+    (Instructions0, 52, 2, Second(7)),  // FLAGM2
+    (Instructions0, 60, 1, Second(16)), // RNG
+    (Instructions1, 0, 1, First(16)),   // DCPOP
+    (Instructions1, 0, 2, Second(0)),   // DCPODP
+    (Instructions1, 12, 1, First(13)),  // JSCVT
+    (Instructions1, 16, 1, First(14)),  // FCMA
+    (Instructions1, 20, 1, First(15)),  // LRCPC
+    (Instructions1, 20, 2, First(26)),  // ILRCPC
+    (Instructions1, 32, 1, Second(8)),  // FRINT
+    (Instructions1, 36, 1, First(29)),  // SB
+    (Instructions1, 44, 1, Second(14)), // BF16
+    (Instructions1, 44, 2, Second(32)), // EBF16
+    (Instructions1, 48, 1, Second(15)), // DGH
+    (Instructions1, 52, 1, Second(13)), // I8MM
+    (Instructions2, 0, 2, Second(31)),  // WFXT
+    (Instructions2, 4, 1, Second(21)),  // RPRES
+    (Memory0, 60, 1, Second(19)),       // ECV
+    (Memory1, 44, 1, Second(20)),       // AFP
+    (Memory2, 32, 1, First(25)),        // USCAT
+    (Processor0, 48, 1, First(24)),     // DIT
+    (Processor1, 4, 2, First(28)),      // SSBS
 ];
 
 /// Stack bytes of a signal frame with its FP/SIMD record (Linux's `minsigstksz` without SVE).
 const MINIMUM_SIGNAL_STACK: u64 = 4720;
 
-fn gather(register: u64, rows: &[Row]) -> u64 {
-    let has = |row: &&Row| register >> row.0 & 0xf >= row.1;
-    rows.iter().filter(has).fold(0, |word, row| word | 1 << row.2)
-}
-
 /// Asks the executing CPU.
 pub fn read() -> HardwareCapabilities {
-    let first = read_register!("id_aa64isar0_el1");
-    let second = read_register!("id_aa64isar1_el1");
-    HardwareCapabilities {
-        hwcap: ALWAYS | gather(first, INSTRUCTIONS_0) | gather(second, INSTRUCTIONS_1) | half_precision(),
-        hwcap2: gather(first, INSTRUCTIONS_0_SECOND) | gather(second, INSTRUCTIONS_1_SECOND),
+    let mut capabilities = HardwareCapabilities {
+        hwcap: ALWAYS | half_precision(),
+        hwcap2: 0,
         minimum_signal_stack: MINIMUM_SIGNAL_STACK,
+    };
+    for (register, shift, least, bit) in FEATURES {
+        if visible(register) >> shift & 0xf >= least {
+            match bit {
+                First(bit) => capabilities.hwcap |= 1 << bit,
+                Second(bit) => capabilities.hwcap2 |= 1 << bit,
+            }
+        }
     }
+    capabilities
 }
 
-/// ID_AA64ISAR0_EL1 as programs see it.
-pub fn instructions_0() -> u64 {
-    visible(read_register!("id_aa64isar0_el1"), [INSTRUCTIONS_0, INSTRUCTIONS_0_SECOND])
+/// A register as programs see it: the fields that have a feature.
+pub fn visible(register: Register) -> u64 {
+    let fields = FEATURES.iter().filter(|feature| feature.0 == register);
+    let fields = fields.fold(0, |mask, feature| mask | 0xf << feature.1);
+    let erratum = if register == Processor1 && is_unsafe_to_bypass() { 0xf << 4 } else { 0 };
+    value(register) & fields & !erratum
 }
 
-/// ID_AA64ISAR1_EL1 as programs see it.
-pub fn instructions_1() -> u64 {
-    visible(read_register!("id_aa64isar1_el1"), [INSTRUCTIONS_1, INSTRUCTIONS_1_SECOND])
+/// Erratum 3194386 and its like: PSTATE.SSBS does not take effect at once, so Linux hides that it can be written
+/// (Documentation/arm64/silicon-errata.rst). Part numbers of Arm's own CPUs.
+fn is_unsafe_to_bypass() -> bool {
+    const ARM: u64 = 0x41;
+    const PARTS: [u64; 23] = [
+        0xd0b, 0xd0c, 0xd0d, 0xd0e, 0xd40, 0xd41, 0xd42, 0xd44, 0xd47, 0xd48, 0xd49, 0xd4b, 0xd4c, 0xd4d,
+        0xd4e, 0xd4f, 0xd81, 0xd82, 0xd84, 0xd85, 0xd87, 0xd89, 0xd8e,
+    ];
+    let identity = read_register!("midr_el1");
+    identity >> 24 & 0xff == ARM && PARTS.contains(&(identity >> 4 & 0xfff))
 }
 
-/// The fields of `register` that have a row.
-fn visible(register: u64, tables: [&[Row]; 2]) -> u64 {
-    tables.into_iter().flatten().fold(0, |mask, row| mask | 0xf << row.0) & register
+fn value(register: Register) -> u64 {
+    match register {
+        Instructions0 => read_register!("id_aa64isar0_el1"),
+        Instructions1 => read_register!("id_aa64isar1_el1"),
+        // By number: the assembler does not know the name.
+        Instructions2 => read_register!("s3_0_c0_c6_2"),
+        Memory0 => read_register!("id_aa64mmfr0_el1"),
+        Memory1 => read_register!("id_aa64mmfr1_el1"),
+        Memory2 => read_register!("s3_0_c0_c7_2"),
+        Processor0 => read_register!("id_aa64pfr0_el1"),
+        Processor1 => read_register!("id_aa64pfr1_el1"),
+    }
 }
 
 /// FPHP and ASIMDHP; the fields of ID_AA64PFR0_EL1 are signed, and 15 means that there is no FP at all.
 fn half_precision() -> u64 {
-    let features = read_register!("id_aa64pfr0_el1");
+    let features = value(Processor0);
     let field = |shift: u32| features >> shift & 0xf == 1;
     u64::from(field(16)) << 9 | u64::from(field(20)) << 10
 }

@@ -3,7 +3,7 @@
 //! The CPU refuses them (as an unknown instruction, or from Armv8.4 on as a trapped system register); a program sees only
 //! what it may use (Linux, Documentation/arm64/cpu-feature-registers.rst).
 use super::super::cpu::read_register;
-use super::capabilities;
+use super::capabilities::{Register, visible};
 use crate::user_copy::copy_from_user;
 use libkernel::addr::UserAddr;
 use libkernel::arch::aarch64::fault::{class, class_of};
@@ -69,11 +69,18 @@ fn value(register: [u32; 5]) -> Option<u64> {
         [3, 0, 0, 0, 0] => Some(read_register!("midr_el1")),
         [3, 0, 0, 0, 5] => Some(MPIDR),
         [3, 0, 0, 0, 6] => Some(read_register!("revidr_el1")),
-        [3, 0, 0, 4, 0] => Some(LEVELS | read_register!("id_aa64pfr0_el1") & FLOATING_POINT),
+        [3, 0, 0, 4, 0] => {
+            let own = LEVELS | read_register!("id_aa64pfr0_el1") & FLOATING_POINT;
+            Some(own | visible(Register::Processor0))
+        }
+        [3, 0, 0, 4, 1] => Some(visible(Register::Processor1)),
         [3, 0, 0, 5, 0] => Some(DEBUG_FEATURES),
-        [3, 0, 0, 6, 0] => Some(capabilities::instructions_0()),
-        [3, 0, 0, 6, 1] => Some(capabilities::instructions_1()),
-        [3, 0, 0, 7, 0] => Some(GRANULES),
+        [3, 0, 0, 6, 0] => Some(visible(Register::Instructions0)),
+        [3, 0, 0, 6, 1] => Some(visible(Register::Instructions1)),
+        [3, 0, 0, 6, 2] => Some(visible(Register::Instructions2)),
+        [3, 0, 0, 7, 0] => Some(GRANULES | visible(Register::Memory0)),
+        [3, 0, 0, 7, 1] => Some(visible(Register::Memory1)),
+        [3, 0, 0, 7, 2] => Some(visible(Register::Memory2)),
         [3, 0, 0, 2..=7, _] => Some(0),
         _ => None,
     }

@@ -26,6 +26,7 @@ pub fn map(tree: &DeviceTree<'_>, image: PhysRange, blob: PhysRange) -> &'static
     for range in visible.ranges() {
         paging::map_memory(*range, &mut boot_table).expect("memory is in too many pieces");
     }
+    paging::finish_direct_map();
     let mut usable = visible.without(blob);
     for reserved in tree.reserved().filter(|reserved| !reserved.unmapped) {
         usable = usable.without(reserved.range);
