@@ -2,6 +2,7 @@
 //!
 //! Generic code calls them as `Arch::function()`; there is exactly one implementation in a build, so no
 //! generics spread. Functions that run on hot paths must be `#[inline(always)]` in the implementation.
+use crate::boot::secondary::Start;
 use crate::frame::OutOfMemory;
 use crate::paging::PageTable;
 use crate::task::Task;
@@ -39,6 +40,25 @@ pub trait Cpu {
     fn frame_pointer() -> u64;
     /// Interrupts `cpu` so that it looks at its work bits.
     fn send_reschedule(cpu: usize);
+}
+
+/// The other CPUs: which there are, how they are started and stopped.
+pub trait Smp {
+    /// What a CPU has of its own besides its idle task's stack.
+    type CpuData: Send;
+    /// Makes it, before the CPU starts.
+    fn prepare_cpu(cpu: usize) -> Result<Self::CpuData, OutOfMemory>;
+    /// Calls `visit` with what the firmware calls each CPU that can be started, as long as it returns true.
+    fn for_each_other_cpu(visit: &mut dyn FnMut(u64) -> bool);
+    /// Asks for the start of a CPU, which then calls [`secondary::run`](crate::boot::secondary::run) with `start`. False if the
+    /// firmware refuses.
+    fn start_cpu(start: &'static Start) -> bool;
+    /// Makes the executing CPU, just started, able to take interrupts.
+    fn initialise_cpu();
+    /// Stops all other CPUs, whatever they do, as far as that is possible.
+    fn stop_others();
+    /// Stops the executing CPU for ever.
+    fn halt() -> !;
 }
 
 /// Kernel contexts and the switch between them.

@@ -1,6 +1,7 @@
 //! CPUs: identity, count and sleeping until an interrupt.
 use crate::arch::Arch;
 use crate::contract::{Cpu as _, Platform as _};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most CPUs that per-CPU data has room for.
 pub const MAX_CPUS: usize = 64;
@@ -10,9 +11,17 @@ pub fn id() -> usize {
     Arch::id()
 }
 
-/// CPUs that run.
+static ONLINE: AtomicUsize = AtomicUsize::new(1);
+
+/// CPUs that run; their indices are the numbers below.
+#[inline]
 pub fn count() -> usize {
-    1
+    ONLINE.load(Ordering::Acquire)
+}
+
+/// Counts the executing CPU, whose index is the count so far.
+pub(crate) fn add_online() {
+    ONLINE.store(Arch::id() + 1, Ordering::Release);
 }
 
 /// What the CPU can do, as a program's auxiliary vector says it.

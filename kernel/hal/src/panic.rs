@@ -4,10 +4,10 @@
 //! ends at once.
 use crate::arch::Arch;
 use crate::console::Console;
-use crate::contract::{Cpu as _, Platform as _};
+use crate::contract::{Cpu as _, Platform as _, Smp as _};
 use crate::sync::Once;
 use core::fmt::Write as _;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use libkernel::symbols::Table;
 
 /// A CPU exception of the kernel's own code.
@@ -31,7 +31,10 @@ const LONGEST_FRAME: u64 = 64 << 10;
 const MAX_FRAMES: usize = 32;
 const KERNEL_HALF: u64 = 1 << 63;
 
-static FAILURES: AtomicU32 = AtomicU32::new(0);
+/// The CPU that reports.
+static REPORTER: AtomicUsize = AtomicUsize::new(NOBODY);
+const NOBODY: usize = usize::MAX;
+static FAILED_AGAIN: AtomicBool = AtomicBool::new(false);
 static SYMBOLS: Once<Table<'static>> = Once::new();
 
 /// Keeps the symbol table for backtraces, if `bytes` is one.
@@ -57,19 +60,24 @@ pub fn fatal(fatal: &Fatal<'_>) -> ! {
     Arch::exit(FAILED)
 }
 
-/// Masks interrupts; a failure inside the report ends at once.
+/// Masks interrupts and stops the other CPUs. The first CPU to fail reports; a failure inside its report ends at once.
 fn begin() {
     Arch::interrupts_disable();
-    match FAILURES.fetch_add(1, Ordering::Relaxed) {
-        0 => {}
-        1 => {
+    let this = Arch::id();
+    match REPORTER.compare_exchange(NOBODY, this, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => Arch::stop_others(),
+        Err(reporter) if reporter == this && !FAILED_AGAIN.swap(true, Ordering::Relaxed) => {
             crate::console::write(b"\nfailed again while reporting\n");
             Arch::exit(FAILED)
         }
-        _ => loop {
-            Arch::relax();
-        },
+        Err(_) => Arch::halt(),
     }
+}
+
+/// Whether the kernel is ending: a CPU that is asked to stop then does.
+#[allow(dead_code, reason = "only x86_64 stops other CPUs so far")]
+pub(crate) fn is_ending() -> bool {
+    REPORTER.load(Ordering::Relaxed) != NOBODY
 }
 
 /// Follows the frame records: the caller's record, then the return address, on both architectures.

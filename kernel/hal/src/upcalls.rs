@@ -15,6 +15,10 @@ pub struct Unresolved;
 pub trait Upcalls: Sync {
     /// Runs the kernel, on the boot CPU, as the boot task, interrupts on. The boot task becomes the idle task.
     fn start(&self, boot: &'static BootInfo) -> !;
+    /// Runs the kernel on another CPU, as that CPU's first task, interrupts on. The task becomes its idle task.
+    fn start_cpu(&self) -> !;
+    /// Another CPU has something for this one to do. Interrupt context.
+    fn reschedule(&self);
     /// The kernel touched user memory in a copy and nothing was mapped: page it in (may sleep), or refuse.
     fn user_fault(&self, fault: UserFault) -> Result<(), Unresolved>;
     /// This CPU's one-shot deadline was reached. Interrupt context.

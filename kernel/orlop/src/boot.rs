@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use hal::boot::{BootInfo, Initramfs};
+use hal::cpu::MAX_CPUS;
 use hal::task::{Runnable, Task, UserState};
 use hal::user::{UserContext, UserRegs};
 use libkernel::command_line::{CommandLine, Word};
@@ -68,8 +69,21 @@ pub fn start(boot: &'static BootInfo) -> ! {
     notice!("Command line: {}", Printable(boot.command_line));
     notice!("Memory: {} KiB", boot.memory_bytes / 1024);
     clock::start();
+    hal::boot::start_other_cpus(cpu_limit(&command_line), &mut |identity| {
+        log!("CPU {identity:#x} does not answer; it is left out");
+    });
+    notice!("CPUs: {}", hal::cpu::count());
     sched::spawn(Box::new(move || bring_up(boot))).expect("memory for the first task");
     sched::idle()
+}
+
+/// How many CPUs may run: `nosmp`, `maxcpus=` (zero means one) and `nr_cpus=`, as for Linux.
+fn cpu_limit(command_line: &CommandLine<'_>) -> usize {
+    if command_line.words().any(|word| word.is_named(b"nosmp")) {
+        return 1;
+    }
+    let number = |name| core::str::from_utf8(command_line.option(name)?).ok()?.parse::<usize>().ok();
+    ["maxcpus", "nr_cpus"].into_iter().filter_map(number).fold(MAX_CPUS, usize::min).max(1)
 }
 
 /// Bytes that are mostly text.

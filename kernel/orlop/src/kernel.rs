@@ -16,6 +16,14 @@ impl Upcalls for Kernel {
         boot::start(boot)
     }
 
+    fn start_cpu(&self) -> ! {
+        sched::idle()
+    }
+
+    fn reschedule(&self) {
+        sched::reschedule_interrupt();
+    }
+
     fn user_fault(&self, fault: UserFault) -> Result<(), Unresolved> {
         let current = task::current();
         let thread = current.owner::<Thread>().ok_or(Unresolved)?;

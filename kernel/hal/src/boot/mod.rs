@@ -3,6 +3,7 @@
 //! The architecture reads what the loader left, maps memory and calls [`start`]; from there on all machines go the
 //! same way: frames, heap, devices, the boot task, interrupts, [`Upcalls::start`](crate::Upcalls::start).
 mod early;
+pub(crate) mod secondary;
 
 use crate::arch::Arch;
 use crate::contract::{Cpu as _, Paging as _};
@@ -10,6 +11,7 @@ use crate::sync::{Once, SpinLock};
 use crate::{frame, task, upcalls};
 pub use early::{EarlyFrames, MemoryMap};
 use libkernel::addr::PhysRange;
+pub use secondary::start_other_cpus;
 
 /// Facts about this boot, valid for ever. The initramfs is not among them: see [`take_initramfs`].
 #[derive(Debug)]

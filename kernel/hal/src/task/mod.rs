@@ -27,7 +27,7 @@ use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use stack::KernelStack;
+pub(crate) use stack::KernelStack;
 
 pub use switch::{exit_to, set_page_table, switch_to};
 pub use user_state::{

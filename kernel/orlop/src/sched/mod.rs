@@ -83,6 +83,13 @@ pub fn reschedule() {
     yield_now();
 }
 
+/// Another CPU has queued a task here, or wants the running one to look at its work. Interrupt context.
+pub fn reschedule_interrupt() {
+    if waiting() > 0 {
+        timer::want_tick();
+    }
+}
+
 /// Ends the running task.
 pub fn exit() -> ! {
     TASKS.fetch_sub(1, Relaxed);

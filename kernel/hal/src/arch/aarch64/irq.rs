@@ -26,8 +26,8 @@ fn dispatch(interrupt: u32) {
     }
     match console::port() {
         Some(port) if port.interrupt == interrupt => port.handle_interrupt(),
-        // Reschedule requests of other CPUs (below 16) have done their work by interrupting.
         _ if interrupt >= FIRST_SHARED => upcalls().interrupt(IrqLine(interrupt - FIRST_SHARED)),
+        _ if interrupt == gic::RESCHEDULE.raw_value() => upcalls().reschedule(),
         _ => {}
     }
 }

@@ -9,6 +9,7 @@ mod irq;
 mod paging;
 mod platform;
 mod power;
+mod smp;
 mod timer;
 mod trap;
 mod user;

@@ -10,6 +10,7 @@ mod context;
 mod cpu;
 mod paging;
 mod platform;
+mod smp;
 mod user;
 mod user_copy;
 pub mod vdso;

@@ -3,7 +3,7 @@
 //! The boot tables map the first GiB twice, at its own addresses and at `IMAGE`, all of it writable and executable; the
 //! final tables replace them as soon as memory is known. See `docs/boot-x86_64.md`.
 use super::platform::{acpi, apic, ioapic, kernel_map, pic, pvh, smap};
-use super::{Arch, console, cpu, timer, user_registers};
+use super::{Arch, console, cpu, smp, timer, user_registers};
 use crate::boot::{EarlyFrames, Handover};
 use crate::contract::Platform as _;
 use core::arch::global_asm;
@@ -78,6 +78,7 @@ boot_gdt_pointer:
 
     .pushsection .data.boot_tables, "aw"
     .balign 4096
+    .global boot_root
 boot_root:
     .quad boot_directory_pointers - BASE + 3
     .fill 510, 8, 0
@@ -132,6 +133,7 @@ extern "C" fn boot_main(start_info: u64, boot_cycles: u64) -> ! {
         Arch::exit(1);
     }
     acpi::remember_root(handover.rsdp);
+    smp::remember_page(handover.low_page);
     let image = kernel_map::Image::locate();
     crate::panic::set_symbols(kernel_map::symbols());
     let initramfs = handover.initramfs.unwrap_or(PhysRange::new(image.range().start, 0));

@@ -39,16 +39,23 @@ const _: () = assert!(RSP0.is_multiple_of(8));
 #[repr(C, align(16))]
 struct InterruptStack([u8; 16384]);
 
-static mut BOOT_CPU: CpuLocal = CpuLocal {
-    id: 0,
-    preempt: 0,
-    current: core::ptr::null(),
-    interrupt_stack: 0,
-    user_stack: 0,
-    padding: 0,
-    task_state: TaskState::new(),
-    gdt: [0; segments::GDT_ENTRIES],
-};
+impl CpuLocal {
+    /// The data of CPU `id`, on which nothing has run.
+    pub const fn new(id: u32, interrupt_stack: u64) -> Self {
+        Self {
+            id,
+            preempt: 0,
+            current: core::ptr::null(),
+            interrupt_stack,
+            user_stack: 0,
+            padding: 0,
+            task_state: TaskState::new(),
+            gdt: [0; segments::GDT_ENTRIES],
+        }
+    }
+}
+
+static mut BOOT_CPU: CpuLocal = CpuLocal::new(0, 0);
 static mut BOOT_IST: [IstStack; IST_STACKS] = [const { IstStack::new() }; IST_STACKS];
 static mut BOOT_INTERRUPT_STACK: InterruptStack = InterruptStack([0; 16384]);
 
@@ -118,7 +125,7 @@ const CR4_XSAVE: u64 = 1 << 18;
 const CR4_SMEP: u64 = 1 << 20;
 const CR4_SMAP: u64 = 1 << 21;
 
-/// Makes the boot CPU whole: descriptor tables, GS base, control registers, `syscall`'s MSRs.
+/// Makes the boot CPU whole.
 pub fn initialise_boot_cpu() {
     FEATURES.store(detect(), Ordering::Relaxed);
     gdt::build_idt();
@@ -126,7 +133,18 @@ pub fn initialise_boot_cpu() {
     unsafe {
         let local = &raw mut BOOT_CPU;
         (*local).interrupt_stack = (&raw const BOOT_INTERRUPT_STACK).add(1) as u64;
-        gdt::load(local, &raw mut BOOT_IST);
+        initialise(local, &raw mut BOOT_IST);
+    }
+}
+
+/// Makes the executing CPU whole: descriptor tables, GS base, control registers, `syscall`'s MSRs.
+///
+/// # Safety
+/// `local` and `stacks` belong to this CPU alone and for ever; the IDT is built; interrupts are off.
+pub unsafe fn initialise(local: *mut CpuLocal, stacks: *mut [IstStack; IST_STACKS]) {
+    // SAFETY: the caller's promise; GS may only be the CPU's own data.
+    unsafe {
+        gdt::load(local, stacks);
         msr::write(msr::GS_BASE, local as u64);
         msr::write(msr::KERNEL_GS_BASE, 0);
     }
@@ -279,12 +297,4 @@ const SIGNAL_FRAME_BYTES: usize = 1024;
 pub fn mask_interrupts() {
     // SAFETY: masking interrupts is always sound. Not `nomem`: memory accesses must not move across it.
     unsafe { asm!("cli", options(nostack)) };
-}
-
-/// Stops this CPU for ever.
-pub fn halt() -> ! {
-    loop {
-        // SAFETY: nothing follows.
-        unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
-    }
 }

@@ -19,8 +19,7 @@ pub fn handle(number: u8) {
     match number {
         VECTOR_TIMER => timer::expired(),
         VECTOR_FLUSH => apic::answer_flush(),
-        // Its purpose is fulfilled by having come: the way out looks at the work.
-        VECTOR_RESCHEDULE => {}
+        VECTOR_RESCHEDULE => upcalls().reschedule(),
         _ => line(u32::from(number - vector::FIRST_FREE)),
     }
     Arch::preempt_sub(INTERRUPT_UNIT);

@@ -2,7 +2,7 @@
 use super::platform::{acpi, ioapic, port};
 use super::{Arch, console, cpu, timer};
 use crate::IrqLine;
-use crate::contract::Platform;
+use crate::contract::{Platform, Smp as _};
 use crate::cpu::HardwareCapabilities;
 use crate::time::ClockParameters;
 use core::arch::asm;
@@ -83,7 +83,7 @@ fn triple_fault() -> ! {
     let no_handlers = [0u8; 10];
     // SAFETY: nothing follows.
     unsafe { asm!("cli", "lidt [{}]", "ud2", in(reg) &no_handlers, options(nostack)) };
-    cpu::halt()
+    Arch::halt()
 }
 
 /// RDSEED, else RDRAND; both may have nothing to give for a moment (SDM volume 1, 7.3.17).

@@ -10,7 +10,7 @@ use super::platform::msr;
 use super::platform::smap::clac;
 use super::user::{self, bad_user_frame, trap_from_user};
 use super::{irq, user_copy};
-use crate::contract::Cpu as _;
+use crate::contract::{Cpu as _, Smp as _};
 use crate::panic::{Fatal, fatal};
 use crate::task;
 use core::arch::{global_asm, naked_asm};
@@ -252,6 +252,7 @@ extern "C" fn paranoid_exception(frame: &mut TrapFrame) {
             user::take_debug_status();
             frame.rflags &= !rflags::TRAP;
         }
+        vector::NON_MASKABLE if crate::panic::is_ending() => Arch::halt(),
         vector::NON_MASKABLE => {}
         _ => report(frame),
     }

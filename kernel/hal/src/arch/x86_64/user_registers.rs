@@ -30,17 +30,11 @@ static COMPONENTS: AtomicU64 = AtomicU64::new(0);
 static AREA_BYTES: AtomicU32 = AtomicU32::new(LEGACY_BYTES as u32);
 static MXCSR_ALLOWED: AtomicU32 = AtomicU32::new(MXCSR_DEFAULT_MASK);
 
-/// Turns XSAVE on (XCR0) and measures the area. Once for each CPU, before any task is made.
+/// Turns XSAVE on (XCR0) and measures the area. Once, on the boot CPU, before any task is made.
 pub fn initialise() {
+    enable_components();
     if has(feature::XSAVE) {
-        let leaf = __cpuid_count(0xd, 0);
-        let components = (u64::from(leaf.edx) << 32 | u64::from(leaf.eax)) & WANTED_COMPONENTS;
-        // SAFETY: CR4.OSXSAVE is set and CPUID announces every component.
-        unsafe {
-            asm!("xsetbv", in("ecx") 0, in("eax") components as u32, in("edx") (components >> 32) as u32, options(nomem, nostack))
-        };
-        COMPONENTS.store(components, Ordering::Relaxed);
-        // EBX now gives the size for what XCR0 enables (SDM volume 2, CPUID leaf 0DH).
+        // EBX gives the size for what XCR0 enables (SDM volume 2, CPUID leaf 0DH).
         AREA_BYTES.store(__cpuid_count(0xd, 0).ebx + signal_frame::IMAGE_END_BYTES, Ordering::Relaxed);
     }
     if let Ok(mut state) = Arch::fresh() {
@@ -49,6 +43,19 @@ pub fn initialise() {
         if mask != 0 {
             MXCSR_ALLOWED.store(mask, Ordering::Relaxed);
         }
+    }
+}
+
+/// Lets programs use what this kernel saves. Each CPU has its own XCR0.
+pub fn enable_components() {
+    if has(feature::XSAVE) {
+        let leaf = __cpuid_count(0xd, 0);
+        let components = (u64::from(leaf.edx) << 32 | u64::from(leaf.eax)) & WANTED_COMPONENTS;
+        // SAFETY: CR4.OSXSAVE is set and CPUID announces every component.
+        unsafe {
+            asm!("xsetbv", in("ecx") 0, in("eax") components as u32, in("edx") (components >> 32) as u32, options(nomem, nostack))
+        };
+        COMPONENTS.store(components, Ordering::Relaxed);
     }
 }
 

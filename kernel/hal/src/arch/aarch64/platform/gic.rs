@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 /// Priority of every interrupt, above the mask.
 const PRIORITY: u8 = 0x80;
 /// The software-generated interrupt that asks another CPU to look at its work.
-const RESCHEDULE: IntId = IntId::sgi(0);
+pub const RESCHEDULE: IntId = IntId::sgi(0);
 /// GICv2: which CPUs an interrupt goes to, a byte for each (IHI 0048, 4.3.12).
 const DISTRIBUTOR_TARGETS: usize = 0x800;
 

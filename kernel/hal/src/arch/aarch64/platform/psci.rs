@@ -1,6 +1,6 @@
 //! Power State Coordination Interface (DEN 0022): the firmware calls that end a machine.
 use super::super::Arch;
-use crate::contract::Cpu;
+use crate::contract::{Cpu, Smp as _};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU8, Ordering};
 use libkernel::device_tree::Conduit;
@@ -35,10 +35,7 @@ fn call_and_stop(function: u64) -> ! {
             unsafe { call(each, function) };
         }
     }
-    loop {
-        // SAFETY: with interrupts masked nothing more happens here.
-        unsafe { asm!("wfi", options(nomem, nostack)) };
-    }
+    Arch::halt()
 }
 
 /// Calls firmware by the SMC calling convention (DEN 0028). Where the CPU lacks the instruction, the exception goes on

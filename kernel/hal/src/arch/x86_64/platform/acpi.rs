@@ -1,10 +1,12 @@
-//! The few facts that ACPI tables are needed for: how to switch the machine off and how to restart it.
+//! The few facts that ACPI tables are needed for: which CPUs there are, how to switch the machine off and how to restart it.
 //!
-//! Read when that is wanted, and not at boot, so that a boot pays nothing. Sources: ACPI 6.4, chapters 4.8, 5.2.
+//! Read when that is wanted. Sources: ACPI 6.4, chapters 4.8, 5.2.
 use super::port;
 use crate::arch::x86_64::paging::map_device;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
+use libkernel::arch::x86_64::madt;
 
 static RSDP: AtomicU64 = AtomicU64::new(0);
 
@@ -52,6 +54,15 @@ fn table(signature: &[u8; 4]) -> Option<u64> {
         let address = if entry_bytes == 8 { read::<8>(slot)? } else { read::<4>(slot)? };
         matches(address, signature).then_some(address)
     })
+}
+
+/// A copy of the table that lists the CPUs.
+pub fn cpu_table() -> Option<Vec<u8>> {
+    /// More than 64 CPUs with all that belongs to them need.
+    const LENGTH_MAX: u64 = 64 << 10;
+    let table = table(madt::SIGNATURE)?;
+    let length = read::<4>(table + 4)?.min(LENGTH_MAX);
+    (table..table + length).map(read_byte).collect()
 }
 
 /// Offsets in the FADT (ACPI table 5.9).

@@ -1,7 +1,7 @@
 //! What a PVH loader hands over: `hvm_start_info` (Xen's `xen/include/public/arch-x86/hvm/start_info.h`).
 use crate::arch::x86_64::paging::IMAGE;
 use crate::boot::MemoryMap;
-use libkernel::addr::{PhysAddr, PhysRange};
+use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
 
 const MAGIC: u32 = 0x336e_c578;
 const TYPE_RAM: u32 = 1;
@@ -52,6 +52,8 @@ pub struct Handover {
     pub initramfs: Option<PhysRange>,
     /// The root of the ACPI tables, zero when unknown.
     pub rsdp: u64,
+    /// A page of memory below 1 MiB, where other CPUs can start.
+    pub low_page: Option<PhysAddr>,
     command_line: [u8; MAX_COMMAND_LINE],
     command_line_length: usize,
 }
@@ -86,6 +88,9 @@ pub fn read_start_info(address: u64, into: &mut Handover) -> Option<()> {
             let start = range.start.max(PhysAddr::new(LOW_MEMORY_END));
             into.memory.push(PhysRange { start, end: range.end });
         }
+        if entry.kind == TYPE_RAM && into.low_page.is_none() {
+            into.low_page = low_page(range);
+        }
     }
     if info.module_count > 0 {
         let module: Module = read(info.modules)?;
@@ -94,6 +99,14 @@ pub fn read_start_info(address: u64, into: &mut Handover) -> Option<()> {
     into.rsdp = info.rsdp;
     copy_command_line(info.command_line, into);
     Some(())
+}
+
+/// The highest whole page of `range` that firmware's data areas at the end of low memory leave.
+fn low_page(range: PhysRange) -> Option<PhysAddr> {
+    const END: u64 = 0x9_0000;
+    let end = range.end.as_u64().min(END) / PAGE_SIZE * PAGE_SIZE;
+    let page = end.checked_sub(PAGE_SIZE)?;
+    (page > 0 && page >= range.start.as_u64()).then(|| PhysAddr::new(page))
 }
 
 fn copy_command_line(address: u64, into: &mut Handover) {
@@ -113,6 +126,7 @@ impl Handover {
             memory: MemoryMap::empty(),
             initramfs: None,
             rsdp: 0,
+            low_page: None,
             command_line: [0; MAX_COMMAND_LINE],
             command_line_length: 0,
         }

@@ -1,0 +1,237 @@
+//! The other CPUs: from the wait for a start-up interrupt to `boot::secondary::run`.
+//!
+//! A CPU starts in real mode in a page below 1 MiB, with nothing but that page's address. `start_page`, copied there, goes to
+//! protected mode and jumps into the image, which takes the path of the boot CPU: the boot tables, long mode, the higher half,
+//! and there the final tables. Then it takes the [`Start`] that is laid out for it (SDM volume 3, 9.4.4).
+use super::cpu::{self, CpuLocal};
+use super::paging::{kernel_root, map_device};
+use super::platform::gdt::{IST_STACKS, IstStack};
+use super::platform::{acpi, apic};
+use super::{Arch, user_registers};
+use crate::boot::secondary::{self, Start};
+use crate::contract::{Cpu as _, Paging as _, Platform as _, Smp};
+use crate::frame::{KernelFrame, OutOfMemory, allocate_block};
+use crate::task::KernelStack;
+use core::arch::{asm, global_asm};
+use core::mem::{self, offset_of};
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use libkernel::addr::{PAGE_SIZE, PhysAddr};
+use libkernel::arch::x86_64::{madt, segments};
+
+// start_page: real mode, CS = page / 16, IP = 0, interrupts masked; nothing else is known. Position-independent. Uses the GDT
+// below, which lies in the image, by its physical address.
+// start_protected: 32-bit, paging off, at its physical address. Uses eax, ecx; no stack.
+// start_higher_half: long mode, boot tables. Out: rdi = the Start, rsp = the end of its stack.
+global_asm!(
+    r#"
+    .set BASE, 0xffffffff80000000
+    .pushsection .rodata, "a"
+    .code16
+    .global start_page, start_page_end
+start_page:
+    cli
+    cld
+    mov ax, cs
+    mov ds, ax
+    .set start_gdt_offset, start_gdt_pointer - start_page
+    .byte 0x66
+    lgdt [start_gdt_offset]
+    mov eax, cr0
+    or al, 1
+    mov cr0, eax
+    .byte 0x66, 0xea
+    .long start_protected - BASE
+    .word {code32}
+    .balign 4
+start_gdt_pointer:
+    .word 31
+    .long start_gdt - BASE
+start_page_end:
+    .balign 8
+start_gdt:
+    .quad 0, {code32_descriptor}, {code_descriptor}, {data_descriptor}
+    .popsection
+
+    .pushsection .boot.text, "ax"
+    .code32
+start_protected:
+    mov eax, cr4
+    or eax, 0x20
+    mov cr4, eax
+    mov eax, offset boot_root - BASE
+    mov cr3, eax
+    mov ecx, 0xc0000080
+    rdmsr
+    or eax, 0x901
+    wrmsr
+    mov eax, cr0
+    and eax, 0x9fffffff
+    or eax, 0x80010001
+    mov cr0, eax
+    .byte 0xea
+    .long start_long_mode - BASE
+    .word {code}
+    .code64
+start_long_mode:
+    mov rax, offset start_higher_half
+    jmp rax
+start_higher_half:
+    mov eax, {data}
+    mov ss, eax
+    mov rax, [rip + {root}]
+    mov cr3, rax
+    xor edi, edi
+    xchg rdi, [rip + {next}]
+    test rdi, rdi
+    jz 2f
+    mov rsp, [rdi + {stack_top}]
+    xor ebp, ebp
+    call {main}
+2:
+    cli
+    hlt
+    jmp 2b
+    .popsection
+    "#,
+    code32 = const 8,
+    code32_descriptor = const CODE_32_DESCRIPTOR,
+    code = const 16,
+    code_descriptor = const segments::KERNEL_CODE_DESCRIPTOR,
+    data = const 24,
+    data_descriptor = const segments::KERNEL_DATA_DESCRIPTOR,
+    root = sym ROOT,
+    next = sym NEXT,
+    stack_top = const offset_of!(Start, stack_top),
+    main = sym start_main,
+);
+
+/// A flat 32-bit code segment: base 0, limit 4 GiB, present, ring 0 (SDM volume 3, 3.4.5).
+const CODE_32_DESCRIPTOR: u64 = 0x00cf_9b00_0000_ffff;
+
+unsafe extern "C" {
+    static start_page: u8;
+    static start_page_end: u8;
+}
+
+/// The final tables' root, for CPUs that come.
+static ROOT: AtomicU64 = AtomicU64::new(0);
+/// What is laid out for the next CPU that comes; whoever takes it leaves null.
+static NEXT: AtomicPtr<Start> = AtomicPtr::new(ptr::null_mut());
+/// The page below 1 MiB; zero where there is none.
+static PAGE: AtomicU64 = AtomicU64::new(0);
+
+/// Keeps the page in which CPUs will start.
+pub fn remember_page(page: Option<PhysAddr>) {
+    PAGE.store(page.map_or(0, PhysAddr::as_u64), Ordering::Relaxed);
+}
+
+/// What a CPU finds behind its GS base, and its IST stacks.
+pub struct CpuData {
+    local: *mut CpuLocal,
+    stacks: *mut [IstStack; IST_STACKS],
+}
+
+// SAFETY: both belong to the CPU that they were made for.
+unsafe impl Send for CpuData {}
+
+const _: () = assert!(size_of::<CpuLocal>() <= PAGE_SIZE as usize);
+
+/// Power of two of the frames that the IST stacks take.
+const STACKS_ORDER: u32 = (size_of::<[IstStack; IST_STACKS]>() / PAGE_SIZE as usize).ilog2();
+
+impl Smp for Arch {
+    type CpuData = CpuData;
+
+    fn prepare_cpu(cpu: usize) -> Result<CpuData, OutOfMemory> {
+        let interrupt_stack = mem::ManuallyDrop::new(KernelStack::allocate()?);
+        let local: *mut CpuLocal = Arch::direct_map(KernelFrame::alloc_zeroed()?.into_phys()).cast();
+        let stacks: *mut [IstStack; IST_STACKS] = Arch::direct_map(allocate_block(STACKS_ORDER)?).cast();
+        // SAFETY: both are fresh memory of sufficient size and alignment: frames are aligned to their size.
+        unsafe {
+            local.write(CpuLocal::new(cpu as u32, interrupt_stack.top() as u64));
+            stacks.write_bytes(0, 1);
+        }
+        Ok(CpuData { local, stacks })
+    }
+
+    fn for_each_other_cpu(visit: &mut dyn FnMut(u64) -> bool) {
+        if PAGE.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let Some(table) = acpi::cpu_table() else { return };
+        let this = apic::identity();
+        // Identifiers beyond 254 need x2APIC mode, which this kernel does not use.
+        let mut others = madt::processors(&table).filter(|&identity| identity != this && identity < 0xff);
+        others.all(|identity| visit(identity.into()));
+    }
+
+    fn start_cpu(start: &'static Start) -> bool {
+        const INITIALISE_NS: u64 = 10_000_000;
+        const START_NS: u64 = 200_000;
+        static PREPARED: AtomicBool = AtomicBool::new(false);
+        let page = PhysAddr::new(PAGE.load(Ordering::Relaxed));
+        if !PREPARED.swap(true, Ordering::Relaxed) {
+            if lay_out(page).is_err() {
+                return false;
+            }
+            apic::send_initialise_to_others();
+            wait(INITIALISE_NS);
+        }
+        apic::set_identity(start.cpu, start.identity as u32);
+        NEXT.store(ptr::from_ref(start).cast_mut(), Ordering::Release);
+        for _ in 0..2 {
+            apic::send_start(start.identity as u32, page);
+            wait(START_NS);
+            if NEXT.load(Ordering::Acquire).is_null() {
+                break;
+            }
+        }
+        true
+    }
+
+    fn initialise_cpu() {
+        apic::enable();
+        apic::unmask_timer();
+    }
+
+    fn stop_others() {
+        apic::send_non_maskable_to_others();
+    }
+
+    fn halt() -> ! {
+        loop {
+            // SAFETY: nothing follows.
+            unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
+        }
+    }
+}
+
+/// Copies `start_page` to where CPUs will start, and tells them the tables to use.
+fn lay_out(page: PhysAddr) -> Result<(), OutOfMemory> {
+    ROOT.store(kernel_root().as_u64(), Ordering::Relaxed);
+    let (from, end) = (&raw const start_page, &raw const start_page_end);
+    let target = map_device(page)?;
+    // SAFETY: the page is memory below 1 MiB that this kernel uses for nothing else, and the code is smaller than a page.
+    unsafe { ptr::copy_nonoverlapping(from, target, end.offset_from_unsigned(from)) };
+    Ok(())
+}
+
+fn wait(nanoseconds: u64) {
+    let end = Arch::now_ns() + nanoseconds;
+    while Arch::now_ns() < end {
+        Arch::relax();
+    }
+}
+
+/// First Rust code of another CPU: on the stack of its idle task, final tables, boot GDT, interrupts masked.
+extern "C" fn start_main(start: &'static Start) -> ! {
+    if u64::from(apic::identity()) != start.identity {
+        // It was asked long ago and has taken what is another's.
+        Arch::halt();
+    }
+    // SAFETY: the data was made for this CPU, which alone takes this `Start`; the boot CPU has built the IDT.
+    unsafe { cpu::initialise(start.data.local, start.data.stacks) };
+    user_registers::enable_components();
+    secondary::run(start)
+}
