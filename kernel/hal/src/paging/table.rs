@@ -146,7 +146,11 @@ impl PageTable {
                 return Ok(CopyOnWrite::Absent);
             }
             if record(old.address()).count.load(Ordering::Acquire) == 1 {
-                slot.store(old.with_user_prot(prot));
+                let new = old.with_user_prot(prot);
+                slot.store(new);
+                if old.needs_flush(new) {
+                    batch.note(address.page_down());
+                }
                 return Ok(CopyOnWrite::Done);
             }
             // SAFETY: the entry holds a reference and cannot let go of it while the lock is held.
@@ -336,14 +340,15 @@ impl PageTable {
 
 /// Puts `new`, which holds a frame of its own, in the place of `old`, whose frame goes to the batch.
 fn exchange(slot: Slot, old: Entry, new: Entry, page: UserAddr, batch: &mut FlushBatch<'_>) {
-    if Arch::BREAK_BEFORE_MAKE && old.is_present() {
-        // Invisible to the CPUs, and still visibly in use to other faults of this page.
-        slot.store(old.with_user_prot(Prot::NONE));
+    if old.is_present() {
         batch.note(page);
-        batch.flush();
+        if Arch::BREAK_BEFORE_MAKE {
+            // Invisible to the CPUs, and still visibly in use to other faults of this page.
+            slot.store(old.with_user_prot(Prot::NONE));
+            batch.flush();
+        }
     }
     slot.store(new);
-    batch.note(page);
     // SAFETY: the entry held this reference and now holds the new frame's.
     batch.keep(unsafe { SharedFrame::from_phys(old.address()) });
 }

@@ -101,6 +101,7 @@ extern "C" fn aarch64_start(device_tree: u64, image: u64, boot_count: u64) -> ! 
     let image = PhysRange::new(PhysAddr::new(image), &raw const __image_end as u64 - paging::IMAGE);
     paging::set_image(image);
     paging::forget_boot_mappings();
+    paging::count_asids();
     // SAFETY: boot.S pointed TPIDR_EL1 to the boot stack's block; the interrupt stack is a slot of its own.
     unsafe { cpu::initialise(0, stack_start(INTERRUPT_STACK) + STACK_SIZE as u64) };
     user_copy::forbid_user_access();

@@ -78,11 +78,17 @@ extern "C" fn first_switch() {
 ///
 /// Stack: changes from the one to the other. Interrupts: must be masked, stay masked. Does not fault.
 ///
+/// The barriers are for tasks that move between CPUs. Cache and TLB maintenance is waited for by the CPU that began it, so
+/// what `previous` began, in EL0 too, is complete before another CPU can take it over. And `next`'s stack may have been
+/// mapped by another CPU since this one last synchronised (B2.3.12, D8.2.6).
+///
 /// # Safety
 /// `next` was filled by `prepare` or by this function, its stack is mapped and used by no CPU.
 #[unsafe(naked)]
 unsafe extern "C" fn switch(previous: *mut KernelContext, next: *const KernelContext) {
     naked_asm!(
+        "dsb ish",
+        "isb",
         "mrs x3, tpidr_el1",
         "stp x19, x20, [x0, #{saved}]",
         "stp x21, x22, [x0, #{saved} + 16]",

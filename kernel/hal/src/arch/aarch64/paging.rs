@@ -1,19 +1,21 @@
 //! Address translation: the kernel's half by TTBR1, programs' half by TTBR0, and the flushes.
 //!
-//! The kernel's root table is made by `boot.S` and never changes its place. All address spaces use ASID 0, so activating
-//! one forgets all translations that are not global; those of the kernel stay.
+//! The kernel's root table is made by `boot.S` and never changes its place; its translations are global. Those of programs
+//! are kept by ASID (`libkernel`: `asid`), so a CPU that changes address spaces forgets nothing.
 //!
 //! Virtual addresses of the kernel (docs/address-map.md): the direct map of memory and devices from
 //! [`DIRECT_MAP`], kernel stacks from `KERNEL_STACKS`, the image at [`IMAGE`].
 use super::Arch;
-use super::cpu::write_register;
-use crate::contract::Paging;
+use super::cpu::{read_register, write_register};
+use crate::contract::{Cpu as _, Paging};
+use crate::cpu::MAX_CPUS;
 use crate::frame::{KernelFrame, OutOfMemory};
 use crate::paging::PageTable;
 use crate::sync::SpinLock;
 use core::arch::asm;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange, UserAddr};
+use libkernel::arch::aarch64::asid::{Asids, Assignment, BITS_MAX, BITS_MIN, NOBODY, Pool, Tag};
 use libkernel::arch::aarch64::paging::Entry;
 use libkernel::paging::{Attributes, Owner, Prot, ROOT_LEVEL, index, level_size};
 
@@ -48,8 +50,10 @@ fn map_kernel_range(
         let level = largest_level(address | frame, physical.length() - done);
         let slot = entry_slot(address, level, tables)?;
         let entry = Entry::leaf(PhysAddr::new(frame), level, attributes);
-        // SAFETY: the slot is a live table's; the entry was empty, so no translation changes.
-        unsafe { (*slot).store(entry.bits(), Ordering::Release) };
+        // SAFETY: the slot is a live table's.
+        let old = unsafe { (*slot).swap(entry.bits(), Ordering::Release) };
+        // Another entry would have had to be made invalid and flushed first (break-before-make, D8.16.1).
+        assert!(old == 0 || old == entry.bits(), "mapped twice: {address:#x}");
         done += level_size(level);
     }
     synchronise_tables();
@@ -157,9 +161,10 @@ pub(super) fn map_window(address: u64, memory: PhysAddr) {
     mapped.expect("the boot tables reach as far");
 }
 
-/// Drops the identity mapping that `boot.S` ran on.
+/// Leaves the identity mapping that `boot.S` ran on. Its entries are global, so they are under no ASID.
 pub(super) fn forget_boot_mappings() {
     Arch::activate(None, None);
+    forget_all_here();
 }
 
 /// Makes table changes visible to this CPU's table walker (D8.2.6): needed where an empty entry became valid.
@@ -173,9 +178,64 @@ fn synchronise_tables() {
 struct EmptyTable([AtomicU64; 512]);
 static NO_USER: EmptyTable = EmptyTable([const { AtomicU64::new(0) }; 512]);
 
+/// Which address space each CPU runs, and the ASIDs that are free.
+static ASIDS: Asids<MAX_CPUS> = Asids::new();
+static POOL: SpinLock<Pool<MAX_CPUS>> = SpinLock::new(Pool::new(BITS_MIN));
+
+/// TTBR0_EL1 and the operands of TLBI have the ASID in bits 63:48.
+const ASID_SHIFT: u32 = 48;
+
+/// Sees how many ASIDs there are: `boot.S` set TCR_EL1.AS where ID_AA64MMFR0_EL1 offers 16 bits. Once, at boot.
+pub(super) fn count_asids() {
+    if has_wide_asids() {
+        POOL.lock().widen(BITS_MAX);
+    }
+}
+
+/// Whether this CPU tells 16 bits of an ASID apart (TCR_EL1.AS).
+fn has_wide_asids() -> bool {
+    read_register!("tcr_el1") >> 36 & 1 != 0
+}
+
+/// Gives the address space an ASID for this generation, and forgets what this CPU kept of older ones.
+#[cold]
+fn assign(tag: &Tag) -> u16 {
+    let mut pool = POOL.lock();
+    let Assignment { asid, forget } = ASIDS.assign(&mut pool, Arch::id(), tag);
+    if forget {
+        forget_all_here();
+    }
+    drop(pool);
+    // `flush` changes entries, then reads the tag; the tag was written here, then entries are walked. With a barrier on
+    // both sides, one of the two sees the other: the walk the changed entries, or the flush the new ASID.
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb ish", options(nostack, preserves_flags)) };
+    asid
+}
+
+/// Makes this CPU forget everything, the kernel's translations included.
+fn forget_all_here() {
+    // SAFETY: forgetting translations is always sound.
+    unsafe { asm!("tlbi vmalle1", "dsb nsh", "isb", options(nostack, preserves_flags)) };
+}
+
+/// Makes all CPUs forget what they keep under an ASID.
+fn forget_asid(asid: u16) {
+    let asid = u64::from(asid) << ASID_SHIFT;
+    // SAFETY: forgetting translations is always sound.
+    unsafe { asm!("tlbi aside1is, {}", in(reg) asid, options(nostack, preserves_flags)) };
+    complete_flush();
+}
+
+/// Waits until all CPUs have done what they were told by broadcast. The CPU that told them must wait: a task that moves in
+/// between is waited for by the switch (`context.rs`).
+fn complete_flush() {
+    // SAFETY: barriers.
+    unsafe { asm!("dsb ish", "isb", options(nostack, preserves_flags)) };
+}
+
 impl Paging for Arch {
-    /// Whether it was ever active.
-    type Translations = AtomicBool;
+    type Translations = Tag;
     const KERNEL_STACKS: u64 = 0xffff_c000_0000_0000;
     const BREAK_BEFORE_MAKE: bool = true;
 
@@ -192,46 +252,54 @@ impl Paging for Arch {
     /// The kernel's half has a root of its own.
     fn initialise_root(_root: PhysAddr) {}
 
+    /// One write changes base and ASID together (TCR_EL1.A1 is clear: the ASID is TTBR0_EL1's), so no walk, not even a
+    /// speculative one, ever pairs the tables of one address space with the ASID of another. CnP stays clear: CPUs may
+    /// run under one ASID with different tables for a moment, when a generation of ASIDs ends.
     #[inline]
     fn activate(_previous: Option<&PageTable>, next: Option<&PageTable>) {
-        let root = next.map_or_else(|| image_address((&raw const NO_USER).cast()), PageTable::root);
-        if let Some(next) = next {
-            next.translations.store(true, Ordering::SeqCst);
-        }
-        // SAFETY: user translations only; no user memory is touched between the write and the flush. The flush follows
-        // the write, so that nothing walked from the old root survives it (D8.14.5).
+        let (root, asid) = match next {
+            Some(table) => {
+                let tag = &table.translations;
+                (table.root(), ASIDS.activate(Self::id(), tag).unwrap_or_else(|| assign(tag)))
+            }
+            None => (image_address((&raw const NO_USER).cast()), NOBODY),
+        };
+        // SAFETY: user translations only, and no user memory is touched before the barrier.
         unsafe {
-            write_register!("ttbr0_el1", root.as_u64());
+            write_register!("ttbr0_el1", root.as_u64() | u64::from(asid) << ASID_SHIFT);
             asm!("isb", options(nostack, preserves_flags));
         }
-        // SAFETY: forgetting translations is always sound; global entries are not part of ASID 0.
-        unsafe { asm!("dsb nshst", "tlbi aside1, xzr", "dsb nsh", "isb", options(nostack, preserves_flags)) };
     }
 
-    /// One broadcast reaches every CPU (D8.13.5); which of them run the address space does not matter.
+    /// CPUs may keep translations of an address space that they do not run, so the broadcast does not look at who runs
+    /// it. It takes last-level entries only: tables are freed with their address space and not before.
     fn flush(table: &PageTable, first: UserAddr, last: UserAddr) {
-        fence(Ordering::SeqCst);
-        if !table.translations.load(Ordering::Relaxed) {
-            return;
-        }
+        /// Above so many pages, all are forgotten.
         const MANY_PAGES: u64 = 64;
+        // SAFETY: a barrier: walks see the changed entries before the tag is read. See `assign`.
+        unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
+        let Some(asid) = table.translations.asid() else { return };
         let (first, last) = (first.page_number(), last.page_number());
-        // SAFETY: as above.
-        unsafe {
-            asm!("dsb ishst", options(nostack, preserves_flags));
-            if last.saturating_sub(first) > MANY_PAGES {
-                asm!("tlbi aside1is, xzr", options(nostack, preserves_flags));
-            } else {
-                for page in first..=last {
-                    asm!("tlbi vae1is, {}", in(reg) page & ((1 << 44) - 1), options(nostack, preserves_flags));
-                }
-            }
-            asm!("dsb ish", "isb", options(nostack, preserves_flags));
+        if last.saturating_sub(first) >= MANY_PAGES {
+            return forget_asid(asid);
         }
+        let asid = u64::from(asid) << ASID_SHIFT;
+        for page in first..=last {
+            // SAFETY: forgetting translations is always sound.
+            unsafe { asm!("tlbi vale1is, {}", in(reg) page | asid, options(nostack, preserves_flags)) };
+        }
+        complete_flush();
     }
 
-    /// Leaving an address space forgot all of it.
-    fn retire(_table: &PageTable) {}
+    /// What was walked of the tables lies under the ASID, entries of the upper levels too, and a walk under way ends
+    /// before the barrier does.
+    fn retire(table: &PageTable) {
+        let tag = &table.translations;
+        if let Some(asid) = tag.asid() {
+            forget_asid(asid);
+            ASIDS.release(&mut POOL.lock(), tag);
+        }
+    }
 
     fn map_kernel(address: u64, frame: PhysAddr) -> Result<(), OutOfMemory> {
         let _guard = KERNEL_TABLES.lock();
@@ -245,7 +313,7 @@ impl Paging for Arch {
     /// B2.4.4: clean the data cache to the point of unification, then invalidate the instruction cache, on all CPUs.
     fn synchronise_instructions(frame: PhysAddr) {
         let start = Self::direct_map(frame) as u64;
-        let control = super::cpu::read_register!("ctr_el0");
+        let control = read_register!("ctr_el0");
         // SAFETY: cache maintenance by address on a mapped frame changes no content.
         unsafe {
             if control >> 28 & 1 == 0 {
