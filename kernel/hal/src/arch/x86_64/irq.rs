@@ -1,5 +1,5 @@
 //! What each interrupt vector means.
-use super::platform::{apic, ioapic};
+use super::platform::{apic, ioapic, shootdown};
 use super::trap::{VECTOR_FLUSH, VECTOR_RESCHEDULE, VECTOR_SPURIOUS, VECTOR_TIMER};
 use super::{console, timer};
 use crate::IrqLine;
@@ -18,7 +18,7 @@ pub fn handle(number: u8) {
     apic::end_of_interrupt();
     match number {
         VECTOR_TIMER => timer::expired(),
-        VECTOR_FLUSH => apic::answer_flush(),
+        VECTOR_FLUSH => shootdown::answer(),
         VECTOR_RESCHEDULE => upcalls().reschedule(),
         _ => line(u32::from(number - vector::FIRST_FREE)),
     }

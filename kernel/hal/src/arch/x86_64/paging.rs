@@ -1,6 +1,6 @@
 //! CR3, `invlpg`, the direct map and the kernel's own mappings after boot.
 use super::Arch;
-use super::platform::{apic, kernel_map};
+use super::platform::{kernel_map, shootdown};
 use crate::contract::{Cpu as _, Paging};
 use crate::frame::{KernelFrame, OutOfMemory};
 use crate::paging::PageTable;
@@ -47,7 +47,7 @@ pub struct Translations(AtomicU64);
 const SINGLE_PAGES_MAX: u64 = 32;
 
 /// Makes this CPU forget the pages from `first` to `last` of the active address space.
-fn flush_here(first: UserAddr, last: UserAddr) {
+pub fn flush_here(first: UserAddr, last: UserAddr) {
     let pages = first.page_number()..=last.page_number();
     if last.page_number() - first.page_number() >= SINGLE_PAGES_MAX {
         return flush_all();
@@ -61,7 +61,7 @@ fn flush_here(first: UserAddr, last: UserAddr) {
 }
 
 /// Makes this CPU forget all translations of user memory.
-pub fn flush_all() {
+fn flush_all() {
     // SAFETY: reloads the same root; kernel translations are global and stay.
     unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
 }
@@ -118,7 +118,9 @@ impl Paging for Arch {
         if cpus & own != 0 {
             flush_here(first, last);
         }
-        apic::flush_remote(cpus & !own);
+        if cpus & !own != 0 {
+            shootdown::request(cpus & !own, first, last);
+        }
     }
 
     fn retire(table: &PageTable) {

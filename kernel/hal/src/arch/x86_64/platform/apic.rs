@@ -2,12 +2,10 @@
 use super::mmio::Registers;
 use super::msr;
 use crate::arch::Arch;
-use crate::arch::x86_64::paging::flush_all;
-use crate::arch::x86_64::trap::{VECTOR_FLUSH, VECTOR_SPURIOUS, VECTOR_TIMER};
+use crate::arch::x86_64::trap::{VECTOR_SPURIOUS, VECTOR_TIMER};
 use crate::contract::Cpu as _;
 use crate::cpu::MAX_CPUS;
-use crate::sync::SpinLock;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use libkernel::addr::PhysAddr;
 
 const IDENTITY: usize = 0x20;
@@ -121,30 +119,4 @@ fn command(identity: u32, low: u32) {
     if were_enabled {
         Arch::interrupts_enable();
     }
-}
-
-/// CPUs that have not forgotten yet; one request at a time.
-static UNFLUSHED: AtomicU64 = AtomicU64::new(0);
-static FLUSH: SpinLock<()> = SpinLock::new(());
-
-/// Makes the CPUs in the mask forget all user translations and waits for them. Interrupts on, or two CPUs could wait
-/// for each other.
-pub fn flush_remote(cpus: u64) {
-    if cpus == 0 {
-        return;
-    }
-    let _guard = FLUSH.lock();
-    UNFLUSHED.store(cpus, Ordering::SeqCst);
-    for cpu in (0..u64::BITS).filter(|cpu| cpus & 1 << cpu != 0) {
-        send(cpu as usize, VECTOR_FLUSH);
-    }
-    while UNFLUSHED.load(Ordering::SeqCst) != 0 {
-        Arch::relax();
-    }
-}
-
-/// This CPU's answer to [`flush_remote`].
-pub fn answer_flush() {
-    flush_all();
-    UNFLUSHED.fetch_and(!(1 << Arch::id()), Ordering::SeqCst);
 }

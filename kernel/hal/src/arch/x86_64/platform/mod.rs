@@ -11,4 +11,5 @@ pub mod pit;
 pub mod port;
 pub mod pvh;
 pub mod rtc;
+pub mod shootdown;
 pub mod smap;
