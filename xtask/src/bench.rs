@@ -136,6 +136,7 @@ impl Bench {
             Arch::Aarch64 => (Machine::Virt, "cortex-a72"),
         };
         MachineOptions {
+            machine_options: None,
             arch: self.arch,
             machine: Some(machine),
             cpu: cpu.to_owned(),

@@ -19,6 +19,7 @@ mod libraries;
 pub mod machine;
 pub mod markers;
 pub mod outcome;
+pub mod placement;
 pub mod segments;
 pub mod session;
 

@@ -11,7 +11,10 @@ use crate::run::Kernel;
 use crate::run::machine::MachineOptions;
 use crate::test::guest::{Ending, Guest};
 use crate::test::queue::Queue;
+use crate::test::report::Report;
 use crate::toolchain::Toolchain;
+
+mod grid;
 
 /// Options of `cargo xtask stress`.
 #[derive(Args)]
@@ -21,6 +24,12 @@ pub struct Options {
     /// How many boots.
     #[arg(long, value_name = "N", default_value = "200")]
     boots: u32,
+    /// Boot once in every machine that Orlop runs on instead: controllers, CPU models, sizes of memory, places in it.
+    #[arg(long)]
+    grid: bool,
+    /// With --grid: only rows whose names contain this.
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    filter: String,
     /// More words for the kernel's command line.
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true, default_value = "")]
     append: String,
@@ -40,6 +49,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         append: options.append.clone(),
         patience: crate::test::PATIENCE,
     };
+    if options.grid {
+        return grid(options, &guest);
+    }
     let mut program: Vec<_> = options.words.iter().map(String::as_str).collect();
     if program.is_empty() {
         program = vec!["/bin/echo", "hello"];
@@ -59,6 +71,23 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let failed = failed.load(Ordering::Relaxed);
     println!("\n{} passed, {failed} failed", options.boots - failed);
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Boots in every machine, and writes a line for each.
+fn grid(options: &Options, usual: &Guest) -> Result<ExitCode> {
+    let folder = tempfile::tempdir()?;
+    let report = Report::default();
+    let queue = Queue::default();
+    for row in grid::rows(&options.machine).into_iter().filter(|row| row.name.contains(&options.filter)) {
+        let (report, folder) = (&report, folder.path());
+        queue.push(move || {
+            let result = grid::boot(&row, usual, folder).unwrap_or_else(|error| Err(format!("{error:#}")));
+            report.record(&row.name, result);
+        });
+    }
+    queue.run();
+    drop(queue);
+    Ok(report.finish())
 }
 
 fn boot(guest: &Guest, program: &[&str]) -> Result<(), String> {

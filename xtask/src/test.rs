@@ -18,12 +18,13 @@ mod boots;
 mod conformance;
 mod host;
 mod image;
-mod report;
+pub mod loaders;
 mod scripts;
 mod selftest;
 
 pub mod guest;
 pub mod queue;
+pub mod report;
 
 use queue::Queue;
 use report::Report;

@@ -18,6 +18,9 @@ pub struct MachineOptions {
     /// QEMU's machine; microvm starts fastest, and is the default for Orlop on x86_64.
     #[arg(long, value_enum)]
     pub machine: Option<Machine>,
+    /// Properties for QEMU's machine: gic-version=3,virtualization=on, …
+    #[arg(long, value_name = "NAME=VALUE,…")]
+    pub machine_options: Option<String>,
     /// QEMU's CPU model, with features if wanted: qemu64, max,-erms, cortex-a72, …
     #[arg(long, default_value = "max")]
     pub cpu: String,
@@ -99,6 +102,13 @@ pub struct Boot<'a> {
 impl Boot<'_> {
     /// QEMU's command line.
     pub fn command(&self) -> Result<Command> {
+        let mut qemu = self.empty_machine()?;
+        self.load(&mut qemu);
+        Ok(qemu)
+    }
+
+    /// QEMU's command line without anything to run.
+    pub fn empty_machine(&self) -> Result<Command> {
         let (program, package) = match self.machine.arch {
             Arch::X86_64 => ("qemu-system-x86_64", "qemu-system-x86"),
             Arch::Aarch64 => ("qemu-system-aarch64", "qemu-system-arm"),
@@ -106,7 +116,7 @@ impl Boot<'_> {
         toolchain::ensure_program(program, package)?;
         let mut qemu = Command::new(program);
         qemu.args(["-nodefaults", "-display", "none", "-no-reboot"]);
-        qemu.args(["-M", self.machine.qemu_machine()?, "-cpu", &self.machine.qemu_cpu()]);
+        qemu.args(["-M", &self.machine.qemu_machine()?, "-cpu", &self.machine.qemu_cpu()]);
         qemu.args(["-smp", &self.machine.smp.to_string(), "-m", &self.machine.memory.to_string()]);
         qemu.args(self.machine.accelerator_arguments());
         qemu.args(match self.console {
@@ -122,18 +132,22 @@ impl Boot<'_> {
             Arch::X86_64 => ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"],
             Arch::Aarch64 => ["-semihosting-config", "enable=on,target=native"],
         });
-        qemu.arg("-kernel").arg(self.kernel).arg("-initrd").arg(self.initramfs);
-        qemu.args(["-append", self.command_line]);
         if self.debugger {
             qemu.args(["-s", "-S"]);
         }
         Ok(qemu)
     }
+
+    /// Lets QEMU load the kernel, as the machine's boot protocol says.
+    fn load(&self, qemu: &mut Command) {
+        qemu.arg("-kernel").arg(self.kernel).arg("-initrd").arg(self.initramfs);
+        qemu.args(["-append", self.command_line]);
+    }
 }
 
 impl MachineOptions {
-    /// The machine named on the command line, or the usual one.
-    pub fn qemu_machine(&self) -> Result<&'static str> {
+    /// The machine named on the command line, or the usual one, with its properties.
+    pub fn qemu_machine(&self) -> Result<String> {
         let machine = self.machine.unwrap_or(match self.arch {
             Arch::X86_64 => Machine::Microvm,
             Arch::Aarch64 => Machine::Virt,
@@ -141,7 +155,14 @@ impl MachineOptions {
         if (machine == Machine::Virt) != (self.arch == Arch::Aarch64) {
             bail!("--machine {} does not go with --arch {}", machine.name(), self.arch);
         }
-        Ok(machine.name())
+        let options = self.machine_options.as_deref().unwrap_or_default();
+        // QEMU's own choice is a GICv2, which has room for eight CPUs.
+        let interrupts = match machine {
+            Machine::Virt if self.smp > 8 && !options.contains("gic-version") => "gic-version=3",
+            _ => "",
+        };
+        let words = [machine.name(), options, interrupts];
+        Ok(words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(","))
     }
 
     /// The word that makes the guest use its first serial port.
@@ -197,7 +218,8 @@ mod tests {
 
     fn options(arch: Arch, machine: Option<Machine>) -> MachineOptions {
         let cpu = "max".to_owned();
-        MachineOptions { arch, machine, cpu, smp: 1, memory: 64, accel: Accelerator::Tcg, icount: false }
+        let (machine_options, accel) = (None, Accelerator::Tcg);
+        MachineOptions { arch, machine, machine_options, cpu, smp: 1, memory: 64, accel, icount: false }
     }
 
     #[test]
@@ -206,6 +228,15 @@ mod tests {
         assert_eq!(options(Arch::Aarch64, None).qemu_machine().unwrap(), "virt");
         assert!(options(Arch::Aarch64, Some(Machine::Pc)).qemu_machine().is_err());
         assert!(options(Arch::X86_64, Some(Machine::Virt)).qemu_machine().is_err());
+    }
+
+    #[test]
+    fn many_cpus_get_an_interrupt_controller_with_room() {
+        let mut options = options(Arch::Aarch64, None);
+        options.smp = 9;
+        assert_eq!(options.qemu_machine().unwrap(), "virt,gic-version=3");
+        options.machine_options = Some("gic-version=max,secure=on".to_owned());
+        assert_eq!(options.qemu_machine().unwrap(), "virt,gic-version=max,secure=on");
     }
 
     #[test]

@@ -2,10 +2,9 @@
 
 use anyhow::Result;
 
-use super::Stage;
 use super::guest::{Ending, Guest};
-use super::image;
 use super::queue::Queue;
+use super::{Stage, image, loaders};
 use crate::arch::Arch;
 use crate::run::Kernel;
 use crate::run::machine::Machine::{self, Microvm, Pc, Q35, Virt};
@@ -14,12 +13,18 @@ use crate::run::machine::Machine::{self, Microvm, Pc, Q35, Virt};
 struct Place {
     name: &'static str,
     machine: Machine,
+    /// Properties of the machine.
+    options: &'static str,
     cpu: &'static str,
     memory: u32,
 }
 
 const fn place(name: &'static str, machine: Machine, cpu: &'static str, memory: u32) -> Place {
-    Place { name, machine, cpu, memory }
+    Place { name, machine, options: "", cpu, memory }
+}
+
+const fn virt(name: &'static str, options: &'static str, cpu: &'static str, memory: u32) -> Place {
+    Place { name, machine: Virt, options, cpu, memory }
 }
 
 const X86_64: [Place; 10] = [
@@ -35,12 +40,19 @@ const X86_64: [Place; 10] = [
     place("microvm with 8 GiB", Microvm, "max", 8192),
 ];
 
-const AARCH64: [Place; 5] = [
-    place("virt", Virt, "max", 512),
-    place("virt with a Cortex-A53", Virt, "cortex-a53", 512),
-    place("virt with a Cortex-A72", Virt, "cortex-a72", 512),
-    place("virt with 64 MiB", Virt, "max", 64),
-    place("virt with 8 GiB", Virt, "max", 8192),
+const AARCH64: [Place; 7] = [
+    virt("virt", "", "max", 512),
+    virt("virt with a Cortex-A53", "gic-version=3", "cortex-a53", 512),
+    virt("virt with a Cortex-A72, GICv2 and 64 MiB", "gic-version=2", "cortex-a72", 64),
+    virt(
+        "virt with a Neoverse N1, GICv3 and 8 GiB, in EL2",
+        "gic-version=3,virtualization=on",
+        "neoverse-n1",
+        8192,
+    ),
+    virt("virt with GICv2, in EL2, below EL3", "gic-version=2,virtualization=on,secure=on", "max", 512),
+    virt("virt with GICv3, below EL3", "gic-version=3,secure=on", "max", 512),
+    virt("virt with 32 MiB, all of it low", "highmem=off", "max", 32),
 ];
 
 fn places(arch: Arch) -> &'static [Place] {
@@ -75,6 +87,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     for place in places(arch) {
         let mut guest = guest()?;
         guest.machine.machine = Some(place.machine);
+        guest.machine.machine_options = Some(place.options.to_owned());
         guest.machine.cpu = place.cpu.to_owned();
         guest.machine.memory = place.memory;
         push(stage, queue, format!("boot/{arch}/{}", place.name), move || says_hello(&guest));
@@ -82,6 +95,9 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     for (command, status) in STATUSES {
         let guest = guest()?;
         push(stage, queue, format!("boot/{arch}/{command}"), move || ends_with(&guest, command, status));
+    }
+    if arch == Arch::Aarch64 {
+        loaders::add(stage, queue, &guest)?;
     }
     for (name, append, written) in COMMAND_LINES {
         let mut guest = guest()?;
@@ -91,7 +107,8 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     Ok(())
 }
 
-fn push<'a>(
+/// Adds one test to `queue`, if it is wanted.
+pub fn push<'a>(
     stage: &'a Stage<'_>,
     queue: &Queue<'a>,
     name: String,

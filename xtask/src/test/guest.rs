@@ -10,6 +10,7 @@ use anyhow::Result;
 use crate::run::job::{Input, Job, Terminal};
 use crate::run::machine::{Boot, Console, MachineOptions};
 use crate::run::markers::{Event, Markers};
+use crate::run::placement::Placement;
 use crate::run::segments::Segments;
 use crate::run::session::{Next, Session};
 
@@ -21,6 +22,7 @@ const POWER_OFF_PATIENCE: Duration = Duration::from_secs(10);
 const OUTPUT_LIMIT: usize = 4 << 20;
 
 /// A machine with a kernel and an initramfs.
+#[derive(Clone)]
 pub struct Guest {
     /// The machine.
     pub machine: MachineOptions,
@@ -116,25 +118,49 @@ impl Guest {
     /// Boots without a job and returns everything written until the machine ends or the time is over.
     pub fn run_to_end(&self) -> Result<Vec<u8>> {
         let session = self.start(&self.initramfs, "")?;
+        Ok(self.hear(&session))
+    }
+
+    /// Boots without a job, everything put where `placement` says; returns what was written, and whether QEMU ended by
+    /// itself and with success.
+    pub fn run_placed(&self, placement: &Placement) -> Result<(Vec<u8>, Option<bool>)> {
+        let folder = tempfile::tempdir()?;
+        let command_line = self.command_line("");
+        let qemu = placement.command(&self.loaded(&self.initramfs, &command_line), folder.path())?;
+        let mut session = Session::start(&qemu, std::process::Stdio::piped())?;
+        let output = self.hear(&session);
+        Ok((output, session.wait(POWER_OFF_PATIENCE)?.map(|status| status.success())))
+    }
+
+    /// Everything that is written until the machine ends or the time is over.
+    fn hear(&self, session: &Session) -> Vec<u8> {
         let deadline = Instant::now() + self.patience;
         let mut output = Vec::new();
         while let Next::Bytes(bytes) = session.next(Some(deadline)) {
             output.extend(bytes);
         }
-        Ok(output)
+        output
     }
 
     fn start(&self, initramfs: &Path, word: &str) -> Result<Session> {
-        let command_line = format!("{} panic=-1 {word} {}", self.machine.console_word(), self.append);
-        let boot = Boot {
+        let command_line = self.command_line(word);
+        Session::start(&self.loaded(initramfs, &command_line).command()?, std::process::Stdio::piped())
+    }
+
+    fn command_line(&self, word: &str) -> String {
+        let line = format!("{} panic=-1 {word} {}", self.machine.console_word(), self.append);
+        line.trim_end().to_owned()
+    }
+
+    fn loaded<'a>(&'a self, initramfs: &'a Path, command_line: &'a str) -> Boot<'a> {
+        Boot {
             machine: &self.machine,
             kernel: &self.kernel,
             initramfs,
-            command_line: command_line.trim_end(),
+            command_line,
             console: Console::Pipe,
             debugger: false,
-        };
-        Session::start(&boot.command()?, std::process::Stdio::piped())
+        }
     }
 
     fn with_job(&self, job: &Job, folder: &Path) -> Result<PathBuf> {

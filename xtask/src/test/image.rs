@@ -55,6 +55,7 @@ fn machine(arch: Arch, kernel: &Kernel) -> MachineOptions {
     MachineOptions {
         arch,
         machine: Some(machine),
+        machine_options: None,
         cpu: "max".to_owned(),
         smp: 1,
         memory: 512,
