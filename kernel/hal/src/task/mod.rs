@@ -7,7 +7,7 @@
 //! [`prepare_to_block`]; BLOCKED → RUNNABLE by [`Task::wake`]; RUNNABLE → RUNNING by [`switch_to`]; → DEAD by
 //! [`exit_to`]. A task may be woken before it has left its CPU: `switch_to` waits for that.
 mod stack;
-mod switch;
+pub(crate) mod switch;
 #[cfg(test)]
 mod tests;
 mod user_state;

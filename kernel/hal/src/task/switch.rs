@@ -193,3 +193,20 @@ fn activate(table: Option<&Arc<PageTable>>) -> Option<Arc<PageTable>> {
         mem::replace(&mut *active, table.cloned())
     })
 }
+
+/// Leaves the address space that a task without user memory found active, so that nobody need tell this CPU of changes to it.
+/// False if the running task's own is active, or none. In an interrupt, interrupts masked.
+#[allow(dead_code, reason = "where flushes are broadcast, no CPU is asked")]
+pub(crate) fn leave_borrowed_address_space() -> bool {
+    HANDOVER.with(|handover| {
+        // SAFETY: the running task's own part, with interrupts masked: no switch is under way.
+        if unsafe { (*super::current().own.get()).page_table.is_some() } {
+            return false;
+        }
+        let Some(borrowed) = handover.active.borrow_mut().take() else { return false };
+        Arch::activate(Some(&borrowed), None);
+        // The next switch lets go of it, and has none of its own: nothing is active.
+        handover.stale.set(Some(borrowed));
+        true
+    })
+}

@@ -8,6 +8,7 @@ use crate::arch::x86_64::paging::flush_here;
 use crate::arch::x86_64::trap::VECTOR_FLUSH;
 use crate::contract::Cpu as _;
 use crate::cpu::MAX_CPUS;
+use crate::task::switch;
 use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::addr::UserAddr;
 
@@ -60,10 +61,15 @@ pub fn request(cpus: u64, first: UserAddr, last: UserAddr) {
 /// This CPU's answer to the requests of others. Interrupt context.
 pub fn answer() {
     let this = Arch::id();
-    for sender in each(INBOXES[this].0.swap(0, Ordering::AcqRel)) {
+    let senders = INBOXES[this].0.swap(0, Ordering::AcqRel);
+    // An idle CPU is asked once, and not again for what it does not use.
+    let is_left = switch::leave_borrowed_address_space();
+    for sender in each(senders) {
         let request = &REQUESTS[sender];
         let page = |word: &AtomicU64| UserAddr::new(word.load(Ordering::Relaxed));
-        flush_here(page(&request.first), page(&request.last));
+        if !is_left {
+            flush_here(page(&request.first), page(&request.last));
+        }
         request.unanswered.fetch_and(!(1 << this), Ordering::Release);
     }
 }
