@@ -75,7 +75,7 @@ fn begin() {
 }
 
 /// Whether the kernel is ending: a CPU that is asked to stop then does.
-#[allow(dead_code, reason = "only x86_64 stops other CPUs so far")]
+#[allow(dead_code, reason = "the host machine has one CPU")]
 pub(crate) fn is_ending() -> bool {
     REPORTER.load(Ordering::Relaxed) != NOBODY
 }

@@ -92,7 +92,7 @@ fn start(cpu: usize, identity: u64) -> bool {
 }
 
 /// The CPU's own first steps: on its idle task's stack, interrupts masked, its per-CPU data in place.
-#[allow(dead_code, reason = "only x86_64 starts other CPUs so far")]
+#[allow(dead_code, reason = "the host machine has one CPU")]
 pub(crate) fn run(start: &'static Start) -> ! {
     if !start.change(STARTING, ANSWERED) {
         Arch::halt();

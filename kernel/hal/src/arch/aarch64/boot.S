@@ -61,6 +61,17 @@ entry:
     bl      forget_stale_lines          // again: what a prefetcher brought in before the tables were written
     b       turn_on_mmu
 
+// Where firmware lets another CPU begin (PSCI CPU_ON), as the boot CPU began: MMU and data cache off, interrupts masked.
+// In: x0 = the address of its `Start`, virtual. Lives on in x20.
+.global secondary_entry
+secondary_entry:
+    msr     daifset, #0xf
+    mov     x20, x0
+    adrp    x23, __boot_tables
+    ldr     x26, =secondary_at_link_address
+    bl      to_el1
+    b       turn_on_mmu
+
 // ---- EL2 ------------------------------------------------------------------------------------------------------------
 
 // Returns in EL1, MMU and data cache off, whichever exception level it is called in. Clobbers x0, x1.
@@ -77,7 +88,8 @@ to_el1:
 // have to switch on for EL1 (SVE, SME, MTE, pointer authentication keys aside) stays off: programs are not offered it.
 //
 // In: EL2, x0 = SCTLR_MMU_OFF. Clobbers x0, x1. Returns by eret, EL1h, all interrupts masked. All registers here are
-// unknown after reset.
+// unknown after reset. HCRX_EL2 is left alone, as by Linux 6.1: nothing in it concerns this kernel, and the PSCI of QEMU 7.2
+// starts CPUs below EL3 with access to it trapped.
 leave_el2:
     ldr     x1, =((1 << 31) | (1 << 40) | (1 << 41))    // HCR_EL2: RW; APK, API: pointer authentication not trapped
     msr     hcr_el2, x1
@@ -113,13 +125,10 @@ leave_el2:
     ubfx    x1, x1, #11, #5
 1:  msr     mdcr_el2, x1
 
-    mrs     x1, id_aa64mmfr1_el1
-    ubfx    x0, x1, #16, #4             // FEAT_LOR: no limited ordering regions
+    mrs     x0, id_aa64mmfr1_el1
+    ubfx    x0, x0, #16, #4             // FEAT_LOR: no limited ordering regions
     cbz     x0, 1f
     msr     s3_0_c10_c4_3, xzr          // LORC_EL1
-1:  ubfx    x0, x1, #40, #4             // FEAT_HCX: nothing that a later architecture traps or changes
-    cbz     x0, 1f
-    msr     s3_4_c1_c2_2, xzr           // HCRX_EL2
 1:  mrs     x0, id_aa64mmfr0_el1
     ubfx    x0, x0, #56, #4             // FEAT_FGT: no fine-grained traps
     cbz     x0, 1f
@@ -274,6 +283,19 @@ at_link_address:
     mov     x1, x22
     mov     x2, x25
     b       aarch64_start
+
+secondary_at_link_address:
+    ldr     x0, =vectors
+    msr     vbar_el1, x0
+    isb
+    ldr     x0, [x20, #START_STACK_TOP]
+    sub     x0, x0, #RUNNING_SIZE
+    msr     tpidr_el1, x0               // the stack's block, which the boot CPU filled
+    mov     sp, x0
+    mov     x29, xzr
+    mov     x30, xzr
+    mov     x0, x20
+    b       aarch64_start_cpu
     .ltorg
 
 .section .boot_tables, "aw", @nobits

@@ -4,7 +4,7 @@
 //! interrupts masked.
 use super::paging::{self, DeviceRegisters};
 use super::platform::{boot_table, device_tree, gic, memory, psci};
-use super::{console, cpu, timer, user_copy};
+use super::{console, cpu, smp, timer, user_copy};
 use crate::boot::Handover;
 use core::arch::global_asm;
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
@@ -57,6 +57,7 @@ global_asm!(
     ".equ BLOCK_IDENTITY, {identity}",
     ".equ RUNNING_SIZE, {running}",
     ".equ STACK_SIZE, {stack}",
+    ".equ START_STACK_TOP, {start_stack_top}",
     include_str!("boot.S"),
     sctlr_off = const SCTLR_MMU_OFF,
     sctlr_on = const SCTLR_MMU_ON,
@@ -69,6 +70,7 @@ global_asm!(
     identity = const leaf(1, Prot::READ_EXECUTE),
     running = const size_of::<cpu::Running>(),
     stack = const STACK_SIZE,
+    start_stack_top = const smp::START_STACK_TOP,
 );
 
 /// A 16 KiB stack in the lower half of a 32 KiB slot, as the overflow test in `trap.S` wants it; the page below the next
@@ -163,7 +165,10 @@ fn release_symbol_room() {
 
 /// What needs device registers: the interrupt controller, then the clocks.
 fn initialise_devices(tree: &DeviceTree<'_>, boot_count: u64) {
-    initialise_interrupts(tree);
+    // SAFETY: the tree says what is where; this runs once.
+    unsafe { gic::initialise(tree, |registers| map(registers)) };
+    gic::initialise_cpu(0);
+    smp::remember(tree);
     let Some(interrupt) = tree.virtual_timer_interrupt() else {
         panic!("no generic timer in the device tree")
     };
@@ -188,23 +193,4 @@ fn initialise_console(tree: &DeviceTree<'_>) {
     // SAFETY: the tree says so.
     let port = registers.zip(tree.interrupt(Kind::Serial)).map(|(range, line)| (unsafe { map(range) }, line));
     console::initialise(port);
-}
-
-fn initialise_interrupts(tree: &DeviceTree<'_>) {
-    /// Two 64 KiB frames for each CPU (IHI 0069, 12.10); only the boot CPU's are used.
-    const REDISTRIBUTOR_SIZE: u64 = 128 << 10;
-    let registers = |kind| {
-        let mut registers = tree.registers(kind);
-        registers.next().zip(registers.next())
-    };
-    if let Some((distributor, redistributors)) = registers(Kind::GicV3) {
-        let first = PhysRange::new(redistributors.start, REDISTRIBUTOR_SIZE);
-        // SAFETY: the tree says so.
-        unsafe { gic::initialise_v3(map(distributor), map(first), 1) };
-    } else if let Some((distributor, cpu_interface)) = registers(Kind::GicV2) {
-        // SAFETY: the tree says so.
-        unsafe { gic::initialise_v2(map(distributor), map(cpu_interface)) };
-    } else {
-        panic!("the device tree names no interrupt controller that this kernel knows: GICv2 or GICv3");
-    }
 }

@@ -54,7 +54,8 @@ pub(super) fn write(bytes: &[u8]) {
         }
         return;
     };
-    let _guard = OUTPUT.lock();
+    // At the end of the kernel a CPU that was stopped may have the lock.
+    let _guard = (!crate::panic::is_ending()).then(|| OUTPUT.lock());
     for &byte in bytes {
         while port.registers.read32(FLAGS) & FLAG_TRANSMIT_FULL != 0 {
             core::hint::spin_loop();

@@ -5,6 +5,7 @@
 //! current task, CPU number) lies at the top of the running *stack*, TPIDR_EL1 points to it, and the context switch
 //! copies it from the old stack to the new one. A task that moves takes its pointer with it and is never wrong.
 use super::Arch;
+use super::platform::gic::{self, Request};
 use crate::contract::Cpu;
 use crate::task::Task;
 use core::arch::asm;
@@ -87,6 +88,12 @@ pub(super) unsafe fn initialise(cpu: u32, interrupt_stack: u64) {
         }
         asm!("isb", options(nostack, preserves_flags));
     }
+}
+
+/// The executing CPU's affinity, as firmware and the interrupt controller name it (MPIDR_EL1, D17.2.101).
+pub(super) fn affinity() -> u64 {
+    const FIELDS: u64 = 0xff_00ff_ffff;
+    read_register!("mpidr_el1") & FIELDS
 }
 
 /// FEAT_RNG (ID_AA64ISAR0_EL1.RNDR).
@@ -178,7 +185,7 @@ impl Cpu for Arch {
     }
 
     fn send_reschedule(cpu: usize) {
-        super::platform::gic::send_reschedule(cpu);
+        gic::send(Request::Reschedule, cpu);
     }
 }
 

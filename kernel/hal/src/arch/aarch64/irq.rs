@@ -1,14 +1,11 @@
 //! Interrupts, from the controller to who wants them.
 use super::Arch;
-use super::platform::gic;
+use super::platform::gic::{self, FIRST_SHARED, Request};
 use super::{console, timer};
 use crate::IrqLine;
-use crate::contract::Cpu;
+use crate::contract::{Cpu, Smp as _};
 use crate::sync::preempt::INTERRUPT_UNIT;
 use crate::upcalls::upcalls;
-
-/// First shared interrupt at the controller; below are those of one CPU (GICv3, IHI 0069, 2.2.1).
-const FIRST_SHARED: u32 = 32;
 
 /// Handles what the CPU was interrupted for. Interrupts are masked and stay so.
 pub(super) fn handle() {
@@ -27,7 +24,8 @@ fn dispatch(interrupt: u32) {
     match console::port() {
         Some(port) if port.interrupt == interrupt => port.handle_interrupt(),
         _ if interrupt >= FIRST_SHARED => upcalls().interrupt(IrqLine(interrupt - FIRST_SHARED)),
-        _ if interrupt == gic::RESCHEDULE.raw_value() => upcalls().reschedule(),
+        _ if interrupt == Request::Reschedule as u32 => upcalls().reschedule(),
+        _ if interrupt == Request::Stop as u32 && crate::panic::is_ending() => Arch::halt(),
         _ => {}
     }
 }

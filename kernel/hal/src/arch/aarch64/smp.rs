@@ -1,27 +1,118 @@
-//! The other CPUs.
-use super::Arch;
-use crate::boot::secondary::Start;
-use crate::contract::Smp;
+//! The other CPUs: started by PSCI, in `boot.S`, on the boot CPU's tables.
+//!
+//! A CPU that lacks a feature which the boot CPU has, and the kernel or programs rely on, stops before it answers, and so is
+//! left out. Spin tables and other ways than PSCI are not supported: such CPUs are reported as silent.
+use super::cpu::{self, Running, affinity, read_register};
+use super::platform::gic::{self, Request};
+use super::platform::{capabilities, psci};
+use super::{Arch, paging, timer, user_copy};
+use crate::boot::secondary::{self, Start};
+use crate::contract::{Cpu as _, Smp};
+use crate::cpu::MAX_CPUS;
 use crate::frame::OutOfMemory;
+use crate::sync::Once;
+use crate::task::KernelStack;
+use arrayvec::ArrayVec;
 use core::arch::asm;
+use core::mem::{ManuallyDrop, offset_of, size_of};
+use libkernel::device_tree::{self, DeviceTree};
+
+/// Offset of the first stack's end in a [`Start`], for `boot.S`.
+pub(super) const START_STACK_TOP: usize = offset_of!(Start, stack_top);
+
+/// What the device tree says, and what a CPU must have.
+struct Machine {
+    cpus: ArrayVec<device_tree::Cpu, MAX_CPUS>,
+    features: Features,
+}
+
+static MACHINE: Once<Machine> = Once::new();
+
+/// Keeps what is needed to start CPUs. On the boot CPU.
+pub(super) fn remember(tree: &DeviceTree<'_>) {
+    let this = affinity();
+    let others = tree.cpus().filter(|cpu| cpu.affinity != this);
+    let _ = MACHINE.set(Machine { cpus: others.take(MAX_CPUS).collect(), features: Features::read() });
+}
+
+/// What has been found out on the boot CPU and is used on every one.
+struct Features {
+    programs: [u64; 2],
+    random: bool,
+    /// PSTATE.PAN.
+    access_control: u64,
+    asid_bits: u64,
+    address_bits: u64,
+}
+
+impl Features {
+    fn read() -> Self {
+        let capabilities = capabilities::read();
+        let memory = read_register!("id_aa64mmfr0_el1");
+        Self {
+            programs: [capabilities.hwcap, capabilities.hwcap2],
+            random: read_register!("id_aa64isar0_el1") >> 60 != 0,
+            access_control: read_register!("id_aa64mmfr1_el1") >> 20 & 0xf,
+            asid_bits: memory >> 4 & 0xf,
+            address_bits: memory & 0xf,
+        }
+    }
+
+    /// Whether a CPU with these can stand in for one with `wanted`.
+    fn cover(&self, wanted: &Self) -> bool {
+        let mut programs = self.programs.iter().zip(&wanted.programs);
+        programs.all(|(has, wants)| has & wants == *wants)
+            && self.random >= wanted.random
+            && self.access_control >= wanted.access_control
+            && self.asid_bits >= wanted.asid_bits
+            && self.address_bits >= wanted.address_bits
+    }
+}
+
+/// A CPU's interrupt stack, its own for ever.
+pub struct CpuData {
+    interrupt_stack: ManuallyDrop<KernelStack>,
+}
+
+unsafe extern "C" {
+    /// boot.S.
+    static secondary_entry: u8;
+}
 
 impl Smp for Arch {
-    type CpuData = ();
+    type CpuData = CpuData;
 
-    fn prepare_cpu(_cpu: usize) -> Result<(), OutOfMemory> {
-        Ok(())
+    fn prepare_cpu(_cpu: usize) -> Result<CpuData, OutOfMemory> {
+        Ok(CpuData { interrupt_stack: ManuallyDrop::new(KernelStack::allocate()?) })
     }
 
-    /// None is started yet.
-    fn for_each_other_cpu(_visit: &mut dyn FnMut(u64) -> bool) {}
-
-    fn start_cpu(_start: &'static Start) -> bool {
-        false
+    fn for_each_other_cpu(visit: &mut dyn FnMut(u64) -> bool) {
+        let Some(machine) = MACHINE.get() else { return };
+        machine.cpus.iter().all(|cpu| visit(cpu.affinity));
     }
 
-    fn initialise_cpu() {}
+    fn start_cpu(start: &'static Start) -> bool {
+        let cpus = MACHINE.get().map_or(&[][..], |machine| &machine.cpus);
+        if !cpus.iter().any(|cpu| cpu.affinity == start.identity && cpu.starts_by_psci) {
+            return false;
+        }
+        // SAFETY: the stack is the CPU's and not in use; its end is aligned.
+        unsafe { start.stack_top.wrapping_sub(size_of::<Running>()).cast::<Running>().write(Running::EMPTY) };
+        // SAFETY: a barrier: what the CPU will read is in memory that it sees.
+        unsafe { asm!("dsb ish", options(nostack, preserves_flags)) };
+        let entry = paging::image_address(&raw const secondary_entry);
+        // SAFETY: boot.S takes the address of a `Start` there.
+        unsafe { psci::start_cpu(start.identity, entry, core::ptr::from_ref(start) as u64) }
+    }
 
-    fn stop_others() {}
+    fn initialise_cpu() {
+        gic::initialise_cpu(Arch::id());
+        timer::initialise_cpu();
+    }
+
+    fn stop_others() {
+        gic::send_to_others(Request::Stop);
+    }
 
     fn halt() -> ! {
         loop {
@@ -29,4 +120,17 @@ impl Smp for Arch {
             unsafe { asm!("msr daifset, #3", "wfi", options(nomem, nostack)) };
         }
     }
+}
+
+/// First Rust code of another CPU: on its idle task's stack, at the linked address, interrupts masked.
+#[unsafe(no_mangle)]
+extern "C" fn aarch64_start_cpu(start: &'static Start) -> ! {
+    // SAFETY: boot.S pointed TPIDR_EL1 to the block of this stack; number and interrupt stack are this CPU's own.
+    unsafe { cpu::initialise(start.cpu as u32, start.data.interrupt_stack.top() as u64) };
+    paging::forget_boot_mappings();
+    if !MACHINE.get().is_some_and(|machine| Features::read().cover(&machine.features)) {
+        Arch::halt();
+    }
+    user_copy::forbid_user_access();
+    secondary::run(start)
 }

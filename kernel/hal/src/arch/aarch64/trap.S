@@ -153,6 +153,13 @@ stack_overflow:
     msr     tpidrro_el0, x0             // scratch: no program goes on after this
     sub     x0, sp, x0
     msr     tpidr_el0, x0
+    msr     sp_el0, x1                  // scratch as well
+    ldr     x0, =OVERFLOW_STACK_TAKEN
+1:  ldaxr   w1, [x0]
+    cbnz    w1, 2f                      // another CPU has it: one report is enough
+    stxr    w1, w0, [x0]
+    cbnz    w1, 1b
+    mrs     x1, sp_el0
     ldr     x0, =BOOT_STACKS + (1 << STACK_SHIFT)         // slot 0
     mov     sp, x0
     sub     sp, sp, #TRAP_FRAME_SIZE
@@ -163,7 +170,8 @@ stack_overflow:
     str     x0, [sp, #TRAP_FRAME_SP]
     mov     x0, sp
     bl      aarch64_stack_overflow
-1:  b       1b
+2:  wfi
+    b       2b
 
 unexpected_vector:
     sub     sp, sp, #TRAP_FRAME_SIZE

@@ -10,6 +10,7 @@ use crate::panic::Fatal;
 use crate::upcalls::upcalls;
 use core::arch::global_asm;
 use core::mem::{offset_of, size_of};
+use core::sync::atomic::AtomicU32;
 use libkernel::addr::UserAddr;
 use libkernel::arch::aarch64::fault::{self, Event};
 
@@ -30,6 +31,10 @@ pub(super) struct TrapFrame {
 
 const _: () = assert!(offset_of!(TrapFrame, sp) == 248 && offset_of!(TrapFrame, syndrome) == 256);
 const _: () = assert!(offset_of!(TrapFrame, pc) == 272 && offset_of!(TrapFrame, record) == 288);
+
+/// Whether a CPU reports on the overflow stack, of which there is one (trap.S).
+#[unsafe(no_mangle)]
+static OVERFLOW_STACK_TAKEN: AtomicU32 = AtomicU32::new(0);
 
 global_asm!(
     ".equ TRAP_FRAME_SIZE, {size}",

@@ -1,10 +1,12 @@
-//! Power State Coordination Interface (DEN 0022): the firmware calls that end a machine.
+//! Power State Coordination Interface (DEN 0022): the firmware calls that start a CPU and end a machine.
 use super::super::Arch;
 use crate::contract::{Cpu, Smp as _};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU8, Ordering};
+use libkernel::addr::PhysAddr;
 use libkernel::device_tree::Conduit;
 
+const CPU_ON: u64 = 0xc400_0003;
 const SYSTEM_OFF: u64 = 0x8400_0008;
 const SYSTEM_RESET: u64 = 0x8400_0009;
 
@@ -32,18 +34,34 @@ fn call_and_stop(function: u64) -> ! {
     for each in [Conduit::SecureMonitor, Conduit::Hypervisor] {
         if conduit == each as u8 || conduit == Conduit::None as u8 {
             // SAFETY: neither call returns where it is known, and an unknown one changes nothing.
-            unsafe { call(each, function) };
+            unsafe { call(each, function, [0; 3]) };
         }
     }
     Arch::halt()
 }
 
+/// Asks for a CPU to begin at `entry` with `argument` in X0. False if firmware refuses.
+///
+/// # Safety
+/// There is code at `entry` that a CPU can begin with.
+pub unsafe fn start_cpu(affinity: u64, entry: PhysAddr, argument: u64) -> bool {
+    const SUCCESS: u64 = 0;
+    let conduit = match CONDUIT.load(Ordering::Relaxed) {
+        conduit if conduit == Conduit::Hypervisor as u8 => Conduit::Hypervisor,
+        conduit if conduit == Conduit::SecureMonitor as u8 => Conduit::SecureMonitor,
+        _ => return false,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { call(conduit, CPU_ON, [affinity, entry.as_u64(), argument]) == SUCCESS }
+}
+
 /// Calls firmware by the SMC calling convention (DEN 0028). Where the CPU lacks the instruction, the exception goes on
-/// behind it.
+/// behind it, and X0 is still the function: no success.
 ///
 /// # Safety
 /// What the function does to the machine is the caller's business.
-unsafe fn call(conduit: Conduit, function: u64) {
+unsafe fn call(conduit: Conduit, function: u64, arguments: [u64; 3]) -> u64 {
+    let mut result = function;
     macro_rules! firmware_call {
         // firmware_call!("smc") expands to that instruction, its row in the exception table, and the registers.
         ($instruction:literal) => {
@@ -54,7 +72,10 @@ unsafe fn call(conduit: Conduit, function: u64) {
                 ".balign 8",
                 ".quad 2b, 3b, 3b",
                 ".popsection",
-                inout("x0") function => _,
+                inout("x0") result,
+                in("x1") arguments[0],
+                in("x2") arguments[1],
+                in("x3") arguments[2],
                 clobber_abi("C"),
             )
         };
@@ -67,4 +88,5 @@ unsafe fn call(conduit: Conduit, function: u64) {
             Conduit::SecureMonitor => firmware_call!("smc"),
         }
     }
+    result
 }

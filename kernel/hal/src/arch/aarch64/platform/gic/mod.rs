@@ -1,0 +1,160 @@
+//! The interrupt controller, GICv2 or GICv3: which one, and what both do.
+//!
+//! Every interrupt has the same priority and is sensitive to a level. Shared ones (from 32 on) go to the boot CPU, whichever CPU
+//! enables them; private ones belong to the CPU that does. Lock order: the lock of shared registers, in each version's file,
+//! is taken last, with interrupts masked; acknowledging, ending and sending take none.
+mod v2;
+mod v3;
+
+use super::super::paging::DeviceRegisters;
+use crate::cpu::MAX_CPUS;
+use crate::sync::Once;
+use arrayvec::ArrayVec;
+use core::sync::atomic::{AtomicU64, Ordering};
+use libkernel::addr::PhysRange;
+use libkernel::device_tree::{DeviceTree, Kind};
+
+/// Priority of every interrupt, above the mask.
+const PRIORITY: u8 = 0x80;
+/// First interrupt that all CPUs share; below 16 are those that software sends.
+pub const FIRST_SHARED: u32 = 32;
+/// First of the numbers that say that there is no interrupt.
+const FIRST_SPECIAL: u32 = 1020;
+
+/// What one CPU asks of another by an interrupt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// To look at its work.
+    Reschedule = 0,
+    /// To stop for ever: the kernel has failed.
+    Stop = 1,
+}
+
+/// Numbers of [`Request`]s, a bit for each.
+const REQUESTS: u32 = 1 << Request::Reschedule as u32 | 1 << Request::Stop as u32;
+
+/// The controller. Set on the boot CPU, before interrupts are on.
+enum Controller {
+    V2(v2::Gic),
+    V3(v3::Gic),
+}
+
+static CONTROLLER: Once<Controller> = Once::new();
+
+/// For each CPU what its version of the controller finds it by: its bit among a GICv2's targets, or its affinity.
+static PLACES: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+
+/// Brings up the controller that the tree names, with everything off.
+///
+/// # Safety
+/// The tree is the machine's. Called once.
+pub unsafe fn initialise(tree: &DeviceTree<'_>, map: impl Fn(PhysRange) -> DeviceRegisters) {
+    let controller = if tree.has(Kind::GicV3) {
+        let mut ranges = tree.registers(Kind::GicV3);
+        let distributor = ranges.next().map(&map);
+        let regions: ArrayVec<_, { v3::MAX_REGIONS }> = ranges
+            .take(tree.redistributor_regions())
+            .take(v3::MAX_REGIONS)
+            .map(|range| (map(range), range.length()))
+            .collect();
+        // SAFETY: the caller's promise.
+        distributor.map(|distributor| Controller::V3(unsafe { v3::Gic::new(distributor, regions) }))
+    } else {
+        let mut ranges = tree.registers(Kind::GicV2).map(&map);
+        ranges
+            .next()
+            .zip(ranges.next())
+            .map(|(distributor, cpu)| Controller::V2(v2::Gic::new(distributor, cpu)))
+    };
+    let Some(controller) = controller else {
+        panic!("the device tree names no interrupt controller that this kernel knows: GICv2 or GICv3");
+    };
+    let _ = CONTROLLER.set(controller);
+}
+
+/// Opens the executing CPU's side of the controller, for requests of other CPUs; private interrupts are off. `cpu` is its index.
+pub fn initialise_cpu(cpu: usize) {
+    let place = match CONTROLLER.get() {
+        Some(Controller::V2(gic)) => gic.initialise_cpu(),
+        Some(Controller::V3(gic)) => gic.initialise_cpu(cpu),
+        None => return,
+    };
+    PLACES[cpu].store(place, Ordering::Release);
+}
+
+fn place(cpu: usize) -> u64 {
+    PLACES.get(cpu).map_or(0, |place| place.load(Ordering::Acquire))
+}
+
+/// Lets `interrupt` through: a shared one to the boot CPU, a private one to the executing CPU. Preemption is off.
+pub fn enable(interrupt: u32) {
+    set_enabled(interrupt, true);
+}
+
+/// Stops `interrupt`, on the executing CPU if it is a private one. Preemption is off.
+pub fn disable(interrupt: u32) {
+    set_enabled(interrupt, false);
+}
+
+/// One that does not exist stays off.
+fn set_enabled(interrupt: u32, on: bool) {
+    if interrupt >= FIRST_SPECIAL {
+        return;
+    }
+    match CONTROLLER.get() {
+        Some(Controller::V2(gic)) => gic.set_enabled(interrupt, on),
+        Some(Controller::V3(gic)) => gic.set_enabled(interrupt, on),
+        None => {}
+    }
+}
+
+/// Takes the interrupt that the CPU was interrupted for, if it is still there. [`end`](Acknowledged::end) must follow.
+pub fn acknowledge() -> Option<Acknowledged> {
+    let value = match CONTROLLER.get()? {
+        Controller::V2(gic) => gic.acknowledge(),
+        Controller::V3(_) => v3::Gic::acknowledge(),
+    };
+    let interrupt = Acknowledged(value);
+    (interrupt.number() < FIRST_SPECIAL).then_some(interrupt)
+}
+
+/// An interrupt between its acknowledgement and its end.
+#[must_use]
+pub struct Acknowledged(u32);
+
+impl Acknowledged {
+    /// Its number. A GICv2 tells the sending CPU in higher bits (IHI 0048, 4.4.4).
+    pub fn number(&self) -> u32 {
+        match CONTROLLER.get() {
+            Some(Controller::V2(_)) => self.0 & 0x3ff,
+            _ => self.0,
+        }
+    }
+
+    /// Tells the controller that it has been handled.
+    pub fn end(self) {
+        match CONTROLLER.get() {
+            Some(Controller::V2(gic)) => gic.end(self.0),
+            Some(Controller::V3(_)) => v3::Gic::end(self.0),
+            None => {}
+        }
+    }
+}
+
+/// Interrupts `cpu`. What was written before is visible to it then.
+pub fn send(request: Request, cpu: usize) {
+    match CONTROLLER.get() {
+        Some(Controller::V2(gic)) => gic.send(request, place(cpu)),
+        Some(Controller::V3(_)) => v3::Gic::send(request, place(cpu)),
+        None => {}
+    }
+}
+
+/// Interrupts all other CPUs.
+pub fn send_to_others(request: Request) {
+    match CONTROLLER.get() {
+        Some(Controller::V2(gic)) => gic.send_to_others(request),
+        Some(Controller::V3(_)) => v3::Gic::send_to_others(request),
+        None => {}
+    }
+}
