@@ -283,6 +283,45 @@ pub struct SchedParam {
     pub sched_priority: i32,
 }
 
+/// How a thread is scheduled (`sched_setattr`), as of Linux 5.3; the first version ends before `sched_util_min`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct SchedAttr {
+    /// Bytes of the structure.
+    pub size: u32,
+    /// `SCHED_*`.
+    pub sched_policy: u32,
+    /// `SCHED_FLAG_*`.
+    pub sched_flags: u64,
+    /// Nice value, for the time-sharing policies.
+    pub sched_nice: i32,
+    /// Priority, for the realtime policies.
+    pub sched_priority: u32,
+    /// SCHED_DEADLINE: nanoseconds of each period.
+    pub sched_runtime: u64,
+    /// SCHED_DEADLINE: by when.
+    pub sched_deadline: u64,
+    /// SCHED_DEADLINE: length of the period.
+    pub sched_period: u64,
+    /// Least utilisation to assume.
+    pub sched_util_min: u32,
+    /// Most utilisation to assume.
+    pub sched_util_max: u32,
+}
+
+/// Bytes of the first version of [`SchedAttr`].
+pub const SCHED_ATTR_SIZE_VER0: usize = 48;
+
+constants! { u64:
+    SCHED_FLAG_RESET_ON_FORK = 0x01, "children start as SCHED_NORMAL";
+    SCHED_FLAG_RECLAIM = 0x02, "SCHED_DEADLINE: use what others leave";
+    SCHED_FLAG_DL_OVERRUN = 0x04, "SCHED_DEADLINE: signal an overrun";
+    SCHED_FLAG_KEEP_POLICY = 0x08, "only change parameters";
+    SCHED_FLAG_KEEP_PARAMS = 0x10, "only change the policy";
+    SCHED_FLAG_UTIL_CLAMP_MIN = 0x20, "sched_util_min is set";
+    SCHED_FLAG_UTIL_CLAMP_MAX = 0x40, "sched_util_max is set";
+}
+
 constants! { u32:
     SCHED_NORMAL = 0, "shared time";
     SCHED_FIFO = 1, "realtime, first in first out";

@@ -105,7 +105,7 @@ fn bring_up(boot: &'static BootInfo) {
     sched::spawn(Box::new(tty::console::serve)).expect("memory for the console task");
     hal::console::enable_input();
     let first = first_thread(CommandLine::new(boot.command_line)).expect("memory for process 1");
-    sched::enqueue(first);
+    sched::start(first);
 }
 
 /// Makes process 1 with an empty address space; its thread becomes init.
@@ -121,7 +121,6 @@ fn first_thread(command_line: CommandLine<'static>) -> Result<Runnable, Errno> {
     let thread = process::first(FirstProcess { memory, files, fs: context, credentials })?;
     let own = thread.clone();
     let entry = Box::new(move || become_init(own, command_line));
-    sched::reserve_for_new_task().or_errno()?;
     let user = UserState::new().or_errno()?;
     let runnable = Task::new_user(entry, user, page_table, Some(thread.clone())).or_errno()?;
     thread.set_task(runnable.task());

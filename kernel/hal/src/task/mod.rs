@@ -3,9 +3,12 @@
 //! hal knows how to switch; the scheduler decides to whom. A [`Runnable`] is THE permission to run a task once; there
 //! is at most one for each task, so no scheduler, however wrong, can run one stack on two CPUs.
 //!
-//! States: RUNNING (on a CPU) → RUNNABLE (a token exists) by [`yield_current`]; RUNNING → BLOCKED by
-//! [`prepare_to_block`]; BLOCKED → RUNNABLE by [`Task::wake`]; RUNNABLE → RUNNING by [`switch_to`]; → DEAD by
-//! [`exit_to`]. A task may be woken before it has left its CPU: `switch_to` waits for that.
+//! States: RUNNING (on a CPU) → RUNNABLE (a token exists) by [`yield_current`]; RUNNABLE → RUNNING by [`switch_to`];
+//! RUNNING → PREPARING by [`prepare_to_block`]; PREPARING → BLOCKED by [`commit_block`], or back to RUNNING by
+//! [`cancel_block`] or a [`Task::wake`]; BLOCKED → RUNNABLE by [`Task::wake`]; → DEAD by [`exit_to`]. A task may be
+//! woken before it has left its CPU ([`Task::is_on_cpu`]): the scheduler queues it there then, because `switch_to`
+//! waits until it has left, and two CPUs must not wait for each other.
+mod sched_data;
 mod stack;
 pub(crate) mod switch;
 #[cfg(test)]
@@ -16,7 +19,7 @@ use crate::arch::Arch;
 use crate::contract::{Context as _, Cpu as _, UserRegisters};
 use crate::frame::OutOfMemory;
 use crate::paging::PageTable;
-use crate::sync::Once;
+use crate::sync::{Once, PreemptGuard};
 use crate::user::work;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -25,10 +28,11 @@ use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 
 pub(crate) use stack::KernelStack;
 
+pub use sched_data::{Entity, SchedData};
 pub use switch::{exit_to, set_page_table, switch_to};
 pub use user_state::{
     BadImage, UserState, duplicate_user_state, floating_point_size, gs_base, load_floating_point,
@@ -41,12 +45,14 @@ const RUNNING: u32 = 0;
 const RUNNABLE: u32 = 1;
 const BLOCKED: u32 = 2;
 const DEAD: u32 = 3;
+/// About to block: no token exists yet, so a wake only calls it off.
+const PREPARING: u32 = 4;
 
 /// A kernel task.
 pub struct Task {
     /// Bits that make `UserContext::run` return; see `user::work`.
     pub work: AtomicU32,
-    /// Room for the scheduler; hal does not read it.
+    /// Room for the scheduler.
     pub sched: SchedData,
     state: AtomicU32,
     /// A CPU is on its stack, or still leaving it.
@@ -70,22 +76,12 @@ struct Own {
     entry: Option<Entry>,
 }
 
-// SAFETY: everything but `own` is shared by its own type; `own` is used by the task itself and by `switch_to`, which
-// the `on_cpu` hand-over and the uniqueness of `Runnable` keep from overlapping.
+// SAFETY: everything but `own` and the scheduler's seat is shared by its own type; `own` is used by the task itself and
+// by `switch_to`, which the `on_cpu` hand-over and the uniqueness of `Runnable` keep from overlapping. The seat is used
+// by the owner of that token, and by the task itself while there is none.
 unsafe impl Sync for Task {}
 // SAFETY: nothing in a task is tied to a CPU or thread.
 unsafe impl Send for Task {}
-
-/// The scheduler's own words in each task.
-#[derive(Default)]
-pub struct SchedData {
-    /// When the running slice ends, in `time::now_ns` time.
-    pub slice_end_ns: AtomicU64,
-    /// Processor time used, in nanoseconds.
-    pub runtime_ns: AtomicU64,
-    /// When it was last switched to.
-    pub started_ns: AtomicU64,
-}
 
 /// A counted reference to a task.
 pub type TaskRef = Arc<Task>;
@@ -98,6 +94,19 @@ impl Runnable {
     #[inline]
     pub fn task(&self) -> &TaskRef {
         &self.0
+    }
+
+    /// Takes the entity that the task brings along from its sleep, or from its making.
+    #[inline]
+    pub fn take_entity(&mut self) -> Option<Box<Entity>> {
+        // SAFETY: the only token of the task, borrowed exclusively: it is not running, so nobody else is at its seat.
+        unsafe { (*self.0.sched.seat.get()).take() }
+    }
+
+    /// Lets the task keep its entity until it is queued again.
+    pub fn put_entity(&mut self, entity: Box<Entity>) {
+        // SAFETY: as in `take_entity`; a token of a running task that yields is as unique.
+        unsafe { *self.0.sched.seat.get() = Some(entity) };
     }
 
     fn into_task(self) -> TaskRef {
@@ -150,7 +159,7 @@ impl Task {
     fn with(stack: Option<KernelStack>, own: Own, state: u32) -> Self {
         Self {
             work: AtomicU32::new(0),
-            sched: SchedData::default(),
+            sched: SchedData::new(),
             state: AtomicU32::new(state),
             on_cpu: AtomicBool::new(false),
             started: AtomicBool::new(false),
@@ -174,13 +183,37 @@ impl Task {
 
     /// Whether it runs or would run if there were a CPU for it.
     pub fn is_runnable(&self) -> bool {
-        matches!(self.state.load(Ordering::Relaxed), RUNNING | RUNNABLE)
+        matches!(self.state.load(Ordering::Relaxed), RUNNING | RUNNABLE | PREPARING)
     }
 
-    /// Makes a blocked task runnable; `None` if it is not blocked. The caller enqueues the token.
+    /// Whether a CPU is on its stack, or still leaving it. Once false, it stays so until somebody runs the token.
+    #[inline]
+    pub fn is_on_cpu(&self) -> bool {
+        self.on_cpu.load(Ordering::Acquire)
+    }
+
+    /// The CPU it runs on, or ran on last.
+    #[inline]
+    pub fn cpu(&self) -> usize {
+        self.cpu.load(Ordering::Relaxed) as usize
+    }
+
+    /// Makes a blocked task runnable; the caller enqueues the token. `None` if there is nothing to enqueue: it is not
+    /// blocked, or was about to and goes on instead.
+    ///
+    /// The fence pairs with the one in [`prepare_to_block`]: either the task sees what its waker has changed before, or
+    /// the waker sees that it is preparing.
     #[inline]
     pub fn wake(self: &Arc<Self>) -> Option<Runnable> {
-        self.change_state(BLOCKED, RUNNABLE).then(|| Runnable(self.clone()))
+        fence(Ordering::SeqCst);
+        loop {
+            match self.state.load(Ordering::Relaxed) {
+                BLOCKED if self.change_state(BLOCKED, RUNNABLE) => return Some(Runnable(self.clone())),
+                PREPARING if self.change_state(PREPARING, RUNNING) => return None,
+                BLOCKED | PREPARING => {}
+                _ => return None,
+            }
+        }
     }
 
     /// Sets bits in `work` and, if the task runs on another CPU, interrupts that CPU.
@@ -230,17 +263,36 @@ impl Deref for Current {
     }
 }
 
-/// Marks the running task as blocked. From here on a wake is not lost; check the condition, then either
-/// [`cancel_block`] or switch away. An interrupt does not preempt in between.
+/// Says that the running task is about to block. From here on a wake is not lost; check the condition, then either
+/// [`cancel_block`], or [`commit_block`] and switch away. An interrupt does not preempt in between.
 #[inline]
 pub fn prepare_to_block() {
-    current().state.store(BLOCKED, Ordering::SeqCst);
+    current().state.store(PREPARING, Ordering::Relaxed);
+    fence(Ordering::SeqCst);
 }
 
-/// Takes [`prepare_to_block`] back. False: it was woken already and its token is in a queue; it must switch.
+/// Takes [`prepare_to_block`] back.
 #[inline]
-pub fn cancel_block() -> bool {
-    current().change_state(BLOCKED, RUNNING)
+pub fn cancel_block() {
+    current().change_state(PREPARING, RUNNING);
+}
+
+/// Blocks the running task, which has prepared; it must switch away, under the same guard. From here on its waker owns
+/// `entity`. An error gives it back: the task was woken meanwhile and goes on.
+#[inline]
+pub fn commit_block(entity: Box<Entity>, _guard: &PreemptGuard) -> Result<(), Box<Entity>> {
+    let task = current();
+    if task.state.load(Ordering::Relaxed) != PREPARING {
+        return Err(entity);
+    }
+    let seat = task.sched.seat.get();
+    // SAFETY: a task that has prepared has no token, and gets none before it becomes BLOCKED, which it does below.
+    unsafe { *seat = Some(entity) };
+    if task.change_state(PREPARING, BLOCKED) {
+        return Ok(());
+    }
+    // SAFETY: as above: it has been called off, and runs.
+    unsafe { (*seat).take() }.map_or(Ok(()), Err)
 }
 
 /// Makes the running task runnable and returns its token; enqueue it, then [`switch_to`] some task.

@@ -1,6 +1,7 @@
 //! Tasks on the host machine: tokens, wakes and ends.
 use super::*;
 use crate::sync::preempt;
+use libkernel::sched::Parameters;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
@@ -62,6 +63,7 @@ fn a_blocked_task_is_woken_once() {
         *woken.lock().unwrap() = Some(current().to_ref());
         let guard = preempt::disable();
         prepare_to_block();
+        assert!(commit_block(Entity::new(Parameters::default(), 0), &guard).is_ok());
         switch_to(queue.next(), guard);
         queue.exit()
     });
@@ -76,14 +78,29 @@ fn a_blocked_task_is_woken_once() {
 }
 
 #[test]
-fn a_wake_before_the_switch_is_not_lost() {
-    prepare_to_block();
+fn a_wake_before_the_commitment_calls_it_off() {
     let own = current().to_ref();
-    let runnable = own.wake().expect("marked as blocked");
-    assert!(!cancel_block());
-    switch_to(runnable, preempt::disable());
+    let guard = preempt::disable();
     prepare_to_block();
-    assert!(cancel_block());
+    assert!(own.wake().is_none());
+    let entity = commit_block(Entity::new(Parameters::default(), 7), &guard).expect_err("it was woken");
+    assert_eq!(entity.number(), 7);
+    prepare_to_block();
+    cancel_block();
+    assert!(own.wake().is_none());
+}
+
+#[test]
+fn a_wake_after_the_commitment_gives_a_token_with_the_entity() {
+    let own = current().to_ref();
+    let guard = preempt::disable();
+    prepare_to_block();
+    assert!(commit_block(Entity::new(Parameters::default(), 7), &guard).is_ok());
+    let mut runnable = own.wake().expect("blocked");
+    assert!(own.is_on_cpu());
+    assert_eq!(runnable.take_entity().map(|entity| entity.number()), Some(7));
+    assert!(runnable.take_entity().is_none());
+    switch_to(runnable, guard);
 }
 
 #[test]

@@ -34,11 +34,18 @@ pub(super) fn difference(a: u64, b: u64) -> i64 {
     a.wrapping_sub(b).cast_signed()
 }
 
+/// What the kernel knows a queued task by.
+pub trait Member {
+    /// The task waits at this place from now on.
+    fn note_place(&self, place: Place);
+}
+
 /// A task in the eyes of the policy, and a node of its tree. `T` is what the kernel knows it by; `None` while the task runs.
 #[derive(Debug)]
 pub struct Entity<T> {
     /// The task, or its permission to run.
     pub value: Option<T>,
+    number: u32,
     pub(super) place: Place,
     /// Service received, in nanoseconds of a task with weight 1024.
     pub(super) vruntime: u64,
@@ -62,23 +69,24 @@ pub struct Entity<T> {
 }
 
 /// Spreads numbers over the whole range (the last step of MurmurHash3, A. Appleby, public domain).
-fn scatter(seed: u32) -> u32 {
-    let mixed = (seed ^ seed >> 16).wrapping_mul(0x85eb_ca6b);
+fn scatter(number: u32) -> u32 {
+    let mixed = (number ^ number >> 16).wrapping_mul(0x85eb_ca6b);
     let mixed = (mixed ^ mixed >> 13).wrapping_mul(0xc2b2_ae35);
     mixed ^ mixed >> 16
 }
 
 impl<T> Entity<T> {
-    /// An entity that is in no queue. `seed` should differ from that of others; what is made of it keeps the trees flat.
-    pub fn new(parameters: Parameters, seed: u32) -> Box<Entity<T>> {
+    /// An entity that is in no queue. Its number should be its own: what is made of it keeps the trees flat.
+    pub fn new(parameters: Parameters, number: u32) -> Box<Entity<T>> {
         let mut entity = Box::new(Entity {
             value: None,
+            number,
             place: Place::default(),
             vruntime: 0,
             least: 0,
             left: None,
             right: None,
-            rank: scatter(seed),
+            rank: scatter(number),
             parameters: 0,
             is_real_time: false,
             weight: 1,
@@ -89,6 +97,12 @@ impl<T> Entity<T> {
         });
         entity.apply(parameters);
         entity
+    }
+
+    /// The number it was made with.
+    #[inline]
+    pub fn number(&self) -> u32 {
+        self.number
     }
 
     /// What it was given last.
@@ -148,5 +162,14 @@ impl<T> Entity<T> {
             }
         }
         self.least = least;
+    }
+}
+
+impl<T: Member> Entity<T> {
+    #[inline]
+    pub(super) fn note_place(&self) {
+        if let Some(value) = &self.value {
+            value.note_place(self.place);
+        }
     }
 }

@@ -13,7 +13,7 @@
 
 use alloc::boxed::Box;
 
-use super::entity::{Entity, Link, Place, difference};
+use super::entity::{Entity, Link, Member, Place, difference};
 use super::tree::Tree;
 
 /// The entities of the fair class on one CPU.
@@ -21,7 +21,7 @@ use super::tree::Tree;
 pub(super) struct Fair<T> {
     pub(super) tree: Tree<T>,
     /// The sum of the weights.
-    weight: u64,
+    weight: i64,
     /// The sum of `weight * (vruntime - zero)`.
     moment: i128,
     /// What virtual times are measured from; the virtual time of an empty queue.
@@ -29,21 +29,29 @@ pub(super) struct Fair<T> {
     next_number: u64,
 }
 
+/// What an entity adds to the queue's moment.
+#[inline(always)]
+fn moment(weight: u32, distance: i64) -> i128 {
+    i128::from(i64::from(weight)) * i128::from(distance)
+}
+
 impl<T> Fair<T> {
     pub(super) const fn new() -> Fair<T> {
         Fair { tree: Tree::new(), weight: 0, moment: 0, zero: 0, next_number: 0 }
     }
+}
 
+impl<T: Member> Fair<T> {
     /// The sum of the weights of all entities, the running one included.
     #[inline]
     pub(super) fn weight(&self) -> u64 {
-        self.weight
+        self.weight.cast_unsigned()
     }
 
     /// The queue's virtual time, from `zero`.
     #[inline]
     fn average(&self) -> i64 {
-        let weight = self.weight.cast_signed().max(1);
+        let weight = self.weight.max(1);
         match i64::try_from(self.moment) {
             Ok(moment) => moment.div_euclid(weight),
             Err(_) => i64::try_from(self.moment.div_euclid(i128::from(weight))).unwrap_or(i64::MAX),
@@ -59,23 +67,28 @@ impl<T> Fair<T> {
 
     #[inline]
     fn count_in(&mut self, entity: &Entity<T>) {
-        self.weight += u64::from(entity.weight);
-        self.moment += i128::from(entity.weight) * i128::from(difference(entity.vruntime, self.zero));
+        self.weight += i64::from(entity.weight);
+        self.moment += moment(entity.weight, difference(entity.vruntime, self.zero));
     }
 
-    /// Places an arriving entity by its lag, with a new request.
+    /// Places an arriving entity by its lag, with a new request. `alone` is the only other entity, if there is but one.
     ///
     /// Its coming moves the average towards it; the lag is stretched by `(W + w) / W`, so that it is what it was afterwards.
-    #[inline]
-    pub(super) fn enter(&mut self, entity: &mut Entity<T>) {
-        entity.vruntime = self.zero;
-        if self.weight != 0 {
-            let mut behind = entity.lag;
-            if behind != 0 {
-                behind += behind * i64::from(entity.weight) / self.weight.cast_signed();
-            }
-            entity.vruntime = self.zero.wrapping_add_signed(self.average() - behind);
+    #[inline(always)]
+    pub(super) fn enter(&mut self, entity: &mut Entity<T>, alone: Option<&Entity<T>>) {
+        let mut behind = entity.lag;
+        if behind != 0 {
+            behind += behind * i64::from(entity.weight) / self.weight.max(1);
         }
+        let average = match alone {
+            Some(alone) => alone.vruntime,
+            None if self.weight == 0 => {
+                behind = 0;
+                self.zero
+            }
+            None => self.zero.wrapping_add_signed(self.average()),
+        };
+        entity.vruntime = average.wrapping_add_signed(-behind);
         entity.place.order = entity.vruntime.wrapping_add(entity.request);
         self.count_in(entity);
     }
@@ -86,46 +99,51 @@ impl<T> Fair<T> {
     }
 
     /// Counts an entity out and notes its lag.
-    #[inline]
+    #[inline(always)]
     pub(super) fn leave(&mut self, entity: &mut Entity<T>) {
-        if self.weight == u64::from(entity.weight) {
+        if self.weight == i64::from(entity.weight) {
             (self.weight, self.moment, self.zero, entity.lag) = (0, 0, entity.vruntime, 0);
             return;
         }
         let ahead = difference(entity.vruntime, self.zero);
         let bound = entity.request.cast_signed();
         entity.lag = (self.average() - ahead).clamp(-bound, bound);
-        self.weight -= u64::from(entity.weight);
-        self.moment -= i128::from(entity.weight) * i128::from(ahead);
+        self.weight -= i64::from(entity.weight);
+        self.moment -= moment(entity.weight, ahead);
     }
 
     /// Charges the running entity for what it used.
-    #[inline]
+    #[inline(always)]
     pub(super) fn charge(&mut self, running: &mut Entity<T>, used_ns: u64) {
         let used = running.virtual_time(used_ns);
         running.vruntime = running.vruntime.wrapping_add(used);
-        self.moment += i128::from(running.weight) * i128::from(used);
+        self.moment += moment(running.weight, used.cast_signed());
     }
 
     /// Queues an entity that is counted already.
-    #[inline]
+    #[inline(always)]
     pub(super) fn queue(&mut self, mut entity: Box<Entity<T>>) {
         self.next_number += 2;
         entity.place.number = self.next_number;
+        entity.note_place();
         self.tree.insert(entity);
     }
 
-    /// Takes the eligible entity with the earliest deadline.
-    #[inline]
+    /// Takes the eligible entity with the earliest deadline, where nobody runs: one there is.
+    #[inline(always)]
     pub(super) fn take(&mut self) -> Link<T> {
+        self.tree.take_only().or_else(|| self.take_eligible())
+    }
+
+    fn take_eligible(&mut self) -> Link<T> {
         let (zero, weight, moment) = (self.zero, i128::from(self.weight), self.moment);
         self.tree.take_first(|vruntime| i128::from(difference(vruntime, zero)) * weight <= moment)
     }
 
     /// Takes the eligible entity with the earliest deadline, or the earliest deadline of all.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_another(&mut self) -> Link<T> {
-        self.take().or_else(|| self.tree.take_first(|_| true))
+        self.tree.take_only().or_else(|| self.take_eligible()).or_else(|| self.tree.take_first(|_| true))
     }
 
     /// Whether a request is served in full.
@@ -157,7 +175,7 @@ impl<T> Fair<T> {
             let average = self.zero.wrapping_add_signed(self.average());
             let behind = difference(average, running.vruntime).max(0);
             running.vruntime = running.vruntime.wrapping_add_signed(behind);
-            self.moment += i128::from(running.weight) * i128::from(behind);
+            self.moment += moment(running.weight, behind);
         }
         running.place.order = running.vruntime.wrapping_add(running.request);
     }

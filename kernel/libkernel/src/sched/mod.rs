@@ -11,6 +11,7 @@
 //!
 //! Times are nanoseconds of one monotonic clock. Nothing here knows of CPUs, locks or clocks: the kernel brings the time along.
 
+pub mod cpu_set;
 mod entity;
 mod fair;
 mod parameters;
@@ -20,7 +21,7 @@ mod real_time;
 mod tests;
 mod tree;
 
-pub use entity::{Entity, Place};
+pub use entity::{Entity, Member, Place};
 pub use parameters::{IDLE_WEIGHT, NICE_MAX, NICE_MIN, PRIORITY_MAX, Parameters, Policy, weight_of_nice};
 pub use queue::{Arrival, Queue};
 

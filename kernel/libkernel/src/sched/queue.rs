@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use super::SLICE_NS;
-use super::entity::{Entity, Link, Place};
+use super::entity::{Entity, Link, Member, Place};
 use super::fair::Fair;
 use super::parameters::{Parameters, Policy};
 use super::real_time::{CLASS_BIT, End, RealTime};
@@ -34,14 +34,18 @@ pub struct Queue<T> {
     running: Link<T>,
     /// When [`Queue::charge`] was last called.
     now_ns: u64,
+    /// What was charged and not yet asked for.
+    used_ns: u64,
 }
 
 impl<T> Queue<T> {
     /// A queue with nothing to run.
     pub const fn new() -> Queue<T> {
-        Queue { fair: Fair::new(), real_time: RealTime::new(), running: None, now_ns: 0 }
+        Queue { fair: Fair::new(), real_time: RealTime::new(), running: None, now_ns: 0, used_ns: 0 }
     }
+}
 
+impl<T: Member> Queue<T> {
     /// How many entities wait, the running one not counted.
     #[inline]
     pub fn waiting(&self) -> usize {
@@ -51,12 +55,7 @@ impl<T> Queue<T> {
     /// The weight of everything here, the running entity included.
     #[inline]
     pub fn load(&self) -> u64 {
-        let running = u64::from(self.running.as_ref().is_some_and(|entity| entity.is_real_time));
-        let mut load = self.fair.weight();
-        if self.real_time.tree.len() as u64 + running != 0 {
-            load += (self.real_time.tree.len() as u64 + running) * REAL_TIME_LOAD;
-        }
-        load
+        self.fair.weight() + self.real_time.count * REAL_TIME_LOAD
     }
 
     /// The running entity.
@@ -65,11 +64,12 @@ impl<T> Queue<T> {
         self.running.as_deref()
     }
 
-    /// Charges the running entity up to now; returns the time since the last call.
-    #[inline]
-    pub fn charge(&mut self, now_ns: u64) -> u64 {
+    /// Charges the running entity up to now.
+    #[inline(always)]
+    pub fn charge(&mut self, now_ns: u64) {
         let used_ns = now_ns.saturating_sub(self.now_ns);
-        self.now_ns = now_ns;
+        self.now_ns += used_ns;
+        self.used_ns += used_ns;
         if let Some(running) = &mut self.running {
             if running.is_real_time {
                 self.real_time.charge(running, used_ns, now_ns);
@@ -77,30 +77,43 @@ impl<T> Queue<T> {
                 self.fair.charge(running, used_ns);
             }
         }
-        used_ns
+    }
+
+    /// The time that was charged since the last call of this. Ask before somebody else runs.
+    #[inline]
+    pub fn take_used_ns(&mut self) -> u64 {
+        core::mem::take(&mut self.used_ns)
     }
 
     /// Queues an entity; true if it should run in place of the running one at once.
-    #[inline]
+    #[inline(always)]
     pub fn arrive(&mut self, mut entity: Box<Entity<T>>, arrival: Arrival) -> bool {
         if entity.is_real_time {
-            let preempts = match &self.running {
-                Some(running) if running.is_real_time => {
-                    entity.parameters().priority > running.parameters().priority
-                }
-                Some(_) => !self.real_time.is_throttled(self.now_ns),
-                None => true,
-            };
-            self.real_time.queue(entity, End::Last);
-            return preempts;
+            return self.arrive_in_real_time(entity);
         }
-        self.fair.enter(&mut entity);
+        let alone =
+            self.running.as_deref().filter(|running| self.fair.tree.len() == 0 && !running.is_real_time);
+        self.fair.enter(&mut entity, alone);
         let preempts = match &self.running {
             Some(running) if running.is_real_time => self.real_time.is_throttled(self.now_ns),
             Some(running) => arrival == Arrival::Woken && self.preempts(&entity, running),
             None => true,
         };
         self.fair.queue(entity);
+        preempts
+    }
+
+    #[cold]
+    fn arrive_in_real_time(&mut self, entity: Box<Entity<T>>) -> bool {
+        let preempts = match &self.running {
+            Some(running) if running.is_real_time => {
+                entity.parameters().priority > running.parameters().priority
+            }
+            Some(_) => !self.real_time.is_throttled(self.now_ns),
+            None => true,
+        };
+        self.real_time.count += 1;
+        self.real_time.queue(entity, End::Last);
         preempts
     }
 
@@ -114,10 +127,12 @@ impl<T> Queue<T> {
     }
 
     /// Takes the running entity out: it is about to sleep or end.
-    #[inline]
+    #[inline(always)]
     pub fn leave(&mut self) -> Link<T> {
         let mut entity = self.running.take()?;
-        if !entity.is_real_time {
+        if entity.is_real_time {
+            self.real_time.count -= 1;
+        } else {
             self.fair.leave(&mut entity);
         }
         Some(entity)
@@ -125,14 +140,16 @@ impl<T> Queue<T> {
 
     /// Undoes [`Queue::leave`], if nothing was called in between.
     pub fn come_back(&mut self, entity: Box<Entity<T>>) {
-        if !entity.is_real_time {
+        if entity.is_real_time {
+            self.real_time.count += 1;
+        } else {
             self.fair.come_back(&entity);
         }
         self.running = Some(entity);
     }
 
     /// Chooses whom to run where nobody runs. `None` if nobody waits.
-    #[inline]
+    #[inline(always)]
     pub fn pick(&mut self) -> Option<T> {
         let mut next = if self.real_time_may_run() { self.real_time.take() } else { self.fair.take() }?;
         let value = next.value.take();
@@ -179,27 +196,29 @@ impl<T> Queue<T> {
     }
 
     /// Lets somebody else run, if anybody of the same class or a higher one waits (`sched_yield`).
-    #[inline]
+    #[inline(always)]
     pub fn yield_to_another(&mut self, value: impl FnOnce() -> T) -> Option<T> {
         let real_time_waits = self.real_time_may_run();
         let running = self.running.as_mut()?;
-        if running.is_real_time {
-            if self.real_time.highest() < running.parameters().priority {
-                return self.reconsider(value);
-            }
-            self.put_back(value, End::Last);
-            return self.pick();
-        }
-        if real_time_waits {
-            self.put_back(value, End::Last);
-            return self.pick();
+        if running.is_real_time || real_time_waits {
+            return self.yield_in_real_time(value);
         }
         self.fair.forgo(running);
-        let mut next = self.fair.take_another()?;
+        let next = self.fair.take_another()?;
+        let mut previous = self.running.replace(next)?;
+        previous.value = Some(value());
+        self.fair.queue(previous);
+        self.running.as_mut()?.value.take()
+    }
+
+    #[cold]
+    fn yield_in_real_time(&mut self, value: impl FnOnce() -> T) -> Option<T> {
+        let running = self.running.as_ref()?;
+        if running.is_real_time && self.real_time.highest() < running.parameters().priority {
+            return self.reconsider(value);
+        }
         self.put_back(value, End::Last);
-        let value = next.value.take();
-        self.running = Some(next);
-        value
+        self.pick()
     }
 
     /// Queues the running entity.
@@ -245,29 +264,35 @@ impl<T> Queue<T> {
         Some(self.now_ns + left_ns.max(TICK_MIN_NS))
     }
 
-    /// Takes a waiting entity out, by the place it had while it was queued.
-    pub fn remove(&mut self, place: Place) -> Link<T> {
-        if place.number & CLASS_BIT != 0 {
-            return self.real_time.tree.take(place);
+    /// Takes the entity with this number out, if it waits at this place.
+    pub fn remove(&mut self, place: Place, number: u32) -> Link<T> {
+        let is_real_time = place.number & CLASS_BIT != 0;
+        let tree = if is_real_time { &mut self.real_time.tree } else { &mut self.fair.tree };
+        tree.get(place).filter(|entity| entity.number() == number)?;
+        let mut entity = tree.take(place)?;
+        if is_real_time {
+            self.real_time.count -= 1;
+        } else {
+            self.fair.leave(&mut entity);
         }
-        let mut entity = self.fair.tree.take(place)?;
-        self.fair.leave(&mut entity);
         Some(entity)
     }
 
     /// Takes a waiting entity that `wanted` accepts, for another CPU. Looks at a few only.
     pub fn steal(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Link<T> {
         let real_time = self.real_time.tree.find(STEAL_TRIES, &mut wanted);
-        let place = real_time.or_else(|| self.fair.tree.find(STEAL_TRIES, &mut wanted))?;
-        self.remove(place)
+        let (place, number) = real_time.or_else(|| self.fair.tree.find(STEAL_TRIES, &mut wanted))?;
+        self.remove(place, number)
     }
 
     /// Gives the running entity other parameters.
     pub fn change_running(&mut self, parameters: Parameters) {
         let Some(mut entity) = self.leave() else { return };
         entity.apply(parameters);
-        if !entity.is_real_time {
-            self.fair.enter(&mut entity);
+        if entity.is_real_time {
+            self.real_time.count += 1;
+        } else {
+            self.fair.enter(&mut entity, None);
         }
         self.running = Some(entity);
     }

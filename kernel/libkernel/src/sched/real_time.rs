@@ -5,7 +5,7 @@
 
 use alloc::boxed::Box;
 
-use super::entity::{Entity, Link};
+use super::entity::{Entity, Link, Member};
 use super::parameters::{PRIORITY_MAX, Policy};
 use super::tree::Tree;
 use super::{REAL_TIME_BUDGET_NS, REAL_TIME_PERIOD_NS, ROUND_ROBIN_NS};
@@ -20,6 +20,8 @@ pub(super) struct RealTime<T> {
     first: u64,
     period_start_ns: u64,
     used_ns: u64,
+    /// The entities here, the running one included.
+    pub(super) count: u64,
 }
 
 /// Where an entity is queued among its equals.
@@ -36,9 +38,18 @@ pub(super) const CLASS_BIT: u64 = 1;
 
 impl<T> RealTime<T> {
     pub(super) const fn new() -> RealTime<T> {
-        RealTime { tree: Tree::new(), last: CLASS_BIT, first: CLASS_BIT, period_start_ns: 0, used_ns: 0 }
+        RealTime {
+            tree: Tree::new(),
+            last: CLASS_BIT,
+            first: CLASS_BIT,
+            period_start_ns: 0,
+            used_ns: 0,
+            count: 0,
+        }
     }
+}
 
+impl<T: Member> RealTime<T> {
     pub(super) fn queue(&mut self, mut entity: Box<Entity<T>>, end: End) {
         entity.place.order = u64::from(PRIORITY_MAX.saturating_sub(entity.parameters().priority));
         entity.place.number = match end {
@@ -51,6 +62,7 @@ impl<T> RealTime<T> {
                 self.last
             }
         };
+        entity.note_place();
         self.tree.insert(entity);
     }
 

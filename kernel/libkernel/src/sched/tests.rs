@@ -5,9 +5,12 @@ use std::vec;
 
 use proptest::prelude::*;
 
-use super::entity::Place;
 use super::tree::Tree;
 use super::*;
+
+impl Member for usize {
+    fn note_place(&self, _place: Place) {}
+}
 
 /// One CPU with tasks numbered from 0, of which each is running, waiting or asleep.
 struct Machine {
@@ -45,7 +48,8 @@ impl Machine {
     }
 
     fn charge(&mut self) {
-        let used_ns = self.queue.charge(self.now_ns);
+        self.queue.charge(self.now_ns);
+        let used_ns = self.queue.take_used_ns();
         if let Some(running) = self.running {
             self.received_ns[running] += used_ns;
         }

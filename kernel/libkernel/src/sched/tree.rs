@@ -26,10 +26,10 @@ impl<T> Tree<T> {
         self.len
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn insert(&mut self, mut entity: Box<Entity<T>>) {
         self.len += 1;
-        if self.root.is_none() {
+        if self.len == 1 {
             entity.least = entity.vruntime;
             self.root = Some(entity);
         } else {
@@ -43,6 +43,16 @@ impl<T> Tree<T> {
         let taken = take_first(&mut self.root, &eligible);
         self.len -= usize::from(taken.is_some());
         taken
+    }
+
+    /// Takes the entity if it is the only one.
+    #[inline(always)]
+    pub(super) fn take_only(&mut self) -> Link<T> {
+        if self.len != 1 {
+            return None;
+        }
+        self.len = 0;
+        self.root.take()
     }
 
     /// The place of the entity that [`Tree::take_first`] would take.
@@ -68,8 +78,17 @@ impl<T> Tree<T> {
         taken
     }
 
-    /// The first of at most `tries` entities, in order, that `wanted` accepts.
-    pub(super) fn find(&self, mut tries: usize, wanted: &mut impl FnMut(&T) -> bool) -> Option<Place> {
+    /// The entity at a place.
+    pub(super) fn get(&self, place: Place) -> Option<&Entity<T>> {
+        let mut node = self.root.as_deref()?;
+        while node.place != place {
+            node = if place.is_before(node.place) { &node.left } else { &node.right }.as_deref()?;
+        }
+        Some(node)
+    }
+
+    /// Place and number of the first of at most `tries` entities, in order, that `wanted` accepts.
+    pub(super) fn find(&self, mut tries: usize, wanted: &mut impl FnMut(&T) -> bool) -> Option<(Place, u32)> {
         find(&self.root, &mut tries, wanted)
     }
 }
@@ -160,14 +179,14 @@ fn take<T>(link: &mut Link<T>, place: Place) -> Link<T> {
     Some(taken)
 }
 
-fn find<T>(link: &Link<T>, tries: &mut usize, wanted: &mut impl FnMut(&T) -> bool) -> Option<Place> {
+fn find<T>(link: &Link<T>, tries: &mut usize, wanted: &mut impl FnMut(&T) -> bool) -> Option<(Place, u32)> {
     let node = link.as_ref()?;
-    if let Some(place) = find(&node.left, tries, wanted) {
-        return Some(place);
+    if let Some(found) = find(&node.left, tries, wanted) {
+        return Some(found);
     }
     *tries = tries.checked_sub(1)?;
     if node.value.as_ref().is_some_and(&mut *wanted) {
-        return Some(node.place);
+        return Some((node.place, node.number()));
     }
     find(&node.right, tries, wanted)
 }

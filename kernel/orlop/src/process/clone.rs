@@ -98,7 +98,7 @@ pub fn clone(caller: &Caller<'_>, request: &CloneRequest) -> Result<Pid, Failure
     let process = child.thread.process().clone();
     let waits = request.has(CLONE_VFORK);
     process.borrows_memory.store(waits, Ordering::Relaxed);
-    sched::enqueue(child.runnable);
+    sched::start(child.runnable);
     if waits {
         // Killed, the parent ends in its loop.
         let _ = process
@@ -233,7 +233,6 @@ fn new_thread(
         signals: ThreadSignals::new(parent.signal_mask(), stack),
         no_new_privileges: parent.no_new_privileges(),
     });
-    thread.copy_schedule(parent);
     if request.has(CLONE_CHILD_CLEARTID) {
         thread.set_clear_child_id(request.child_tid);
     }
@@ -248,7 +247,6 @@ pub(super) fn new_task(
     memory: &AddressSpace,
     first_tid: Option<UserAddr>,
 ) -> Result<task::Runnable, Errno> {
-    sched::reserve_for_new_task().or_errno()?;
     let own = thread.clone();
     let entry = Box::new(move || {
         if let Some(address) = first_tid {
@@ -259,6 +257,7 @@ pub(super) fn new_task(
     });
     let runnable =
         Task::new_user(entry, user, memory.page_table().clone(), Some(thread.clone())).or_errno()?;
+    sched::settings::inherit(runnable.task());
     thread.set_task(runnable.task());
     Ok(runnable)
 }

@@ -29,7 +29,7 @@ pub use pid::Pid;
 pub use process::Process;
 pub use session::Session;
 pub use table::{PID_LIMIT, find_process, find_thread, for_each_process, next_process};
-pub use thread::{NAME_SIZE, Schedule, Thread, ThreadParts};
+pub use thread::{NAME_SIZE, Thread, ThreadParts};
 pub use usage::Times;
 
 use alloc::sync::Arc;

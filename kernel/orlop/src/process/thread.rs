@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use hal::sync::{Once, SpinLock};
 use hal::task::{Task, TaskRef};
 use libkernel::addr::UserAddr;
+use libkernel::sched::Parameters;
 
 use super::{Credentials, Pid, Process, users};
 use crate::fs::{FdTable, FsContext};
@@ -42,16 +43,6 @@ pub struct Thread {
     /// Where the thread stands in a futex's queue; used again for every wait.
     pub(crate) futex: Arc<FutexWaiter>,
     no_new_privileges: AtomicBool,
-    pub(super) schedule: SpinLock<Schedule>,
-}
-
-/// How the thread wants to be scheduled. Kept and reported; the scheduler itself is a plain round robin.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Schedule {
-    /// Nice value, -20 to 19.
-    pub nice: i32,
-    /// `SCHED_*`.
-    pub policy: u32,
 }
 
 /// What a new thread starts with.
@@ -94,7 +85,6 @@ impl Thread {
             faults: AtomicU64::new(0),
             futex: FutexWaiter::new(),
             no_new_privileges: AtomicBool::new(parts.no_new_privileges),
-            schedule: SpinLock::new(Schedule::default()),
         })
     }
 
@@ -235,19 +225,9 @@ impl Thread {
         self.no_new_privileges.store(true, Ordering::Relaxed);
     }
 
-    /// How the thread wants to be scheduled.
-    pub fn schedule(&self) -> Schedule {
-        *self.schedule.lock()
-    }
-
-    /// Changes how the thread wants to be scheduled.
-    pub fn set_schedule(&self, schedule: Schedule) {
-        *self.schedule.lock() = schedule;
-    }
-
-    /// A child is scheduled as its parent.
-    pub(super) fn copy_schedule(&self, parent: &Thread) {
-        self.set_schedule(parent.schedule());
+    /// How the thread is scheduled.
+    pub fn scheduling(&self) -> Parameters {
+        self.task().map_or_else(Parameters::default, |task| sched::settings::parameters(&task))
     }
 }
 

@@ -1,11 +1,15 @@
 //! The scheduler: which task each CPU runs next.
 //!
-//! Every CPU has a queue of [`Runnable`] tokens and serves it in turn. A token is the permission to run a task once; hal hands it
-//! out when a task is made or woken, so a task is in at most one queue, and no scheduler can run it twice. Tokens move between
-//! CPUs by being pushed to another CPU's queue; there is no global lock.
+//! Every CPU has a queue of [`Runnable`] tokens (`run_queue`), ordered by the policy in `libkernel::sched`; which CPU a task goes
+//! to is decided in `placement`. A token is the permission to run a task once; hal hands it out when a task is made or woken, so a
+//! task is in at most one queue, and no scheduler can run it twice. There is no global lock, and nobody holds the locks of two queues.
 //!
 //! The timer is one-shot. A slice ends only where somebody else is waiting: the first token that is queued behind a running task
-//! arms the [`timer`] for the end of a slice, and nothing ticks while one task runs alone or the CPU sleeps.
+//! arms the [`timer`], and nothing ticks while one task runs alone or the CPU sleeps.
+//!
+//! The kernel is preemptible wherever no spin lock is held: an interrupt that finds it so gives way on its way out. Where it
+//! is not so, the request stays in the task's work word until the next interrupt (while somebody waits, a tick), the next time the
+//! task blocks, or the way out to user mode: dropping a guard does not look, as that would cost every unlocking a load and a branch.
 //!
 //! Lock order: wait queue → run queue → timers. All are taken with interrupts masked, as interrupts wake tasks.
 
@@ -14,7 +18,9 @@ pub mod rwlock;
 pub mod timer;
 pub mod wait;
 
+mod placement;
 mod run_queue;
+pub mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod timeouts;
@@ -30,23 +36,21 @@ use hal::frame::OutOfMemory;
 use hal::sync::preempt;
 use hal::task::{self, Runnable, TaskRef};
 use hal::user::work;
+use libkernel::sched::Arrival;
 
-use run_queue::QUEUES;
+use run_queue::{QUEUES, RunQueue};
 
-/// How long a task runs while others wait, in nanoseconds.
-pub const SLICE_NS: u64 = 4_000_000;
-
-/// Queues a new or woken task on this CPU.
-#[inline]
-pub fn enqueue(runnable: Runnable) {
-    QUEUES.with(|queue| queue.push(runnable));
+/// Lets a new task run.
+pub fn start(runnable: Runnable) {
+    TASKS.fetch_add(1, Relaxed);
+    placement::place(runnable, Arrival::Placed);
 }
 
 /// Makes a blocked task run again; nothing happens to one that is not blocked.
 #[inline]
 pub fn wake(task: &TaskRef) {
     if let Some(runnable) = task.wake() {
-        enqueue(runnable);
+        placement::place(runnable, Arrival::Woken);
     }
 }
 
@@ -56,37 +60,35 @@ pub fn wake(task: &TaskRef) {
 pub fn block_unless(ready: impl FnOnce() -> bool) {
     hal::sync::assert_may_block();
     task::prepare_to_block();
-    if ready() && task::cancel_block() {
+    if ready() {
+        task::cancel_block();
         return;
     }
     let guard = preempt::disable();
-    let next = QUEUES.with(run_queue::RunQueue::next);
-    switch(next, guard);
-}
-
-/// Lets every other task of this CPU run first.
-#[inline]
-pub fn yield_now() {
-    let guard = preempt::disable();
-    let next = QUEUES
-        .with(|queue| if queue.is_empty() { None } else { Some(queue.exchange(task::yield_current())) });
-    match next {
-        Some(next) => switch(next, guard),
+    match QUEUES.with(|queue| queue.block(&guard)) {
+        Some(next) => task::switch_to(next, guard),
         None => drop(guard),
     }
 }
 
-/// Gives way if the slice is over: at the way out to user mode, and where an interrupt found the kernel preemptible.
+/// Lets another task of this CPU run first, if one waits.
 #[inline]
-pub fn reschedule() {
-    task::current().work.fetch_and(!work::RESCHEDULE, Relaxed);
-    yield_now();
+pub fn yield_now() {
+    let guard = preempt::disable();
+    match QUEUES.with(|queue| if queue.waiting() == 0 { None } else { queue.give_way() }) {
+        Some(next) => task::switch_to(next, guard),
+        None => drop(guard),
+    }
 }
 
-/// Another CPU has queued a task here, or wants the running one to look at its work. Interrupt context.
-pub fn reschedule_interrupt() {
-    if waiting() > 0 {
-        timer::want_tick();
+/// Gives way if the slice is over or somebody else comes first: at the way out to user mode, and where an interrupt found the
+/// kernel preemptible.
+pub fn reschedule() {
+    task::current().work.fetch_and(!work::RESCHEDULE, Relaxed);
+    let guard = preempt::disable();
+    match QUEUES.with(|queue| queue.reconsider(hal::cpu::id())) {
+        Some(next) => task::switch_to(next, guard),
+        None => drop(guard),
     }
 }
 
@@ -94,71 +96,62 @@ pub fn reschedule_interrupt() {
 pub fn exit() -> ! {
     TASKS.fetch_sub(1, Relaxed);
     let guard = preempt::disable();
-    let next = QUEUES.with(run_queue::RunQueue::next);
-    account(&next);
+    let next = QUEUES.with(RunQueue::end);
     task::exit_to(next, guard)
 }
 
 /// How many tasks exist, the boot task included.
 static TASKS: AtomicUsize = AtomicUsize::new(1);
 
-/// Makes room in every queue for one more task, so that wake-ups never allocate. Call before a task is made.
-pub fn reserve_for_new_task() -> Result<(), OutOfMemory> {
-    let tasks = TASKS.fetch_add(1, Relaxed) + 1;
-    let reserved =
-        (0..hal::cpu::count()).filter_map(|cpu| QUEUES.of(cpu)).try_for_each(|queue| queue.reserve(tasks));
-    if reserved.is_err() {
-        TASKS.fetch_sub(1, Relaxed);
-    }
-    reserved
-}
-
 /// How many tasks exist, those of the kernel included.
 pub fn task_count() -> usize {
     TASKS.load(Relaxed)
 }
 
-/// Number of tasks that wait for this CPU.
-pub fn waiting() -> usize {
-    QUEUES.with(run_queue::RunQueue::len)
+/// How many tasks run or would run if there were a CPU for each.
+pub fn runnable_count() -> usize {
+    (0..hal::cpu::count()).filter_map(|cpu| QUEUES.of(cpu)).map(RunQueue::runnable).sum()
 }
 
-/// What a CPU does when it has nothing to do. The boot task ends here.
+/// How long a CPU has had nothing to do, in nanoseconds.
+pub fn idle_ns(cpu: usize) -> u64 {
+    QUEUES.of(cpu).map_or(0, RunQueue::idle_ns)
+}
+
+/// Another CPU has queued a task here, or wants the running one to look at its work. Interrupt context.
+pub fn reschedule_interrupt() {
+    QUEUES.with(RunQueue::interrupted);
+}
+
+/// What a CPU does when it has nothing to do. Its first task ends here.
 pub fn idle() -> ! {
     loop {
         idle_once();
     }
 }
 
-/// Sleeps until an interrupt queues a task, and runs tasks until none is left.
+/// Runs tasks until none is left, then sleeps until an interrupt.
 fn idle_once() {
-    hal::cpu::wait_for_interrupt(|| QUEUES.with(|queue| !queue.is_empty()));
     let guard = preempt::disable();
-    match QUEUES.with(run_queue::RunQueue::leave_idle) {
-        Some(next) => switch(next, guard),
-        None => drop(guard),
+    let cpu = hal::cpu::id();
+    if let Some(leaving) = QUEUES.with(RunQueue::take_leaving) {
+        placement::place(leaving, Arrival::Placed);
+    }
+    if let Some(next) = QUEUES.with(RunQueue::leave_idle) {
+        placement::leave_idle(cpu);
+        return task::switch_to(next, guard);
+    }
+    drop(guard);
+    placement::enter_idle(cpu);
+    if !placement::steal(cpu) {
+        hal::cpu::wait_for_interrupt(|| QUEUES.with(|queue| queue.waiting() != 0));
     }
 }
 
-fn switch(next: Runnable, guard: preempt::PreemptGuard) {
-    account(&next);
-    task::switch_to(next, guard);
-}
-
-/// Charges the time since the last switch to the running task.
-#[inline]
-fn account(next: &Runnable) {
-    let now = hal::time::now_ns();
-    let running = &task::current().sched;
-    let used = now.saturating_sub(running.started_ns.load(Relaxed));
-    running.runtime_ns.store(running.runtime_ns.load(Relaxed).wrapping_add(used), Relaxed);
-    next.task().sched.started_ns.store(now, Relaxed);
-}
-
-/// Processor time of a task in nanoseconds, with the part of the present slice if it is running here.
+/// Processor time of a task in nanoseconds, with the part of the present slice if it is running.
 pub fn runtime_ns(task: &task::Task) -> u64 {
     let counted = task.sched.runtime_ns.load(Relaxed);
-    if core::ptr::eq(&raw const *task::current(), task) {
+    if task.is_on_cpu() {
         counted + hal::time::now_ns().saturating_sub(task.sched.started_ns.load(Relaxed))
     } else {
         counted
@@ -167,12 +160,12 @@ pub fn runtime_ns(task: &task::Task) -> u64 {
 
 /// Starts a task that lives in the kernel alone.
 pub fn spawn(entry: task::Entry) -> Result<(), OutOfMemory> {
-    reserve_for_new_task()?;
     let runnable = task::Task::new_kernel(Box::new(move || {
         entry();
         exit()
     }))?;
-    enqueue(runnable);
+    settings::inherit(runnable.task());
+    start(runnable);
     Ok(())
 }
 

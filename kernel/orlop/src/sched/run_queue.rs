@@ -1,106 +1,376 @@
-//! One CPU's queue of runnable tasks.
+//! One CPU's queue of tasks: the policy of `libkernel::sched` under a lock.
+//!
+//! A token of a task that some CPU is still leaving is in that CPU's queue and in no other: so a CPU that picks a task never
+//! waits for another CPU to leave it. Hence [`super::placement`] queues a task that is still on its CPU there, thieves leave it
+//! alone, and a task that must leave its CPU goes through `leaving`, which the idle task empties.
+//!
+//! Whether a CPU sleeps is known under its queue's lock alone (`idle` is empty while its idle task runs): who pushes to it sees
+//! that, and interrupts it; what the CPU checks last before it sleeps, with interrupts masked, is the length of this queue.
 
-use alloc::collections::VecDeque;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use alloc::boxed::Box;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, fence};
 
 use hal::cpu::MAX_CPUS;
-use hal::frame::OutOfMemory;
-use hal::sync::{IrqLock, PerCpu};
-use hal::task::{self, Runnable};
+use hal::sync::{IrqGuard, IrqLock, PerCpu, PreemptGuard};
+use hal::task::{self, Entity, Runnable};
+use hal::user::work;
+use libkernel::sched::{Arrival, Parameters, Queue};
 
 use super::timer;
 
 /// The queues of all CPUs.
 pub(super) static QUEUES: PerCpu<RunQueue> = PerCpu::new([const { RunQueue::new() }; MAX_CPUS]);
 
-/// Tasks that wait for one CPU, in the order of their turns.
+/// What one CPU has to run.
 pub(super) struct RunQueue {
-    /// The length of `ready`, to look at without the lock.
-    length: AtomicUsize,
-    tasks: IrqLock<Tasks>,
+    /// How many tasks wait, to look at without the lock.
+    waiting: AtomicUsize,
+    /// The weight of all tasks here, to look at without the lock.
+    load: AtomicU64,
+    /// Another CPU wants the running task to give way.
+    preempted: AtomicBool,
+    /// Time spent in the idle task until it was last left, in nanoseconds.
+    idle_ns: AtomicU64,
+    /// Since when the idle task runs; [`BUSY`] while it does not.
+    idle_since_ns: AtomicU64,
+    inner: IrqLock<Inner>,
 }
 
-struct Tasks {
-    ready: VecDeque<Runnable>,
+/// The idle task does not run.
+const BUSY: u64 = u64::MAX;
+
+struct Inner {
+    queue: Queue<Runnable>,
     /// The token of the CPU's idle task while another task runs; `None` while the CPU is idle.
     idle: Option<Runnable>,
+    /// A task that may not run here any more, on its way out.
+    leaving: Option<Runnable>,
+    /// Before this time no waiting task is given away to even out loads.
+    balance_ns: u64,
+}
+
+/// A task that comes to a queue.
+pub(super) struct Comer {
+    entity: Box<Entity>,
+    runnable: Runnable,
+}
+
+impl Comer {
+    /// A task that was asleep, or is new.
+    #[inline]
+    pub(super) fn new(mut runnable: Runnable) -> Comer {
+        let entity = runnable.take_entity().expect("a sleeping task has its entity");
+        Comer { entity, runnable }
+    }
+
+    /// A task from another queue.
+    fn moved(mut entity: Box<Entity>) -> Option<Comer> {
+        let runnable = entity.value.take()?;
+        Some(Comer { entity, runnable })
+    }
+
+    #[inline]
+    pub(super) fn task(&self) -> &task::Task {
+        self.runnable.task()
+    }
+}
+
+/// Whether a task may run on a CPU.
+#[inline]
+pub(super) fn is_allowed(task: &task::Task, cpu: usize) -> bool {
+    task.sched.allowed.load(Relaxed) & 1 << cpu != 0
 }
 
 impl RunQueue {
     const fn new() -> RunQueue {
+        let inner = Inner { queue: Queue::new(), idle: None, leaving: None, balance_ns: 0 };
         RunQueue {
-            length: AtomicUsize::new(0),
-            tasks: IrqLock::new(Tasks { ready: VecDeque::new(), idle: None }),
+            waiting: AtomicUsize::new(0),
+            load: AtomicU64::new(0),
+            preempted: AtomicBool::new(false),
+            idle_ns: AtomicU64::new(0),
+            idle_since_ns: AtomicU64::new(0),
+            inner: IrqLock::new(inner),
         }
     }
 
+    /// How many tasks wait, without the running one.
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Relaxed)
     }
 
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.length.load(Ordering::Relaxed)
+    /// How many tasks wait or run here.
+    pub(super) fn runnable(&self) -> usize {
+        let inner = self.inner.lock();
+        inner.queue.waiting() + usize::from(inner.queue.running().is_some())
     }
 
-    /// Queues a task; a running task now has a slice.
+    /// The weight of all tasks here.
+    pub(super) fn load(&self) -> u64 {
+        self.load.load(Relaxed)
+    }
+
+    /// Time spent idle.
+    pub(super) fn idle_ns(&self) -> u64 {
+        let spell = match self.idle_since_ns.load(Relaxed) {
+            BUSY => 0,
+            since_ns => hal::time::now_ns().saturating_sub(since_ns),
+        };
+        self.idle_ns.load(Relaxed) + spell
+    }
+
+    #[inline(always)]
+    fn publish(&self, inner: &Inner) {
+        self.waiting.store(inner.queue.waiting(), Relaxed);
+        self.load.store(inner.queue.load(), Relaxed);
+    }
+
+    /// Locks the queue of the executing CPU and charges the running task.
+    #[inline(always)]
+    fn lock_and_charge(&self) -> (IrqGuard<'_, Inner>, u64) {
+        let mut inner = self.inner.lock();
+        let now_ns = hal::time::now_ns();
+        inner.queue.charge(now_ns);
+        let running = &task::current().sched;
+        let used_ns = inner.queue.take_used_ns();
+        running.runtime_ns.store(running.runtime_ns.load(Relaxed).wrapping_add(used_ns), Relaxed);
+        running.started_ns.store(now_ns, Relaxed);
+        (inner, now_ns)
+    }
+
+    /// Queues a task on this queue, which is that of `cpu`, and sees to it that the CPU looks.
     #[inline]
-    pub(super) fn push(&self, runnable: Runnable) {
-        let mut tasks = self.tasks.lock();
-        tasks.ready.push_back(runnable);
-        self.length.store(tasks.ready.len(), Ordering::Relaxed);
-        let busy = tasks.idle.is_some();
-        drop(tasks);
-        if busy {
+    pub(super) fn arrive(&self, cpu: usize, comer: Comer, arrival: Arrival) {
+        let Comer { mut entity, runnable } = comer;
+        let mut inner = self.inner.lock();
+        let data = &runnable.task().sched;
+        if data.queue.load(Relaxed) != cpu as u32 {
+            data.queue.store(cpu as u32, Relaxed);
+            // Pairs with `settings::locate`: it sees the new queue, or its new settings are seen here.
+            fence(SeqCst);
+        }
+        entity.refresh(data.parameters.load(Relaxed));
+        if !is_allowed(runnable.task(), cpu) {
+            // It could not be put elsewhere now; it leaves as soon as it runs.
+            runnable.task().work.fetch_or(work::RESCHEDULE, Relaxed);
+        }
+        entity.value = Some(runnable);
+        inner.queue.charge(hal::time::now_ns());
+        let preempts = inner.queue.arrive(entity, arrival);
+        let is_idle = inner.idle.is_none();
+        self.publish(&inner);
+        drop(inner);
+        self.alert(cpu, preempts, is_idle);
+    }
+
+    /// Makes `cpu`, whose queue this is, take notice of an arrival.
+    #[inline]
+    fn alert(&self, cpu: usize, preempts: bool, is_idle: bool) {
+        if cpu == hal::cpu::id() {
+            if !is_idle {
+                if preempts {
+                    task::current().work.fetch_or(work::RESCHEDULE, Relaxed);
+                }
+                timer::want_tick();
+            }
+        } else if is_idle || preempts || !timer::is_ticking(cpu) {
+            if preempts && !is_idle {
+                self.preempted.store(true, Relaxed);
+            }
+            hal::cpu::send_reschedule(cpu);
+        }
+    }
+
+    /// Another CPU has pushed a task here and interrupts. Interrupt context, on this queue's CPU.
+    pub(super) fn interrupted(&self) {
+        if self.inner.lock().idle.is_none() {
+            return;
+        }
+        if self.preempted.swap(false, Relaxed) {
+            task::current().work.fetch_or(work::RESCHEDULE, Relaxed);
+        }
+        if self.waiting() != 0 {
             timer::want_tick();
         }
     }
 
-    /// The task to run in place of one that has blocked; the idle task when nobody waits.
+    /// Blocks the running task, which has prepared for it. The task to run instead, or `None` if it was woken meanwhile.
     #[inline]
-    pub(super) fn next(&self) -> Runnable {
-        let mut tasks = self.tasks.lock();
-        let next = tasks.ready.pop_front();
-        self.length.store(tasks.ready.len(), Ordering::Relaxed);
-        next.unwrap_or_else(|| tasks.idle.take().expect("the idle task waits while another runs"))
+    pub(super) fn block(&self, guard: &PreemptGuard) -> Option<Runnable> {
+        let (mut inner, now_ns) = self.lock_and_charge();
+        let entity = inner.queue.leave().expect("the idle task does not block");
+        if let Err(entity) = task::commit_block(entity, guard) {
+            inner.queue.come_back(entity);
+            return None;
+        }
+        Some(self.next(inner, now_ns))
     }
 
-    /// Queues the running task, which has yielded, and takes the first of the queue.
-    #[inline]
-    pub(super) fn exchange(&self, running: Runnable) -> Runnable {
-        let mut tasks = self.tasks.lock();
-        tasks.ready.push_back(running);
-        let next = tasks.ready.pop_front();
-        self.length.store(tasks.ready.len(), Ordering::Relaxed);
-        next.expect("the running task itself is queued")
+    /// The task to run in place of the running one, which ends.
+    pub(super) fn end(&self) -> Runnable {
+        let (mut inner, now_ns) = self.lock_and_charge();
+        let entity = inner.queue.leave();
+        let next = self.next(inner, now_ns);
+        drop(entity);
+        next
     }
 
-    /// Takes the first of the queue in place of the running idle task.
+    /// The next task where nobody runs; the idle task if nobody waits.
+    #[inline(always)]
+    fn next(&self, mut inner: IrqGuard<'_, Inner>, now_ns: u64) -> Runnable {
+        let next = inner.queue.pick();
+        let next = next.unwrap_or_else(|| self.enter_idle(&mut inner, now_ns));
+        self.publish(&inner);
+        next.task().sched.started_ns.store(now_ns, Relaxed);
+        next
+    }
+
+    /// The token of the idle task.
+    fn enter_idle(&self, inner: &mut Inner, now_ns: u64) -> Runnable {
+        self.idle_since_ns.store(now_ns, Relaxed);
+        inner.idle.take().expect("the idle task waits while another runs")
+    }
+
+    /// Lets the running task give way to another, wherever that is: `sched_yield`.
+    #[inline]
+    pub(super) fn give_way(&self) -> Option<Runnable> {
+        let (mut inner, now_ns) = self.lock_and_charge();
+        let next = inner.queue.yield_to_another(task::yield_current)?;
+        self.publish(&inner);
+        next.task().sched.started_ns.store(now_ns, Relaxed);
+        Some(next)
+    }
+
+    /// The task to run in place of the running one, if its time is up or it may not run here any more.
+    pub(super) fn reconsider(&self, cpu: usize) -> Option<Runnable> {
+        let (mut inner, now_ns) = self.lock_and_charge();
+        inner.queue.running()?;
+        let next = if is_allowed(&task::current(), cpu) {
+            inner.queue.reconsider(task::yield_current)?
+        } else {
+            self.send_away(&mut inner, now_ns)
+        };
+        self.publish(&inner);
+        next.task().sched.started_ns.store(now_ns, Relaxed);
+        Some(next)
+    }
+
+    /// Takes the running task out; the idle task, which runs next, will find it another CPU.
+    fn send_away(&self, inner: &mut Inner, now_ns: u64) -> Runnable {
+        let mut runnable = task::yield_current();
+        if let Some(entity) = inner.queue.leave() {
+            runnable.put_entity(entity);
+        }
+        inner.leaving = Some(runnable);
+        self.enter_idle(inner, now_ns)
+    }
+
+    /// The task that left this CPU for another. Called by the idle task.
+    pub(super) fn take_leaving(&self) -> Option<Runnable> {
+        self.inner.lock().leaving.take()
+    }
+
+    /// The task to run in place of the idle task, which is running.
     pub(super) fn leave_idle(&self) -> Option<Runnable> {
-        let mut tasks = self.tasks.lock();
-        let next = tasks.ready.pop_front()?;
-        tasks.idle = Some(task::yield_current());
-        let others = tasks.ready.len();
-        self.length.store(others, Ordering::Relaxed);
-        drop(tasks);
-        if others > 0 {
+        if self.waiting() == 0 {
+            return None;
+        }
+        let (mut inner, now_ns) = self.lock_and_charge();
+        let next = inner.queue.pick()?;
+        inner.idle = Some(task::yield_current());
+        self.publish(&inner);
+        drop(inner);
+        let spell = now_ns.saturating_sub(self.idle_since_ns.swap(BUSY, Relaxed));
+        self.idle_ns.store(self.idle_ns.load(Relaxed) + spell, Relaxed);
+        next.task().sched.started_ns.store(now_ns, Relaxed);
+        if self.waiting() != 0 {
             timer::want_tick();
         }
         Some(next)
     }
 
-    /// Grows to hold `count` tasks. The new memory is taken outside the lock.
-    pub(super) fn reserve(&self, count: usize) -> Result<(), OutOfMemory> {
-        if self.tasks.lock().ready.capacity() >= count {
-            return Ok(());
+    /// A waiting task for a CPU that has nothing to do.
+    pub(super) fn give_to_idle(&self, thief: usize) -> Option<Comer> {
+        let mut inner = self.inner.lock();
+        if inner.idle.is_none() && inner.queue.waiting() < 2 {
+            // It is about to run here: this CPU is just waking up.
+            return None;
         }
-        let mut larger = VecDeque::new();
-        larger.try_reserve(count.saturating_mul(2)).map_err(|_| OutOfMemory)?;
-        let mut tasks = self.tasks.lock();
-        larger.extend(tasks.ready.drain(..));
-        core::mem::swap(&mut tasks.ready, &mut larger);
-        drop(tasks);
-        Ok(())
+        inner.queue.charge(hal::time::now_ns());
+        let stolen = inner.queue.steal(|waiting| may_move(waiting.task(), thief))?;
+        self.publish(&inner);
+        drop(inner);
+        Comer::moved(stolen)
     }
+
+    /// A waiting task for a CPU with a lower load, if both are the more even for it; see [`super::placement`].
+    pub(super) fn give_to_even_out(&self, other: usize, other_load: u64, rest_ns: u64) -> Option<Comer> {
+        let (mut inner, now_ns) = self.lock_and_charge();
+        if now_ns < inner.balance_ns {
+            return None;
+        }
+        let own_load = inner.queue.load();
+        let stolen = inner.queue.steal(|waiting| {
+            let data = &waiting.task().sched;
+            let weight = u64::from(Parameters::unpack(data.parameters.load(Relaxed)).weight());
+            other_load + weight <= own_load
+                && may_move(waiting.task(), other)
+                && now_ns.saturating_sub(data.moved_ns.load(Relaxed)) > rest_ns + rest_ns / 2
+        })?;
+        inner.balance_ns = now_ns + rest_ns;
+        self.publish(&inner);
+        drop(inner);
+        let comer = Comer::moved(stolen)?;
+        comer.task().sched.moved_ns.store(now_ns, Relaxed);
+        Some(comer)
+    }
+
+    /// At a tick: asks the running task to give way if its time is up. When to tick next, if somebody waits.
+    pub(super) fn tick(&self) -> Option<u64> {
+        let (inner, _) = self.lock_and_charge();
+        if inner.idle.is_some() && inner.queue.is_time_up() {
+            task::current().work.fetch_or(work::RESCHEDULE, Relaxed);
+        }
+        inner.queue.next_tick_ns()
+    }
+
+    /// Applies new settings to a task whose queue this is; see [`super::settings`].
+    pub(super) fn resettle(&self, cpu: usize, task: &task::Task) -> Resettled {
+        let mut inner = self.inner.lock();
+        if task.sched.queue.load(Relaxed) != cpu as u32 {
+            return Resettled::Elsewhere;
+        }
+        inner.queue.charge(hal::time::now_ns());
+        if inner.queue.running().is_some_and(|entity| entity.number() == task.sched.number) {
+            inner.queue.change_running(Parameters::unpack(task.sched.parameters.load(Relaxed)));
+            self.publish(&inner);
+            return Resettled::Running;
+        }
+        let waiting = inner.queue.remove(task.sched.place(), task.sched.number);
+        self.publish(&inner);
+        drop(inner);
+        match waiting.and_then(Comer::moved) {
+            Some(comer) => Resettled::Removed(comer),
+            None => Resettled::Asleep,
+        }
+    }
+}
+
+/// What [`RunQueue::resettle`] found.
+pub(super) enum Resettled {
+    /// The task has gone to another queue: try there.
+    Elsewhere,
+    /// It runs, and has the new parameters.
+    Running,
+    /// It was waiting, and is to be queued again.
+    Removed(Comer),
+    /// It is asleep, or on its way: it will come with the new settings.
+    Asleep,
+}
+
+/// Whether a waiting task may be taken to another CPU.
+fn may_move(task: &task::Task, to: usize) -> bool {
+    is_allowed(task, to) && !task.is_on_cpu()
 }

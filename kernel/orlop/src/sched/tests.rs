@@ -3,33 +3,66 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread::JoinHandle;
 
 use hal::sync::SpinLock;
+use libkernel::sched::Parameters;
 
 use super::wait::{Deadline, Observer, PollEvents, Subscription, WaitError, WaitQueue};
-use super::{Mutex, RwLock, idle_once, spawn, yield_now};
+use super::{Mutex, RwLock, idle_once, settings, spawn, yield_now};
 use crate::kernel::Kernel;
 
-/// Runs tasks on this thread's CPU until `count` of them have called `done`.
+/// Runs tasks on this thread's CPU, and on others if asked for, until all have ended.
 pub(crate) struct Run {
     finished: Arc<AtomicUsize>,
     started: usize,
+    /// The CPUs beside this one, and whether they may stop.
+    others: Vec<(usize, JoinHandle<()>)>,
+    over: Arc<AtomicBool>,
 }
 
 impl Run {
     pub(crate) fn new() -> Run {
         hal::register(&Kernel);
         super::timer::forget();
-        Run { finished: Arc::new(AtomicUsize::new(0)), started: 0 }
+        hal::task::current().sched.allowed.store(1 << hal::cpu::id(), SeqCst);
+        let finished = Arc::new(AtomicUsize::new(0));
+        Run { finished, started: 0, others: Vec::new(), over: Arc::new(AtomicBool::new(false)) }
+    }
+
+    /// With so many CPUs. Tasks stay on them: other tests have CPUs of the same machine.
+    fn on_cpus(count: usize) -> Run {
+        let mut run = Run::new();
+        for _ in 1..count {
+            let (sender, receiver) = std::sync::mpsc::channel();
+            let over = run.over.clone();
+            let thread = std::thread::spawn(move || {
+                super::timer::forget();
+                sender.send(hal::cpu::id()).expect("the test waits");
+                while !over.load(SeqCst) {
+                    idle_once();
+                }
+            });
+            run.others.push((receiver.recv().expect("the thread is a CPU"), thread));
+        }
+        hal::task::current().sched.allowed.store(run.cpus(), SeqCst);
+        run
+    }
+
+    /// The CPUs that run, a bit for each.
+    fn cpus(&self) -> u64 {
+        self.others.iter().fold(1 << hal::cpu::id(), |cpus, (cpu, _)| cpus | 1 << cpu)
     }
 
     pub(crate) fn task(&mut self, body: impl FnOnce() + Send + 'static) {
-        let finished = self.finished.clone();
+        let (finished, home) = (self.finished.clone(), hal::cpu::id());
         self.started += 1;
         spawn(Box::new(move || {
             body();
             finished.fetch_add(1, SeqCst);
+            // The first CPU may sleep.
+            hal::cpu::send_reschedule(home);
         }))
         .expect("memory");
     }
@@ -37,6 +70,11 @@ impl Run {
     pub(crate) fn run_until_the_end(self) {
         while self.finished.load(SeqCst) < self.started {
             idle_once();
+        }
+        self.over.store(true, SeqCst);
+        for (cpu, thread) in self.others {
+            hal::cpu::send_reschedule(cpu);
+            thread.join().expect("the CPU has not failed");
         }
     }
 }
@@ -174,4 +212,144 @@ fn an_observer_hears_until_it_unsubscribes() {
     drop(subscription);
     queue.wake_all();
     assert_eq!(count.0.load(SeqCst), 2);
+}
+
+/// The CPUs of a mask.
+fn each(cpus: u64) -> impl Iterator<Item = usize> {
+    (0..64).filter(move |cpu| cpus & 1 << cpu != 0)
+}
+
+#[test]
+fn no_wake_up_is_lost_between_cpus() {
+    let mut run = Run::on_cpus(4);
+    for _ in 0..6 {
+        let state = Arc::new((AtomicUsize::new(0), WaitQueue::new()));
+        for (own, next) in [(0, 1), (1, 2), (2, 0)] {
+            let state = state.clone();
+            run.task(move || {
+                for _ in 0..500 {
+                    let (turn, queue) = &*state;
+                    queue.wait_uninterruptibly(|| (turn.load(SeqCst) == own).then_some(()));
+                    turn.store(next, SeqCst);
+                    queue.wake_all();
+                }
+            });
+        }
+    }
+    run.run_until_the_end();
+}
+
+#[test]
+fn tasks_spread_over_idle_cpus() {
+    const CPUS: usize = 4;
+    let mut run = Run::on_cpus(CPUS);
+    let running = Arc::new(AtomicUsize::new(0));
+    for _ in 0..CPUS {
+        let running = running.clone();
+        run.task(move || {
+            running.fetch_add(1, SeqCst);
+            // None gives way: it ends only if each has a CPU.
+            while running.load(SeqCst) < CPUS {
+                std::thread::yield_now();
+            }
+        });
+    }
+    run.run_until_the_end();
+}
+
+#[test]
+fn a_cpu_that_falls_idle_takes_waiting_tasks() {
+    let mut run = Run::on_cpus(2);
+    let home = 1 << hal::cpu::id();
+    let both = run.cpus();
+    let ended = Arc::new(AtomicUsize::new(0));
+    for _ in 0..3 {
+        let ended = ended.clone();
+        run.task(move || {
+            // All gather on one CPU; from there they are taken.
+            settings::set_affinity(&hal::task::current(), home);
+            settings::set_affinity(&hal::task::current(), both);
+            ended.fetch_add(1, SeqCst);
+            while ended.load(SeqCst) < 3 && hal::cpu::id() == home.trailing_zeros() as usize {
+                std::thread::yield_now();
+                super::reschedule();
+            }
+        });
+    }
+    run.run_until_the_end();
+}
+
+#[test]
+fn a_task_runs_where_it_is_allowed() {
+    let mut run = Run::on_cpus(4);
+    let cpus = run.cpus();
+    for shift in 0..6 {
+        run.task(move || {
+            let own = hal::task::current().to_ref();
+            for round in 0..200 {
+                let cpu = each(cpus).nth((shift + round) % 4).expect("four");
+                settings::set_affinity(&own, 1 << cpu);
+                assert_eq!(hal::cpu::id(), cpu);
+                super::yield_now();
+                assert_eq!(hal::cpu::id(), cpu);
+            }
+        });
+    }
+    run.run_until_the_end();
+}
+
+#[test]
+fn others_are_moved_while_they_run_wait_and_sleep() {
+    let mut run = Run::on_cpus(4);
+    let cpus = run.cpus();
+    let queue = Arc::new(WaitQueue::new());
+    let over = Arc::new(AtomicBool::new(false));
+    let tasks = Arc::new(SpinLock::new(Vec::new()));
+    for number in 0..5 {
+        let (queue, over, tasks) = (queue.clone(), over.clone(), tasks.clone());
+        run.task(move || {
+            tasks.lock().push(hal::task::current().to_ref());
+            while !over.load(SeqCst) {
+                if number % 2 == 0 {
+                    let _ = queue.wait_until(Deadline::after(100_000), || over.load(SeqCst).then_some(()));
+                }
+                // What an interrupt does at the way out.
+                super::reschedule();
+                std::thread::yield_now();
+            }
+        });
+    }
+    run.task(move || {
+        for round in 0..600 {
+            let Some(task) = tasks.lock().get(round % 5).cloned() else { continue };
+            let allowed = 1 << each(cpus).nth(round / 5 % 4).expect("four");
+            settings::set_affinity(&task, allowed);
+            let nice = (round % 40) as i8 - 20;
+            settings::set_parameters(&task, Parameters { nice, ..Parameters::default() });
+            queue.wake_all();
+            super::yield_now();
+        }
+        over.store(true, SeqCst);
+        queue.wake_all();
+    });
+    run.run_until_the_end();
+}
+
+#[test]
+fn the_mutex_excludes_between_cpus() {
+    let value = Arc::new(Mutex::new(0));
+    let mut run = Run::on_cpus(4);
+    for _ in 0..8 {
+        let value = value.clone();
+        run.task(move || {
+            for _ in 0..300 {
+                let mut guard = value.lock();
+                let before = *guard;
+                super::yield_now();
+                *guard = before + 1;
+            }
+        });
+    }
+    run.run_until_the_end();
+    assert_eq!(*value.lock(), 2400);
 }

@@ -4,12 +4,12 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use hal::cpu::MAX_CPUS;
 use hal::sync::{IrqLock, PerCpu};
-use hal::task::{self, TaskRef};
-use hal::user::work;
+use hal::task::TaskRef;
+use libkernel::sched::SLICE_NS;
 
-use super::SLICE_NS;
 use super::timeouts::{Key, Timeouts};
 use super::wait::Deadline;
+use super::{QUEUES, placement};
 
 static CLOCKS: PerCpu<Clock> = PerCpu::new([const { Clock::new() }; MAX_CPUS]);
 
@@ -68,6 +68,11 @@ pub(super) fn want_tick() {
     });
 }
 
+/// Whether a CPU will tick of itself.
+pub(super) fn is_ticking(cpu: usize) -> bool {
+    CLOCKS.of(cpu).is_some_and(|clock| clock.ticking.load(Ordering::Relaxed))
+}
+
 #[cold]
 fn start_tick(clock: &Clock) {
     let mut wanted = clock.wanted.lock();
@@ -84,24 +89,25 @@ pub fn interrupt() {
         while let Some(task) = clock.take_expired(now) {
             super::wake(&task);
         }
+        let is_tick = clock.wanted.lock().tick.is_some_and(|tick| tick <= now);
+        let next = if is_tick { tick(now) } else { None };
         let mut wanted = clock.wanted.lock();
-        if wanted.tick.is_some_and(|tick| tick <= now) {
-            wanted.tick = (super::waiting() > 0).then_some(now + SLICE_NS);
-            clock.ticking.store(wanted.tick.is_some(), Ordering::Relaxed);
+        if is_tick {
+            wanted.tick = next;
+            clock.ticking.store(next.is_some(), Ordering::Relaxed);
         }
         wanted.armed = None;
         wanted.arm();
     });
-    end_slice(now);
 }
 
-/// Asks the running task to give way if somebody waits and it has had its share. Whoever slept until now waits for less than a slice.
-fn end_slice(now: u64) {
-    let running = task::current();
-    let since = now.saturating_sub(running.sched.started_ns.load(Ordering::Relaxed));
-    if super::waiting() > 0 && since >= SLICE_NS / 2 {
-        running.set_work(work::RESCHEDULE);
+/// Looks whether the running task's time is up, and whether somebody who waits would be better off elsewhere.
+fn tick(now: u64) -> Option<u64> {
+    let next = QUEUES.with(super::RunQueue::tick);
+    if next.is_some() {
+        placement::even_out(now);
     }
+    next
 }
 
 /// A task's standing wish to be woken at a time; dropped, the wish is gone.

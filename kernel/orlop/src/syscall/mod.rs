@@ -5,6 +5,7 @@
 //! the argument registers are converted ([`FromArg`]) and what goes back ([`IntoReturn`]). To add a call, write the function
 //! and name it in the call's row of `abi/src/table.rs`.
 
+pub mod affinity;
 mod arguments;
 mod at;
 pub mod attributes;
@@ -27,6 +28,7 @@ pub mod open;
 pub mod path;
 pub mod pipe;
 pub mod poll;
+pub mod priority;
 pub mod process;
 mod record_lock;
 mod restart;

@@ -1,21 +1,24 @@
-//! Scheduling: yielding, priorities, policies and affinity.
-//!
-//! The scheduler is a round robin: nice values and the time-sharing policies are kept and reported, as hints may be. Real-time
-//! policies, which promise something, are refused.
+//! Scheduling policies, and yielding.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use abi::Errno;
-use abi::process::{SCHED_BATCH, SCHED_FIFO, SCHED_IDLE, SCHED_NORMAL, SCHED_RR, SchedParam};
-use abi::resource::{PRIO_PGRP, PRIO_PROCESS, PRIO_USER};
+use abi::process::{
+    SCHED_ATTR_SIZE_VER0, SCHED_BATCH, SCHED_DEADLINE, SCHED_FIFO, SCHED_FLAG_DL_OVERRUN,
+    SCHED_FLAG_KEEP_PARAMS, SCHED_FLAG_KEEP_POLICY, SCHED_FLAG_RECLAIM, SCHED_FLAG_RESET_ON_FORK,
+    SCHED_FLAG_UTIL_CLAMP_MAX, SCHED_FLAG_UTIL_CLAMP_MIN, SCHED_IDLE, SCHED_NORMAL, SCHED_RESET_ON_FORK,
+    SCHED_RR, SchedAttr, SchedParam,
+};
 use abi::time::Timespec;
+use libkernel::sched::{PRIORITY_MAX, Parameters, Policy, ROUND_ROBIN_NS, SLICE_NS};
+use zerocopy::IntoBytes;
 
-use super::{Caller, Failure};
-use crate::process::{Pid, Schedule, Thread, capability, find_thread, for_each_process, table};
-use crate::sched;
+use super::priority::limit_allows;
+use super::{Caller, Failure, extensible};
+use crate::process::{Pid, Resource, Thread, capability, find_thread};
+use crate::sched::{self, settings};
 use crate::time::to_timespec;
-use crate::user::{UserPtr, UserSlice};
+use crate::user::{self, UserPtr};
 
 /// `sched_yield`.
 pub fn sched_yield(_caller: &mut Caller<'_>) -> Result<(), Failure> {
@@ -31,113 +34,76 @@ fn thread_or_self(caller: &Caller<'_>, pid: i32) -> Result<Arc<Thread>, Errno> {
     }
 }
 
-/// EPERM unless the caller may change how another thread is scheduled.
-fn may_change(caller: &Caller<'_>, thread: &Thread) -> Result<(), Errno> {
-    let own = caller.thread.credentials();
-    let other = thread.credentials();
-    let same = own.user.effective == other.user.effective || own.user.effective == other.user.real;
-    if same { Ok(()) } else { own.require(capability::SYS_NICE) }
-}
-
-/// The threads that `getpriority` and `setpriority` mean.
-fn selected(caller: &Caller<'_>, kind: u32, who: i32) -> Result<Vec<Arc<Thread>>, Errno> {
-    let leaders = |processes: Vec<Arc<crate::process::Process>>| {
-        processes.iter().flat_map(|process| process.threads()).collect::<Vec<_>>()
-    };
-    let threads = match kind {
-        PRIO_PROCESS => thread_or_self(caller, who).map_or_else(|_| Vec::new(), |thread| Vec::from([thread])),
-        PRIO_PGRP => {
-            let own = caller.thread.process().group();
-            leaders(table::group_members(if who == 0 {
-                own
-            } else {
-                Pid::from_program(who).ok_or(Errno::ESRCH)?
-            }))
-        }
-        PRIO_USER => {
-            let own = caller.thread.with_credentials(|credentials| credentials.user.real);
-            let user = if who == 0 { own } else { who.cast_unsigned() };
-            let mut threads = Vec::new();
-            for_each_process(|process| {
-                threads.extend(
-                    process.threads().into_iter().filter(|thread| thread.credentials().user.real == user),
-                );
-            });
-            threads
-        }
-        _ => return Err(Errno::EINVAL),
-    };
-    if threads.is_empty() { Err(Errno::ESRCH) } else { Ok(threads) }
-}
-
-/// `getpriority`: 20 - nice, so that the answer is positive.
-pub fn getpriority(caller: &mut Caller<'_>, kind: u32, who: i32) -> Result<i32, Failure> {
-    let nice = selected(caller, kind, who)?.iter().map(|thread| thread.schedule().nice).min().unwrap_or(0);
-    Ok(20 - nice)
-}
-
-/// `setpriority`.
-pub fn setpriority(caller: &mut Caller<'_>, kind: u32, who: i32, nice: i32) -> Result<(), Failure> {
-    let nice = nice.clamp(-20, 19);
-    for thread in selected(caller, kind, who)? {
-        may_change(caller, &thread).map_err(|_| Errno::EPERM)?;
-        let schedule = thread.schedule();
-        let lowest =
-            20 - i32::try_from(thread.process().limits().soft(crate::process::Resource::Nice)).unwrap_or(40);
-        let raises = nice < schedule.nice && nice < lowest;
-        if raises && !caller.thread.credentials().has_capability(capability::SYS_NICE) {
-            return Err(Failure::Errno(Errno::EACCES));
-        }
-        thread.set_schedule(Schedule { nice, ..schedule });
+fn policy_of(number: u32) -> Result<Policy, Errno> {
+    match number {
+        SCHED_NORMAL => Ok(Policy::Normal),
+        SCHED_FIFO => Ok(Policy::Fifo),
+        SCHED_RR => Ok(Policy::RoundRobin),
+        SCHED_BATCH => Ok(Policy::Batch),
+        SCHED_IDLE => Ok(Policy::Idle),
+        // SCHED_DEADLINE is absent.
+        _ => Err(Errno::EINVAL),
     }
+}
+
+/// A policy's number in the ABI.
+pub fn number_of(policy: Policy) -> u32 {
+    match policy {
+        Policy::Normal => SCHED_NORMAL,
+        Policy::Fifo => SCHED_FIFO,
+        Policy::RoundRobin => SCHED_RR,
+        Policy::Batch => SCHED_BATCH,
+        Policy::Idle => SCHED_IDLE,
+    }
+}
+
+/// Gives a thread new parameters, if the caller may.
+fn change(caller: &Caller<'_>, thread: &Thread, new: Parameters) -> Result<(), Errno> {
+    if new.priority > PRIORITY_MAX || new.is_real_time() != (new.priority != 0) {
+        return Err(Errno::EINVAL);
+    }
+    if !is_free_to_all(caller, thread, new) {
+        caller.thread.credentials().require(capability::SYS_NICE)?;
+    }
+    let task = thread.task().ok_or(Errno::ESRCH)?;
+    settings::set_parameters(&task, new);
     Ok(())
+}
+
+/// Whether a change needs no privilege (Linux: `user_check_sched_setscheduler`).
+fn is_free_to_all(caller: &Caller<'_>, thread: &Thread, new: Parameters) -> bool {
+    let old = thread.scheduling();
+    let raises_nice = !new.is_real_time() && new.nice < old.nice && !limit_allows(thread, new.nice);
+    let leaves_idle =
+        old.policy == Policy::Idle && new.policy != Policy::Idle && !limit_allows(thread, old.nice);
+    let limit = thread.process().limits().soft(Resource::RealTimePriority);
+    let becomes_real_time = new.is_real_time() && new.policy != old.policy && limit == 0;
+    let raises_priority = new.priority > old.priority && u64::from(new.priority) > limit;
+    let keeps_children = old.reset_on_fork && !new.reset_on_fork;
+    let own = caller.thread.with_credentials(|credentials| credentials.user.effective);
+    let is_same = thread
+        .with_credentials(|credentials| credentials.user.effective == own || credentials.user.real == own);
+    is_same && !(raises_nice || leaves_idle || becomes_real_time || raises_priority || keeps_children)
 }
 
 /// `sched_getscheduler`.
 pub fn sched_getscheduler(caller: &mut Caller<'_>, pid: i32) -> Result<u32, Failure> {
-    Ok(thread_or_self(caller, pid)?.schedule().policy)
+    let parameters = thread_or_self(caller, pid)?.scheduling();
+    let flag = if parameters.reset_on_fork { SCHED_RESET_ON_FORK } else { 0 };
+    Ok(number_of(parameters.policy) | flag)
 }
 
-/// `sched_setscheduler`; EPERM for real-time policies, as for a process without privilege.
+/// `sched_setscheduler`.
 pub fn sched_setscheduler(
     caller: &mut Caller<'_>,
     pid: i32,
     policy: u32,
     parameter: UserPtr<SchedParam>,
 ) -> Result<(), Failure> {
-    let parameter = parameter.read()?;
-    let thread = thread_or_self(caller, pid)?;
-    set_policy(caller, &thread, policy, parameter)
-}
-
-fn set_policy(
-    caller: &Caller<'_>,
-    thread: &Thread,
-    policy: u32,
-    parameter: SchedParam,
-) -> Result<(), Failure> {
-    may_change(caller, thread)?;
-    match policy {
-        SCHED_NORMAL | SCHED_BATCH | SCHED_IDLE if parameter.sched_priority == 0 => {
-            thread.set_schedule(Schedule { policy, ..thread.schedule() });
-            Ok(())
-        }
-        SCHED_FIFO | SCHED_RR if (1..=99).contains(&parameter.sched_priority) => {
-            Err(Failure::Errno(Errno::EPERM))
-        }
-        _ => Err(Failure::Errno(Errno::EINVAL)),
+    if policy.cast_signed() < 0 {
+        return Err(Failure::Errno(Errno::EINVAL));
     }
-}
-
-/// `sched_getparam`.
-pub fn sched_getparam(
-    caller: &mut Caller<'_>,
-    pid: i32,
-    parameter: UserPtr<SchedParam>,
-) -> Result<(), Failure> {
-    thread_or_self(caller, pid)?;
-    parameter.write(&SchedParam { sched_priority: 0 })?;
-    Ok(())
+    set_param(caller, pid, Some(policy), parameter)
 }
 
 /// `sched_setparam`.
@@ -146,14 +112,137 @@ pub fn sched_setparam(
     pid: i32,
     parameter: UserPtr<SchedParam>,
 ) -> Result<(), Failure> {
+    set_param(caller, pid, None, parameter)
+}
+
+fn set_param(
+    caller: &Caller<'_>,
+    pid: i32,
+    policy: Option<u32>,
+    parameter: UserPtr<SchedParam>,
+) -> Result<(), Failure> {
+    if pid < 0 || parameter.optional().is_none() {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
     let parameter = parameter.read()?;
     let thread = thread_or_self(caller, pid)?;
-    set_policy(caller, &thread, thread.schedule().policy, parameter)
+    let mut new = thread.scheduling();
+    if let Some(policy) = policy {
+        new.policy = policy_of(policy & !SCHED_RESET_ON_FORK)?;
+        new.reset_on_fork = policy & SCHED_RESET_ON_FORK != 0;
+    }
+    new.priority = u8::try_from(parameter.sched_priority).map_err(|_| Errno::EINVAL)?;
+    Ok(change(caller, &thread, new)?)
+}
+
+/// `sched_getparam`.
+pub fn sched_getparam(
+    caller: &mut Caller<'_>,
+    pid: i32,
+    parameter: UserPtr<SchedParam>,
+) -> Result<(), Failure> {
+    if parameter.optional().is_none() {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    let priority = thread_or_self(caller, pid)?.scheduling().priority;
+    parameter.write(&SchedParam { sched_priority: i32::from(priority) })?;
+    Ok(())
+}
+
+/// `sched_setattr(pid, attr, flags)`, without SCHED_DEADLINE and utilisation clamps.
+pub fn sched_setattr(
+    caller: &mut Caller<'_>,
+    pid: i32,
+    attr: UserPtr<SchedAttr>,
+    flags: u32,
+) -> Result<(), Failure> {
+    if pid < 0 || flags != 0 || attr.optional().is_none() {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    let asked = read_attr(attr)?;
+    if asked.sched_policy.cast_signed() < 0 {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    let thread = thread_or_self(caller, pid)?;
+    Ok(change(caller, &thread, parameters_of(&asked, thread.scheduling())?)?)
+}
+
+/// Reads the structure; a size that is not served is answered with the one that is.
+fn read_attr(attr: UserPtr<SchedAttr>) -> Result<SchedAttr, Errno> {
+    let size: UserPtr<u32> = UserPtr::new(attr.address());
+    let bytes = match size.read()? {
+        0 => SCHED_ATTR_SIZE_VER0,
+        bytes => bytes as usize,
+    };
+    let read = extensible::read_since(attr.address(), bytes, SCHED_ATTR_SIZE_VER0);
+    if matches!(read, Err(Errno::E2BIG | Errno::EINVAL)) {
+        size.write(&(size_of::<SchedAttr>() as u32))?;
+        return Err(Errno::E2BIG);
+    }
+    read
+}
+
+fn parameters_of(asked: &SchedAttr, present: Parameters) -> Result<Parameters, Errno> {
+    const CLAMPS: u64 = SCHED_FLAG_UTIL_CLAMP_MIN | SCHED_FLAG_UTIL_CLAMP_MAX;
+    const KNOWN: u64 = SCHED_FLAG_RESET_ON_FORK
+        | SCHED_FLAG_RECLAIM
+        | SCHED_FLAG_DL_OVERRUN
+        | SCHED_FLAG_KEEP_POLICY
+        | SCHED_FLAG_KEEP_PARAMS;
+    let flags = asked.sched_flags;
+    if flags & !(KNOWN | CLAMPS) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & CLAMPS != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let mut new = present;
+    if flags & SCHED_FLAG_KEEP_POLICY == 0 {
+        new.policy = policy_of(asked.sched_policy)?;
+        new.reset_on_fork = flags & SCHED_FLAG_RESET_ON_FORK != 0;
+    }
+    if flags & SCHED_FLAG_KEEP_PARAMS != 0 {
+        // For Linux the policy is one of them.
+        new.policy = present.policy;
+    } else {
+        new.priority = u8::try_from(asked.sched_priority).map_err(|_| Errno::EINVAL)?;
+        if !new.is_real_time() {
+            new.nice = i8::try_from(asked.sched_nice.clamp(-20, 19)).unwrap_or_default();
+        }
+    }
+    Ok(new)
+}
+
+/// `sched_getattr(pid, attr, size, flags)`.
+pub fn sched_getattr(
+    caller: &mut Caller<'_>,
+    pid: i32,
+    attr: UserPtr<SchedAttr>,
+    size: u32,
+    flags: u32,
+) -> Result<(), Failure> {
+    let size = size as usize;
+    let is_valid = (SCHED_ATTR_SIZE_VER0..=4096).contains(&size);
+    if !is_valid || flags != 0 || attr.optional().is_none() {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    let parameters = thread_or_self(caller, pid)?.scheduling();
+    let size = size.min(size_of::<SchedAttr>());
+    let answer = SchedAttr {
+        size: size as u32,
+        sched_policy: number_of(parameters.policy),
+        sched_flags: if parameters.reset_on_fork { SCHED_FLAG_RESET_ON_FORK } else { 0 },
+        sched_nice: if parameters.is_real_time() { 0 } else { i32::from(parameters.nice) },
+        sched_priority: u32::from(parameters.priority),
+        ..SchedAttr::default()
+    };
+    user::write_bytes(attr.address(), answer.as_bytes().get(..size).unwrap_or_default())?;
+    Ok(())
 }
 
 /// `sched_get_priority_max`.
 pub fn sched_get_priority_max(_caller: &mut Caller<'_>, policy: u32) -> Result<u32, Failure> {
-    priority_bound(policy, 99)
+    priority_bound(policy, u32::from(PRIORITY_MAX))
 }
 
 /// `sched_get_priority_min`.
@@ -164,68 +253,22 @@ pub fn sched_get_priority_min(_caller: &mut Caller<'_>, policy: u32) -> Result<u
 fn priority_bound(policy: u32, real_time: u32) -> Result<u32, Failure> {
     match policy {
         SCHED_FIFO | SCHED_RR => Ok(real_time),
-        SCHED_NORMAL | SCHED_BATCH | SCHED_IDLE => Ok(0),
+        SCHED_NORMAL | SCHED_BATCH | SCHED_IDLE | SCHED_DEADLINE => Ok(0),
         _ => Err(Failure::Errno(Errno::EINVAL)),
     }
 }
 
-/// `sched_rr_get_interval`: the length of a slice.
+/// `sched_rr_get_interval`: the length of a slice; zero for SCHED_FIFO, which has none.
 pub fn sched_rr_get_interval(
     caller: &mut Caller<'_>,
     pid: i32,
     interval: UserPtr<Timespec>,
 ) -> Result<(), Failure> {
-    thread_or_self(caller, pid)?;
-    interval.write(&to_timespec(sched::SLICE_NS))?;
-    Ok(())
-}
-
-/// The CPUs that run, bit N for CPU N.
-fn running_cpus() -> u64 {
-    u64::MAX >> (64 - hal::cpu::count().clamp(1, 64))
-}
-
-/// `sched_getaffinity`: every running CPU; the bytes that were written.
-pub fn sched_getaffinity(
-    caller: &mut Caller<'_>,
-    pid: i32,
-    size: usize,
-    mask: UserPtr<u64>,
-) -> Result<usize, Failure> {
-    thread_or_self(caller, pid)?;
-    if !size.is_multiple_of(size_of::<u64>()) || size < size_of::<u64>() {
-        return Err(Failure::Errno(Errno::EINVAL));
-    }
-    mask.write(&running_cpus())?;
-    Ok(size_of::<u64>())
-}
-
-/// `sched_setaffinity`: every running CPU must be allowed still, as threads are not bound to CPUs.
-pub fn sched_setaffinity(
-    caller: &mut Caller<'_>,
-    pid: i32,
-    size: usize,
-    mask: UserPtr<u8>,
-) -> Result<(), Failure> {
-    let thread = thread_or_self(caller, pid)?;
-    may_change(caller, &thread)?;
-    let mut bytes = [0; size_of::<u64>()];
-    let known = size.min(bytes.len());
-    UserSlice::new(mask.address(), known).read_into(&mut bytes[..known])?;
-    if u64::from_le_bytes(bytes) & running_cpus() != running_cpus() {
-        return Err(Failure::Errno(Errno::EINVAL));
-    }
-    Ok(())
-}
-
-/// `getcpu`.
-pub fn getcpu(_caller: &mut Caller<'_>, cpu: UserPtr<u32>, node: UserPtr<u32>) -> Result<(), Failure> {
-    let number = u32::try_from(hal::cpu::id()).unwrap_or(0);
-    if let Some(cpu) = cpu.optional() {
-        cpu.write(&number)?;
-    }
-    if let Some(node) = node.optional() {
-        node.write(&0)?;
-    }
+    let slice_ns = match thread_or_self(caller, pid)?.scheduling().policy {
+        Policy::Fifo => 0,
+        Policy::RoundRobin => ROUND_ROBIN_NS,
+        _ => SLICE_NS,
+    };
+    interval.write(&to_timespec(slice_ns))?;
     Ok(())
 }

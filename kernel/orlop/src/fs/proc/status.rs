@@ -7,10 +7,13 @@ use core::fmt::Write;
 
 use abi::Errno;
 use libkernel::addr::PAGE_SIZE;
+use libkernel::sched::{Parameters, cpu_set};
 
 use super::process::Subject;
 use crate::memory::Usage;
 use crate::process::{Credentials, INFINITY, NAME_SIZE, Resource, Times};
+use crate::sched::settings;
+use crate::syscall::sched::number_of;
 use crate::tty;
 
 /// Nanoseconds of a tick as programs count them (`USER_HZ`).
@@ -59,13 +62,13 @@ pub fn stat(subject: &Subject) -> Result<Vec<u8>, Errno> {
     let (tty_number, foreground) = terminal_of(subject);
     let own = times(subject);
     let children = process.children_times();
-    let nice = subject.thread().map_or(0, |thread| thread.schedule().nice);
+    let scheduling = subject.thread().map(|thread| thread.scheduling()).unwrap_or_default();
     let (memory, resident) = usage(subject);
     let (signals, addresses) = (signal_fields(subject), address_fields(subject));
     let rest = format!(
         ") {state} {parent} {group} {session} {tty_number} {foreground} 0 {faults} {child_faults} 0 0 {user} 0 \
          {child_user} 0 {priority} {nice} {threads} 0 {started} {size} {resident} {limit} {addresses} {signals} 0 0 0 \
-         {exit_signal} 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+         {exit_signal} {cpu} {rt_priority} {policy} 0 0 0 0 0 0 0 0 0 0 0\n",
         state = state(subject).0,
         parent = process.parent().number(),
         group = process.group().number(),
@@ -74,15 +77,28 @@ pub fn stat(subject: &Subject) -> Result<Vec<u8>, Errno> {
         child_faults = children.faults,
         user = own.runtime_ns / NS_PER_TICK,
         child_user = children.runtime_ns / NS_PER_TICK,
-        priority = 20 + nice,
+        priority = shown_priority(scheduling),
+        nice = scheduling.nice,
         threads = process.thread_count(),
         started = process.started_ns() / NS_PER_TICK,
         size = memory.total * PAGE_SIZE,
         limit = process.limits().soft(Resource::ResidentSet),
         exit_signal = process.exit_signal(),
+        cpu = subject.thread().and_then(|thread| thread.task()).map_or(0, |task| task.cpu()),
+        rt_priority = scheduling.priority,
+        policy = number_of(scheduling.policy),
     );
     text.extend_from_slice(rest.as_bytes());
     Ok(text)
+}
+
+/// Linux's inner priority, as `stat` shows it: 0 to 39 by nice value, below 0 for real-time policies.
+fn shown_priority(scheduling: Parameters) -> i32 {
+    if scheduling.is_real_time() {
+        -1 - i32::from(scheduling.priority)
+    } else {
+        20 + i32::from(scheduling.nice)
+    }
 }
 
 /// The controlling terminal's device number and foreground group; 0 and -1 without one.
@@ -163,6 +179,7 @@ pub fn status(subject: &Subject) -> Result<Vec<u8>, Errno> {
         signal_lines(&mut rest, subject);
         capability_lines(&mut rest, &thread.credentials());
         let _ = writeln!(rest, "NoNewPrivs:\t{}", u32::from(thread.no_new_privileges()));
+        affinity_lines(&mut rest, thread.task().map_or(0, |task| settings::affinity(&task)));
     } else {
         let _ = writeln!(rest, "Threads:\t0");
     }
@@ -208,6 +225,12 @@ fn signal_lines(text: &mut String, subject: &Subject) {
     ] {
         let _ = writeln!(text, "{label}:\t{set:016x}");
     }
+}
+
+fn affinity_lines(text: &mut String, allowed: u64) {
+    let cpus = hal::cpu::count();
+    let _ = writeln!(text, "Cpus_allowed:\t{}", cpu_set::mask(allowed & settings::online(), cpus));
+    let _ = writeln!(text, "Cpus_allowed_list:\t{}", cpu_set::list(allowed & settings::online()));
 }
 
 fn capability_lines(text: &mut String, credentials: &Credentials) {

@@ -14,6 +14,7 @@ use crate::fs::filesystem::FileSystemKind;
 use crate::fs::mount::{self, Location, Mount};
 use crate::fs::{path_from, types};
 use crate::process::for_each_process;
+use crate::sched;
 use crate::syscall::system as uts;
 
 /// Nanoseconds of a second, and of a tick as programs count them (`USER_HZ`).
@@ -45,10 +46,10 @@ pub fn filesystems() -> Result<Vec<u8>, Errno> {
 
 /// `loadavg`: no averages are kept.
 pub fn loadavg() -> Result<Vec<u8>, Errno> {
-    let (mut threads, mut running, mut newest) = (0, 0, 0);
+    let running = sched::runnable_count();
+    let (mut threads, mut newest) = (0, 0);
     for_each_process(|process| {
         threads += process.thread_count();
-        running += process.threads().iter().filter(|thread| thread.is_runnable()).count();
         newest = newest.max(process.pid().number());
     });
     Ok(format!("0.00 0.00 0.00 {running}/{threads} {newest}\n").into_bytes())
@@ -89,30 +90,23 @@ pub fn meminfo() -> Result<Vec<u8>, Errno> {
     Ok(text.into_bytes())
 }
 
-/// Processor time that programs have used since boot, and how many processes there were.
-fn busy_time_ns() -> u64 {
-    let mut busy_ns = 0u64;
-    for_each_process(|process| {
-        busy_ns += process.times().runtime_ns + process.children_times().runtime_ns;
-    });
-    busy_ns
-}
-
-/// `stat`: all processor time of programs is shown as theirs, all other as idle.
+/// `stat`: what a CPU was not idle is shown as the programs' own time.
 pub fn stat() -> Result<Vec<u8>, Errno> {
-    let uptime_ns = hal::time::now_ns();
-    let cpus = hal::cpu::count() as u64;
-    let busy = busy_time_ns() / NS_PER_TICK;
-    let idle = (uptime_ns * cpus / NS_PER_TICK).saturating_sub(busy);
-    let mut text = format!("cpu  {busy} 0 0 {idle} 0 0 0 0 0 0\n");
-    for number in 0..cpus {
+    let uptime = hal::time::now_ns() / NS_PER_TICK;
+    let idle = |cpu: usize| sched::idle_ns(cpu) / NS_PER_TICK;
+    let cpus = hal::cpu::count();
+    let all_idle: u64 = (0..cpus).map(idle).sum();
+    let all_busy = (uptime * cpus as u64).saturating_sub(all_idle);
+    let mut text = format!("cpu  {all_busy} 0 0 {all_idle} 0 0 0 0 0 0\n");
+    for cpu in 0..cpus {
+        let idle = idle(cpu);
         // Writing to a string does not fail.
-        let _ = writeln!(text, "cpu{number} {} 0 0 {} 0 0 0 0 0 0", busy / cpus, idle / cpus);
+        let _ = writeln!(text, "cpu{cpu} {} 0 0 {idle} 0 0 0 0 0 0", uptime.saturating_sub(idle));
     }
     let booted = hal::time::wall_clock_at_boot_ns() / NS_PER_SECOND;
-    let (mut running, mut newest) = (0, 0);
+    let running = sched::runnable_count();
+    let mut newest = 0;
     for_each_process(|process| {
-        running += process.threads().iter().filter(|thread| thread.is_runnable()).count();
         newest = newest.max(process.pid().number());
     });
     let _ = write!(
@@ -130,7 +124,7 @@ pub fn swaps() -> Result<Vec<u8>, Errno> {
 /// `uptime`: since boot, and idle.
 pub fn uptime() -> Result<Vec<u8>, Errno> {
     let uptime_ns = hal::time::now_ns();
-    let idle_ns = (uptime_ns * hal::cpu::count() as u64).saturating_sub(busy_time_ns());
+    let idle_ns = (0..hal::cpu::count()).map(sched::idle_ns).sum();
     let show = |ns: u64| format!("{}.{:02}", ns / NS_PER_SECOND, ns % NS_PER_SECOND / 10_000_000);
     Ok(format!("{} {}\n", show(uptime_ns), show(idle_ns)).into_bytes())
 }

@@ -1,0 +1,68 @@
+//! What the scheduler keeps in each task.
+//!
+//! A task's entity, which the policy in `libkernel::sched` orders, lies in the task's seat while it is blocked or new,
+//! and in a CPU's queue else. Parameters and affinity are words that anybody may change; who queues the task reads them.
+use super::Runnable;
+use alloc::boxed::Box;
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use libkernel::sched::{Member, Parameters, Place};
+
+/// A task in the eyes of the policy.
+pub type Entity = libkernel::sched::Entity<Runnable>;
+
+/// The scheduler's own part of a task.
+pub struct SchedData {
+    /// `libkernel::sched::Parameters`, packed.
+    pub parameters: AtomicU32,
+    /// The CPUs that it may run on, a bit for each.
+    pub allowed: AtomicU64,
+    /// The CPU whose queue it was put into last. Changed under the lock of that queue.
+    pub queue: AtomicU32,
+    /// Processor time used, in nanoseconds.
+    pub runtime_ns: AtomicU64,
+    /// When it was last switched to, or charged.
+    pub started_ns: AtomicU64,
+    /// When it was last moved to another CPU to even out loads.
+    pub moved_ns: AtomicU64,
+    /// The number of its entity.
+    pub number: u32,
+    order: AtomicU64,
+    arrival: AtomicU64,
+    pub(super) seat: UnsafeCell<Option<Box<Entity>>>,
+}
+
+/// The number of the next entity.
+static NUMBERS: AtomicU32 = AtomicU32::new(0);
+
+impl SchedData {
+    pub(super) fn new() -> Self {
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Self {
+            parameters: AtomicU32::new(Parameters::default().pack()),
+            allowed: AtomicU64::new(u64::MAX),
+            queue: AtomicU32::new(0),
+            runtime_ns: AtomicU64::new(0),
+            started_ns: AtomicU64::new(0),
+            moved_ns: AtomicU64::new(0),
+            number,
+            order: AtomicU64::new(0),
+            arrival: AtomicU64::new(0),
+            seat: UnsafeCell::new(Some(Entity::new(Parameters::default(), number))),
+        }
+    }
+
+    /// Where it stands in its queue, or stood last. Stable under the queue's lock.
+    pub fn place(&self) -> Place {
+        Place { order: self.order.load(Ordering::Relaxed), number: self.arrival.load(Ordering::Relaxed) }
+    }
+}
+
+impl Member for Runnable {
+    #[inline]
+    fn note_place(&self, place: Place) {
+        let data = &self.task().sched;
+        data.order.store(place.order, Ordering::Relaxed);
+        data.arrival.store(place.number, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,146 @@
+//! Which CPU a task runs on.
+//!
+//! A woken task goes to the CPU it ran on last if that is idle, because its data may still be in the caches there; else to
+//! the waker's CPU or any other that is idle; else it waits for its last one. A new task goes to an idle CPU, or the one with
+//! the least load. A CPU with nothing to do takes a waiting task from the one with the most. Where a task waits although no
+//! CPU is idle, ticks even the loads out: so N + 1 tasks that never sleep get equal shares of N CPUs over time, because a
+//! CPU with one task more than another hands the surplus on, and the tasks that stayed longest go first.
+//!
+//! [`IDLE`] is a hint: a CPU that is not in it is found by nobody for a moment, but it looks for work itself after it has
+//! entered its bit. That a sleeping CPU is woken depends on its queue's lock alone.
+
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+use hal::sync::preempt;
+use hal::task::{Runnable, Task};
+use libkernel::sched::Arrival;
+
+use super::run_queue::{Comer, QUEUES, RunQueue};
+
+/// The CPUs that look for work or sleep.
+static IDLE: AtomicU64 = AtomicU64::new(0);
+
+/// How long after it has given a task away a CPU gives no other, in nanoseconds.
+const BALANCE_NS: u64 = 64_000_000;
+
+/// The running CPUs, bit N for CPU N.
+pub(super) fn online() -> u64 {
+    u64::MAX >> (64 - hal::cpu::count().clamp(1, 64))
+}
+
+/// Queues a task on the CPU that suits it.
+#[inline]
+pub(super) fn place(runnable: Runnable, arrival: Arrival) {
+    settle(Comer::new(runnable), arrival);
+}
+
+#[inline]
+pub(super) fn settle(comer: Comer, arrival: Arrival) {
+    let _guard = preempt::disable();
+    let cpu = choose(comer.task(), arrival);
+    if let Some(queue) = QUEUES.of(cpu) {
+        queue.arrive(cpu, comer, arrival);
+    }
+}
+
+#[inline]
+fn choose(task: &Task, arrival: Arrival) -> usize {
+    let last = task.cpu();
+    if task.is_on_cpu() {
+        // See `run_queue`: until it has been left, it is queued where it is.
+        return last;
+    }
+    let allowed = task.sched.allowed.load(Relaxed);
+    let idle = IDLE.load(Relaxed) & allowed;
+    if idle == 0 && arrival == Arrival::Woken && allowed & 1 << last != 0 {
+        return last;
+    }
+    choose_widely(last, allowed, idle, arrival)
+}
+
+#[cold]
+fn choose_widely(last: usize, allowed: u64, mut idle: u64, arrival: Arrival) -> usize {
+    let here = hal::cpu::id();
+    let last = if arrival == Arrival::Woken { last } else { here };
+    while idle != 0 {
+        let cpu = [last, here].into_iter().find(|cpu| idle & 1 << cpu != 0);
+        let cpu = cpu.unwrap_or_else(|| {
+            // The next one after here, so that wakers on different CPUs do not all ask for the same.
+            (idle.rotate_right(here as u32).trailing_zeros() as usize + here) % 64
+        });
+        if IDLE.fetch_and(!(1 << cpu), Relaxed) & 1 << cpu != 0 {
+            return cpu;
+        }
+        // Somebody else has just given it work.
+        idle &= !(1 << cpu);
+    }
+    if arrival == Arrival::Woken && allowed & 1 << last != 0 {
+        return last;
+    }
+    lightest(allowed & online(), here).map_or(here, |(cpu, _)| cpu)
+}
+
+/// The CPU of a mask with the least load, the first after `start` among equals, and that load.
+fn lightest(cpus: u64, start: usize) -> Option<(usize, u64)> {
+    let count = hal::cpu::count();
+    (0..count)
+        .map(|offset| (start + offset) % count)
+        .filter(|cpu| cpus & 1 << cpu != 0)
+        .filter_map(|cpu| Some((cpu, QUEUES.of(cpu)?.load())))
+        .min_by_key(|(_, load)| *load)
+}
+
+/// The executing CPU is idle: others may give it work.
+pub(super) fn enter_idle(cpu: usize) {
+    // Orders the entry before the look at other queues: who has queued a task there without seeing it is seen.
+    IDLE.fetch_or(1 << cpu, SeqCst);
+}
+
+/// The executing CPU has work.
+pub(super) fn leave_idle(cpu: usize) {
+    if IDLE.load(Relaxed) & 1 << cpu != 0 {
+        IDLE.fetch_and(!(1 << cpu), Relaxed);
+    }
+}
+
+/// Fetches a task that waits for another CPU to this one, which has none. Whether there was one.
+pub(super) fn steal(cpu: usize) -> bool {
+    let Some(own) = QUEUES.of(cpu) else { return false };
+    let mut tried = 1 << cpu;
+    while let Some((victim, queue)) = busiest(online() & !tried) {
+        if let Some(comer) = queue.give_to_idle(cpu) {
+            own.arrive(cpu, comer, Arrival::Placed);
+            return true;
+        }
+        tried |= 1 << victim;
+    }
+    false
+}
+
+/// The CPU of a mask for which most tasks wait, if any do.
+fn busiest(cpus: u64) -> Option<(usize, &'static RunQueue)> {
+    (0..hal::cpu::count())
+        .filter(|cpu| cpus & 1 << cpu != 0)
+        .filter_map(|cpu| Some((cpu, QUEUES.of(cpu)?)))
+        .filter(|(_, queue)| queue.waiting() != 0)
+        .max_by_key(|(_, queue)| queue.waiting())
+}
+
+/// Hands one of this CPU's waiting tasks to the CPU with the least load. Called at ticks while somebody waits.
+pub(super) fn even_out(now_ns: u64) {
+    let count = hal::cpu::count();
+    if count == 1 {
+        return;
+    }
+    let here = hal::cpu::id();
+    let Some(own) = QUEUES.of(here) else { return };
+    // Another start each time: among equals, all have their turn.
+    let start = usize::try_from(now_ns / BALANCE_NS).unwrap_or(0) % count;
+    let Some((cpu, load)) = lightest(online() & !(1 << here), start) else { return };
+    if let Some(comer) = own.give_to_even_out(cpu, load, BALANCE_NS)
+        && let Some(queue) = QUEUES.of(cpu)
+    {
+        queue.arrive(cpu, comer, Arrival::Placed);
+    }
+}

@@ -1,0 +1,76 @@
+//! What programs may set: a task's parameters and the CPUs that it may run on.
+//!
+//! New settings are stored in the task first; then the queue where it is, if it is in one, takes them over under its lock. A task
+//! that is asleep or between two queues reads them when it is queued. Of a task that changes queues meanwhile either the new
+//! queue is seen here, or the new settings there: both sides store, fence, and load.
+
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::fence;
+
+use hal::task::{self, Task};
+use hal::user::work;
+use libkernel::sched::{Arrival, Parameters};
+
+use super::placement;
+use super::run_queue::{QUEUES, Resettled, is_allowed};
+
+/// How a task is scheduled.
+pub fn parameters(task: &Task) -> Parameters {
+    Parameters::unpack(task.sched.parameters.load(Relaxed))
+}
+
+/// Changes how a task is scheduled, at once.
+pub fn set_parameters(task: &Task, parameters: Parameters) {
+    task.sched.parameters.store(parameters.pack(), Relaxed);
+    resettle(task);
+}
+
+/// The CPUs that a task may run on, a bit for each, also such as do not exist.
+pub fn affinity(task: &Task) -> u64 {
+    task.sched.allowed.load(Relaxed)
+}
+
+/// The CPUs that run.
+pub fn online() -> u64 {
+    placement::online()
+}
+
+/// Confines a task to the CPUs of a mask, of which one must be running. On return it does not run on any other; so the caller
+/// must hold no lock.
+pub fn set_affinity(task: &Task, allowed: u64) {
+    hal::sync::assert_may_block();
+    task.sched.allowed.store(allowed, Relaxed);
+    resettle(task);
+    if core::ptr::eq(&raw const *task::current(), task) {
+        super::reschedule();
+        return;
+    }
+    while task.is_on_cpu() && !is_allowed(task, task.cpu()) {
+        task.set_work(work::RESCHEDULE);
+        super::yield_now();
+    }
+}
+
+/// A new task is scheduled as its maker.
+pub fn inherit(child: &Task) {
+    let parent = task::current();
+    let parameters = parameters(&parent).of_child();
+    child.sched.parameters.store(parameters.pack(), Relaxed);
+    child.sched.allowed.store(affinity(&parent), Relaxed);
+}
+
+/// Makes the queue where a task is take over what has been stored in it.
+fn resettle(task: &Task) {
+    loop {
+        fence(SeqCst);
+        let cpu = task.sched.queue.load(Relaxed) as usize;
+        let Some(queue) = QUEUES.of(cpu) else { return };
+        match queue.resettle(cpu, task) {
+            Resettled::Elsewhere => {}
+            // It looks whether it may stay, and whether others come first now.
+            Resettled::Running => return task.set_work(work::RESCHEDULE),
+            Resettled::Removed(comer) => return placement::settle(comer, Arrival::Placed),
+            Resettled::Asleep => return,
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Affinity: which CPUs a thread may run on, and which one it runs on.
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+
+use super::{Caller, Failure};
+use crate::process::{Pid, Thread, capability, find_thread};
+use crate::sched::settings;
+use crate::user::{UserPtr, UserSlice};
+
+fn thread_or_self(caller: &Caller<'_>, pid: i32) -> Result<Arc<Thread>, Errno> {
+    match pid {
+        0 => Ok(caller.thread.clone()),
+        pid => Pid::from_program(pid).and_then(find_thread).ok_or(Errno::ESRCH),
+    }
+}
+
+/// `sched_getaffinity`: the bytes that were written.
+pub fn sched_getaffinity(
+    caller: &mut Caller<'_>,
+    pid: i32,
+    size: usize,
+    mask: UserPtr<u64>,
+) -> Result<usize, Failure> {
+    if !size.is_multiple_of(size_of::<u64>()) || size < size_of::<u64>() {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    let task = thread_or_self(caller, pid)?.task().ok_or(Errno::ESRCH)?;
+    mask.write(&(settings::affinity(&task) & settings::online()))?;
+    Ok(size_of::<u64>())
+}
+
+/// `sched_setaffinity`: CPUs that do not run are left out of the mask; EINVAL if no other is in it.
+pub fn sched_setaffinity(
+    caller: &mut Caller<'_>,
+    pid: i32,
+    size: usize,
+    mask: UserPtr<u8>,
+) -> Result<(), Failure> {
+    let mut bytes = [0; size_of::<u64>()];
+    let known = size.min(bytes.len());
+    UserSlice::new(mask.address(), known).read_into(&mut bytes[..known])?;
+    let thread = thread_or_self(caller, pid)?;
+    let own = caller.thread.credentials();
+    let other = thread.credentials();
+    if own.user.effective != other.user.effective && own.user.effective != other.user.real {
+        own.require(capability::SYS_NICE)?;
+    }
+    let allowed = u64::from_le_bytes(bytes) & settings::online();
+    if allowed == 0 {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    let task = thread.task().ok_or(Errno::ESRCH)?;
+    settings::set_affinity(&task, allowed);
+    Ok(())
+}
+
+/// `getcpu`. There is one node.
+pub fn getcpu(_caller: &mut Caller<'_>, cpu: UserPtr<u32>, node: UserPtr<u32>) -> Result<(), Failure> {
+    let number = u32::try_from(hal::cpu::id()).unwrap_or(0);
+    if let Some(cpu) = cpu.optional() {
+        cpu.write(&number)?;
+    }
+    if let Some(node) = node.optional() {
+        node.write(&0)?;
+    }
+    Ok(())
+}
