@@ -41,6 +41,9 @@ pub struct Options {
     /// Run scripts on another kernel: `linux` shows whether they are right themselves.
     #[arg(long, default_value = "orlop", value_name = "orlop|linux|FILE")]
     kernel: Kernel,
+    /// Number of the guests' CPUs, where a test does not say another.
+    #[arg(long, value_name = "N", default_value = "4")]
+    smp: u32,
     /// Write what Linux answers into the files of expected output.
     #[arg(long)]
     bless: bool,
@@ -54,6 +57,7 @@ pub struct Stage<'a> {
     report: &'a Report,
     filter: &'a str,
     kernel: &'a Kernel,
+    smp: u32,
 }
 
 impl Stage<'_> {
@@ -79,7 +83,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let toolchain = Toolchain::find()?;
     let report = Report::default();
     let filter = options.filter.as_deref().unwrap_or_default();
-    let stage = Stage { toolchain: &toolchain, report: &report, filter, kernel: &options.kernel };
+    let stage =
+        Stage { toolchain: &toolchain, report: &report, filter, kernel: &options.kernel, smp: options.smp };
     if options.bless {
         scripts::bless(&stage)?;
         return Ok(ExitCode::SUCCESS);

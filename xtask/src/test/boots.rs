@@ -17,17 +17,18 @@ struct Place {
     options: &'static str,
     cpu: &'static str,
     memory: u32,
+    smp: u32,
 }
 
 const fn place(name: &'static str, machine: Machine, cpu: &'static str, memory: u32) -> Place {
-    Place { name, machine, options: "", cpu, memory }
+    Place { name, machine, options: "", cpu, memory, smp: 1 }
 }
 
 const fn virt(name: &'static str, options: &'static str, cpu: &'static str, memory: u32) -> Place {
-    Place { name, machine: Virt, options, cpu, memory }
+    Place { name, machine: Virt, options, cpu, memory, smp: 1 }
 }
 
-const X86_64: [Place; 10] = [
+const X86_64: [Place; 14] = [
     place("microvm", Microvm, "max", 512),
     place("q35", Q35, "max", 512),
     place("pc", Pc, "max", 512),
@@ -38,6 +39,10 @@ const X86_64: [Place; 10] = [
     place("q35 with 32 MiB", Q35, "qemu64", 32),
     place("q35 with 8 GiB", Q35, "max", 8192),
     place("microvm with 8 GiB", Microvm, "max", 8192),
+    Place { smp: 2, ..place("pc with 2 old CPUs", Pc, "qemu64", 512) },
+    Place { smp: 4, ..place("q35 with 4 CPUs", Q35, "max", 512) },
+    Place { smp: 8, ..place("microvm with 8 CPUs", Microvm, "max", 512) },
+    Place { smp: 64, ..place("q35 with 64 CPUs", Q35, "max", 512) },
 ];
 
 const AARCH64: [Place; 7] = [
@@ -90,7 +95,8 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         guest.machine.machine_options = Some(place.options.to_owned());
         guest.machine.cpu = place.cpu.to_owned();
         guest.machine.memory = place.memory;
-        push(stage, queue, format!("boot/{arch}/{}", place.name), move || says_hello(&guest));
+        guest.machine.smp = place.smp;
+        push(stage, queue, format!("boot/{arch}/{}", place.name), move || counts_cpus(&guest));
     }
     for (command, status) in STATUSES {
         let guest = guest()?;
@@ -122,10 +128,11 @@ pub fn push<'a>(
     }
 }
 
-fn says_hello(guest: &Guest) -> Result<Result<(), String>> {
-    let (ended, powered_off) = guest.run_one(&["/bin/busybox", "echo", "hello"])?;
+/// A program sees all CPUs, and the machine goes off.
+fn counts_cpus(guest: &Guest) -> Result<Result<(), String>> {
+    let (ended, powered_off) = guest.run_one(&["/bin/busybox", "nproc"])?;
     let output = String::from_utf8_lossy(&ended.output).into_owned();
-    Ok(if ended.ending != Ending::Status(0) || output != "hello\n" {
+    Ok(if ended.ending != Ending::Status(0) || output != format!("{}\n", guest.machine.smp) {
         Err(format!("{}: {output}", ended.ending))
     } else if !powered_off {
         Err("the machine did not power off".to_owned())

@@ -37,7 +37,7 @@ pub fn guest(stage: &Stage<'_>, arch: Arch, kernel: &Kernel, name: &str, image: 
     let path = workspace::out(arch)?.join(format!("test-{name}.cpio"));
     std::fs::write(&path, image.to_bytes()?)?;
     Ok(Guest {
-        machine: machine(arch, kernel),
+        machine: machine(arch, kernel, stage.smp),
         kernel: kernel.file(stage.toolchain, arch, Checks::Release)?,
         initramfs: path,
         append: String::new(),
@@ -46,7 +46,7 @@ pub fn guest(stage: &Stage<'_>, arch: Arch, kernel: &Kernel, name: &str, image: 
 }
 
 /// The machine that starts fastest.
-fn machine(arch: Arch, kernel: &Kernel) -> MachineOptions {
+fn machine(arch: Arch, kernel: &Kernel, smp: u32) -> MachineOptions {
     let machine = match (arch, kernel) {
         (Arch::X86_64, Kernel::Orlop) => Machine::Microvm,
         (Arch::X86_64, _) => Machine::Q35,
@@ -57,7 +57,7 @@ fn machine(arch: Arch, kernel: &Kernel) -> MachineOptions {
         machine: Some(machine),
         machine_options: None,
         cpu: "max".to_owned(),
-        smp: 1,
+        smp,
         memory: 512,
         accel: Accelerator::Tcg,
         icount: false,
