@@ -34,8 +34,6 @@ enum Start {
     Placed(Placement),
 }
 
-const HELLO: [&str; 3] = ["/bin/sh", "-c", "echo hello there"];
-
 const MEMORY_SIZES: [u32; 6] = [32, 64, 128, 512, 2048, 8192];
 
 /// Every row for the architecture of `usual`, which says everything that a row does not.
@@ -120,15 +118,18 @@ fn placements() -> Vec<Placement> {
 
 /// Boots `row` with what else `usual` has.
 pub fn boot(row: &Row, usual: &Guest, folder: &Path) -> Result<Result<(), String>> {
+    // All CPUs must be there.
+    let count = format!("test $(grep -c processor /proc/cpuinfo) = {}", row.machine.smp);
+    let program = ["/bin/sh", "-c", &count];
     let mut guest = Guest { machine: row.machine.clone(), ..usual.clone() };
     match row.start {
-        Start::Loaded => Ok(super::boot(&guest, &HELLO)),
+        Start::Loaded => Ok(super::boot(&guest, &program)),
         Start::Packed => {
             guest.kernel = folder.join("Image.gz");
             let mut packer = GzEncoder::new(std::fs::File::create(&guest.kernel)?, Compression::fast());
             packer.write_all(&std::fs::read(&usual.kernel)?)?;
             packer.finish()?;
-            Ok(super::boot(&guest, &HELLO))
+            Ok(super::boot(&guest, &program))
         }
         Start::Placed(placement) => {
             guest.append = loaders::HELLO.to_owned();

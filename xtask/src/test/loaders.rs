@@ -22,6 +22,13 @@ const REFUSED: [(&str, u64, Change, &str); 4] = [
     ("no device tree", 0, |_| {}, ""),
 ];
 
+/// Changes of a tree of four CPUs, and how many then run. A CPU of which the firmware does not know is left out.
+const CPUS: [(&str, Change, &str); 3] = [
+    ("CPUs with addresses of two cells", with_two_cells, "CPUs: 4\r"),
+    ("a CPU that is not there", with_a_phantom, "CPU 0x500 does not answer; it is left out"),
+    ("a CPU that failed its test", with_a_failed_one, "CPUs: 3\r"),
+];
+
 /// Adds all of them to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, queue: &Queue<'a>, guest: &dyn Fn() -> Result<Guest>) -> Result<()> {
     let places: [(&str, u64, Change); 2] =
@@ -32,6 +39,13 @@ pub fn add<'a>(stage: &'a Stage<'_>, queue: &Queue<'a>, guest: &dyn Fn() -> Resu
         guest.append = HELLO.to_owned();
         let placement = Placement { image, tree: TREE, change };
         push(stage, queue, format!("boot/aarch64/{name}"), move || says(&guest, &placement));
+    }
+    for (name, change, message) in CPUS {
+        let mut guest = guest()?;
+        guest.machine.smp = 4;
+        guest.append = HELLO.to_owned();
+        let placement = Placement { image: IMAGE, tree: TREE, change };
+        push(stage, queue, format!("boot/aarch64/{name}"), move || fails(&guest, &placement, message));
     }
     for (name, tree, change, message) in REFUSED {
         let guest = guest()?;
@@ -55,6 +69,7 @@ pub fn says(guest: &Guest, placement: &Placement) -> Result<Result<(), String>> 
     })
 }
 
+/// Whether the kernel failed, as it does when its first program ends, having written `message`.
 fn fails(guest: &Guest, placement: &Placement, message: &str) -> Result<Result<(), String>> {
     let (output, success) = guest.run_placed(placement)?;
     let output = String::from_utf8_lossy(&output);
@@ -78,6 +93,29 @@ fn with_lost_initramfs(tree: &mut DeviceTree) {
     let Some(chosen) = tree.find_node_mut("/chosen") else { return };
     for (name, address) in [("linux,initrd-start", 1_u64 << 40), ("linux,initrd-end", (1 << 40) + 4096)] {
         chosen.add_property(DeviceTreeProperty::new_unchecked(name, address));
+    }
+}
+
+fn with_two_cells(tree: &mut DeviceTree) {
+    let Some(cpus) = tree.find_node_mut("/cpus") else { return };
+    cpus.add_property(DeviceTreeProperty::new_unchecked("#address-cells", 2_u32));
+    for cpu in 0..4_u64 {
+        if let Some(node) = cpus.child_mut(&format!("cpu@{cpu}")) {
+            node.add_property(DeviceTreeProperty::new_unchecked("reg", cpu));
+        }
+    }
+}
+
+fn with_a_phantom(tree: &mut DeviceTree) {
+    let Some(cpus) = tree.find_node_mut("/cpus") else { return };
+    let Some(mut phantom) = cpus.remove_child("cpu@2") else { return };
+    phantom.add_property(DeviceTreeProperty::new_unchecked("reg", 0x500_u32));
+    cpus.add_child(phantom);
+}
+
+fn with_a_failed_one(tree: &mut DeviceTree) {
+    if let Some(cpu) = tree.find_node_mut("/cpus/cpu@1") {
+        cpu.add_property(DeviceTreeProperty::new_unchecked("status", "fail"));
     }
 }
 
