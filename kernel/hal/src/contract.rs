@@ -151,6 +151,12 @@ pub trait Paging {
     /// Makes `next` the user address space of this CPU, in the place of `previous`. `None`: no user memory is
     /// reachable. Interrupts are masked.
     fn activate(previous: Option<&PageTable>, next: Option<&PageTable>);
+    /// A task without user memory runs next, and what is active stays so. Interrupts are masked.
+    #[inline(always)]
+    fn suspend() {}
+    /// A task runs next that uses what has stayed active. Interrupts are masked.
+    #[inline(always)]
+    fn resume() {}
     /// Returns when no CPU uses translations of the pages from `first` to `last` any more that were walked before their
     /// entries in `table` changed. Preemption is off, interrupts are on.
     fn flush(table: &PageTable, first: UserAddr, last: UserAddr);

@@ -10,7 +10,7 @@
 //! waits until it has left, and two CPUs must not wait for each other.
 mod sched_data;
 mod stack;
-pub(crate) mod switch;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod user_state;

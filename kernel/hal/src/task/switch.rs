@@ -6,7 +6,8 @@
 //! (`on_cpu`), and bury it if it is dead.
 //!
 //! A task without user memory leaves the address space of its predecessor active: an idle CPU that wakes for the same
-//! program pays no switch of page tables. The CPU holds its own reference to the active one.
+//! program pays no switch of page tables. The CPU holds its own reference to the active one, and need not hear of
+//! what changes there until a task uses it again (`Paging::suspend`).
 use super::{BLOCKED, DEAD, Own, RUNNABLE, RUNNING, Runnable, Task};
 use crate::arch::Arch;
 use crate::contract::{Context as _, Cpu as _, Paging as _, UserRegisters as _};
@@ -127,11 +128,14 @@ unsafe fn exchange_user_side(previous: &Task, own_previous: *mut Own, own_next: 
     {
         Arch::save(user);
     }
-    if let Some(table) = &own_next.page_table {
-        let old = activate(Some(table));
-        if old.is_some() {
-            HANDOVER.with(|handover| handover.stale.set(old));
+    match &own_next.page_table {
+        Some(table) => {
+            let old = activate(Some(table));
+            if old.is_some() {
+                HANDOVER.with(|handover| handover.stale.set(old));
+            }
         }
+        None => Arch::suspend(),
     }
     if let Some(user) = &own_next.user {
         Arch::restore(user);
@@ -187,26 +191,10 @@ fn activate(table: Option<&Arc<PageTable>>) -> Option<Arc<PageTable>> {
     HANDOVER.with(|handover| {
         let mut active = handover.active.borrow_mut();
         if active.as_ref().map(Arc::as_ptr) == table.map(Arc::as_ptr) {
+            Arch::resume();
             return None;
         }
         Arch::activate(active.as_deref(), table.map(Arc::as_ref));
         mem::replace(&mut *active, table.cloned())
-    })
-}
-
-/// Leaves the address space that a task without user memory found active, so that nobody need tell this CPU of changes to it.
-/// False if the running task's own is active, or none. In an interrupt, interrupts masked.
-#[allow(dead_code, reason = "where flushes are broadcast, no CPU is asked")]
-pub(crate) fn leave_borrowed_address_space() -> bool {
-    HANDOVER.with(|handover| {
-        // SAFETY: the running task's own part, with interrupts masked: no switch is under way.
-        if unsafe { (*super::current().own.get()).page_table.is_some() } {
-            return false;
-        }
-        let Some(borrowed) = handover.active.borrow_mut().take() else { return false };
-        Arch::activate(Some(&borrowed), None);
-        // The next switch lets go of it, and has none of its own: nothing is active.
-        handover.stale.set(Some(borrowed));
-        true
     })
 }

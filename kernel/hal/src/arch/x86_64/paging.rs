@@ -61,7 +61,7 @@ pub fn flush_here(first: UserAddr, last: UserAddr) {
 }
 
 /// Makes this CPU forget all translations of user memory.
-fn flush_all() {
+pub fn flush_all() {
     // SAFETY: reloads the same root; kernel translations are global and stay.
     unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
 }
@@ -98,6 +98,7 @@ impl Paging for Arch {
     /// the mask finds it there, or it walks the changed entry.
     #[inline]
     fn activate(previous: Option<&PageTable>, next: Option<&PageTable>) {
+        shootdown::wake();
         let own = 1 << Self::id();
         if let Some(next) = next {
             next.translations.0.fetch_or(own, Ordering::SeqCst);
@@ -108,6 +109,16 @@ impl Paging for Arch {
         if let Some(previous) = previous {
             previous.translations.0.fetch_and(!own, Ordering::SeqCst);
         }
+    }
+
+    #[inline]
+    fn suspend() {
+        shootdown::rest();
+    }
+
+    #[inline]
+    fn resume() {
+        shootdown::wake();
     }
 
     fn flush(table: &PageTable, first: UserAddr, last: UserAddr) {

@@ -7,6 +7,7 @@ pub mod registers;
 pub mod return_path;
 pub mod sanitise;
 pub mod segments;
+pub mod shootdown;
 pub mod signal_frame;
 
 pub use registers::UserRegs;
