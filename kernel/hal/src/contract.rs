@@ -194,6 +194,8 @@ pub trait UserAccess {
 pub trait Platform {
     /// Nanoseconds since boot, monotonic.
     fn now_ns() -> u64;
+    /// As `now_ns`, no earlier than what was read from memory before.
+    fn now_ns_in_order() -> u64;
     /// What `now_ns` computes with.
     fn clock_parameters() -> crate::time::ClockParameters;
     /// What the CPU can do, for a program's auxiliary vector.

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
-use hal::boot::{BootInfo, Initramfs};
+use hal::boot::{BootInfo, Initramfs, LeftOut};
 use hal::cpu::MAX_CPUS;
 use hal::task::{Runnable, Task, UserState};
 use hal::user::{UserContext, UserRegs};
@@ -69,8 +69,13 @@ pub fn start(boot: &'static BootInfo) -> ! {
     notice!("Command line: {}", Printable(boot.command_line));
     notice!("Memory: {} KiB", boot.memory_bytes / 1024);
     clock::start();
-    hal::boot::start_other_cpus(cpu_limit(&command_line), &mut |identity| {
-        log!("CPU {identity:#x} does not answer; it is left out");
+    hal::boot::start_other_cpus(cpu_limit(&command_line), &mut |identity, reason| {
+        let reason = match reason {
+            LeftOut::NotStarted => "could not be started",
+            LeftOut::Silent => "does not answer",
+            LeftOut::ClockDiffers => "has a clock of its own",
+        };
+        log!("CPU {identity:#x} {reason}; it is left out");
     });
     notice!("CPUs: {}", hal::cpu::count());
     sched::spawn(Box::new(move || bring_up(boot))).expect("memory for the first task");

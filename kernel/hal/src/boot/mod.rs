@@ -11,7 +11,7 @@ use crate::sync::{Once, SpinLock};
 use crate::{frame, task, upcalls};
 pub use early::{EarlyFrames, MemoryMap};
 use libkernel::addr::PhysRange;
-pub use secondary::start_other_cpus;
+pub use secondary::{LeftOut, start_other_cpus};
 
 /// Facts about this boot, valid for ever. The initramfs is not among them: see [`take_initramfs`].
 #[derive(Debug)]

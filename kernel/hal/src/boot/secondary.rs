@@ -1,8 +1,11 @@
 //! Starting the other CPUs, one after the other.
 //!
 //! The boot CPU makes what a CPU needs before it runs ([`Start`]), asks the architecture to start it, and waits. The CPU answers
-//! before it touches anything that is shared; one that comes when nobody waits any more sleeps for ever. Indices are
-//! given in the order of the answers, so they have no gaps.
+//! before it touches anything that is shared; one that comes when nobody waits any more sleeps for ever. Then the two compare
+//! their clocks: time must not run backwards for a program that moves, so a CPU whose clock differs sleeps for ever too. Indices
+//! are given in the order of the answers, so they have no gaps.
+mod clocks;
+
 use crate::arch::Arch;
 use crate::contract::{Cpu as _, Platform as _, Smp};
 use crate::cpu::{self, MAX_CPUS};
@@ -10,15 +13,33 @@ use crate::frame::OutOfMemory;
 use crate::task::{self, KernelStack};
 use crate::upcalls::upcalls;
 use alloc::boxed::Box;
+use clocks::{Clocks, LOOKS, Side};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// How long a CPU may take to answer. A virtual CPU's host may have other things to do.
 const PATIENCE_NS: u64 = 1_000_000_000;
 
+/// What a start has come to. The boot CPU waits in these states, and the CPU that starts ends them.
 const STARTING: u32 = 0;
 const ANSWERED: u32 = 1;
-const ABANDONED: u32 = 2;
-const ONLINE: u32 = 3;
+/// The CPU waits for the boot CPU's verdict.
+const COMPARED: u32 = 2;
+const ACCEPTED: u32 = 3;
+const ONLINE: u32 = 4;
+/// The ends of CPUs that do not run.
+const ABANDONED: u32 = 5;
+const REFUSED: u32 = 6;
+
+/// Why a CPU does not run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeftOut {
+    /// There was no memory for it, or the firmware does not start it.
+    NotStarted,
+    /// It does not answer.
+    Silent,
+    /// Its clock is behind that of the boot CPU, or ahead of it.
+    ClockDiffers,
+}
 
 /// What one CPU finds when it starts.
 #[repr(C)]
@@ -32,6 +53,7 @@ pub struct Start {
     /// What the architecture made for it.
     pub data: <Arch as Smp>::CpuData,
     state: AtomicU32,
+    clocks: Clocks,
     _stack: KernelStack,
 }
 
@@ -47,6 +69,7 @@ impl Start {
             identity,
             data: Arch::prepare_cpu(cpu)?,
             state: AtomicU32::new(STARTING),
+            clocks: Clocks::new(),
             _stack: stack,
         }))
     }
@@ -55,46 +78,77 @@ impl Start {
         self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Waits for the answer, then for the CPU to be ready; false if there is no answer.
-    fn wait(&self) -> bool {
-        let deadline = Arch::now_ns() + PATIENCE_NS;
+    /// Waits for the answer, judges the clock, and waits for the CPU to be ready.
+    fn wait(&self, patience_ns: u64) -> Result<(), LeftOut> {
+        let deadline = Arch::now_ns() + patience_ns;
+        loop {
+            let state = self.state.load(Ordering::Acquire);
+            self.clocks.look(Side::Boot, Arch::now_ns_in_order);
+            match state {
+                STARTING if Arch::now_ns() >= deadline && self.change(STARTING, ABANDONED) => {
+                    return Err(LeftOut::Silent);
+                }
+                COMPARED if !self.clocks.agree() => {
+                    self.state.store(REFUSED, Ordering::Release);
+                    return Err(LeftOut::ClockDiffers);
+                }
+                COMPARED => {
+                    self.state.store(ACCEPTED, Ordering::Release);
+                }
+                ONLINE => return Ok(()),
+                _ => Arch::relax(),
+            }
+        }
+    }
+
+    /// The CPU's answer; false: it is to sleep for ever.
+    fn answer(&self) -> bool {
+        if !self.change(STARTING, ANSWERED) {
+            return false;
+        }
+        (0..LOOKS).for_each(|_| self.clocks.look(Side::Other, Arch::now_ns_in_order));
+        self.state.store(COMPARED, Ordering::Release);
         loop {
             match self.state.load(Ordering::Acquire) {
-                ONLINE => return true,
-                STARTING if Arch::now_ns() >= deadline && self.change(STARTING, ABANDONED) => return false,
-                _ => Arch::relax(),
+                COMPARED => Arch::relax(),
+                verdict => return verdict == ACCEPTED,
             }
         }
     }
 }
 
-/// Starts CPUs until `limit` run, the boot CPU included. `silent` is told what the firmware calls a CPU that does not answer, or for
-/// which there was no memory; it is left out. Called once, by the boot task, interrupts on.
-pub fn start_other_cpus(limit: usize, silent: &mut dyn FnMut(u64)) {
+/// Starts CPUs until `limit` run, the boot CPU included. `left_out` is told what the firmware calls a CPU that does not run, and why.
+/// Called once, by the boot task, interrupts on.
+pub fn start_other_cpus(limit: usize, left_out: &mut dyn FnMut(u64, LeftOut)) {
     let limit = limit.min(MAX_CPUS);
     if limit < 2 {
         return;
     }
     Arch::for_each_other_cpu(&mut |identity| {
         let cpu = cpu::count();
-        if cpu < limit && !start(cpu, identity) {
-            silent(identity);
+        if cpu < limit
+            && let Err(reason) = start(cpu, identity)
+        {
+            left_out(identity, reason);
         }
         cpu::count() < limit
     });
 }
 
-fn start(cpu: usize, identity: u64) -> bool {
-    let Ok(start) = Start::new(cpu, identity) else { return false };
+fn start(cpu: usize, identity: u64) -> Result<(), LeftOut> {
+    let start = Start::new(cpu, identity).map_err(|_| LeftOut::NotStarted)?;
     // For ever: it is the CPU's own, and one that answers too late still reads it.
     let start = Box::leak(start);
-    Arch::start_cpu(start) && start.wait()
+    if !Arch::start_cpu(start) {
+        return Err(LeftOut::NotStarted);
+    }
+    start.wait(PATIENCE_NS)
 }
 
 /// The CPU's own first steps: on its idle task's stack, interrupts masked, its per-CPU data in place.
 #[allow(dead_code, reason = "the host machine has one CPU")]
 pub(crate) fn run(start: &'static Start) -> ! {
-    if !start.change(STARTING, ANSWERED) {
+    if !start.answer() {
         Arch::halt();
     }
     task::init_boot_task();
@@ -103,4 +157,41 @@ pub(crate) fn run(start: &'static Start) -> ! {
     start.state.store(ONLINE, Ordering::Release);
     Arch::interrupts_enable();
     upcalls().start_cpu()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    fn start() -> Box<Start> {
+        Start::new(1, 7).unwrap()
+    }
+
+    #[test]
+    fn a_cpu_that_answers_too_late_hears_so() {
+        let start = start();
+        assert_eq!(start.wait(0), Err(LeftOut::Silent));
+        assert!(!start.answer());
+    }
+
+    #[test]
+    fn either_both_go_on_or_none_does() {
+        for round in 0..200 {
+            let start = start();
+            let (answered, waited) = thread::scope(|scope| {
+                let other = scope.spawn(|| {
+                    let goes_on = start.answer();
+                    if goes_on {
+                        start.state.store(ONLINE, Ordering::Release);
+                    }
+                    goes_on
+                });
+                // From a CPU that nobody waits for to one that has all the time.
+                let waited = start.wait(round % 20 * 10_000);
+                (other.join().unwrap(), waited)
+            });
+            assert_eq!(waited, if answered { Ok(()) } else { Err(LeftOut::Silent) });
+        }
+    }
 }

@@ -22,6 +22,10 @@ impl Platform for Arch {
         now_ns()
     }
 
+    fn now_ns_in_order() -> u64 {
+        now_ns()
+    }
+
     fn clock_parameters() -> crate::time::ClockParameters {
         crate::time::ClockParameters { base_cycles: 0, base_ns: 0, nanoseconds_per_cycle_32_32: 1 << 32 }
     }

@@ -156,6 +156,10 @@ extern "C" fn boot_main(start_info: u64, boot_cycles: u64) -> ! {
 
 /// What needs frames or the device window: interrupt controllers, clocks, the FPU's area.
 fn initialise_devices(boot_cycles: u64) {
+    if cpu::guard_boot_stacks().is_err() {
+        Arch::console_write(b"orlop: not enough memory\n");
+        Arch::exit(1);
+    }
     user_registers::initialise();
     pic::silence();
     apic::initialise();

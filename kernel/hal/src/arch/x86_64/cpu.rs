@@ -2,9 +2,10 @@
 use super::Arch;
 use super::platform::gdt::{self, IST_STACKS, IstStack, TaskState};
 use super::platform::msr;
-use super::user;
+use super::{smp, user};
 use crate::contract::{Cpu, UserRegisters as _};
 use crate::cpu::HardwareCapabilities;
+use crate::frame::OutOfMemory;
 use crate::task::Task;
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count};
@@ -36,9 +37,6 @@ pub struct CpuLocal {
 pub const RSP0: usize = offset_of!(CpuLocal, task_state) + offset_of!(TaskState, rsp0);
 const _: () = assert!(RSP0.is_multiple_of(8));
 
-#[repr(C, align(16))]
-struct InterruptStack([u8; 16384]);
-
 impl CpuLocal {
     /// The data of CPU `id`, on which nothing has run.
     pub const fn new(id: u32, interrupt_stack: u64) -> Self {
@@ -57,7 +55,6 @@ impl CpuLocal {
 
 static mut BOOT_CPU: CpuLocal = CpuLocal::new(0, 0);
 static mut BOOT_IST: [IstStack; IST_STACKS] = [const { IstStack::new() }; IST_STACKS];
-static mut BOOT_INTERRUPT_STACK: InterruptStack = InterruptStack([0; 16384]);
 
 /// Bits of [`features`].
 pub mod feature {
@@ -131,20 +128,31 @@ pub fn initialise_boot_cpu() {
     gdt::build_idt();
     // SAFETY: called once by the boot code, alone and with interrupts off; the statics are this CPU's for ever.
     unsafe {
-        let local = &raw mut BOOT_CPU;
-        (*local).interrupt_stack = (&raw const BOOT_INTERRUPT_STACK).add(1) as u64;
-        initialise(local, &raw mut BOOT_IST);
+        let stacks = (&raw mut BOOT_IST).cast::<IstStack>();
+        initialise(&raw mut BOOT_CPU, core::array::from_fn(|number| stacks.add(number + 1).cast()));
     }
+}
+
+/// Gives the boot CPU an interrupt stack and IST stacks with guard pages. Boot, interrupts off, once there is memory.
+pub fn guard_boot_stacks() -> Result<(), OutOfMemory> {
+    let (interrupt_stack, ist_stacks) = smp::guarded_stacks()?;
+    let local = &raw mut BOOT_CPU;
+    // SAFETY: the boot CPU's own, which executes this; a non-maskable interrupt now is one that no kernel bears.
+    unsafe {
+        (*local).interrupt_stack = interrupt_stack as u64;
+        gdt::set_ist_stacks(local, ist_stacks);
+    }
+    Ok(())
 }
 
 /// Makes the executing CPU whole: descriptor tables, GS base, control registers, `syscall`'s MSRs.
 ///
 /// # Safety
-/// `local` and `stacks` belong to this CPU alone and for ever; the IDT is built; interrupts are off.
-pub unsafe fn initialise(local: *mut CpuLocal, stacks: *mut [IstStack; IST_STACKS]) {
+/// As [`gdt::load`].
+pub unsafe fn initialise(local: *mut CpuLocal, ist_stacks: [*mut u8; IST_STACKS]) {
     // SAFETY: the caller's promise; GS may only be the CPU's own data.
     unsafe {
-        gdt::load(local, stacks);
+        gdt::load(local, ist_stacks);
         msr::write(msr::GS_BASE, local as u64);
         msr::write(msr::KERNEL_GS_BASE, 0);
     }

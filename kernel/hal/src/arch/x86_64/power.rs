@@ -18,6 +18,10 @@ impl Platform for Arch {
         timer::now_ns()
     }
 
+    fn now_ns_in_order() -> u64 {
+        timer::now_ns_in_order()
+    }
+
     fn clock_parameters() -> ClockParameters {
         timer::clock_parameters()
     }

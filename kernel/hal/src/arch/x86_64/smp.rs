@@ -5,12 +5,12 @@
 //! and there the final tables. Then it takes the [`Start`] that is laid out for it (SDM volume 3, 9.4.4).
 use super::cpu::{self, CpuLocal};
 use super::paging::{kernel_root, map_device};
-use super::platform::gdt::{IST_STACKS, IstStack};
+use super::platform::gdt::IST_STACKS;
 use super::platform::{acpi, apic};
 use super::{Arch, user_registers};
 use crate::boot::secondary::{self, Start};
 use crate::contract::{Cpu as _, Paging as _, Platform as _, Smp};
-use crate::frame::{KernelFrame, OutOfMemory, allocate_block};
+use crate::frame::{KernelFrame, OutOfMemory};
 use crate::task::KernelStack;
 use core::arch::{asm, global_asm};
 use core::mem::{self, offset_of};
@@ -129,30 +129,23 @@ pub fn remember_page(page: Option<PhysAddr>) {
 /// What a CPU finds behind its GS base, and its IST stacks.
 pub struct CpuData {
     local: *mut CpuLocal,
-    stacks: *mut [IstStack; IST_STACKS],
+    ist_stacks: [*mut u8; IST_STACKS],
 }
 
-// SAFETY: both belong to the CPU that they were made for.
+// SAFETY: all belong to the CPU that they were made for.
 unsafe impl Send for CpuData {}
 
 const _: () = assert!(size_of::<CpuLocal>() <= PAGE_SIZE as usize);
-
-/// Power of two of the frames that the IST stacks take.
-const STACKS_ORDER: u32 = (size_of::<[IstStack; IST_STACKS]>() / PAGE_SIZE as usize).ilog2();
 
 impl Smp for Arch {
     type CpuData = CpuData;
 
     fn prepare_cpu(cpu: usize) -> Result<CpuData, OutOfMemory> {
-        let interrupt_stack = mem::ManuallyDrop::new(KernelStack::allocate()?);
+        let (interrupt_stack, ist_stacks) = guarded_stacks()?;
         let local: *mut CpuLocal = Arch::direct_map(KernelFrame::alloc_zeroed()?.into_phys()).cast();
-        let stacks: *mut [IstStack; IST_STACKS] = Arch::direct_map(allocate_block(STACKS_ORDER)?).cast();
-        // SAFETY: both are fresh memory of sufficient size and alignment: frames are aligned to their size.
-        unsafe {
-            local.write(CpuLocal::new(cpu as u32, interrupt_stack.top() as u64));
-            stacks.write_bytes(0, 1);
-        }
-        Ok(CpuData { local, stacks })
+        // SAFETY: a fresh frame, which is large enough.
+        unsafe { local.write(CpuLocal::new(cpu as u32, interrupt_stack as u64)) };
+        Ok(CpuData { local, ist_stacks })
     }
 
     fn for_each_other_cpu(visit: &mut dyn FnMut(u64) -> bool) {
@@ -161,8 +154,9 @@ impl Smp for Arch {
         }
         let Some(table) = acpi::cpu_table() else { return };
         let this = apic::identity();
-        // Identifiers beyond 254 need x2APIC mode, which this kernel does not use.
-        let mut others = madt::processors(&table).filter(|&identity| identity != this && identity < 0xff);
+        // All ones is everybody's.
+        let limit = if apic::is_x2apic() { u32::MAX } else { 0xff };
+        let mut others = madt::processors(&table).filter(|&identity| identity != this && identity < limit);
         others.all(|identity| visit(identity.into()));
     }
 
@@ -196,7 +190,8 @@ impl Smp for Arch {
     }
 
     fn stop_others() {
-        apic::send_non_maskable_to_others();
+        let this = Arch::id();
+        (0..crate::cpu::count()).filter(|&cpu| cpu != this).for_each(apic::send_non_maskable);
     }
 
     fn halt() -> ! {
@@ -205,6 +200,16 @@ impl Smp for Arch {
             unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
         }
     }
+}
+
+/// An interrupt stack and IST stacks for one CPU and for ever, each with a guard page below: their ends.
+pub fn guarded_stacks() -> Result<(*mut u8, [*mut u8; IST_STACKS]), OutOfMemory> {
+    let allocate = || Ok(mem::ManuallyDrop::new(KernelStack::allocate()?).top());
+    let mut ist_stacks = [ptr::null_mut(); IST_STACKS];
+    for end in &mut ist_stacks {
+        *end = allocate()?;
+    }
+    Ok((allocate()?, ist_stacks))
 }
 
 /// Copies `start_page` to where CPUs will start, and tells them the tables to use.
@@ -231,7 +236,7 @@ extern "C" fn start_main(start: &'static Start) -> ! {
         Arch::halt();
     }
     // SAFETY: the data was made for this CPU, which alone takes this `Start`; the boot CPU has built the IDT.
-    unsafe { cpu::initialise(start.data.local, start.data.stacks) };
+    unsafe { cpu::initialise(start.data.local, start.data.ist_stacks) };
     user_registers::enable_components();
     secondary::run(start)
 }

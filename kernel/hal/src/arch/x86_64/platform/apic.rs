@@ -1,11 +1,15 @@
 //! The local APIC (SDM volume 3, chapter 10): end of interrupt, one-shot timer, interrupts between CPUs.
+//!
+//! Its registers are memory, the same addresses for every CPU; or model-specific registers, if the firmware left the APICs
+//! in x2APIC mode (10.12), which has no way back but through reset. No emulator that this kernel was tried in has that mode.
 use super::mmio::Registers;
 use super::msr;
 use crate::arch::Arch;
 use crate::arch::x86_64::trap::{VECTOR_SPURIOUS, VECTOR_TIMER};
 use crate::contract::Cpu as _;
 use crate::cpu::MAX_CPUS;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::arch::asm;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use libkernel::addr::PhysAddr;
 
 const IDENTITY: usize = 0x20;
@@ -31,56 +35,90 @@ const MASKED: u32 = 1 << 16;
 /// Divide configuration "by 16": a 32-bit count then lasts a minute at 1 GHz.
 const DIVIDE_BY_16: u32 = 0b0011;
 const BASE_ENABLE: u64 = 1 << 11;
+const BASE_X2APIC: u64 = 1 << 10;
 const BASE_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 static APIC: Registers = Registers::absent();
+/// Whether the registers are model-specific ones.
+static X2APIC: AtomicBool = AtomicBool::new(false);
 
 /// The local APIC identifier of each CPU that was asked to start, by index.
 static IDENTITIES: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
 
 /// Maps the APICs, which all CPUs see at the same address, and enables the boot CPU's.
 pub fn initialise() {
-    // SAFETY: every x86_64 CPU has the register; the address stays what firmware chose.
+    // SAFETY: every x86_64 CPU has the register.
     let base = unsafe { msr::read(msr::APIC_BASE) };
-    // SAFETY: enabling the APIC delivers nothing yet.
-    unsafe { msr::write(msr::APIC_BASE, base | BASE_ENABLE) };
+    X2APIC.store(base & BASE_X2APIC != 0, Ordering::Relaxed);
     APIC.map(PhysAddr::new(base & BASE_ADDRESS));
-    set_identity(0, identity());
     enable();
+    set_identity(0, identity());
 }
 
-/// Makes this CPU's APIC deliver interrupts, timer stopped.
+/// Makes this CPU's APIC deliver interrupts, timer stopped. Its mode becomes that of the boot CPU's.
 pub fn enable() {
-    APIC.write(SPURIOUS_VECTOR, SOFTWARE_ENABLE | u32::from(VECTOR_SPURIOUS));
-    APIC.write(TIMER_DIVIDE, DIVIDE_BY_16);
-    APIC.write(TIMER_ENTRY, MASKED | u32::from(VECTOR_TIMER));
+    let mode = if is_x2apic() { BASE_ENABLE | BASE_X2APIC } else { BASE_ENABLE };
+    // SAFETY: every x86_64 CPU has the register; the address stays what firmware chose, and nothing is delivered yet.
+    unsafe { msr::write(msr::APIC_BASE, msr::read(msr::APIC_BASE) | mode) };
+    write(SPURIOUS_VECTOR, SOFTWARE_ENABLE | u32::from(VECTOR_SPURIOUS));
+    write(TIMER_DIVIDE, DIVIDE_BY_16);
+    write(TIMER_ENTRY, MASKED | u32::from(VECTOR_TIMER));
+}
+
+/// Whether identifiers are 32 bits wide, else eight.
+#[inline]
+pub fn is_x2apic() -> bool {
+    X2APIC.load(Ordering::Relaxed)
+}
+
+/// The model-specific register that stands for the one at `offset` (10.12.1.2).
+fn x2apic_register(offset: usize) -> u32 {
+    0x800 + (offset >> 4) as u32
+}
+
+#[inline]
+fn read(offset: usize) -> u32 {
+    if is_x2apic() {
+        // SAFETY: in this mode the registers that this module names exist.
+        return unsafe { msr::read(x2apic_register(offset)) } as u32;
+    }
+    APIC.read(offset)
+}
+
+#[inline]
+fn write(offset: usize, value: u32) {
+    if is_x2apic() {
+        // SAFETY: as above; they rule interrupts alone.
+        return unsafe { msr::write(x2apic_register(offset), value.into()) };
+    }
+    APIC.write(offset, value);
 }
 
 /// Says that the interrupt in service is done with.
 #[inline]
 pub fn end_of_interrupt() {
-    APIC.write(END_OF_INTERRUPT, 0);
+    write(END_OF_INTERRUPT, 0);
 }
 
 /// Lets the timer interrupt.
 pub fn unmask_timer() {
-    APIC.write(TIMER_ENTRY, u32::from(VECTOR_TIMER));
+    write(TIMER_ENTRY, u32::from(VECTOR_TIMER));
 }
 
 /// Starts the one-shot timer; zero stops it.
 #[inline]
 pub fn start_timer(ticks: u32) {
-    APIC.write(TIMER_INITIAL, ticks);
+    write(TIMER_INITIAL, ticks);
 }
 
 /// Ticks left of the timer.
 pub fn timer_left() -> u32 {
-    APIC.read(TIMER_CURRENT)
+    read(TIMER_CURRENT)
 }
 
 /// This CPU's identifier.
 pub fn identity() -> u32 {
-    APIC.read(IDENTITY) >> 24
+    if is_x2apic() { read(IDENTITY) } else { read(IDENTITY) >> 24 }
 }
 
 /// Says which APIC is that of `cpu`, before anything is sent there.
@@ -93,9 +131,9 @@ pub fn send(cpu: usize, vector: u8) {
     command(IDENTITIES[cpu].load(Ordering::Relaxed), u32::from(vector));
 }
 
-/// Stops all CPUs but this one where they are, by a non-maskable interrupt.
-pub fn send_non_maskable_to_others() {
-    command(0, TO_OTHERS | DELIVER_NON_MASKABLE);
+/// Interrupts `cpu` whatever it does.
+pub fn send_non_maskable(cpu: usize) {
+    command(IDENTITIES[cpu].load(Ordering::Relaxed), DELIVER_NON_MASKABLE);
 }
 
 /// Brings all CPUs but this one to where they wait for [`send_start`].
@@ -108,14 +146,23 @@ pub fn send_start(identity: u32, page: PhysAddr) {
     command(identity, ASSERT | DELIVER_START | page.frame_number() as u32);
 }
 
-/// Writes the interrupt command register (SDM volume 3, 11.6.1). Its two halves belong together: no interrupt in between.
+/// Writes the interrupt command register (10.6.1). Its two halves belong together: no interrupt in between. The other CPU finds
+/// what was written to memory before: an access to device memory sees to that, one to a model-specific register does not (10.12.3).
 fn command(identity: u32, low: u32) {
+    if is_x2apic() {
+        // SAFETY: orders memory accesses; then the register exists, and only interrupts come of it.
+        unsafe {
+            asm!("mfence", "lfence", options(nostack, preserves_flags));
+            msr::write(x2apic_register(COMMAND_LOW), u64::from(identity) << 32 | u64::from(low));
+        }
+        return;
+    }
     let were_enabled = Arch::interrupts_disable();
-    while APIC.read(COMMAND_LOW) & PENDING != 0 {
+    while read(COMMAND_LOW) & PENDING != 0 {
         Arch::relax();
     }
-    APIC.write(COMMAND_HIGH, identity << 24);
-    APIC.write(COMMAND_LOW, low);
+    write(COMMAND_HIGH, identity << 24);
+    write(COMMAND_LOW, low);
     if were_enabled {
         Arch::interrupts_enable();
     }

@@ -9,7 +9,8 @@ use core::mem::size_of;
 use libkernel::arch::x86_64::fault::vector;
 use libkernel::arch::x86_64::segments;
 
-/// Bytes of each IST stack. Also its alignment: the paranoid entry finds the top by rounding.
+/// The ends of IST stacks are aligned to this, and so much of one can be used when an entry begins: the paranoid entry finds the
+/// end by rounding.
 pub const IST_STACK_BYTES: usize = 8192;
 /// IST stacks of a CPU: NMI, double fault, machine check, debug.
 pub const IST_STACKS: usize = 4;
@@ -19,23 +20,26 @@ const IST_DOUBLE_FAULT: u8 = 2;
 const IST_MACHINE_CHECK: u8 = 3;
 const IST_DEBUG: u8 = 4;
 
-/// One IST stack. Its highest word holds its CPU's GS base, because in these entries GS cannot be trusted.
-#[repr(C, align(8192))]
-pub struct IstStack {
-    space: [u8; IST_STACK_BYTES - 16],
+/// What ends each IST stack: its CPU's GS base, because in these entries GS cannot be trusted.
+#[repr(C, align(16))]
+struct IstEnd {
     gs_base: u64,
     padding: u64,
 }
 
+/// An IST stack without a guard.
+#[repr(C, align(8192))]
+pub struct IstStack([u8; IST_STACK_BYTES]);
+
 impl IstStack {
     /// A zeroed stack.
     pub const fn new() -> Self {
-        Self { space: [0; IST_STACK_BYTES - 16], gs_base: 0, padding: 0 }
+        Self([0; IST_STACK_BYTES])
     }
 }
 
 /// Offset of the GS base below the stack's end.
-pub const IST_GS_BASE_BELOW_END: usize = IST_STACK_BYTES - core::mem::offset_of!(IstStack, gs_base);
+pub const IST_GS_BASE_BELOW_END: usize = size_of::<IstEnd>();
 
 /// The 64-bit task-state segment (SDM volume 3, 8.7). All fields are split into 32-bit words because the 64-bit
 /// ones are not aligned.
@@ -97,18 +101,32 @@ pub fn build_idt() {
     }
 }
 
+/// Makes the stacks that end at `ends` the IST stacks of `local`'s CPU.
+///
+/// # Safety
+/// `local` and the stacks belong to the executing CPU alone and for ever; each has `IST_STACK_BYTES`, and its end is aligned to
+/// them. No exception that uses an IST stack comes meanwhile.
+pub unsafe fn set_ist_stacks(local: *mut CpuLocal, ends: [*mut u8; IST_STACKS]) {
+    // SAFETY: by contract the CPU's own data.
+    let slots = unsafe { &mut (*local).task_state.ist };
+    for (slot, end) in slots.iter_mut().zip(ends) {
+        let end = end.cast::<IstEnd>().wrapping_sub(1);
+        // SAFETY: the highest bytes of a stack that nobody uses.
+        unsafe { end.write(IstEnd { gs_base: local as u64, padding: 0 }) };
+        let top = end as u64;
+        *slot = [top as u32, (top >> 32) as u32];
+    }
+}
+
 /// Loads GDT, TSS and IDT into this CPU and sets its segment registers and GS base.
 ///
 /// # Safety
-/// `local` and `stacks` belong to this CPU alone and for ever; the IDT is built; interrupts are off.
-pub unsafe fn load(local: *mut CpuLocal, stacks: *mut [IstStack; IST_STACKS]) {
+/// As [`set_ist_stacks`]; the IDT is built; interrupts are off.
+pub unsafe fn load(local: *mut CpuLocal, ist_stacks: [*mut u8; IST_STACKS]) {
+    // SAFETY: the caller's promise.
+    unsafe { set_ist_stacks(local, ist_stacks) };
     // SAFETY: by contract the CPU's own data, not yet used by anyone else.
-    let (local_ref, stacks) = unsafe { (&mut *local, &mut *stacks) };
-    for (slot, stack) in local_ref.task_state.ist.iter_mut().zip(stacks.iter_mut()) {
-        stack.gs_base = local as u64;
-        let top = &raw const stack.gs_base as u64;
-        *slot = [top as u32, (top >> 32) as u32];
-    }
+    let local_ref = unsafe { &mut *local };
     let tss = &raw const local_ref.task_state as u64;
     local_ref.gdt = segments::gdt(tss, size_of::<TaskState>() as u32 - 1);
     let gdt =
