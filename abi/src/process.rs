@@ -208,9 +208,15 @@ constants! { u32:
     PR_CAP_AMBIENT = 47, "ambient capabilities";
     PR_GET_SPECULATION_CTRL = 52, "state of a speculation feature";
     PR_SET_SPECULATION_CTRL = 53, "set it";
+    PR_SET_TAGGED_ADDR_CTRL = 55, "whether calls accept tagged addresses (AArch64)";
+    PR_GET_TAGGED_ADDR_CTRL = 56, "read it";
     PR_SET_SYSCALL_USER_DISPATCH = 59, "signal on system calls outside a range";
     PR_SET_VMA = 0x5356_4d41, "attributes of a mapping";
     PR_SET_PTRACER = 0x5961_6d61, "who may trace";
+}
+
+constants! { u64:
+    PR_TAGGED_ADDR_ENABLE = 1, "PR_SET_TAGGED_ADDR_CTRL: calls accept tagged addresses";
 }
 
 constants! { u32:

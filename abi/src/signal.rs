@@ -209,6 +209,12 @@ impl SigInfo {
         info
     }
 
+    /// Whether the first word of the union is the address of a fault.
+    pub const fn is_fault(&self) -> bool {
+        let raised = 0 < self.si_code && self.si_code < SI_KERNEL;
+        raised && matches!(self.signal(), SIGSEGV | SIGBUS | SIGILL | SIGFPE | SIGTRAP)
+    }
+
     /// Expiry of a POSIX timer.
     pub fn timer(signal: u32, timer: i32, overrun: i32, value: u64) -> SigInfo {
         let mut info = SigInfo::new(signal, SI_TIMER);

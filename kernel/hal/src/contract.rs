@@ -96,7 +96,7 @@ pub trait UserRegisters {
     fn restore_floating_point(state: &Self::State);
     /// The saved thread pointer (FS_BASE, TPIDR_EL0).
     fn tls(state: &Self::State) -> u64;
-    /// Sets the saved thread pointer. The value has been checked to be a user address.
+    /// Sets the saved thread pointer, to what `is_thread_pointer` allows.
     fn set_tls(state: &mut Self::State, value: u64);
     /// The running thread's thread pointer, read from the CPU.
     fn live_tls() -> u64;

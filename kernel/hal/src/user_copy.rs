@@ -4,9 +4,12 @@
 //! `Upcalls::user_fault`, hence may sleep; called under a spin lock it does not page in and reports what it could
 //! not reach, which is what the `_nofault` forms make explicit.
 use crate::arch::Arch;
-use crate::contract::UserAccess as _;
+use crate::contract::{Cpu as _, UserAccess as _};
 use crate::sync::preempt;
+use crate::task;
+use core::sync::atomic::Ordering;
 use libkernel::addr::{UserAddr, UserRange};
+use libkernel::arch::native::HAS_ADDRESS_TAGS;
 
 /// A user address that cannot be reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,16 +24,27 @@ pub enum StringError {
     TooLong,
 }
 
-fn in_user_half(address: UserAddr, length: usize) -> bool {
-    UserRange::new(address, length as u64).is_some()
+/// Where the range begins that the running task names, if that is a range of the user half. A tag is accepted from tasks that
+/// may use tags ([`crate::task::Task::tagged_addresses`]), and taken off.
+#[inline]
+pub fn checked(address: UserAddr, length: u64) -> Option<UserAddr> {
+    if UserRange::new(address, length).is_some() { Some(address) } else { checked_tagged(address, length) }
+}
+
+#[cold]
+fn checked_tagged(address: UserAddr, length: u64) -> Option<UserAddr> {
+    let in_task = !Arch::current_task().is_null();
+    if !HAS_ADDRESS_TAGS || !in_task || !task::current().tagged_addresses.load(Ordering::Relaxed) {
+        return None;
+    }
+    let address = address.untagged();
+    UserRange::new(address, length).map(|_| address)
 }
 
 /// Copies in from `from`; returns how many bytes were done, which is short only after a fault.
 #[inline]
 pub fn copy_from_user(to: &mut [u8], from: UserAddr) -> usize {
-    if !in_user_half(from, to.len()) {
-        return 0;
-    }
+    let Some(from) = checked(from, to.len() as u64) else { return 0 };
     // SAFETY: the slice is writable for its length, and the range lies in user space.
     to.len() - unsafe { Arch::copy_in(to.as_mut_ptr(), from, to.len()) }
 }
@@ -38,9 +52,7 @@ pub fn copy_from_user(to: &mut [u8], from: UserAddr) -> usize {
 /// Copies out to `to`; returns how many bytes were done, which is short only after a fault.
 #[inline]
 pub fn copy_to_user(to: UserAddr, from: &[u8]) -> usize {
-    if !in_user_half(to, from.len()) {
-        return 0;
-    }
+    let Some(to) = checked(to, from.len() as u64) else { return 0 };
     // SAFETY: the slice is readable for its length, and the range lies in user space.
     from.len() - unsafe { Arch::copy_out(to, from.as_ptr(), from.len()) }
 }
@@ -48,9 +60,7 @@ pub fn copy_to_user(to: UserAddr, from: &[u8]) -> usize {
 /// Writes zeros; returns how many bytes were done.
 #[inline]
 pub fn clear_user(to: UserAddr, length: usize) -> usize {
-    if !in_user_half(to, length) {
-        return 0;
-    }
+    let Some(to) = checked(to, length as u64) else { return 0 };
     length - Arch::clear(to, length)
 }
 
@@ -91,15 +101,13 @@ pub fn copy_string_from_user(to: &mut [u8], from: UserAddr) -> Result<usize, Str
 /// Most strings are short paths: read little ahead of their end.
 const STRING_CHUNK: usize = 64;
 
-fn aligned_word(address: UserAddr) -> Result<(), BadAddress> {
-    let aligned = address.as_u64().is_multiple_of(4);
-    if aligned && in_user_half(address, 4) { Ok(()) } else { Err(BadAddress) }
+fn aligned_word(address: UserAddr) -> Result<UserAddr, BadAddress> {
+    checked(address, 4).filter(|address| address.as_u64().is_multiple_of(4)).ok_or(BadAddress)
 }
 
 /// Loads an aligned 32-bit word in one access.
 pub fn load_u32(address: UserAddr) -> Result<u32, BadAddress> {
-    aligned_word(address)?;
-    Arch::load_u32(address).ok_or(BadAddress)
+    Arch::load_u32(aligned_word(address)?).ok_or(BadAddress)
 }
 
 /// Loads an aligned word without paging it in.
@@ -110,14 +118,12 @@ pub fn load_u32_nofault(address: UserAddr) -> Result<u32, BadAddress> {
 
 /// Stores an aligned 32-bit word in one access.
 pub fn store_u32(address: UserAddr, value: u32) -> Result<(), BadAddress> {
-    aligned_word(address)?;
-    Arch::store_u32(address, value).ok_or(BadAddress)
+    Arch::store_u32(aligned_word(address)?, value).ok_or(BadAddress)
 }
 
 /// Atomically replaces `current` by `new`; returns the value found.
 pub fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Result<u32, BadAddress> {
-    aligned_word(address)?;
-    Arch::compare_exchange_u32(address, current, new).ok_or(BadAddress)
+    Arch::compare_exchange_u32(aligned_word(address)?, current, new).ok_or(BadAddress)
 }
 
 /// As [`compare_exchange_u32`], without paging the word in.

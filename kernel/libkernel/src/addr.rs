@@ -131,6 +131,12 @@ impl UserAddr {
         self.0 < USER_END
     }
 
+    /// The address without the bits that the CPU ignores in a program's loads and stores, where it does.
+    #[inline]
+    pub const fn untagged(self) -> Self {
+        Self(crate::arch::native::untagged(self.0))
+    }
+
     /// The page number of this address.
     pub const fn page_number(self) -> u64 {
         self.0 >> PAGE_SHIFT
@@ -297,6 +303,14 @@ mod tests {
         let range = PhysRange::new(PhysAddr::new(0x800), 0x1000);
         assert!(range.whole_frames().is_empty());
         assert_eq!(range.touched_frames(), 0..2);
+    }
+
+    #[test]
+    fn a_tag_is_no_part_of_an_address() {
+        use crate::arch::{aarch64, x86_64};
+        assert_eq!(aarch64::untagged(0xa57f_ffff_ffff_f000), 0x007f_ffff_ffff_f000);
+        assert_eq!(aarch64::untagged(0xa580_0000_0000_1000), 0xa580_0000_0000_1000);
+        assert_eq!(x86_64::untagged(0xa500_0000_0000_1000), 0xa500_0000_0000_1000);
     }
 
     proptest! {

@@ -23,7 +23,7 @@ pub enum Access {
 /// A decoded page fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageFault {
-    /// The address that could not be reached.
+    /// The address that could not be reached, as the instruction had it: with its tag.
     pub address: u64,
     /// What was wanted there.
     pub access: Access,

@@ -42,11 +42,16 @@ extern "C" fn report(_signal: i32, info: *const SigInfo, _context: *mut UContext
 /// Runs `body` in a process and returns the fault that ended it, or `None` if it ran to its end. The handler has a stack of
 /// its own, so that `body` may ruin the stack pointer.
 pub fn caught(body: impl FnOnce()) -> Result<Option<Fault>, Failure> {
+    caught_with(0, body)
+}
+
+/// [`caught`], with further flags of the handler's.
+pub fn caught_with(flags: u64, body: impl FnOnce()) -> Result<Option<Fault>, Failure> {
     let (reader, writer) = pipe2(0)?;
     libsyscall::file::dup3(writer, REPORT, 0)?;
     close(writer)?;
     let pid = child::start(|| {
-        let prepared = prepare();
+        let prepared = prepare(flags);
         if prepared.is_err() {
             return 1;
         }
@@ -69,13 +74,13 @@ pub fn caught(body: impl FnOnce()) -> Result<Option<Fault>, Failure> {
     }
 }
 
-fn prepare() -> Result<(), Failure> {
+fn prepare(flags: u64) -> Result<(), Failure> {
     let stack = map_anonymous(STACK_SIZE)?;
     let stack = StackT { ss_sp: stack as u64, ss_flags: 0, pad: 0, ss_size: STACK_SIZE as u64 };
     // SAFETY: the stack is fresh and used for nothing else.
     unsafe { sigaltstack(Some(&stack)) }?;
     for signal in [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS] {
-        handler::install(signal, report, SA_ONSTACK)?;
+        handler::install(signal, report, flags | SA_ONSTACK)?;
     }
     Ok(())
 }

@@ -3,10 +3,11 @@ use super::{OutOfMemory, allocate_zeroed, allocator, may_allocate, record};
 use crate::arch::Arch;
 use crate::contract::{Paging as _, UserAccess as _};
 use crate::sync::Once;
+use crate::user_copy;
 use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::sync::atomic::{Ordering, fence};
-use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
+use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr};
 
 const FRAME_BYTES: usize = PAGE_SIZE as usize;
 
@@ -143,9 +144,7 @@ impl SharedFrame {
     /// Copies `length` bytes at `offset` to user memory (may page in); bytes done.
     pub fn copy_to_user(&self, offset: usize, length: usize, to: UserAddr) -> usize {
         let (offset, length) = Self::clamp(offset, length);
-        if UserRange::new(to, length as u64).is_none() {
-            return 0;
-        }
+        let Some(to) = user_copy::checked(to, length as u64) else { return 0 };
         // SAFETY: `clamp` keeps the source in the frame, and the range lies in user space.
         length - unsafe { Arch::copy_out(to, self.memory().add(offset), length) }
     }
@@ -153,9 +152,7 @@ impl SharedFrame {
     /// Copies `length` bytes of user memory to `offset` (may page in); bytes done.
     pub fn copy_from_user(&self, offset: usize, length: usize, from: UserAddr) -> usize {
         let (offset, length) = Self::clamp(offset, length);
-        if UserRange::new(from, length as u64).is_none() {
-            return 0;
-        }
+        let Some(from) = user_copy::checked(from, length as u64) else { return 0 };
         // SAFETY: as above, the other way.
         length - unsafe { Arch::copy_in(self.memory().add(offset), from, length) }
     }

@@ -52,6 +52,8 @@ const PREPARING: u32 = 4;
 pub struct Task {
     /// Bits that make `UserContext::run` return; see `user::work`.
     pub work: AtomicU32,
+    /// User copies accept addresses with a tag, where the architecture has tags. Set by the task itself.
+    pub tagged_addresses: AtomicBool,
     /// Room for the scheduler.
     pub sched: SchedData,
     state: AtomicU32,
@@ -159,6 +161,7 @@ impl Task {
     fn with(stack: Option<KernelStack>, own: Own, state: u32) -> Self {
         Self {
             work: AtomicU32::new(0),
+            tagged_addresses: AtomicBool::new(false),
             sched: SchedData::new(),
             state: AtomicU32::new(state),
             on_cpu: AtomicBool::new(false),

@@ -9,6 +9,7 @@ use crate::sync::{Once, preempt};
 use crate::user_copy::{self, BadAddress};
 use alloc::boxed::Box;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
+use libkernel::arch::native::is_thread_pointer;
 use libkernel::fault::Access;
 
 type State = <Arch as UserRegisters>::State;
@@ -36,13 +37,13 @@ impl UserState {
         Arch::tls(&self.0)
     }
 
-    /// Sets the thread pointer; false if `value` is not a user address.
+    /// Sets the thread pointer; false if no program may have `value` there.
     pub fn set_tls(&mut self, value: u64) -> bool {
-        let user = UserAddr::new(value).is_user();
-        if user {
+        let allowed = is_thread_pointer(value);
+        if allowed {
             Arch::set_tls(&mut self.0, value);
         }
-        user
+        allowed
     }
 }
 
@@ -77,13 +78,13 @@ pub fn tls() -> u64 {
     Arch::live_tls()
 }
 
-/// Sets it; false if `value` is not a user address.
+/// Sets it; false if no program may have `value` there.
 pub fn set_tls(value: u64) -> bool {
-    let user = UserAddr::new(value).is_user();
-    if user {
+    let allowed = is_thread_pointer(value);
+    if allowed {
         Arch::set_live_tls(value);
     }
-    user
+    allowed
 }
 
 /// The running task's second thread pointer, where the architecture has one (x86_64: the GS base).

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
+use hal::user_copy;
 use libkernel::addr::UserAddr;
 
 use crate::process::Process;
@@ -28,11 +29,13 @@ pub struct Key {
 pub(super) const BUCKETS: usize = 256;
 
 impl Key {
-    /// The key of a word of this process. EFAULT if a shared word lies in no mapping.
+    /// The key of a word of this process. EFAULT for an address that is no program's, and if a shared word lies in no
+    /// mapping. As on Linux, an address with a tag is another key than one without, unless an object names the place.
     pub(super) fn of(process: &Process, address: UserAddr, sharing: Sharing) -> Result<Key, Errno> {
+        user_copy::checked(address, size_of::<u32>() as u64).ok_or(Errno::EFAULT)?;
         let space = process.address_space().ok_or(Errno::EFAULT)?;
         if sharing == Sharing::Shared
-            && let Some((container, offset)) = space.shared_location(address)?
+            && let Some((container, offset)) = space.shared_location(address.untagged())?
         {
             return Ok(Key { container, offset });
         }

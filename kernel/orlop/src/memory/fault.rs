@@ -75,7 +75,7 @@ impl FaultError {
 impl AddressSpace {
     /// Makes the page of a fault accessible, or says why it cannot be. May sleep.
     pub fn handle_fault(&self, fault: &UserFault, limits: &Limits) -> Result<(), FaultError> {
-        let address = UserAddr::new(fault.address);
+        let address = UserAddr::new(fault.address).untagged();
         let entry = if fault.present { Entry::Present } else { Entry::Absent };
         match self.fault_at(address, fault.access, entry) {
             Err(FaultError::NotMapped) => {

@@ -178,6 +178,8 @@ fn assemble(
     let thread = new_thread(parent, request, pid, process.clone())?;
     let first_tid = request.has(CLONE_CHILD_SETTID).then_some(request.child_tid);
     let runnable = new_task(&thread, regs, user, memory, first_tid)?;
+    let tagged_addresses = task::current().tagged_addresses.load(Ordering::Relaxed);
+    runnable.task().tagged_addresses.store(tagged_addresses, Ordering::Relaxed);
     process.add_thread(thread.clone())?;
     let mut table = table::lock();
     table.insert_thread(&thread);

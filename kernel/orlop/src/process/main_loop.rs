@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering;
 use abi::signal::SigInfo;
 use hal::task;
 use hal::user::{Exception, UserContext, UserExit, UserFault};
+use libkernel::addr::UserAddr;
 use libkernel::arch::native::signal_frame::FaultRecord;
 
 use super::{Thread, exit, work};
@@ -87,7 +88,8 @@ fn refuse(thread: &Arc<Thread>, fault: &UserFault, signal: Option<(u8, i32)>) {
         return;
     };
     let number = libkernel::arch::native::fault::PAGE_FAULT;
-    *thread.signals.fault.lock() = FaultRecord { address: fault.address, number, code: fault.code };
+    let address = UserAddr::new(fault.address).untagged().as_u64();
+    *thread.signals.fault.lock() = FaultRecord { address, number, code: fault.code };
     send::force(thread, signal, &SigInfo::fault(signal.number(), code, fault.address));
 }
 

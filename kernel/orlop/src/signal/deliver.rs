@@ -5,8 +5,9 @@ use core::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::process::WaitStatus;
-use abi::signal::{SA_NODEFER, SA_RESTART, Sigaction};
+use abi::signal::{SA_EXPOSE_TAGBITS, SA_NODEFER, SA_RESTART, Sigaction};
 use hal::user::UserContext;
+use libkernel::addr::UserAddr;
 
 use super::action::{self, Disposition};
 use super::{DefaultAction, SigInfo, Signal, SignalSet, fatal, frame, send, stop};
@@ -29,6 +30,9 @@ pub fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut restart: Opt
             Disposition::Ignore => {}
             Disposition::Handle => {
                 settle_interrupted(context, restart.take(), &act);
+                if act.sa_flags & SA_EXPOSE_TAGBITS == 0 && info.is_fault() {
+                    info.fields[0] = UserAddr::new(info.fields[0]).untagged().as_u64();
+                }
                 handle(thread, context, signal, &info, &act);
             }
             Disposition::Default(default) => perform(thread, context, signal, &info, default),

@@ -1,15 +1,18 @@
 //! `prctl` and `arch_prctl`.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::process::{
     PR_CAPBSET_DROP, PR_CAPBSET_READ, PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_GET_NAME,
-    PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_TID_ADDRESS, PR_SET_CHILD_SUBREAPER, PR_SET_KEEPCAPS,
-    PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG,
+    PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_TAGGED_ADDR_CTRL, PR_GET_TID_ADDRESS,
+    PR_SET_CHILD_SUBREAPER, PR_SET_KEEPCAPS, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG,
+    PR_SET_TAGGED_ADDR_CTRL, PR_TAGGED_ADDR_ENABLE,
 };
 use hal::task;
 use libkernel::addr::UserAddr;
+use libkernel::arch::native::HAS_ADDRESS_TAGS;
 
 use super::{Caller, Failure};
 use crate::process::{Credentials, NAME_SIZE, capability};
@@ -52,10 +55,7 @@ pub fn prctl(
             let bit = capability_bit(second)?;
             Ok(u64::from(thread.with_credentials(|credentials| credentials.capabilities.bounding & bit != 0)))
         }
-        PR_CAPBSET_DROP => {
-            drop_from_bounding_set(caller, capability_bit(second)?)?;
-            Ok(0)
-        }
+        PR_CAPBSET_DROP => Ok(drop_from_bounding_set(caller, capability_bit(second)?).map(|()| 0)?),
         PR_SET_CHILD_SUBREAPER => {
             process.set_adopts(second != 0);
             Ok(0)
@@ -73,8 +73,27 @@ pub fn prctl(
             UserPtr::new(UserAddr::new(second)).write(&thread.clear_child_id().as_u64())?;
             Ok(0)
         }
+        PR_SET_TAGGED_ADDR_CTRL if rest_is_zero => set_tagged_addresses(second).map(|()| 0),
+        PR_GET_TAGGED_ADDR_CTRL if second == 0 && rest_is_zero => tagged_addresses(),
         _ => Err(Failure::Errno(Errno::EINVAL)),
     }
+}
+
+/// Whether calls of this thread accept pointers with tags.
+fn set_tagged_addresses(bits: u64) -> Result<(), Failure> {
+    if !HAS_ADDRESS_TAGS || bits & !PR_TAGGED_ADDR_ENABLE != 0 {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    task::current().tagged_addresses.store(bits & PR_TAGGED_ADDR_ENABLE != 0, Ordering::Relaxed);
+    Ok(())
+}
+
+fn tagged_addresses() -> Result<u64, Failure> {
+    if !HAS_ADDRESS_TAGS {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    let enabled = task::current().tagged_addresses.load(Ordering::Relaxed);
+    Ok(if enabled { PR_TAGGED_ADDR_ENABLE } else { 0 })
 }
 
 /// Zero for none.

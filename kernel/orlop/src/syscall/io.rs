@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::fs::{Iovec, RWF_APPEND, RWF_DSYNC, RWF_HIPRI, RWF_NOWAIT, RWF_SYNC};
-use libkernel::addr::{UserAddr, UserRange};
+use libkernel::addr::UserAddr;
 
 use super::at::{content_file, only};
 use super::{Caller, Failure};
@@ -162,7 +162,7 @@ fn positioned_file(caller: &Caller<'_>, fd: i32) -> Result<alloc::sync::Arc<File
 /// A buffer that reaches beyond the user half is EFAULT before anything else is looked at, as Linux's `access_ok` has it.
 /// That covers counts that are negative as signed numbers, too.
 fn check_buffer(buffer: UserAddr, count: usize) -> Result<(), Errno> {
-    UserRange::new(buffer, count as u64).map(drop).ok_or(Errno::EFAULT)
+    hal::user_copy::checked(buffer, count as u64).map(drop).ok_or(Errno::EFAULT)
 }
 
 fn user_sink<'a>(buffer: UserAddr, count: usize) -> Result<IoSink<'a>, Errno> {

@@ -33,8 +33,10 @@ fn space(caller: &Caller<'_>) -> Result<Arc<AddressSpace>, Errno> {
 }
 
 /// The range of `length` bytes in whole pages from a page start, as most calls take it: `EINVAL` for a start
-/// inside a page; `wrapped` where the end wraps or lies outside the user half.
+/// inside a page; `wrapped` where the end wraps or lies outside the user half. Tags are accepted from every program here:
+/// nothing is read or written through the address.
 fn page_range(start: UserAddr, length: u64, wrapped: Errno) -> Result<UserRange, Errno> {
+    let start = start.untagged();
     if !start.is_page_aligned() {
         return Err(Errno::EINVAL);
     }
@@ -87,6 +89,7 @@ pub fn mremap(
     if unknown || needs_move || !keeps_length || !old.is_page_aligned() {
         return Err(Errno::EINVAL.into());
     }
+    let old = old.untagged();
     let old_length = page_up(old_length).ok_or(Errno::EINVAL)?;
     let new_length = page_up(new_length).filter(|length| *length != 0).ok_or(Errno::EINVAL)?;
     let movement = match (flags & MREMAP_FIXED != 0, may_move) {
@@ -155,7 +158,7 @@ pub fn mincore(caller: &mut Caller<'_>, start: UserAddr, length: u64, vector: Us
     let range = page_range(start, length, Errno::ENOMEM)?;
     let space = space(caller)?;
     let bytes = UserSlice::<u8>::new(vector, range.page_count() as usize);
-    UserRange::new(vector, range.page_count()).ok_or(Errno::EFAULT)?;
+    hal::user_copy::checked(vector, range.page_count()).ok_or(Errno::EFAULT)?;
     let mut pages = range.pages();
     for first in (0..bytes.len()).step_by(STEP) {
         let mut piece = [0; STEP];
@@ -183,6 +186,7 @@ fn lock_limit(caller: &Caller<'_>) -> Result<u64, Errno> {
 
 /// The whole pages that a range of bytes touches.
 fn touched_pages(start: UserAddr, length: u64) -> Result<UserRange, Errno> {
+    let start = start.untagged();
     let end = start.checked_add(length).and_then(UserAddr::page_up).ok_or(Errno::EINVAL)?;
     UserRange::from_bounds(start.page_down(), end).ok_or(Errno::ENOMEM)
 }

@@ -68,6 +68,7 @@ pub fn rt_sigaction(
 const KNOWN_FLAGS: u64 = abi::signal::SA_NOCLDSTOP
     | abi::signal::SA_NOCLDWAIT
     | abi::signal::SA_SIGINFO
+    | abi::signal::SA_EXPOSE_TAGBITS
     | abi::signal::SA_RESTORER
     | abi::signal::SA_ONSTACK
     | abi::signal::SA_RESTART

@@ -4,6 +4,7 @@ mod access;
 mod calls;
 mod instructions;
 mod returns;
+mod tags;
 
 use crate::Test;
 
@@ -14,7 +15,18 @@ pub const TESTS: &[Test] = &[
     ("scalable_vectors", access::scalable_vectors),
     ("misaligned_exclusive", access::misaligned_exclusive),
     ("kernel_addresses", access::kernel_addresses),
-    ("tagged_addresses", access::tagged_addresses),
+    ("tagged_loads_and_stores", tags::tagged_loads_and_stores),
+    ("tagged_pointers_are_refused", tags::tagged_pointers_are_refused),
+    ("tagged_pointers_are_accepted", tags::tagged_pointers_are_accepted),
+    ("the_control_of_tags", tags::the_control_of_tags),
+    ("tags_are_inherited", tags::tags_are_inherited),
+    ("tagged_calls_on_memory", tags::tagged_calls_on_memory),
+    ("tagged_new_addresses", tags::tagged_new_addresses),
+    ("the_fault_of_a_tagged_address", tags::the_fault_of_a_tagged_address),
+    ("the_frame_of_a_tagged_address", tags::the_frame_of_a_tagged_address),
+    ("the_value_of_a_signal_keeps_its_tag", tags::the_value_of_a_signal_keeps_its_tag),
+    ("a_handler_on_a_tagged_stack", tags::a_handler_on_a_tagged_stack),
+    ("a_tagged_futex", tags::a_tagged_futex),
     ("unknown_calls", calls::unknown_calls),
     ("a_call_keeps_registers", calls::a_call_keeps_registers),
     ("a_call_keeps_flags", calls::a_call_keeps_flags),

@@ -65,7 +65,7 @@ fn handle(regs: &mut UserRegs, vector: u64, syndrome: u64) -> Option<UserExit> {
         return None;
     }
     assert!(vector == EXIT_SYNCHRONOUS, "SError or FIQ from EL0: ESR {syndrome:#x}, pc {:#x}", regs.pc);
-    let address = untagged(read_register!("far_el1"));
+    let address = read_register!("far_el1");
     Arch::interrupts_enable();
     if class_of(syndrome) == CLASS_WAIT {
         // A program's wait is a hint: it goes on at once, as under Linux.
@@ -85,12 +85,6 @@ fn handle(regs: &mut UserRegs, vector: u64, syndrome: u64) -> Option<UserExit> {
         }
         Event::Exception(exception) => UserExit::Exception(exception),
     })
-}
-
-/// The address without the tag that TCR_EL1.TBI0 lets programs put into the top byte of pointers to their half.
-fn untagged(address: u64) -> u64 {
-    const HALF: u64 = 1 << 55;
-    if address & HALF == 0 { address & (HALF - 1) } else { address }
 }
 
 /// The kernel stack while a program runs.

@@ -12,10 +12,25 @@ pub use registers::UserRegs;
 /// First address that no program can map: all 48 bits of TTBR0's half.
 pub const USER_END: u64 = 1 << 48;
 
+/// Whether the CPU ignores part of a program's addresses: their top byte (TCR_EL1.TBI0).
+pub const HAS_ADDRESS_TAGS: bool = true;
+
+/// The address without its tag. Bit 55 says which half an address means (D8.8); the kernel's half has no tags.
+#[inline]
+pub const fn untagged(address: u64) -> u64 {
+    const HALF: u64 = 1 << 55;
+    if address & HALF == 0 { address & (HALF - 1) } else { address }
+}
+
 /// `e_machine` of a program for this CPU.
 pub const ELF_MACHINE: u16 = 183;
 
 /// True when the address lies in one of the two translated halves (D8.1.5 with 48-bit input addresses).
 pub const fn is_canonical(address: u64) -> bool {
     address >> 48 == 0 || address >> 48 == 0xffff
+}
+
+/// True for what a program may have as its thread pointer: TPIDR_EL0 holds any value.
+pub const fn is_thread_pointer(_value: u64) -> bool {
+    true
 }

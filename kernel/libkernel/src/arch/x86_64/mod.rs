@@ -16,10 +16,25 @@ pub use registers::UserRegs;
 /// instruction can end at the first non-canonical address, which `sysretq` must never see on Intel CPUs.
 pub const USER_END: u64 = (1 << 47) - 4096;
 
+/// Whether the CPU ignores part of a program's addresses. Linear-address masking is not used.
+pub const HAS_ADDRESS_TAGS: bool = false;
+
+/// The address without its tag.
+#[inline]
+pub const fn untagged(address: u64) -> u64 {
+    address
+}
+
 /// `e_machine` of a program for this CPU.
 pub const ELF_MACHINE: u16 = 62;
 
 /// True when the 48-bit address is sign-extended as four-level paging demands (SDM volume 1, 3.3.7.1).
 pub const fn is_canonical(address: u64) -> bool {
     ((address as i64) << 16) >> 16 == address as i64
+}
+
+/// True for what a program may have as its thread pointer: FS_BASE takes canonical addresses only, and Linux only a
+/// program's own.
+pub const fn is_thread_pointer(value: u64) -> bool {
+    value < USER_END
 }

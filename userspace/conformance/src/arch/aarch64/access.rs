@@ -61,9 +61,3 @@ pub fn kernel_addresses() -> Outcome {
     }
     Ok(())
 }
-
-/// The top byte of a pointer is the program's own.
-pub fn tagged_addresses() -> Outcome {
-    check_eq!(fault_of!("orr x0, x9, #0x0f00000000000000", "ldr x0, [x0]"), None);
-    Ok(())
-}
