@@ -79,6 +79,8 @@ pub(super) unsafe fn initialise(cpu: u32, interrupt_stack: u64) {
         write_register!("mdscr_el1", 0);
         write_register!("oslar_el1", 0);
         write_register!("cpacr_el1", 3 << 20);
+        // Programs may read it, and reset leaves anything there.
+        write_register!("tpidrro_el0", 0);
         if counters != 0 && counters != 0xf {
             write_register!("pmuserenr_el0", 0);
         }

@@ -105,11 +105,8 @@ impl Gic {
         };
     }
 
-    /// The barrier lets nothing that is done for the interrupt begin before (12.2.14; Linux does the same).
     pub fn acknowledge() -> u32 {
         let taken = GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1);
-        // SAFETY: a barrier.
-        unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
         taken.map_or(u32::MAX, IntId::raw_value)
     }
 
