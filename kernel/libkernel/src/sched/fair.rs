@@ -13,6 +13,7 @@
 
 use alloc::boxed::Box;
 
+use super::SLICE_NS;
 use super::entity::{Entity, Link, Member, Place, difference};
 use super::tree::Tree;
 
@@ -28,6 +29,9 @@ pub(super) struct Fair<T> {
     zero: u64,
     next_number: u64,
 }
+
+/// A difference of virtual times that [`Fair::leave`] may neglect, in nanoseconds: less than a hundredth of a slice.
+const SMALL_LAG: u64 = SLICE_NS / 128;
 
 /// What an entity adds to the queue's moment.
 #[inline(always)]
@@ -98,7 +102,8 @@ impl<T: Member> Fair<T> {
         self.count_in(entity);
     }
 
-    /// Counts an entity out and notes its lag.
+    /// Counts an entity out and notes its lag. A lag that is small beside a slice is not worth a division where there is but one
+    /// other entity: two that wake each other all the time do so in step.
     #[inline(always)]
     pub(super) fn leave(&mut self, entity: &mut Entity<T>) {
         if self.weight == i64::from(entity.weight) {
@@ -106,8 +111,18 @@ impl<T: Member> Fair<T> {
             return;
         }
         let ahead = difference(entity.vruntime, self.zero);
-        let bound = entity.request.cast_signed();
-        entity.lag = (self.average() - ahead).clamp(-bound, bound);
+        entity.lag = match self.tree.only() {
+            Some(other)
+                if self.weight == i64::from(other.weight) + i64::from(entity.weight)
+                    && difference(other.vruntime, entity.vruntime).unsigned_abs() < SMALL_LAG =>
+            {
+                0
+            }
+            _ => {
+                let bound = entity.request.cast_signed();
+                (self.average() - ahead).clamp(-bound, bound)
+            }
+        };
         self.weight -= i64::from(entity.weight);
         self.moment -= moment(entity.weight, ahead);
     }

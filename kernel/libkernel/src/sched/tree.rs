@@ -31,7 +31,8 @@ impl<T> Tree<T> {
         self.len += 1;
         if self.len == 1 {
             entity.least = entity.vruntime;
-            self.root = Some(entity);
+            // The tree was empty: nothing is dropped, and the compiler need not ask.
+            core::mem::forget(self.root.replace(entity));
         } else {
             insert(&mut self.root, entity);
         }
@@ -43,6 +44,12 @@ impl<T> Tree<T> {
         let taken = take_first(&mut self.root, &eligible);
         self.len -= usize::from(taken.is_some());
         taken
+    }
+
+    /// The entity, if it is the only one.
+    #[inline(always)]
+    pub(super) fn only(&self) -> Option<&Entity<T>> {
+        self.root.as_deref().filter(|_| self.len == 1)
     }
 
     /// Takes the entity if it is the only one.

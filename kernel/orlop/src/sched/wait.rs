@@ -284,6 +284,10 @@ impl WaitQueue {
 
     fn leave(&self, place: Option<u64>) {
         let Some(ticket) = place else { return };
+        // The count has been at least one since this thread entered: zero is later, and the waker has taken the entry out.
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         let mut entries = self.entries.lock();
         let removed = remove(&mut entries.threads, ticket);
         self.waiting.store(entries.len(), Ordering::Relaxed);
