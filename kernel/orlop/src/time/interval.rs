@@ -6,18 +6,18 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::signal::{SI_KERNEL, SigInfo};
-use hal::sync::SpinLock;
 
 use super::alarm;
 use crate::process::{Pid, Process, find_thread};
+use crate::sched::Mutex;
 use crate::sched::timeouts::Key;
 use crate::signal::{Signal, send};
 
 /// The most POSIX timers of a process.
 const TIMER_LIMIT: usize = 1024;
 
-/// The timers of one process.
-pub struct IntervalTimers(SpinLock<Timers>);
+/// The timers of one process. The lock is held until the signals of an expiry are sent: who stops a timer hears no more of it.
+pub struct IntervalTimers(Mutex<Timers>);
 
 struct Timers {
     real: Timer,
@@ -65,7 +65,7 @@ struct PosixTimer {
 impl IntervalTimers {
     /// No timer runs.
     pub const fn new() -> IntervalTimers {
-        IntervalTimers(SpinLock::new(Timers {
+        IntervalTimers(Mutex::new(Timers {
             real: Timer { due_ns: None, interval_ns: 0, alarm: None },
             posix: BTreeMap::new(),
             next_id: 0,
@@ -203,7 +203,6 @@ pub(super) fn expire(process: &Arc<Process>) {
             due.push((id, posix.overrun, posix.notification));
         }
     }
-    drop(timers);
     if real {
         // A standard signal is never refused.
         let _ = send::to_process(process, Signal::ALRM, &SigInfo::new(Signal::ALRM.number(), SI_KERNEL));
