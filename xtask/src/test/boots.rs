@@ -45,7 +45,7 @@ const X86_64: [Place; 14] = [
     Place { smp: 64, ..place("q35 with 64 CPUs", Q35, "max", 512) },
 ];
 
-const AARCH64: [Place; 7] = [
+const AARCH64: [Place; 10] = [
     virt("virt", "", "max", 512),
     virt("virt with a Cortex-A53", "gic-version=3", "cortex-a53", 512),
     virt("virt with a Cortex-A72, GICv2 and 64 MiB", "gic-version=2", "cortex-a72", 64),
@@ -58,6 +58,9 @@ const AARCH64: [Place; 7] = [
     virt("virt with GICv2, in EL2, below EL3", "gic-version=2,virtualization=on,secure=on", "max", 512),
     virt("virt with GICv3, below EL3", "gic-version=3,secure=on", "max", 512),
     virt("virt with 32 MiB, all of it low", "highmem=off", "max", 32),
+    Place { smp: 4, ..virt("virt with GICv3 and 4 CPUs", "gic-version=3", "max", 512) },
+    Place { smp: 8, ..virt("virt with GICv2 and 8 CPUs", "gic-version=2", "cortex-a72", 512) },
+    Place { smp: 64, ..virt("virt with GICv3 and 64 CPUs", "gic-version=3", "max", 512) },
 ];
 
 fn places(arch: Arch) -> &'static [Place] {
