@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod arch;
+pub mod attempt;
 pub mod child;
 pub mod fault;
 pub mod files;

@@ -1,6 +1,7 @@
 //! AArch64: instructions and registers that a kernel's entry code has to survive.
 
 mod access;
+pub mod attempt;
 mod calls;
 mod instructions;
 mod returns;

@@ -6,6 +6,6 @@ mod aarch64;
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
-pub use aarch64::{TESTS, restorer};
+pub use aarch64::{TESTS, attempt, restorer};
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{TESTS, restorer};
+pub use x86_64::{TESTS, attempt, restorer};

@@ -1,5 +1,6 @@
 //! x86_64: registers, flags and instructions that a kernel's entry code has to survive.
 
+pub mod attempt;
 mod calls;
 mod flags;
 mod instructions;
