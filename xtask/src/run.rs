@@ -98,11 +98,20 @@ impl Kernel {
             }
         }
     }
+
+    /// `machine`, with the devices that this kernel needs where it does not name a machine: Linux's are a PC's.
+    pub fn machine(&self, machine: &MachineOptions) -> MachineOptions {
+        let mut machine = machine.clone();
+        if *self != Kernel::Orlop && machine.arch == Arch::X86_64 {
+            machine.machine.get_or_insert(Machine::Q35);
+        }
+        machine
+    }
 }
 
 /// Runs the command.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let machine = options.machine_for_kernel();
+    let machine = options.kernel.machine(&options.machine);
     // What is wrong with the options shall be said before anything is built.
     machine.qemu_machine()?;
     let source = Source::of_this_process();
@@ -129,15 +138,6 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 }
 
 impl Options {
-    /// Linux needs a machine with the devices of a PC.
-    fn machine_for_kernel(&self) -> MachineOptions {
-        let mut machine = self.machine.clone();
-        if self.kernel != Kernel::Orlop && machine.arch == Arch::X86_64 {
-            machine.machine.get_or_insert(Machine::Q35);
-        }
-        machine
-    }
-
     /// What `init` shall do; none if somebody else's `init` is in charge.
     fn job(&self, source: Source) -> Result<Option<Job>> {
         let mut program = self.words.clone();
@@ -238,7 +238,8 @@ mod tests {
 
     #[test]
     fn linux_gets_a_machine_it_knows() {
-        assert_eq!(parse(&["--kernel", "linux"]).machine_for_kernel().machine, Some(Machine::Q35));
-        assert_eq!(parse(&[]).machine_for_kernel().machine, None);
+        let machine = |options: &Options| options.kernel.machine(&options.machine).machine;
+        assert_eq!(machine(&parse(&["--kernel", "linux"])), Some(Machine::Q35));
+        assert_eq!(machine(&parse(&[])), None);
     }
 }

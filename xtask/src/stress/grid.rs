@@ -123,13 +123,13 @@ pub fn boot(row: &Row, usual: &Guest, folder: &Path) -> Result<Result<(), String
     let program = ["/bin/sh", "-c", &count];
     let mut guest = Guest { machine: row.machine.clone(), ..usual.clone() };
     match row.start {
-        Start::Loaded => Ok(super::boot(&guest, &program)),
+        Start::Loaded => Ok(super::boots::boot(&guest, &program)),
         Start::Packed => {
             guest.kernel = folder.join("Image.gz");
             let mut packer = GzEncoder::new(std::fs::File::create(&guest.kernel)?, Compression::fast());
             packer.write_all(&std::fs::read(&usual.kernel)?)?;
             packer.finish()?;
-            Ok(super::boot(&guest, &program))
+            Ok(super::boots::boot(&guest, &program))
         }
         Start::Placed(placement) => {
             guest.append = loaders::HELLO.to_owned();

@@ -71,7 +71,7 @@ impl Guest {
     pub fn run(&self, programs: &[Vec<String>]) -> Result<Vec<Ended>> {
         let mut ended = Vec::new();
         while ended.len() < programs.len() {
-            let boot = self.boot(&programs[ended.len()..])?;
+            let boot = self.run_once(&programs[ended.len()..], &mut |_| ())?;
             let never_started = boot.ended.len() == 1 && !boot.begun;
             ended.extend(boot.ended);
             if never_started {
@@ -85,8 +85,18 @@ impl Guest {
         Ok(ended)
     }
 
-    /// One boot; the last program in the answer may be one that did not end.
-    fn boot(&self, programs: &[Vec<String>]) -> Result<OneBoot> {
+    /// Runs `programs` in one boot, tells `watch` of each end at once, and returns all ends and whether the machine then went
+    /// off by itself. The last program in the answer may be one that did not end.
+    pub fn boot(
+        &self,
+        programs: &[Vec<String>],
+        watch: &mut dyn FnMut(&Ended),
+    ) -> Result<(Vec<Ended>, bool)> {
+        let boot = self.run_once(programs, watch)?;
+        Ok((boot.ended, boot.powered_off))
+    }
+
+    fn run_once(&self, programs: &[Vec<String>], watch: &mut dyn FnMut(&Ended)) -> Result<OneBoot> {
         let job = Job::new(Terminal::Plain, Input::Null, programs.to_vec())?;
         let folder = tempfile::tempdir()?;
         let mut session = self.start(&self.with_job(&job, folder.path())?, "quiet")?;
@@ -95,17 +105,24 @@ impl Guest {
         let mut deadline = Instant::now() + BOOT_PATIENCE;
         while heard.ended.len() < programs.len() {
             let before = (heard.begun, heard.ended.len());
-            match session.next(Some(deadline)) {
-                Next::Bytes(bytes) => markers.push(&bytes, &mut |event| heard.take(event)),
+            let cut_short = match session.next(Some(deadline)) {
+                Next::Bytes(bytes) => {
+                    markers.push(&bytes, &mut |event| heard.take(event));
+                    None
+                }
                 Next::End => {
                     markers.finish(&mut |event| heard.take(event));
-                    heard.end(Ending::KernelEnded);
-                    return Ok(heard);
+                    Some(Ending::KernelEnded)
                 }
-                Next::TimedOut => {
-                    heard.end(Ending::TimedOut);
-                    return Ok(heard);
-                }
+                Next::TimedOut => Some(Ending::TimedOut),
+            };
+            let over = cut_short.is_some();
+            if let Some(ending) = cut_short {
+                heard.end(ending);
+            }
+            heard.ended[before.1..].iter().for_each(&mut *watch);
+            if over {
+                return Ok(heard);
             }
             if before != (heard.begun, heard.ended.len()) {
                 deadline = Instant::now() + self.patience;
@@ -172,7 +189,7 @@ impl Guest {
     /// Runs one program and tells how it ended, and whether the machine then went off by itself.
     pub fn run_one(&self, program: &[&str]) -> Result<(Ended, bool)> {
         let words = program.iter().map(|word| (*word).to_owned()).collect();
-        let mut boot = self.boot(&[words])?;
+        let mut boot = self.run_once(&[words], &mut |_| ())?;
         let ended = boot.ended.pop().unwrap_or(Ended { output: Vec::new(), ending: Ending::KernelEnded });
         Ok((ended, boot.powered_off))
     }
