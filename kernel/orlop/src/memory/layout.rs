@@ -1,11 +1,12 @@
 //! Where things lie in a fresh address space, and by how much each is moved at random.
 //!
-//! The rules are Linux's (`arch/x86/mm/mmap.c`, `fs/binfmt_elf.c`), so that a program with
+//! The rules are Linux's (`arch/x86/mm/mmap.c`, `mm/util.c`, `fs/binfmt_elf.c`), so that a program with
 //! `ADDR_NO_RANDOMIZE` finds the addresses it is used to: stack top at the end of the user half, mappings
 //! from 128 MiB below it downwards, position-independent programs from two thirds upwards.
 
 use abi::Errno;
 use libkernel::addr::{PAGE_SIZE, USER_END, UserAddr, UserRange, page_down, page_up};
+use libkernel::arch::native::{BRK_RANDOM_BITS, MMAP_RANDOM_BITS, STACK_RANDOM_BITS};
 
 /// The gap kept free below a stack (`stack_guard_gap`, 256 pages).
 pub const STACK_GUARD_GAP: u64 = 256 * PAGE_SIZE;
@@ -14,11 +15,10 @@ pub const STACK_GUARD_GAP: u64 = 256 * PAGE_SIZE;
 const STACK_ROOM_MIN: u64 = 128 << 20;
 const STACK_ROOM_MAX: u64 = USER_END / 6 * 5;
 
-/// Random bits, in pages, of the mapping base and of program bases; and of the stack top.
-const MMAP_RANDOM_PAGES: u64 = 1 << 28;
-const STACK_RANDOM_PAGES: u64 = 1 << 22;
-/// How far the program break is moved away from the program's end, in pages (32 MiB).
-const BRK_RANDOM_PAGES: u64 = (32 << 20) / PAGE_SIZE;
+/// By how many pages the mapping base and program bases, the stack top, and the program break are moved at most.
+const MMAP_RANDOM_PAGES: u64 = 1 << MMAP_RANDOM_BITS;
+const STACK_RANDOM_PAGES: u64 = 1 << STACK_RANDOM_BITS;
+const BRK_RANDOM_PAGES: u64 = 1 << BRK_RANDOM_BITS;
 
 /// Where position-independent programs go (`ELF_ET_DYN_BASE`).
 const PROGRAM_BASE: u64 = page_down(USER_END / 3 * 2);

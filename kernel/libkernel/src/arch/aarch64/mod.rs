@@ -12,6 +12,13 @@ pub use registers::UserRegs;
 /// First address that no program can map: all 48 bits of TTBR0's half.
 pub const USER_END: u64 = 1 << 48;
 
+/// Random bits, in pages, of mappings and programs (Linux: `vm.mmap_rnd_bits`).
+pub const MMAP_RANDOM_BITS: u32 = 18;
+/// Random bits, in pages, of the stack top: 1 GiB.
+pub const STACK_RANDOM_BITS: u32 = 18;
+/// Random bits, in pages, of the program break: 1 GiB.
+pub const BRK_RANDOM_BITS: u32 = 18;
+
 /// Whether the CPU ignores part of a program's addresses: their top byte (TCR_EL1.TBI0).
 pub const HAS_ADDRESS_TAGS: bool = true;
 

@@ -16,6 +16,13 @@ pub use registers::UserRegs;
 /// instruction can end at the first non-canonical address, which `sysretq` must never see on Intel CPUs.
 pub const USER_END: u64 = (1 << 47) - 4096;
 
+/// Random bits, in pages, of mappings and programs (Linux: `vm.mmap_rnd_bits`).
+pub const MMAP_RANDOM_BITS: u32 = 28;
+/// Random bits, in pages, of the stack top: 16 GiB.
+pub const STACK_RANDOM_BITS: u32 = 22;
+/// Random bits, in pages, of the program break: 32 MiB.
+pub const BRK_RANDOM_BITS: u32 = 13;
+
 /// Whether the CPU ignores part of a program's addresses. Linear-address masking is not used.
 pub const HAS_ADDRESS_TAGS: bool = false;
 
