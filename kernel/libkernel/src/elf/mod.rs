@@ -229,7 +229,9 @@ impl<'a> Image<'a> {
         if raw.file_size > raw.memory_size || misplaced {
             return Err(ElfError::BadSegment);
         }
-        if raw.offset.checked_add(raw.file_size).is_none_or(|end| end > file_size) {
+        // Where nothing is read the offset may be anything: linkers leave it behind the end of the file.
+        let truncated = raw.offset.checked_add(raw.file_size).is_none_or(|end| end > file_size);
+        if raw.file_size != 0 && truncated {
             return Err(ElfError::Truncated);
         }
         if raw.address < self.span.1 {

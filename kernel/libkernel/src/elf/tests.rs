@@ -85,6 +85,11 @@ fn bad_headers_are_told_apart() {
 }
 
 #[test]
+fn zeros_need_no_place_in_the_file() {
+    assert_eq!(error_of(&[load(0x1000, 0x1000, 0, 0x1000), load(0x2fe8, 0x18, 0xffe8, 0)]), None);
+}
+
+#[test]
 fn bad_segments_are_told_apart() {
     assert_eq!(error_of(&[load(0x1000, 1, 0x2000, 2)]), Some(ElfError::BadSegment));
     assert_eq!(error_of(&[load(0x1001, 8, 0x2000, 8)]), Some(ElfError::BadSegment));
@@ -140,7 +145,7 @@ proptest! {
         let mut reached = 0;
         for segment in image.segments() {
             prop_assert!(segment.address >= reached && segment.end() <= USER_END);
-            prop_assert!(segment.file_offset + segment.file_size <= FILE_SIZE);
+            prop_assert!(segment.file_size == 0 || segment.file_offset + segment.file_size <= FILE_SIZE);
             prop_assert!(segment.file_size <= segment.memory_size && segment.memory_size > 0);
             reached = segment.end();
         }
