@@ -46,6 +46,11 @@ impl AddressSpace {
         self.page_table.resident_pages()
     }
 
+    /// Whether some area ends above `address`, which need not be in it.
+    pub fn ends_above(&self, address: UserAddr) -> bool {
+        self.state.read().areas.first_from(address).is_some()
+    }
+
     /// Describes the areas from the first that ends above `from` on, at most `limit` of them: the lines of
     /// `/proc/PID/maps`, in pieces so that the lock is never held for long.
     pub fn describe_areas(&self, from: UserAddr, limit: usize) -> Result<Vec<AreaDescription>, Errno> {

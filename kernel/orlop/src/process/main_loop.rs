@@ -6,7 +6,6 @@ use core::sync::atomic::Ordering;
 use abi::signal::SigInfo;
 use hal::task;
 use hal::user::{Exception, UserContext, UserExit, UserFault};
-use libkernel::addr::UserAddr;
 use libkernel::arch::native::signal_frame::FaultRecord;
 
 use super::{Thread, exit, work};
@@ -87,9 +86,7 @@ fn refuse(thread: &Arc<Thread>, fault: &UserFault, signal: Option<(u8, i32)>) {
         send::end_process(thread.process(), status);
         return;
     };
-    let number = libkernel::arch::native::fault::PAGE_FAULT;
-    let address = UserAddr::new(fault.address).untagged().as_u64();
-    *thread.signals.fault.lock() = FaultRecord { address, number, code: fault.code };
+    *thread.signals.fault.lock() = FaultRecord::of_page_fault(fault);
     send::force(thread, signal, &SigInfo::fault(signal.number(), code, fault.address));
 }
 
@@ -98,7 +95,7 @@ fn raise(thread: &Arc<Thread>, exception: &Exception) {
     let cause = libkernel::arch::native::fault::signal(exception.kind);
     let Some(signal) = Signal::new(cause.number) else { return };
     let mut record = thread.signals.fault.lock();
-    *record = FaultRecord { number: exception.number, code: exception.code, ..*record };
+    *record = record.after(exception);
     drop(record);
     let info = if cause.code == abi::signal::SI_KERNEL {
         signal::SigInfo::new(signal.number(), cause.code)

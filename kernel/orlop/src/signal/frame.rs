@@ -1,11 +1,14 @@
 //! Entering a handler, and `rt_sigreturn`.
 
 use abi::Errno;
-use abi::signal::{SA_ONSTACK, SA_RESTORER, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, Sigaction, StackT};
+use abi::signal::{
+    SA_ONSTACK, SA_RESTORER, SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK,
+    Sigaction, StackT,
+};
 use hal::task;
 use hal::user::UserContext;
 use libkernel::addr::UserAddr;
-use libkernel::arch::native::signal_frame::{self, Parts, RED_ZONE, SAVED_OFFSET, Saved};
+use libkernel::arch::native::signal_frame::{self, FaultRecord, Parts, RED_ZONE, SAVED_OFFSET, Saved};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::{NO_STACK, SigInfo, Signal, SignalSet};
@@ -53,18 +56,32 @@ pub(super) fn enter(
 
 /// Puts back what the handler interrupted. EFAULT if the frame is not readable or not one.
 pub fn leave(thread: &Thread, context: &mut UserContext) -> Result<(), Errno> {
-    let address = signal_frame::at_return(&context.regs);
+    let address = signal_frame::at_return(&context.regs).ok_or(Errno::EFAULT)?;
     let mut saved = Saved::new_zeroed();
     read_bytes(UserAddr::new(address.wrapping_add(SAVED_OFFSET)), saved.as_mut_bytes())?;
-    let restored = signal_frame::restore(&saved, address, &context.regs).ok_or(Errno::EFAULT)?;
-    // As on Linux, mask and general registers come back even if the floating-point image turns out to be bad: the handler of
-    // the SIGSEGV that follows returns to what was interrupted.
+    let restored = signal_frame::restore(&saved, &context.regs);
+    // As on Linux, mask and general registers come back even if the rest turns out to be bad: the handler of the SIGSEGV
+    // that follows returns to what was interrupted.
     context.regs = restored.regs;
     thread.set_signal_mask(SignalSet::from_bits(restored.mask));
-    load_floating_point(restored.floating_point)?;
+    let read = |address, bytes: &mut [u8]| read_bytes(UserAddr::new(address), bytes).ok();
+    let image = signal_frame::floating_point(&saved, address, read).map_err(|_| Errno::EFAULT)?;
+    load_floating_point(image)?;
     // As Linux does, a stack that cannot be restored is left as it is.
     let _ = set_stack(thread, &restored.stack, context.regs.stack_pointer());
     Ok(())
+}
+
+/// What the SIGSEGV says that follows when [`leave`] could not read a frame.
+pub fn bad_frame(thread: &Thread, context: &UserContext) -> SigInfo {
+    let number = Signal::SEGV.number();
+    let Some(address) = signal_frame::blamed_address(&context.regs) else {
+        return SigInfo::new(number, SI_KERNEL);
+    };
+    *thread.signals.fault.lock() = FaultRecord::default();
+    let memory = thread.process().address_space();
+    let below_an_area = memory.is_some_and(|memory| memory.ends_above(UserAddr::new(address).untagged()));
+    SigInfo::fault(number, if below_an_area { SEGV_ACCERR } else { SEGV_MAPERR }, address)
 }
 
 /// Loads an image of the frame. Without one, or with a bad one, the registers are those of a fresh program.

@@ -130,10 +130,10 @@ pub fn pause(_caller: &mut Caller<'_>) -> Result<(), Failure> {
     Err(Failure::Restart(Restart::UnlessHandled))
 }
 
-/// `rt_sigreturn`: goes back to what a handler interrupted. A bad frame is the program's end.
+/// `rt_sigreturn`: goes back to what a handler interrupted. A bad frame is a SIGSEGV.
 pub fn rt_sigreturn(caller: &mut Caller<'_>) -> Result<u64, Failure> {
     if frame::leave(caller.thread, caller.context).is_err() {
-        let info = SigInfo::new(Signal::SEGV.number(), abi::signal::SI_KERNEL);
+        let info = frame::bad_frame(caller.thread, caller.context);
         send::force(caller.thread, Signal::SEGV, &info);
     }
     Ok(caller.context.regs.return_value())

@@ -48,7 +48,11 @@ pub const TESTS: &[Test] = &[
     ("a_handler_returns_to_bad_states", returns::a_handler_returns_to_bad_states),
     ("a_handler_returns_to_bad_addresses", returns::a_handler_returns_to_bad_addresses),
     ("a_handler_returns_with_bad_records", returns::a_handler_returns_with_bad_records),
+    ("a_handler_returns_with_changed_records", returns::a_handler_returns_with_changed_records),
+    ("a_refused_frame_blames_the_stack", returns::a_refused_frame_blames_the_stack),
+    ("a_return_with_a_misaligned_stack", returns::a_return_with_a_misaligned_stack),
     ("the_frame_tells_the_fault", returns::the_frame_tells_the_fault),
+    ("the_frame_tells_the_last_fault", returns::the_frame_tells_the_last_fault),
 ];
 
 /// `sa_restorer`: the kernel's own is in the vDSO.

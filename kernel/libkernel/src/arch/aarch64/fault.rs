@@ -1,13 +1,19 @@
 //! AArch64's exception syndrome (ESR_EL1, D17.2.37).
 
+use abi::signal::{BUS_OBJERR, SIGBUS};
+
+use crate::addr::UserAddr;
 use crate::fault::{Access, Exception, ExceptionKind, ExceptionSignal, FloatingPointCause, PageFault};
 
 /// What a signal frame shows as the number of a page fault.
 pub const PAGE_FAULT: u64 = class::DATA_ABORT_EL0;
 
-/// The signal of an exception.
+/// The signal of an exception. An error of the bus is one of the object here (Linux, arch/arm64/mm/fault.c).
 pub const fn signal(kind: ExceptionKind) -> ExceptionSignal {
-    kind.common_signal()
+    match kind {
+        ExceptionKind::BusError => ExceptionSignal { number: SIGBUS, code: BUS_OBJERR },
+        other => other.common_signal(),
+    }
 }
 
 /// Exception classes (ESR_EL1.EC) that Orlop tells apart.
@@ -15,9 +21,13 @@ pub const fn signal(kind: ExceptionKind) -> ExceptionSignal {
 pub mod class {
     pub const UNKNOWN: u64 = 0x00;
     pub const FLOATING_POINT_ACCESS: u64 = 0x07;
+    pub const BRANCH_TARGET: u64 = 0x0d;
     pub const ILLEGAL_STATE: u64 = 0x0e;
     pub const SUPERVISOR_CALL: u64 = 0x15;
     pub const SYSTEM_REGISTER: u64 = 0x18;
+    pub const SCALABLE_VECTORS: u64 = 0x19;
+    pub const POINTER_AUTHENTICATION: u64 = 0x1c;
+    pub const SCALABLE_MATRICES: u64 = 0x1d;
     pub const INSTRUCTION_ABORT_EL0: u64 = 0x20;
     pub const INSTRUCTION_ABORT_EL1: u64 = 0x21;
     pub const PC_ALIGNMENT: u64 = 0x22;
@@ -69,11 +79,38 @@ pub const fn decode(esr: u64, far: u64, pc: u64) -> Event {
         ExceptionKind::InstructionAlignment => far,
         _ => pc,
     };
-    Event::Exception(Exception { kind, address, number: class_of(esr), code: esr })
+    Event::Exception(Exception { kind, address, number: class_of(esr), code: shown_exception(esr) })
 }
 
 const WRITE_NOT_READ: u64 = 1 << 6;
 const CACHE_MAINTENANCE: u64 = 1 << 8;
+const INSTRUCTION_LENGTH: u64 = 1 << 25;
+const CLASS: u64 = 0x3f << 26;
+const TRANSLATION_LEVEL_0: u64 = 0x04;
+
+/// What Linux shows of the syndrome: nothing for instructions that do not exist for programs.
+const fn shown_exception(esr: u64) -> u64 {
+    match class_of(esr) {
+        class::UNKNOWN
+        | class::FLOATING_POINT_ACCESS
+        | class::BRANCH_TARGET
+        | class::SYSTEM_REGISTER
+        | class::SCALABLE_VECTORS
+        | class::POINTER_AUTHENTICATION
+        | class::SCALABLE_MATRICES => 0,
+        _ => esr,
+    }
+}
+
+/// What a program sees of the syndrome of a page fault. All addresses of the kernel look the same to it: nothing is there.
+pub const fn shown_syndrome(fault: &PageFault) -> u64 {
+    let kept = match class_of(fault.code) {
+        _ if UserAddr::new(super::untagged(fault.address)).is_user() => return fault.code,
+        class::DATA_ABORT_EL0 => CACHE_MAINTENANCE | WRITE_NOT_READ,
+        _ => 0,
+    };
+    fault.code & (CLASS | INSTRUCTION_LENGTH | kept) | TRANSLATION_LEVEL_0
+}
 
 const fn data_access(esr: u64) -> Access {
     // Cache maintenance is reported as a write though it needs the right to read only.
@@ -127,6 +164,14 @@ mod tests {
         let esr = class::DATA_ABORT_EL0 << 26 | WRITE_NOT_READ | 0x0f;
         let expected = PageFault { address: 0x1234, access: Access::Write, present: true, code: esr };
         assert_eq!(decode(esr, 0x1234, 0), Event::PageFault(expected));
+    }
+
+    #[test]
+    fn kernel_addresses_look_empty() {
+        let esr = class::DATA_ABORT_EL0 << 26 | INSTRUCTION_LENGTH | 3 << 14 | WRITE_NOT_READ | 0x0f;
+        let fault = |address| PageFault { address, access: Access::Write, present: true, code: esr };
+        assert_eq!(shown_syndrome(&fault(0x1234)), esr);
+        assert_eq!(shown_syndrome(&fault(0xffff_8000_0000_0000)), 0x24 << 26 | 1 << 25 | 1 << 6 | 4);
     }
 
     #[test]

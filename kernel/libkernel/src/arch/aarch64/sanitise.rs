@@ -16,9 +16,11 @@ pub const fn asks_for_privilege(wanted: u64) -> bool {
     wanted & PRIVILEGED != 0
 }
 
-/// PSTATE after a program asked for `wanted`: EL0, AArch64, all exceptions unmasked, no illegal-state bit.
+/// PSTATE after a program asked for `wanted`: EL0, AArch64, all exceptions unmasked, no illegal-state bit. Of a state that
+/// is refused only the condition flags are shown.
 pub const fn flags(wanted: u64) -> u64 {
-    (wanted & WRITABLE) | pstate::EL0
+    let taken = if asks_for_privilege(wanted) { pstate::NZCV } else { WRITABLE };
+    (wanted & taken) | pstate::EL0
 }
 
 /// Makes `regs`, filled from untrusted memory, a frame of EL0. `previous` is the frame before: its step bit stays.

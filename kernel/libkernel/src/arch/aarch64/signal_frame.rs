@@ -10,6 +10,8 @@
 //!
 //! Of the room for records only the front is written.
 
+mod records;
+
 use core::mem::offset_of;
 
 use abi::arch::aarch64::signal::{
@@ -19,8 +21,10 @@ use abi::arch::aarch64::signal::{
 use abi::signal::{SigInfo, StackT};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::fault::{PAGE_FAULT, shown_syndrome};
 use super::registers::UserRegs;
 use super::sanitise;
+use crate::fault::{Exception, ExceptionKind, PageFault};
 
 /// The front of Linux's frame, up to the head of the first record.
 #[repr(C)]
@@ -84,6 +88,27 @@ pub struct FaultRecord {
     pub number: u64,
     /// ESR_EL1; 0 if there was none.
     pub code: u64,
+}
+
+impl FaultRecord {
+    /// That of a page fault that ends in a signal.
+    pub const fn of_page_fault(fault: &PageFault) -> Self {
+        Self { address: super::untagged(fault.address), number: PAGE_FAULT, code: shown_syndrome(fault) }
+    }
+
+    /// What is shown after `exception`. Only an access that was not aligned has an address here (`si_addr` names the others'), and traps
+    /// leave everything as it was.
+    pub const fn after(self, exception: &Exception) -> Self {
+        let address = match exception.kind {
+            ExceptionKind::Breakpoint
+            | ExceptionKind::SingleStep
+            | ExceptionKind::HardwareBreakpoint
+            | ExceptionKind::FloatingPoint(_) => return self,
+            ExceptionKind::Alignment => super::untagged(exception.address),
+            _ => 0,
+        };
+        Self { address, number: exception.number, code: exception.code }
+    }
 }
 
 /// What a frame tells the handler.
@@ -175,12 +200,17 @@ pub fn enter(regs: &mut UserRegs, layout: &Layout, handler: u64, signal: u32, re
     regs.finish_syscall();
 }
 
-/// Where the frame lies when `rt_sigreturn` is called.
-pub fn at_return(regs: &UserRegs) -> u64 {
-    regs.sp
+/// Where the frame lies when `rt_sigreturn` is called; `None` where no frame can lie.
+pub fn at_return(regs: &UserRegs) -> Option<u64> {
+    regs.sp.is_multiple_of(STACK_ALIGNMENT).then_some(regs.sp)
 }
 
-/// What `rt_sigreturn` restores.
+/// The address that the SIGSEGV of a bad frame names, after as much as could be read of it was restored.
+pub fn blamed_address(regs: &UserRegs) -> Option<u64> {
+    Some(regs.sp)
+}
+
+/// What `rt_sigreturn` restores, whatever the records are.
 pub struct Restored {
     /// The registers, safe to run with.
     pub regs: UserRegs,
@@ -188,28 +218,31 @@ pub struct Restored {
     pub mask: u64,
     /// The alternate stack.
     pub stack: StackT,
-    /// Where the floating-point image lies.
-    pub floating_point: Option<u64>,
 }
 
-/// Reads a frame that lay at `address`; `None` if it is misaligned, does not start with the floating-point record, or asks for
-/// another state than EL0.
-pub fn restore(frame: &Saved, address: u64, current: &UserRegs) -> Option<Restored> {
-    let first = ContextHeader { magic: FPSIMD_MAGIC, size: FPSIMD_SIZE };
-    if !address.is_multiple_of(STACK_ALIGNMENT)
-        || frame.fpsimd != first
-        || sanitise::asks_for_privilege(frame.pstate)
-    {
-        return None;
-    }
+/// The frame cannot be returned to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BadFrame;
+
+/// Reads what was saved in a frame.
+pub fn restore(frame: &Saved, current: &UserRegs) -> Restored {
     let mut regs = UserRegs { x: frame.regs, sp: frame.sp, pc: frame.pc, pstate: frame.pstate, ..*current };
     sanitise::frame(&mut regs, current);
-    Some(Restored {
-        regs,
-        mask: frame.uc_sigmask,
-        stack: frame.uc_stack,
-        floating_point: Some(address.checked_add(size_of::<Frame>() as u64)?),
-    })
+    Restored { regs, mask: frame.uc_sigmask, stack: frame.uc_stack }
+}
+
+/// Where the floating-point image of the frame at `address` lies. `read` fills the bytes from an address of the program on. Refused is a
+/// frame that asks for another state than EL0 or whose records are not as this kernel lays them out.
+pub fn floating_point(
+    frame: &Saved,
+    address: u64,
+    read: impl FnMut(u64, &mut [u8]) -> Option<()>,
+) -> Result<Option<u64>, BadFrame> {
+    if sanitise::asks_for_privilege(frame.pstate) {
+        return Err(BadFrame);
+    }
+    let record = records::floating_point(frame.fpsimd, address, read).ok_or(BadFrame)?;
+    Ok(Some(record + size_of::<ContextHeader>() as u64))
 }
 
 #[cfg(test)]
@@ -230,9 +263,14 @@ mod tests {
             restorer: 0x1234,
         };
         let layout = layout(regs.sp, 520).expect("room");
-        let restored = restore(&build(&parts, &layout), layout.frame, &regs).expect("a frame");
-        assert_eq!(restored.regs, regs);
-        assert_eq!((restored.mask, restored.floating_point), (0x55, Some(layout.floating_point)));
+        let frame = build(&parts, &layout);
+        let restored = restore(&frame, &regs);
+        assert_eq!((restored.regs, restored.mask), (regs, 0x55));
+        let nothing_more = |_address: u64, bytes: &mut [u8]| {
+            bytes.fill(0);
+            Some(())
+        };
+        assert_eq!(floating_point(&frame, layout.frame, nothing_more), Ok(Some(layout.floating_point)));
     }
 
     proptest! {

@@ -17,9 +17,12 @@ use abi::arch::x86_64::signal::{
 use abi::signal::{SigInfo, StackT};
 use zerocopy::IntoBytes;
 
+use super::fault::PAGE_FAULT;
 use super::registers::UserRegs;
 use super::sanitise;
 use super::segments::{USER_CODE, USER_DATA};
+use crate::addr::UserAddr;
+use crate::fault::{Exception, PageFault};
 
 /// What is written below the floating-point image.
 pub type Frame = RtSigframe;
@@ -32,6 +35,9 @@ pub const SAVED_OFFSET: u64 = offset_of!(Frame, uc) as u64;
 
 /// Bytes below the stack pointer that a leaf function uses without moving it (System V ABI).
 pub const RED_ZONE: u64 = 128;
+
+/// Bit 0 of a page fault's error code (SDM volume 3, 4.7).
+const PRESENT: u64 = 1;
 
 const FLOATING_POINT_ALIGNMENT: u64 = 64;
 const STACK_ALIGNMENT: u64 = 16;
@@ -54,6 +60,20 @@ pub struct FaultRecord {
     pub number: u64,
     /// The error code.
     pub code: u64,
+}
+
+impl FaultRecord {
+    /// That of a page fault that ends in a signal. Whether something is mapped at a kernel address is not shown: Linux calls all of them
+    /// present.
+    pub const fn of_page_fault(fault: &PageFault) -> Self {
+        let hidden = if UserAddr::new(fault.address).is_user() { 0 } else { PRESENT };
+        Self { address: fault.address, number: PAGE_FAULT, code: fault.code | hidden }
+    }
+
+    /// What is shown after `exception`: the last address stays.
+    pub const fn after(self, exception: &Exception) -> Self {
+        Self { number: exception.number, code: exception.code, ..self }
+    }
 }
 
 /// What a frame tells the handler.
@@ -176,8 +196,13 @@ pub fn enter(regs: &mut UserRegs, layout: &Layout, handler: u64, signal: u32, _r
 }
 
 /// Where the frame lies when `rt_sigreturn` is called: the handler's `ret` has taken the return address.
-pub fn at_return(regs: &UserRegs) -> u64 {
-    regs.rsp.wrapping_sub(8)
+pub fn at_return(regs: &UserRegs) -> Option<u64> {
+    Some(regs.rsp.wrapping_sub(8))
+}
+
+/// The address that the SIGSEGV of a bad frame names: none.
+pub fn blamed_address(_regs: &UserRegs) -> Option<u64> {
+    None
 }
 
 /// What `rt_sigreturn` restores.
@@ -188,12 +213,14 @@ pub struct Restored {
     pub mask: u64,
     /// The alternate stack.
     pub stack: StackT,
-    /// Where the floating-point image lies; `None` restores a fresh program's.
-    pub floating_point: Option<u64>,
 }
 
-/// Reads what was saved in a frame that lay at `_address`; `None` if it is not one.
-pub fn restore(saved: &Saved, _address: u64, current: &UserRegs) -> Option<Restored> {
+/// The frame cannot be returned to. What could be wrong with one here is found when its floating-point image is loaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadFrame {}
+
+/// Reads what was saved in a frame.
+pub fn restore(saved: &Saved, current: &UserRegs) -> Restored {
     let context = &saved.uc_mcontext;
     let mut regs = UserRegs {
         r15: context.r15,
@@ -219,12 +246,17 @@ pub fn restore(saved: &Saved, _address: u64, current: &UserRegs) -> Option<Resto
         ss: if saved.uc_flags & UC_SIGCONTEXT_SS != 0 { u64::from(context.ss) } else { u64::from(USER_DATA) },
     };
     sanitise::frame(&mut regs, current);
-    Some(Restored {
-        regs,
-        mask: saved.uc_sigmask,
-        stack: saved.uc_stack,
-        floating_point: (context.fpstate != 0).then_some(context.fpstate),
-    })
+    Restored { regs, mask: saved.uc_sigmask, stack: saved.uc_stack }
+}
+
+/// Where the floating-point image of the frame lies; `None` restores a fresh program's.
+pub fn floating_point(
+    saved: &Saved,
+    _address: u64,
+    _read: impl FnMut(u64, &mut [u8]) -> Option<()>,
+) -> Result<Option<u64>, BadFrame> {
+    let image = saved.uc_mcontext.fpstate;
+    Ok((image != 0).then_some(image))
 }
 
 #[cfg(test)]
@@ -260,9 +292,10 @@ mod tests {
         };
         let layout = layout(regs.rsp - RED_ZONE, 512).expect("room");
         let frame = build(&parts, &layout);
-        let restored = restore(&frame.uc, layout.frame, &regs).expect("a frame");
-        assert_eq!(restored.regs, regs);
-        assert_eq!((restored.mask, restored.floating_point), (0x55, Some(layout.floating_point)));
+        let restored = restore(&frame.uc, &regs);
+        assert_eq!((restored.regs, restored.mask), (regs, 0x55));
+        let image = floating_point(&frame.uc, layout.frame, |_, _| None);
+        assert_eq!(image, Ok(Some(layout.floating_point)));
     }
 
     proptest! {
