@@ -200,6 +200,8 @@ pub trait Platform {
     fn clock_parameters() -> crate::time::ClockParameters;
     /// What the CPU can do, for a program's auxiliary vector.
     fn hardware_capabilities() -> crate::cpu::HardwareCapabilities;
+    /// Writes the lines of `/proc/cpuinfo` about the executing CPU, but for its number.
+    fn describe_cpu(out: &mut dyn core::fmt::Write) -> core::fmt::Result;
     /// Arms (absolute, in `now_ns` time) or stops this CPU's one-shot timer.
     fn set_deadline(deadline_ns: Option<u64>);
     /// Nanoseconds since 1970 at `now_ns() == 0`; zero when no clock exists.

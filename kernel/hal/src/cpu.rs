@@ -50,6 +50,11 @@ pub fn hardware_capabilities() -> HardwareCapabilities {
     Arch::hardware_capabilities()
 }
 
+/// Writes what `/proc/cpuinfo` says of the executing CPU, but for its number; all CPUs are taken to be of one kind.
+pub fn describe(out: &mut dyn core::fmt::Write) -> core::fmt::Result {
+    Arch::describe_cpu(out)
+}
+
 /// Sleeps until an interrupt, unless `ready` says that there is something to do already. The check runs with
 /// interrupts masked, so a wake between the check and the sleep is not lost.
 pub fn wait_for_interrupt(ready: impl FnOnce() -> bool) {

@@ -216,6 +216,7 @@ fn build(
     layout.vdso = vdso.unwrap_or_default();
     layout.arguments = stack.arguments;
     layout.environment = stack.environment;
+    layout.auxiliary_vector = stack.auxiliary_vector;
     space.set_layout(layout, Some(access));
     Ok(Built { space, start: loaded.start, stack: stack.pointer })
 }

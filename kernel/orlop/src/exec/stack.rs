@@ -49,6 +49,8 @@ pub struct Stack {
     pub arguments: UserRange,
     /// The environment strings.
     pub environment: UserRange,
+    /// The auxiliary vector.
+    pub auxiliary_vector: UserRange,
 }
 
 /// Makes the stack area that ends at `top` and fills it. `E2BIG` or `ENOMEM` where it does not fit.
@@ -79,6 +81,10 @@ pub fn build(
         pointer: plan.pointer,
         arguments: range(arguments, content.arguments.bytes().len())?,
         environment: range(environment, content.environment.bytes().len())?,
+        auxiliary_vector: range(
+            plan.pointer.as_u64() + size_of_val(table.as_slice()) as u64 - AUXILIARY_SIZE as u64,
+            AUXILIARY_SIZE,
+        )?,
     })
 }
 
@@ -175,7 +181,10 @@ fn table(content: &StackContent<'_>, addresses: &Addresses, words: usize) -> Res
 }
 
 /// Entries of the auxiliary vector, the final one included.
-const AUXILIARY_ENTRIES: usize = 22;
+const AUXILIARY_ENTRIES: usize = 21;
+
+/// Bytes of it.
+const AUXILIARY_SIZE: usize = AUXILIARY_ENTRIES * size_of::<[u64; 2]>();
 
 fn auxiliary_vector(content: &StackContent<'_>, addresses: &Addresses) -> [[u64; 2]; AUXILIARY_ENTRIES] {
     let loaded = content.loaded;
@@ -185,6 +194,7 @@ fn auxiliary_vector(content: &StackContent<'_>, addresses: &Addresses) -> [[u64;
     let vdso = content.vdso.map_or([AT_IGNORE, 0], |address| [AT_SYSINFO_EHDR, address.as_u64()]);
     [
         vdso,
+        [AT_MINSIGSTKSZ, features.minimum_signal_stack],
         [AT_HWCAP, features.hwcap],
         [AT_PAGESZ, PAGE_SIZE],
         [AT_CLKTCK, 100],
@@ -203,8 +213,6 @@ fn auxiliary_vector(content: &StackContent<'_>, addresses: &Addresses) -> [[u64;
         [AT_HWCAP2, features.hwcap2],
         [AT_EXECFN, addresses.path],
         [AT_PLATFORM, addresses.platform],
-        [AT_MINSIGSTKSZ, features.minimum_signal_stack],
-        [AT_NULL, 0],
         [AT_NULL, 0],
     ]
 }

@@ -90,6 +90,8 @@ pub struct Layout {
     pub arguments: UserRange,
     /// The strings of the environment, for `/proc/PID/environ`.
     pub environment: UserRange,
+    /// The auxiliary vector with its end, for `/proc/PID/auxv`.
+    pub auxiliary_vector: UserRange,
 }
 
 impl Layout {
@@ -105,6 +107,7 @@ impl Layout {
             vdso: nothing,
             arguments: none,
             environment: none,
+            auxiliary_vector: none,
         }
     }
 }

@@ -22,6 +22,8 @@ conformance::tests!(&[
     ("links", links),
     ("processes_come_and_go", processes_come_and_go),
     ("the_system", the_system),
+    ("the_processor", the_processor),
+    ("the_auxiliary_vector", the_auxiliary_vector),
     ("mounts", mounts),
     ("writing_is_refused", writing_is_refused),
 ]);
@@ -188,5 +190,41 @@ fn writing_is_refused() -> Outcome {
     );
     check!(mkdirat(AT_FDCWD, c"/proc/dir", 0o755).is_err());
     check!(unlinkat(AT_FDCWD, c"/proc/version", 0).is_err());
+    Ok(())
+}
+
+/// What each architecture's programs look for; AArch64's list of features is that of AT_HWCAP.
+fn the_processor() -> Outcome {
+    let text = page("/proc/cpuinfo")?;
+    let names = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split(':').nth(1)).map(|words| words.split_whitespace().count())
+    };
+    check_eq!(names("processor"), Some(1));
+    if let Some(features) = names("Features") {
+        let word = |key| ulib::auxv::value(key).unwrap_or_default().count_ones() as usize;
+        check_eq!(features, word(abi::auxv::AT_HWCAP) + word(abi::auxv::AT_HWCAP2));
+        check!(text.contains("CPU architecture: 8\n"), "{text}");
+        check!(text.contains("CPU implementer\t: 0x"), "{text}");
+    } else {
+        check_eq!(names("vendor_id"), Some(1));
+        check!(names("flags").is_some_and(|flags| flags > 20), "{text}");
+        check!(text.contains("cpu family\t: "), "{text}");
+    }
+    Ok(())
+}
+
+fn the_auxiliary_vector() -> Outcome {
+    prepare()?;
+    let fd = open(c"/proc/self/auxv", O_RDONLY, 0)?;
+    let bytes = ulib::io::read_to_end(fd)?;
+    close(fd)?;
+    let words: alloc::vec::Vec<u64> =
+        bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+    let value =
+        |key: u64| words.as_chunks::<2>().0.iter().find(|entry| entry[0] == key).map(|entry| entry[1]);
+    check_eq!(value(abi::auxv::AT_PAGESZ), Some(4096));
+    check_eq!(value(abi::auxv::AT_RANDOM), ulib::auxv::value(abi::auxv::AT_RANDOM));
+    check_eq!(value(abi::auxv::AT_NULL), Some(0));
     Ok(())
 }

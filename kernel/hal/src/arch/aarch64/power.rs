@@ -1,6 +1,6 @@
 //! Off, restart and the emulator's exit, and the traits that only forward.
 use super::cpu;
-use super::platform::{capabilities, psci, semihosting};
+use super::platform::{capabilities, description, psci, semihosting};
 use super::{Arch, console, irq, timer};
 use crate::IrqLine;
 use crate::contract::Platform;
@@ -24,6 +24,10 @@ impl Platform for Arch {
 
     fn hardware_capabilities() -> HardwareCapabilities {
         capabilities::read()
+    }
+
+    fn describe_cpu(out: &mut dyn core::fmt::Write) -> core::fmt::Result {
+        description::write(out)
     }
 
     fn set_deadline(deadline_ns: Option<u64>) {

@@ -34,6 +34,10 @@ impl Platform for Arch {
         crate::cpu::HardwareCapabilities::default()
     }
 
+    fn describe_cpu(_out: &mut dyn core::fmt::Write) -> core::fmt::Result {
+        Ok(())
+    }
+
     fn set_deadline(deadline_ns: Option<u64>) {
         update(|running| running.deadline_ns = deadline_ns);
     }

@@ -1,5 +1,5 @@
 //! Off, restart and the emulator's exit, and the traits that only forward.
-use super::platform::{acpi, ioapic, port};
+use super::platform::{acpi, description, ioapic, port};
 use super::{Arch, console, cpu, timer};
 use crate::IrqLine;
 use crate::contract::{Platform, Smp as _};
@@ -28,6 +28,10 @@ impl Platform for Arch {
 
     fn hardware_capabilities() -> HardwareCapabilities {
         cpu::hardware_capabilities()
+    }
+
+    fn describe_cpu(out: &mut dyn core::fmt::Write) -> core::fmt::Result {
+        description::write(out)
     }
 
     fn set_deadline(deadline_ns: Option<u64>) {

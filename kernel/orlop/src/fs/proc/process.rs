@@ -112,6 +112,7 @@ const fn link(name: &'static str, target: fn(&Subject) -> Result<Location, Errno
 }
 
 static NAMES: &[Named] = &[
+    private_file("auxv", auxiliary_vector),
     file("cmdline", command_line),
     file("comm", comm),
     link("cwd", |subject| Ok(subject.context()?.working_directory())),
@@ -273,6 +274,12 @@ fn command_line(subject: &Subject) -> Result<Vec<u8>, Errno> {
 fn environment(subject: &Subject) -> Result<Vec<u8>, Errno> {
     let Ok(space) = subject.address_space() else { return Ok(Vec::new()) };
     let range = space.layout().environment;
+    memory_text(subject, range.start(), range.length())
+}
+
+fn auxiliary_vector(subject: &Subject) -> Result<Vec<u8>, Errno> {
+    let Ok(space) = subject.address_space() else { return Ok(Vec::new()) };
+    let range = space.layout().auxiliary_vector;
     memory_text(subject, range.start(), range.length())
 }
 

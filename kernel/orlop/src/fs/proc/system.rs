@@ -28,9 +28,12 @@ pub fn command_line() -> Result<Vec<u8>, Errno> {
     Ok(text)
 }
 
-/// `cpuinfo`: as much as every architecture has.
+/// `cpuinfo`.
 pub fn cpuinfo() -> Result<Vec<u8>, Errno> {
-    let lines = (0..hal::cpu::count()).map(|number| format!("processor\t: {number}\n\n"));
+    let mut description = String::new();
+    // Writing to a string does not fail.
+    let _ = hal::cpu::describe(&mut description);
+    let lines = (0..hal::cpu::count()).map(|number| format!("processor\t: {number}\n{description}\n"));
     Ok(lines.collect::<String>().into_bytes())
 }
 

@@ -1,5 +1,6 @@
 //! What only this machine has.
 pub(super) mod capabilities;
+pub(super) mod description;
 pub(super) mod device_tree;
 pub(super) mod gic;
 pub(super) mod identification;
