@@ -49,8 +49,8 @@ pub const KNOWN_FLAGS: u32 = O_ACCMODE
     | O_PATH
     | TMPFILE_BIT;
 
-/// The flags that count beside `O_PATH`.
-const PATH_FLAGS: u32 = O_DIRECTORY | O_NOFOLLOW | O_PATH | abi::fs::O_CLOEXEC;
+/// The flags that count beside `O_PATH`; openat2(2) refuses the others.
+pub const PATH_FLAGS: u32 = O_DIRECTORY | O_NOFOLLOW | O_PATH | abi::fs::O_CLOEXEC;
 
 /// The flags that mean something only while opening, and are forgotten then: open(2), "file creation flags".
 const CREATION_FLAGS: u32 = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | abi::fs::O_CLOEXEC;

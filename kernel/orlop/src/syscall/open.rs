@@ -3,13 +3,15 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
-use abi::fs::{AT_FDCWD, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, O_CREAT, O_TRUNC, O_WRONLY, OpenHow};
+use abi::fs::{
+    AT_FDCWD, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, O_CREAT, O_PATH, O_TRUNC, O_WRONLY, OpenHow,
+};
 use libkernel::addr::UserAddr;
 
 use super::at::{self, PathCall};
 use super::{Caller, Failure};
 use crate::fs::fd_table::OnExec;
-use crate::fs::open::{self, How, KNOWN_FLAGS};
+use crate::fs::open::{self, How, KNOWN_FLAGS, PATH_FLAGS};
 use crate::fs::walk::{Rules, Walk};
 use crate::fs::{FdTable, File};
 use crate::process::Resource;
@@ -48,6 +50,9 @@ pub fn openat2(
     let makes_file = flags & (O_CREAT | abi::fs::__O_TMPFILE) != 0;
     let mode_is_wrong = how.mode & !0o7777 != 0 || (!makes_file && how.mode != 0);
     if flags & !KNOWN_FLAGS != 0 || mode_is_wrong || how.resolve & !Rules::KNOWN != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if flags & O_PATH != 0 && flags & !PATH_FLAGS != 0 {
         return Err(Errno::EINVAL.into());
     }
     if how.resolve & Rules::BENEATH.0 != 0 && how.resolve & Rules::IN_ROOT.0 != 0 {

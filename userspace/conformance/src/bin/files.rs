@@ -29,6 +29,7 @@ conformance::tests!(&[
     ("times_can_be_set", times_can_be_set),
     ("devices", devices),
     ("random_bytes", random_bytes),
+    ("opening_with_a_structure", opening_with_a_structure),
 ]);
 
 fn open_flags() -> Outcome {
@@ -305,5 +306,25 @@ fn random_bytes() -> Outcome {
         check_eq!(read(fd, &mut second), Ok(64));
         check!(first != second);
     }
+    Ok(())
+}
+
+/// `openat2` refuses what `open` ignores.
+fn opening_with_a_structure() -> Outcome {
+    scratch::enter()?;
+    let open_how = |flags: u32, mode: u64, resolve: u64| {
+        let how = OpenHow { flags: u64::from(flags), mode, resolve };
+        let how = (&raw const how as u64, size_of::<OpenHow>() as u64);
+        raw::call(nr::openat2, &[AT_FDCWD as u64, c".".as_ptr() as u64, how.0, how.1]).map(|_| ())
+    };
+    check_eq!(open_how(O_RDONLY | O_DIRECTORY, 0, 0), Ok(()));
+    check_eq!(open_how(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0, 0), Ok(()));
+    for flags in [O_RDWR, O_CREAT, O_EXCL, O_NOCTTY, O_APPEND, O_NONBLOCK, O_TMPFILE, O_LARGEFILE] {
+        check_eq!((flags, open_how(O_PATH | flags, 0, 0)), (flags, Err(Errno::EINVAL)));
+    }
+    check_eq!(open_how(O_RDONLY, 0o644, 0), Err(Errno::EINVAL));
+    check_eq!(open_how(O_RDONLY | 1 << 31, 0, 0), Err(Errno::EINVAL));
+    check_eq!(open_how(O_RDONLY, 0, 1 << 63), Err(Errno::EINVAL));
+    open(c".", O_PATH | O_RDWR | O_NOCTTY, 0)?;
     Ok(())
 }
