@@ -48,7 +48,7 @@ fn mount_root() -> Location {
     let pages = hal::frame::statistics().total / 2;
     let filesystem = FileSystem::new(FileSystemKind::RootFs, pages as u64);
     let root = new_root_directory(&filesystem, 0o755);
-    let mount = Mount::new(filesystem, root, Arc::from(&b"none"[..]), 0);
+    let mount = Mount::new(filesystem, root, Arc::from(&b"rootfs"[..]), 0);
     let place = mount.root_location();
     mount::attach_root(mount);
     place
