@@ -144,6 +144,7 @@ constants! { u32:
     SPLICE_F_MOVE = 1, "splice: move pages";
     SPLICE_F_NONBLOCK = 2, "splice: do not block";
     SPLICE_F_MORE = 4, "splice: more will follow";
+    SPLICE_F_GIFT = 8, "vmsplice: the pages are the kernel's from now on";
     CLOSE_RANGE_UNSHARE = 2, "close_range: unshare the table first";
     CLOSE_RANGE_CLOEXEC = 4, "close_range: mark instead of closing";
 }

@@ -290,7 +290,7 @@ macro_rules! for_each_syscall {
             (unshare,                 272,  97,   none, "absent"),
             (set_robust_list,         273,  99,   futex::set_robust_list, "full"),
             (get_robust_list,         274,  100,  futex::get_robust_list, "full"),
-            (splice,                  275,  76,   none, "absent"),
+            (splice,                  275,  76,   splice::splice, "copies; no sockets; loses what a failed write had taken"),
             (tee,                     276,  77,   none, "absent"),
             (sync_file_range,         277,  84,   io::sync_file_range, "full"),
             (vmsplice,                278,  75,   none, "absent"),

@@ -73,6 +73,11 @@ impl Pipe {
         self.capacity.load(Ordering::Acquire)
     }
 
+    /// Whether a read would have to wait.
+    pub fn is_waiting_for_writers(&self) -> bool {
+        self.filled() == 0 && self.has_writers()
+    }
+
     fn has_readers(&self) -> bool {
         self.readers.load(Ordering::Acquire) != 0
     }

@@ -34,6 +34,7 @@ mod record_lock;
 mod restart;
 pub mod sched;
 pub mod signal;
+pub mod splice;
 pub mod stat;
 pub mod system;
 mod table;

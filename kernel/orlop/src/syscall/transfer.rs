@@ -14,12 +14,12 @@ use crate::user::io::MAX_TRANSFER;
 use crate::user::{IoSink, IoSource, UserPtr};
 
 /// Bytes that are in flight at once.
-const STEP: usize = 16384;
+pub(super) const STEP: usize = 16384;
 
 /// One side of a transfer: a file, and the position to use instead of its own.
-struct Side<'a> {
-    file: &'a File,
-    position: Option<u64>,
+pub(super) struct Side<'a> {
+    pub(super) file: &'a File,
+    pub(super) position: Option<u64>,
 }
 
 impl Side<'_> {
@@ -60,7 +60,7 @@ impl Side<'_> {
 }
 
 /// Moves up to `count` bytes; what was moved before an error wins over it.
-fn transfer(from: &mut Side<'_>, to: &mut Side<'_>, count: usize) -> Result<usize, Failure> {
+pub(super) fn transfer(from: &mut Side<'_>, to: &mut Side<'_>, count: usize) -> Result<usize, Failure> {
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(STEP.min(count))?;
     buffer.resize(STEP.min(count), 0);
@@ -95,7 +95,7 @@ fn move_step(from: &mut Side<'_>, to: &mut Side<'_>, buffer: &mut [u8]) -> Resul
 }
 
 /// A position argument: where it says and whether there is one. EINVAL below zero.
-fn position_argument(address: UserAddr) -> Result<Option<u64>, Errno> {
+pub(super) fn position_argument(address: UserAddr) -> Result<Option<u64>, Errno> {
     if address.is_null() {
         return Ok(None);
     }
@@ -103,7 +103,7 @@ fn position_argument(address: UserAddr) -> Result<Option<u64>, Errno> {
     u64::try_from(position).map(Some).map_err(|_| Errno::EINVAL)
 }
 
-fn return_position(address: UserAddr, position: Option<u64>) -> Result<(), Errno> {
+pub(super) fn return_position(address: UserAddr, position: Option<u64>) -> Result<(), Errno> {
     match position {
         Some(position) => UserPtr::new(address).write(&position.cast_signed()),
         None => Ok(()),

@@ -12,7 +12,7 @@ use abi::process::WaitStatus;
 use abi::signal::SIGPIPE;
 use abi::time::Timespec;
 use conformance::handler::{count, record_signal};
-use conformance::{Outcome, check, check_eq, child, raw, scratch};
+use conformance::{Outcome, check, check_eq, child, files, raw, scratch};
 use core::time::Duration;
 use libsyscall::file::*;
 use libsyscall::signal::{Disposition, set_disposition};
@@ -32,6 +32,8 @@ conformance::tests!(&[
     ("selecting", selecting),
     ("named_pipes", named_pipes),
     ("the_size_can_be_changed", the_size_can_be_changed),
+    ("splicing", splicing),
+    ("splicing_is_refused", splicing_is_refused),
 ]);
 
 const NOW: Option<Timespec> = Some(Timespec { tv_sec: 0, tv_nsec: 0 });
@@ -236,5 +238,64 @@ fn the_size_can_be_changed() -> Outcome {
         Ok(size) => check_eq!((size, fcntl(writer, F_GETPIPE_SZ, 0)), (4096, Ok(4096))),
         Err(error) => check_eq!(error, Errno::EINVAL),
     }
+    Ok(())
+}
+
+fn splice(input: i32, out: i32, count: usize, flags: u64) -> Result<u64, Errno> {
+    raw::call(nr::splice, &[input as u64, 0, out as u64, 0, count as u64, flags])
+}
+
+/// What is in a pipe goes to a device or a file and back, and waits for nothing that is not there.
+fn splicing() -> Outcome {
+    let (reader, writer) = pipe2(0)?;
+    let null = open(c"/dev/null", O_WRONLY, 0)?;
+    write(writer, &[7; 5000])?;
+    check_eq!(splice(reader, null, 3000, 0), Ok(3000));
+    check_eq!(splice(reader, null, 1 << 20, 0), Ok(2000));
+    check_eq!(splice(reader, null, 1, u64::from(SPLICE_F_NONBLOCK)), Err(Errno::EAGAIN));
+    scratch::enter()?;
+    let file = files::create(c"file", b"0123456789")?;
+    lseek(file, 0, SEEK_SET)?;
+    let mut offset = 4i64;
+    let at = &raw mut offset as u64;
+    check_eq!(raw::call(nr::splice, &[file as u64, at, writer as u64, 0, 3, 0]), Ok(3));
+    check_eq!(offset, 7);
+    check_eq!(splice(file, writer, 2, 0), Ok(2));
+    let mut buffer = [0; 16];
+    check_eq!(read(reader, &mut buffer), Ok(5));
+    check_eq!(&buffer[..5], b"45601");
+    write(writer, b"xyz")?;
+    offset = 1;
+    check_eq!(raw::call(nr::splice, &[reader as u64, 0, file as u64, at, 9, 0]), Ok(3));
+    check_eq!((offset, pread64(file, &mut buffer, 0)), (4, Ok(10)));
+    check_eq!(&buffer[..10], b"0xyz456789");
+    let (second_reader, second_writer) = pipe2(0)?;
+    write(writer, b"through")?;
+    check_eq!(splice(reader, second_writer, 4, 0), Ok(4));
+    check_eq!(read(second_reader, &mut buffer), Ok(4));
+    check_eq!(splice(reader, null, 9, 0), Ok(3));
+    close(writer)?;
+    check_eq!(splice(reader, null, 9, 0), Ok(0));
+    Ok(())
+}
+
+fn splicing_is_refused() -> Outcome {
+    let (reader, writer) = pipe2(0)?;
+    scratch::enter()?;
+    let file = files::create(c"file", b"0123")?;
+    let append = open(c"file", O_WRONLY | O_APPEND, 0)?;
+    let other = open(c"file", O_RDWR, 0)?;
+    write(writer, b"x")?;
+    check_eq!(splice(file, other, 1, 0), Err(Errno::EINVAL));
+    check_eq!(splice(reader, writer, 1, 0), Err(Errno::EINVAL));
+    check_eq!(splice(reader, append, 1, 0), Err(Errno::EINVAL));
+    check_eq!(splice(writer, file, 1, 0), Err(Errno::EBADF));
+    check_eq!(splice(reader, file, 1, 1 << 8), Err(Errno::EINVAL));
+    check_eq!(splice(reader, -1, 1, 0), Err(Errno::EBADF));
+    check_eq!(splice(reader, file, 0, 0), Ok(0));
+    let mut offset = 0i64;
+    let at = &raw mut offset as u64;
+    check_eq!(raw::call(nr::splice, &[reader as u64, at, file as u64, 0, 1, 0]), Err(Errno::ESPIPE));
+    check_eq!(raw::call(nr::splice, &[file as u64, 0, writer as u64, at, 1, 0]), Err(Errno::ESPIPE));
     Ok(())
 }

@@ -1,0 +1,86 @@
+//! `splice`: bytes between a pipe and another file, without a buffer of the program's.
+//!
+//! The bytes are copied. One call moves at most [`STEP`] of them, and blocks only until it can move something.
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+use abi::fs::{O_APPEND, SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};
+use libkernel::addr::UserAddr;
+
+use super::at::{self, content_file};
+use super::transfer::{STEP, Side, position_argument, return_position, transfer};
+use super::{Caller, Failure};
+use crate::fs::File;
+use crate::fs::attributes::FileKind;
+use crate::fs::file::SpecialKind;
+use crate::fs::pipe::Pipe;
+
+/// A page of the pipe: what a full one has to make room for.
+const PAGE: usize = 4096;
+
+/// `splice(in, in_offset, out, out_offset, count, flags)`.
+pub fn splice(
+    caller: &mut Caller<'_>,
+    input: i32,
+    in_offset: UserAddr,
+    out: i32,
+    out_offset: UserAddr,
+    count: usize,
+    flags: u32,
+) -> Result<usize, Failure> {
+    if count == 0 {
+        return Ok(0);
+    }
+    at::only(flags, SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)?;
+    let (input, out) = (content_file(caller, input)?, content_file(caller, out)?);
+    if !input.is_readable() || !out.is_writable() {
+        return Err(Errno::EBADF.into());
+    }
+    let (from_pipe, to_pipe) = (pipe_of(&input), pipe_of(&out));
+    check(&input, from_pipe.is_some(), in_offset)?;
+    check(&out, to_pipe.is_some(), out_offset)?;
+    if to_pipe.is_none() && out.flags() & O_APPEND != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let ready = match (from_pipe, to_pipe) {
+        (None, None) => return Err(Errno::EINVAL.into()),
+        (Some(from), Some(to)) if core::ptr::eq(from, to) => return Err(Errno::EINVAL.into()),
+        (from, to) => {
+            let there = from.map_or(STEP, |pipe| pipe.filled() as usize);
+            let room = to.map_or(STEP, |pipe| pipe.capacity().saturating_sub(pipe.filled()) as usize);
+            if flags & SPLICE_F_NONBLOCK != 0 && (room == 0 || from.is_some_and(Pipe::is_waiting_for_writers))
+            {
+                return Err(Errno::EAGAIN.into());
+            }
+            // Where there is nothing yet the pipe itself waits; what it then gives is not known before.
+            (if there == 0 { STEP } else { there }).min(if room == 0 { PAGE } else { room })
+        }
+    };
+    let mut from = Side { file: &input, position: position_argument(in_offset)? };
+    let mut to = Side { file: &out, position: position_argument(out_offset)? };
+    let done = transfer(&mut from, &mut to, count.min(ready).min(STEP))?;
+    return_position(in_offset, from.position)?;
+    return_position(out_offset, to.position)?;
+    Ok(done)
+}
+
+fn pipe_of(file: &Arc<File>) -> Option<&Pipe> {
+    match file.special_kind() {
+        SpecialKind::Pipe(pipe) => Some(pipe),
+        _ => None,
+    }
+}
+
+/// A pipe has no positions (ESPIPE); the other side is a regular file or a device, and has them if one is given.
+fn check(file: &Arc<File>, is_pipe: bool, offset: UserAddr) -> Result<(), Errno> {
+    if is_pipe {
+        return if offset.is_null() { Ok(()) } else { Err(Errno::ESPIPE) };
+    }
+    let can = match file.inode().kind {
+        FileKind::Regular => file.object().is_some(),
+        FileKind::CharacterDevice => true,
+        _ => false,
+    };
+    if can && (offset.is_null() || file.is_seekable()) { Ok(()) } else { Err(Errno::EINVAL) }
+}
