@@ -45,6 +45,9 @@ pub fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut restart: Opt
         let mask = thread.take_saved_mask();
         thread.set_signal_mask(mask);
     }
+    if bits & work::SIGNAL != 0 {
+        send::pass_on(thread.process(), thread, thread.signal_mask());
+    }
 }
 
 /// Takes the next deliverable signal: the thread's own before the process's.

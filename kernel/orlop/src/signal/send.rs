@@ -69,6 +69,20 @@ pub fn end_process(process: &Process, status: WaitStatus) {
     process.signals.continued.wake_all();
 }
 
+/// Tells others of the process's pending signals that `thread` was perhaps told of and will not take: it ends, or blocks `signals`.
+pub fn pass_on(process: &Process, thread: &Thread, signals: SignalSet) {
+    let shared = process.signals.shared.lock();
+    let left = shared.pending.set().intersection(signals);
+    if left.is_empty() {
+        return;
+    }
+    process.each_thread(|other| {
+        if !core::ptr::eq(&raw const **other, thread) && !left.difference(other.signal_mask()).is_empty() {
+            other.set_work(work::SIGNAL);
+        }
+    });
+}
+
 fn send(
     process: &Arc<Process>,
     target: Option<&Arc<Thread>>,

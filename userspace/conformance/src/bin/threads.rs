@@ -11,7 +11,7 @@ use abi::native::nr;
 use abi::process::WaitStatus;
 use abi::signal::*;
 use abi::time::Timespec;
-use conformance::{Outcome, check, check_eq, child, raw};
+use conformance::{Outcome, check, check_eq, child, handler, raw};
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
@@ -28,6 +28,7 @@ conformance::tests!(&[
     ("the_first_thread_may_end_first", the_first_thread_may_end_first),
     ("exit_group_ends_all", exit_group_ends_all),
     ("a_fatal_signal_ends_all", a_fatal_signal_ends_all),
+    ("a_blocked_signal_goes_to_another_thread", a_blocked_signal_goes_to_another_thread),
     ("fork_copies_one_thread", fork_copies_one_thread),
     ("exec_ends_the_others", exec_ends_the_others),
     ("a_futex_with_another_value", a_futex_with_another_value),
@@ -159,6 +160,43 @@ fn a_fatal_signal_ends_all() -> Outcome {
         0
     })?;
     check_eq!(status.term_signal(), Some(SIGSEGV));
+    Ok(())
+}
+
+/// Both signals find the first thread asleep; its handler for the one blocks the other, which the second thread must get then.
+fn a_blocked_signal_goes_to_another_thread() -> Outcome {
+    static SECOND: AtomicU32 = AtomicU32::new(0);
+    static IN_TIME: AtomicBool = AtomicBool::new(false);
+    const STEP: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+    extern "C" fn wait_for_second(_signal: i32, _info: *const SigInfo, _context: *mut UContext) {
+        let came = || SECOND.load(Ordering::Relaxed) != 0;
+        let in_time = (0..500).any(|_| {
+            let _ = futex_wait(&SECOND, 0, Some(STEP), Sharing::Private);
+            came()
+        });
+        IN_TIME.store(in_time, Ordering::Relaxed);
+    }
+    extern "C" fn note_second(_signal: i32, _info: *const SigInfo, _context: *mut UContext) {
+        SECOND.store(1, Ordering::Relaxed);
+    }
+    let first = handler::action(wait_for_second, 0, handler::bit(SIGUSR2));
+    // SAFETY: the handler makes calls and touches atomics only.
+    unsafe { libsyscall::signal::rt_sigaction(SIGUSR1, Some(&first)) }?;
+    handler::install(SIGUSR2, note_second, 0)?;
+    let other = spawn(|| {
+        while SECOND.load(Ordering::Relaxed) == 0 {
+            static NEVER: AtomicU32 = AtomicU32::new(0);
+            let _ = futex_wait(&NEVER, 0, None, Sharing::Private);
+        }
+    })?;
+    let parent = getpid();
+    let child = child::start(|| {
+        let sent = kill(parent, SIGUSR1).and_then(|()| kill(parent, SIGUSR2));
+        i32::from(sent.is_err())
+    })?;
+    check_eq!(child::wait(child)?, WaitStatus(0));
+    check!(IN_TIME.load(Ordering::Relaxed));
+    other.join();
     Ok(())
 }
 
