@@ -175,7 +175,12 @@ impl Epoll {
         let number = items.by_file.remove(&(fd, Arc::as_ptr(file).addr())).ok_or(Errno::ENOENT)?;
         let item = items.by_number.remove(&number);
         drop(items);
-        drop(item);
+        if let Some(item) = item {
+            let subscriptions = core::mem::take(&mut *item.subscriptions.lock());
+            drop(subscriptions);
+            // Nobody enters it any more: a list that kept the numbers of removed items would grow without bound.
+            self.ready.list.lock().retain(|&listed| listed != number);
+        }
         Ok(())
     }
 
