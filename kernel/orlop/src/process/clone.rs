@@ -95,17 +95,32 @@ pub fn clone(caller: &Caller<'_>, request: &CloneRequest) -> Result<Pid, Failure
         // As on Linux, a bad address does not undo the child.
         let _ = UserPtr::new(request.parent_tid).write(&pid.number());
     }
-    let process = child.thread.process().clone();
+    start(child, request);
+    Ok(pid)
+}
+
+/// Lets the child run, and with `CLONE_VFORK` waits until it has left the memory. Killed, the parent ends in its loop.
+fn start(child: Child, request: &CloneRequest) {
+    let Child { thread, runnable } = child;
+    let process = thread.process();
     let waits = request.has(CLONE_VFORK);
+    if request.has(CLONE_THREAD) {
+        sched::start(runnable);
+        if waits {
+            // A thread leaves the memory with its end: `execve` would end the caller.
+            let lives = |other: &Thread| core::ptr::eq(other, &raw const *thread);
+            let _ =
+                process.thread_ended.wait_until_killed(|| process.find_thread(lives).is_none().then_some(()));
+        }
+        return;
+    }
     process.borrows_memory.store(waits, Ordering::Relaxed);
-    sched::start(child.runnable);
+    sched::start(runnable);
     if waits {
-        // Killed, the parent ends in its loop.
         let _ = process
             .returned
             .wait_until_killed(|| (!process.borrows_memory.load(Ordering::Acquire)).then_some(()));
     }
-    Ok(pid)
 }
 
 /// A thread that has not run yet.

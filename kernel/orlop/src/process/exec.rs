@@ -39,7 +39,7 @@ fn take_leadership(thread: &Arc<Thread>) {
         return;
     }
     let mut table = table::lock();
-    let former = table.remove_thread(own);
+    let former = table.remove_thread(thread);
     thread.set_id(pid);
     table.insert_thread(thread);
     drop(table);

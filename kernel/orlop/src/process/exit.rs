@@ -12,9 +12,9 @@ use abi::signal::{SI_KERNEL, SigInfo};
 use hal::task;
 use libkernel::addr::UserAddr;
 
-use super::report::{self, Change};
+use super::report::{self, Vanishes};
 use super::{Pid, Process, Thread, table, work};
-use crate::signal::{Signal, send};
+use crate::signal::{Signal, SignalSet, send};
 use crate::{futex, sched};
 
 impl Thread {
@@ -40,10 +40,14 @@ pub(super) fn end_thread(thread: Arc<Thread>) -> ! {
     usage.ended_threads = usage.ended_threads.plus(times);
     drop(usage);
     let user = thread.with_credentials(|credentials| credentials.user.real);
+    // Before anybody can hear of the end: who has waited for it may make another thread in its place.
+    thread.stop_counting();
     if process.remove_thread(&thread) == 0 {
         end_process(&process, user);
+    } else {
+        send::pass_on(&process, &thread, SignalSet::ALL);
     }
-    let entered = table::lock().remove_thread(thread.id());
+    let entered = table::lock().remove_thread(&thread);
     drop(entered);
     process.thread_ended.wake_all();
     drop(process);
@@ -69,13 +73,13 @@ fn end_process(process: &Arc<Process>, user: u32) {
     process.timers.disarm();
     process.leave_memory();
     leave_session(process);
-    let orphaned = become_zombie(process, status, user);
+    let (orphaned, vanishes) = become_zombie(process, status, user);
     for group in orphaned {
         // A group whose members are gone by now needs no signal.
         let _ = send::to_group(group, Signal::HUP);
         let _ = send::to_group(group, Signal::CONT);
     }
-    report::tell_parent(process, Change::Ended(status));
+    report::tell_parent_of_end(process, status, vanishes);
 }
 
 fn final_status(process: &Process) -> WaitStatus {
@@ -93,16 +97,19 @@ fn leave_session(process: &Process) {
     }
 }
 
-/// Gives the children away and becomes a zombie, in one step. The groups with stopped members that nobody could continue now.
-fn become_zombie(process: &Arc<Process>, status: WaitStatus, user: u32) -> Vec<Pid> {
+/// Gives the children away and becomes a zombie, in one step. The groups with stopped members that nobody could continue now,
+/// and whether the parent wants no zombie: then no wait finds one, at no moment.
+fn become_zombie(process: &Arc<Process>, status: WaitStatus, user: u32) -> (Vec<Pid>, Vanishes) {
     let mut table = table::lock();
     let mut groups = affected_groups(&table, process);
     groups.retain(|&group| !table.is_orphaned(group));
     let adopter = adopter(&table, process);
     let children = adopter.as_ref().map_or_else(Vec::new, |adopter| table.move_children(process, adopter));
+    let vanishes =
+        table.process(process.parent()).map_or(Vanishes::No, |parent| Vanishes::for_parent(parent, process));
     let mut news = process.news.lock();
-    news.ended = Some(status);
-    news.user = user;
+    (news.ended, news.user) = (Some(status), user);
+    news.reaped = vanishes == Vanishes::Yes;
     drop(news);
     groups.retain(|&group| table.is_orphaned(group) && has_stopped_member(&table, group));
     drop(table);
@@ -110,7 +117,7 @@ fn become_zombie(process: &Arc<Process>, status: WaitStatus, user: u32) -> Vec<P
         report::tell_of_adopted_zombies(&adopter, &children);
         send_parent_death_signals(&children);
     }
-    groups
+    (groups, vanishes)
 }
 
 /// Tells the children that asked for it that their parent is gone (`PR_SET_PDEATHSIG`).

@@ -1,6 +1,7 @@
 //! How a parent hears of its children: `SIGCHLD`, and a wake-up of its waits.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 
 use abi::process::WaitStatus;
 use abi::signal::{
@@ -64,33 +65,57 @@ fn tell_of_job_control(process: &Process, change: Change) {
     parent.child_changed.wake_all();
 }
 
-/// Tells the parent that the process has ended. Who ignores `SIGCHLD` has no zombies.
-pub(super) fn tell_parent(process: &Arc<Process>, change: Change) {
-    let Some(parent) = parent_of(process) else { return };
-    tell_of_end(&parent, process, change);
+/// Whether a process leaves no zombie, because its parent ignores `SIGCHLD` or said `SA_NOCLDWAIT`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Vanishes {
+    /// Nobody waits for it: whoever sets its `reaped` takes it out of the table.
+    Yes,
+    /// It stays until somebody has waited for it.
+    No,
 }
 
-fn tell_of_end(parent: &Arc<Process>, process: &Arc<Process>, change: Change) {
-    let signal = Signal::new(process.exit_signal.load(core::sync::atomic::Ordering::Relaxed));
-    let action = parent.signals.actions.lock().get(Signal::CHLD);
-    let ignored = action.sa_handler == SIG_IGN;
-    let unwanted = signal == Some(Signal::CHLD) && (ignored || action.sa_flags & SA_NOCLDWAIT != 0);
-    if let Some(signal) = signal.filter(|_| !(unwanted && ignored)) {
-        send_child_signal(parent, process, signal, change);
+impl Vanishes {
+    /// What the parent's action for `SIGCHLD` says now.
+    pub(super) fn for_parent(parent: &Process, process: &Process) -> Vanishes {
+        let action = parent.signals.actions.lock().get(Signal::CHLD);
+        let unwanted = action.sa_handler == SIG_IGN || action.sa_flags & SA_NOCLDWAIT != 0;
+        if exit_signal(process) == Some(Signal::CHLD) && unwanted { Vanishes::Yes } else { Vanishes::No }
     }
-    if unwanted {
+}
+
+fn exit_signal(process: &Process) -> Option<Signal> {
+    Signal::new(process.exit_signal.load(Ordering::Relaxed))
+}
+
+/// Tells the parent that the process has ended.
+pub(super) fn tell_parent_of_end(process: &Arc<Process>, status: WaitStatus, vanishes: Vanishes) {
+    if let Some(parent) = parent_of(process) {
+        tell_of_end(&parent, process, status, vanishes);
+    }
+}
+
+fn tell_of_end(parent: &Arc<Process>, process: &Arc<Process>, status: WaitStatus, vanishes: Vanishes) {
+    let ignored = parent.signals.actions.lock().get(Signal::CHLD).sa_handler == SIG_IGN;
+    let silent = vanishes == Vanishes::Yes && ignored;
+    if let Some(signal) = exit_signal(process).filter(|_| !silent) {
+        send_child_signal(parent, process, signal, Change::Ended(status));
+    }
+    if vanishes == Vanishes::Yes {
         table::lock().remove_process(process);
     }
     parent.child_changed.wake_all();
 }
 
-/// Tells the new parent of children that have ended already.
+/// Tells the new parent of children that have ended already and that nobody has waited for.
 pub(super) fn tell_of_adopted_zombies(adopter: &Arc<Process>, children: &[Arc<Process>]) {
     for child in children {
-        child.exit_signal.store(Signal::CHLD.number(), core::sync::atomic::Ordering::Relaxed);
-        if let Some(status) = child.ended() {
-            tell_of_end(adopter, child, Change::Ended(status));
-        }
+        child.exit_signal.store(Signal::CHLD.number(), Ordering::Relaxed);
+        let vanishes = Vanishes::for_parent(adopter, child);
+        let mut news = child.news.lock();
+        let Some(status) = news.ended.filter(|_| !news.reaped) else { continue };
+        news.reaped = vanishes == Vanishes::Yes;
+        drop(news);
+        tell_of_end(adopter, child, status, vanishes);
     }
 }
 

@@ -78,11 +78,13 @@ impl Table {
         self.slots.entry(thread.id().number()).or_default().thread = Some(thread.clone());
     }
 
-    /// Takes a thread out.
-    pub(super) fn remove_thread(&mut self, pid: Pid) -> Option<Arc<Thread>> {
-        let thread = self.slots.get_mut(&pid.number()).and_then(|slot| slot.thread.take());
+    /// Takes a thread out. Its number may be another's by now: that of the thread which called `execve`.
+    pub(super) fn remove_thread(&mut self, thread: &Thread) -> Option<Arc<Thread>> {
+        let pid = thread.id();
+        let is_it = |entered: &mut Arc<Thread>| core::ptr::eq(&raw const **entered, thread);
+        let removed = self.slots.get_mut(&pid.number()).and_then(|slot| slot.thread.take_if(is_it));
         self.release(pid);
-        thread
+        removed
     }
 
     /// Enters a process with its group and session, as a child of its parent.
@@ -149,7 +151,7 @@ impl Table {
             let parent = self.process(member.parent());
             member.ended().is_none()
                 && parent.is_some_and(|parent| {
-                    parent.group() != group && Arc::ptr_eq(&parent.session.lock(), &member.session.lock())
+                    parent.group() != group && Arc::ptr_eq(&parent.session(), &member.session())
                 })
         })
     }

@@ -43,6 +43,8 @@ pub struct Thread {
     /// Where the thread stands in a futex's queue; used again for every wait.
     pub(crate) futex: Arc<FutexWaiter>,
     no_new_privileges: AtomicBool,
+    /// Whether the thread counts for its user (`users`).
+    is_counted: AtomicBool,
 }
 
 /// What a new thread starts with.
@@ -85,6 +87,7 @@ impl Thread {
             faults: AtomicU64::new(0),
             futex: FutexWaiter::new(),
             no_new_privileges: AtomicBool::new(parts.no_new_privileges),
+            is_counted: AtomicBool::new(true),
         })
     }
 
@@ -192,6 +195,13 @@ impl Thread {
         }
     }
 
+    /// The thread ends, or never ran: it does not count for its user any longer.
+    pub(super) fn stop_counting(&self) {
+        if self.is_counted.swap(false, Ordering::Relaxed) {
+            users::leave(self.with_credentials(|credentials| credentials.user.real));
+        }
+    }
+
     /// The name, padded with NULs.
     pub fn name(&self) -> [u8; NAME_SIZE] {
         *self.name.lock()
@@ -232,7 +242,9 @@ impl Thread {
 }
 
 impl Drop for Thread {
+    /// The last reference may go in an interrupt handler, with a task that was to be woken: a thread that has run takes
+    /// no lock here, as it has stopped counting.
     fn drop(&mut self) {
-        users::leave(self.credentials.get_mut().user.real);
+        self.stop_counting();
     }
 }
