@@ -1,11 +1,32 @@
 //! The machine's console: polled output for the kernel log, interrupts for input.
 use crate::arch::Arch;
 use crate::contract::Platform as _;
+use crate::sync::{IrqGuard, IrqLock};
 use core::fmt;
 
-/// Writes bytes by polling. Works in every context.
+/// Keeps what CPUs write at the same time apart. A leaf.
+static OUTPUT: IrqLock<()> = IrqLock::new(());
+
+/// Writes bytes by polling, all of them before anybody else's.
 pub fn write(bytes: &[u8]) {
-    Arch::console_write(bytes);
+    lock().write(bytes);
+}
+
+/// The console for as long as the guard lives, with interrupts masked: for one line.
+pub fn lock() -> Output {
+    Output { _guard: OUTPUT.lock() }
+}
+
+/// The console in one CPU's hands.
+pub struct Output {
+    _guard: IrqGuard<'static, ()>,
+}
+
+impl Output {
+    /// Writes bytes by polling.
+    pub fn write(&mut self, bytes: &[u8]) {
+        Arch::console_write(bytes);
+    }
 }
 
 /// Starts delivery of received bytes to `Upcalls::console_input`.
@@ -13,12 +34,19 @@ pub fn enable_input() {
     Arch::console_enable_input();
 }
 
-/// A `fmt::Write` for the console, for `writeln!(Console, …)`.
-pub struct Console;
+/// A `fmt::Write` for the console that waits for nobody: for the kernel's end, where whoever holds it may have been stopped.
+pub(crate) struct Console;
+
+impl Console {
+    /// Writes bytes by polling.
+    pub(crate) fn write(bytes: &[u8]) {
+        Arch::console_write(bytes);
+    }
+}
 
 impl fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        write(text.as_bytes());
+        Self::write(text.as_bytes());
         Ok(())
     }
 }

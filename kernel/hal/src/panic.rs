@@ -67,7 +67,7 @@ fn begin() {
     match REPORTER.compare_exchange(NOBODY, this, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => Arch::stop_others(),
         Err(reporter) if reporter == this && !FAILED_AGAIN.swap(true, Ordering::Relaxed) => {
-            crate::console::write(b"\nfailed again while reporting\n");
+            Console::write(b"\nfailed again while reporting\n");
             Arch::exit(FAILED)
         }
         Err(_) => Arch::halt(),

@@ -20,17 +20,17 @@ pub fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
-struct Console;
+struct Line(hal::console::Output);
 
-impl Write for Console {
+impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for part in text.split_inclusive('\n') {
             match part.strip_suffix('\n') {
                 Some(line) => {
-                    hal::console::write(line.as_bytes());
-                    hal::console::write(b"\r\n");
+                    self.0.write(line.as_bytes());
+                    self.0.write(b"\r\n");
                 }
-                None => hal::console::write(part.as_bytes()),
+                None => self.0.write(part.as_bytes()),
             }
         }
         Ok(())
@@ -45,7 +45,7 @@ pub fn line(level: Level, text: fmt::Arguments<'_>) {
     let now = hal::time::now_ns();
     let (seconds, microseconds) = (now / 1_000_000_000, now / 1_000 % 1_000_000);
     // The console never fails.
-    let _ = writeln!(Console, "[{seconds:5}.{microseconds:06}] {text}");
+    let _ = writeln!(Line(hal::console::lock()), "[{seconds:5}.{microseconds:06}] {text}");
 }
 
 /// Logs a line that is always shown: `log!("pid {} died", 7)`.

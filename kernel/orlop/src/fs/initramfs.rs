@@ -6,11 +6,8 @@
 
 mod gzip;
 
-use core::fmt::Write;
-
 use abi::Errno;
 use alloc::sync::Arc;
-use hal::console::Console;
 use libkernel::cpio::{CpioError, Entry, HardLinks, Item, Reader};
 
 use super::attributes::{DeviceNumber, FileKind, PERMISSION_BITS};
@@ -23,6 +20,7 @@ use super::inode::{Body, Directory, Inode, Ownership};
 use super::mount::{self, Location, Mount};
 use super::remove::{self, Victim};
 use super::walk::{Last, LastLink, Walk};
+use crate::log;
 use crate::process::Credentials;
 use crate::user::IoSource;
 
@@ -38,8 +36,7 @@ pub fn unpack(archive: &[u8]) {
         Unpacker { context: &context, credentials: &Credentials::root(), links: HardLinks::default() };
     unpacker.make_defaults();
     if let Err(problem) = unpacker.unpack(archive, 0) {
-        // The console is all there is to tell; it cannot fail.
-        let _ = writeln!(Console, "Initramfs unpacking failed: {problem}");
+        log!("Initramfs unpacking failed: {problem}");
     }
 }
 
