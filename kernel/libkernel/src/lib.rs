@@ -18,6 +18,7 @@ pub mod device_tree;
 pub mod elf;
 pub mod fault;
 pub mod line_discipline;
+pub mod lock_order;
 pub mod paging;
 pub mod path;
 pub mod radix;

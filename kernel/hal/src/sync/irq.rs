@@ -1,4 +1,5 @@
 //! A spin lock that masks interrupts.
+use super::order::{Class, Kind};
 use super::spin::acquire;
 use crate::arch::Arch;
 use crate::contract::Cpu as _;
@@ -9,6 +10,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Mutual exclusion also against this CPU's interrupt handlers.
 pub struct IrqLock<T: ?Sized> {
+    class: Class,
     locked: AtomicBool,
     value: UnsafeCell<T>,
 }
@@ -27,18 +29,22 @@ pub struct IrqGuard<'a, T: ?Sized> {
 
 impl<T> IrqLock<T> {
     /// An open lock around `value`.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub const fn new(value: T) -> Self {
-        Self { locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        Self { class: Class::here(), locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 }
 
 impl<T: ?Sized> IrqLock<T> {
     /// Masks interrupts and takes the lock, spinning until it is free.
     #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock(&self) -> IrqGuard<'_, T> {
         let were_enabled = Arch::interrupts_disable();
         Arch::preempt_add(1);
-        acquire(&self.locked);
+        self.class.wait(Kind::Irq);
+        acquire(&self.locked, &self.class);
+        self.class.taken(Kind::Irq);
         IrqGuard { lock: self, were_enabled, not_send: PhantomData }
     }
 }
@@ -63,6 +69,7 @@ impl<T: ?Sized> DerefMut for IrqGuard<'_, T> {
 impl<T: ?Sized> Drop for IrqGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        self.lock.class.left();
         self.lock.locked.store(false, Ordering::Release);
         Arch::preempt_sub(1);
         if self.were_enabled {

@@ -5,6 +5,7 @@
 //! handler also takes must be an `IrqLock`.
 mod irq;
 mod once;
+pub mod order;
 mod per_cpu;
 pub mod preempt;
 mod spin;

@@ -1,4 +1,5 @@
 //! A spin lock that turns preemption off.
+use super::order::{Class, Kind};
 use super::preempt::{self, PreemptGuard};
 use crate::arch::Arch;
 use crate::contract::Cpu as _;
@@ -8,6 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Mutual exclusion for short sections that interrupt handlers do not take.
 pub struct SpinLock<T: ?Sized> {
+    class: Class,
     locked: AtomicBool,
     value: UnsafeCell<T>,
 }
@@ -25,8 +27,9 @@ pub struct SpinGuard<'a, T: ?Sized> {
 
 impl<T> SpinLock<T> {
     /// An open lock around `value`.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub const fn new(value: T) -> Self {
-        Self { locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        Self { class: Class::here(), locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
     /// The value, when nobody can hold the lock any more.
@@ -38,17 +41,25 @@ impl<T> SpinLock<T> {
 impl<T: ?Sized> SpinLock<T> {
     /// Takes the lock, spinning until it is free.
     #[inline(always)]
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock(&self) -> SpinGuard<'_, T> {
         let preempt = preempt::disable();
-        acquire(&self.locked);
+        self.class.wait(Kind::Spin);
+        acquire(&self.locked, &self.class);
+        self.class.taken(Kind::Spin);
         SpinGuard { lock: self, _preempt: preempt }
     }
 
     /// Takes the lock if it is free.
     #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         let preempt = preempt::disable();
-        (!self.locked.swap(true, Ordering::Acquire)).then(|| SpinGuard { lock: self, _preempt: preempt })
+        if self.locked.swap(true, Ordering::Acquire) {
+            return None;
+        }
+        self.class.taken(Kind::Spin);
+        Some(SpinGuard { lock: self, _preempt: preempt })
     }
 
     /// The value, without locking: the exclusive borrow proves that nobody else looks.
@@ -59,8 +70,9 @@ impl<T: ?Sized> SpinLock<T> {
 
 /// Spins until `locked` went from false to true by our hand.
 #[inline(always)]
-pub(super) fn acquire(locked: &AtomicBool) {
+pub(super) fn acquire(locked: &AtomicBool, class: &Class) {
     while locked.swap(true, Ordering::Acquire) {
+        class.contended();
         wait_until_free(locked);
     }
 }
@@ -93,6 +105,7 @@ impl<T: ?Sized> DerefMut for SpinGuard<'_, T> {
 impl<T: ?Sized> Drop for SpinGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
+        self.lock.class.left();
         self.lock.locked.store(false, Ordering::Release);
     }
 }

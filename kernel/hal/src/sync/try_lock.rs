@@ -2,6 +2,7 @@
 //!
 //! Who finds one taken gets `None` and does something about it; the kernel's sleeping `Mutex` and `RwLock` put the thread into a
 //! wait queue. Holding one does not turn preemption off, so the holder may sleep.
+use super::order::{Class, Kind};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -9,6 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Mutual exclusion without waiting.
 pub struct TryLock<T: ?Sized> {
+    class: Class,
     locked: AtomicBool,
     value: UnsafeCell<T>,
 }
@@ -26,8 +28,9 @@ pub struct TryGuard<'a, T: ?Sized> {
 
 impl<T> TryLock<T> {
     /// An open lock around `value`.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub const fn new(value: T) -> Self {
-        Self { locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        Self { class: Class::here(), locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
     /// The value, when nobody can hold the lock any more.
@@ -37,10 +40,23 @@ impl<T> TryLock<T> {
 }
 
 impl<T: ?Sized> TryLock<T> {
+    /// The caller sleeps until the lock is free: for lock-order checking, before the first try.
+    #[inline(always)]
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub fn will_wait(&self) {
+        self.class.wait(Kind::Sleep);
+    }
+
     /// Takes the lock if it is free.
     #[inline(always)]
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn try_lock(&self) -> Option<TryGuard<'_, T>> {
-        (!self.locked.swap(true, Ordering::Acquire)).then(|| TryGuard { lock: self, not_send: PhantomData })
+        if self.locked.swap(true, Ordering::Acquire) {
+            self.class.contended();
+            return None;
+        }
+        self.class.taken(Kind::Sleep);
+        Some(TryGuard { lock: self, not_send: PhantomData })
     }
 
     /// The value, without locking: the exclusive borrow proves that nobody else looks.
@@ -69,6 +85,7 @@ impl<T: ?Sized> DerefMut for TryGuard<'_, T> {
 impl<T: ?Sized> Drop for TryGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
+        self.lock.class.left();
         self.lock.locked.store(false, Ordering::Release);
     }
 }
@@ -78,6 +95,7 @@ const WRITER: usize = usize::MAX;
 
 /// Many readers or one writer, without waiting.
 pub struct TryRwLock<T: ?Sized> {
+    class: Class,
     /// Readers inside, or [`WRITER`].
     holders: AtomicUsize,
     value: UnsafeCell<T>,
@@ -102,24 +120,36 @@ pub struct TryWriteGuard<'a, T: ?Sized> {
 
 impl<T> TryRwLock<T> {
     /// An open lock around `value`.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub const fn new(value: T) -> Self {
-        Self { holders: AtomicUsize::new(0), value: UnsafeCell::new(value) }
+        Self { class: Class::here(), holders: AtomicUsize::new(0), value: UnsafeCell::new(value) }
     }
 }
 
 impl<T: ?Sized> TryRwLock<T> {
+    /// The caller sleeps until the lock is free: for lock-order checking, before the first try.
+    #[inline(always)]
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub fn will_wait(&self) {
+        self.class.wait(Kind::Sleep);
+    }
+
     /// Enters as a reader unless a writer is inside.
     #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn try_read(&self) -> Option<TryReadGuard<'_, T>> {
         let enter = |holders| if holders < WRITER - 1 { Some(holders + 1) } else { None };
         self.holders.fetch_update(Ordering::Acquire, Ordering::Relaxed, enter).ok()?;
+        self.class.taken(Kind::Sleep);
         Some(TryReadGuard { lock: self, not_send: PhantomData })
     }
 
     /// Enters as the writer unless anybody is inside.
     #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn try_write(&self) -> Option<TryWriteGuard<'_, T>> {
         self.holders.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        self.class.taken(Kind::Sleep);
         Some(TryWriteGuard { lock: self, not_send: PhantomData })
     }
 }
@@ -136,6 +166,7 @@ impl<T: ?Sized> Deref for TryReadGuard<'_, T> {
 impl<T: ?Sized> Drop for TryReadGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
+        self.lock.class.left();
         self.lock.holders.fetch_sub(1, Ordering::Release);
     }
 }
@@ -160,6 +191,7 @@ impl<T: ?Sized> DerefMut for TryWriteGuard<'_, T> {
 impl<T: ?Sized> Drop for TryWriteGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
+        self.lock.class.left();
         self.lock.holders.store(0, Ordering::Release);
     }
 }

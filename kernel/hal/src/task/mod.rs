@@ -66,6 +66,9 @@ pub struct Task {
     /// Freed with the task.
     _stack: Option<KernelStack>,
     owner: Once<Arc<dyn Any + Send + Sync>>,
+    /// The locks that it holds.
+    #[cfg_attr(not(debug_assertions), allow(dead_code, reason = "nothing is watched then"))]
+    pub(crate) held: crate::sync::order::Held,
     /// What only the task itself touches, or the switch on its behalf.
     own: UnsafeCell<Own>,
 }
@@ -169,6 +172,7 @@ impl Task {
             cpu: AtomicU32::new(0),
             _stack: stack,
             owner: Once::new(),
+            held: crate::sync::order::Held::new(),
             own: UnsafeCell::new(own),
         }
     }

@@ -38,6 +38,10 @@ pub struct Inode {
 }
 
 /// The content of an inode.
+#[cfg_attr(
+    debug_assertions,
+    allow(clippy::large_enum_variant, reason = "locks are larger while their order is watched")
+)]
 pub enum Body {
     /// A regular file: its page cache is all there is.
     Bytes(Arc<Object>),

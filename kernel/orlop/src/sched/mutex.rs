@@ -16,6 +16,7 @@ pub struct Mutex<T: ?Sized> {
 
 impl<T> Mutex<T> {
     /// An open mutex around `value`.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub const fn new(value: T) -> Mutex<T> {
         Mutex { waiters: WaitQueue::new(), value: TryLock::new(value) }
     }
@@ -29,7 +30,9 @@ impl<T> Mutex<T> {
 impl<T: ?Sized> Mutex<T> {
     /// Takes the mutex, sleeping until it is free.
     #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock(&self) -> MutexGuard<'_, T> {
+        self.value.will_wait();
         let value = match self.value.try_lock() {
             Some(value) => value,
             None => self.waiters.wait_uninterruptibly(|| self.value.try_lock()),
@@ -39,6 +42,7 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Takes the mutex if it is free.
     #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         self.value.try_lock().map(|value| MutexGuard { value, _wake: WakeOne(&self.waiters) })
     }
@@ -50,6 +54,7 @@ impl<T: ?Sized> Mutex<T> {
 }
 
 impl<T: Default> Default for Mutex<T> {
+    #[cfg_attr(debug_assertions, track_caller)]
     fn default() -> Mutex<T> {
         Mutex::new(T::default())
     }

@@ -18,6 +18,7 @@ pub struct RwLock<T: ?Sized> {
 
 impl<T> RwLock<T> {
     /// An open lock around `value`.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub const fn new(value: T) -> RwLock<T> {
         RwLock {
             waiters: WaitQueue::new(),
@@ -30,7 +31,9 @@ impl<T> RwLock<T> {
 impl<T: ?Sized> RwLock<T> {
     /// Enters as a reader, sleeping while a writer is inside or waiting.
     #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn read(&self) -> ReadGuard<'_, T> {
+        self.value.will_wait();
         let value = match self.try_read() {
             Some(value) => value,
             None => self.waiters.wait_uninterruptibly(|| self.try_read()),
@@ -40,7 +43,9 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Enters as the writer, sleeping until nobody is inside.
     #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn write(&self) -> WriteGuard<'_, T> {
+        self.value.will_wait();
         let value = match self.value.try_write() {
             Some(value) => value,
             None => self.wait_for_write(),
@@ -48,6 +53,7 @@ impl<T: ?Sized> RwLock<T> {
         WriteGuard { value, _wake: WakeAll(&self.waiters) }
     }
 
+    #[cfg_attr(debug_assertions, track_caller)]
     fn try_read(&self) -> Option<TryReadGuard<'_, T>> {
         if self.waiting_writers.load(Ordering::Relaxed) != 0 {
             return None;

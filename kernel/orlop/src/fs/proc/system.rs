@@ -58,6 +58,18 @@ pub fn loadavg() -> Result<Vec<u8>, Errno> {
     Ok(format!("0.00 0.00 0.00 {running}/{threads} {newest}\n").into_bytes())
 }
 
+/// `lock_stat`, in builds with debug assertions: for each place where locks are made how often they were taken, and how often
+/// somebody had to wait. Linux has a file of this name (`CONFIG_LOCK_STAT`), with other columns.
+#[cfg(debug_assertions)]
+pub fn lock_statistics() -> Result<Vec<u8>, Errno> {
+    let mut text = String::from("acquisitions contentions class\n");
+    for class in hal::sync::order::statistics() {
+        writeln!(text, "{} {} {}:{}", class.acquisitions, class.contentions, class.file, class.line)
+            .map_err(|_| Errno::ENOMEM)?;
+    }
+    Ok(text.into_bytes())
+}
+
 /// Pages that hold files of mounted file systems.
 fn file_pages() -> u64 {
     let mut seen: Vec<Arc<Mount>> = Vec::new();

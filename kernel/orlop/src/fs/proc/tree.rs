@@ -49,6 +49,8 @@ static ROOT: &[Fixed] = &[
     file("filesystems", system::filesystems),
     file("loadavg", system::loadavg),
     file("meminfo", system::meminfo),
+    #[cfg(debug_assertions)]
+    file("lock_stat", system::lock_statistics),
     link("mounts", system::mounts_link),
     link("self", task::self_link),
     file("stat", system::stat),
