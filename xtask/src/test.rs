@@ -10,6 +10,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::arch::Arch;
+use crate::build::Checks;
 use crate::run::Kernel;
 use crate::tidy;
 use crate::toolchain::Toolchain;
@@ -44,6 +45,9 @@ pub struct Options {
     /// Number of the guests' CPUs, where a test does not say another.
     #[arg(long, value_name = "N", default_value = "4")]
     smp: u32,
+    /// Build Orlop with overflow checks, debug assertions and a watch on the order of locks.
+    #[arg(long)]
+    debug: bool,
     /// Write what Linux answers into the files of expected output.
     #[arg(long)]
     bless: bool,
@@ -58,6 +62,7 @@ pub struct Stage<'a> {
     filter: &'a str,
     kernel: &'a Kernel,
     smp: u32,
+    checks: Checks,
 }
 
 impl Stage<'_> {
@@ -83,8 +88,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let toolchain = Toolchain::find()?;
     let report = Report::default();
     let filter = options.filter.as_deref().unwrap_or_default();
-    let stage =
-        Stage { toolchain: &toolchain, report: &report, filter, kernel: &options.kernel, smp: options.smp };
+    let checks = if options.debug { Checks::Debug } else { Checks::Release };
+    let (kernel, smp) = (&options.kernel, options.smp);
+    let stage = Stage { toolchain: &toolchain, report: &report, filter, kernel, smp, checks };
     if options.bless {
         scripts::bless(&stage)?;
         return Ok(ExitCode::SUCCESS);

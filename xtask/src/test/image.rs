@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::guest::Guest;
 use super::{PATIENCE, Stage};
 use crate::arch::Arch;
-use crate::build::{self, Checks};
+use crate::build;
 use crate::busybox;
 use crate::initramfs;
 use crate::initramfs::archive::Archive;
@@ -38,7 +38,7 @@ pub fn guest(stage: &Stage<'_>, arch: Arch, kernel: &Kernel, name: &str, image: 
     std::fs::write(&path, image.to_bytes()?)?;
     Ok(Guest {
         machine: machine(arch, kernel, stage.smp),
-        kernel: kernel.file(stage.toolchain, arch, Checks::Release)?,
+        kernel: kernel.file(stage.toolchain, arch, stage.checks)?,
         initramfs: path,
         append: String::new(),
         patience: PATIENCE,
