@@ -1,0 +1,49 @@
+//! The kernel's own locks and wait queues, run by `loom` in every order that the memory model allows.
+//!
+//! The code is that of `hal` and `orlop`: `build.rs` copies the files and puts `loom`'s atomics in the place of the machine's. What
+//! they stand on (the interrupt mask, the running task) is in [`machine`]. Only tests are built: `cargo test -p models`.
+#![cfg(test)]
+#![allow(dead_code, missing_docs, reason = "the models use less than the kernel does")]
+
+extern crate alloc;
+// The files of `orlop` say `hal::…`.
+extern crate self as hal;
+
+mod machine;
+mod models;
+
+use machine::{arch, contract, frame, process, task, time};
+
+macro_rules! kernel_file {
+    ($visibility:vis mod $name:ident = $file:literal) => {
+        $visibility mod $name {
+            include!(concat!(env!("OUT_DIR"), "/", $file));
+        }
+    };
+}
+
+pub mod sync {
+    //! `hal::sync`.
+    kernel_file!(mod irq = "irq.rs");
+    kernel_file!(mod once = "once.rs");
+    kernel_file!(mod spin = "spin.rs");
+    kernel_file!(mod try_lock = "try_lock.rs");
+
+    use crate::machine::{order, preempt};
+    pub use irq::{IrqGuard, IrqLock};
+    pub use once::Once;
+    pub use preempt::assert_may_block;
+    pub use spin::{SpinGuard, SpinLock};
+    pub use try_lock::{TryGuard, TryLock, TryReadGuard, TryRwLock, TryWriteGuard};
+}
+
+pub mod sched {
+    //! `orlop::sched`, as far as sleeping goes.
+    kernel_file!(pub mod mutex = "mutex.rs");
+    kernel_file!(pub mod rwlock = "rwlock.rs");
+    kernel_file!(pub mod wait = "wait.rs");
+
+    pub use crate::machine::sched::{block_unless, timer, wake};
+    pub use mutex::Mutex;
+    pub use rwlock::RwLock;
+}

@@ -1,0 +1,144 @@
+//! What the kernel's files stand on, made of `loom`.
+
+pub mod arch {
+    //! A machine whose CPUs are `loom`'s threads.
+    pub struct Arch;
+}
+
+pub mod contract {
+    //! What the locks ask of it.
+    use super::arch::Arch;
+
+    pub trait Cpu {
+        fn interrupts_disable() -> bool {
+            false
+        }
+        fn interrupts_enable() {}
+        fn preempt_add(_amount: u32) {}
+        fn preempt_sub(_amount: u32) {}
+        fn relax() {
+            loom::thread::yield_now();
+        }
+    }
+
+    impl Cpu for Arch {}
+}
+
+pub mod atomic {
+    //! Atomics whose every outcome is tried.
+    pub use core::sync::atomic::Ordering;
+    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, fence};
+}
+
+pub mod preempt {
+    //! Nothing is preempted: `loom` switches where it likes.
+    pub struct PreemptGuard;
+
+    pub fn disable() -> PreemptGuard {
+        PreemptGuard
+    }
+
+    pub fn assert_may_block() {}
+}
+
+pub mod order {
+    //! The order of locks is watched elsewhere.
+    #[derive(Clone, Copy)]
+    pub enum Kind {
+        Spin,
+        Irq,
+        Sleep,
+    }
+
+    pub struct Class;
+
+    impl Class {
+        pub const fn here() -> Self {
+            Self
+        }
+        pub fn wait(&self, _kind: Kind) {}
+        pub fn contended(&self) {}
+        pub fn taken(&self, _kind: Kind) {}
+        pub fn left(&self) {}
+    }
+}
+
+pub mod frame {
+    //! Memory does not end.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct OutOfMemory;
+}
+
+pub mod time {
+    //! Time stands still: no deadline ever comes.
+    pub fn now_ns() -> u64 {
+        0
+    }
+}
+
+pub mod process {
+    //! The work bits that end a wait.
+    pub mod work {
+        pub const SIGNAL: u32 = 1 << 8;
+        pub const KILL: u32 = 1 << 9;
+    }
+}
+
+pub mod task {
+    //! Tasks: each is one thread of `loom`.
+    use super::atomic::AtomicU32;
+    use alloc::sync::Arc;
+
+    pub type TaskRef = Arc<Task>;
+
+    pub struct Task {
+        pub work: AtomicU32,
+        pub thread: loom::thread::Thread,
+    }
+
+    loom::thread_local! {
+        static CURRENT: TaskRef =
+            Arc::new(Task { work: AtomicU32::new(0), thread: loom::thread::current() });
+    }
+
+    pub struct Current;
+
+    impl Current {
+        pub fn to_ref(&self) -> TaskRef {
+            CURRENT.with(Arc::clone)
+        }
+    }
+
+    pub fn current() -> Current {
+        Current
+    }
+}
+
+pub mod sched {
+    //! A scheduler with a CPU for each task: a wake that comes before the sleep is kept by `loom`'s thread.
+    use super::task::TaskRef;
+
+    pub fn block_unless(ready: impl FnOnce() -> bool) {
+        if !ready() {
+            loom::thread::park();
+        }
+    }
+
+    pub fn wake(task: &TaskRef) {
+        task.thread.unpark();
+    }
+
+    pub mod timer {
+        //! No timers.
+        use crate::sched::wait::Deadline;
+        use crate::task::TaskRef;
+
+        pub struct Timeout;
+
+        impl Timeout {
+            pub fn start(_deadline: Deadline, _task: &TaskRef) -> Timeout {
+                Timeout
+            }
+        }
+    }
+}

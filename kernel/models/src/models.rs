@@ -1,0 +1,201 @@
+//! The models: a few threads, few steps, every order.
+use crate::machine::atomic::{AtomicU32, AtomicUsize};
+use crate::sched::wait::{Deadline, WaitQueue};
+use crate::sched::{Mutex, RwLock};
+use crate::sync::{IrqLock, Once, SpinLock, TryLock, TryRwLock};
+use crate::task;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
+
+/// Runs `body` in every order with at most `switches` forced changes of thread.
+fn explore(switches: usize, body: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(switches);
+    builder.check(body);
+}
+
+/// A counter whose increments are lost, and whose reads are old, unless a lock orders them.
+struct Fragile(AtomicUsize);
+
+impl Fragile {
+    fn new() -> Fragile {
+        Fragile(AtomicUsize::new(0))
+    }
+
+    fn increment(&self) {
+        self.0.store(self.0.load(Relaxed) + 1, Relaxed);
+    }
+
+    fn get(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
+/// So many threads, and this one, increment once each through `increment`.
+fn increment_together<L: Send + Sync + 'static>(others: usize, lock: L, increment: fn(&L)) -> Arc<L> {
+    let lock = Arc::new(lock);
+    let threads: Vec<_> = (0..others)
+        .map(|_| {
+            let lock = lock.clone();
+            loom::thread::spawn(move || increment(&lock))
+        })
+        .collect();
+    increment(&lock);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    lock
+}
+
+#[test]
+fn spin_locks_exclude_and_publish() {
+    explore(3, || {
+        let lock = increment_together(1, SpinLock::new(Fragile::new()), |lock| lock.lock().increment());
+        assert_eq!(lock.lock().get(), 2);
+    });
+}
+
+#[test]
+fn interrupt_locks_exclude_and_publish() {
+    explore(3, || {
+        let lock = increment_together(1, IrqLock::new(Fragile::new()), |lock| lock.lock().increment());
+        assert_eq!(lock.lock().get(), 2);
+    });
+}
+
+#[test]
+fn a_try_lock_has_one_holder() {
+    explore(3, || {
+        let lock = Arc::new((TryLock::new(Fragile::new()), AtomicUsize::new(0)));
+        let attempt = |pair: &(TryLock<Fragile>, AtomicUsize)| {
+            if let Some(guard) = pair.0.try_lock() {
+                guard.increment();
+                pair.1.fetch_add(1, Relaxed);
+            }
+        };
+        let other = lock.clone();
+        let thread = loom::thread::spawn(move || attempt(&other));
+        attempt(&lock);
+        thread.join().unwrap();
+        let guard = lock.0.try_lock().unwrap();
+        assert_eq!(guard.get(), lock.1.load(Relaxed));
+    });
+}
+
+#[test]
+fn readers_never_see_half_a_write() {
+    explore(3, || {
+        let lock = Arc::new(TryRwLock::new((Fragile::new(), Fragile::new())));
+        let other = lock.clone();
+        let writer = loom::thread::spawn(move || {
+            if let Some(pair) = other.try_write() {
+                pair.0.increment();
+                pair.1.increment();
+            }
+        });
+        if let Some(pair) = lock.try_read() {
+            assert_eq!(pair.0.get(), pair.1.get());
+        }
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_once_cell_is_seen_whole_or_not_at_all() {
+    explore(3, || {
+        let cell = Arc::new(Once::new());
+        let other = cell.clone();
+        let set = |cell: &Once<Fragile>| {
+            let value = Fragile::new();
+            value.increment();
+            cell.set(value).is_ok()
+        };
+        let thread = loom::thread::spawn(move || set(&other));
+        if let Some(value) = cell.get() {
+            assert_eq!(value.get(), 1);
+        }
+        let own = set(&cell);
+        assert!(own != thread.join().unwrap());
+        assert_eq!(cell.get().map(Fragile::get), Some(1));
+    });
+}
+
+#[test]
+fn a_wait_queue_loses_no_wake_up() {
+    explore(2, || {
+        let shared = Arc::new((AtomicU32::new(0), WaitQueue::new()));
+        let other = shared.clone();
+        let waker = loom::thread::spawn(move || {
+            other.0.store(1, Relaxed);
+            other.1.wake_all();
+        });
+        shared.1.wait_uninterruptibly(|| (shared.0.load(Relaxed) != 0).then_some(()));
+        waker.join().unwrap();
+        assert!(!shared.1.has_waiters());
+    });
+}
+
+#[test]
+fn a_signal_ends_a_wait() {
+    explore(2, || {
+        let sleeper = task::current().to_ref();
+        let signaller = loom::thread::spawn(move || {
+            sleeper.work.fetch_or(crate::process::work::SIGNAL, SeqCst);
+            crate::sched::wake(&sleeper);
+        });
+        let queue = WaitQueue::new();
+        assert!(queue.wait_until(Deadline::NEVER, || None::<()>).is_err());
+        signaller.join().unwrap();
+    });
+}
+
+#[test]
+fn sleeping_mutexes_exclude_and_hand_on() {
+    explore(2, || {
+        let lock = increment_together(2, Mutex::new(Fragile::new()), |lock| lock.lock().increment());
+        assert_eq!(lock.lock().get(), 3);
+    });
+}
+
+#[test]
+fn a_writer_and_a_reader_of_a_sleeping_lock_both_get_in() {
+    explore(2, || {
+        let lock = Arc::new(RwLock::new((Fragile::new(), Fragile::new())));
+        let other = lock.clone();
+        let writer = loom::thread::spawn(move || {
+            let pair = other.write();
+            pair.0.increment();
+            pair.1.increment();
+        });
+        let pair = lock.read();
+        assert_eq!(pair.0.get(), pair.1.get());
+        drop(pair);
+        writer.join().unwrap();
+        assert_eq!(lock.read().0.get(), 1);
+    });
+}
+
+/// The models are worth something: without an order in memory they fail.
+#[test]
+#[should_panic]
+fn a_counter_without_a_lock_loses_increments() {
+    explore(2, || {
+        let counter = increment_together(1, Fragile::new(), Fragile::increment);
+        assert_eq!(counter.get(), 2);
+    });
+}
+
+/// A flag that is set after the queue was looked at is the mistake that `has_waiters` exists to prevent.
+#[test]
+#[should_panic]
+fn waking_before_the_change_loses_the_wake_up() {
+    explore(2, || {
+        let shared = Arc::new((AtomicU32::new(0), WaitQueue::new()));
+        let other = shared.clone();
+        let waker = loom::thread::spawn(move || {
+            other.1.wake_all();
+            other.0.store(1, Release);
+        });
+        shared.1.wait_uninterruptibly(|| (shared.0.load(Relaxed) != 0).then_some(()));
+        waker.join().unwrap();
+    });
+}
