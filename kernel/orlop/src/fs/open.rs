@@ -14,14 +14,13 @@ use super::attributes::FileKind;
 use super::change::{self, NewFile};
 use super::clock;
 use super::context::FsContext;
-use super::dentry::Dentry;
 use super::device;
 use super::file::{self, File, Handle};
 use super::inode::Body;
 use super::mount::Location;
 use super::permission::{self, Access};
 use super::pipe;
-use super::walk::{self, Followed, Last, LastLink, Tail, Walk};
+use super::walk::{self, Followed, Last, LastLink, Walk};
 use crate::memory::object::WriteAccess;
 use crate::process::Credentials;
 use crate::syscall::Failure;
@@ -201,9 +200,10 @@ fn open_or_create(
         }
         let found = match walk::child(&tail.directory.dentry, name) {
             Ok(found) => found,
-            Err(Errno::ENOENT) => match create(&tail.directory, name, how, walk.credentials())? {
-                Made::File(file) => return Ok(file),
-                Made::TooLate(found) => found,
+            Err(Errno::ENOENT) => match create(&tail.directory, name, how, walk.credentials()) {
+                // Somebody else was faster; the name may be gone again by now, and then it is to be made.
+                Err(Failure::Errno(Errno::EEXIST)) if !how.has(O_EXCL) => continue,
+                made => return made,
             },
             Err(errno) => return Err(errno.into()),
         };
@@ -217,35 +217,29 @@ fn open_or_create(
             }
             continue;
         }
-        return open_existing(walk, tail, how);
+        return open_existing(walk, Location { mount: tail.directory.mount, dentry: found }, how);
     }
 }
 
-/// `O_CREAT` of a name that is there already.
-fn open_existing(walk: &mut Walk<'_>, tail: Tail<'_>, how: How) -> Result<Arc<File>, Failure> {
-    let place = walk.finish(tail, LastLink::Keep)?;
+/// `O_CREAT` of a name that was there: the file that it meant is opened, even if the name goes in the meantime.
+fn open_existing(walk: &mut Walk<'_>, found: Location, how: How) -> Result<Arc<File>, Failure> {
+    let place = walk.enter(found)?;
     if place.dentry.inode().is_directory() {
         return Err(Errno::EISDIR.into());
     }
     open_place(place, how, walk.credentials())
 }
 
-enum Made {
-    File(Arc<File>),
-    /// Somebody else made the name in the meantime.
-    TooLate(Arc<Dentry>),
-}
-
-fn create(directory: &Location, name: &[u8], how: How, credentials: &Credentials) -> Result<Made, Failure> {
+/// Makes the file. EEXIST if the name is there.
+fn create(
+    directory: &Location,
+    name: &[u8],
+    how: How,
+    credentials: &Credentials,
+) -> Result<Arc<File>, Failure> {
     let new = NewFile::regular(how.permissions);
-    match change::create(directory, name, new, credentials) {
-        Ok(dentry) => {
-            let place = Location { mount: directory.mount.clone(), dentry };
-            Ok(Made::File(open_checked(place, how)?))
-        }
-        Err(Errno::EEXIST) => Ok(Made::TooLate(walk::child(&directory.dentry, name)?)),
-        Err(errno) => Err(errno.into()),
-    }
+    let dentry = change::create(directory, name, new, credentials)?;
+    open_checked(Location { mount: directory.mount.clone(), dentry }, how)
 }
 
 /// `O_TMPFILE`: makes a file without a name in the directory that `path` names.

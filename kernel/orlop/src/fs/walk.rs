@@ -303,7 +303,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes down into what is mounted on a place.
-    fn enter(&self, place: Location) -> Result<Location, Errno> {
+    pub fn enter(&self, place: Location) -> Result<Location, Errno> {
         if !place.dentry.is_mount_point() {
             return Ok(place);
         }

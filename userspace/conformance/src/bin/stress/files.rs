@@ -1,13 +1,14 @@
 //! One directory that many processes change.
 
 use crate::round::Round;
-use crate::teams;
+use crate::teams::{self, shared};
 use abi::Errno;
 use abi::fs::*;
 use alloc::ffi::CString;
 use alloc::format;
 use conformance::{Failure, Outcome, check, check_eq, files, scratch};
 use core::ffi::CStr;
+use core::sync::atomic::{AtomicU64, Ordering};
 use libsyscall::file::*;
 
 fn name(prefix: &str, number: usize) -> Result<CString, Failure> {
@@ -32,6 +33,54 @@ fn entries() -> Result<usize, Failure> {
     }
     close(directory)?;
     Ok(count - 2)
+}
+
+/// Processes create and remove the same few names: each creation has one winner, who is also the one that removes.
+pub fn one_directory(round: Round) -> Outcome {
+    const STEPS: usize = 100;
+    const NAMES: usize = 5;
+    scratch::enter()?;
+    // Created less removed, for each name: 0 or 1 at any time.
+    let balance = shared::<[AtomicU64; NAMES]>()?;
+    teams::processes(round.threads, |worker| {
+        let mut random = round.random(worker);
+        for _ in 0..STEPS {
+            let number = random.below(NAMES);
+            let path = name("name", number)?;
+            match open(&path, O_CREAT | O_EXCL | O_WRONLY, 0o600) {
+                Ok(fd) => {
+                    check_eq!(balance[number].fetch_add(1, Ordering::SeqCst), 0);
+                    check_eq!(write(fd, path.to_bytes()), Ok(path.count_bytes()));
+                    check_eq!(fstat(fd)?.st_nlink, 1);
+                    if random.below(2) == 0 {
+                        check!(entries()? <= NAMES + 2 * round.threads, "names that nobody made");
+                    }
+                    check_eq!(balance[number].fetch_sub(1, Ordering::SeqCst), 1);
+                    files::unlink(&path)?;
+                    check_eq!(fstat(fd)?.st_nlink, 0);
+                    close(fd)?;
+                }
+                Err(Errno::EEXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            folder(worker)?;
+        }
+        Ok(())
+    })?;
+    check_eq!(entries()?, 0);
+    Ok(())
+}
+
+/// A folder that is not empty is not removed.
+fn folder(worker: usize) -> Outcome {
+    let (path, inside) = (name("folder", worker)?, CString::new(format!("folder{worker}/inside")));
+    let inside = inside.map_err(Failure::new)?;
+    mkdirat(AT_FDCWD, &path, 0o700)?;
+    close(files::create(&inside, b"")?)?;
+    check_eq!(files::rmdir(&path), Err(Errno::ENOTEMPTY));
+    files::unlink(&inside)?;
+    files::rmdir(&path)?;
+    Ok(())
 }
 
 /// Processes rename their files over one name, which is always there and always whole; others exchange two names.

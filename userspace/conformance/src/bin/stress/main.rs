@@ -72,6 +72,7 @@ programs! {
     3 affinity_churn: affinity::churn;
     2 event_counters: polling::event_counters;
     2 changing_interest: polling::changing_interest;
+    2 one_directory: files::one_directory;
     2 renames: files::renames;
     2 sleepers: timers::sleepers;
     2 interval_timers: timers::interval_timers;
