@@ -14,6 +14,8 @@ pub fn dethread(thread: &Arc<Thread>) -> Result<(), Errno> {
     let process = thread.process();
     let mut shared = process.signals.shared.lock();
     if shared.ending.is_some() || shared.executing {
+        // Whoever was first may not have got round to this thread yet; it does not go back to its program.
+        hal::task::current().work.fetch_or(work::KILL, Ordering::Relaxed);
         return Err(Errno::EINTR);
     }
     shared.executing = true;
