@@ -164,6 +164,8 @@ pub trait Paging {
     fn retire(table: &PageTable);
     /// Maps kernel frames at a kernel address (kernel stacks). Data, never executable.
     fn map_kernel(address: u64, frame: PhysAddr) -> Result<(), OutOfMemory>;
+    /// Whether instructions that were written are visible to execution without more ado.
+    const COHERENT_INSTRUCTIONS: bool;
     /// Makes instructions that were written to `frame` through the direct map visible to execution.
     fn synchronise_instructions(frame: PhysAddr);
 }

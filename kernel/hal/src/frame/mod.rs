@@ -13,6 +13,7 @@ mod table;
 
 pub use kernel::KernelFrame;
 pub use shared::SharedFrame;
+pub(crate) use shared::synchronise_instructions;
 
 pub(crate) use allocator::{add_region, init};
 #[cfg(any(not(target_os = "linux"), test))]

@@ -34,7 +34,9 @@ impl SharedFrame {
     #[inline]
     fn first(frame: PhysAddr) -> Self {
         record(frame).count.store(1, Ordering::Relaxed);
-        Self(frame)
+        let frame = Self(frame);
+        frame.note_write();
+        frame
     }
 
     /// The shared frame of zeros. Never map it writable; it is never unique.
@@ -131,6 +133,7 @@ impl SharedFrame {
         let (offset, length) = Self::clamp(offset, from.len());
         // SAFETY: as above, the other way.
         unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), self.memory().add(offset), length) };
+        self.note_write();
         length
     }
 
@@ -139,6 +142,7 @@ impl SharedFrame {
         let (offset, length) = Self::clamp(range.start, range.end.saturating_sub(range.start));
         // SAFETY: `clamp` keeps the range in the frame.
         unsafe { core::ptr::write_bytes(self.memory().add(offset), 0, length) };
+        self.note_write();
     }
 
     /// Copies `length` bytes at `offset` to user memory (may page in); bytes done.
@@ -154,12 +158,35 @@ impl SharedFrame {
         let (offset, length) = Self::clamp(offset, length);
         let Some(from) = user_copy::checked(from, length as u64) else { return 0 };
         // SAFETY: as above, the other way.
-        length - unsafe { Arch::copy_in(self.memory().add(offset), from, length) }
+        let left = unsafe { Arch::copy_in(self.memory().add(offset), from, length) };
+        self.note_write();
+        length - left
     }
 
-    /// Makes instructions written to the frame visible to execution. Call before mapping it executable.
-    pub fn synchronise_instructions(&self) {
-        Arch::synchronise_instructions(self.0);
+    /// The kernel has written to the frame: before it is mapped executable again, its instructions must be made visible.
+    #[inline(always)]
+    fn note_write(&self) {
+        if !Arch::COHERENT_INSTRUCTIONS {
+            record(self.0).free.store(STALE, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What the record says of instructions in a frame.
+const STALE: u32 = 0;
+const UNDER_WAY: u32 = 1;
+const VISIBLE: u32 = 2;
+
+/// Makes what the kernel has written to a frame visible to execution, if that was not done since. For page tables, before they
+/// let programs execute it; what a program writes itself, it makes visible itself, as on Linux.
+#[inline(always)]
+pub(crate) fn synchronise_instructions(frame: PhysAddr) {
+    let state = &record(frame).free;
+    if !Arch::COHERENT_INSTRUCTIONS && state.load(Ordering::Acquire) != VISIBLE {
+        state.store(UNDER_WAY, Ordering::Relaxed);
+        Arch::synchronise_instructions(frame);
+        // A write that came meanwhile has noted itself, and is not taken for done.
+        let _ = state.compare_exchange(UNDER_WAY, VISIBLE, Ordering::Release, Ordering::Relaxed);
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct FrameRecord {
     link: Link,
     /// `SharedFrame`: references. Page table: entries in use. Slab: objects in use.
     pub count: AtomicU32,
-    /// Slab: frame-relative offset of the first free object.
+    /// Slab: frame-relative offset of the first free object. `SharedFrame`: whether its instructions are visible.
     pub free: AtomicU32,
     /// Page table and slab: the next one in their list.
     pub next: AtomicU32,

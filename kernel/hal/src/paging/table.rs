@@ -3,7 +3,7 @@ use super::walk::{Leaves, Slot, count};
 use super::{FlushBatch, Prot};
 use crate::arch::Arch;
 use crate::contract::Paging;
-use crate::frame::{KernelFrame, OutOfMemory, SharedFrame, record};
+use crate::frame::{KernelFrame, OutOfMemory, SharedFrame, record, synchronise_instructions};
 use crate::sync::SpinLock;
 use alloc::sync::Arc;
 use core::convert::Infallible;
@@ -73,6 +73,14 @@ fn leaf(frame: PhysAddr, prot: Prot) -> Entry {
     Entry::leaf(frame, 0, Attributes::user(prot))
 }
 
+/// Before programs may execute a frame. Every entry that allows it is written after this, so that no caller need think of it.
+#[inline(always)]
+fn make_executable(frame: PhysAddr, prot: Prot) {
+    if prot.is_executable() {
+        synchronise_instructions(frame);
+    }
+}
+
 impl PageTable {
     /// An empty address space.
     pub fn new() -> Result<Arc<Self>, OutOfMemory> {
@@ -104,6 +112,7 @@ impl PageTable {
     #[inline]
     pub fn map(&self, address: UserAddr, frame: SharedFrame, prot: Prot) -> Result<(), MapError> {
         let (table, slot) = self.find_or_make(address)?;
+        make_executable(frame.phys(), prot);
         if !slot.fill(leaf(frame.phys(), prot)) {
             return Err(MapError::Occupied);
         }
@@ -147,6 +156,7 @@ impl PageTable {
             }
             if record(old.address()).count.load(Ordering::Acquire) == 1 {
                 let new = old.with_user_prot(prot);
+                make_executable(old.address(), prot);
                 slot.store(new);
                 if old.needs_flush(new) {
                     batch.note(address.page_down());
@@ -157,9 +167,7 @@ impl PageTable {
             let shared = unsafe { SharedFrame::borrowed(old.address()) };
             drop(guard);
             let copy = if shared.is_zero() { SharedFrame::alloc_zeroed() } else { shared.duplicate() }?;
-            if prot.is_executable() {
-                copy.synchronise_instructions();
-            }
+            make_executable(copy.phys(), prot);
             if batch.is_full() {
                 batch.flush();
             }
@@ -182,6 +190,7 @@ impl PageTable {
         let alone = writes == Writes::Shared || frame.references() == 2;
         if same && alone {
             let new = entry.with_user_prot(prot);
+            make_executable(entry.address(), prot);
             slot.store(new);
             if entry.needs_flush(new) {
                 self.forget(address.page_down(), address.page_down());
@@ -201,6 +210,7 @@ impl PageTable {
                 }
                 let new = entry.with_user_prot(allowed(entry, prot, writes));
                 if new != entry {
+                    make_executable(entry.address(), prot);
                     slot.store(new);
                     if entry.needs_flush(new) {
                         batch.note(page);

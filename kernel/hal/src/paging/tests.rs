@@ -1,5 +1,6 @@
 //! Address spaces on the host machine: references, rights, copies and moves.
 use super::*;
+use crate::arch::synchronised;
 use crate::frame::SharedFrame;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 
@@ -142,4 +143,28 @@ fn addresses_beyond_the_user_half_are_refused() {
     let end = UserAddr::new(libkernel::addr::USER_END);
     assert_eq!(table.map(end, frame(1), Prot::READ), Err(MapError::BadAddress));
     assert!(table.lookup(UserAddr::new(u64::MAX)).is_none());
+}
+
+#[test]
+fn instructions_are_made_visible_once_after_each_write() {
+    let table = PageTable::new().unwrap();
+    let code = frame(1);
+    let steps = |expected: usize, step: &dyn Fn()| {
+        let before = synchronised();
+        step();
+        assert_eq!(synchronised() - before, expected);
+    };
+    steps(0, &|| table.map(page(0), code.clone(), Prot::READ).unwrap());
+    steps(1, &|| table.map(page(1), code.clone(), Prot::READ_EXECUTE).unwrap());
+    steps(0, &|| table.map(page(2), code.clone(), Prot::READ_EXECUTE).unwrap());
+    code.write(0, &[2]);
+    let mut batch = FlushBatch::new(&table);
+    steps(1, &|| assert!(table.upgrade(page(0), &code, Prot::READ_EXECUTE, Writes::Shared)));
+    code.fill_zero(0..1);
+    table.protect(pages(0, 3), Prot::READ, Writes::Shared, &mut batch);
+    let before = synchronised();
+    table.protect(pages(0, 3), Prot::READ_EXECUTE, Writes::Shared, &mut batch);
+    assert_eq!(synchronised() - before, 1);
+    let copied = table.copy_on_write(page(1), Prot::READ_EXECUTE, &mut batch);
+    assert_eq!((copied, synchronised() - before), (Ok(CopyOnWrite::Done), 2));
 }

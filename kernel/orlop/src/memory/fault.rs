@@ -154,9 +154,6 @@ impl AddressSpace {
     }
 
     fn map_page(&self, page: UserAddr, frame: SharedFrame, prot: Prot) -> Result<(), FaultError> {
-        if prot.is_executable() {
-            frame.synchronise_instructions();
-        }
         map_outcome(self.page_table.map(page, frame, prot))
     }
 

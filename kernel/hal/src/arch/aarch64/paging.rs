@@ -238,6 +238,7 @@ impl Paging for Arch {
     type Translations = Tag;
     const KERNEL_STACKS: u64 = 0xffff_c000_0000_0000;
     const BREAK_BEFORE_MAKE: bool = true;
+    const COHERENT_INSTRUCTIONS: bool = false;
 
     #[inline(always)]
     fn direct_map(address: PhysAddr) -> *mut u8 {

@@ -15,5 +15,8 @@ mod user;
 mod user_copy;
 pub mod vdso;
 
+#[cfg(test)]
+pub use paging::synchronised;
+
 /// The implementation of every trait in [`crate::contract`].
 pub struct Arch;

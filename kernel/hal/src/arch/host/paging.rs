@@ -33,6 +33,7 @@ impl Paging for Arch {
     type Translations = AtomicUsize;
     const KERNEL_STACKS: u64 = 0;
     const BREAK_BEFORE_MAKE: bool = false;
+    const COHERENT_INSTRUCTIONS: bool = false;
 
     fn direct_map(address: PhysAddr) -> *mut u8 {
         assert!(address.as_u64() < ARENA_BYTES as u64, "no such memory: {address:?}");
@@ -68,7 +69,19 @@ impl Paging for Arch {
         Ok(())
     }
 
-    fn synchronise_instructions(_frame: PhysAddr) {}
+    fn synchronise_instructions(_frame: PhysAddr) {
+        SYNCHRONISED.with(|count| count.set(count.get() + 1));
+    }
+}
+
+std::thread_local! {
+    static SYNCHRONISED: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
+}
+
+/// How often this thread made a frame's instructions visible.
+#[cfg(test)]
+pub fn synchronised() -> usize {
+    SYNCHRONISED.get()
 }
 
 /// Root of the address space that this CPU's user copies go through.

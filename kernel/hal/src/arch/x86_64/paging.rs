@@ -74,6 +74,7 @@ impl Paging for Arch {
     type Translations = Translations;
     const KERNEL_STACKS: u64 = KERNEL_STACKS;
     const BREAK_BEFORE_MAKE: bool = false;
+    const COHERENT_INSTRUCTIONS: bool = true;
 
     #[inline(always)]
     fn direct_map(address: PhysAddr) -> *mut u8 {
