@@ -226,9 +226,13 @@ impl Task {
     /// Sets bits in `work` and, if the task runs on another CPU, interrupts that CPU.
     pub fn set_work(&self, bits: u32) {
         self.work.fetch_or(bits, Ordering::SeqCst);
-        let cpu = self.cpu.load(Ordering::Relaxed) as usize;
-        if self.on_cpu.load(Ordering::SeqCst) && cpu != crate::cpu::id() {
-            Arch::send_reschedule(cpu);
+        // Pairs with the switch. In this order: the CPU is the one that it is on, or one that it has left since, and then the
+        // next one to run it sees the bits.
+        if self.on_cpu.load(Ordering::SeqCst) {
+            let cpu = self.cpu();
+            if cpu != crate::cpu::id() {
+                Arch::send_reschedule(cpu);
+            }
         }
     }
 

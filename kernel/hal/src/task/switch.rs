@@ -84,8 +84,9 @@ fn switch(next: Runnable) -> Leftovers {
     while next.on_cpu.load(Ordering::Acquire) {
         Arch::relax();
     }
-    next.on_cpu.store(true, Ordering::Relaxed);
+    // In this order: who sees that it is on a CPU also sees on which.
     next.cpu.store(Arch::id() as u32, Ordering::Relaxed);
+    next.on_cpu.store(true, Ordering::Release);
     next.state.store(RUNNING, Ordering::Relaxed);
     // Pairs with `Task::set_work`: either it sees that the task is on a CPU, or the task sees its bits.
     fence(Ordering::SeqCst);
