@@ -64,7 +64,7 @@ fn sleep_at_least(length: Duration) -> Outcome {
     Ok(())
 }
 
-/// Processes have interval timers, set and unset while they fire; each fires again and again.
+/// Processes have interval timers, set and unset while they fire: each fires again and again, and not once it is unset.
 pub fn interval_timers(round: Round) -> Outcome {
     static FIRED: AtomicU32 = AtomicU32::new(0);
     extern "C" fn fired(_signal: i32, _info: *const SigInfo, _context: *mut UContext) {
@@ -84,6 +84,10 @@ pub fn interval_timers(round: Round) -> Outcome {
             set(300 + random.below(700))?;
             until(|| FIRED.load(Ordering::SeqCst) >= TIMES);
             set(0)?;
+            // An expiry on another CPU has sent its signal by now, or never will.
+            let last = FIRED.load(Ordering::SeqCst);
+            let undisturbed = nanosleep(Timespec { tv_sec: 0, tv_nsec: 1_500_000 }).is_ok();
+            check!(undisturbed && FIRED.load(Ordering::SeqCst) == last, "a stopped timer fired");
         }
         Ok(())
     })
