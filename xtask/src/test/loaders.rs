@@ -25,7 +25,7 @@ const REFUSED: [(&str, u64, Change, &str); 4] = [
 /// Changes of a tree of four CPUs, and how many then run. A CPU of which the firmware does not know is left out.
 const CPUS: [(&str, Change, &str); 3] = [
     ("CPUs with addresses of two cells", with_two_cells, "CPUs: 4\r"),
-    ("a CPU that is not there", with_a_phantom, "CPU 0x500 does not answer; it is left out"),
+    ("a CPU that is not there", with_a_phantom, "CPU 0x500 could not be started; it is left out"),
     ("a CPU that failed its test", with_a_failed_one, "CPUs: 3\r"),
 ];
 
