@@ -42,13 +42,14 @@ pub(super) fn end_thread(thread: Arc<Thread>) -> ! {
     let user = thread.with_credentials(|credentials| credentials.user.real);
     // Before anybody can hear of the end: who has waited for it may make another thread in its place.
     thread.stop_counting();
+    // And who has waited finds nothing under its number any more.
+    let entered = table::lock().remove_thread(&thread);
+    drop(entered);
     if process.remove_thread(&thread) == 0 {
         end_process(&process, user);
     } else {
         send::pass_on(&process, &thread, SignalSet::ALL);
     }
-    let entered = table::lock().remove_thread(&thread);
-    drop(entered);
     process.thread_ended.wake_all();
     drop(process);
     drop(thread);
