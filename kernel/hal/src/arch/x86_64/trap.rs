@@ -37,6 +37,7 @@ const STUB_BYTES: usize = 16;
 global_asm!(
     ".pushsection .text.trap_stubs, \"ax\"",
     ".balign 16",
+    ".global trap_stubs",
     "trap_stubs:",
     ".set number, 0",
     ".rept {vectors}",
