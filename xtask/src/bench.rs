@@ -40,10 +40,10 @@ pub struct Options {
 }
 
 /// Where the program lies in the guest.
-const PROGRAM: &str = "/bin/bench";
+pub const PROGRAM: &str = "/bin/bench";
 
 /// Linux at its best.
-const LINUX_WORDS: &str = "mitigations=off init_on_alloc=0";
+pub const LINUX_WORDS: &str = "mitigations=off init_on_alloc=0";
 
 /// A guest that counts instructions runs on one CPU of the host and is slow.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -71,7 +71,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn image(toolchain: &Toolchain, arch: Arch) -> Result<PathBuf> {
+/// The everyday initramfs with the program in it.
+pub fn image(toolchain: &Toolchain, arch: Arch) -> Result<PathBuf> {
     let programs = build::package(toolchain, arch, "bench")?;
     let program =
         programs.iter().find(|program| program.ends_with("bench")).context("package bench has no bench")?;
@@ -91,7 +92,7 @@ struct Bench {
 impl Bench {
     /// Boots `kernel` and collects what the program prints.
     fn measure(&self, kernel: &Kernel, file: PathBuf) -> Result<Figures> {
-        let machine = self.machine();
+        let machine = machine(self.arch);
         let linux_words = if *kernel == Kernel::Linux { LINUX_WORDS } else { "" };
         let console = machine.console_word();
         let command_line =
@@ -128,22 +129,23 @@ impl Bench {
             Arch::Aarch64 => 0,
         }
     }
+}
 
-    fn machine(&self) -> MachineOptions {
-        let (machine, cpu) = match self.arch {
-            // Each iteration of a repeated string instruction counts; without these features Linux moves words.
-            Arch::X86_64 => (Machine::Q35, "max,-erms,-fsrm"),
-            Arch::Aarch64 => (Machine::Virt, "cortex-a72"),
-        };
-        MachineOptions {
-            machine_options: None,
-            arch: self.arch,
-            machine: Some(machine),
-            cpu: cpu.to_owned(),
-            smp: 1,
-            memory: 512,
-            accel: Accelerator::Tcg,
-            icount: true,
-        }
+/// The machine that counts: its CPU is the same for both kernels.
+pub fn machine(arch: Arch) -> MachineOptions {
+    let (machine, cpu) = match arch {
+        // Each iteration of a repeated string instruction counts; without these features Linux moves words.
+        Arch::X86_64 => (Machine::Q35, "max,-erms,-fsrm"),
+        Arch::Aarch64 => (Machine::Virt, "cortex-a72"),
+    };
+    MachineOptions {
+        machine_options: None,
+        arch,
+        machine: Some(machine),
+        cpu: cpu.to_owned(),
+        smp: 1,
+        memory: 512,
+        accel: Accelerator::Tcg,
+        icount: true,
     }
 }

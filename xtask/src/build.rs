@@ -17,6 +17,8 @@ mod kernel;
 mod programs;
 mod symbols;
 
+pub use symbols::readable;
+
 /// The one program that is not for everyday.
 const SELF_TEST: &str = "selftest";
 

@@ -16,6 +16,7 @@ mod debian;
 mod initramfs;
 mod linux;
 mod run;
+mod sharing;
 mod stress;
 mod test;
 mod tidy;
@@ -45,6 +46,8 @@ enum Task {
     Tidy(tidy::Options),
     /// Compare what operations cost on Orlop and on Linux.
     Bench(bench::Options),
+    /// Count what operations by all CPUs at once share: stores to the same cache lines, locks found taken.
+    Sharing(sharing::Options),
     /// Boot many times.
     Stress(stress::Options),
     #[command(hide = true)]
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Tidy(options) => tidy::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Sharing(options) => sharing::run(&options),
         Task::Stress(options) => stress::run(&options),
         Task::ExecWithParent { words } => run::session::exec_with_parent(&words),
     };

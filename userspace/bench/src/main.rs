@@ -4,7 +4,7 @@
 //! Linux gives figures that can be compared; `cargo xtask bench` does that. The program is the machine's first process:
 //! it notes the counter before anything else, executes itself again without address-space randomisation, makes the
 //! device nodes and the tmpfs it needs, prints one line for each operation whose name contains its argument, and
-//! switches the machine off.
+//! switches the machine off. With `--sharing` it times nothing: see [`sharing`].
 #![no_std]
 #![no_main]
 
@@ -17,6 +17,7 @@ mod measure;
 mod memory;
 mod processes;
 mod setup;
+mod sharing;
 mod signals;
 mod threads;
 mod vdso;
@@ -60,9 +61,19 @@ fn main() -> Result<(), Errno> {
         return Ok(());
     }
     let boot = setup::without_randomisation(start)?;
-    let filter = ulib::args::rest();
-    let filter = filter.first().copied().unwrap_or_default();
+    let words = ulib::args::rest();
     setup::prepare();
+    if let [b"--sharing", rest @ ..] = &words[..] {
+        sharing::run(rest.first().copied().unwrap_or_default())?;
+    } else {
+        measure_all(boot, words.first().copied().unwrap_or_default());
+    }
+    setup::finish();
+    Ok(())
+}
+
+/// Prints the figures of the rows whose names contain `filter`.
+fn measure_all(boot: u64, filter: &[u8]) {
     println!("bench begin");
     println!("boot {boot}");
     if let Ok(info) = sysinfo() {
@@ -79,8 +90,6 @@ fn main() -> Result<(), Errno> {
         }
     }
     println!("bench end");
-    setup::finish();
-    Ok(())
 }
 
 fn contains(name: &[u8], part: &[u8]) -> bool {

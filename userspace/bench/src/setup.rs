@@ -32,7 +32,7 @@ pub fn without_randomisation(start: u64) -> Result<u64, Errno> {
     Err(unsafe { execve(path, pointers.as_ptr(), environment.as_ptr()) })
 }
 
-/// Makes `/dev/zero`, `/dev/null` and a tmpfs on `/tmp`. What exists already stays; what fails shows in its rows.
+/// Makes `/dev/zero`, `/dev/null`, a tmpfs on `/tmp` and `/proc`. What exists already stays; what fails shows in its rows.
 pub fn prepare() {
     if getpid() != 1 {
         return;
@@ -41,7 +41,9 @@ pub fn prepare() {
     let _ = mkdirat(AT_FDCWD, c"/tmp", 0o777);
     let _ = mknodat(AT_FDCWD, c"/dev/null", S_IFCHR | 0o666, device(3));
     let _ = mknodat(AT_FDCWD, c"/dev/zero", S_IFCHR | 0o666, device(5));
+    let _ = mkdirat(AT_FDCWD, c"/proc", 0o555);
     let _ = mount(c"tmpfs", c"/tmp", c"tmpfs", 0, None);
+    let _ = mount(c"proc", c"/proc", c"proc", 0, None);
 }
 
 /// Switches the machine off, if this is its first process.

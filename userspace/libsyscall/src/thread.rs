@@ -26,6 +26,20 @@ pub fn sched_yield() {
     let _ = unsafe { call!(nr::sched_yield) };
 }
 
+/// The CPUs that this thread may run on, a bit for each of the first 64.
+pub fn allowed_cpus() -> Result<u64, Errno> {
+    let mut mask = [0_u64; 128];
+    // SAFETY: the kernel fills at most the mask.
+    unsafe { call!(nr::sched_getaffinity, 0, size_of_val(&mask), mask.as_mut_ptr()) }?;
+    Ok(mask[0])
+}
+
+/// Confines this thread to the CPUs of a mask, a bit for each of the first 64. EINVAL if none of them is there.
+pub fn set_allowed_cpus(mask: u64) -> Result<(), Errno> {
+    // SAFETY: the kernel only reads the mask.
+    unsafe { call!(nr::sched_setaffinity, 0, size_of::<u64>(), &raw const mask) }.map(drop)
+}
+
 /// Who may wait on the same futex word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {

@@ -24,7 +24,7 @@ pub fn table(file: &[u8]) -> Result<Option<(u64, Vec<u8>)>> {
 }
 
 /// The name as written in the source, without the hash.
-fn readable(name: &str) -> String {
+pub fn readable(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))
 }
 

@@ -1,12 +1,12 @@
 //! Threads that are sent from CPU to CPU, by themselves and by each other.
 
-use crate::round::{Round, allowed_cpus};
+use crate::round::Round;
 use crate::teams::{self, meet};
 use abi::Errno;
 use abi::native::nr;
 use conformance::{Outcome, check_eq, raw};
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
-use libsyscall::thread::{gettid, sched_yield};
+use libsyscall::thread::{allowed_cpus, gettid, sched_yield};
 
 const MOST: usize = 64;
 
@@ -25,7 +25,7 @@ pub fn churn(round: Round) -> Outcome {
     const STEPS: usize = 60;
     static THREADS: [AtomicI32; MOST] = [const { AtomicI32::new(0) }; MOST];
     static GATE: AtomicU32 = AtomicU32::new(0);
-    let allowed = allowed_cpus();
+    let allowed = allowed_cpus().unwrap_or(1);
     let cpus: alloc::vec::Vec<u32> = (0..64).filter(|cpu| allowed & 1 << cpu != 0).collect();
     let threads = round.threads.next_multiple_of(2).min(MOST);
     teams::threads(threads, move |worker| {

@@ -1,8 +1,7 @@
 //! Rounds: how often a program is repeated, by how many threads, and with which random numbers.
 
-use abi::native::nr;
 use abi::process::WaitStatus;
-use conformance::{Failure, Outcome, check, child, raw};
+use conformance::{Failure, Outcome, check, child};
 use core::time::Duration;
 
 /// One round of a program.
@@ -114,16 +113,6 @@ pub fn end_of(outcome: Outcome) -> i32 {
     }
 }
 
-/// The CPUs that this thread may run on, as a mask; the machines that these programs are for have 64 at most.
-pub fn allowed_cpus() -> u64 {
-    let mut mask = [0_u64; 128];
-    let size = size_of_val(&mask) as u64;
-    match raw::call(nr::sched_getaffinity, &[0, size, mask.as_mut_ptr() as u64]) {
-        Ok(_) => mask[0],
-        Err(_) => 1,
-    }
-}
-
 fn cpus() -> usize {
-    allowed_cpus().count_ones() as usize
+    libsyscall::thread::allowed_cpus().unwrap_or(1).count_ones() as usize
 }
