@@ -27,9 +27,8 @@ impl Upcalls for Kernel {
     fn user_fault(&self, fault: UserFault) -> Result<(), Unresolved> {
         let current = task::current();
         let thread = current.owner::<Thread>().ok_or(Unresolved)?;
-        let process = thread.process();
-        let memory = process.address_space().ok_or(Unresolved)?;
-        memory.handle_fault(&fault, process.limits()).map_err(|_| Unresolved)
+        let memory = thread.memory().ok_or(Unresolved)?;
+        memory.handle_fault(&fault, thread.process().limits()).map_err(|_| Unresolved)
     }
 
     fn timer(&self) {

@@ -259,7 +259,7 @@ fn commit(
     name: &[u8],
 ) -> Result<(), Failure> {
     process::exec::dethread(thread)?;
-    thread.process().set_address_space(built.space);
+    thread.process().set_address_space(thread, built.space);
     if reset(thread).is_err() {
         // There is no program left that could be told.
         send::end_process(thread.process(), WaitStatus::signaled(Signal::KILL.number()));

@@ -1,12 +1,11 @@
 //! What makes two words the same futex.
 
-use alloc::sync::Arc;
-
 use abi::Errno;
 use hal::user_copy;
 use libkernel::addr::UserAddr;
 
-use crate::process::Process;
+use crate::memory::AddressSpace;
+use crate::process::Thread;
 
 /// Whether a futex is used by one process or by several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,17 +28,18 @@ pub struct Key {
 pub(super) const BUCKETS: usize = 256;
 
 impl Key {
-    /// The key of a word of this process. EFAULT for an address that is no program's, and if a shared word lies in no
+    /// The key of a word of this thread's process. EFAULT for an address that is no program's, and if a shared word lies in no
     /// mapping. As on Linux, an address with a tag is another key than one without, unless an object names the place.
-    pub(super) fn of(process: &Process, address: UserAddr, sharing: Sharing) -> Result<Key, Errno> {
+    pub(super) fn of(thread: &Thread, address: UserAddr, sharing: Sharing) -> Result<Key, Errno> {
         user_copy::checked(address, size_of::<u32>() as u64).ok_or(Errno::EFAULT)?;
-        let space = process.address_space().ok_or(Errno::EFAULT)?;
+        let memory = thread.memory().ok_or(Errno::EFAULT)?;
+        let space: &AddressSpace = &memory;
         if sharing == Sharing::Shared
             && let Some((container, offset)) = space.shared_location(address.untagged())?
         {
             return Ok(Key { container, offset });
         }
-        Ok(Key { container: Arc::as_ptr(&space).addr(), offset: address.as_u64() })
+        Ok(Key { container: core::ptr::from_ref(space).addr(), offset: address.as_u64() })
     }
 
     /// The key of no program's word.

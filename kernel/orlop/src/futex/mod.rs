@@ -25,7 +25,7 @@ use libkernel::addr::UserAddr;
 pub use bucket::FutexWaiter;
 pub use key::{Key, Sharing};
 
-use crate::process::{Process, Thread, work};
+use crate::process::{Thread, work};
 use crate::sched;
 use crate::sched::timer::Timeout;
 use crate::sched::wait::{Deadline, WaitError};
@@ -52,8 +52,8 @@ impl Word {
         Ok(Word { address, sharing })
     }
 
-    fn key(&self, process: &Process) -> Result<Key, Errno> {
-        Key::of(process, self.address, self.sharing)
+    fn key(&self, thread: &Thread) -> Result<Key, Errno> {
+        Key::of(thread, self.address, self.sharing)
     }
 }
 
@@ -88,7 +88,7 @@ pub fn wait(
     bits: u32,
     deadline: Deadline,
 ) -> Result<Result<(), WaitError>, Errno> {
-    let key = word.key(thread.process())?;
+    let key = word.key(thread)?;
     let task = task::current().to_ref();
     retry_with_page(|| {
         let mut bucket = bucket::lock(key.bucket());
@@ -128,12 +128,12 @@ fn sleep(waiter: &Arc<FutexWaiter>, task: &task::TaskRef, deadline: Deadline) ->
 }
 
 /// Wakes up to `count` waiters that wait for one of `bits`; how many there were.
-pub fn wake(process: &Process, word: Word, count: usize, bits: u32) -> Result<usize, Errno> {
-    let key = word.key(process)?;
+pub fn wake(thread: &Thread, word: Word, count: usize, bits: u32) -> Result<usize, Errno> {
+    let key = word.key(thread)?;
     Ok(bucket::lock(key.bucket()).wake(key, count, bits))
 }
 
 /// Wakes everybody who waits for a word: the end of a thread. Private memory has the same key either way.
-pub fn wake_all_of(process: &Process, address: UserAddr) -> Result<(), Errno> {
-    wake(process, Word::new(address, Sharing::Shared)?, usize::MAX, FUTEX_BITSET_MATCH_ANY).map(drop)
+pub fn wake_all_of(thread: &Thread, address: UserAddr) -> Result<(), Errno> {
+    wake(thread, Word::new(address, Sharing::Shared)?, usize::MAX, FUTEX_BITSET_MATCH_ANY).map(drop)
 }

@@ -11,7 +11,7 @@ use libkernel::addr::UserAddr;
 
 use super::bucket::Pair;
 use super::{Attempt, Word, retry_with_page};
-use crate::process::Process;
+use crate::process::Thread;
 
 /// How many waiters an operation on two words wakes at the first, and wakes or moves to at the second.
 #[derive(Clone, Copy, Debug)]
@@ -24,13 +24,13 @@ pub struct Counts {
 
 /// Wakes some waiters of `from` and moves others to `to`, if `from` holds `expected`; how many there were of both.
 pub fn requeue(
-    process: &Process,
+    thread: &Thread,
     from: Word,
     to: Word,
     counts: Counts,
     expected: Option<u32>,
 ) -> Result<usize, Errno> {
-    let (source, target) = (from.key(process)?, to.key(process)?);
+    let (source, target) = (from.key(thread)?, to.key(thread)?);
     retry_with_page(|| {
         let mut buckets = Pair::lock(source, target);
         if let Some(expected) = expected {
@@ -62,13 +62,13 @@ pub fn requeue(
 
 /// Changes the second word, wakes waiters of the first, and those of the second if its old value compares as encoded.
 pub fn wake_op(
-    process: &Process,
+    thread: &Thread,
     first: Word,
     second: Word,
     counts: Counts,
     encoded: u32,
 ) -> Result<usize, Errno> {
-    let (first_key, second_key) = (first.key(process)?, second.key(process)?);
+    let (first_key, second_key) = (first.key(thread)?, second.key(thread)?);
     let operation = Operation::decode(encoded)?;
     retry_with_page(|| {
         let mut buckets = Pair::lock(first_key, second_key);

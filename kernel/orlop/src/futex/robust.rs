@@ -54,6 +54,6 @@ fn release(thread: &Thread, entry: u64, offset: i64) {
     let Ok(old) = user_copy::fetch_update_u32(address, ATTEMPTS, mark) else { return };
     if old & FUTEX_TID_MASK == own && old & FUTEX_WAITERS != 0 {
         // Nobody to wake is no failure of the dying thread.
-        let _ = wake(thread.process(), word, 1, FUTEX_BITSET_MATCH_ANY);
+        let _ = wake(thread, word, 1, FUTEX_BITSET_MATCH_ANY);
     }
 }

@@ -9,6 +9,7 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::ops::Deref;
 
 use abi::Errno;
 use hal::paging::{FlushBatch, PageTable};
@@ -30,6 +31,25 @@ pub struct AddressSpace {
     pub(super) page_table: Arc<PageTable>,
     pub(super) state: RwLock<State>,
     pub(super) this: Weak<AddressSpace>,
+}
+
+/// One thread's reference to its memory. Counted by itself, so that a thread on one CPU does not write to the count of the
+/// threads on others with each fault.
+pub struct OwnReference(Arc<AddressSpace>);
+
+impl OwnReference {
+    /// A reference of another thread's own.
+    pub fn new(space: Arc<AddressSpace>) -> Arc<OwnReference> {
+        Arc::new(OwnReference(space))
+    }
+}
+
+impl Deref for OwnReference {
+    type Target = AddressSpace;
+    #[inline]
+    fn deref(&self) -> &AddressSpace {
+        &self.0
+    }
 }
 
 /// What the lock guards.

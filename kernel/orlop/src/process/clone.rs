@@ -190,7 +190,7 @@ fn assemble(
     } else {
         new_process(parent, request, pid, memory)
     };
-    let thread = new_thread(parent, request, pid, process.clone())?;
+    let thread = new_thread(parent, request, pid, process.clone(), memory)?;
     let first_tid = request.has(CLONE_CHILD_SETTID).then_some(request.child_tid);
     let runnable = new_task(&thread, regs, user, memory, first_tid)?;
     let tagged_addresses = task::current().tagged_addresses.load(Ordering::Relaxed);
@@ -234,6 +234,7 @@ fn new_thread(
     request: &CloneRequest,
     pid: Pid,
     process: Arc<Process>,
+    memory: &Arc<AddressSpace>,
 ) -> Result<Arc<Thread>, Errno> {
     let files = parent.files();
     let fs = parent.fs();
@@ -245,6 +246,7 @@ fn new_thread(
         process,
         files: if request.has(CLONE_FILES) { files } else { files.duplicate()? },
         fs: if request.has(CLONE_FS) { fs } else { fs.duplicate() },
+        memory: memory.clone(),
         credentials: parent.credentials(),
         name: parent.name(),
         signals: ThreadSignals::new(parent.signal_mask(), stack),

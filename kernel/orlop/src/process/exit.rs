@@ -35,6 +35,7 @@ pub(super) fn end_thread(thread: Arc<Thread>) -> ! {
     thread.set_files(None);
     thread.set_fs(None);
     task::set_page_table(None);
+    thread.set_memory(None);
     let times = thread.times();
     let mut usage = process.usage.lock();
     usage.ended_threads = usage.ended_threads.plus(times);
@@ -61,7 +62,7 @@ fn clear_child_id(thread: &Thread) {
     let address = UserAddr::new(thread.clear_child_id.swap(0, Ordering::Relaxed));
     if !address.is_null() && hal::user_copy::store_u32(address, 0).is_ok() {
         // Without a mapping there is nobody to wake.
-        let _ = futex::wake_all_of(thread.process(), address);
+        let _ = futex::wake_all_of(thread, address);
     }
 }
 

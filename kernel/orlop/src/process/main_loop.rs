@@ -68,10 +68,9 @@ fn attend(thread: &Arc<Thread>, context: &mut UserContext, bits: u32, restart: O
 
 #[inline]
 fn page_fault(thread: &Arc<Thread>, fault: &UserFault) {
-    let process = thread.process();
-    let Some(memory) = process.address_space() else { return };
+    let Some(memory) = thread.memory() else { return };
     thread.faults.store(thread.faults.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    if let Err(error) = memory.handle_fault(fault, process.limits()) {
+    if let Err(error) = memory.handle_fault(fault, thread.process().limits()) {
         refuse(thread, fault, error.signal());
     }
 }

@@ -144,9 +144,10 @@ impl Process {
         self.memory.lock().clone()
     }
 
-    /// Moves the process, whose only thread is running, to other memory: `execve`. A parent that waits in `vfork` goes on.
-    pub fn set_address_space(&self, space: Arc<AddressSpace>) {
+    /// Moves the process to other memory, with its only thread, which is running: `execve`. A parent that waits in `vfork` goes on.
+    pub fn set_address_space(&self, thread: &Thread, space: Arc<AddressSpace>) {
         task::set_page_table(Some(space.page_table().clone()));
+        thread.set_memory(Some(space.clone()));
         let old = self.memory.lock().replace(space);
         drop(old);
         self.return_memory();

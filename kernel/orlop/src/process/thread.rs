@@ -11,6 +11,7 @@ use libkernel::sched::Parameters;
 use super::{Credentials, Pid, Process, users};
 use crate::fs::{FdTable, FsContext};
 use crate::futex::FutexWaiter;
+use crate::memory::{AddressSpace, OwnReference};
 use crate::sched;
 use crate::signal::ThreadSignals;
 use crate::syscall::Resume;
@@ -28,6 +29,8 @@ pub struct Thread {
     files: SpinLock<Option<Arc<FdTable>>>,
     /// As `files`.
     fs: SpinLock<Option<Arc<FsContext>>>,
+    /// As `files`.
+    memory: SpinLock<Option<Arc<OwnReference>>>,
     credentials: SpinLock<Arc<Credentials>>,
     name: SpinLock<[u8; NAME_SIZE]>,
     /// Where to write zero and wake a futex at the end of the thread; 0 for nowhere.
@@ -57,6 +60,8 @@ pub struct ThreadParts {
     pub files: Arc<FdTable>,
     /// Its root, working directory and umask.
     pub fs: Arc<FsContext>,
+    /// Its memory.
+    pub memory: Arc<AddressSpace>,
     /// Its identity.
     pub credentials: Arc<Credentials>,
     /// Its name.
@@ -78,6 +83,7 @@ impl Thread {
             task: Once::new(),
             files: SpinLock::new(Some(parts.files)),
             fs: SpinLock::new(Some(parts.fs)),
+            memory: SpinLock::new(Some(OwnReference::new(parts.memory))),
             credentials: SpinLock::new(parts.credentials),
             name: SpinLock::new(parts.name),
             clear_child_id: AtomicU64::new(0),
@@ -171,6 +177,19 @@ impl Thread {
     /// Gives the thread another [`FsContext`], or none at its end.
     pub fn set_fs(&self, fs: Option<Arc<FsContext>>) {
         let old = core::mem::replace(&mut *self.fs.lock(), fs);
+        drop(old);
+    }
+
+    /// The memory of the running thread, which counts references of its own; `None` once it has ended.
+    #[inline]
+    pub fn memory(&self) -> Option<Arc<OwnReference>> {
+        self.memory.lock().clone()
+    }
+
+    /// Gives the thread other memory, or none at its end.
+    pub(super) fn set_memory(&self, space: Option<Arc<AddressSpace>>) {
+        let new = space.map(OwnReference::new);
+        let old = core::mem::replace(&mut *self.memory.lock(), new);
         drop(old);
     }
 

@@ -79,7 +79,7 @@ pub fn bad_frame(thread: &Thread, context: &UserContext) -> SigInfo {
         return SigInfo::new(number, SI_KERNEL);
     };
     *thread.signals.fault.lock() = FaultRecord::default();
-    let memory = thread.process().address_space();
+    let memory = thread.memory();
     let below_an_area = memory.is_some_and(|memory| memory.ends_above(UserAddr::new(address).untagged()));
     SigInfo::fault(number, if below_an_area { SEGV_ACCERR } else { SEGV_MAPERR }, address)
 }
@@ -153,6 +153,6 @@ fn restorer(thread: &Thread, action: &Sigaction) -> Option<u64> {
         return Some(action.sa_restorer);
     }
     let offset = hal::vdso::sigreturn_offset()?;
-    let vdso = thread.process().address_space()?.layout().vdso;
+    let vdso = thread.memory()?.layout().vdso;
     if vdso.is_null() { None } else { vdso.as_u64().checked_add(offset) }
 }

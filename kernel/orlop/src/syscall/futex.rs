@@ -30,7 +30,7 @@ pub fn futex(
 ) -> Result<usize, Failure> {
     let sharing = if operation & FUTEX_PRIVATE_FLAG != 0 { Sharing::Private } else { Sharing::Shared };
     let word = Word::new(address, sharing)?;
-    let process = caller.thread.process();
+    let thread = caller.thread;
     let counts = || -> Result<Counts, Errno> {
         Ok(Counts { first: count(value)?, second: count_of(timeout_or_count)? })
     };
@@ -40,16 +40,16 @@ pub fn futex(
             let deadline = deadline(operation, UserAddr::new(timeout_or_count))?;
             wait(caller, word, value, bits, deadline).map(|()| 0)
         }
-        FUTEX_WAKE => Ok(core_futex::wake(process, word, at_least_one(value), FUTEX_BITSET_MATCH_ANY)?),
+        FUTEX_WAKE => Ok(core_futex::wake(thread, word, at_least_one(value), FUTEX_BITSET_MATCH_ANY)?),
         FUTEX_WAKE_BITSET if third_value == 0 => Err(Failure::Errno(Errno::EINVAL)),
-        FUTEX_WAKE_BITSET => Ok(core_futex::wake(process, word, at_least_one(value), third_value)?),
-        FUTEX_REQUEUE => Ok(operation::requeue(process, word, Word::new(second, sharing)?, counts()?, None)?),
+        FUTEX_WAKE_BITSET => Ok(core_futex::wake(thread, word, at_least_one(value), third_value)?),
+        FUTEX_REQUEUE => Ok(operation::requeue(thread, word, Word::new(second, sharing)?, counts()?, None)?),
         FUTEX_CMP_REQUEUE => {
-            Ok(operation::requeue(process, word, Word::new(second, sharing)?, counts()?, Some(third_value))?)
+            Ok(operation::requeue(thread, word, Word::new(second, sharing)?, counts()?, Some(third_value))?)
         }
         FUTEX_WAKE_OP => {
             let counts = Counts { first: at_least_one(value), second: at_least_one_of(timeout_or_count) };
-            Ok(operation::wake_op(process, word, Word::new(second, sharing)?, counts, third_value)?)
+            Ok(operation::wake_op(thread, word, Word::new(second, sharing)?, counts, third_value)?)
         }
         _ => Err(Failure::Errno(Errno::ENOSYS)),
     }

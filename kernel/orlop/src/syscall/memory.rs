@@ -17,7 +17,7 @@ use crate::memory::area::AreaFlags;
 use crate::memory::lock::LockTime;
 use crate::memory::protect::Reach;
 use crate::memory::remap::{KeepOld, Movement};
-use crate::memory::{AddressSpace, Advice, RemapRequest, Residency};
+use crate::memory::{Advice, OwnReference, RemapRequest, Residency};
 use crate::process::{Resource, capability};
 use crate::user::UserSlice;
 
@@ -28,8 +28,8 @@ pub use map::mmap;
 type Outcome<T> = Result<T, Failure>;
 
 /// The caller's memory.
-fn space(caller: &Caller<'_>) -> Result<Arc<AddressSpace>, Errno> {
-    caller.thread.process().address_space().ok_or(Errno::ESRCH)
+fn space(caller: &Caller<'_>) -> Result<Arc<OwnReference>, Errno> {
+    caller.thread.memory().ok_or(Errno::ESRCH)
 }
 
 /// The range of `length` bytes in whole pages from a page start, as most calls take it: `EINVAL` for a start
