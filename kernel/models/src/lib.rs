@@ -12,7 +12,7 @@ extern crate self as hal;
 mod machine;
 mod models;
 
-use machine::{arch, contract, frame, process, task, time};
+use machine::{arch, contract, cpu, frame, process, task, time};
 
 macro_rules! kernel_file {
     ($visibility:vis mod $name:ident = $file:literal) => {
@@ -28,13 +28,15 @@ pub mod sync {
     kernel_file!(mod once = "once.rs");
     kernel_file!(mod spin = "spin.rs");
     kernel_file!(mod try_lock = "try_lock.rs");
+    kernel_file!(mod try_rw_lock = "try_rw_lock.rs");
 
     use crate::machine::{order, preempt};
     pub use irq::{IrqGuard, IrqLock};
     pub use once::Once;
     pub use preempt::assert_may_block;
     pub use spin::{SpinGuard, SpinLock};
-    pub use try_lock::{TryGuard, TryLock, TryReadGuard, TryRwLock, TryWriteGuard};
+    pub use try_lock::{TryGuard, TryLock};
+    pub use try_rw_lock::{Refused, TryReadGuard, TryRwLock, TryWriteGuard};
 }
 
 pub mod sched {

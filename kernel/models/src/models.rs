@@ -92,10 +92,40 @@ fn readers_never_see_half_a_write() {
                 pair.1.increment();
             }
         });
-        if let Some(pair) = lock.try_read() {
+        if let Ok(pair) = lock.try_read() {
             assert_eq!(pair.0.get(), pair.1.get());
         }
         writer.join().unwrap();
+    });
+}
+
+/// As above, while the lock is being spread, by readers on two CPUs.
+#[test]
+fn readers_of_a_spread_lock_never_see_half_a_write() {
+    explore(3, || {
+        let lock = Arc::new(TryRwLock::new((Fragile::new(), Fragile::new())));
+        let look = |lock: &TryRwLock<(Fragile, Fragile)>, cpu| {
+            crate::machine::cpu::THIS.with(|this| this.set(cpu));
+            if let Ok(pair) = lock.try_read() {
+                assert_eq!(pair.0.get(), pair.1.get());
+            }
+        };
+        let (for_writer, for_reader) = (lock.clone(), lock.clone());
+        let writer = loom::thread::spawn(move || {
+            if let Some(pair) = for_writer.try_write() {
+                pair.spread();
+            }
+            if let Some(pair) = for_writer.try_write() {
+                pair.0.increment();
+                pair.1.increment();
+            }
+        });
+        let reader = loom::thread::spawn(move || look(&for_reader, 1));
+        look(&lock, 0);
+        writer.join().unwrap();
+        reader.join().unwrap();
+        let pair = lock.try_write().unwrap();
+        assert_eq!(pair.0.get(), pair.1.get());
     });
 }
 
@@ -171,6 +201,21 @@ fn a_writer_and_a_reader_of_a_sleeping_lock_both_get_in() {
         drop(pair);
         writer.join().unwrap();
         assert_eq!(lock.read().0.get(), 1);
+    });
+}
+
+/// A reader that a writer saw for a moment must wake it: neither may sleep for ever.
+#[test]
+fn a_spread_sleeping_lock_lets_everybody_in() {
+    explore(2, || {
+        let lock = Arc::new(RwLock::new(Fragile::new()));
+        lock.spread();
+        let other = lock.clone();
+        let writer = loom::thread::spawn(move || other.write().increment());
+        crate::machine::cpu::THIS.with(|this| this.set(1));
+        lock.read().get();
+        writer.join().unwrap();
+        assert_eq!(lock.read().get(), 1);
     });
 }
 

@@ -7,7 +7,7 @@ use crate::frame::{KernelFrame, OutOfMemory, SharedFrame, record, synchronise_in
 use crate::sync::SpinLock;
 use alloc::sync::Arc;
 use core::convert::Infallible;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
 use libkernel::arch::native::paging::Entry;
 use libkernel::paging::Attributes;
@@ -25,7 +25,6 @@ pub struct PageTable {
     lock: SpinLock<()>,
     /// Where the CPUs may keep translations of it.
     pub(crate) translations: <Arch as Paging>::Translations,
-    resident: AtomicUsize,
 }
 
 /// Why [`PageTable::map`] failed.
@@ -91,7 +90,6 @@ impl PageTable {
             tables: AtomicU32::new(NO_TABLE),
             lock: SpinLock::new(()),
             translations: Default::default(),
-            resident: AtomicUsize::new(0),
         }))
     }
 
@@ -105,7 +103,7 @@ impl PageTable {
     pub(super) fn own_table(&self, table: PhysAddr) {
         let _guard = self.lock.lock();
         record(table).next.store(self.tables.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.tables.store(table.frame_number() as u32, Ordering::Relaxed);
+        self.tables.store(table.frame_number() as u32, Ordering::Release);
     }
 
     /// Maps `frame` where nothing is mapped.
@@ -118,7 +116,6 @@ impl PageTable {
         }
         frame.into_phys();
         count(table, 1);
-        self.resident.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -258,13 +255,8 @@ impl PageTable {
             batch.keep(unsafe { SharedFrame::from_phys(entry.address()) });
         }
         drop(guard);
-        self.uncount(leaves.table, before - in_use);
+        count(leaves.table, in_use.cast_signed() - before.cast_signed());
         rest
-    }
-
-    fn uncount(&self, table: PhysAddr, entries: u32) {
-        count(table, -entries.cast_signed());
-        self.resident.fetch_sub(entries as usize, Ordering::Relaxed);
     }
 
     /// Moves the mapped pages of `from` to the free range of the same length at `to` (`mremap`). On an error,
@@ -329,14 +321,20 @@ impl PageTable {
             }
             drop(guard);
             count(table, copied);
-            child.resident.fetch_add(copied as usize, Ordering::Relaxed);
             Ok(())
         })
     }
 
-    /// Pages mapped now.
+    /// Pages mapped now: the sum over the tables, as a count of the whole would be a line that all faults write to.
     pub fn resident_pages(&self) -> usize {
-        self.resident.load(Ordering::Relaxed)
+        self.tables().map(|table| record(table).count.load(Ordering::Relaxed) as usize).sum()
+    }
+
+    /// The tables below the root.
+    fn tables(&self) -> impl Iterator<Item = PhysAddr> + use<> {
+        let table = |number: u32| (number != NO_TABLE).then(|| PhysAddr::of_frame(number.into()));
+        let first = table(self.tables.load(Ordering::Acquire));
+        core::iter::successors(first, move |&last| table(record(last).next.load(Ordering::Relaxed)))
     }
 
     fn each(&self, range: UserRange, mut visit: impl FnMut(Leaves)) {
@@ -394,14 +392,14 @@ fn allowed(entry: Entry, prot: Prot, writes: Writes) -> Prot {
 
 impl Drop for PageTable {
     fn drop(&mut self) {
-        if self.resident.load(Ordering::Relaxed) != 0 {
+        if self.resident_pages() != 0 {
             self.unmap(UserRange::ALL, &mut FlushBatch::new(self));
         }
         Arch::retire(self);
-        let mut next = self.tables.load(Ordering::Relaxed);
-        while next != NO_TABLE {
-            let table = PhysAddr::of_frame(next.into());
-            next = record(table).next.load(Ordering::Relaxed);
+        let mut tables = self.tables();
+        let mut next = tables.next();
+        while let Some(table) = next {
+            next = tables.next();
             // SAFETY: the table was linked by `own_table` alone, and no CPU walks it any more.
             drop(unsafe { KernelFrame::from_phys(table) });
         }

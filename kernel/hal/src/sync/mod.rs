@@ -10,10 +10,12 @@ mod per_cpu;
 pub mod preempt;
 mod spin;
 mod try_lock;
+mod try_rw_lock;
 
 pub use irq::{IrqGuard, IrqLock};
 pub use once::Once;
 pub use per_cpu::PerCpu;
 pub use preempt::{PreemptGuard, assert_may_block};
 pub use spin::{SpinGuard, SpinLock};
-pub use try_lock::{TryGuard, TryLock, TryReadGuard, TryRwLock, TryWriteGuard};
+pub use try_lock::{TryGuard, TryLock};
+pub use try_rw_lock::{Refused, TryReadGuard, TryRwLock, TryWriteGuard};

@@ -96,6 +96,11 @@ impl AddressSpace {
         &self.page_table
     }
 
+    /// Threads on several CPUs will have faults in it at the same time.
+    pub fn share(&self) {
+        self.state.spread();
+    }
+
     /// How much it holds.
     pub fn usage(&self) -> Usage {
         self.state.read().usage

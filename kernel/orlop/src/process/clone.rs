@@ -164,7 +164,13 @@ fn user_state(request: &CloneRequest) -> Result<UserState, Errno> {
 
 fn memory(parent: &Thread, request: &CloneRequest) -> Result<Arc<AddressSpace>, Errno> {
     let memory = parent.process().address_space().ok_or(Errno::ESRCH)?;
-    if request.has(CLONE_VM) { Ok(memory) } else { memory.fork() }
+    if !request.has(CLONE_VM) {
+        return memory.fork();
+    }
+    if !request.has(CLONE_VFORK) {
+        memory.share();
+    }
+    Ok(memory)
 }
 
 fn registers(caller: &Caller<'_>, request: &CloneRequest) -> UserRegs {

@@ -1,11 +1,13 @@
 //! The sleeping reader-writer lock.
 //!
+//! Readers of different CPUs write to no common line once the lock has been spread; see [`TryRwLock`].
+//!
 //! A waiting writer keeps new readers out, so that readers cannot starve it. A thread must therefore not take the read side twice.
 
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use hal::sync::{TryReadGuard, TryRwLock, TryWriteGuard};
+use hal::sync::{Refused, TryReadGuard, TryRwLock, TryWriteGuard};
 
 use super::wait::WaitQueue;
 
@@ -53,12 +55,26 @@ impl<T: ?Sized> RwLock<T> {
         WriteGuard { value, _wake: WakeAll(&self.waiters) }
     }
 
+    /// The value will have readers on several CPUs at once. Sleeps until nobody is inside, the first time.
+    pub fn spread(&self) {
+        if !self.value.is_spread() {
+            self.write().value.spread();
+        }
+    }
+
     #[cfg_attr(debug_assertions, track_caller)]
     fn try_read(&self) -> Option<TryReadGuard<'_, T>> {
         if self.waiting_writers.load(Ordering::Relaxed) != 0 {
             return None;
         }
-        self.value.try_read()
+        match self.value.try_read() {
+            Ok(value) => Some(value),
+            Err(Refused::Taken) => None,
+            Err(Refused::Withdrawn) => {
+                self.waiters.wake_all();
+                None
+            }
+        }
     }
 
     fn wait_for_write(&self) -> TryWriteGuard<'_, T> {
