@@ -1,10 +1,13 @@
-//! Handing out frames: a buddy allocator behind one lock, and a small cache of single frames for each CPU.
+//! Handing out frames: a stock behind one lock, and a small cache of single frames for each CPU.
+//!
+//! Caches trade with the stock in batches. A batch that a CPU gives back is kept as it is, a chain of frames, for the next
+//! CPU that wants one: neither has to take apart or join blocks of the buddy allocator, whose lines all CPUs write to.
 //!
 //! Frees may come from interrupt handlers, so both are used with interrupts masked. Below the low watermark only the
 //! kernel's own small needs are served: see [`may_allocate`](super::may_allocate).
 //!
-//! Lock order: the buddy lock is a leaf.
-use super::table::{self, TableLinks};
+//! Lock order: the stock's lock is a leaf.
+use super::table::{self, TableLinks, record};
 use super::{FrameStatistics, OutOfMemory};
 use crate::arch::Arch;
 use crate::contract::Cpu as _;
@@ -25,13 +28,102 @@ const WATERMARK_SHARE: usize = 32;
 const WATERMARK_MIN: usize = 128;
 const WATERMARK_MAX: usize = 1024;
 
-static BUDDY: IrqLock<Buddy<TableLinks>> = IrqLock::new(Buddy::new(TableLinks, 0));
+static STOCK: IrqLock<Stock> =
+    IrqLock::new(Stock { buddy: Buddy::new(TableLinks, 0), chains: [0; CHAINS], count: 0 });
 static REGIONS: IrqLock<Regions> = IrqLock::new(Regions { list: [None; MAX_REGIONS], initialised: false });
 
 /// All frames, free frames outside the CPUs' caches, and where the reserve begins.
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
 static FREE: AtomicUsize = AtomicUsize::new(0);
 static WATERMARK: AtomicUsize = AtomicUsize::new(0);
+
+/// Most batches that are kept as chains: 4 MiB.
+const CHAINS: usize = 32;
+/// The order of a block of [`CACHE_BATCH`] frames.
+const BATCH_ORDER: u32 = CACHE_BATCH.ilog2();
+
+/// What no CPU's cache has.
+struct Stock {
+    buddy: Buddy<TableLinks>,
+    /// First frames of chains of [`CACHE_BATCH`] frames, linked through their records.
+    chains: [u32; CHAINS],
+    count: usize,
+}
+
+impl Stock {
+    /// Fills `batch` with frames, from its start; how many there were.
+    fn take(&mut self, batch: &[Cell<u32>]) -> usize {
+        if self.count == 0 {
+            return self.take_apart(batch);
+        }
+        self.count -= 1;
+        let mut next = self.chains[self.count];
+        for place in batch {
+            place.set(next);
+            next = record(PhysAddr::of_frame(next.into())).next.load(Ordering::Relaxed);
+        }
+        batch.len()
+    }
+
+    /// As [`Self::take`], from blocks: whole ones as long as there are any.
+    fn take_apart(&mut self, batch: &[Cell<u32>]) -> usize {
+        let mut count = 0;
+        let mut order = BATCH_ORDER;
+        while count < batch.len() {
+            match self.buddy.allocate(order) {
+                Some(first) => {
+                    self.buddy.split(first, order);
+                    let places = &batch[count..count + (1 << order)];
+                    (first as u32..).zip(places).for_each(|(frame, place)| place.set(frame));
+                    count += places.len();
+                }
+                None if order == 0 => break,
+                None => order -= 1,
+            }
+        }
+        count
+    }
+
+    /// Takes a batch back.
+    fn give(&mut self, batch: &[Cell<u32>]) {
+        if self.count < CHAINS {
+            for pair in batch.windows(2) {
+                let frame = PhysAddr::of_frame(pair[0].get().into());
+                record(frame).next.store(pair[1].get(), Ordering::Relaxed);
+            }
+            self.chains[self.count] = batch[0].get();
+            self.count += 1;
+        } else {
+            batch.iter().for_each(|frame| self.buddy.free(frame.get().into(), 0));
+        }
+    }
+
+    /// Takes a block; dissolves the chains if there is none.
+    fn take_block(&mut self, order: u32) -> Option<u64> {
+        self.buddy.allocate(order).or_else(|| {
+            self.dissolve();
+            self.buddy.allocate(order)
+        })
+    }
+
+    #[cold]
+    fn dissolve(&mut self) {
+        for &first in &self.chains[..self.count] {
+            let mut frame = first;
+            for _ in 0..CACHE_BATCH {
+                let next = record(PhysAddr::of_frame(frame.into())).next.load(Ordering::Relaxed);
+                self.buddy.free(frame.into(), 0);
+                frame = next;
+            }
+        }
+        self.count = 0;
+    }
+
+    fn publish(&self) {
+        let free = self.buddy.free_frames() as usize + self.count * CACHE_BATCH;
+        FREE.store(free, Ordering::Relaxed);
+    }
+}
 
 struct Regions {
     list: [Option<PhysRange>; MAX_REGIONS],
@@ -72,15 +164,11 @@ pub(crate) fn init() {
 }
 
 fn give(region: PhysRange) {
-    let mut buddy = BUDDY.lock();
-    let before = buddy.free_frames();
-    buddy.add_range(region.whole_frames());
-    TOTAL.fetch_add((buddy.free_frames() - before) as usize, Ordering::Relaxed);
-    publish(&buddy);
-}
-
-fn publish(buddy: &Buddy<TableLinks>) {
-    FREE.store(buddy.free_frames() as usize, Ordering::Relaxed);
+    let mut stock = STOCK.lock();
+    let before = stock.buddy.free_frames();
+    stock.buddy.add_range(region.whole_frames());
+    TOTAL.fetch_add((stock.buddy.free_frames() - before) as usize, Ordering::Relaxed);
+    stock.publish();
 }
 
 /// False in the reserve.
@@ -168,24 +256,17 @@ pub(super) fn free(frame: PhysAddr) {
 
 #[cold]
 fn refill(cache: &Cache) -> usize {
-    let mut buddy = BUDDY.lock();
-    let mut count = 0;
-    while count < CACHE_BATCH {
-        let Some(frame) = buddy.allocate(0) else { break };
-        cache.frames[count].set(frame as u32);
-        count += 1;
-    }
-    publish(&buddy);
+    let mut stock = STOCK.lock();
+    let count = stock.take(&cache.frames[..CACHE_BATCH]);
+    stock.publish();
     count
 }
 
 #[cold]
 fn drain(cache: &Cache) -> usize {
-    let mut buddy = BUDDY.lock();
-    for frame in &cache.frames[CACHE_FRAMES - CACHE_BATCH..] {
-        buddy.free(frame.get().into(), 0);
-    }
-    publish(&buddy);
+    let mut stock = STOCK.lock();
+    stock.give(&cache.frames[CACHE_FRAMES - CACHE_BATCH..]);
+    stock.publish();
     CACHE_FRAMES - CACHE_BATCH
 }
 
@@ -195,9 +276,9 @@ pub(crate) fn allocate_block(order: u32) -> Result<PhysAddr, OutOfMemory> {
     if order == 0 {
         return allocate();
     }
-    let mut buddy = BUDDY.lock();
-    let frame = buddy.allocate(order).ok_or(OutOfMemory)?;
-    publish(&buddy);
+    let mut stock = STOCK.lock();
+    let frame = stock.take_block(order).ok_or(OutOfMemory)?;
+    stock.publish();
     Ok(PhysAddr::of_frame(frame))
 }
 
@@ -207,7 +288,7 @@ pub(crate) fn free_block(frame: PhysAddr, order: u32) {
     if order == 0 {
         return free(frame);
     }
-    let mut buddy = BUDDY.lock();
-    buddy.free(frame.frame_number(), order);
-    publish(&buddy);
+    let mut stock = STOCK.lock();
+    stock.buddy.free(frame.frame_number(), order);
+    stock.publish();
 }

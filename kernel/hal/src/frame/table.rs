@@ -17,7 +17,7 @@ pub(crate) struct FrameRecord {
     pub count: AtomicU32,
     /// Slab: frame-relative offset of the first free object. `SharedFrame`: whether its instructions are visible.
     pub free: AtomicU32,
-    /// Page table and slab: the next one in their list.
+    /// Page table, slab, and free frame in a chain: the next one in their list.
     pub next: AtomicU32,
     /// Slab: the previous one in its list.
     pub previous: AtomicU32,
