@@ -3,10 +3,12 @@ use std::path::Path;
 use std::{env, fs};
 
 /// The files, from the folder above this package's.
-const FILES: [&str; 8] = [
+const FILES: [&str; 10] = [
     "hal/src/sync/irq.rs",
     "hal/src/sync/once.rs",
+    "hal/src/sync/reader_counts.rs",
     "hal/src/sync/spin.rs",
+    "hal/src/sync/spin_rw.rs",
     "hal/src/sync/try_lock.rs",
     "hal/src/sync/try_rw_lock.rs",
     "orlop/src/sched/mutex.rs",
@@ -26,10 +28,10 @@ const CHANGES: [(&str, &str); 7] = [
     ),
     // `loom` takes sequentially consistent accesses for acquire and release. Fences it knows.
     (
-        "if self.writer.load(Ordering::SeqCst)",
-        "crate::machine::atomic::fence(Ordering::SeqCst);\nif self.writer.load(Ordering::SeqCst)",
+        "if writer.load(Ordering::SeqCst)",
+        "crate::machine::atomic::fence(Ordering::SeqCst);\nif writer.load(Ordering::SeqCst)",
     ),
-    ("if self.has_readers()", "crate::machine::atomic::fence(Ordering::SeqCst);\nif self.has_readers()"),
+    ("let is_any = |count", "crate::machine::atomic::fence(Ordering::SeqCst);\nlet is_any = |count"),
     ("*self.state.get_mut()", "self.state.with_mut(|state| *state)"),
 ];
 

@@ -26,7 +26,9 @@ pub mod sync {
     //! `hal::sync`.
     kernel_file!(mod irq = "irq.rs");
     kernel_file!(mod once = "once.rs");
+    kernel_file!(mod reader_counts = "reader_counts.rs");
     kernel_file!(mod spin = "spin.rs");
+    kernel_file!(mod spin_rw = "spin_rw.rs");
     kernel_file!(mod try_lock = "try_lock.rs");
     kernel_file!(mod try_rw_lock = "try_rw_lock.rs");
 
@@ -35,6 +37,7 @@ pub mod sync {
     pub use once::Once;
     pub use preempt::assert_may_block;
     pub use spin::{SpinGuard, SpinLock};
+    pub use spin_rw::SpinRwLock;
     pub use try_lock::{TryGuard, TryLock};
     pub use try_rw_lock::{Refused, TryReadGuard, TryRwLock, TryWriteGuard};
 }

@@ -2,7 +2,7 @@
 use crate::machine::atomic::{AtomicU32, AtomicUsize};
 use crate::sched::wait::{Deadline, WaitQueue};
 use crate::sched::{Mutex, RwLock};
-use crate::sync::{IrqLock, Once, SpinLock, TryLock, TryRwLock};
+use crate::sync::{IrqLock, Once, SpinLock, SpinRwLock, TryLock, TryRwLock};
 use crate::task;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -112,9 +112,14 @@ fn readers_of_a_spread_lock_never_see_half_a_write() {
         };
         let (for_writer, for_reader) = (lock.clone(), lock.clone());
         let writer = loom::thread::spawn(move || {
-            if let Some(pair) = for_writer.try_write() {
-                pair.spread();
-            }
+            for_writer.spread(|| {
+                loop {
+                    match for_writer.try_write() {
+                        Some(guard) => break guard,
+                        None => loom::thread::yield_now(),
+                    }
+                }
+            });
             if let Some(pair) = for_writer.try_write() {
                 pair.0.increment();
                 pair.1.increment();
@@ -201,6 +206,28 @@ fn a_writer_and_a_reader_of_a_sleeping_lock_both_get_in() {
         drop(pair);
         writer.join().unwrap();
         assert_eq!(lock.read().0.get(), 1);
+    });
+}
+
+/// Spread before or after the others have come.
+#[test]
+fn a_spinning_lock_keeps_readers_and_writer_apart() {
+    explore(3, || {
+        let lock = Arc::new(SpinRwLock::new((Fragile::new(), Fragile::new())));
+        let other = lock.clone();
+        let writer = loom::thread::spawn(move || {
+            other.spread();
+            let pair = other.write();
+            pair.0.increment();
+            pair.1.increment();
+        });
+        crate::machine::cpu::THIS.with(|this| this.set(1));
+        for _ in 0..2 {
+            let pair = lock.read();
+            assert_eq!(pair.0.get(), pair.1.get());
+        }
+        writer.join().unwrap();
+        assert_eq!(lock.write().0.get(), 1);
     });
 }
 

@@ -121,7 +121,8 @@ pub unsafe extern "C" fn qemu_plugin_install(
 ) -> c_int {
     let count = usize::try_from(count).unwrap_or_default();
     // SAFETY: the caller's promise.
-    let arguments: Vec<_> = (0..count).map(|index| unsafe { CStr::from_ptr(*arguments.add(index)) }).collect();
+    let arguments: Vec<_> =
+        (0..count).map(|index| unsafe { CStr::from_ptr(*arguments.add(index)) }).collect();
     let arguments: Vec<_> = arguments.into_iter().filter_map(|argument| argument.to_str().ok()).collect();
     let Some(observer) = Observer::new(&arguments) else {
         eprintln!("observer: wants marks=ADDRESS and output=FILE");

@@ -20,7 +20,11 @@ impl Figures {
     pub fn parse(output: &str) -> Option<Vec<Figures>> {
         let (_, from_begin) = output.split_once("sharing begin")?;
         let (lines, _) = from_begin.split_once("sharing end")?;
-        lines.lines().filter_map(|line| line.trim().strip_prefix("operation ")).map(Figures::parse_row).collect()
+        lines
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("operation "))
+            .map(Figures::parse_row)
+            .collect()
     }
 
     fn parse_row(row: &str) -> Option<Figures> {

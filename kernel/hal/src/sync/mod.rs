@@ -8,7 +8,9 @@ mod once;
 pub mod order;
 mod per_cpu;
 pub mod preempt;
+mod reader_counts;
 mod spin;
+mod spin_rw;
 mod try_lock;
 mod try_rw_lock;
 
@@ -17,5 +19,6 @@ pub use once::Once;
 pub use per_cpu::PerCpu;
 pub use preempt::{PreemptGuard, assert_may_block};
 pub use spin::{SpinGuard, SpinLock};
+pub use spin_rw::{SpinReadGuard, SpinRwLock, SpinWriteGuard};
 pub use try_lock::{TryGuard, TryLock};
 pub use try_rw_lock::{Refused, TryReadGuard, TryRwLock, TryWriteGuard};

@@ -79,7 +79,7 @@ pub(super) fn acquire(locked: &AtomicBool, class: &Class) {
 
 /// Reads until the lock looks free, so that waiting CPUs share the line instead of bouncing it.
 #[cold]
-fn wait_until_free(locked: &AtomicBool) {
+pub(super) fn wait_until_free(locked: &AtomicBool) {
     while locked.load(Ordering::Relaxed) {
         Arch::relax();
     }

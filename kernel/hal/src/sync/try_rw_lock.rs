@@ -1,17 +1,9 @@
 //! Many readers or one writer, without waiting: the safe core of the sleeping reader-writer lock.
 //!
-//! A reader counts itself and then looks for a writer; a writer raises its flag and then looks at the counts. Both steps are
-//! sequentially consistent, so at least one of two that meet sees the other, and withdraws. A reader that has counted itself
-//! for a moment may have been seen by a writer that now waits: it is told so, to wake it.
-//!
-//! Readers are counted in one word at first. [`TryWriteGuard::spread`] gives each CPU a word in a line of its own: readers
-//! on different CPUs then write to no common line, and a writer has as many counts to look at as there are CPUs.
-use super::Once;
+//! A reader that has counted itself for a moment ([`ReaderCounts`]) may have been seen by a writer that now waits: it is told
+//! so, to wake it.
 use super::order::{Class, Kind};
-use crate::arch::Arch;
-use crate::contract::Cpu as _;
-use alloc::boxed::Box;
-use alloc::vec::Vec;
+use super::reader_counts::ReaderCounts;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -21,16 +13,9 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub struct TryRwLock<T: ?Sized> {
     class: Class,
     writer: AtomicBool,
-    /// Readers inside that are counted here.
-    readers: AtomicUsize,
-    /// Readers inside, by the CPU on which they came.
-    spread: Once<Box<[Count]>>,
+    readers: ReaderCounts,
     value: UnsafeCell<T>,
 }
-
-/// Readers that came on one CPU. They may leave on another.
-#[repr(align(64))]
-struct Count(AtomicUsize);
 
 // SAFETY: the lock hands out the value exclusively to one writer, or shared to readers.
 unsafe impl<T: ?Sized + Send> Send for TryRwLock<T> {}
@@ -66,8 +51,7 @@ impl<T> TryRwLock<T> {
         Self {
             class: Class::here(),
             writer: AtomicBool::new(false),
-            readers: AtomicUsize::new(0),
-            spread: Once::new(),
+            readers: ReaderCounts::new(),
             value: UnsafeCell::new(value),
         }
     }
@@ -81,11 +65,6 @@ impl<T: ?Sized> TryRwLock<T> {
         self.class.wait(Kind::Sleep);
     }
 
-    /// Whether [`TryWriteGuard::spread`] would change nothing.
-    pub fn is_spread(&self) -> bool {
-        crate::cpu::count() == 1 || self.spread.get().is_some()
-    }
-
     /// Enters as a reader unless a writer is inside.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
@@ -94,24 +73,12 @@ impl<T: ?Sized> TryRwLock<T> {
             self.class.contended();
             return Err(Refused::Taken);
         }
-        let count = self.count_here();
-        count.fetch_add(1, Ordering::SeqCst);
-        if self.writer.load(Ordering::SeqCst) {
-            count.fetch_sub(1, Ordering::Release);
+        let Some(count) = self.readers.enter(&self.writer) else {
             self.class.contended();
             return Err(Refused::Withdrawn);
-        }
+        };
         self.class.taken(Kind::Sleep);
         Ok(TryReadGuard { lock: self, count, not_send: PhantomData })
-    }
-
-    /// Where a reader on this CPU is counted. It need not stay here: any count will do.
-    #[inline(always)]
-    fn count_here(&self) -> &AtomicUsize {
-        match self.spread.get() {
-            Some(counts) => counts.get(Arch::id()).map_or(&self.readers, |count| &count.0),
-            None => &self.readers,
-        }
     }
 
     /// Enters as the writer unless anybody is inside.
@@ -122,7 +89,7 @@ impl<T: ?Sized> TryRwLock<T> {
             self.class.contended();
             return None;
         }
-        if self.has_readers() {
+        if self.readers.is_any() {
             self.writer.store(false, Ordering::Release);
             self.class.contended();
             return None;
@@ -131,23 +98,14 @@ impl<T: ?Sized> TryRwLock<T> {
         Some(TryWriteGuard { lock: self, not_send: PhantomData })
     }
 
-    #[inline(always)]
-    fn has_readers(&self) -> bool {
-        let has = |count: &AtomicUsize| count.load(Ordering::SeqCst) != 0;
-        has(&self.readers) || self.spread.get().is_some_and(|counts| counts.iter().any(|count| has(&count.0)))
-    }
-}
-
-impl<T: ?Sized> TryWriteGuard<'_, T> {
-    /// From now on readers on different CPUs write to different lines. Without memory for those nothing changes.
-    ///
-    /// By the writer alone: whoever finds the new counts comes after it, and so does each writer who must look at them.
-    pub fn spread(&self) {
-        let count = crate::cpu::count();
-        let mut counts = Vec::new();
-        if !self.lock.is_spread() && counts.try_reserve_exact(count).is_ok() {
-            counts.resize_with(count, || Count(AtomicUsize::new(0)));
-            let _ = self.lock.spread.set(counts.into_boxed_slice());
+    /// Readers on different CPUs will write to different lines. `enter` waits until it is the writer. Without memory for the
+    /// counts nothing changes.
+    pub fn spread<'a>(&'a self, enter: impl FnOnce() -> TryWriteGuard<'a, T>) {
+        if let Some(counts) = self.readers.prepare() {
+            let guard = enter();
+            let refused = self.readers.spread(counts);
+            drop(guard);
+            drop(refused);
         }
     }
 }

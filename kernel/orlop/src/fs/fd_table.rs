@@ -1,13 +1,14 @@
 //! Descriptor tables: small integers to open files.
 //!
-//! One spin lock guards a table; it is held only to look at or to change slots. Files are dropped outside it, because the last
+//! One spin lock guards a table; it is held only to look at or to change slots, and once threads share the table, those that only
+//! look write to no line of each other's. Files are dropped outside it, because the last
 //! drop of a file may run its release. The lowest free descriptor is found by bitmap, 64 descriptors at a step.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
-use hal::sync::SpinLock;
+use hal::sync::SpinRwLock;
 
 use super::file::File;
 
@@ -40,7 +41,7 @@ struct Slots {
 
 /// The descriptors of one process; shared by `clone(CLONE_FILES)`.
 pub struct FdTable {
-    slots: SpinLock<Slots>,
+    slots: SpinRwLock<Slots>,
 }
 
 /// A descriptor that is taken but has no file yet. Dropped without [`Reserved::install`], it is free again.
@@ -58,7 +59,7 @@ impl Reserved<'_> {
     /// Makes the descriptor refer to `file`.
     pub fn install(self, file: Arc<File>, on_exec: OnExec) -> u32 {
         let fd = self.fd;
-        let mut slots = self.table.slots.lock();
+        let mut slots = self.table.slots.write();
         slots.put(fd as usize, file, on_exec);
         drop(slots);
         core::mem::forget(self);
@@ -68,34 +69,39 @@ impl Reserved<'_> {
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        self.table.slots.lock().release(self.fd as usize);
+        self.table.slots.write().release(self.fd as usize);
     }
 }
 
 impl FdTable {
     /// A table without descriptors.
     pub fn empty() -> Arc<FdTable> {
-        Arc::new(FdTable { slots: SpinLock::new(Slots::default()) })
+        Arc::new(FdTable { slots: SpinRwLock::new(Slots::default()) })
     }
 
     /// A table that refers to the same open files: `fork` and `unshare(CLONE_FILES)`. ENOMEM when there is no room.
     pub fn duplicate(&self) -> Result<Arc<FdTable>, Errno> {
         let mut copy = Slots::default();
         loop {
-            let wanted = self.slots.lock().files.len();
+            let wanted = self.slots.read().files.len();
             copy.grow(wanted)?;
-            let slots = self.slots.lock();
+            let slots = self.slots.read();
             if copy.copy_from(&slots) {
                 break;
             }
         }
-        Ok(Arc::new(FdTable { slots: SpinLock::new(copy) }))
+        Ok(Arc::new(FdTable { slots: SpinRwLock::new(copy) }))
+    }
+
+    /// Threads on several CPUs will look at it at the same time.
+    pub fn share(&self) {
+        self.slots.spread();
     }
 
     /// The file behind a descriptor. EBADF if there is none.
     #[inline]
     pub fn get(&self, fd: u32) -> Result<Arc<File>, Errno> {
-        self.slots.lock().file(fd).cloned().ok_or(Errno::EBADF)
+        self.slots.read().file(fd).cloned().ok_or(Errno::EBADF)
     }
 
     /// Takes the lowest free descriptor from `lowest` on. EMFILE when it would reach `limit` (RLIMIT_NOFILE), ENFILE when only the
@@ -104,7 +110,7 @@ impl FdTable {
         if !hal::frame::may_allocate() {
             return Err(Errno::ENFILE);
         }
-        let mut slots = self.slots.lock();
+        let mut slots = self.slots.write();
         let fd = slots.find_free(lowest as usize);
         if fd as u64 >= limit {
             return Err(Errno::EMFILE);
@@ -132,7 +138,7 @@ impl FdTable {
             return Err(Errno::EBADF);
         }
         let index = fd as usize;
-        let mut slots = self.slots.lock();
+        let mut slots = self.slots.write();
         slots.grow(index + 1)?;
         if slots.is_used(index) && slots.file(fd).is_none() {
             return Err(Errno::EBUSY);
@@ -143,19 +149,19 @@ impl FdTable {
 
     /// Takes the file out of a descriptor: close(2). EBADF if there is none.
     pub fn remove(&self, fd: u32) -> Result<Arc<File>, Errno> {
-        self.slots.lock().remove(fd as usize).ok_or(Errno::EBADF)
+        self.slots.write().remove(fd as usize).ok_or(Errno::EBADF)
     }
 
     /// Whether the descriptor survives `execve`. EBADF if there is none.
     pub fn on_exec(&self, fd: u32) -> Result<OnExec, Errno> {
-        let slots = self.slots.lock();
+        let slots = self.slots.read();
         slots.file(fd).ok_or(Errno::EBADF)?;
         Ok(if bit(&slots.close_on_exec, fd as usize) { OnExec::Close } else { OnExec::Keep })
     }
 
     /// Sets whether the descriptor survives `execve`. EBADF if there is none.
     pub fn set_on_exec(&self, fd: u32, on_exec: OnExec) -> Result<(), Errno> {
-        let mut slots = self.slots.lock();
+        let mut slots = self.slots.write();
         slots.file(fd).ok_or(Errno::EBADF)?;
         set_bit(&mut slots.close_on_exec, fd as usize, on_exec == OnExec::Close);
         Ok(())
@@ -163,7 +169,7 @@ impl FdTable {
 
     /// The open descriptor at or after `from`, with its file.
     pub fn next_open(&self, from: u32) -> Option<(u32, Arc<File>)> {
-        let slots = self.slots.lock();
+        let slots = self.slots.read();
         let rest = slots.files.get(from as usize..)?;
         let offset = rest.iter().position(Option::is_some)?;
         let file = rest.get(offset)?.clone()?;
@@ -172,12 +178,12 @@ impl FdTable {
 
     /// How many descriptors the table has room for: `FDSize` of `/proc/PID/status`.
     pub fn capacity(&self) -> usize {
-        self.slots.lock().files.len()
+        self.slots.read().files.len()
     }
 
     /// Takes the lowest file in `first..=last` that is marked as `marked`, or any.
     fn remove_next(&self, first: u32, last: u32, marked: Option<OnExec>) -> Option<(u32, Arc<File>)> {
-        let mut slots = self.slots.lock();
+        let mut slots = self.slots.write();
         let end = slots.files.len().min(last as usize + 1);
         for index in first as usize..end {
             let matches = match marked {
@@ -202,7 +208,7 @@ impl FdTable {
 
     /// Sets for every open descriptor in `first..=last` whether it survives `execve`.
     pub fn set_range_on_exec(&self, first: u32, last: u32, on_exec: OnExec) {
-        let mut slots = self.slots.lock();
+        let mut slots = self.slots.write();
         let end = slots.files.len().min((last as usize).saturating_add(1));
         for index in first as usize..end {
             if slots.files.get(index).is_some_and(Option::is_some) {

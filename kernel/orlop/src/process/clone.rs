@@ -17,6 +17,7 @@ use libkernel::addr::UserAddr;
 use super::process::ProcessParts;
 use super::{Pid, Process, Thread, ThreadParts, main_loop, table, users};
 use crate::errno::OrErrno;
+use crate::fs::FdTable;
 use crate::memory::AddressSpace;
 use crate::sched;
 use crate::signal::{NO_STACK, ProcessSignals, Signal, ThreadSignals};
@@ -173,6 +174,15 @@ fn memory(parent: &Thread, request: &CloneRequest) -> Result<Arc<AddressSpace>, 
     Ok(memory)
 }
 
+fn files(parent: &Thread, request: &CloneRequest) -> Result<Arc<FdTable>, Errno> {
+    let files = parent.files();
+    if !request.has(CLONE_FILES) {
+        return files.duplicate();
+    }
+    files.share();
+    Ok(files)
+}
+
 fn registers(caller: &Caller<'_>, request: &CloneRequest) -> UserRegs {
     let mut regs = caller.context.regs;
     regs.set_return_value(0);
@@ -242,7 +252,7 @@ fn new_thread(
     process: Arc<Process>,
     memory: &Arc<AddressSpace>,
 ) -> Result<Arc<Thread>, Errno> {
-    let files = parent.files();
+    let files = files(parent, request)?;
     let fs = parent.fs();
     // A child on the same memory starts without the alternate stack; after vfork it has the parent's for itself.
     let shares_stack = request.has(CLONE_VM) && !request.has(CLONE_VFORK);
@@ -250,7 +260,7 @@ fn new_thread(
     let thread = Thread::new(ThreadParts {
         id: pid,
         process,
-        files: if request.has(CLONE_FILES) { files } else { files.duplicate()? },
+        files,
         fs: if request.has(CLONE_FS) { fs } else { fs.duplicate() },
         memory: memory.clone(),
         credentials: parent.credentials(),

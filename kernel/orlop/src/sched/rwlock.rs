@@ -57,9 +57,8 @@ impl<T: ?Sized> RwLock<T> {
 
     /// The value will have readers on several CPUs at once. Sleeps until nobody is inside, the first time.
     pub fn spread(&self) {
-        if !self.value.is_spread() {
-            self.write().value.spread();
-        }
+        self.value.spread(|| self.value.try_write().unwrap_or_else(|| self.wait_for_write()));
+        self.waiters.wake_all();
     }
 
     #[cfg_attr(debug_assertions, track_caller)]
