@@ -4,7 +4,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use abi::fs::{ANON_INODE_FS_MAGIC, DEVPTS_SUPER_MAGIC, PIPEFS_MAGIC, PROC_SUPER_MAGIC, TMPFS_MAGIC};
+use abi::fs::{
+    ANON_INODE_FS_MAGIC, DEVPTS_SUPER_MAGIC, PIPEFS_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC,
+};
 use hal::sync::SpinLock;
 
 use super::attributes::DeviceNumber;
@@ -22,6 +24,8 @@ pub enum FileSystemKind {
     DevTmpFs,
     /// Processes and kernel settings as files.
     Proc,
+    /// The machine as files.
+    Sysfs,
     /// The slaves of pseudo-terminals.
     DevPts,
     /// Pipes, which have no names.
@@ -38,6 +42,7 @@ impl FileSystemKind {
             FileSystemKind::TmpFs => "tmpfs",
             FileSystemKind::DevTmpFs => "devtmpfs",
             FileSystemKind::Proc => "proc",
+            FileSystemKind::Sysfs => "sysfs",
             FileSystemKind::DevPts => "devpts",
             FileSystemKind::PipeFs => "pipefs",
             FileSystemKind::AnonymousInodes => "anon_inodefs",
@@ -49,6 +54,7 @@ impl FileSystemKind {
         match self {
             FileSystemKind::RootFs | FileSystemKind::TmpFs | FileSystemKind::DevTmpFs => TMPFS_MAGIC,
             FileSystemKind::Proc => PROC_SUPER_MAGIC,
+            FileSystemKind::Sysfs => SYSFS_MAGIC,
             FileSystemKind::DevPts => DEVPTS_SUPER_MAGIC,
             FileSystemKind::PipeFs => PIPEFS_MAGIC,
             FileSystemKind::AnonymousInodes => ANON_INODE_FS_MAGIC,

@@ -22,6 +22,7 @@ pub mod eventfd;
 pub mod fd_table;
 pub mod file;
 pub mod filesystem;
+pub mod generated;
 pub mod initramfs;
 pub mod inode;
 pub mod limits;
@@ -37,6 +38,7 @@ pub mod proc;
 pub mod remove;
 pub mod rename;
 pub mod running;
+pub mod sysfs;
 #[cfg(test)]
 mod tests;
 pub mod types;

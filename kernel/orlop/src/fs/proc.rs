@@ -11,7 +11,6 @@ mod status;
 mod sysctl;
 mod system;
 mod task;
-mod text;
 mod tree;
 
 use alloc::sync::Arc;
@@ -20,6 +19,7 @@ use hal::sync::Once;
 
 use super::dentry::Dentry;
 use super::filesystem::{FileSystem, FileSystemKind};
+use super::generated::new_root;
 
 static ROOT: Once<Arc<Dentry>> = Once::new();
 
@@ -28,10 +28,10 @@ pub fn root() -> Arc<Dentry> {
     if ROOT.get().is_none() {
         let filesystem = FileSystem::new(FileSystemKind::Proc, 0);
         // Losing a race only means that another CPU's tree is the one that stays.
-        let _ = ROOT.set(tree::new_root(&filesystem));
+        let _ = ROOT.set(new_root(&filesystem, tree::Root));
     }
     match ROOT.get() {
         Some(root) => root.clone(),
-        None => tree::new_root(&FileSystem::new(FileSystemKind::Proc, 0)),
+        None => new_root(&FileSystem::new(FileSystemKind::Proc, 0), tree::Root),
     }
 }

@@ -13,11 +13,11 @@ use super::device::KNOWN_DEVICES;
 use super::filesystem::{FileSystem, FileSystemKind};
 use super::initramfs::new_root_directory;
 use super::mount::Mount;
-use super::proc;
+use super::{proc, sysfs};
 use crate::process::Credentials;
 
 /// The types, as `/proc/filesystems` lists them; none of them needs a device.
-pub const NAMES: &[&str] = &["tmpfs", "devtmpfs", "proc", "ramfs"];
+pub const NAMES: &[&str] = &["sysfs", "tmpfs", "devtmpfs", "proc", "ramfs"];
 
 /// Makes a mount of the type called `name`, not yet attached. ENODEV for a type there is none of.
 pub fn create(name: &[u8], source: &[u8], flags: u64, options: &[u8]) -> Result<Arc<Mount>, Errno> {
@@ -37,6 +37,10 @@ pub fn create(name: &[u8], source: &[u8], flags: u64, options: &[u8]) -> Result<
         }
         b"proc" => {
             let root = proc::root();
+            Ok(Mount::new(root.inode().filesystem.clone(), root, source, flags))
+        }
+        b"sysfs" => {
+            let root = sysfs::root();
             Ok(Mount::new(root.inode().filesystem.clone(), root, source, flags))
         }
         _ => Err(Errno::ENODEV),

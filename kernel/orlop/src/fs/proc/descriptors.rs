@@ -9,11 +9,11 @@ use abi::Errno;
 use abi::fs::O_CLOEXEC;
 
 use super::process::{Subject, shown_path};
-use super::text::{Source, TextFile};
-use super::tree::entry;
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
 use crate::fs::fd_table::OnExec;
+use crate::fs::generated::entry;
+use crate::fs::generated::text::{Source, TextFile};
 use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, LinkTarget, MagicLink};
 use crate::fs::{FdTable, File};
 

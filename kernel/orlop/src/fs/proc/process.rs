@@ -10,11 +10,11 @@ use libkernel::addr::UserAddr;
 
 use super::descriptors::{Descriptors, Show};
 use super::task::Tasks;
-use super::text::{Source, TextFile};
-use super::tree::entry;
 use super::{maps, status, system};
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
+use crate::fs::generated::entry;
+use crate::fs::generated::text::{Source, TextFile};
 use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, LinkTarget, MagicLink, Ownership};
 use crate::fs::mount::{self, Location};
 use crate::fs::{FsContext, display_path};

@@ -7,9 +7,9 @@ use alloc::sync::Arc;
 use abi::Errno;
 
 use super::process::{self, Subject};
-use super::tree::entry;
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
+use crate::fs::generated::entry;
 use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry};
 use crate::process::{Pid, Process, current};
 

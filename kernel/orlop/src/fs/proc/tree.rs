@@ -1,46 +1,13 @@
-//! The fixed names of procfs: tables, and the directories made from them.
+//! The fixed names of procfs.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use abi::Errno;
 
-use super::text::{Made, TextFile};
 use super::{process, sysctl, system, task};
-use crate::fs::attributes::FileKind;
-use crate::fs::clock;
 use crate::fs::dentry::Dentry;
-use crate::fs::filesystem::FileSystem;
-use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, Inode, LinkTarget, MagicLink, Ownership};
-
-/// One fixed name.
-pub struct Fixed {
-    name: &'static str,
-    node: Node,
-}
-
-/// What a fixed name stands for.
-enum Node {
-    /// A text for everyone to read.
-    File(fn() -> Result<Vec<u8>, Errno>),
-    /// A link whose text depends on who reads it.
-    Link(fn() -> Result<Arc<[u8]>, Errno>),
-    /// More fixed names.
-    Directory(&'static [Fixed]),
-}
-
-const fn file(name: &'static str, make: fn() -> Result<Vec<u8>, Errno>) -> Fixed {
-    Fixed { name, node: Node::File(make) }
-}
-
-const fn link(name: &'static str, text: fn() -> Result<Arc<[u8]>, Errno>) -> Fixed {
-    Fixed { name, node: Node::Link(text) }
-}
-
-const fn directory(name: &'static str, names: &'static [Fixed]) -> Fixed {
-    Fixed { name, node: Node::Directory(names) }
-}
+use crate::fs::generated::{Fixed, directory, file, find_fixed, link, list_fixed};
+use crate::fs::inode::{GeneratedDirectory, GeneratedEntry};
 
 static ROOT: &[Fixed] = &[
     file("cmdline", system::command_line),
@@ -92,117 +59,8 @@ static RANDOM: &[Fixed] = &[
 static VM: &[Fixed] =
     &[file("max_map_count", sysctl::max_map_count), file("overcommit_memory", sysctl::overcommit)];
 
-/// Root owns everything that is not about one process.
-fn ownership(permissions: u32) -> Ownership {
-    Ownership { permissions, user: 0, group: 0 }
-}
-
-/// The root of a procfs.
-pub fn new_root(filesystem: &Arc<FileSystem>) -> Arc<Dentry> {
-    let body = Body::Generated(Box::new(Root));
-    Dentry::new_root(Inode::new(filesystem, FileKind::Directory, ownership(0o555), body, clock::now()))
-}
-
-/// A dentry for something found in `directory`, with an inode of its own number.
-pub fn entry(
-    directory: &Arc<Dentry>,
-    name: &[u8],
-    number: u64,
-    kind: FileKind,
-    ownership: Ownership,
-    body: Body,
-) -> Arc<Dentry> {
-    let filesystem = &directory.inode().filesystem;
-    let inode = Inode::with_number(filesystem, number, kind, ownership, body, clock::now());
-    Dentry::new(inode, directory.clone(), Arc::from(name))
-}
-
-/// Inode numbers: those of fixed names count up from here by a mix of their directory's number and their place in it; those of processes
-/// lie above all of them.
-fn fixed_number(directory: u64, index: usize) -> u64 {
-    const FIRST: u64 = 2;
-    const FANOUT: u64 = 32;
-    (directory % (1 << 24)) * FANOUT + FIRST + index as u64
-}
-
-fn kind_of(node: &Node) -> FileKind {
-    match node {
-        Node::File(_) => FileKind::Regular,
-        Node::Link(_) => FileKind::Symlink,
-        Node::Directory(_) => FileKind::Directory,
-    }
-}
-
-/// A directory of fixed names.
-struct FixedDirectory {
-    number: u64,
-    names: &'static [Fixed],
-}
-
-impl GeneratedDirectory for FixedDirectory {
-    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
-        find_fixed(self.names, self.number, directory, name)
-    }
-
-    fn list(
-        &self,
-        position: u64,
-        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
-    ) -> Result<(), Errno> {
-        list_fixed(self.names, self.number, position, emit);
-        Ok(())
-    }
-}
-
-fn find_fixed(
-    names: &'static [Fixed],
-    directory_number: u64,
-    directory: &Arc<Dentry>,
-    name: &[u8],
-) -> Result<Arc<Dentry>, Errno> {
-    let index = names.iter().position(|fixed| fixed.name.as_bytes() == name).ok_or(Errno::ENOENT)?;
-    let fixed = names.get(index).ok_or(Errno::ENOENT)?;
-    let number = fixed_number(directory_number, index);
-    let (permissions, body) = match &fixed.node {
-        Node::File(make) => (0o444, Body::Special(TextFile::operations(Made(*make)))),
-        Node::Link(text) => (0o777, Body::Magic(Box::new(TextLink(*text)))),
-        Node::Directory(names) => (0o555, Body::Generated(Box::new(FixedDirectory { number, names }))),
-    };
-    Ok(entry(directory, name, number, kind_of(&fixed.node), ownership(permissions), body))
-}
-
-/// Lists fixed names from `position` on; `false` when `emit` had enough.
-fn list_fixed(
-    names: &[Fixed],
-    directory_number: u64,
-    position: u64,
-    emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
-) -> bool {
-    for (index, fixed) in names.iter().enumerate().skip(usize::try_from(position).unwrap_or(usize::MAX)) {
-        let number = fixed_number(directory_number, index);
-        let shown = GeneratedEntry { name: fixed.name.as_bytes(), number, kind: kind_of(&fixed.node) };
-        if !emit(index as u64 + 1, shown) {
-            return false;
-        }
-    }
-    true
-}
-
-/// A link whose text is one function.
-struct TextLink(fn() -> Result<Arc<[u8]>, Errno>);
-
-impl MagicLink for TextLink {
-    fn follow(&self) -> Result<LinkTarget, Errno> {
-        (self.0)().map(LinkTarget::Path)
-    }
-
-    fn text(&self) -> Result<Arc<[u8]>, Errno> {
-        (self.0)()
-    }
-}
-
 /// The root: fixed names, then processes. A process stands at the position of its number, above all fixed names.
-struct Root;
+pub struct Root;
 
 /// The inode number of the root.
 const ROOT_NUMBER: u64 = 0;

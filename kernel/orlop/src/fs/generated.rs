@@ -1,0 +1,169 @@
+//! Trees whose files are made when they are looked at: tables of fixed names, and the directories made from them.
+//!
+//! A lookup makes a fresh inode and dentry for the name. procfs and sysfs are such trees.
+
+pub mod text;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use abi::Errno;
+
+use super::attributes::FileKind;
+use super::clock;
+use super::dentry::Dentry;
+use super::filesystem::FileSystem;
+use super::inode::{Body, GeneratedDirectory, GeneratedEntry, Inode, LinkTarget, MagicLink, Ownership};
+use text::{Made, TextFile};
+
+/// One fixed name.
+pub struct Fixed {
+    name: &'static str,
+    node: Node,
+}
+
+/// What a fixed name stands for.
+enum Node {
+    /// A text for everyone to read.
+    File(fn() -> Result<Vec<u8>, Errno>),
+    /// A link whose text depends on who reads it.
+    Link(fn() -> Result<Arc<[u8]>, Errno>),
+    /// More fixed names.
+    Directory(&'static [Fixed]),
+    /// A directory whose names are not fixed; is told its inode number.
+    Generated(fn(u64) -> Box<dyn GeneratedDirectory>),
+}
+
+/// A text.
+pub const fn file(name: &'static str, make: fn() -> Result<Vec<u8>, Errno>) -> Fixed {
+    Fixed { name, node: Node::File(make) }
+}
+
+/// A link.
+pub const fn link(name: &'static str, text: fn() -> Result<Arc<[u8]>, Errno>) -> Fixed {
+    Fixed { name, node: Node::Link(text) }
+}
+
+/// A directory of more fixed names.
+pub const fn directory(name: &'static str, names: &'static [Fixed]) -> Fixed {
+    Fixed { name, node: Node::Directory(names) }
+}
+
+/// A directory whose names are not all fixed.
+pub const fn generated(name: &'static str, make: fn(u64) -> Box<dyn GeneratedDirectory>) -> Fixed {
+    Fixed { name, node: Node::Generated(make) }
+}
+
+/// Root owns everything that is not about one process.
+pub fn ownership(permissions: u32) -> Ownership {
+    Ownership { permissions, user: 0, group: 0 }
+}
+
+/// The root of a tree.
+pub fn new_root(filesystem: &Arc<FileSystem>, root: impl GeneratedDirectory + 'static) -> Arc<Dentry> {
+    let body = Body::Generated(Box::new(root));
+    Dentry::new_root(Inode::new(filesystem, FileKind::Directory, ownership(0o555), body, clock::now()))
+}
+
+/// A dentry for something found in `directory`, with an inode of its own number.
+pub fn entry(
+    directory: &Arc<Dentry>,
+    name: &[u8],
+    number: u64,
+    kind: FileKind,
+    ownership: Ownership,
+    body: Body,
+) -> Arc<Dentry> {
+    let filesystem = &directory.inode().filesystem;
+    let inode = Inode::with_number(filesystem, number, kind, ownership, body, clock::now());
+    Dentry::new(inode, directory.clone(), Arc::from(name))
+}
+
+/// Inode numbers: those of fixed names count up from here by a mix of their directory's number and their place in it; those of processes
+/// lie above all of them.
+fn fixed_number(directory: u64, index: usize) -> u64 {
+    const FIRST: u64 = 2;
+    const FANOUT: u64 = 32;
+    (directory % (1 << 24)) * FANOUT + FIRST + index as u64
+}
+
+fn kind_of(node: &Node) -> FileKind {
+    match node {
+        Node::File(_) => FileKind::Regular,
+        Node::Link(_) => FileKind::Symlink,
+        Node::Directory(_) | Node::Generated(_) => FileKind::Directory,
+    }
+}
+
+/// A directory of fixed names.
+pub struct FixedDirectory {
+    /// Its inode number.
+    pub number: u64,
+    /// What is in it.
+    pub names: &'static [Fixed],
+}
+
+impl GeneratedDirectory for FixedDirectory {
+    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+        find_fixed(self.names, self.number, directory, name)
+    }
+
+    fn list(
+        &self,
+        position: u64,
+        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
+    ) -> Result<(), Errno> {
+        list_fixed(self.names, self.number, position, emit);
+        Ok(())
+    }
+}
+
+/// The dentry for one of `names` in `directory`, whose inode has that number. ENOENT where there is none.
+pub fn find_fixed(
+    names: &'static [Fixed],
+    directory_number: u64,
+    directory: &Arc<Dentry>,
+    name: &[u8],
+) -> Result<Arc<Dentry>, Errno> {
+    let index = names.iter().position(|fixed| fixed.name.as_bytes() == name).ok_or(Errno::ENOENT)?;
+    let fixed = names.get(index).ok_or(Errno::ENOENT)?;
+    let number = fixed_number(directory_number, index);
+    let (permissions, body) = match &fixed.node {
+        Node::File(make) => (0o444, Body::Special(TextFile::operations(Made(*make)))),
+        Node::Link(text) => (0o777, Body::Magic(Box::new(TextLink(*text)))),
+        Node::Directory(names) => (0o555, Body::Generated(Box::new(FixedDirectory { number, names }))),
+        Node::Generated(make) => (0o555, Body::Generated(make(number))),
+    };
+    Ok(entry(directory, name, number, kind_of(&fixed.node), ownership(permissions), body))
+}
+
+/// Lists fixed names from `position` on; `false` when `emit` had enough.
+pub fn list_fixed(
+    names: &[Fixed],
+    directory_number: u64,
+    position: u64,
+    emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
+) -> bool {
+    for (index, fixed) in names.iter().enumerate().skip(usize::try_from(position).unwrap_or(usize::MAX)) {
+        let number = fixed_number(directory_number, index);
+        let shown = GeneratedEntry { name: fixed.name.as_bytes(), number, kind: kind_of(&fixed.node) };
+        if !emit(index as u64 + 1, shown) {
+            return false;
+        }
+    }
+    true
+}
+
+/// A link whose text is one function.
+struct TextLink(fn() -> Result<Arc<[u8]>, Errno>);
+
+impl MagicLink for TextLink {
+    fn follow(&self) -> Result<LinkTarget, Errno> {
+        (self.0)().map(LinkTarget::Path)
+    }
+
+    fn text(&self) -> Result<Arc<[u8]>, Errno> {
+        (self.0)()
+    }
+}

@@ -1,0 +1,104 @@
+//! sysfs: what programs read there of the processors.
+//!
+//! `devices/system/cpu` is where C libraries and tools count CPUs. Nothing is said of their caches and cores, which the scheduler
+//! does not know either, and nothing can be changed.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use abi::Errno;
+use hal::sync::Once;
+
+use super::attributes::FileKind;
+use super::dentry::Dentry;
+use super::filesystem::{FileSystem, FileSystemKind};
+use super::generated::{
+    Fixed, FixedDirectory, directory, entry, file, find_fixed, generated, list_fixed, new_root, ownership,
+};
+use super::inode::{Body, GeneratedDirectory, GeneratedEntry};
+
+static ROOT: Once<Arc<Dentry>> = Once::new();
+
+/// The root of sysfs, of which there is one, whatever it is mounted on.
+pub fn root() -> Arc<Dentry> {
+    let make = || {
+        let names = FixedDirectory { number: 0, names: NAMES };
+        new_root(&FileSystem::new(FileSystemKind::Sysfs, 0), names)
+    };
+    if ROOT.get().is_none() {
+        // Losing a race only means that another CPU's tree is the one that stays.
+        let _ = ROOT.set(make());
+    }
+    ROOT.get().cloned().unwrap_or_else(make)
+}
+
+static NAMES: &[Fixed] = &[directory("devices", DEVICES), directory("kernel", &[])];
+
+static DEVICES: &[Fixed] = &[directory("system", SYSTEM)];
+
+static SYSTEM: &[Fixed] = &[generated("cpu", |number| Box::new(Cpus { number }))];
+
+/// `devices/system/cpu`: fixed names, then a directory for each CPU.
+struct Cpus {
+    number: u64,
+}
+
+/// Where CPUs stand in the list, and their inode numbers begin: above all fixed names.
+const FIRST_CPU: u64 = 64;
+const FIRST_CPU_NUMBER: u64 = 1 << 32;
+
+static CPU_NAMES: &[Fixed] = &[
+    file("kernel_max", || Ok(format!("{}\n", hal::cpu::MAX_CPUS - 1).into_bytes())),
+    file("offline", || Ok(b"\n".to_vec())),
+    file("online", all_cpus),
+    file("possible", all_cpus),
+    file("present", all_cpus),
+];
+
+/// Every CPU that was started, as a list of ranges.
+fn all_cpus() -> Result<Vec<u8>, Errno> {
+    Ok(match hal::cpu::count() {
+        1 => b"0\n".to_vec(),
+        count => format!("0-{}\n", count - 1).into_bytes(),
+    })
+}
+
+/// The CPU that a name stands for.
+fn parse(name: &[u8]) -> Option<u64> {
+    let digits = str::from_utf8(name.strip_prefix(b"cpu")?).ok()?;
+    let cpu: u64 = digits.parse().ok()?;
+    (cpu < hal::cpu::count() as u64 && format!("{cpu}") == digits).then_some(cpu)
+}
+
+impl GeneratedDirectory for Cpus {
+    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+        let Some(cpu) = parse(name) else { return find_fixed(CPU_NAMES, self.number, directory, name) };
+        let number = FIRST_CPU_NUMBER + cpu;
+        let body = Body::Generated(Box::new(FixedDirectory { number, names: &[] }));
+        Ok(entry(directory, name, number, FileKind::Directory, ownership(0o755), body))
+    }
+
+    fn list(
+        &self,
+        position: u64,
+        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
+    ) -> Result<(), Errno> {
+        if position < FIRST_CPU && !list_fixed(CPU_NAMES, self.number, position, emit) {
+            return Ok(());
+        }
+        for cpu in position.saturating_sub(FIRST_CPU)..hal::cpu::count() as u64 {
+            let name = format!("cpu{cpu}");
+            let shown = GeneratedEntry {
+                name: name.as_bytes(),
+                number: FIRST_CPU_NUMBER + cpu,
+                kind: FileKind::Directory,
+            };
+            if !emit(FIRST_CPU + cpu + 1, shown) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
