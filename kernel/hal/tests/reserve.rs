@@ -9,6 +9,7 @@ const FAR: u64 = 1 << 30;
 fn programs_end_at_the_watermark_and_the_kernel_goes_on() {
     let table = PageTable::new().expect("memory at first");
     table.map(UserAddr::new(FAR), SharedFrame::zero(), Prot::READ).expect("room for tables at first");
+    let free = frame::statistics().free;
     let mut taken = Vec::new();
     while let Ok(frame) = SharedFrame::alloc_zeroed() {
         taken.push(frame);
@@ -27,7 +28,18 @@ fn programs_end_at_the_watermark_and_the_kernel_goes_on() {
         own.push(frame);
     }
     assert!(own.len() >= 128 && frame::is_critical());
+    assert_eq!(own.len() + taken.len(), free);
     drop((own, taken));
     assert!(frame::may_allocate() && !frame::is_critical());
+    every_frame_is_there_again(free);
     table.map(UserAddr::new(2 * FAR), SharedFrame::zero(), Prot::READ).expect("memory is back");
+}
+
+/// Frames come back in chains of a batch; each is handed out once more, and none is lost.
+fn every_frame_is_there_again(free: usize) {
+    for _ in 0..2 {
+        assert_eq!(frame::statistics().free, free);
+        let all: Vec<_> = core::iter::from_fn(|| KernelFrame::alloc_zeroed().ok()).collect();
+        assert_eq!((all.len(), frame::statistics().free), (free, 0));
+    }
 }
