@@ -85,8 +85,11 @@ impl AddressSpace {
         let mut state = self.state.write();
         let mut address = range.start();
         let mut outcome = Ok(());
-        while let Some((found, area)) = state.areas.first_from(address) {
-            let Some(piece) = found.intersection(range) else { break };
+        // What was changed may have joined an area that reaches beyond the range.
+        while let Some(rest) = UserRange::from_bounds(address, range.end())
+            && let Some((found, area)) = state.areas.first_from(address)
+            && let Some(piece) = found.intersection(rest)
+        {
             if piece.start() > address {
                 outcome = Err(Errno::ENOMEM);
             }
