@@ -1,6 +1,6 @@
 //! The machine's console: polled output for the kernel log, interrupts for input.
 use crate::arch::Arch;
-use crate::contract::Platform as _;
+use crate::contract::{Cpu as _, Platform as _};
 use crate::sync::{IrqGuard, IrqLock};
 use core::fmt;
 
@@ -14,12 +14,24 @@ pub fn write(bytes: &[u8]) {
 
 /// The console for as long as the guard lives, with interrupts masked: for one line.
 pub fn lock() -> Output {
-    Output { _guard: OUTPUT.lock() }
+    Output { _guard: Some(OUTPUT.lock()) }
+}
+
+/// As [`lock`], but waits for so many nanoseconds only: for reports about a CPU that may hold the console and be stuck.
+pub fn lock_or_go_on(patience_ns: u64) -> Output {
+    let end = Arch::now_ns().saturating_add(patience_ns);
+    loop {
+        let guard = OUTPUT.try_lock();
+        if guard.is_some() || Arch::now_ns() > end {
+            return Output { _guard: guard };
+        }
+        Arch::relax();
+    }
 }
 
 /// The console in one CPU's hands.
 pub struct Output {
-    _guard: IrqGuard<'static, ()>,
+    _guard: Option<IrqGuard<'static, ()>>,
 }
 
 impl Output {

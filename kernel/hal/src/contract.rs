@@ -55,6 +55,9 @@ pub trait Smp {
     fn start_cpu(start: &'static Start) -> bool;
     /// Makes the executing CPU, just started, able to take interrupts.
     fn initialise_cpu();
+    /// Interrupts `cpu`, this one too, so that it calls [`answer`](crate::backtrace::answer): whatever it does, where the
+    /// architecture has such an interrupt.
+    fn send_inquiry(cpu: usize);
     /// Stops all other CPUs, whatever they do, as far as that is possible.
     fn stop_others();
     /// Stops the executing CPU for ever.

@@ -13,6 +13,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod arch;
+pub mod backtrace;
 pub mod boot;
 pub mod console;
 pub mod contract;

@@ -3,6 +3,7 @@
 //! Everything here runs when nothing can be trusted: no allocation, no locks, polled output, and a second failure
 //! ends at once.
 use crate::arch::Arch;
+use crate::backtrace::Place;
 use crate::console::Console;
 use crate::contract::{Cpu as _, Platform as _, Smp as _};
 use crate::sync::Once;
@@ -55,7 +56,7 @@ pub fn fatal(fatal: &Fatal<'_>) -> ! {
         }
         let _ = writeln!(Console);
     }
-    print_frame(fatal.pc, 0);
+    print_frame(fatal.pc, false);
     backtrace(fatal.frame_pointer);
     Arch::exit(FAILED)
 }
@@ -92,7 +93,7 @@ fn backtrace(mut frame_pointer: u64) {
         if return_address & KERNEL_HALF == 0 {
             return;
         }
-        print_frame(return_address, 1);
+        print_frame(return_address, true);
         if next <= frame_pointer || next - frame_pointer > LONGEST_FRAME {
             return;
         }
@@ -100,14 +101,13 @@ fn backtrace(mut frame_pointer: u64) {
     }
 }
 
-/// Prints an address with the function that holds the byte `back` bytes before it: a call that never returns may be the last
-/// instruction of its function, and then the return address belongs to the next one.
-fn print_frame(address: u64, back: u64) {
-    let symbol = SYMBOLS.get().and_then(|table| table.lookup(address - back));
-    let _ = match symbol {
-        Some((name, offset)) => writeln!(Console, "  {address:#018x} {name}+{:#x}", offset + back),
-        None => writeln!(Console, "  {address:#018x}"),
-    };
+fn print_frame(address: u64, is_return: bool) {
+    let _ = writeln!(Console, "  {}", Place { address, is_return });
+}
+
+/// The function that holds an address, and how far inside.
+pub(crate) fn symbol(address: u64) -> Option<(impl core::fmt::Display, u64)> {
+    SYMBOLS.get()?.lookup(address)
 }
 
 /// A Rust panic: message, backtrace, failing exit.

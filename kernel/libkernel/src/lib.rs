@@ -27,3 +27,4 @@ pub mod signal_set;
 pub mod symbols;
 pub mod vdso;
 pub mod vma;
+pub mod watchdog;

@@ -18,6 +18,7 @@ use crate::errno::OrErrno;
 use crate::fs::{self, FdTable, FsContext};
 use crate::memory::AddressSpace;
 use crate::process::{self, Credentials, FirstProcess, Thread};
+use crate::sched::watchdog;
 use crate::syscall::Failure;
 use crate::time::{alarm, clock};
 use crate::{exec, log, notice, sched, tty, vdso};
@@ -69,6 +70,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
     notice!("Command line: {}", Printable(boot.command_line));
     notice!("Memory: {} KiB", boot.memory_bytes / 1024);
     clock::start();
+    watchdog::configure(command_line);
     hal::boot::start_other_cpus(cpu_limit(&command_line), &mut |identity, reason| {
         let reason = match reason {
             LeftOut::NotStarted => "could not be started",
@@ -107,6 +109,7 @@ fn bring_up(boot: &'static BootInfo) {
     let initramfs = hal::boot::take_initramfs();
     fs::initramfs::unpack(initramfs.as_ref().map_or(&[], Initramfs::bytes));
     drop(initramfs);
+    sched::provoke::start(CommandLine::new(boot.command_line)).expect("memory for a fault on purpose");
     sched::spawn(Box::new(tty::console::serve)).expect("memory for the console task");
     hal::console::enable_input();
     let first = first_thread(CommandLine::new(boot.command_line)).expect("memory for process 1");

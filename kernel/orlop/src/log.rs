@@ -42,10 +42,20 @@ pub fn line(level: Level, text: fmt::Arguments<'_>) {
     if level == Level::Notice && QUIET.load(Ordering::Relaxed) {
         return;
     }
+    write_line(Line(hal::console::lock()), text);
+}
+
+/// Writes one line although whoever has the console may be stuck: what a watchdog has to say.
+pub fn urgent(text: fmt::Arguments<'_>) {
+    const PATIENCE_NS: u64 = 100_000_000;
+    write_line(Line(hal::console::lock_or_go_on(PATIENCE_NS)), text);
+}
+
+fn write_line(mut line: Line, text: fmt::Arguments<'_>) {
     let now = hal::time::now_ns();
     let (seconds, microseconds) = (now / 1_000_000_000, now / 1_000 % 1_000_000);
     // The console never fails.
-    let _ = writeln!(Line(hal::console::lock()), "[{seconds:5}.{microseconds:06}] {text}");
+    let _ = writeln!(line, "[{seconds:5}.{microseconds:06}] {text}");
 }
 
 /// Logs a line that is always shown: `log!("pid {} died", 7)`.

@@ -36,6 +36,22 @@ impl<T> IrqLock<T> {
 }
 
 impl<T: ?Sized> IrqLock<T> {
+    /// Masks interrupts and takes the lock if it is free.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
+        let were_enabled = Arch::interrupts_disable();
+        Arch::preempt_add(1);
+        if self.locked.swap(true, Ordering::Acquire) {
+            Arch::preempt_sub(1);
+            if were_enabled {
+                Arch::interrupts_enable();
+            }
+            return None;
+        }
+        self.class.taken(Kind::Irq);
+        Some(IrqGuard { lock: self, were_enabled, not_send: PhantomData })
+    }
+
     /// Masks interrupts and takes the lock, spinning until it is free.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]

@@ -26,6 +26,12 @@ impl Drop for PreemptGuard {
     }
 }
 
+/// In an interrupt handler: whether the code that was interrupted could have been preempted, interrupts apart.
+#[inline]
+pub fn was_preemptible() -> bool {
+    Arch::preempt_count().is_multiple_of(INTERRUPT_UNIT)
+}
+
 /// True if the caller may sleep: no guard, no spin lock, no interrupt handler.
 #[inline(always)]
 pub fn may_block() -> bool {

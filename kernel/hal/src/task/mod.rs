@@ -30,7 +30,9 @@ use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 
-pub(crate) use stack::KernelStack;
+#[cfg(test)]
+pub(crate) use stack::stack_window;
+pub(crate) use stack::{KernelStack, is_stack_word};
 
 pub use sched_data::{Entity, SchedData};
 pub use switch::{exit_to, set_page_table, switch_to};

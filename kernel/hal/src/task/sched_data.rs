@@ -23,6 +23,8 @@ pub struct SchedData {
     pub runtime_ns: AtomicU64,
     /// When it was last switched to, or charged.
     pub started_ns: AtomicU64,
+    /// How often it has gone to sleep. Counted by the task itself.
+    pub sleeps: AtomicU64,
     /// When it was last moved to another CPU to even out loads.
     pub moved_ns: AtomicU64,
     /// The number of its entity.
@@ -44,6 +46,7 @@ impl SchedData {
             queue: AtomicU32::new(0),
             runtime_ns: AtomicU64::new(0),
             started_ns: AtomicU64::new(0),
+            sleeps: AtomicU64::new(0),
             moved_ns: AtomicU64::new(0),
             number,
             order: AtomicU64::new(0),

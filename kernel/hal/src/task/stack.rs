@@ -7,6 +7,7 @@ use crate::arch::Arch;
 use crate::contract::Paging as _;
 use crate::frame::{KernelFrame, OutOfMemory};
 use crate::sync::IrqLock;
+use core::sync::atomic::{AtomicU32, Ordering};
 use libkernel::addr::PAGE_SIZE;
 
 const SLOT_BYTES: u64 = 32 << 10;
@@ -26,6 +27,9 @@ struct Slots {
     /// Slots from here on were never mapped.
     unused: u32,
 }
+
+/// Slots below this one are mapped: [`Slots::unused`], to look at without the lock.
+static MAPPED: AtomicU32 = AtomicU32::new(1);
 
 static STACKS: IrqLock<Slots> = IrqLock::new(Slots { first_free: NONE, unused: 1 });
 
@@ -54,6 +58,8 @@ impl KernelStack {
         slots.unused += 1;
         drop(slots);
         map(slot)?;
+        // Slots are mapped in no order; one that is not yet, or could not be, has no frames to be looked for.
+        MAPPED.fetch_max(slot + 1, Ordering::Release);
         Ok(Self(slot))
     }
 
@@ -61,6 +67,20 @@ impl KernelStack {
     pub fn top(&self) -> *mut u8 {
         bottom(self.0).wrapping_add(STACK_BYTES) as *mut u8
     }
+}
+
+/// Whether an address is that of an aligned word on some kernel stack.
+pub(crate) fn is_stack_word(address: u64) -> bool {
+    let Some(offset) = address.checked_sub(Arch::KERNEL_STACKS) else { return false };
+    let slot = offset / SLOT_BYTES;
+    let is_mapped = (1..u64::from(MAPPED.load(Ordering::Acquire))).contains(&slot);
+    is_mapped && offset % SLOT_BYTES <= STACK_BYTES - 8 && address.is_multiple_of(8)
+}
+
+/// Where the window begins.
+#[cfg(test)]
+pub(crate) fn stack_window() -> u64 {
+    Arch::KERNEL_STACKS
 }
 
 /// Maps fresh frames. A slot that fails half-way is not used again, and keeps what it got.

@@ -57,10 +57,13 @@ fn attend(thread: &Arc<Thread>, context: &mut UserContext, bits: u32, restart: O
     if bits & work::KILL != 0 {
         return Next::End;
     }
+    if bits & work::WATCHED != 0 {
+        task::current().work.fetch_and(!work::WATCHED, Ordering::Relaxed);
+    }
     if bits & work::RESCHEDULE != 0 {
         sched::reschedule();
     }
-    if bits & !work::RESCHEDULE != 0 || restart.is_some() {
+    if bits & !(work::RESCHEDULE | work::WATCHED) != 0 || restart.is_some() {
         deliver::deliver(thread, context, restart);
     }
     if task::current().work.load(Ordering::Relaxed) & work::KILL != 0 { Next::End } else { Next::Run }

@@ -11,5 +11,7 @@ pub const SIGNAL: u32 = 1 << 8;
 pub const KILL: u32 = 1 << 9;
 /// The signal mask that `rt_sigsuspend`, `ppoll` and `pselect6` have replaced is to be restored.
 pub const RESTORE_MASK: u32 = 1 << 10;
+/// The watchdog has seen the task in the kernel since it last left it.
+pub const WATCHED: u32 = 1 << 12;
 /// Another thread of the process asked for a stop.
 pub const STOP: u32 = 1 << 11;

@@ -17,8 +17,10 @@ pub mod mutex;
 pub mod rwlock;
 pub mod timer;
 pub mod wait;
+pub mod watchdog;
 
 mod placement;
+pub mod provoke;
 mod run_queue;
 pub mod settings;
 #[cfg(test)]

@@ -29,6 +29,11 @@ pub(super) fn online() -> u64 {
     u64::MAX >> (64 - hal::cpu::count().clamp(1, 64))
 }
 
+/// The running CPUs that do not sleep, as far as is known.
+pub(super) fn busy() -> u64 {
+    online() & !IDLE.load(Relaxed)
+}
+
 /// Queues a task on the CPU that suits it.
 #[inline]
 pub(super) fn place(runnable: Runnable, arrival: Arrival) {

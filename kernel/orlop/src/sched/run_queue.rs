@@ -17,7 +17,7 @@ use hal::task::{self, Entity, Runnable};
 use hal::user::work;
 use libkernel::sched::{Arrival, Parameters, Queue};
 
-use super::timer;
+use super::{timer, watchdog};
 
 /// The queues of all CPUs.
 pub(super) static QUEUES: PerCpu<RunQueue> = PerCpu::new([const { RunQueue::new() }; MAX_CPUS]);
@@ -112,6 +112,11 @@ impl RunQueue {
         self.load.load(Relaxed)
     }
 
+    /// Whether another task than the idle task runs.
+    pub(super) fn is_busy(&self) -> bool {
+        self.idle_since_ns.load(Relaxed) == BUSY
+    }
+
     /// Time spent idle.
     pub(super) fn idle_ns(&self) -> u64 {
         let spell = match self.idle_since_ns.load(Relaxed) {
@@ -186,6 +191,9 @@ impl RunQueue {
     /// Another CPU has pushed a task here and interrupts. Interrupt context, on this queue's CPU.
     pub(super) fn interrupted(&self) {
         if self.inner.lock().idle.is_none() {
+            if watchdog::is_guard(hal::cpu::id()) {
+                timer::want_watch();
+            }
             return;
         }
         if self.preempted.swap(false, Relaxed) {
@@ -205,6 +213,8 @@ impl RunQueue {
             inner.queue.come_back(entity);
             return None;
         }
+        let sleeps = &task::current().sched.sleeps;
+        sleeps.store(sleeps.load(Relaxed).wrapping_add(1), Relaxed);
         Some(self.next(inner, now_ns))
     }
 
@@ -285,6 +295,7 @@ impl RunQueue {
         let spell = now_ns.saturating_sub(self.idle_since_ns.swap(BUSY, Relaxed));
         self.idle_ns.store(self.idle_ns.load(Relaxed) + spell, Relaxed);
         next.task().sched.started_ns.store(now_ns, Relaxed);
+        timer::want_watch();
         if self.waiting() != 0 {
             timer::want_tick();
         }

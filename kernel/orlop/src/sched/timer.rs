@@ -1,4 +1,4 @@
-//! Timeouts of waiting tasks and the end of slices: what this CPU's one-shot timer is armed for.
+//! Timeouts of waiting tasks, the end of slices and the watchdog's ticks: what this CPU's one-shot timer is armed for.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +9,7 @@ use libkernel::sched::SLICE_NS;
 
 use super::timeouts::{Key, Timeouts};
 use super::wait::Deadline;
-use super::{QUEUES, placement};
+use super::{QUEUES, placement, watchdog};
 
 static CLOCKS: PerCpu<Clock> = PerCpu::new([const { Clock::new() }; MAX_CPUS]);
 
@@ -17,6 +17,8 @@ static CLOCKS: PerCpu<Clock> = PerCpu::new([const { Clock::new() }; MAX_CPUS]);
 struct Clock {
     /// Whether `Wanted::tick` is set, to look at without the lock.
     ticking: AtomicBool,
+    /// Whether `Wanted::watch` is set, to look at without the lock.
+    watching: AtomicBool,
     wanted: IrqLock<Wanted>,
 }
 
@@ -24,6 +26,8 @@ struct Wanted {
     timeouts: Timeouts<TaskRef>,
     /// The end of the slice, while a task waits for the CPU.
     tick: Option<u64>,
+    /// The watchdog's next tick, while the CPU has work or stands guard.
+    watch: Option<u64>,
     /// What the hardware is set to.
     armed: Option<u64>,
 }
@@ -32,7 +36,8 @@ impl Clock {
     const fn new() -> Clock {
         Clock {
             ticking: AtomicBool::new(false),
-            wanted: IrqLock::new(Wanted { timeouts: Timeouts::new(), tick: None, armed: None }),
+            watching: AtomicBool::new(false),
+            wanted: IrqLock::new(Wanted { timeouts: Timeouts::new(), tick: None, watch: None, armed: None }),
         }
     }
 }
@@ -47,10 +52,7 @@ impl Clock {
 impl Wanted {
     /// Arms the hardware for whatever comes first, if that changed.
     fn arm(&mut self) {
-        let first = match (self.timeouts.next_deadline(), self.tick) {
-            (Some(timeout), Some(tick)) => Some(timeout.min(tick)),
-            (timeout, tick) => timeout.or(tick),
-        };
+        let first = [self.timeouts.next_deadline(), self.tick, self.watch].into_iter().flatten().min();
         if first != self.armed {
             self.armed = first;
             hal::time::set_deadline(first);
@@ -66,6 +68,24 @@ pub(super) fn want_tick() {
             start_tick(clock);
         }
     });
+}
+
+/// Lets the watchdog tick on this CPU, unless it does.
+#[inline]
+pub(super) fn want_watch() {
+    CLOCKS.with(|clock| {
+        if !clock.watching.load(Ordering::Relaxed) {
+            start_watch(clock);
+        }
+    });
+}
+
+#[cold]
+fn start_watch(clock: &Clock) {
+    let mut wanted = clock.wanted.lock();
+    wanted.watch = watchdog::first_tick(hal::time::now_ns());
+    clock.watching.store(wanted.watch.is_some(), Ordering::Relaxed);
+    wanted.arm();
 }
 
 /// Whether a CPU will tick of itself.
@@ -89,12 +109,20 @@ pub fn interrupt() {
         while let Some(task) = clock.take_expired(now) {
             super::wake(&task);
         }
-        let is_tick = clock.wanted.lock().tick.is_some_and(|tick| tick <= now);
+        let wanted = clock.wanted.lock();
+        let is_due = |time: Option<u64>| time.is_some_and(|time| time <= now);
+        let (is_tick, is_watch) = (is_due(wanted.tick), is_due(wanted.watch));
+        drop(wanted);
         let next = if is_tick { tick(now) } else { None };
+        let next_watch = if is_watch { watchdog::tick(now) } else { None };
         let mut wanted = clock.wanted.lock();
         if is_tick {
             wanted.tick = next;
             clock.ticking.store(next.is_some(), Ordering::Relaxed);
+        }
+        if is_watch {
+            wanted.watch = next_watch;
+            clock.watching.store(next_watch.is_some(), Ordering::Relaxed);
         }
         wanted.armed = None;
         wanted.arm();
@@ -143,7 +171,8 @@ impl Drop for Timeout {
 pub(super) fn forget() {
     CLOCKS.with(|clock| {
         clock.ticking.store(false, Ordering::Relaxed);
+        clock.watching.store(false, Ordering::Relaxed);
         let mut wanted = clock.wanted.lock();
-        (wanted.tick, wanted.armed) = (None, None);
+        (wanted.tick, wanted.watch, wanted.armed) = (None, None, None);
     });
 }

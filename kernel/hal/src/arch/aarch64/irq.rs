@@ -3,6 +3,7 @@ use super::Arch;
 use super::platform::gic::{self, FIRST_SHARED, Request};
 use super::{console, timer};
 use crate::IrqLine;
+use crate::backtrace::{self, Interrupts};
 use crate::contract::{Cpu, Smp as _};
 use crate::sync::preempt::INTERRUPT_UNIT;
 use crate::upcalls::upcalls;
@@ -25,6 +26,10 @@ fn dispatch(interrupt: u32) {
         Some(port) if port.interrupt == interrupt => port.handle_interrupt(),
         _ if interrupt >= FIRST_SHARED => upcalls().interrupt(IrqLine(interrupt - FIRST_SHARED)),
         _ if interrupt == Request::Reschedule as u32 => upcalls().reschedule(),
+        _ if interrupt == Request::Inquire as u32 => {
+            let [pc, frame_pointer] = backtrace::interrupted();
+            backtrace::answer(pc, frame_pointer, Interrupts::Enabled);
+        }
         _ if interrupt == Request::Stop as u32 && crate::panic::is_ending() => Arch::halt(),
         _ => {}
     }

@@ -110,6 +110,10 @@ impl Smp for Arch {
         timer::initialise_cpu();
     }
 
+    fn send_inquiry(cpu: usize) {
+        gic::send(Request::Inquire, cpu);
+    }
+
     fn stop_others() {
         gic::send_to_others(Request::Stop);
     }

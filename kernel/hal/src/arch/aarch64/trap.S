@@ -136,6 +136,7 @@ kernel_interrupt:
     mrs     x0, tpidr_el1
     ldr     x0, [x0, #CPU_INTERRUPT_STACK]
     mov     sp, x0
+    mov     x0, x19
     bl      aarch64_interrupt
     mov     sp, x19
     bl      aarch64_kernel_interrupt_exit

@@ -78,7 +78,8 @@ extern "C" fn aarch64_kernel_synchronous(frame: &mut TrapFrame) {
 
 /// An interrupt in the kernel, on the CPU's interrupt stack.
 #[unsafe(no_mangle)]
-extern "C" fn aarch64_interrupt() {
+extern "C" fn aarch64_interrupt(frame: &TrapFrame) {
+    crate::backtrace::note_interrupted(frame.pc, frame.x[29]);
     super::irq::handle();
 }
 

@@ -61,6 +61,7 @@ impl UserEntry for Arch {
 #[inline(never)]
 fn handle(regs: &mut UserRegs, vector: u64, syndrome: u64) -> Option<UserExit> {
     if vector == EXIT_INTERRUPT {
+        crate::backtrace::note_interrupted(0, 0);
         super::irq::handle();
         return None;
     }

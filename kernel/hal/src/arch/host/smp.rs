@@ -19,6 +19,8 @@ impl Smp for Arch {
 
     fn initialise_cpu() {}
 
+    fn send_inquiry(_cpu: usize) {}
+
     fn stop_others() {}
 
     fn halt() -> ! {

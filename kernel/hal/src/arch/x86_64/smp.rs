@@ -189,6 +189,10 @@ impl Smp for Arch {
         apic::unmask_timer();
     }
 
+    fn send_inquiry(cpu: usize) {
+        apic::send_non_maskable(cpu);
+    }
+
     fn stop_others() {
         let this = Arch::id();
         (0..crate::cpu::count()).filter(|&cpu| cpu != this).for_each(apic::send_non_maskable);

@@ -10,6 +10,7 @@ use super::platform::msr;
 use super::platform::smap::clac;
 use super::user::{self, bad_user_frame, trap_from_user};
 use super::{irq, user_copy};
+use crate::backtrace::{self, Interrupts};
 use crate::contract::{Cpu as _, Smp as _};
 use crate::panic::{Fatal, fatal};
 use crate::task;
@@ -234,6 +235,7 @@ fn page_in(frame: &TrapFrame) -> bool {
 
 /// An interrupt of kernel code, on the interrupt stack; true if the interrupted task is to give way.
 extern "C" fn interrupt_in_kernel(frame: &TrapFrame) -> bool {
+    backtrace::note_interrupted(frame.rip, frame.rbp);
     irq::handle(frame.vector as u8);
     frame.rflags & rflags::INTERRUPT != 0 && task::wants_preemption()
 }
@@ -254,9 +256,21 @@ extern "C" fn paranoid_exception(frame: &mut TrapFrame) {
             frame.rflags &= !rflags::TRAP;
         }
         vector::NON_MASKABLE if crate::panic::is_ending() => Arch::halt(),
-        vector::NON_MASKABLE => {}
+        vector::NON_MASKABLE => answer_inquiry(frame),
         _ => report(frame),
     }
+}
+
+/// Says where the CPU was.
+fn answer_inquiry(frame: &TrapFrame) {
+    let interrupts =
+        if frame.rflags & rflags::INTERRUPT == 0 { Interrupts::Masked } else { Interrupts::Enabled };
+    let (pc, frame_pointer) = if is_from_user(frame) { (0, 0) } else { (frame.rip, frame.rbp) };
+    backtrace::answer(pc, frame_pointer, interrupts);
+}
+
+fn is_from_user(frame: &TrapFrame) -> bool {
+    frame.cs & 3 != 0
 }
 
 /// Ends the kernel: registers, backtrace, failing exit.

@@ -84,6 +84,7 @@ const BAD_FRAME: Exception = Exception {
 fn handle_exit(regs: &UserRegs, exit: RawExit) -> Option<UserExit> {
     let number = exit.vector as u8;
     if number >= vector::FIRST_FREE {
+        crate::backtrace::note_interrupted(0, 0);
         irq::handle(number);
         Arch::interrupts_enable();
         return None;

@@ -29,10 +29,13 @@ pub enum Request {
     Reschedule = 0,
     /// To stop for ever: the kernel has failed.
     Stop = 1,
+    /// To say where it is.
+    Inquire = 2,
 }
 
 /// Numbers of [`Request`]s, a bit for each.
-const REQUESTS: u32 = 1 << Request::Reschedule as u32 | 1 << Request::Stop as u32;
+const REQUESTS: u32 =
+    1 << Request::Reschedule as u32 | 1 << Request::Stop as u32 | 1 << Request::Inquire as u32;
 
 /// The controller. Set on the boot CPU, before interrupts are on.
 enum Controller {
