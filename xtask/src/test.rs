@@ -22,6 +22,7 @@ mod image;
 pub mod loaders;
 mod scripts;
 mod selftest;
+mod watchdog;
 
 pub mod guest;
 pub mod queue;

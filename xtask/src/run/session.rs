@@ -78,6 +78,16 @@ impl Session {
         Ok(None)
     }
 
+    /// Stops QEMU, as a host without time for it would, and lets it go on afterwards.
+    pub fn stop_for(&self, length: Duration) -> Result<()> {
+        use rustix::process::{Pid, Signal, kill_process};
+        let pid = i32::try_from(self.qemu.id()).ok().and_then(Pid::from_raw).context("QEMU has no number")?;
+        kill_process(pid, Signal::STOP)?;
+        std::thread::sleep(length);
+        kill_process(pid, Signal::CONT)?;
+        Ok(())
+    }
+
     fn end(&mut self) {
         // Already ended is as good.
         let _ = self.qemu.kill();

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::guest::{Ending, Guest};
 use super::queue::Queue;
-use super::{Stage, image, loaders};
+use super::{Stage, image, loaders, watchdog};
 use crate::arch::Arch;
 use crate::run::Kernel;
 use crate::run::machine::Machine::{self, Microvm, Pc, Q35, Virt};
@@ -105,6 +105,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         let guest = guest()?;
         push(stage, queue, format!("boot/{arch}/{command}"), move || ends_with(&guest, command, status));
     }
+    watchdog::add(stage, arch, queue, &guest)?;
     if arch == Arch::Aarch64 {
         loaders::add(stage, queue, &guest)?;
     }

@@ -138,6 +138,21 @@ impl Guest {
         Ok(self.hear(&session))
     }
 
+    /// As [`Self::run_to_end`], but QEMU is stopped for so long once the guest has written `signal`.
+    pub fn run_stopped(&self, signal: &str, length: Duration) -> Result<Vec<u8>> {
+        let session = self.start(&self.initramfs, "")?;
+        let deadline = Instant::now() + self.patience;
+        let mut output = Vec::new();
+        while !String::from_utf8_lossy(&output).contains(signal)
+            && let Next::Bytes(bytes) = session.next(Some(deadline))
+        {
+            output.extend(bytes);
+        }
+        session.stop_for(length)?;
+        output.extend(self.hear(&session));
+        Ok(output)
+    }
+
     /// Boots without a job, everything put where `placement` says; returns what was written, and whether QEMU ended by
     /// itself and with success.
     pub fn run_placed(&self, placement: &Placement) -> Result<(Vec<u8>, Option<bool>)> {
