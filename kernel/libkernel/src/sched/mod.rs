@@ -9,8 +9,11 @@
 //! Both keep their entities in one kind of ordered [`tree`], whose nodes are the entities themselves: an entity is allocated
 //! with its task and moves between the task, a tree and [`Queue::running`]; nothing is allocated to queue it.
 //!
-//! Times are nanoseconds of one monotonic clock. Nothing here knows of CPUs, locks or clocks: the kernel brings the time along.
+//! Real-time tasks are balanced between CPUs by priority ([`balance`]).
+//!
+//! Times are nanoseconds of one monotonic clock. Nothing here knows of locks or clocks: the kernel brings the time along.
 
+pub mod balance;
 pub mod cpu_set;
 mod entity;
 mod fair;

@@ -62,6 +62,11 @@ impl Parameters {
         matches!(self.policy, Policy::Fifo | Policy::RoundRobin)
     }
 
+    /// The priority, if the policy is a real-time one; else 0.
+    pub const fn real_time_priority(self) -> u8 {
+        if self.is_real_time() { self.priority } else { 0 }
+    }
+
     /// The share in the fair class.
     pub fn weight(self) -> u32 {
         match self.policy {

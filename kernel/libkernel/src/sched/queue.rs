@@ -2,11 +2,11 @@
 
 use alloc::boxed::Box;
 
-use super::SLICE_NS;
 use super::entity::{Entity, Link, Member, Place};
 use super::fair::Fair;
 use super::parameters::{Parameters, Policy};
 use super::real_time::{CLASS_BIT, End, RealTime};
+use super::{SLICE_NS, balance};
 
 /// How many waiting entities of a class a thief looks at.
 const STEAL_TRIES: usize = 8;
@@ -278,10 +278,64 @@ impl<T: Member> Queue<T> {
         Some(entity)
     }
 
-    /// Takes a waiting entity that `wanted` accepts, for another CPU. Looks at a few only.
+    /// Takes a waiting entity that `wanted` accepts, for another CPU. Looks at a few only, and at those of the real-time class
+    /// only if the class is held back: else they are balanced by priority ([`Queue::take_real_time`]).
     pub fn steal(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Link<T> {
-        let real_time = self.real_time.tree.find(STEAL_TRIES, &mut wanted);
-        let (place, number) = real_time.or_else(|| self.fair.tree.find(STEAL_TRIES, &mut wanted))?;
+        let mut wanted = |entity: &Entity<T>| entity.value.as_ref().is_some_and(&mut wanted);
+        let held_back =
+            if self.is_held_back() { self.real_time.tree.find(STEAL_TRIES, &mut wanted) } else { None };
+        let found = held_back.or_else(|| self.fair.tree.find(STEAL_TRIES, &mut wanted))?;
+        let (place, number) = (found.place, found.number());
+        self.remove(place, number)
+    }
+
+    /// Whether a real-time entity is here.
+    #[inline]
+    pub fn has_real_time(&self) -> bool {
+        self.real_time.count != 0
+    }
+
+    /// The highest real-time priority that runs or waits here; 0 if there is none.
+    pub fn level(&self) -> u8 {
+        self.running_priority().max(self.real_time.highest())
+    }
+
+    fn running_priority(&self) -> u8 {
+        self.running.as_ref().map_or(0, |running| running.parameters().real_time_priority())
+    }
+
+    /// Whether waiting real-time entities wait for the next period.
+    fn is_held_back(&self) -> bool {
+        let fair_runs = self.running.as_ref().is_some_and(|running| !running.is_real_time);
+        (fair_runs || self.fair.tree.len() != 0) && self.real_time.is_throttled(self.now_ns)
+    }
+
+    /// The first waiting real-time entity that `wanted` accepts, but for one that is about to run here.
+    fn find_real_time(&self, wanted: &mut impl FnMut(&Entity<T>) -> bool) -> Option<&Entity<T>> {
+        if self.is_held_back() {
+            return None;
+        }
+        let mut is_due = self.real_time.highest() > self.running_priority();
+        self.real_time
+            .tree
+            .find(balance::TRIES, &mut |entity| !core::mem::take(&mut is_due) && wanted(entity))
+    }
+
+    /// The highest priority of the real-time entities that wait here while `may_leave` says that they could run elsewhere; 0 if
+    /// there is none. One that is about to run here does not count.
+    pub fn waiting_level(&self, mut may_leave: impl FnMut(&T) -> bool) -> u8 {
+        let mut wanted = |entity: &Entity<T>| entity.value.as_ref().is_some_and(&mut may_leave);
+        self.find_real_time(&mut wanted).map_or(0, |entity| entity.parameters().priority)
+    }
+
+    /// Takes the highest of the real-time entities that [`Queue::waiting_level`] counts and `wanted` accepts, which is asked with the
+    /// priority.
+    pub fn take_real_time(&mut self, mut wanted: impl FnMut(&T, u8) -> bool) -> Link<T> {
+        let mut wanted = |entity: &Entity<T>| {
+            entity.value.as_ref().is_some_and(|value| wanted(value, entity.parameters().priority))
+        };
+        let found = self.find_real_time(&mut wanted)?;
+        let (place, number) = (found.place, found.number());
         self.remove(place, number)
     }
 

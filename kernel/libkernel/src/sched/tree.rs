@@ -94,8 +94,12 @@ impl<T> Tree<T> {
         Some(node)
     }
 
-    /// Place and number of the first of at most `tries` entities, in order, that `wanted` accepts.
-    pub(super) fn find(&self, mut tries: usize, wanted: &mut impl FnMut(&T) -> bool) -> Option<(Place, u32)> {
+    /// The first of at most `tries` entities, in order, that `wanted` accepts.
+    pub(super) fn find(
+        &self,
+        mut tries: usize,
+        wanted: &mut impl FnMut(&Entity<T>) -> bool,
+    ) -> Option<&Entity<T>> {
         find(&self.root, &mut tries, wanted)
     }
 }
@@ -186,14 +190,18 @@ fn take<T>(link: &mut Link<T>, place: Place) -> Link<T> {
     Some(taken)
 }
 
-fn find<T>(link: &Link<T>, tries: &mut usize, wanted: &mut impl FnMut(&T) -> bool) -> Option<(Place, u32)> {
-    let node = link.as_ref()?;
+fn find<'a, T>(
+    link: &'a Link<T>,
+    tries: &mut usize,
+    wanted: &mut impl FnMut(&Entity<T>) -> bool,
+) -> Option<&'a Entity<T>> {
+    let node = link.as_deref()?;
     if let Some(found) = find(&node.left, tries, wanted) {
         return Some(found);
     }
     *tries = tries.checked_sub(1)?;
-    if node.value.as_ref().is_some_and(&mut *wanted) {
-        return Some((node.place, node.number()));
+    if wanted(node) {
+        return Some(node);
     }
     find(&node.right, tries, wanted)
 }
