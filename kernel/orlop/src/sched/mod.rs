@@ -21,6 +21,7 @@ pub mod watchdog;
 
 mod placement;
 pub mod provoke;
+mod real_time;
 mod run_queue;
 pub mod settings;
 #[cfg(test)]
@@ -86,6 +87,7 @@ pub fn yield_now() {
 /// Gives way if the slice is over or somebody else comes first: at the way out to user mode, and where an interrupt found the
 /// kernel preemptible.
 pub fn reschedule() {
+    real_time::balance();
     task::current().work.fetch_and(!work::RESCHEDULE, Relaxed);
     let guard = preempt::disable();
     match QUEUES.with(|queue| queue.reconsider(hal::cpu::id())) {

@@ -6,6 +6,9 @@
 //! CPU is idle, ticks even the loads out: so N + 1 tasks that never sleep get equal shares of N CPUs over time, because a
 //! CPU with one task more than another hands the surplus on, and the tasks that stayed longest go first.
 //!
+//! Real-time tasks go where they displace the lowest priority, and are balanced by theirs ([`super::real_time`]). Fair ones keep
+//! away from CPUs with real-time tasks while they may run on others.
+//!
 //! [`IDLE`] is a hint: a CPU that is not in it is found by nobody for a moment, but it looks for work itself after it has
 //! entered its bit. That a sleeping CPU is woken depends on its queue's lock alone.
 
@@ -16,6 +19,7 @@ use hal::sync::preempt;
 use hal::task::{Runnable, Task};
 use libkernel::sched::Arrival;
 
+use super::real_time;
 use super::run_queue::{Comer, QUEUES, RunQueue};
 
 /// The CPUs that look for work or sleep.
@@ -34,6 +38,11 @@ pub(super) fn busy() -> u64 {
     online() & !IDLE.load(Relaxed)
 }
 
+/// The CPUs that look for work or sleep.
+pub(super) fn idle() -> u64 {
+    IDLE.load(Relaxed)
+}
+
 /// Queues a task on the CPU that suits it.
 #[inline]
 pub(super) fn place(runnable: Runnable, arrival: Arrival) {
@@ -44,9 +53,7 @@ pub(super) fn place(runnable: Runnable, arrival: Arrival) {
 pub(super) fn settle(comer: Comer, arrival: Arrival) {
     let _guard = preempt::disable();
     let cpu = choose(comer.task(), arrival);
-    if let Some(queue) = QUEUES.of(cpu) {
-        queue.arrive(cpu, comer, arrival);
-    }
+    real_time::settle(cpu, comer, arrival);
 }
 
 #[inline]
@@ -58,16 +65,38 @@ fn choose(task: &Task, arrival: Arrival) -> usize {
     }
     let allowed = task.sched.allowed.load(Relaxed);
     let idle = IDLE.load(Relaxed) & allowed;
-    if idle == 0 && arrival == Arrival::Woken && allowed & 1 << last != 0 {
+    if idle == 0 && arrival == Arrival::Woken && allowed & !real_time::busy() & 1 << last != 0 {
         return last;
     }
-    choose_widely(last, allowed, idle, arrival)
+    choose_widely(task, allowed, idle, arrival)
 }
 
 #[cold]
-fn choose_widely(last: usize, allowed: u64, mut idle: u64, arrival: Arrival) -> usize {
+fn choose_widely(task: &Task, allowed: u64, idle: u64, arrival: Arrival) -> usize {
     let here = hal::cpu::id();
-    let last = if arrival == Arrival::Woken { last } else { here };
+    let last = if arrival == Arrival::Woken { task.cpu() } else { here };
+    if let Some(cpu) = claim_idle(idle, last, here) {
+        return cpu;
+    }
+    let priority = real_time::priority(task);
+    if priority != 0
+        && let Some(cpu) = real_time::choose(task, priority, last, here)
+    {
+        return cpu;
+    }
+    // Behind a real-time task it may wait for long.
+    let free = allowed & !real_time::busy();
+    if arrival == Arrival::Woken
+        && (free & 1 << last != 0 || free & online() == 0 && allowed & 1 << last != 0)
+    {
+        return last;
+    }
+    let cpu = lightest(free & online(), here).or_else(|| lightest(allowed & online(), here));
+    cpu.map_or(here, |(cpu, _)| cpu)
+}
+
+/// Takes one of the idle CPUs of a mask for a task, the first of `last` and `here` if it can be had.
+fn claim_idle(mut idle: u64, last: usize, here: usize) -> Option<usize> {
     while idle != 0 {
         let cpu = [last, here].into_iter().find(|cpu| idle & 1 << cpu != 0);
         let cpu = cpu.unwrap_or_else(|| {
@@ -75,15 +104,12 @@ fn choose_widely(last: usize, allowed: u64, mut idle: u64, arrival: Arrival) -> 
             (idle.rotate_right(here as u32).trailing_zeros() as usize + here) % 64
         });
         if IDLE.fetch_and(!(1 << cpu), Relaxed) & 1 << cpu != 0 {
-            return cpu;
+            return Some(cpu);
         }
         // Somebody else has just given it work.
         idle &= !(1 << cpu);
     }
-    if arrival == Arrival::Woken && allowed & 1 << last != 0 {
-        return last;
-    }
-    lightest(allowed & online(), here).map_or(here, |(cpu, _)| cpu)
+    None
 }
 
 /// The CPU of a mask with the least load, the first after `start` among equals, and that load.
@@ -112,9 +138,13 @@ pub(super) fn leave_idle(cpu: usize) {
 /// Fetches a task that waits for another CPU to this one, which has none. Whether there was one.
 pub(super) fn steal(cpu: usize) -> bool {
     let Some(own) = QUEUES.of(cpu) else { return false };
+    real_time::balance();
+    if own.waiting() != 0 {
+        return true;
+    }
     let mut tried = 1 << cpu;
     while let Some((victim, queue)) = busiest(online() & !tried) {
-        if let Some(comer) = queue.give_to_idle(cpu) {
+        if let Some(comer) = queue.give_to_idle(victim, cpu) {
             own.arrive(cpu, comer, Arrival::Placed);
             return true;
         }

@@ -9,7 +9,7 @@
 
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, fence};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, fence};
 
 use hal::cpu::MAX_CPUS;
 use hal::sync::{IrqGuard, IrqLock, PerCpu, PreemptGuard};
@@ -17,7 +17,7 @@ use hal::task::{self, Entity, Runnable};
 use hal::user::work;
 use libkernel::sched::{Arrival, Parameters, Queue};
 
-use super::{timer, watchdog};
+use super::{placement, real_time, timer, watchdog};
 
 /// The queues of all CPUs.
 pub(super) static QUEUES: PerCpu<RunQueue> = PerCpu::new([const { RunQueue::new() }; MAX_CPUS]);
@@ -28,6 +28,10 @@ pub(super) struct RunQueue {
     waiting: AtomicUsize,
     /// The weight of all tasks here, to look at without the lock.
     load: AtomicU64,
+    /// The highest real-time priority here, running or waiting; 0 if there is none.
+    level: AtomicU8,
+    /// The highest that waits here and could run elsewhere; 0 if there is none.
+    waiting_level: AtomicU8,
     /// Another CPU wants the running task to give way.
     preempted: AtomicBool,
     /// Time spent in the idle task until it was last left, in nanoseconds.
@@ -88,6 +92,8 @@ impl RunQueue {
         RunQueue {
             waiting: AtomicUsize::new(0),
             load: AtomicU64::new(0),
+            level: AtomicU8::new(0),
+            waiting_level: AtomicU8::new(0),
             preempted: AtomicBool::new(false),
             idle_ns: AtomicU64::new(0),
             idle_since_ns: AtomicU64::new(0),
@@ -126,10 +132,46 @@ impl RunQueue {
         self.idle_ns.load(Relaxed) + spell
     }
 
+    /// The highest real-time priority that runs or waits here; see [`super::real_time`].
+    pub(super) fn level(&self) -> u8 {
+        self.level.load(Relaxed)
+    }
+
+    /// The highest real-time priority that waits here and could run elsewhere.
+    pub(super) fn waiting_level(&self) -> u8 {
+        self.waiting_level.load(Relaxed)
+    }
+
+    /// Lets others see what changed here, on the queue of `cpu`. True if real-time tasks are concerned.
     #[inline(always)]
-    fn publish(&self, inner: &Inner) {
+    fn publish(&self, inner: &Inner, cpu: impl FnOnce() -> usize) -> bool {
         self.waiting.store(inner.queue.waiting(), Relaxed);
         self.load.store(inner.queue.load(), Relaxed);
+        let concerned = inner.queue.has_real_time() || self.level() != 0;
+        if concerned {
+            self.publish_levels(inner, cpu());
+        }
+        concerned
+    }
+
+    #[cold]
+    fn publish_levels(&self, inner: &Inner, cpu: usize) {
+        let others = placement::online() & !(1 << cpu);
+        let could_leave = |waiting: &Runnable| waiting.task().sched.allowed.load(Relaxed) & others != 0;
+        let (level, waiting_level) = (inner.queue.level(), inner.queue.waiting_level(could_leave));
+        self.level.store(level, Relaxed);
+        self.waiting_level.store(waiting_level, Relaxed);
+        real_time::note(cpu, level, waiting_level);
+    }
+
+    /// Publishes what the executing CPU has decided, whose queue this is. Once it runs, `next` sees to the balance of real-time
+    /// tasks if that may have changed: only then has the CPU left the task that ran before.
+    #[inline(always)]
+    fn hand_over(&self, inner: &Inner, next: &Runnable, now_ns: u64) {
+        if self.publish(inner, hal::cpu::id) && real_time::any_waits() {
+            next.task().work.fetch_or(work::RESCHEDULE, Relaxed);
+        }
+        next.task().sched.started_ns.store(now_ns, Relaxed);
     }
 
     /// Locks the queue of the executing CPU and charges the running task.
@@ -165,7 +207,7 @@ impl RunQueue {
         inner.queue.charge(hal::time::now_ns());
         let preempts = inner.queue.arrive(entity, arrival);
         let is_idle = inner.idle.is_none();
-        self.publish(&inner);
+        self.publish(&inner, || cpu);
         drop(inner);
         self.alert(cpu, preempts, is_idle);
     }
@@ -232,8 +274,7 @@ impl RunQueue {
     fn next(&self, mut inner: IrqGuard<'_, Inner>, now_ns: u64) -> Runnable {
         let next = inner.queue.pick();
         let next = next.unwrap_or_else(|| self.enter_idle(&mut inner, now_ns));
-        self.publish(&inner);
-        next.task().sched.started_ns.store(now_ns, Relaxed);
+        self.hand_over(&inner, &next, now_ns);
         next
     }
 
@@ -248,8 +289,7 @@ impl RunQueue {
     pub(super) fn give_way(&self) -> Option<Runnable> {
         let (mut inner, now_ns) = self.lock_and_charge();
         let next = inner.queue.yield_to_another(task::yield_current)?;
-        self.publish(&inner);
-        next.task().sched.started_ns.store(now_ns, Relaxed);
+        self.hand_over(&inner, &next, now_ns);
         Some(next)
     }
 
@@ -262,8 +302,7 @@ impl RunQueue {
         } else {
             self.send_away(&mut inner, now_ns)
         };
-        self.publish(&inner);
-        next.task().sched.started_ns.store(now_ns, Relaxed);
+        self.hand_over(&inner, &next, now_ns);
         Some(next)
     }
 
@@ -290,11 +329,10 @@ impl RunQueue {
         let (mut inner, now_ns) = self.lock_and_charge();
         let next = inner.queue.pick()?;
         inner.idle = Some(task::yield_current());
-        self.publish(&inner);
+        self.hand_over(&inner, &next, now_ns);
         drop(inner);
         let spell = now_ns.saturating_sub(self.idle_since_ns.swap(BUSY, Relaxed));
         self.idle_ns.store(self.idle_ns.load(Relaxed) + spell, Relaxed);
-        next.task().sched.started_ns.store(now_ns, Relaxed);
         timer::want_watch();
         if self.waiting() != 0 {
             timer::want_tick();
@@ -303,7 +341,7 @@ impl RunQueue {
     }
 
     /// A waiting task for a CPU that has nothing to do.
-    pub(super) fn give_to_idle(&self, thief: usize) -> Option<Comer> {
+    pub(super) fn give_to_idle(&self, cpu: usize, thief: usize) -> Option<Comer> {
         let mut inner = self.inner.lock();
         if inner.idle.is_none() && inner.queue.waiting() < 2 {
             // It is about to run here: this CPU is just waking up.
@@ -311,7 +349,7 @@ impl RunQueue {
         }
         inner.queue.charge(hal::time::now_ns());
         let stolen = inner.queue.steal(|waiting| may_move(waiting.task(), thief))?;
-        self.publish(&inner);
+        self.publish(&inner, || cpu);
         drop(inner);
         Comer::moved(stolen)
     }
@@ -331,11 +369,30 @@ impl RunQueue {
                 && now_ns.saturating_sub(data.moved_ns.load(Relaxed)) > rest_ns + rest_ns / 2
         })?;
         inner.balance_ns = now_ns + rest_ns;
-        self.publish(&inner);
+        self.publish(&inner, hal::cpu::id);
         drop(inner);
         let comer = Comer::moved(stolen)?;
         comer.task().sched.moved_ns.store(now_ns, Relaxed);
         Some(comer)
+    }
+
+    /// The highest waiting real-time task that `wanted` accepts, asked with its priority, for another CPU. The queue is that of `cpu`.
+    pub(super) fn give_real_time(
+        &self,
+        cpu: usize,
+        mut wanted: impl FnMut(&task::Task, u8) -> bool,
+    ) -> Option<Comer> {
+        let mut inner = self.inner.lock();
+        inner.queue.charge(hal::time::now_ns());
+        let given = inner.queue.take_real_time(|waiting, priority| wanted(waiting.task(), priority))?;
+        self.publish(&inner, || cpu);
+        drop(inner);
+        Comer::moved(given)
+    }
+
+    /// Asks `cpu`, whose queue this is, to look once more who should run.
+    pub(super) fn ask(&self, cpu: usize) {
+        self.alert(cpu, true, false);
     }
 
     /// At a tick: asks the running task to give way if its time is up. When to tick next, if somebody waits.
@@ -356,11 +413,11 @@ impl RunQueue {
         inner.queue.charge(hal::time::now_ns());
         if inner.queue.running().is_some_and(|entity| entity.number() == task.sched.number) {
             inner.queue.change_running(Parameters::unpack(task.sched.parameters.load(Relaxed)));
-            self.publish(&inner);
+            self.publish(&inner, || cpu);
             return Resettled::Running;
         }
         let waiting = inner.queue.remove(task.sched.place(), task.sched.number);
-        self.publish(&inner);
+        self.publish(&inner, || cpu);
         drop(inner);
         match waiting.and_then(Comer::moved) {
             Some(comer) => Resettled::Removed(comer),
@@ -382,6 +439,6 @@ pub(super) enum Resettled {
 }
 
 /// Whether a waiting task may be taken to another CPU.
-fn may_move(task: &task::Task, to: usize) -> bool {
+pub(super) fn may_move(task: &task::Task, to: usize) -> bool {
     is_allowed(task, to) && !task.is_on_cpu()
 }

@@ -11,8 +11,8 @@ use hal::task::{self, Task};
 use hal::user::work;
 use libkernel::sched::{Arrival, Parameters};
 
-use super::placement;
 use super::run_queue::{QUEUES, Resettled, is_allowed};
+use super::{placement, real_time};
 
 /// How a task is scheduled.
 pub fn parameters(task: &Task) -> Parameters {
@@ -69,7 +69,10 @@ fn resettle(task: &Task) {
             Resettled::Elsewhere => {}
             // It looks whether it may stay, and whether others come first now.
             Resettled::Running => return task.set_work(work::RESCHEDULE),
-            Resettled::Removed(comer) => return placement::settle(comer, Arrival::Placed),
+            Resettled::Removed(comer) => {
+                placement::settle(comer, Arrival::Placed);
+                return real_time::fallen(cpu);
+            }
             Resettled::Asleep => return,
         }
     }

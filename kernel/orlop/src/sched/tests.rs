@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
 
 use hal::sync::SpinLock;
-use libkernel::sched::Parameters;
+use libkernel::sched::{Parameters, Policy};
 
 use super::wait::{Deadline, Observer, PollEvents, Subscription, WaitError, WaitQueue};
 use super::{Mutex, RwLock, idle_once, settings, spawn, yield_now};
@@ -352,4 +352,55 @@ fn the_mutex_excludes_between_cpus() {
     }
     run.run_until_the_end();
     assert_eq!(*value.lock(), 2400);
+}
+
+fn fifo(priority: u8) -> Parameters {
+    Parameters { policy: Policy::Fifo, priority, ..Parameters::default() }
+}
+
+#[test]
+fn the_highest_priorities_run_on_all_cpus() {
+    const TASKS: usize = 7;
+    let mut run = Run::on_cpus(4);
+    let over = Arc::new(AtomicBool::new(false));
+    let tasks = Arc::new(SpinLock::new(Vec::new()));
+    for _ in 0..TASKS {
+        let (over, tasks) = (over.clone(), tasks.clone());
+        run.task(move || {
+            tasks.lock().push(hal::task::current().to_ref());
+            while !over.load(SeqCst) {
+                // What an interrupt does at the way out.
+                super::reschedule();
+                std::thread::yield_now();
+            }
+        });
+    }
+    run.task(move || {
+        settings::set_parameters(&hal::task::current(), fifo(99));
+        let all = settings::affinity(&hal::task::current());
+        while tasks.lock().len() < TASKS {
+            // Others need this CPU, perhaps.
+            settings::set_parameters(&hal::task::current(), Parameters::default());
+            super::reschedule();
+            settings::set_parameters(&hal::task::current(), fifo(99));
+        }
+        let tasks: Vec<_> = tasks.lock().clone();
+        for round in 0..200 {
+            for (number, task) in tasks.iter().enumerate() {
+                settings::set_parameters(task, fifo(1 + ((number * 3 + round) % TASKS) as u8));
+                if round % 3 == 0 {
+                    settings::set_affinity(task, all);
+                }
+            }
+            let runs = |number: usize| (number * 3 + round) % TASKS >= TASKS - 3;
+            while !tasks.iter().enumerate().all(|(number, task)| task.is_on_cpu() == runs(number)) {
+                std::thread::yield_now();
+            }
+        }
+        over.store(true, SeqCst);
+        for task in tasks {
+            settings::set_parameters(&task, Parameters::default());
+        }
+    });
+    run.run_until_the_end();
 }
