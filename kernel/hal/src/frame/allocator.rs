@@ -9,8 +9,6 @@
 //! Lock order: the stock's lock is a leaf.
 use super::table::{self, TableLinks, record};
 use super::{FrameStatistics, OutOfMemory};
-use crate::arch::Arch;
-use crate::contract::Cpu as _;
 use crate::cpu::MAX_CPUS;
 use crate::sync::{IrqLock, PerCpu};
 use core::cell::Cell;
@@ -218,12 +216,7 @@ static CACHES: PerCpu<CacheLine> = PerCpu::new(
 /// Calls `action` with this CPU's cache, interrupts masked.
 #[inline(always)]
 fn with_cache<R>(action: impl FnOnce(&Cache) -> R) -> R {
-    let were_enabled = Arch::interrupts_disable();
-    let result = CACHES.with(|cache| action(&cache.0));
-    if were_enabled {
-        Arch::interrupts_enable();
-    }
-    result
+    CACHES.with_masked(|cache| action(&cache.0))
 }
 
 /// Takes one frame, with any content and any record. Goes into the reserve; callers that serve programs ask

@@ -7,7 +7,7 @@ mod classes;
 mod slab;
 
 use crate::arch::Arch;
-use crate::contract::{Cpu as _, Paging as _};
+use crate::contract::Paging as _;
 use crate::cpu::MAX_CPUS;
 use crate::frame::{allocate_block, free_block};
 use crate::sync::PerCpu;
@@ -87,12 +87,7 @@ unsafe impl GlobalAlloc for Heap {
 
 #[inline(always)]
 fn with_list<R>(class: usize, action: impl FnOnce(&List) -> R) -> R {
-    let were_enabled = Arch::interrupts_disable();
-    let result = LISTS.with(|lists| action(&lists.0[class]));
-    if were_enabled {
-        Arch::interrupts_enable();
-    }
-    result
+    LISTS.with_masked(|lists| action(&lists.0[class]))
 }
 
 impl List {

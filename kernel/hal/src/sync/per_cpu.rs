@@ -1,5 +1,5 @@
 //! Data of which each CPU has its own.
-use super::preempt;
+use super::preempt::{self, PreemptGuard};
 use crate::arch::Arch;
 use crate::contract::Cpu as _;
 use crate::cpu::MAX_CPUS;
@@ -14,7 +14,7 @@ pub struct PerCpu<T>([Line<T>; MAX_CPUS]);
 #[repr(align(64))]
 struct Line<T>(T);
 
-// SAFETY: `with` gives each CPU only its own element, with preemption off, so an element is never used by
+// SAFETY: `with` and its kin give each CPU only its own element, with preemption off or interrupts masked, so an element is never used by
 // two CPUs at once; it may move between tasks, hence `Send`.
 unsafe impl<T: Send> Sync for PerCpu<T> {}
 
@@ -41,6 +41,23 @@ impl<T> PerCpu<T> {
     pub fn with<R>(&self, action: impl FnOnce(&T) -> R) -> R {
         let _guard = preempt::disable();
         action(&self.0[Arch::id()].0)
+    }
+
+    /// This CPU's element, for as long as the guard keeps the task here.
+    #[inline(always)]
+    pub fn get<'guard>(&'guard self, _guard: &'guard PreemptGuard) -> &'guard T {
+        &self.0[Arch::id()].0
+    }
+
+    /// Calls `action` with this CPU's element, interrupts masked: no handler enters meanwhile, and nothing is preempted.
+    #[inline(always)]
+    pub fn with_masked<R>(&self, action: impl FnOnce(&T) -> R) -> R {
+        let were_enabled = Arch::interrupts_disable();
+        let result = action(&self.0[Arch::id()].0);
+        if were_enabled {
+            Arch::interrupts_enable();
+        }
+        result
     }
 
     /// The elements of all CPUs, for statistics and cross-CPU wakes.

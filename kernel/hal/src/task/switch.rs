@@ -57,7 +57,7 @@ pub(crate) fn init_boot_task() {
 #[inline]
 pub fn switch_to(next: Runnable, guard: PreemptGuard) {
     debug_assert!(matches!(super::current().state.load(Ordering::Relaxed), RUNNABLE | BLOCKED));
-    let leftovers = switch(next);
+    let leftovers = switch(next, &guard);
     drop(guard);
     drop(leftovers);
 }
@@ -66,13 +66,13 @@ pub fn switch_to(next: Runnable, guard: PreemptGuard) {
 pub fn exit_to(next: Runnable, guard: PreemptGuard) -> ! {
     set_page_table(None);
     super::current().state.store(DEAD, Ordering::Release);
-    let leftovers = switch(next);
+    let leftovers = switch(next, &guard);
     drop((leftovers, guard));
     unreachable!("a dead task was run");
 }
 
 /// Switches; returns when the task is run again, with the leftovers of the switch that did it.
-fn switch(next: Runnable) -> Leftovers {
+fn switch(next: Runnable, guard: &PreemptGuard) -> Leftovers {
     let were_enabled = Arch::interrupts_disable();
     let previous = Arch::current_task();
     let next = next.into_task();
@@ -100,12 +100,14 @@ fn switch(next: Runnable) -> Leftovers {
             mem::forget(next)
         }
         let (own_previous, own_next) = ((*previous).own.get(), (*task).own.get());
-        exchange_user_side(&*previous, own_previous, own_next);
-        HANDOVER.with(|handover| handover.left.set(previous));
+        let handover = HANDOVER.get(guard);
+        exchange_user_side(handover, &*previous, own_previous, own_next);
+        handover.left.set(previous);
         Arch::set_current_task(task);
         Arch::switch(&raw mut (*own_previous).context, &raw const (*own_next).context);
     }
-    let leftovers = let_go();
+    // Not the one of before: this may be another CPU.
+    let leftovers = let_go(HANDOVER.get(guard));
     restore_interrupts(were_enabled);
     leftovers
 }
@@ -121,7 +123,12 @@ fn restore_interrupts(were_enabled: bool) {
 /// # Safety
 /// The caller may use both `own` parts, and `own_previous` belongs to the running task `previous`.
 #[inline]
-unsafe fn exchange_user_side(previous: &Task, own_previous: *mut Own, own_next: *mut Own) {
+unsafe fn exchange_user_side(
+    handover: &Handover,
+    previous: &Task,
+    own_previous: *mut Own,
+    own_next: *mut Own,
+) {
     // SAFETY: see above.
     let (own_previous, own_next) = unsafe { (&mut *own_previous, &mut *own_next) };
     if previous.state.load(Ordering::Relaxed) != DEAD
@@ -131,9 +138,9 @@ unsafe fn exchange_user_side(previous: &Task, own_previous: *mut Own, own_next: 
     }
     match &own_next.page_table {
         Some(table) => {
-            let old = activate(Some(table));
+            let old = activate(handover, Some(table));
             if old.is_some() {
-                HANDOVER.with(|handover| handover.stale.set(old));
+                handover.stale.set(old);
             }
         }
         None => Arch::suspend(),
@@ -144,8 +151,8 @@ unsafe fn exchange_user_side(previous: &Task, own_previous: *mut Own, own_next: 
 }
 
 /// On the new stack: frees the task that was left for other CPUs; returns it if it is dead.
-fn let_go() -> Leftovers {
-    let (left, stale) = HANDOVER.with(|handover| (handover.left.replace(ptr::null()), handover.stale.take()));
+fn let_go(handover: &Handover) -> Leftovers {
+    let (left, stale) = (handover.left.replace(ptr::null()), handover.stale.take());
     // SAFETY: `switch` set the pointer on this CPU just before it changed stacks, and the task's reference is still
     // held: only the next lines can end it.
     unsafe {
@@ -159,7 +166,7 @@ fn let_go() -> Leftovers {
 
 /// Where a new task begins, on its own stack, interrupts masked, with the preemption count of the switch.
 pub(super) extern "C" fn first_steps(task: usize) -> ! {
-    let leftovers = let_go();
+    let leftovers = HANDOVER.with(let_go);
     // SAFETY: the argument is the address of the running task, see `Task::create`.
     let task = unsafe { &*(task as *const Task) };
     // SAFETY: the task itself takes its entry, once.
@@ -177,7 +184,7 @@ pub(super) extern "C" fn first_steps(task: usize) -> ! {
 pub fn set_page_table(table: Option<Arc<PageTable>>) {
     let guard = crate::sync::preempt::disable();
     let were_enabled = Arch::interrupts_disable();
-    let old_active = activate(table.as_ref());
+    let old_active = activate(HANDOVER.get(&guard), table.as_ref());
     // SAFETY: the running task's own part, with interrupts masked: no switch in between.
     let old = unsafe { mem::replace(&mut (*super::current().own.get()).page_table, table) };
     restore_interrupts(were_enabled);
@@ -187,15 +194,13 @@ pub fn set_page_table(table: Option<Arc<PageTable>>) {
 }
 
 /// Makes `table` the active one of this CPU; returns the one that was. Interrupts masked.
-#[inline]
-fn activate(table: Option<&Arc<PageTable>>) -> Option<Arc<PageTable>> {
-    HANDOVER.with(|handover| {
-        let mut active = handover.active.borrow_mut();
-        if active.as_ref().map(Arc::as_ptr) == table.map(Arc::as_ptr) {
-            Arch::resume();
-            return None;
-        }
-        Arch::activate(active.as_deref(), table.map(Arc::as_ref));
-        mem::replace(&mut *active, table.cloned())
-    })
+#[inline(always)]
+fn activate(handover: &Handover, table: Option<&Arc<PageTable>>) -> Option<Arc<PageTable>> {
+    let mut active = handover.active.borrow_mut();
+    if active.as_ref().map(Arc::as_ptr) == table.map(Arc::as_ptr) {
+        Arch::resume();
+        return None;
+    }
+    Arch::activate(active.as_deref(), table.map(Arc::as_ref));
+    mem::replace(&mut *active, table.cloned())
 }

@@ -68,7 +68,7 @@ pub fn block_unless(ready: impl FnOnce() -> bool) {
         return;
     }
     let guard = preempt::disable();
-    match QUEUES.with(|queue| queue.block(&guard)) {
+    match QUEUES.get(&guard).block(&guard) {
         Some(next) => task::switch_to(next, guard),
         None => drop(guard),
     }
@@ -78,7 +78,8 @@ pub fn block_unless(ready: impl FnOnce() -> bool) {
 #[inline]
 pub fn yield_now() {
     let guard = preempt::disable();
-    match QUEUES.with(|queue| if queue.waiting() == 0 { None } else { queue.give_way() }) {
+    let queue = QUEUES.get(&guard);
+    match if queue.waiting() == 0 { None } else { queue.give_way() } {
         Some(next) => task::switch_to(next, guard),
         None => drop(guard),
     }
@@ -90,7 +91,7 @@ pub fn reschedule() {
     real_time::balance();
     task::current().work.fetch_and(!work::RESCHEDULE, Relaxed);
     let guard = preempt::disable();
-    match QUEUES.with(|queue| queue.reconsider(hal::cpu::id())) {
+    match QUEUES.get(&guard).reconsider(hal::cpu::id()) {
         Some(next) => task::switch_to(next, guard),
         None => drop(guard),
     }
@@ -100,7 +101,7 @@ pub fn reschedule() {
 pub fn exit() -> ! {
     TASKS.fetch_sub(1, Relaxed);
     let guard = preempt::disable();
-    let next = QUEUES.with(RunQueue::end);
+    let next = QUEUES.get(&guard).end();
     task::exit_to(next, guard)
 }
 
@@ -138,10 +139,10 @@ pub fn idle() -> ! {
 fn idle_once() {
     let guard = preempt::disable();
     let cpu = hal::cpu::id();
-    if let Some(leaving) = QUEUES.with(RunQueue::take_leaving) {
+    if let Some(leaving) = QUEUES.get(&guard).take_leaving() {
         placement::place(leaving, Arrival::Placed);
     }
-    if let Some(next) = QUEUES.with(RunQueue::leave_idle) {
+    if let Some(next) = QUEUES.get(&guard).leave_idle() {
         placement::leave_idle(cpu);
         return task::switch_to(next, guard);
     }
