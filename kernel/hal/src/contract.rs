@@ -13,12 +13,26 @@ use libkernel::arch::native::UserRegs;
 pub trait Cpu {
     /// Index of the executing CPU, below `MAX_CPUS`. Only stable while preemption is off.
     fn id() -> usize;
-    /// Adds to the preemption count of the running context (1: one guard; `INTERRUPT_UNIT`: interrupt depth).
+    /// Adds one to the preemption count of the running context: a guard.
+    fn preempt_disable();
+    /// Takes one off the preemption count. Where that leaves none and the CPU is wanted ([`Cpu::preempt_request`]), the running
+    /// task gives way: `task::give_way`.
+    fn preempt_enable();
+    /// As [`Cpu::preempt_enable`], with interrupts masked: unmasks them before the task gives way.
+    fn preempt_enable_interrupts();
+    /// Adds to the preemption count (1: one guard; `INTERRUPT_UNIT`: interrupt depth).
     fn preempt_add(amount: u32);
-    /// Takes off the preemption count.
+    /// Takes off the preemption count, and looks at nothing else.
     fn preempt_sub(amount: u32);
     /// The preemption count.
     fn preempt_count() -> u32;
+    /// This CPU is wanted: what runs is to give way as soon as it may be preempted. Stays, across switches, until it is cleared.
+    /// Preemption is off, or interrupts are masked.
+    fn preempt_request();
+    /// Takes the request back: it is being met. As [`Cpu::preempt_request`].
+    fn preempt_clear_request();
+    /// Whether the CPU is wanted.
+    fn preempt_is_requested() -> bool;
     /// The running task, or null before `task::init`.
     fn current_task() -> *const Task;
     /// Makes `task` the running one. Called only by the task switch with interrupts off, and once at start.

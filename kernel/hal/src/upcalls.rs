@@ -25,8 +25,9 @@ pub trait Upcalls: Sync {
     fn timer(&self);
     /// A device interrupt that was enabled with `irq::enable`. Interrupt context.
     fn interrupt(&self, line: IrqLine);
-    /// Called on the way out of an interrupt into preemptible kernel code when `work::RESCHEDULE` is set.
-    /// On the task's own stack, interrupts masked: the scheduler may switch, and nothing else.
+    /// The running task is to give way where the kernel is preemptible: on the way out of an interrupt when `work::RESCHEDULE` is set,
+    /// interrupts masked, or where the last guard of a wanted CPU is dropped (`sync::preempt`). On the task's own stack: the
+    /// scheduler may switch, and nothing else.
     fn preempt(&self);
     /// A byte arrived on the console. Interrupt context.
     fn console_input(&self, byte: u8);

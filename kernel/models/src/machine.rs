@@ -16,8 +16,8 @@ pub mod contract {
         fn interrupts_disable() -> bool {
             false
         }
-        fn interrupts_enable() {}
-        fn preempt_add(_amount: u32) {}
+        fn preempt_disable() {}
+        fn preempt_enable_interrupts() {}
         fn preempt_sub(_amount: u32) {}
         fn relax() {
             loom::thread::yield_now();

@@ -57,7 +57,7 @@ impl<T: ?Sized> IrqLock<T> {
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock(&self) -> IrqGuard<'_, T> {
         let were_enabled = Arch::interrupts_disable();
-        Arch::preempt_add(1);
+        Arch::preempt_disable();
         self.class.wait(Kind::Irq);
         acquire(&self.locked, &self.class);
         self.class.taken(Kind::Irq);
@@ -87,9 +87,10 @@ impl<T: ?Sized> Drop for IrqGuard<'_, T> {
     fn drop(&mut self) {
         self.lock.class.left();
         self.lock.locked.store(false, Ordering::Release);
-        Arch::preempt_sub(1);
         if self.were_enabled {
-            Arch::interrupts_enable();
+            Arch::preempt_enable_interrupts();
+        } else {
+            Arch::preempt_sub(1);
         }
     }
 }

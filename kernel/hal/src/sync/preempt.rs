@@ -1,4 +1,8 @@
-//! Turning preemption off for a while.
+//! Turning preemption off for a while, and wanting it at once.
+//!
+//! Whoever drops the last guard of a CPU that is wanted ([`request`]) gives way there and then. A request is made where another task
+//! must not wait: for real-time tasks. It is the CPU's, not the task's: it stays across switches until a scheduler that decides
+//! anew takes it back ([`clear_request`]), so one that comes between the decision and the switch meets the next task.
 use crate::arch::Arch;
 use crate::contract::Cpu as _;
 use core::marker::PhantomData;
@@ -15,14 +19,14 @@ pub struct PreemptGuard {
 /// Turns preemption off until the guard is dropped.
 #[inline(always)]
 pub fn disable() -> PreemptGuard {
-    Arch::preempt_add(1);
+    Arch::preempt_disable();
     PreemptGuard { not_send: PhantomData }
 }
 
 impl Drop for PreemptGuard {
     #[inline(always)]
     fn drop(&mut self) {
-        Arch::preempt_sub(1);
+        Arch::preempt_enable();
     }
 }
 
@@ -30,6 +34,18 @@ impl Drop for PreemptGuard {
 #[inline]
 pub fn was_preemptible() -> bool {
     Arch::preempt_count().is_multiple_of(INTERRUPT_UNIT)
+}
+
+/// This CPU is wanted: whoever runs gives way as soon as no guard is left and interrupts are on. In an interrupt handler, or under
+/// a guard, whose drop is the first place to give way.
+pub fn request() {
+    Arch::preempt_request();
+}
+
+/// Takes the request back: the scheduler decides anew, interrupts masked.
+#[inline(always)]
+pub fn clear_request() {
+    Arch::preempt_clear_request();
 }
 
 /// True if the caller may sleep: no guard, no spin lock, no interrupt handler.

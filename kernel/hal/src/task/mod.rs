@@ -20,6 +20,7 @@ use crate::contract::{Context as _, Cpu as _, UserRegisters};
 use crate::frame::OutOfMemory;
 use crate::paging::PageTable;
 use crate::sync::{Once, PreemptGuard};
+use crate::upcalls::upcalls;
 use crate::user::work;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -59,6 +60,8 @@ pub struct Task {
     /// Room for the scheduler.
     pub sched: SchedData,
     state: AtomicU32,
+    /// It is in [`give_way`].
+    gives_way: AtomicBool,
     /// A CPU is on its stack, or still leaving it.
     on_cpu: AtomicBool,
     /// It has run: the CPU's side holds a reference until it is dead.
@@ -169,6 +172,7 @@ impl Task {
             tagged_addresses: AtomicBool::new(false),
             sched: SchedData::new(),
             state: AtomicU32::new(state),
+            gives_way: AtomicBool::new(false),
             on_cpu: AtomicBool::new(false),
             started: AtomicBool::new(false),
             cpu: AtomicU32::new(0),
@@ -323,5 +327,24 @@ pub(crate) fn wants_preemption() -> bool {
         return false;
     }
     let task = current();
-    task.work.load(Ordering::Relaxed) & work::RESCHEDULE != 0 && task.state.load(Ordering::Relaxed) == RUNNING
+    let is_wanted = Arch::preempt_is_requested() || task.work.load(Ordering::Relaxed) & work::RESCHEDULE != 0;
+    is_wanted && task.state.load(Ordering::Relaxed) == RUNNING
+}
+
+/// Where a guard is dropped and the CPU is wanted: calls `Upcalls::preempt`, unless the caller may not be preempted for another
+/// reason: interrupts are masked, or it prepares to block. Then its next guard, an interrupt or its own switch sees to it.
+///
+/// What the upcall itself drops ends here at once, so that it does not nest: the loop looks again.
+pub(crate) extern "C" fn give_way() {
+    if Arch::preempt_count() != 0 || !Arch::interrupts_enabled() || Arch::current_task().is_null() {
+        return;
+    }
+    let task = current();
+    if task.state.load(Ordering::Relaxed) != RUNNING || task.gives_way.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    while Arch::preempt_is_requested() {
+        upcalls().preempt();
+    }
+    task.gives_way.store(false, Ordering::Relaxed);
 }

@@ -171,8 +171,7 @@ pub(super) extern "C" fn first_steps(task: usize) -> ! {
     let task = unsafe { &*(task as *const Task) };
     // SAFETY: the task itself takes its entry, once.
     let entry = unsafe { (*task.own.get()).entry.take() };
-    Arch::preempt_sub(1);
-    Arch::interrupts_enable();
+    Arch::preempt_enable_interrupts();
     drop(leftovers);
     if let Some(entry) = entry {
         entry();

@@ -310,12 +310,23 @@ impl<T: Member> Queue<T> {
         (fair_runs || self.fair.tree.len() != 0) && self.real_time.is_throttled(self.now_ns)
     }
 
+    /// Whether a real-time entity waits that comes before the running one, and may.
+    #[inline]
+    pub fn is_real_time_due(&self) -> bool {
+        self.has_real_time() && self.first_is_due()
+    }
+
+    #[cold]
+    fn first_is_due(&self) -> bool {
+        self.real_time.highest() > self.running_priority() && !self.is_held_back()
+    }
+
     /// The first waiting real-time entity that `wanted` accepts, but for one that is about to run here.
     fn find_real_time(&self, wanted: &mut impl FnMut(&Entity<T>) -> bool) -> Option<&Entity<T>> {
         if self.is_held_back() {
             return None;
         }
-        let mut is_due = self.real_time.highest() > self.running_priority();
+        let mut is_due = self.is_real_time_due();
         self.real_time
             .tree
             .find(balance::TRIES, &mut |entity| !core::mem::take(&mut is_due) && wanted(entity))

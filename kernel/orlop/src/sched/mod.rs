@@ -7,9 +7,9 @@
 //! The timer is one-shot. A slice ends only where somebody else is waiting: the first token that is queued behind a running task
 //! arms the [`timer`], and nothing ticks while one task runs alone or the CPU sleeps.
 //!
-//! The kernel is preemptible wherever no spin lock is held: an interrupt that finds it so gives way on its way out. Where it
-//! is not so, the request stays in the task's work word until the next interrupt (while somebody waits, a tick), the next time the
-//! task blocks, or the way out to user mode: dropping a guard does not look, as that would cost every unlocking a load and a branch.
+//! The kernel is preemptible wherever no spin lock is held. For a real-time task the running one gives way there at once, when the
+//! last guard is dropped (`hal::sync::preempt`). For a fair one the request stays in the running task's work word until an interrupt
+//! finds the kernel preemptible (while somebody waits, there is a tick), the task blocks, or goes back to user mode.
 //!
 //! Lock order: wait queue → run queue → timers. All are taken with interrupts masked, as interrupts wake tasks.
 

@@ -49,7 +49,6 @@ pub(super) fn place(runnable: Runnable, arrival: Arrival) {
     settle(Comer::new(runnable), arrival);
 }
 
-#[inline]
 pub(super) fn settle(comer: Comer, arrival: Arrival) {
     let _guard = preempt::disable();
     let cpu = choose(comer.task(), arrival);

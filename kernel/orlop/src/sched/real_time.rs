@@ -36,6 +36,7 @@ pub(super) fn any_waits() -> bool {
     WAITING.load(Relaxed) != 0
 }
 
+#[inline]
 fn waits_for(cpu: usize) -> bool {
     WAITING.load(Relaxed) & 1 << cpu != 0
 }
@@ -64,11 +65,12 @@ pub(super) fn choose(task: &Task, priority: u8, last: usize, here: usize) -> Opt
 }
 
 /// Queues a task on a CPU, and hands on who waits there although it could run elsewhere.
+#[inline(always)]
 pub(super) fn settle(cpu: usize, comer: Comer, arrival: Arrival) {
-    if let Some(queue) = QUEUES.of(cpu) {
-        queue.arrive(cpu, comer, arrival);
-    }
-    if waits_for(cpu) {
+    if let Some(queue) = QUEUES.of(cpu)
+        && queue.arrive(cpu, comer, arrival)
+        && waits_for(cpu)
+    {
         push(cpu);
     }
 }
@@ -84,11 +86,10 @@ pub(super) fn balance() {
     }
 }
 
-/// The level of `cpu` may have fallen, by another's hand: it looks who waits above it.
-pub(super) fn fallen(cpu: usize) {
-    if any_waits()
-        && let Some(queue) = QUEUES.of(cpu)
-    {
+/// What `cpu` has to run has changed by somebody's hand: it looks anew if real-time tasks are concerned.
+pub(super) fn changed(cpu: usize, queue: &RunQueue) {
+    if any_waits() || queue.level() != 0 {
+        let _guard = preempt::disable();
         queue.ask(cpu);
     }
 }

@@ -9,10 +9,10 @@
 
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, fence};
+use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, fence};
 
 use hal::cpu::MAX_CPUS;
-use hal::sync::{IrqGuard, IrqLock, PerCpu, PreemptGuard};
+use hal::sync::{IrqGuard, IrqLock, PerCpu, PreemptGuard, preempt};
 use hal::task::{self, Entity, Runnable};
 use hal::user::work;
 use libkernel::sched::{Arrival, Parameters, Queue};
@@ -32,8 +32,8 @@ pub(super) struct RunQueue {
     level: AtomicU8,
     /// The highest that waits here and could run elsewhere; 0 if there is none.
     waiting_level: AtomicU8,
-    /// Another CPU wants the running task to give way.
-    preempted: AtomicBool,
+    /// Another CPU wants the running task to give way: a [`Notice`].
+    notice: AtomicU8,
     /// Time spent in the idle task until it was last left, in nanoseconds.
     idle_ns: AtomicU64,
     /// Since when the idle task runs; [`BUSY`] while it does not.
@@ -52,6 +52,31 @@ struct Inner {
     leaving: Option<Runnable>,
     /// Before this time no waiting task is given away to even out loads.
     balance_ns: u64,
+}
+
+/// What a CPU is told of an arrival.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Notice {
+    /// The running task may go on.
+    None,
+    /// It gives way at the way out to user mode, or when it is interrupted: between fair tasks, so that one that has woken another
+    /// comes to the end of what it does, and to no lock that it would leave taken.
+    Lazy,
+    /// It gives way as soon as it may be preempted.
+    Urgent,
+}
+
+impl Notice {
+    /// Tells the executing CPU. Preemption is off.
+    #[inline]
+    fn give(self) {
+        if self != Notice::None {
+            task::current().work.fetch_or(work::RESCHEDULE, Relaxed);
+        }
+        if self == Notice::Urgent {
+            preempt::request();
+        }
+    }
 }
 
 /// A task that comes to a queue.
@@ -94,7 +119,7 @@ impl RunQueue {
             load: AtomicU64::new(0),
             level: AtomicU8::new(0),
             waiting_level: AtomicU8::new(0),
-            preempted: AtomicBool::new(false),
+            notice: AtomicU8::new(Notice::None as u8),
             idle_ns: AtomicU64::new(0),
             idle_since_ns: AtomicU64::new(0),
             inner: IrqLock::new(inner),
@@ -170,6 +195,7 @@ impl RunQueue {
     fn hand_over(&self, inner: &Inner, next: &Runnable, now_ns: u64) {
         if self.publish(inner, hal::cpu::id) && real_time::any_waits() {
             next.task().work.fetch_or(work::RESCHEDULE, Relaxed);
+            preempt::request();
         }
         next.task().sched.started_ns.store(now_ns, Relaxed);
     }
@@ -187,9 +213,9 @@ impl RunQueue {
         (inner, now_ns)
     }
 
-    /// Queues a task on this queue, which is that of `cpu`, and sees to it that the CPU looks.
+    /// Queues a task on this queue, which is that of `cpu`, and sees to it that the CPU looks. True if real-time tasks are here.
     #[inline]
-    pub(super) fn arrive(&self, cpu: usize, comer: Comer, arrival: Arrival) {
+    pub(super) fn arrive(&self, cpu: usize, comer: Comer, arrival: Arrival) -> bool {
         let Comer { mut entity, runnable } = comer;
         let mut inner = self.inner.lock();
         let data = &runnable.task().sched;
@@ -205,26 +231,29 @@ impl RunQueue {
         }
         entity.value = Some(runnable);
         inner.queue.charge(hal::time::now_ns());
-        let preempts = inner.queue.arrive(entity, arrival);
+        let notice = match inner.queue.arrive(entity, arrival) {
+            false => Notice::None,
+            true if inner.queue.is_real_time_due() => Notice::Urgent,
+            true => Notice::Lazy,
+        };
         let is_idle = inner.idle.is_none();
-        self.publish(&inner, || cpu);
+        let concerned = self.publish(&inner, || cpu);
         drop(inner);
-        self.alert(cpu, preempts, is_idle);
+        self.alert(cpu, notice, is_idle);
+        concerned
     }
 
     /// Makes `cpu`, whose queue this is, take notice of an arrival.
     #[inline]
-    fn alert(&self, cpu: usize, preempts: bool, is_idle: bool) {
+    fn alert(&self, cpu: usize, notice: Notice, is_idle: bool) {
         if cpu == hal::cpu::id() {
             if !is_idle {
-                if preempts {
-                    task::current().work.fetch_or(work::RESCHEDULE, Relaxed);
-                }
-                timer::want_tick();
+                notice.give();
+                timer::want_tick(cpu);
             }
-        } else if is_idle || preempts || !timer::is_ticking(cpu) {
-            if preempts && !is_idle {
-                self.preempted.store(true, Relaxed);
+        } else if is_idle || notice != Notice::None || !timer::is_ticking(cpu) {
+            if !is_idle && notice != Notice::None {
+                self.notice.fetch_max(notice as u8, Relaxed);
             }
             hal::cpu::send_reschedule(cpu);
         }
@@ -238,11 +267,13 @@ impl RunQueue {
             }
             return;
         }
-        if self.preempted.swap(false, Relaxed) {
-            task::current().work.fetch_or(work::RESCHEDULE, Relaxed);
+        match self.notice.swap(Notice::None as u8, Relaxed) {
+            notice if notice == Notice::Urgent as u8 => Notice::Urgent.give(),
+            notice if notice == Notice::Lazy as u8 => Notice::Lazy.give(),
+            _ => {}
         }
         if self.waiting() != 0 {
-            timer::want_tick();
+            timer::want_tick(hal::cpu::id());
         }
     }
 
@@ -296,6 +327,7 @@ impl RunQueue {
     /// The task to run in place of the running one, if its time is up or it may not run here any more.
     pub(super) fn reconsider(&self, cpu: usize) -> Option<Runnable> {
         let (mut inner, now_ns) = self.lock_and_charge();
+        preempt::clear_request();
         inner.queue.running()?;
         let next = if is_allowed(&task::current(), cpu) {
             inner.queue.reconsider(task::yield_current)?
@@ -335,7 +367,7 @@ impl RunQueue {
         self.idle_ns.store(self.idle_ns.load(Relaxed) + spell, Relaxed);
         timer::want_watch();
         if self.waiting() != 0 {
-            timer::want_tick();
+            timer::want_tick(hal::cpu::id());
         }
         Some(next)
     }
@@ -392,7 +424,7 @@ impl RunQueue {
 
     /// Asks `cpu`, whose queue this is, to look once more who should run.
     pub(super) fn ask(&self, cpu: usize) {
-        self.alert(cpu, true, false);
+        self.alert(cpu, Notice::Urgent, false);
     }
 
     /// At a tick: asks the running task to give way if its time is up. When to tick next, if somebody waits.

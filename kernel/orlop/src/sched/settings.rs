@@ -68,10 +68,13 @@ fn resettle(task: &Task) {
         match queue.resettle(cpu, task) {
             Resettled::Elsewhere => {}
             // It looks whether it may stay, and whether others come first now.
-            Resettled::Running => return task.set_work(work::RESCHEDULE),
+            Resettled::Running => {
+                task.set_work(work::RESCHEDULE);
+                return real_time::changed(cpu, queue);
+            }
             Resettled::Removed(comer) => {
                 placement::settle(comer, Arrival::Placed);
-                return real_time::fallen(cpu);
+                return real_time::changed(cpu, queue);
             }
             Resettled::Asleep => return,
         }

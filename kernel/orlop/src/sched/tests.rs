@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
 
-use hal::sync::SpinLock;
+use hal::sync::{IrqLock, SpinLock, preempt};
 use libkernel::sched::{Parameters, Policy};
 
 use super::wait::{Deadline, Observer, PollEvents, Subscription, WaitError, WaitQueue};
@@ -403,4 +403,45 @@ fn the_highest_priorities_run_on_all_cpus() {
         }
     });
     run.run_until_the_end();
+}
+
+/// What happens in which order where a task wakes another on the same CPU, under guards that it drops one by one.
+fn order_of_waking(woken: Parameters) -> Vec<&'static str> {
+    let state = Arc::new((AtomicBool::new(false), WaitQueue::new(), SpinLock::new(Vec::new())));
+    let mut run = Run::new();
+    let waker = state.clone();
+    let sleeper = state.clone();
+    run.task(move || {
+        let (awake, queue, order) = &*sleeper;
+        settings::set_parameters(&hal::task::current(), woken);
+        queue.wait_uninterruptibly(|| awake.load(SeqCst).then_some(()));
+        order.lock().push("woken");
+    });
+    run.task(move || {
+        let (awake, queue, order) = &*waker;
+        while !queue.has_waiters() {
+            yield_now();
+        }
+        let (inner, outer) = (IrqLock::new(()), preempt::disable());
+        let guard = inner.lock();
+        awake.store(true, SeqCst);
+        queue.wake_all();
+        order.lock().push("locked");
+        drop(guard);
+        order.lock().push("guarded");
+        drop(outer);
+        order.lock().push("free");
+    });
+    run.run_until_the_end();
+    state.2.lock().clone()
+}
+
+#[test]
+fn a_real_time_task_runs_as_soon_as_the_last_guard_is_dropped() {
+    assert_eq!(order_of_waking(fifo(1)), ["locked", "guarded", "woken", "free"]);
+}
+
+#[test]
+fn a_fair_task_waits_for_the_waker_to_come_to_an_end() {
+    assert_eq!(order_of_waking(Parameters::default()), ["locked", "guarded", "free", "woken"]);
 }

@@ -60,14 +60,14 @@ impl Wanted {
     }
 }
 
-/// Starts a slice on this CPU unless one is running.
+/// Starts a slice on this CPU, which is `cpu`, unless one is running. Preemption is off.
 #[inline]
-pub(super) fn want_tick() {
-    CLOCKS.with(|clock| {
-        if !clock.ticking.load(Ordering::Relaxed) {
-            start_tick(clock);
-        }
-    });
+pub(super) fn want_tick(cpu: usize) {
+    if let Some(clock) = CLOCKS.of(cpu)
+        && !clock.ticking.load(Ordering::Relaxed)
+    {
+        start_tick(clock);
+    }
 }
 
 /// Lets the watchdog tick on this CPU, unless it does.

@@ -7,8 +7,8 @@
 use super::Arch;
 use super::platform::gic::{self, Request};
 use crate::contract::Cpu;
-use crate::task::Task;
-use core::arch::asm;
+use crate::task::{self, Task};
+use core::arch::{asm, naked_asm};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering, compiler_fence};
 
@@ -20,14 +20,16 @@ pub(super) struct Running {
     task: *const Task,
     /// Top of this CPU's interrupt stack; the vector goes there.
     pub interrupt_stack: u64,
+    /// Whether the CPU is wanted: not 0. A word of its own, because an interrupt may set it while the count changes.
+    requested: u32,
     /// The switch copies pairs of words.
-    unused: u64,
+    unused: u32,
 }
 
 impl Running {
     /// The block of a stack that nothing has run on.
     pub const EMPTY: Self =
-        Self { preempt_count: 0, cpu: 0, task: ptr::null(), interrupt_stack: 0, unused: 0 };
+        Self { preempt_count: 0, cpu: 0, task: ptr::null(), interrupt_stack: 0, requested: 0, unused: 0 };
 }
 
 /// Reads a system register by name.
@@ -52,9 +54,14 @@ macro_rules! write_register {
 pub(super) use {read_register, write_register};
 
 /// The running stack's block.
+///
+/// `pure`: code on one stack always finds the same, wherever its task moves, so the compiler need not ask again.
 #[inline(always)]
 pub(super) fn block() -> *mut Running {
-    read_register!("tpidr_el1") as *mut Running
+    let block;
+    // SAFETY: reading the register has no effect; it changes only where `switch` changes stacks.
+    unsafe { asm!("mrs {}, tpidr_el1", out(reg) block, options(pure, nomem, nostack, preserves_flags)) };
+    block
 }
 
 /// Interrupt mask bit I of DAIF (C5.2.2).
@@ -114,6 +121,31 @@ impl Cpu for Arch {
     }
 
     #[inline(always)]
+    fn preempt_disable() {
+        Self::preempt_add(1);
+    }
+
+    #[inline(always)]
+    fn preempt_enable() {
+        Self::preempt_sub(1);
+        // After the store: an interrupt between the two has either met a count of zero and seen to it, or is seen here.
+        if Self::preempt_is_requested() {
+            core::hint::cold_path();
+            give_way();
+        }
+    }
+
+    #[inline(always)]
+    fn preempt_enable_interrupts() {
+        Self::preempt_sub(1);
+        Self::interrupts_enable();
+        if Self::preempt_is_requested() {
+            core::hint::cold_path();
+            give_way();
+        }
+    }
+
+    #[inline(always)]
     fn preempt_add(amount: u32) {
         let count = preempt_count_pointer();
         // SAFETY: the block is this stack's own; an interrupt in between leaves the count as it found it.
@@ -136,9 +168,27 @@ impl Cpu for Arch {
     }
 
     #[inline(always)]
-    fn current_task() -> *const Task {
+    fn preempt_request() {
         // SAFETY: as above.
-        unsafe { (&raw const (*block()).task).read_volatile() }
+        unsafe { requested_pointer().write_volatile(1) };
+    }
+
+    #[inline(always)]
+    fn preempt_clear_request() {
+        // SAFETY: as above.
+        unsafe { requested_pointer().write_volatile(0) };
+    }
+
+    #[inline(always)]
+    fn preempt_is_requested() -> bool {
+        // SAFETY: as above.
+        unsafe { requested_pointer().read_volatile() != 0 }
+    }
+
+    #[inline(always)]
+    fn current_task() -> *const Task {
+        // SAFETY: as above. Not volatile: code on this stack always finds its own task.
+        unsafe { (&raw const (*block()).task).read() }
     }
 
     #[inline(always)]
@@ -195,4 +245,60 @@ impl Cpu for Arch {
 fn preempt_count_pointer() -> *mut u32 {
     // SAFETY: only computes the field's address.
     unsafe { &raw mut (*block()).preempt_count }
+}
+
+#[inline(always)]
+fn requested_pointer() -> *mut u32 {
+    // SAFETY: only computes the field's address.
+    unsafe { &raw mut (*block()).requested }
+}
+
+/// Calls [`task::give_way`] from where a guard is dropped, as if it were an interrupt: but for x15, no register changes hands.
+#[inline(always)]
+fn give_way() {
+    // SAFETY: x15 keeps the link register, so that dropping a guard makes no function around it save one.
+    unsafe {
+        asm!("mov x15, x30", "bl {}", "mov x30, x15", sym preserving_give_way, out("x15") _, options(nostack))
+    };
+}
+
+/// [`task::give_way`], which keeps all registers.
+///
+/// | register | in | out |
+/// |---|---|---|
+/// | x30 | return address | clobbered |
+/// | all other general registers | | as they were |
+///
+/// Stack: 176 bytes, from low to high: x29 and x30 as a frame record, x0 to x18, one word unused. Interrupts: as they are. Does
+/// not fault.
+#[unsafe(naked)]
+unsafe extern "C" fn preserving_give_way() {
+    naked_asm!(
+        "stp x29, x30, [sp, #-176]!",
+        "mov x29, sp",
+        "stp x0, x1, [sp, #16]",
+        "stp x2, x3, [sp, #32]",
+        "stp x4, x5, [sp, #48]",
+        "stp x6, x7, [sp, #64]",
+        "stp x8, x9, [sp, #80]",
+        "stp x10, x11, [sp, #96]",
+        "stp x12, x13, [sp, #112]",
+        "stp x14, x15, [sp, #128]",
+        "stp x16, x17, [sp, #144]",
+        "str x18, [sp, #160]",
+        "bl {give_way}",
+        "ldp x0, x1, [sp, #16]",
+        "ldp x2, x3, [sp, #32]",
+        "ldp x4, x5, [sp, #48]",
+        "ldp x6, x7, [sp, #64]",
+        "ldp x8, x9, [sp, #80]",
+        "ldp x10, x11, [sp, #96]",
+        "ldp x12, x13, [sp, #112]",
+        "ldp x14, x15, [sp, #128]",
+        "ldp x16, x17, [sp, #144]",
+        "ldr x18, [sp, #160]",
+        "ldp x29, x30, [sp], #176",
+        "ret",
+        give_way = sym task::give_way,
+    )
 }

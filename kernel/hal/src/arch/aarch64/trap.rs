@@ -87,7 +87,7 @@ extern "C" fn aarch64_interrupt(frame: &TrapFrame) {
 /// Interrupts stay masked until the other task runs: else each one that comes meanwhile would nest another frame here.
 #[unsafe(no_mangle)]
 extern "C" fn aarch64_kernel_interrupt_exit() {
-    if crate::task::wants_preemption() {
+    while crate::task::wants_preemption() {
         upcalls().preempt();
     }
 }

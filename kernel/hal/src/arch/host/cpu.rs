@@ -18,6 +18,8 @@ use std::time::Duration;
 pub(super) struct Running {
     pub cpu: usize,
     pub preempt_count: u32,
+    /// The CPU is wanted.
+    pub requested: bool,
     pub interrupts: bool,
     pub task: *const Task,
     /// Root of the active user address space.
@@ -85,6 +87,7 @@ fn become_cpu() -> Running {
     let running = Running {
         cpu,
         preempt_count: 0,
+        requested: false,
         interrupts: true,
         task: ptr::null(),
         root: None,
@@ -122,6 +125,24 @@ impl Cpu for Arch {
     }
 
     #[inline]
+    fn preempt_disable() {
+        Self::preempt_add(1);
+    }
+
+    #[inline]
+    fn preempt_enable() {
+        Self::preempt_sub(1);
+        if running().preempt_count == 0 && running().requested {
+            crate::task::give_way();
+        }
+    }
+
+    fn preempt_enable_interrupts() {
+        Self::interrupts_enable();
+        Self::preempt_enable();
+    }
+
+    #[inline]
     fn preempt_add(amount: u32) {
         update(|running| running.preempt_count += amount);
     }
@@ -134,6 +155,18 @@ impl Cpu for Arch {
     #[inline]
     fn preempt_count() -> u32 {
         running().preempt_count
+    }
+
+    fn preempt_request() {
+        update(|running| running.requested = true);
+    }
+
+    fn preempt_clear_request() {
+        update(|running| running.requested = false);
+    }
+
+    fn preempt_is_requested() -> bool {
+        running().requested
     }
 
     #[inline]

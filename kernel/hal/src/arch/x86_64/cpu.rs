@@ -6,9 +6,9 @@ use super::{smp, user};
 use crate::contract::{Cpu, UserRegisters as _};
 use crate::cpu::HardwareCapabilities;
 use crate::frame::OutOfMemory;
-use crate::task::Task;
-use core::arch::asm;
+use crate::task::{self, Task};
 use core::arch::x86_64::{__cpuid, __cpuid_count};
+use core::arch::{asm, naked_asm};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, Ordering};
 use libkernel::arch::x86_64::segments;
@@ -18,8 +18,8 @@ use libkernel::arch::x86_64::segments;
 pub struct CpuLocal {
     /// Index of the CPU.
     pub id: u32,
-    /// Preemption count of the running context.
-    pub preempt: u32,
+    /// Preemption count of the running context, and [`NOT_REQUESTED`]: zero says that nothing forbids what is wanted.
+    preempt: u32,
     /// The running task.
     pub current: *const Task,
     /// End of the interrupt stack.
@@ -42,7 +42,7 @@ impl CpuLocal {
     pub const fn new(id: u32, interrupt_stack: u64) -> Self {
         Self {
             id,
-            preempt: 0,
+            preempt: NOT_REQUESTED,
             current: core::ptr::null(),
             interrupt_stack,
             user_stack: 0,
@@ -52,6 +52,10 @@ impl CpuLocal {
         }
     }
 }
+
+/// The bit of [`CpuLocal::preempt`] that is clear while the CPU is wanted. Upside down, so that the instruction that takes the last
+/// guard off the count also says whether to look further.
+const NOT_REQUESTED: u32 = 1 << 31;
 
 static mut BOOT_CPU: CpuLocal = CpuLocal::new(0, 0);
 static mut BOOT_IST: [IstStack; IST_STACKS] = [const { IstStack::new() }; IST_STACKS];
@@ -197,6 +201,29 @@ impl Cpu for Arch {
     }
 
     #[inline(always)]
+    fn preempt_disable() {
+        // SAFETY: as above; a single instruction, so an interrupt sees the count before or after.
+        unsafe { asm!("inc dword ptr gs:[{}]", const offset_of!(CpuLocal, preempt), options(nostack)) };
+    }
+
+    #[inline(always)]
+    fn preempt_enable() {
+        // SAFETY: as above.
+        unsafe {
+            asm!("dec dword ptr gs:[{}]", "jz {}", const offset_of!(CpuLocal, preempt), label { give_way() }, options(nostack))
+        };
+    }
+
+    #[inline(always)]
+    fn preempt_enable_interrupts() {
+        // SAFETY: as above. Masked, nobody makes a request between the two instructions.
+        unsafe {
+            asm!("dec dword ptr gs:[{}]", "jz {}", "sti", const offset_of!(CpuLocal, preempt),
+                label { Self::interrupts_enable(); give_way() }, options(nostack))
+        };
+    }
+
+    #[inline(always)]
     fn preempt_add(amount: u32) {
         // SAFETY: as above; a single instruction, so an interrupt sees the count before or after.
         unsafe {
@@ -214,12 +241,28 @@ impl Cpu for Arch {
 
     #[inline(always)]
     fn preempt_count() -> u32 {
-        let count;
+        preempt_word() & !NOT_REQUESTED
+    }
+
+    #[inline(always)]
+    fn preempt_request() {
         // SAFETY: as above.
         unsafe {
-            asm!("mov {:e}, gs:[{}]", out(reg) count, const offset_of!(CpuLocal, preempt), options(nostack, preserves_flags, readonly))
+            asm!("and dword ptr gs:[{}], {}", const offset_of!(CpuLocal, preempt), const !NOT_REQUESTED, options(nostack))
         };
-        count
+    }
+
+    #[inline(always)]
+    fn preempt_clear_request() {
+        // SAFETY: as above.
+        unsafe {
+            asm!("or dword ptr gs:[{}], {}", const offset_of!(CpuLocal, preempt), const NOT_REQUESTED, options(nostack))
+        };
+    }
+
+    #[inline(always)]
+    fn preempt_is_requested() -> bool {
+        preempt_word() & NOT_REQUESTED == 0
     }
 
     #[inline(always)]
@@ -284,6 +327,64 @@ impl Cpu for Arch {
     fn send_reschedule(cpu: usize) {
         super::platform::apic::send(cpu, super::trap::VECTOR_RESCHEDULE);
     }
+}
+
+/// Count and request in one.
+#[inline(always)]
+fn preempt_word() -> u32 {
+    let word;
+    // SAFETY: GS is this CPU's `CpuLocal` while in the kernel.
+    unsafe {
+        asm!("mov {:e}, gs:[{}]", out(reg) word, const offset_of!(CpuLocal, preempt), options(nostack, preserves_flags, readonly))
+    };
+    word
+}
+
+/// Calls [`task::give_way`] from where a guard is dropped, as if it were an interrupt: no register changes hands.
+#[inline(always)]
+fn give_way() {
+    // SAFETY: the kernel's target has no red zone, and `preserving_give_way` aligns the stack itself, so that dropping a guard asks
+    // nothing of the functions around it.
+    unsafe { asm!("call {}", sym preserving_give_way, options(nostack)) };
+}
+
+/// [`task::give_way`], which keeps all registers.
+///
+/// ```text
+/// in, out:   nothing; all general registers as they were; flags clobbered
+/// stack:     any alignment; a frame record, then the nine registers that the C convention lets a call clobber
+/// interrupts: as they are. Faults: never.
+/// ```
+#[unsafe(naked)]
+unsafe extern "C" fn preserving_give_way() {
+    naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "push rax",
+        "push rcx",
+        "push rdx",
+        "push rsi",
+        "push rdi",
+        "push r8",
+        "push r9",
+        "push r10",
+        "push r11",
+        "and rsp, -16",
+        "call {give_way}",
+        "lea rsp, [rbp - 9 * 8]",
+        "pop r11",
+        "pop r10",
+        "pop r9",
+        "pop r8",
+        "pop rdi",
+        "pop rsi",
+        "pop rdx",
+        "pop rcx",
+        "pop rax",
+        "pop rbp",
+        "ret",
+        give_way = sym task::give_way,
+    )
 }
 
 /// What the auxiliary vector says of this CPU.

@@ -243,7 +243,10 @@ extern "C" fn interrupt_in_kernel(frame: &TrapFrame) -> bool {
 /// Lets the scheduler switch away from the interrupted task, on that task's own stack. Interrupts stay masked until
 /// the other task runs: else each one that comes meanwhile would nest another frame on this stack.
 extern "C" fn preempt_kernel() {
-    crate::upcalls::upcalls().preempt();
+    while {
+        crate::upcalls::upcalls().preempt();
+        task::wants_preemption()
+    } {}
 }
 
 /// NMI, #DF, #MC, or #DB in ring 0, on an IST stack with the CPU's GS base in place.
