@@ -20,6 +20,7 @@ mod futexes;
 mod mappings;
 mod pipes;
 mod polling;
+mod priorities;
 mod processes;
 mod requeues;
 mod round;
@@ -70,6 +71,7 @@ programs! {
     3 thread_creation: threads::creation;
     3 thread_trees: threads::trees;
     3 affinity_churn: affinity::churn;
+    3 priority_churn: priorities::churn;
     2 event_counters: polling::event_counters;
     2 changing_interest: polling::changing_interest;
     2 one_directory: files::one_directory;
