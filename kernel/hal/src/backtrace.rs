@@ -39,6 +39,7 @@ static STATIONS: PerCpu<Station> = PerCpu::new(
 );
 
 /// Whether the CPU that answers takes interrupts.
+#[cfg_attr(target_os = "linux", allow(dead_code, reason = "the host machine has no interrupts"))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Interrupts {
     /// It does.
@@ -93,7 +94,7 @@ pub(crate) fn note_interrupted(pc: u64, frame_pointer: u64) {
     });
 }
 
-#[cfg_attr(target_os = "linux", allow(dead_code, reason = "as above"))]
+#[cfg_attr(target_os = "linux", allow(dead_code, reason = "the host machine has no interrupts"))]
 /// This CPU has been asked, by an interrupt that found it there; zeros if that was in a program.
 pub(crate) fn answer(pc: u64, frame_pointer: u64, interrupts: Interrupts) {
     STATIONS.with(|station| {

@@ -40,12 +40,9 @@ impl<T: ?Sized> IrqLock<T> {
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
         let were_enabled = Arch::interrupts_disable();
-        Arch::preempt_add(1);
+        Arch::preempt_disable();
         if self.locked.swap(true, Ordering::Acquire) {
-            Arch::preempt_sub(1);
-            if were_enabled {
-                Arch::interrupts_enable();
-            }
+            leave(were_enabled);
             return None;
         }
         self.class.taken(Kind::Irq);
@@ -87,10 +84,15 @@ impl<T: ?Sized> Drop for IrqGuard<'_, T> {
     fn drop(&mut self) {
         self.lock.class.left();
         self.lock.locked.store(false, Ordering::Release);
-        if self.were_enabled {
-            Arch::preempt_enable_interrupts();
-        } else {
-            Arch::preempt_sub(1);
-        }
+        leave(self.were_enabled);
+    }
+}
+
+#[inline(always)]
+fn leave(were_enabled: bool) {
+    if were_enabled {
+        Arch::preempt_enable_interrupts();
+    } else {
+        Arch::preempt_sub(1);
     }
 }
