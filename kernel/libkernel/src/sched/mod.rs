@@ -17,6 +17,7 @@ pub mod balance;
 pub mod cpu_set;
 mod entity;
 mod fair;
+pub mod load_average;
 mod parameters;
 mod queue;
 mod real_time;

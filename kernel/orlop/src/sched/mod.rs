@@ -19,6 +19,7 @@ pub mod timer;
 pub mod wait;
 pub mod watchdog;
 
+pub mod load;
 mod placement;
 pub mod provoke;
 mod real_time;

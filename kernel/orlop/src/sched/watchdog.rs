@@ -25,7 +25,7 @@ use hal::task::{self, Task};
 use libkernel::command_line::CommandLine;
 use libkernel::watchdog::{Found, Inside, Look, Silence, Stay, Thresholds};
 
-use super::{QUEUES, placement};
+use super::{QUEUES, load, placement};
 use crate::log::urgent;
 use crate::process::{Thread, work};
 
@@ -108,6 +108,9 @@ pub(super) fn tick(now_ns: u64) -> Option<u64> {
     let cpu = hal::cpu::id();
     BEATS.with(|beat| beat.heartbeat_ns.store(now_ns, Relaxed));
     let is_busy = QUEUES.with(super::RunQueue::is_busy);
+    if is_busy {
+        load::sample(now_ns);
+    }
     if is_busy && WATCHES_TASKS.load(Relaxed) {
         look_at_running(&thresholds);
     }

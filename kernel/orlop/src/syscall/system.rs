@@ -13,6 +13,7 @@ use abi::resource::Rlimit;
 use abi::utsname::{Sysinfo, UTSNAME_LENGTH, Utsname};
 use hal::sync::SpinLock;
 use libkernel::addr::UserAddr;
+use libkernel::sched::load_average::POINT;
 
 use super::{Caller, Failure};
 use crate::process::{Limit, MayRaise, Pid, Process, Resource, Times, capability, find_process};
@@ -109,12 +110,14 @@ pub fn setdomainname(caller: &mut Caller<'_>, name: UserPtr<u8>, length: i32) ->
     set_name(caller, &DOMAIN, name, length)
 }
 
-/// `sysinfo`; the loads are zero, as none are kept.
+/// `sysinfo`.
 pub fn sysinfo(_caller: &mut Caller<'_>, info: UserPtr<Sysinfo>) -> Result<(), Failure> {
     let frames = hal::frame::statistics();
     let page = libkernel::addr::PAGE_SIZE;
     info.write(&Sysinfo {
         uptime: (hal::time::now_ns() / SECOND_NS).cast_signed(),
+        // SI_LOAD_SHIFT: 16 bits behind the point.
+        loads: sched::load::averages().map(|average| average << (16 - POINT)),
         totalram: frames.total as u64 * page,
         freeram: frames.free as u64 * page,
         procs: u16::try_from(sched::task_count()).unwrap_or(u16::MAX),

@@ -9,6 +9,7 @@ use core::fmt::Write;
 use abi::Errno;
 use abi::fs::{MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_RELATIME};
 use libkernel::addr::PAGE_SIZE;
+use libkernel::sched::load_average::POINT;
 
 use crate::fs::filesystem::FileSystemKind;
 use crate::fs::mount::{self, Location, Mount};
@@ -47,7 +48,7 @@ pub fn filesystems() -> Result<Vec<u8>, Errno> {
     Ok(types::listing())
 }
 
-/// `loadavg`: no averages are kept.
+/// `loadavg`.
 pub fn loadavg() -> Result<Vec<u8>, Errno> {
     let running = sched::runnable_count();
     let (mut threads, mut newest) = (0, 0);
@@ -55,7 +56,13 @@ pub fn loadavg() -> Result<Vec<u8>, Errno> {
         threads += process.thread_count();
         newest = newest.max(process.pid().number());
     });
-    Ok(format!("0.00 0.00 0.00 {running}/{threads} {newest}\n").into_bytes())
+    let mut text = String::new();
+    for average in sched::load::averages() {
+        let hundredths = ((average * 100) + (1 << (POINT - 1))) >> POINT;
+        // Writing to a string does not fail.
+        let _ = write!(text, "{}.{:02} ", hundredths / 100, hundredths % 100);
+    }
+    Ok(format!("{text}{running}/{threads} {newest}\n").into_bytes())
 }
 
 /// `lock_stat`, in builds with debug assertions: for each place where locks are made how often they were taken, and how often
