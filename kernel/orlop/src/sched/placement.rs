@@ -161,7 +161,8 @@ fn busiest(cpus: u64) -> Option<(usize, &'static RunQueue)> {
         .max_by_key(|(_, queue)| queue.waiting())
 }
 
-/// Hands one of this CPU's waiting tasks to the CPU with the least load. Called at ticks while somebody waits.
+/// Hands one of this CPU's waiting tasks to the CPU with the least load on which it may run. Called at ticks while somebody
+/// waits.
 pub(super) fn even_out(now_ns: u64) {
     let count = hal::cpu::count();
     if count == 1 {
@@ -171,8 +172,20 @@ pub(super) fn even_out(now_ns: u64) {
     let Some(own) = QUEUES.of(here) else { return };
     // Another start each time: among equals, all have their turn.
     let start = usize::try_from(now_ns / BALANCE_NS).unwrap_or(0) % count;
-    let Some((cpu, load)) = lightest(online() & !(1 << here), start) else { return };
-    if let Some(comer) = own.give_to_even_out(cpu, load, BALANCE_NS)
+    // Where a real-time task runs, the fair ones behind it have next to nothing, whatever the loads are.
+    let real_time = real_time::busy();
+    let is_behind = real_time & 1 << here != 0;
+    let others = online() & !(1 << here) & if is_behind { !real_time } else { u64::MAX };
+    let lightest = |cpus: u64| {
+        let (cpu, load) = lightest(cpus & others, start)?;
+        Some((cpu, if is_behind { 0 } else { load }))
+    };
+    let usual = lightest(u64::MAX);
+    let target = |allowed: u64| match usual {
+        Some((cpu, _)) if allowed & 1 << cpu == 0 => lightest(allowed),
+        usual => usual,
+    };
+    if let Some((comer, cpu)) = own.give_to_even_out(target, BALANCE_NS)
         && let Some(queue) = QUEUES.of(cpu)
     {
         queue.arrive(cpu, comer, Arrival::Placed);

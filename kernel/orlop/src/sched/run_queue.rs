@@ -386,15 +386,23 @@ impl RunQueue {
         Comer::moved(stolen)
     }
 
-    /// A waiting task for a CPU with a lower load, if both are the more even for it; see [`super::placement`].
-    pub(super) fn give_to_even_out(&self, other: usize, other_load: u64, rest_ns: u64) -> Option<Comer> {
+    /// A waiting task for a CPU with a lower load, if both are the more even for it, and that CPU; see [`super::placement`].
+    /// `target` finds the one with the least load in a mask of CPUs, and that load.
+    pub(super) fn give_to_even_out(
+        &self,
+        target: impl Fn(u64) -> Option<(usize, u64)>,
+        rest_ns: u64,
+    ) -> Option<(Comer, usize)> {
         let (mut inner, now_ns) = self.lock_and_charge();
         if now_ns < inner.balance_ns {
             return None;
         }
         let own_load = inner.queue.load();
+        let mut chosen = 0;
         let stolen = inner.queue.steal(|waiting| {
             let data = &waiting.task().sched;
+            let Some((other, other_load)) = target(data.allowed.load(Relaxed)) else { return false };
+            chosen = other;
             let weight = u64::from(Parameters::unpack(data.parameters.load(Relaxed)).weight());
             other_load + weight <= own_load
                 && may_move(waiting.task(), other)
@@ -405,7 +413,7 @@ impl RunQueue {
         drop(inner);
         let comer = Comer::moved(stolen)?;
         comer.task().sched.moved_ns.store(now_ns, Relaxed);
-        Some(comer)
+        Some((comer, chosen))
     }
 
     /// The highest waiting real-time task that `wanted` accepts, asked with its priority, for another CPU. The queue is that of `cpu`.

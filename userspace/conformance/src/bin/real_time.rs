@@ -26,6 +26,7 @@ conformance::tests!(&[
     ("a_free_processor_takes_who_waits", a_free_processor_takes_who_waits),
     ("equals_take_turns", equals_take_turns),
     ("others_run_where_no_real_time_task_does", others_run_where_no_real_time_task_does),
+    ("crowded_tasks_spread_where_they_may", crowded_tasks_spread_where_they_may),
     ("a_change_of_priority_acts_at_once", a_change_of_priority_acts_at_once),
     ("a_change_of_priority_acts_elsewhere", a_change_of_priority_acts_elsewhere),
     ("a_waiting_task_is_moved", a_waiting_task_is_moved),
@@ -268,6 +269,22 @@ fn others_run_where_no_real_time_task_does() -> Outcome {
         eventually("it runs", || moving(&[worker]) == [true])?;
     }
     Ok(())
+}
+
+/// The processor with the least to do is one that they may not use.
+fn crowded_tasks_spread_where_they_may() -> Outcome {
+    let lanes = lanes()?;
+    let &[crowded, other, ..] = &lanes[..] else { return Ok(()) };
+    Worker::start(SCHED_NORMAL, 0, other)?.give(FOREVER)?;
+    let workers: Vec<_> =
+        (0..3).map(|_| Worker::start(SCHED_NORMAL, 0, crowded)).collect::<Result<_, _>>()?;
+    for worker in &workers {
+        worker.give(FOREVER)?;
+    }
+    for worker in &workers {
+        worker.confine(crowded | other)?;
+    }
+    eventually("one has been on the other", || workers.iter().any(|worker| worker.is_on(other)))
 }
 
 fn a_change_of_priority_acts_at_once() -> Outcome {
