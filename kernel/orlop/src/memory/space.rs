@@ -34,7 +34,8 @@ pub struct AddressSpace {
 }
 
 /// One thread's reference to its memory. Counted by itself, so that a thread on one CPU does not write to the count of the
-/// threads on others with each fault.
+/// threads on others with each fault; aligned, so that the counts of two threads do not lie in one line.
+#[repr(align(64))]
 pub struct OwnReference(Arc<AddressSpace>);
 
 impl OwnReference {
