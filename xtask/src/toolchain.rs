@@ -181,10 +181,7 @@ fn use_debian(command: &mut Command, linker: &Path, target: &str) {
 
 /// Fails unless `package`s that provide programs for this run are there, after trying to install them.
 pub fn ensure_program(program: &'static str, package: &'static str) -> Result<()> {
-    if command::exists(program) {
-        return Ok(());
-    }
-    packages::install(program, &[package])?;
+    packages::ensure_names(program, || if command::exists(program) { vec![] } else { vec![package] })?;
     if !command::exists(program) {
         bail!("{program} is still missing after {package} was installed");
     }

@@ -3,6 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 
@@ -28,12 +29,23 @@ pub fn missing(packages: &[Package]) -> Vec<&'static str> {
 
 /// Makes sure that all `packages` are there; `purpose` says what they are needed for.
 pub fn ensure(purpose: &str, packages: &[Package]) -> Result<()> {
-    let names = missing(packages);
+    ensure_names(purpose, || missing(packages))
+}
+
+/// Installs what `missing` names, if it names any, or fails with the command that would.
+///
+/// Threads that start guests side by side miss the same: one installs, as the package manager allows, and the others look again.
+pub fn ensure_names(purpose: &str, missing: impl Fn() -> Vec<&'static str>) -> Result<()> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    if missing().is_empty() {
+        return Ok(());
+    }
+    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let names = missing();
     if names.is_empty() { Ok(()) } else { install(purpose, &names) }
 }
 
-/// Installs the packages `names`, or fails with the command that would.
-pub fn install(purpose: &str, names: &[&str]) -> Result<()> {
+fn install(purpose: &str, names: &[&str]) -> Result<()> {
     let by_hand = format!("sudo apt-get install {}", names.join(" "));
     if !command::exists("apt-get") {
         bail!("{purpose} is missing, and this is no Debian: install what Debian calls {}", names.join(" "));
@@ -79,5 +91,16 @@ mod tests {
         let here = Package { name: "here", provides: "/" };
         let gone = Package { name: "gone", provides: "/no/such/file" };
         assert_eq!(missing(&[here, gone]), ["gone"]);
+    }
+
+    #[test]
+    fn what_another_thread_has_installed_is_not_installed_again() {
+        let asked = std::cell::Cell::new(0);
+        let missing = || {
+            asked.set(asked.get() + 1);
+            if asked.get() == 1 { vec!["no such package"] } else { vec![] }
+        };
+        ensure_names("a test", missing).unwrap();
+        assert_eq!(asked.get(), 2);
     }
 }
