@@ -27,7 +27,7 @@ use alloc::sync::Arc;
 use core::any::Any;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
+use core::mem::{self, ManuallyDrop};
 use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 
@@ -218,13 +218,25 @@ impl Task {
     /// the waker sees that it is preparing.
     #[inline]
     pub fn wake(self: &Arc<Self>) -> Option<Runnable> {
+        self.wake_up().then(|| Runnable(self.clone()))
+    }
+
+    /// As [`Task::wake`], with a reference that becomes the token's.
+    #[inline]
+    pub fn wake_owned(self: Arc<Self>) -> Option<Runnable> {
+        self.wake_up().then_some(Runnable(self))
+    }
+
+    /// Whether there is a token to make.
+    #[inline]
+    fn wake_up(&self) -> bool {
         fence(Ordering::SeqCst);
         loop {
             match self.state.load(Ordering::Relaxed) {
-                BLOCKED if self.change_state(BLOCKED, RUNNABLE) => return Some(Runnable(self.clone())),
-                PREPARING if self.change_state(PREPARING, RUNNING) => return None,
+                BLOCKED if self.change_state(BLOCKED, RUNNABLE) => return true,
+                PREPARING if self.change_state(PREPARING, RUNNING) => return false,
                 BLOCKED | PREPARING => {}
-                _ => return None,
+                _ => return false,
             }
         }
     }
@@ -304,7 +316,9 @@ pub fn commit_block(entity: Box<Entity>, _guard: &PreemptGuard) -> Result<(), Bo
     }
     let seat = task.sched.seat.get();
     // SAFETY: a task that has prepared has no token, and gets none before it becomes BLOCKED, which it does below.
-    unsafe { *seat = Some(entity) };
+    let before = unsafe { (*seat).replace(entity) };
+    debug_assert!(before.is_none(), "a running task's entity is in its queue");
+    mem::forget(before);
     if task.change_state(PREPARING, BLOCKED) {
         return Ok(());
     }

@@ -4,7 +4,6 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use hal::frame::OutOfMemory;
 use hal::sync::{SpinGuard, SpinLock};
 use hal::task::TaskRef;
 
@@ -29,9 +28,10 @@ impl FutexWaiter {
     }
 
     /// Says that the thread waits no longer, and wakes it.
-    pub(super) fn wake_up(&self, task: &TaskRef) {
+    #[inline]
+    fn wake_up(&self, task: TaskRef) {
         self.place.store(NOWHERE, Ordering::Release);
-        sched::wake(task);
+        sched::wake_owned(task);
     }
 
     /// Whether somebody has taken the thread out of its bucket.
@@ -46,6 +46,14 @@ pub(super) struct Entry {
     pub(super) bits: u32,
     pub(super) task: TaskRef,
     pub(super) waiter: Arc<FutexWaiter>,
+}
+
+impl Entry {
+    /// Says that the thread waits no longer, and wakes it.
+    #[inline]
+    pub(super) fn wake_up(self) {
+        self.waiter.wake_up(self.task);
+    }
 }
 
 /// Waiters whose keys hash alike, in the order of their coming.
@@ -84,9 +92,11 @@ impl Pair {
 }
 
 impl Bucket {
-    /// Adds a waiter.
-    pub(super) fn push(&mut self, entry: Entry) -> Result<(), OutOfMemory> {
-        self.waiting.try_reserve(1).map_err(|_| OutOfMemory)?;
+    /// Adds a waiter; without room it is given back.
+    pub(super) fn push(&mut self, entry: Entry) -> Result<(), Entry> {
+        if self.waiting.try_reserve(1).is_err() {
+            return Err(entry);
+        }
         entry.waiter.place.store(self.index, Ordering::Relaxed);
         self.waiting.push_back(entry);
         Ok(())
@@ -97,15 +107,20 @@ impl Bucket {
         let mut woken = 0;
         while woken < count {
             let Some(entry) = self.take(key, bits) else { break };
-            entry.waiter.wake_up(&entry.task);
+            entry.wake_up();
             woken += 1;
         }
         woken
     }
 
     /// Takes out the first waiter for one of `bits` of the key.
+    #[inline]
     pub(super) fn take(&mut self, key: Key, bits: u32) -> Option<Entry> {
-        let index = self.waiting.iter().position(|entry| entry.key == key && entry.bits & bits != 0)?;
+        let is_wanted = |entry: &Entry| entry.key == key && entry.bits & bits != 0;
+        if self.waiting.front().is_some_and(is_wanted) {
+            return self.waiting.pop_front();
+        }
+        let index = self.waiting.iter().position(is_wanted)?;
         self.waiting.remove(index)
     }
 }

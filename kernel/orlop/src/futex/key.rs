@@ -4,7 +4,6 @@ use abi::Errno;
 use hal::user_copy;
 use libkernel::addr::UserAddr;
 
-use crate::memory::AddressSpace;
 use crate::process::Thread;
 
 /// Whether a futex is used by one process or by several.
@@ -30,16 +29,24 @@ pub(super) const BUCKETS: usize = 256;
 impl Key {
     /// The key of a word of this thread's process. EFAULT for an address that is no program's, and if a shared word lies in no
     /// mapping. As on Linux, an address with a tag is another key than one without, unless an object names the place.
+    #[inline]
     pub(super) fn of(thread: &Thread, address: UserAddr, sharing: Sharing) -> Result<Key, Errno> {
         user_copy::checked(address, size_of::<u32>() as u64).ok_or(Errno::EFAULT)?;
-        let memory = thread.memory().ok_or(Errno::EFAULT)?;
-        let space: &AddressSpace = &memory;
         if sharing == Sharing::Shared
-            && let Some((container, offset)) = space.shared_location(address.untagged())?
+            && let Some(key) = Key::in_object(thread, address)?
         {
-            return Ok(Key { container, offset });
+            return Ok(key);
         }
-        Ok(Key { container: core::ptr::from_ref(space).addr(), offset: address.as_u64() })
+        let container = thread.with_memory(|space| core::ptr::from_ref(space).addr()).ok_or(Errno::EFAULT)?;
+        Ok(Key { container, offset: address.as_u64() })
+    }
+
+    /// The key by memory object and offset; `None` for memory of the process's own.
+    #[inline(never)]
+    fn in_object(thread: &Thread, address: UserAddr) -> Result<Option<Key>, Errno> {
+        let memory = thread.memory().ok_or(Errno::EFAULT)?;
+        let place = memory.shared_location(address.untagged())?;
+        Ok(place.map(|(container, offset)| Key { container, offset }))
     }
 
     /// The key of no program's word.

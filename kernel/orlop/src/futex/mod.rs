@@ -52,6 +52,7 @@ impl Word {
         Ok(Word { address, sharing })
     }
 
+    #[inline]
     fn key(&self, thread: &Thread) -> Result<Key, Errno> {
         Key::of(thread, self.address, self.sharing)
     }
@@ -89,7 +90,6 @@ pub fn wait(
     deadline: Deadline,
 ) -> Result<Result<(), WaitError>, Errno> {
     let key = word.key(thread)?;
-    let task = task::current().to_ref();
     retry_with_page(|| {
         let mut bucket = bucket::lock(key.bucket());
         let value =
@@ -97,14 +97,15 @@ pub fn wait(
         if value != expected {
             return Err(Attempt::Failed(Errno::EAGAIN));
         }
-        let entry = Entry { key, bits, task: task.clone(), waiter: thread.futex.clone() };
+        let entry = Entry { key, bits, task: task::current().to_ref(), waiter: thread.futex.clone() };
         bucket.push(entry).map_err(|_| Attempt::Failed(Errno::ENOMEM))
     })?;
-    Ok(sleep(&thread.futex, &task, deadline))
+    Ok(sleep(&thread.futex, deadline))
 }
 
-fn sleep(waiter: &Arc<FutexWaiter>, task: &task::TaskRef, deadline: Deadline) -> Result<(), WaitError> {
-    let timeout = Timeout::start(deadline, task);
+fn sleep(waiter: &Arc<FutexWaiter>, deadline: Deadline) -> Result<(), WaitError> {
+    let timeout = Timeout::start(deadline);
+    let task = task::current();
     let interrupted =
         || task.work.load(core::sync::atomic::Ordering::Relaxed) & (work::SIGNAL | work::KILL) != 0;
     loop {

@@ -49,10 +49,8 @@ pub fn requeue(
             let Some(mut entry) = buckets.of(source).take(source, FUTEX_BITSET_MATCH_ANY) else { break };
             entry.key = target;
             // Without room the waiter is not lost: it is woken and looks again.
-            let task = entry.task.clone();
-            let waiter = entry.waiter.clone();
-            if buckets.of(target).push(entry).is_err() {
-                waiter.wake_up(&task);
+            if let Err(entry) = buckets.of(target).push(entry) {
+                entry.wake_up();
             }
             moved += 1;
         }

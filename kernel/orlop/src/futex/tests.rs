@@ -15,10 +15,9 @@ use crate::sched::yield_now;
 
 fn wait_at(key: Key, bits: u32, deadline: Deadline) -> Result<(), WaitError> {
     let waiter = FutexWaiter::new();
-    let task = task::current().to_ref();
-    let entry = Entry { key, bits, task: task.clone(), waiter: waiter.clone() };
-    bucket::lock(key.bucket()).push(entry).expect("memory");
-    sleep(&waiter, &task, deadline)
+    let entry = Entry { key, bits, task: task::current().to_ref(), waiter: waiter.clone() };
+    assert!(bucket::lock(key.bucket()).push(entry).is_ok());
+    sleep(&waiter, deadline)
 }
 
 /// Wakes until `wanted` waiters have been, giving them time to come.

@@ -186,6 +186,12 @@ impl Thread {
         self.memory.lock().clone()
     }
 
+    /// Looks at the memory of the running thread without counting a reference. `look` must not sleep.
+    #[inline]
+    pub fn with_memory<R>(&self, look: impl FnOnce(&AddressSpace) -> R) -> Option<R> {
+        self.memory.lock().as_ref().map(|own| look(own))
+    }
+
     /// Gives the thread other memory, or none at its end.
     pub(super) fn set_memory(&self, space: Option<Arc<AddressSpace>>) {
         let new = space.map(OwnReference::new);

@@ -58,6 +58,14 @@ pub fn wake(task: &TaskRef) {
     }
 }
 
+/// As [`wake`], for the last use of a reference.
+#[inline]
+pub fn wake_owned(task: TaskRef) {
+    if let Some(runnable) = task::Task::wake_owned(task) {
+        placement::place(runnable, Arrival::Woken);
+    }
+}
+
 /// Sleeps until the task is woken, unless `ready` says that there is nothing to wait for. `ready` is asked when a wake can no
 /// longer be lost; it may take spin locks and must not sleep.
 #[inline]
@@ -177,8 +185,8 @@ pub fn spawn(entry: task::Entry) -> Result<(), OutOfMemory> {
 
 /// Sleeps until a signal comes or time is up; which of the two it was.
 pub fn sleep(deadline: wait::Deadline) -> wait::WaitError {
-    let task = task::current().to_ref();
-    let timeout = timer::Timeout::start(deadline, &task);
+    let task = task::current();
+    let timeout = timer::Timeout::start(deadline);
     let over = || wait::Patience::Interruptible.is_exhausted(&task).then_some(wait::WaitError::Interrupted);
     let error = loop {
         if let Some(error) = over().or_else(|| deadline.has_passed().then_some(wait::WaitError::TimedOut)) {

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use hal::cpu::MAX_CPUS;
 use hal::sync::{IrqLock, PerCpu};
-use hal::task::TaskRef;
+use hal::task::{self, TaskRef};
 use libkernel::sched::SLICE_NS;
 
 use super::timeouts::{Key, Timeouts};
@@ -144,26 +144,35 @@ pub struct Timeout {
 }
 
 impl Timeout {
-    /// Wakes `task` at the deadline. Spurious wake-ups after the drop are possible and harmless.
-    pub fn start(deadline: Deadline, task: &TaskRef) -> Timeout {
-        let Some(ns) = deadline.ns() else { return Timeout { entry: None } };
-        let task = task.clone();
-        let entry = CLOCKS.with(|clock| {
-            let mut wanted = clock.wanted.lock();
-            let key = wanted.timeouts.insert(ns, task).ok()?;
-            wanted.arm();
-            Some((hal::cpu::id(), key))
-        });
-        Timeout { entry }
+    /// Wakes the running task at the deadline. Spurious wake-ups after the drop are possible and harmless.
+    #[inline]
+    pub fn start(deadline: Deadline) -> Timeout {
+        Timeout { entry: deadline.ns().and_then(enter) }
     }
 }
 
+fn enter(deadline_ns: u64) -> Option<(usize, Key)> {
+    let task = task::current().to_ref();
+    CLOCKS.with(|clock| {
+        let mut wanted = clock.wanted.lock();
+        let key = wanted.timeouts.insert(deadline_ns, task).ok()?;
+        wanted.arm();
+        Some((hal::cpu::id(), key))
+    })
+}
+
 impl Drop for Timeout {
+    #[inline]
     fn drop(&mut self) {
-        let Some((cpu, key)) = self.entry else { return };
-        let removed = CLOCKS.of(cpu).and_then(|clock| clock.wanted.lock().timeouts.remove(key));
-        drop(removed);
+        if let Some((cpu, key)) = self.entry {
+            leave(cpu, key);
+        }
     }
+}
+
+fn leave(cpu: usize, key: Key) {
+    let removed = CLOCKS.of(cpu).and_then(|clock| clock.wanted.lock().timeouts.remove(key));
+    drop(removed);
 }
 
 /// Forgets what the CPU's timer was set to: a test's CPU is a new machine.

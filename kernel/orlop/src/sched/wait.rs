@@ -5,7 +5,8 @@
 //! evaluated by the waiting thread alone, awake, with no lock held: it may take sleeping locks itself.
 //!
 //! A wake-up takes the entry out of the queue. A waiter that finds its entry gone just before it would sleep looks again instead;
-//! a spurious wake-up costs a second look. Entries are ordered by ticket, so that removal is a binary search.
+//! a spurious wake-up costs a second look. Entries are ordered by ticket, so that removal is a binary search; and as wake-ups take
+//! the oldest first, one number tells every waiter whether its entry is gone.
 //!
 //! Besides threads, an [`Observer`] can stand in the queue: it is called at every wake-up until its [`Subscription`] is dropped.
 //! `poll` is built on this.
@@ -14,7 +15,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicUsize, Ordering, fence};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
 use hal::frame::OutOfMemory;
 use hal::sync::IrqLock;
@@ -137,7 +138,7 @@ impl Patience {
 type List<T> = VecDeque<(u64, T)>;
 
 struct Entries {
-    next_ticket: u64,
+    last_ticket: u64,
     threads: List<TaskRef>,
     observers: List<Arc<dyn Observer>>,
 }
@@ -146,6 +147,8 @@ struct Entries {
 pub struct WaitQueue {
     /// The number of entries, so that a wake-up of nobody costs one load.
     waiting: AtomicUsize,
+    /// Threads with tickets below this are no longer in the queue.
+    oldest: AtomicU64,
     entries: IrqLock<Entries>,
 }
 
@@ -154,8 +157,9 @@ impl WaitQueue {
     pub const fn new() -> WaitQueue {
         WaitQueue {
             waiting: AtomicUsize::new(0),
+            oldest: AtomicU64::new(0),
             entries: IrqLock::new(Entries {
-                next_ticket: 0,
+                last_ticket: 0,
                 threads: VecDeque::new(),
                 observers: VecDeque::new(),
             }),
@@ -198,9 +202,18 @@ impl WaitQueue {
         }
         for _ in 0..threads {
             let Some((_, task)) = entries.threads.pop_front() else { break };
-            super::wake(&task);
+            // Before the wake-up, whose fence pairs with that of `prepare_to_block`.
+            self.publish(&entries);
+            super::wake_owned(task);
         }
+    }
+
+    /// Lets those without the lock see what changed.
+    #[inline]
+    fn publish(&self, entries: &Entries) {
         self.waiting.store(entries.len(), Ordering::Relaxed);
+        let oldest = entries.threads.front().map_or(entries.last_ticket + 1, |(ticket, _)| *ticket);
+        self.oldest.store(oldest, Ordering::Relaxed);
     }
 
     /// Sleeps until `condition` gives a value; a signal or the deadline ends the wait early.
@@ -243,10 +256,10 @@ impl WaitQueue {
         mut condition: impl FnMut() -> Option<T>,
     ) -> Result<T, WaitError> {
         hal::sync::assert_may_block();
-        let task = task::current().to_ref();
+        let task = task::current();
         let mut timeout = None;
         loop {
-            let place = self.enter(&task);
+            let place = self.enter();
             if let Some(value) = condition() {
                 self.leave(place);
                 return Ok(value);
@@ -259,38 +272,45 @@ impl WaitQueue {
                 self.leave(place);
                 return Err(WaitError::TimedOut);
             }
-            timeout.get_or_insert_with(|| Timeout::start(deadline, &task));
+            timeout.get_or_insert_with(|| Timeout::start(deadline));
             super::block_unless(|| {
                 !self.is_waiting(place) || patience.is_exhausted(&task) || deadline.has_passed()
             });
             self.leave(place);
+            if let Some(value) = condition() {
+                return Ok(value);
+            }
         }
     }
 
     /// Puts the thread into the queue. Without memory for the entry there is no place, and the thread polls.
-    fn enter(&self, task: &TaskRef) -> Option<u64> {
+    fn enter(&self) -> Option<u64> {
         let mut entries = self.entries.lock();
         let ticket = entries.next_ticket();
-        let place = push(&mut entries.threads, ticket, task.clone());
+        let place = push(&mut entries.threads, ticket, task::current().to_ref());
         self.waiting.store(entries.len(), Ordering::Relaxed);
         drop(entries);
         fence(Ordering::SeqCst);
         place
     }
 
+    /// Whether no wake-up has taken the entry out.
+    #[inline]
     fn is_waiting(&self, place: Option<u64>) -> bool {
-        place.is_some_and(|ticket| position(&self.entries.lock().threads, ticket).is_some())
+        place.is_some_and(|ticket| ticket >= self.oldest.load(Ordering::Relaxed))
     }
 
+    #[inline]
     fn leave(&self, place: Option<u64>) {
-        let Some(ticket) = place else { return };
-        // The count has been at least one since this thread entered: zero is later, and the waker has taken the entry out.
-        if self.waiting.load(Ordering::Relaxed) == 0 {
-            return;
+        if let Some(ticket) = place.filter(|_| self.is_waiting(place)) {
+            self.take_out(ticket);
         }
+    }
+
+    fn take_out(&self, ticket: u64) {
         let mut entries = self.entries.lock();
         let removed = remove(&mut entries.threads, ticket);
-        self.waiting.store(entries.len(), Ordering::Relaxed);
+        self.publish(&entries);
         drop(entries);
         drop(removed);
     }
@@ -326,8 +346,8 @@ impl Entries {
     }
 
     fn next_ticket(&mut self) -> u64 {
-        self.next_ticket += 1;
-        self.next_ticket
+        self.last_ticket += 1;
+        self.last_ticket
     }
 }
 
@@ -337,12 +357,9 @@ fn push<T>(list: &mut List<T>, ticket: u64, value: T) -> Option<u64> {
     Some(ticket)
 }
 
-fn position<T>(list: &List<T>, ticket: u64) -> Option<usize> {
-    list.binary_search_by_key(&ticket, |entry| entry.0).ok()
-}
-
 fn remove<T>(list: &mut List<T>, ticket: u64) -> Option<(u64, T)> {
-    position(list, ticket).and_then(|index| list.remove(index))
+    let index = list.binary_search_by_key(&ticket, |entry| entry.0).ok()?;
+    list.remove(index)
 }
 
 /// A thing that has a wait queue inside and can be observed through a counted reference.
