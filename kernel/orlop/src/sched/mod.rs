@@ -76,6 +76,11 @@ pub fn block_unless(ready: impl FnOnce() -> bool) {
         task::cancel_block();
         return;
     }
+    suspend();
+}
+
+/// Runs another task until the running one, which has prepared for it, is woken.
+fn suspend() {
     let guard = preempt::disable();
     match QUEUES.get(&guard).block(&guard) {
         Some(next) => task::switch_to(next, guard),

@@ -214,7 +214,7 @@ impl RunQueue {
     }
 
     /// Queues a task on this queue, which is that of `cpu`, and sees to it that the CPU looks. True if real-time tasks are here.
-    #[inline]
+    #[inline(always)]
     pub(super) fn arrive(&self, cpu: usize, comer: Comer, arrival: Arrival) -> bool {
         let Comer { mut entity, runnable } = comer;
         let mut inner = self.inner.lock();
@@ -278,7 +278,7 @@ impl RunQueue {
     }
 
     /// Blocks the running task, which has prepared for it. The task to run instead, or `None` if it was woken meanwhile.
-    #[inline]
+    #[inline(always)]
     pub(super) fn block(&self, guard: &PreemptGuard) -> Option<Runnable> {
         let (mut inner, now_ns) = self.lock_and_charge();
         let entity = inner.queue.leave().expect("the idle task does not block");

@@ -146,8 +146,8 @@ impl UserRegisters for Arch {
     #[inline]
     fn restore(state: &State) {
         restore_vectors(state.area.as_ptr());
-        if state.selectors != selectors() {
-            load_selectors(state.selectors);
+        if state.selectors != [0; 4] || live_selectors() != 0 {
+            exchange_selectors(state.selectors);
         }
         // Bases last: loading a selector overwrites them.
         Self::set_live_tls(state.fs_base);
@@ -274,8 +274,26 @@ fn selectors() -> [u16; 4] {
     [ds as u16, es as u16, fs as u16, gs as u16]
 }
 
-/// Loads selectors that were read from these registers before, so the GDT has them.
+/// All data segment selectors, one over the other: 0 if none is loaded, as in nearly every program.
+#[inline(always)]
+fn live_selectors() -> u32 {
+    let all: u32;
+    // SAFETY: reading selectors changes nothing.
+    unsafe {
+        asm!("mov {all:e}, ds", "mov {one:e}, es", "or {all:e}, {one:e}", "mov {one:e}, fs", "or {all:e}, {one:e}",
+            "mov {one:e}, gs", "or {all:e}, {one:e}", all = out(reg) all, one = out(reg) _, options(nomem, nostack));
+    }
+    all
+}
+
 #[cold]
+fn exchange_selectors(next: [u16; 4]) {
+    if next != selectors() {
+        load_selectors(next);
+    }
+}
+
+/// Loads selectors that were read from these registers before, so the GDT has them.
 fn load_selectors(selectors: [u16; 4]) {
     let [ds, es, fs, gs] = selectors.map(u32::from);
     let enabled = Arch::interrupts_disable();
