@@ -235,6 +235,7 @@ fn wait(nanoseconds: u64) {
 
 /// First Rust code of another CPU: on the stack of its idle task, final tables, boot GDT, interrupts masked.
 extern "C" fn start_main(start: &'static Start) -> ! {
+    apic::adopt_mode();
     if u64::from(apic::identity()) != start.identity {
         // It was asked long ago and has taken what is another's.
         Arch::halt();

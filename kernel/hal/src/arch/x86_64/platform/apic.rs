@@ -55,11 +55,17 @@ pub fn initialise() {
     set_identity(0, identity());
 }
 
-/// Makes this CPU's APIC deliver interrupts, timer stopped. Its mode becomes that of the boot CPU's.
-pub fn enable() {
+/// Brings this CPU's APIC into the mode of the boot CPU's, the one in which this module talks to it. Not every CPU comes in that
+/// mode from its start.
+pub fn adopt_mode() {
     let mode = if is_x2apic() { BASE_ENABLE | BASE_X2APIC } else { BASE_ENABLE };
     // SAFETY: every x86_64 CPU has the register; the address stays what firmware chose, and nothing is delivered yet.
     unsafe { msr::write(msr::APIC_BASE, msr::read(msr::APIC_BASE) | mode) };
+}
+
+/// Makes this CPU's APIC deliver interrupts, timer stopped.
+pub fn enable() {
+    adopt_mode();
     write(SPURIOUS_VECTOR, SOFTWARE_ENABLE | u32::from(VECTOR_SPURIOUS));
     write(TIMER_DIVIDE, DIVIDE_BY_16);
     write(TIMER_ENTRY, MASKED | u32::from(VECTOR_TIMER));
