@@ -43,7 +43,7 @@ pub mod cpu {
 pub mod atomic {
     //! Atomics whose every outcome is tried.
     pub use core::sync::atomic::Ordering;
-    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, fence};
+    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
 }
 
 pub mod preempt {
@@ -104,6 +104,7 @@ pub mod task {
     //! Tasks: each is one thread of `loom`.
     use super::atomic::AtomicU32;
     use alloc::sync::Arc;
+    use core::ops::Deref;
 
     pub type TaskRef = Arc<Task>;
 
@@ -117,16 +118,23 @@ pub mod task {
             Arc::new(Task { work: AtomicU32::new(0), thread: loom::thread::current() });
     }
 
-    pub struct Current;
+    pub struct Current(TaskRef);
 
     impl Current {
         pub fn to_ref(&self) -> TaskRef {
-            CURRENT.with(Arc::clone)
+            self.0.clone()
+        }
+    }
+
+    impl Deref for Current {
+        type Target = Task;
+        fn deref(&self) -> &Task {
+            &self.0
         }
     }
 
     pub fn current() -> Current {
-        Current
+        Current(CURRENT.with(Arc::clone))
     }
 }
 
@@ -140,19 +148,18 @@ pub mod sched {
         }
     }
 
-    pub fn wake(task: &TaskRef) {
+    pub fn wake_owned(task: TaskRef) {
         task.thread.unpark();
     }
 
     pub mod timer {
         //! No timers.
         use crate::sched::wait::Deadline;
-        use crate::task::TaskRef;
 
         pub struct Timeout;
 
         impl Timeout {
-            pub fn start(_deadline: Deadline, _task: &TaskRef) -> Timeout {
+            pub fn start(_deadline: Deadline) -> Timeout {
                 Timeout
             }
         }

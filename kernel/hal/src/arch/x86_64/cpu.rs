@@ -78,6 +78,8 @@ pub mod feature {
     pub const RDRAND: u32 = 1 << 6;
     /// RDSEED.
     pub const RDSEED: u32 = 1 << 7;
+    /// Process-context identifiers.
+    pub const PCID: u32 = 1 << 8;
 }
 
 static FEATURES: AtomicU32 = AtomicU32::new(0);
@@ -106,6 +108,7 @@ fn detect() -> u32 {
         (extended.edx >> 26, feature::GIGANTIC_PAGES),
         (one.ecx >> 30, feature::RDRAND),
         (seven.ebx >> 18, feature::RDSEED),
+        (one.ecx >> 17, feature::PCID),
     ]
     .into_iter()
     .filter(|(bit, _)| bit & 1 != 0)
@@ -122,6 +125,7 @@ const CR4_FXSR: u64 = 1 << 9;
 const CR4_SIMD_EXCEPTIONS: u64 = 1 << 10;
 const CR4_UMIP: u64 = 1 << 11;
 const CR4_FSGSBASE: u64 = 1 << 16;
+const CR4_PCID: u64 = 1 << 17;
 const CR4_XSAVE: u64 = 1 << 18;
 const CR4_SMEP: u64 = 1 << 20;
 const CR4_SMAP: u64 = 1 << 21;
@@ -171,6 +175,7 @@ fn set_control_registers() {
         (feature::SMEP, CR4_SMEP),
         (feature::SMAP, CR4_SMAP),
         (feature::UMIP, CR4_UMIP),
+        (feature::PCID, CR4_PCID),
         (feature::XSAVE, CR4_XSAVE),
     ] {
         if has(feature) {
@@ -178,8 +183,8 @@ fn set_control_registers() {
         }
     }
     let set = CR0_MONITOR | CR0_NUMERIC_ERROR | CR0_WRITE_PROTECT | CR0_ALIGNMENT;
-    // SAFETY: every CR4 bit is one that CPUID announces; SMAP and SMEP find no user page in use by the kernel; CR0
-    // keeps paging and protection.
+    // SAFETY: every CR4 bit is one that CPUID announces; CR3 holds identifier 0, as CR4.PCIDE wants it; SMAP and SMEP find
+    // no user page in use by the kernel; CR0 keeps paging and protection.
     unsafe {
         asm!("mov {value}, cr4", "or {value}, {set}", "mov cr4, {value}", value = out(reg) _, set = in(reg) cr4);
         asm!("mov {value}, cr0", "and {value}, {keep}", "or {value}, {set}", "mov cr0, {value}",

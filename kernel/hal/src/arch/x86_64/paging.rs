@@ -1,15 +1,18 @@
 //! CR3, `invlpg`, the direct map and the kernel's own mappings after boot.
 use super::Arch;
+use super::cpu::{feature, has};
 use super::platform::{kernel_map, shootdown};
 use crate::contract::{Cpu as _, Paging};
+use crate::cpu::MAX_CPUS;
 use crate::frame::{KernelFrame, OutOfMemory};
 use crate::paging::PageTable;
-use crate::sync::SpinLock;
+use crate::sync::{PerCpu, SpinLock};
 use core::arch::asm;
 use core::mem::ManuallyDrop;
-use core::sync::atomic::{AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::addr::{PhysAddr, UserAddr};
 use libkernel::arch::x86_64::paging::Entry;
+use libkernel::arch::x86_64::pcid::{Choice, Identifiers, KERNEL, Space};
 use libkernel::paging::{Attributes, ENTRIES, Prot};
 
 /// Start of the direct map: entry 256 of the root, 512 GiB.
@@ -39,9 +42,11 @@ pub fn kernel_root() -> PhysAddr {
     PhysAddr::new(KERNEL_ROOT.load(Ordering::Relaxed))
 }
 
-/// The CPUs on which an address space is active.
-#[derive(Default)]
-pub struct Translations(AtomicU64);
+/// Which identifier each CPU has given to which address space.
+static IDENTIFIERS: PerCpu<Identifiers> = PerCpu::new([const { Identifiers::new() }; MAX_CPUS]);
+
+/// CR3 bit 63: what is kept under the identifier stays so (SDM volume 3, 4.10.4.1).
+const KEEP: u64 = 1 << 63;
 
 /// Above so many pages, forgetting everything is cheaper than page by page.
 const SINGLE_PAGES_MAX: u64 = 32;
@@ -60,10 +65,20 @@ pub fn flush_here(first: UserAddr, last: UserAddr) {
     }
 }
 
-/// Makes this CPU forget all translations of user memory.
+/// Makes this CPU forget all translations of the active address space.
 pub fn flush_all() {
-    // SAFETY: reloads the same root; kernel translations are global and stay.
+    // SAFETY: reloads the same root and identifier, KEEP reads as zero; kernel translations are global and stay.
     unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
+}
+
+/// What goes into CR3 beside the root: the identifier, and whether what is kept under it stays. Interrupts masked.
+fn identify(next: Option<&PageTable>) -> u64 {
+    let Choice { pcid, keep } = match next {
+        Some(next) => IDENTIFIERS.with(|identifiers| identifiers.choose(&next.translations)),
+        // There is no user memory in these tables.
+        None => Choice { pcid: KERNEL, keep: true },
+    };
+    u64::from(pcid) | if keep { KEEP } else { 0 }
 }
 
 fn root_table(root: PhysAddr) -> *mut [Entry; ENTRIES] {
@@ -71,7 +86,7 @@ fn root_table(root: PhysAddr) -> *mut [Entry; ENTRIES] {
 }
 
 impl Paging for Arch {
-    type Translations = Translations;
+    type Translations = Space;
     const KERNEL_STACKS: u64 = KERNEL_STACKS;
     const BREAK_BEFORE_MAKE: bool = false;
     const COHERENT_INSTRUCTIONS: bool = true;
@@ -94,21 +109,23 @@ impl Paging for Arch {
         }
     }
 
-    /// Writing CR3 forgets all translations that are not global (SDM volume 3, 4.10.4.1), so only the CPUs on which an
-    /// address space is active keep any. A CPU notes itself before it can walk: whoever changes an entry and then reads
-    /// the mask finds it there, or it walks the changed entry.
+    /// A CPU notes itself before it can walk: whoever changes an entry and then reads the mask finds it there, or it walks the
+    /// changed entry. What it has kept from the last time is `libkernel::arch::x86_64::pcid`'s business; without identifiers
+    /// the write of CR3 forgets all translations that are not global (SDM volume 3, 4.10.4.1).
     #[inline]
     fn activate(previous: Option<&PageTable>, next: Option<&PageTable>) {
         shootdown::wake();
-        let own = 1 << Self::id();
+        let cpu = Self::id();
         if let Some(next) = next {
-            next.translations.0.fetch_or(own, Ordering::SeqCst);
+            next.translations.enter(cpu);
         }
-        let root = next.map_or_else(kernel_root, PageTable::root);
-        // SAFETY: every root shares the kernel's half, so the running code and stack stay mapped.
-        unsafe { asm!("mov cr3, {}", in(reg) root.as_u64(), options(nostack, preserves_flags)) };
+        let root = next.map_or_else(kernel_root, PageTable::root).as_u64();
+        let choice = if has(feature::PCID) { identify(next) } else { 0 };
+        // SAFETY: every root shares the kernel's half, so the running code and stack stay mapped; the CPU has the identifier's bits
+        // if they are set, and keeps nothing under it that is not this root's.
+        unsafe { asm!("mov cr3, {}", in(reg) root | choice, options(nostack, preserves_flags)) };
         if let Some(previous) = previous {
-            previous.translations.0.fetch_and(!own, Ordering::SeqCst);
+            previous.translations.leave(cpu);
         }
     }
 
@@ -123,12 +140,13 @@ impl Paging for Arch {
     }
 
     fn flush(table: &PageTable, first: UserAddr, last: UserAddr) {
-        // See `activate`.
-        fence(Ordering::SeqCst);
-        let cpus = table.translations.0.load(Ordering::Relaxed);
+        let (cpus, before) = table.translations.change();
         let own = 1 << Self::id();
         if cpus & own != 0 {
             flush_here(first, last);
+            if has(feature::PCID) {
+                IDENTIFIERS.with(|identifiers| identifiers.note_forgotten(&table.translations, before));
+            }
         }
         if cpus & !own != 0 {
             shootdown::request(cpus & !own, first, last);
@@ -136,8 +154,7 @@ impl Paging for Arch {
     }
 
     fn retire(table: &PageTable) {
-        let cpus = table.translations.0.load(Ordering::Relaxed);
-        debug_assert_eq!(cpus, 0, "an address space ends while it is active");
+        debug_assert_eq!(table.translations.cpus(), 0, "an address space ends while it is active");
     }
 
     fn map_kernel(address: u64, frame: PhysAddr) -> Result<(), OutOfMemory> {

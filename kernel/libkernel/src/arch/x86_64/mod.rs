@@ -3,6 +3,7 @@
 pub mod fault;
 pub mod madt;
 pub mod paging;
+pub mod pcid;
 pub mod registers;
 pub mod return_path;
 pub mod sanitise;

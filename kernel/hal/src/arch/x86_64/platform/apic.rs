@@ -1,7 +1,7 @@
 //! The local APIC (SDM volume 3, chapter 10): end of interrupt, one-shot timer, interrupts between CPUs.
 //!
 //! Its registers are memory, the same addresses for every CPU; or model-specific registers, if the firmware left the APICs
-//! in x2APIC mode (10.12), which has no way back but through reset. No emulator that this kernel was tried in has that mode.
+//! in x2APIC mode (10.12), which has no way back but through reset.
 use super::mmio::Registers;
 use super::msr;
 use crate::arch::Arch;
