@@ -1,7 +1,7 @@
 //! Where CPUs are: chains of calls, of this CPU and of others, which are asked by an interrupt.
 //!
-//! On x86_64 the question is a non-maskable interrupt: also a CPU with interrupts off answers, and says so. On AArch64 it
-//! is an ordinary one. An answer is written down by the CPU that gives it and read by the one that asked.
+//! The question is an interrupt that a CPU with interrupts off takes, too, and it says so: non-maskable on x86_64, FIQ on
+//! AArch64, where the machine has it. An answer is written down by the CPU that gives it and read by the one that asked.
 use crate::arch::Arch;
 use crate::contract::{Cpu as _, Platform as _, Smp as _};
 use crate::cpu::MAX_CPUS;

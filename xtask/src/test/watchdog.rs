@@ -10,17 +10,18 @@ use super::guest::Guest;
 use super::queue::Queue;
 use crate::arch::Arch;
 
-/// Boot words that make the last CPU do wrong, and what must be written about it. AArch64 cannot interrupt a CPU that masks
-/// interrupts, and does not know where it is.
-fn faults(arch: Arch) -> [(&'static str, [&'static str; 2]); 2] {
-    let hard = match arch {
-        Arch::X86_64 => ["hard LOCKUP on cpu 1", "spin_with_interrupts_off"],
-        Arch::Aarch64 => ["CPU 1 takes no interrupts", "it does not answer"],
-    };
-    [
-        ("provoke=hardlockup", hard),
-        ("provoke=softlockup", ["soft lockup - CPU#1 stuck", "spin_without_preemption"]),
-    ]
+/// Boot words that make the last CPU do wrong, and what must be written about it.
+const FAULTS: [(&str, [&str; 2]); 2] = [
+    ("provoke=hardlockup", ["hard LOCKUP on cpu 1", "spin_with_interrupts_off"]),
+    ("provoke=softlockup", ["soft lockup - CPU#1 stuck", "spin_without_preemption"]),
+];
+
+/// Properties of QEMU's machines that have interrupt controllers of their own kinds.
+const fn controllers(arch: Arch) -> &'static [Option<&'static str>] {
+    match arch {
+        Arch::X86_64 => &[None],
+        Arch::Aarch64 => &[None, Some("gic-version=3")],
+    }
 }
 
 /// The shortest patience that the watchdog can be given.
@@ -33,11 +34,15 @@ pub fn add<'a>(
     queue: &Queue<'a>,
     guest: &dyn Fn() -> Result<Guest>,
 ) -> Result<()> {
-    for (word, written) in faults(arch) {
+    for ((word, written), options) in
+        FAULTS.into_iter().flat_map(|fault| controllers(arch).iter().map(move |options| (fault, *options)))
+    {
         let mut guest = guest()?;
         guest.machine.smp = 2;
+        guest.machine.machine_options = options.map(str::to_owned);
         guest.append = format!(r#"{QUICK} {word} rdinit=/bin/sh -- -c "sleep 6""#);
-        push(stage, queue, format!("boot/{arch}/{word}"), move || {
+        let with = options.map(|options| format!(", {options}")).unwrap_or_default();
+        push(stage, queue, format!("boot/{arch}/{word}{with}"), move || {
             let output = guest.run_to_end()?;
             let output = String::from_utf8_lossy(&output);
             let missing: Vec<_> = written.iter().filter(|text| !output.contains(**text)).collect();

@@ -7,8 +7,8 @@
 //! gets stuck before its first tick after such a time is noticed when the next one wakes.
 //!
 //! What is reported, with the calls of all CPUs, in Linux's words where it has some:
-//! - a CPU that has answered three non-maskable interrupts with interrupts off and had no heartbeat for `watchdog_thresh` (10 s);
-//! - a CPU that answers nothing, which may be the fault of the host and never ends the kernel. AArch64 has no other kind;
+//! - a CPU that has answered three urgent interrupts with interrupts off and had no heartbeat for `watchdog_thresh` (10 s);
+//! - a CPU that answers nothing, which may be the fault of the host and never ends the kernel;
 //! - a task that has used twice that time without leaving the kernel or sleeping. Where no tick could have preempted it that is a
 //!   bug; where they could, it may be a long system call, and is told in other words.
 //!

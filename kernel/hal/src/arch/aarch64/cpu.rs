@@ -206,7 +206,7 @@ impl Cpu for Arch {
     fn interrupts_disable() -> bool {
         let were_enabled = Self::interrupts_enabled();
         // SAFETY: masking is always allowed; without `nomem` no memory access moves across.
-        unsafe { asm!("msr daifset, #3", options(nostack, preserves_flags)) };
+        unsafe { asm!("msr daifset, #2", options(nostack, preserves_flags)) };
         were_enabled
     }
 
@@ -239,6 +239,20 @@ impl Cpu for Arch {
     fn send_reschedule(cpu: usize) {
         gic::send(Request::Reschedule, cpu);
     }
+}
+
+/// Masks urgent requests too. Else they are only from an exception's entry until its registers are saved, and on its way out.
+#[inline(always)]
+pub(super) fn mask_all() {
+    // SAFETY: as `interrupts_disable`.
+    unsafe { asm!("msr daifset, #3", options(nostack, preserves_flags)) };
+}
+
+/// Takes urgent requests from here on, and no other interrupts: an exception has been entered, and its registers are saved.
+#[inline(always)]
+pub(super) fn admit_urgent() {
+    // SAFETY: the vectors are in place.
+    unsafe { asm!("msr daifclr, #1", options(nostack, preserves_flags)) };
 }
 
 #[inline(always)]

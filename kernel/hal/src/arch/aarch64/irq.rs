@@ -1,6 +1,6 @@
 //! Interrupts, from the controller to who wants them.
 use super::Arch;
-use super::platform::gic::{self, FIRST_SHARED, Request};
+use super::platform::gic::{self, Exception, FIRST_SHARED, Request};
 use super::{console, timer};
 use crate::IrqLine;
 use crate::backtrace::{self, Interrupts};
@@ -8,14 +8,28 @@ use crate::contract::{Cpu, Smp as _};
 use crate::sync::preempt::INTERRUPT_UNIT;
 use crate::upcalls::upcalls;
 
-/// Handles what the CPU was interrupted for. Interrupts are masked and stay so.
+/// Handles what the CPU was interrupted for. Interrupts are masked and stay so, but for urgent ones.
 pub(super) fn handle() {
+    super::cpu::admit_urgent();
     Arch::preempt_add(INTERRUPT_UNIT);
-    if let Some(interrupt) = gic::acknowledge() {
+    if let Some(interrupt) = gic::acknowledge(Exception::Irq) {
         dispatch(interrupt.number());
         interrupt.end();
     }
     Arch::preempt_sub(INTERRUPT_UNIT);
+}
+
+/// Handles an urgent request, which has found the CPU at `pc`, anywhere in the kernel; zeros if that was in a program. All
+/// interrupts are masked and stay so.
+pub(super) fn handle_urgent(pc: u64, frame_pointer: u64, interrupts: Interrupts) {
+    let Some(interrupt) = gic::acknowledge(Exception::Fiq) else { return };
+    let number = interrupt.number();
+    interrupt.end();
+    if number == Request::Inquire as u32 {
+        backtrace::answer(pc, frame_pointer, interrupts);
+    } else if number == Request::Stop as u32 && crate::panic::is_ending() {
+        Arch::halt();
+    }
 }
 
 fn dispatch(interrupt: u32) {

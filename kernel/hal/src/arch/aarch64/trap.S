@@ -108,11 +108,11 @@ vectors:
     unused_vector
     kernel_vector kernel_synchronous    // from EL1
     kernel_vector kernel_interrupt
-    kernel_vector kernel_fatal          // FIQ
+    kernel_vector kernel_urgent         // FIQ
     kernel_vector kernel_fatal          // SError
     user_vector EXIT_SYNCHRONOUS        // from EL0, AArch64
     user_vector EXIT_INTERRUPT
-    user_vector EXIT_FATAL
+    user_vector EXIT_URGENT
     user_vector EXIT_FATAL
     unused_vector                       // from EL0, AArch32: never entered
     unused_vector
@@ -141,6 +141,13 @@ kernel_interrupt:
     mov     sp, x19
     bl      aarch64_kernel_interrupt_exit
     msr     daifset, #3
+    restore_frame
+
+// In: sp = TrapFrame (unfilled), I and F masked. On whatever stack it has found: the handler needs little.
+kernel_urgent:
+    save_frame
+    mov     x0, sp
+    bl      aarch64_kernel_urgent
     restore_frame
 
 kernel_fatal:

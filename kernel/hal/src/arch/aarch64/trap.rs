@@ -3,8 +3,9 @@
 //! The vectors and the frame they build are in `trap.S`; `user.rs` has the way back from EL0.
 use super::Arch;
 use super::cpu::Running;
-use super::user::{EXIT_FATAL, EXIT_INTERRUPT, EXIT_SYNCHRONOUS};
+use super::user::{EXIT_FATAL, EXIT_INTERRUPT, EXIT_SYNCHRONOUS, EXIT_URGENT};
 use super::user_copy;
+use crate::backtrace::Interrupts;
 use crate::contract::Cpu;
 use crate::panic::Fatal;
 use crate::upcalls::upcalls;
@@ -43,6 +44,7 @@ global_asm!(
     ".equ CPU_INTERRUPT_STACK, {interrupt_stack}",
     ".equ EXIT_SYNCHRONOUS, {synchronous}",
     ".equ EXIT_INTERRUPT, {interrupt}",
+    ".equ EXIT_URGENT, {urgent}",
     ".equ EXIT_FATAL, {fatal}",
     include_str!("trap.S"),
     size = const size_of::<TrapFrame>(),
@@ -51,6 +53,7 @@ global_asm!(
     interrupt_stack = const offset_of!(Running, interrupt_stack),
     synchronous = const EXIT_SYNCHRONOUS,
     interrupt = const EXIT_INTERRUPT,
+    urgent = const EXIT_URGENT,
     fatal = const EXIT_FATAL,
 );
 
@@ -83,6 +86,14 @@ extern "C" fn aarch64_interrupt(frame: &TrapFrame) {
     super::irq::handle();
 }
 
+/// An urgent request of another CPU in the kernel, on the interrupted stack, wherever interrupts are masked or not.
+#[unsafe(no_mangle)]
+extern "C" fn aarch64_kernel_urgent(frame: &TrapFrame) {
+    let masked = frame.pstate & INTERRUPTS_MASKED != 0;
+    let interrupts = if masked { Interrupts::Masked } else { Interrupts::Enabled };
+    super::irq::handle_urgent(frame.pc, frame.x[29], interrupts);
+}
+
 /// On the way out of an interrupt of the kernel, on the interrupted stack: gives way to another task if that is due.
 /// Interrupts stay masked until the other task runs: else each one that comes meanwhile would nest another frame here.
 #[unsafe(no_mangle)]
@@ -92,10 +103,10 @@ extern "C" fn aarch64_kernel_interrupt_exit() {
     }
 }
 
-/// SError, FIQ, or a vector that this kernel never uses.
+/// SError, or a vector that this kernel never uses.
 #[unsafe(no_mangle)]
 extern "C" fn aarch64_kernel_fatal(frame: &mut TrapFrame) -> ! {
-    die("SError, FIQ or unused vector", frame)
+    die("SError or unused vector", frame)
 }
 
 /// The stack pointer had left its stack. Runs on the overflow stack.

@@ -5,6 +5,7 @@
 use super::Arch;
 use super::cpu::read_register;
 use super::platform::identification;
+use crate::backtrace::Interrupts;
 use crate::contract::{Cpu, UserEntry};
 use crate::user::UserExit;
 use core::arch::naked_asm;
@@ -19,8 +20,10 @@ use libkernel::fault::{Exception, ExceptionKind};
 pub(super) const EXIT_SYNCHRONOUS: u64 = 0;
 /// An interrupt; still masked and not yet acknowledged.
 pub(super) const EXIT_INTERRUPT: u64 = 1;
-/// FIQ or SError: nothing in this machine raises them while it works.
+/// SError: nothing in this machine raises it while it works.
 pub(super) const EXIT_FATAL: u64 = 2;
+/// An urgent request of another CPU: FIQ.
+pub(super) const EXIT_URGENT: u64 = 3;
 
 /// What `eret` may load besides EL0: everything else in SPSR_EL1 is the kernel's business (C5.2.18).
 const PROGRAM_BITS: u64 =
@@ -34,7 +37,8 @@ impl UserEntry for Arch {
     fn run(regs: &mut UserRegs, work: &AtomicU32) -> UserExit {
         regs.pstate &= PROGRAM_BITS;
         loop {
-            Arch::interrupts_disable();
+            // Urgent ones too: they would overwrite what `eret` goes by.
+            super::cpu::mask_all();
             if work.load(Ordering::Acquire) != 0 {
                 Arch::interrupts_enable();
                 return UserExit::Interrupted;
@@ -65,7 +69,11 @@ fn handle(regs: &mut UserRegs, vector: u64, syndrome: u64) -> Option<UserExit> {
         super::irq::handle();
         return None;
     }
-    assert!(vector == EXIT_SYNCHRONOUS, "SError or FIQ from EL0: ESR {syndrome:#x}, pc {:#x}", regs.pc);
+    if vector == EXIT_URGENT {
+        super::irq::handle_urgent(0, 0, Interrupts::Enabled);
+        return None;
+    }
+    assert!(vector == EXIT_SYNCHRONOUS, "SError from EL0: ESR {syndrome:#x}, pc {:#x}", regs.pc);
     let address = read_register!("far_el1");
     Arch::interrupts_enable();
     if class_of(syndrome) == CLASS_WAIT {

@@ -1,6 +1,8 @@
 //! The interrupt controller, GICv2 or GICv3: which one, and what both do.
 //!
-//! Every interrupt has the same priority and is sensitive to a level. Shared ones (from 32 on) go to the boot CPU, whichever CPU
+//! Requests that cannot wait ([`Request::is_urgent`]) are in group 0, which comes as FIQ, where the controller has but one
+//! security state; where it has two, group 0 is the firmware's, and they are as the others: in group 1, which comes as IRQ. All
+//! others have the same priority and are sensitive to a level. Shared ones (from 32 on) go to the boot CPU, whichever CPU
 //! enables them; private ones belong to the CPU that does. Lock order: the lock of shared registers, in each version's file,
 //! is taken last, with interrupts masked; acknowledging, ending and sending take none.
 mod v2;
@@ -15,8 +17,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::addr::PhysRange;
 use libkernel::device_tree::{DeviceTree, Kind};
 
-/// Priority of every interrupt, above the mask.
+/// Priority of every interrupt but urgent ones, above the mask.
 const PRIORITY: u8 = 0x80;
+/// Of urgent ones: they come while another is handled.
+const URGENT_PRIORITY: u8 = 0x40;
 /// First interrupt that all CPUs share; below 16 are those that software sends.
 pub const FIRST_SHARED: u32 = 32;
 /// First of the numbers that say that there is no interrupt.
@@ -33,9 +37,17 @@ pub enum Request {
     Inquire = 2,
 }
 
-/// Numbers of [`Request`]s, a bit for each.
-const REQUESTS: u32 =
-    1 << Request::Reschedule as u32 | 1 << Request::Stop as u32 | 1 << Request::Inquire as u32;
+impl Request {
+    /// Whether also a CPU with interrupts off takes it, if the machine allows that.
+    fn is_urgent(self) -> bool {
+        URGENT >> self as u32 & 1 != 0
+    }
+}
+
+/// Numbers of urgent [`Request`]s, a bit for each.
+const URGENT: u32 = 1 << Request::Stop as u32 | 1 << Request::Inquire as u32;
+/// Numbers of all of them.
+const REQUESTS: u32 = 1 << Request::Reschedule as u32 | URGENT;
 
 /// The controller. Set on the boot CPU, before interrupts are on.
 enum Controller {
@@ -112,38 +124,50 @@ fn set_enabled(interrupt: u32, on: bool) {
     }
 }
 
+/// By which exception an interrupt comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exception {
+    /// That of all but urgent requests.
+    Irq,
+    /// That of urgent ones.
+    Fiq,
+}
+
 /// Takes the interrupt that the CPU was interrupted for, if it is still there. [`end`](Acknowledged::end) must follow.
-pub fn acknowledge() -> Option<Acknowledged> {
+pub fn acknowledge(exception: Exception) -> Option<Acknowledged> {
     let value = match CONTROLLER.get()? {
         Controller::V2(gic) => gic.acknowledge(),
-        Controller::V3(_) => v3::Gic::acknowledge(),
+        Controller::V3(_) => v3::Gic::acknowledge(exception),
     };
     // What the sender of a request wrote before is read after, and nothing that is done for an interrupt begins before (12.2.14
     // of IHI 0069; Linux does the same).
     // SAFETY: a barrier.
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
-    let interrupt = Acknowledged(value);
+    let interrupt = Acknowledged { value, exception };
     (interrupt.number() < FIRST_SPECIAL).then_some(interrupt)
 }
 
 /// An interrupt between its acknowledgement and its end.
 #[must_use]
-pub struct Acknowledged(u32);
+pub struct Acknowledged {
+    value: u32,
+    exception: Exception,
+}
 
 impl Acknowledged {
     /// Its number. A GICv2 tells the sending CPU in higher bits (IHI 0048, 4.4.4).
     pub fn number(&self) -> u32 {
         match CONTROLLER.get() {
-            Some(Controller::V2(_)) => self.0 & 0x3ff,
-            _ => self.0,
+            Some(Controller::V2(_)) => self.value & 0x3ff,
+            _ => self.value,
         }
     }
 
     /// Tells the controller that it has been handled.
     pub fn end(self) {
         match CONTROLLER.get() {
-            Some(Controller::V2(gic)) => gic.end(self.0),
-            Some(Controller::V3(_)) => v3::Gic::end(self.0),
+            Some(Controller::V2(gic)) => gic.end(self.value),
+            Some(Controller::V3(_)) => v3::Gic::end(self.value, self.exception),
             None => {}
         }
     }
@@ -153,7 +177,7 @@ impl Acknowledged {
 pub fn send(request: Request, cpu: usize) {
     match CONTROLLER.get() {
         Some(Controller::V2(gic)) => gic.send(request, place(cpu)),
-        Some(Controller::V3(_)) => v3::Gic::send(request, place(cpu)),
+        Some(Controller::V3(gic)) => gic.send(request, place(cpu)),
         None => {}
     }
 }
@@ -162,7 +186,7 @@ pub fn send(request: Request, cpu: usize) {
 pub fn send_to_others(request: Request) {
     match CONTROLLER.get() {
         Some(Controller::V2(gic)) => gic.send_to_others(request),
-        Some(Controller::V3(_)) => v3::Gic::send_to_others(request),
+        Some(Controller::V3(gic)) => gic.send_to_others(request),
         None => {}
     }
 }

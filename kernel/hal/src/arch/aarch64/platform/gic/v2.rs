@@ -2,7 +2,7 @@
 //!
 //! Not through the crate `arm-gic`: its GICv2 acknowledges by registers that are closed outside of the secure state (4.4.11), and
 //! setting a priority resets those of three neighbours.
-use super::{FIRST_SHARED, PRIORITY, REQUESTS, Request, place};
+use super::{FIRST_SHARED, PRIORITY, REQUESTS, Request, URGENT, URGENT_PRIORITY, place};
 use crate::arch::aarch64::paging::DeviceRegisters;
 use crate::sync::IrqLock;
 use core::arch::asm;
@@ -27,6 +27,15 @@ const END: usize = 0x10;
 
 /// GICD_TYPER.SecurityExtn.
 const HAS_SECURITY: u32 = 1 << 10;
+/// GICD_CTLR, and GICC_CTLR: lets the one group through that belongs to this side of two security states; group 0 if there are no
+/// two.
+const ENABLE: u32 = 1 << 0;
+/// With one security state: group 1.
+const ENABLE_GROUP_1: u32 = 1 << 1;
+/// GICC_CTLR.AckCtl: one register acknowledges both groups.
+const ACKNOWLEDGE_BOTH: u32 = 1 << 2;
+/// GICC_CTLR.FIQEn: group 0 comes as FIQ.
+const FIQ: u32 = 1 << 3;
 /// GICC_CTLR: firmware's choice about what happens to interrupts while the interface is off.
 const BYPASS: u32 = 0x1e0;
 const PRIORITY_WORD: u32 = u32::from_le_bytes([PRIORITY; 4]);
@@ -36,14 +45,19 @@ pub struct Gic {
     distributor: DeviceRegisters,
     cpu: DeviceRegisters,
     lock: IrqLock<()>,
+    /// Whether both groups are this kernel's, and group 0 that of urgent requests.
+    has_groups: bool,
 }
 
 impl Gic {
     /// The distributor on, every shared interrupt off and aimed at the executing CPU.
     pub fn new(distributor: DeviceRegisters, cpu: DeviceRegisters) -> Self {
-        let gic = Self { distributor, cpu, lock: IrqLock::new(()) };
         distributor.write32(CONTROL, 0);
         let kind = distributor.read32(TYPE);
+        // Without security extensions groups may be missing (4.3.4); with them these registers are firmware's.
+        distributor.write32(GROUP, !URGENT);
+        let has_groups = kind & HAS_SECURITY == 0 && distributor.read32(GROUP) == !URGENT;
+        let gic = Self { distributor, cpu, lock: IrqLock::new(()), has_groups };
         let count = ((kind & 0x1f) as usize + 1) * 32;
         let targets = u32::from_le_bytes([gic.target(); 4]);
         for first in (FIRST_SHARED as usize..count).step_by(4) {
@@ -55,19 +69,11 @@ impl Gic {
             if first.is_multiple_of(32) {
                 distributor.write32(CLEAR_ENABLE + first / 8, u32::MAX);
                 distributor.write32(CLEAR_ACTIVE + first / 8, u32::MAX);
-                gic.join_group(first / 8);
+                distributor.write32(GROUP + first / 8, if has_groups { u32::MAX } else { 0 });
             }
         }
-        distributor.write32(CONTROL, 1);
+        distributor.write32(CONTROL, if has_groups { ENABLE | ENABLE_GROUP_1 } else { ENABLE });
         gic
-    }
-
-    /// Without security extensions group 0 is the one that control registers' bit 0 lets through; with them these registers
-    /// are firmware's, and that bit means group 1 (4.1.2).
-    fn join_group(&self, offset: usize) {
-        if self.distributor.read32(TYPE) & HAS_SECURITY == 0 {
-            self.distributor.write32(GROUP + offset, 0);
-        }
     }
 
     /// The executing CPU's bit: each of its private interrupts aims at itself. One CPU alone reads zeros (4.3.12).
@@ -85,14 +91,17 @@ impl Gic {
     pub fn initialise_cpu(&self) -> u64 {
         self.distributor.write32(CLEAR_ENABLE, !REQUESTS);
         self.distributor.write32(CLEAR_ACTIVE, u32::MAX);
-        self.join_group(0);
+        self.distributor.write32(GROUP, if self.has_groups { !URGENT } else { 0 });
         for first in (0..FIRST_SHARED as usize).step_by(4) {
-            self.distributor.write32(PRIORITIES + first, PRIORITY_WORD);
+            let priority = |number| if URGENT >> number & 1 != 0 { URGENT_PRIORITY } else { PRIORITY };
+            let word = core::array::from_fn(|byte| priority(first + byte));
+            self.distributor.write32(PRIORITIES + first, u32::from_le_bytes(word));
         }
         self.distributor.write32(SET_ENABLE, REQUESTS);
         self.cpu.write32(PRIORITY_MASK, 0xff);
         let bypass = self.cpu.read32(CPU_CONTROL) & BYPASS;
-        self.cpu.write32(CPU_CONTROL, bypass | 1);
+        let groups = if self.has_groups { ENABLE_GROUP_1 | ACKNOWLEDGE_BOTH | FIQ } else { 0 };
+        self.cpu.write32(CPU_CONTROL, bypass | ENABLE | groups);
         self.target().into()
     }
 

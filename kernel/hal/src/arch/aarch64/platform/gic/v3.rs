@@ -1,12 +1,12 @@
 //! GICv3 and 4 (IHI 0069), through the crate `arm-gic`: a distributor, a redistributor and system registers for each CPU.
-use super::{PRIORITY, REQUESTS, Request, place};
+use super::{Exception, PRIORITY, Request, URGENT_PRIORITY, place};
 use crate::arch::aarch64::cpu::{affinity, read_register, write_register};
 use crate::arch::aarch64::paging::DeviceRegisters;
 use crate::contract::Cpu as _;
 use crate::cpu::MAX_CPUS;
 use crate::sync::IrqLock;
 use arm_gic::gicv3::registers::{Gicd, GicrSgi};
-use arm_gic::gicv3::{GicCpuInterface, GicDistributor, GicRedistributor};
+use arm_gic::gicv3::{GicCpuInterface, GicDistributor, GicRedistributor, Group, SecureIntGroup};
 use arm_gic::{IntId, InterruptGroup, UniqueMmioPointer};
 use arrayvec::ArrayVec;
 use core::arch::asm;
@@ -23,7 +23,12 @@ pub struct Gic {
     distributor: IrqLock<GicDistributor<'static>>,
     /// Start and bytes of each region of redistributors.
     regions: ArrayVec<(DeviceRegisters, u64), MAX_REGIONS>,
+    /// Whether both groups are this kernel's, and group 0 that of urgent requests.
+    has_groups: bool,
 }
+
+/// GICD_CTLR.DS: there is but one security state (12.9.4).
+const ONE_SECURITY_STATE: u32 = 1 << 6;
 
 /// Each CPU's redistributor.
 static REDISTRIBUTORS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
@@ -37,13 +42,17 @@ impl Gic {
         distributor: DeviceRegisters,
         regions: ArrayVec<(DeviceRegisters, u64), MAX_REGIONS>,
     ) -> Self {
+        let has_groups = distributor.read32(0) & ONE_SECURITY_STATE != 0;
         let registers =
             NonNull::new(distributor.address() as *mut Gicd).expect("device memory is not at zero");
         // SAFETY: the caller's promise.
         let mut distributor = GicDistributor::new(unsafe { UniqueMmioPointer::new(registers) });
         distributor.enable_all_interrupts(false);
         distributor.configure_default_settings();
-        Self { distributor: IrqLock::new(distributor), regions }
+        if has_groups {
+            distributor.enable_group0(true);
+        }
+        Self { distributor: IrqLock::new(distributor), regions, has_groups }
     }
 
     /// Returns the CPU's affinity.
@@ -57,8 +66,15 @@ impl Gic {
         // The only error is that it is awake.
         let _ = redistributor.mark_core_awake();
         redistributor.configure_default_settings();
-        for request in (0..16).filter(|request| REQUESTS >> request & 1 != 0) {
-            let _ = redistributor.enable_interrupt(IntId::sgi(request), true);
+        for request in [Request::Reschedule, Request::Stop, Request::Inquire] {
+            let id = IntId::sgi(request as u32);
+            if request.is_urgent() {
+                let _ = redistributor.set_interrupt_priority(id, URGENT_PRIORITY);
+                if self.has_groups {
+                    let _ = redistributor.set_group(id, Group::Secure(SecureIntGroup::Group0));
+                }
+            }
+            let _ = redistributor.enable_interrupt(id, true);
         }
         GicCpuInterface::enable_system_register_el1();
         barrier();
@@ -68,6 +84,9 @@ impl Gic {
         unsafe { write_register!("s3_0_c12_c12_4", 0) };
         GicCpuInterface::set_priority_mask(0xff);
         GicCpuInterface::enable_group1(true);
+        if self.has_groups {
+            GicCpuInterface::enable_group0(true);
+        }
         barrier();
         affinity
     }
@@ -105,39 +124,51 @@ impl Gic {
         };
     }
 
-    pub fn acknowledge() -> u32 {
-        let taken = GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1);
+    pub fn acknowledge(exception: Exception) -> u32 {
+        let taken = GicCpuInterface::get_and_acknowledge_interrupt(group(exception));
         taken.map_or(u32::MAX, IntId::raw_value)
     }
 
-    pub fn end(value: u32) {
+    pub fn end(value: u32, exception: Exception) {
         if let Ok(id) = IntId::try_from(value) {
-            GicCpuInterface::end_interrupt(id, InterruptGroup::Group1);
+            GicCpuInterface::end_interrupt(id, group(exception));
             barrier();
         }
     }
 
-    pub fn send(request: Request, affinity: u64) {
+    pub fn send(&self, request: Request, affinity: u64) {
         let field = |level: u32| affinity >> (8 * level) & 0xff;
-        // ICC_SGI1R_EL1 (12.2.21): one bit of sixteen, and which sixteen of the lowest level (RS).
+        // ICC_SGI0R_EL1 and ICC_SGI1R_EL1 (12.2.20): one bit of sixteen, and which sixteen of the lowest level (RS).
         let (member, range) = (field(0) % 16, field(0) / 16);
         let target =
             (affinity >> 32 & 0xff) << 48 | range << 44 | field(2) << 32 | field(1) << 16 | 1 << member;
-        Self::request(request, target);
+        self.request(request, target);
     }
 
-    pub fn send_to_others(request: Request) {
+    pub fn send_to_others(&self, request: Request) {
         // IRM.
-        Self::request(request, 1 << 40);
+        self.request(request, 1 << 40);
     }
 
-    fn request(request: Request, target: u64) {
+    fn request(&self, request: Request, target: u64) {
+        let value = target | (request as u64) << 24;
         // SAFETY: a barrier; then an interrupt on CPUs that run this kernel.
         unsafe {
             asm!("dsb ishst", options(nostack, preserves_flags));
-            write_register!("s3_0_c12_c11_5", target | (request as u64) << 24);
+            if self.has_groups && request.is_urgent() {
+                write_register!("s3_0_c12_c11_7", value);
+            } else {
+                write_register!("s3_0_c12_c11_5", value);
+            }
         }
         barrier();
+    }
+}
+
+fn group(exception: Exception) -> InterruptGroup {
+    match exception {
+        Exception::Irq => InterruptGroup::Group1,
+        Exception::Fiq => InterruptGroup::Group0,
     }
 }
 
