@@ -6,7 +6,7 @@ use crate::arch::Arch;
 use crate::contract::{Cpu as _, Platform as _, Smp as _};
 use crate::cpu::MAX_CPUS;
 use crate::sync::PerCpu;
-use crate::task::is_stack_word;
+use crate::task::{Task, is_stack_word};
 use core::fmt;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
@@ -79,6 +79,15 @@ pub fn of_other(cpu: usize, patience_ns: u64, show: &mut dyn FnMut(Place)) -> bo
 /// The same for the kernel code of this CPU that an interrupt has found, from that interrupt's handler.
 pub fn of_interrupted(show: &mut dyn FnMut(Place)) {
     let [pc, frame_pointer] = interrupted();
+    STATIONS.with(|station| {
+        station.note(pc, frame_pointer);
+        station.show(show);
+    });
+}
+
+/// The same for a task that no CPU runs. One that runs meanwhile leads to nonsense, and to nothing worse.
+pub fn of_suspended(task: &Task, show: &mut dyn FnMut(Place)) {
+    let [pc, frame_pointer] = task.place();
     STATIONS.with(|station| {
         station.note(pc, frame_pointer);
         station.show(show);

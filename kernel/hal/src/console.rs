@@ -7,6 +7,15 @@ use core::fmt;
 /// Keeps what CPUs write at the same time apart. A leaf.
 static OUTPUT: IrqLock<()> = IrqLock::new(());
 
+/// What comes from the serial line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// A byte.
+    Byte(u8),
+    /// The line was held low for longer than a byte takes: a BREAK.
+    Break,
+}
+
 /// Writes bytes by polling, all of them before anybody else's.
 pub fn write(bytes: &[u8]) {
     lock().write(bytes);

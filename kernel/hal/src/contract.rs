@@ -95,6 +95,12 @@ pub trait Context {
     /// # Safety
     /// `next` was made by `prepare` or saved by a switch, is not running, and its stack is mapped.
     unsafe fn switch(previous: *mut Self::Saved, next: *const Self::Saved);
+    /// Where a saved context goes on, and its frame pointer: for people to read. Nonsense if the context is running by now; zeros
+    /// where nobody can tell.
+    ///
+    /// # Safety
+    /// `saved` may be read. It may be written meanwhile.
+    unsafe fn place(saved: *const Self::Saved) -> [u64; 2];
 }
 
 /// The part of a user thread's registers that the kernel does not use itself: FPU, vectors, thread pointers.

@@ -1,5 +1,6 @@
 //! The one object through which hal calls up into the kernel.
 use crate::boot::BootInfo;
+use crate::console::Received;
 use crate::sync::Once;
 use crate::user::UserFault;
 
@@ -29,8 +30,8 @@ pub trait Upcalls: Sync {
     /// interrupts masked, or where the last guard of a wanted CPU is dropped (`sync::preempt`). On the task's own stack: the
     /// scheduler may switch, and nothing else.
     fn preempt(&self);
-    /// A byte arrived on the console. Interrupt context.
-    fn console_input(&self, byte: u8);
+    /// Something arrived on the console. Interrupt context.
+    fn console_input(&self, received: Received);
 }
 
 static UPCALLS: Once<&'static dyn Upcalls> = Once::new();

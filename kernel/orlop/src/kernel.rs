@@ -1,6 +1,7 @@
 //! The object that hal calls up into.
 
 use hal::boot::BootInfo;
+use hal::console::Received;
 use hal::task;
 use hal::user::UserFault;
 use hal::{IrqLine, Unresolved, Upcalls};
@@ -44,7 +45,7 @@ impl Upcalls for Kernel {
         sched::reschedule();
     }
 
-    fn console_input(&self, byte: u8) {
-        tty::console::receive(byte);
+    fn console_input(&self, received: Received) {
+        tty::console::receive(received);
     }
 }

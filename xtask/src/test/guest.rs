@@ -3,6 +3,7 @@
 //! A program that hangs or takes the kernel down costs a reboot, and the list goes on with the next one.
 
 use std::path::{Path, PathBuf};
+use std::process::ChildStdin;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -14,6 +15,8 @@ use crate::run::placement::Placement;
 use crate::run::segments::Segments;
 use crate::run::session::{Next, Session};
 
+/// How long a kernel that is asked what its threads wait for may take to say it.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a kernel may take to start `init`, and to power off.
 const BOOT_PATIENCE: Duration = Duration::from_secs(60);
 const POWER_OFF_PATIENCE: Duration = Duration::from_secs(10);
@@ -66,6 +69,19 @@ impl std::fmt::Display for Ending {
     }
 }
 
+/// Asks a kernel under which nothing goes on what all threads are at (`BREAK`, `t`). A kernel may have no answer: Linux has it only
+/// where that is switched on.
+fn ask(session: &Session, control: &Path, input: &mut ChildStdin) -> Vec<Vec<u8>> {
+    let mut said = Vec::new();
+    if session.send_break(control, input, b't').is_ok() {
+        let deadline = Instant::now() + ANSWER_PATIENCE;
+        while let Next::Bytes(bytes) = session.next(Some(deadline)) {
+            said.push(bytes);
+        }
+    }
+    said
+}
+
 impl Guest {
     /// Runs all `programs`, each a path with its arguments, and tells how each of them ended, in the same order.
     pub fn run(&self, programs: &[Vec<String>]) -> Result<Vec<Ended>> {
@@ -99,7 +115,9 @@ impl Guest {
     fn run_once(&self, programs: &[Vec<String>], watch: &mut dyn FnMut(&Ended)) -> Result<OneBoot> {
         let job = Job::new(Terminal::Plain, Input::Null, programs.to_vec())?;
         let folder = tempfile::tempdir()?;
-        let mut session = self.start(&self.with_job(&job, folder.path())?, "quiet")?;
+        let control = folder.path().join("control");
+        let mut session = self.start_controlled(&self.with_job(&job, folder.path())?, &control)?;
+        let mut input = session.take_input();
         let mut heard = OneBoot::default();
         let mut markers = Markers::new(&job.nonce);
         let mut deadline = Instant::now() + BOOT_PATIENCE;
@@ -114,7 +132,13 @@ impl Guest {
                     markers.finish(&mut |event| heard.take(event));
                     Some(Ending::KernelEnded)
                 }
-                Next::TimedOut => Some(Ending::TimedOut),
+                Next::TimedOut => {
+                    for bytes in input.as_mut().map_or_else(Vec::new, |input| ask(&session, &control, input))
+                    {
+                        markers.push(&bytes, &mut |event| heard.take(event));
+                    }
+                    Some(Ending::TimedOut)
+                }
             };
             let over = cut_short.is_some();
             if let Some(ending) = cut_short {
@@ -177,6 +201,13 @@ impl Guest {
     fn start(&self, initramfs: &Path, word: &str) -> Result<Session> {
         let command_line = self.command_line(word);
         Session::start(&self.loaded(initramfs, &command_line).command()?, std::process::Stdio::piped())
+    }
+
+    fn start_controlled(&self, initramfs: &Path, control: &Path) -> Result<Session> {
+        let command_line = self.command_line("quiet");
+        let mut qemu = self.loaded(initramfs, &command_line).command()?;
+        qemu.arg("-qmp").arg(format!("unix:{},server=on,wait=off", control.display()));
+        Session::start(&qemu, std::process::Stdio::piped())
     }
 
     fn command_line(&self, word: &str) -> String {

@@ -1,4 +1,5 @@
-//! What the kernel's watchdog says, and that it says nothing where a host stops the machine for a while.
+//! What the kernel's watchdog says, and that it says nothing where a host stops the machine for a while; and what the kernel says
+//! of a program that does not end.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use anyhow::Result;
 
 use super::Stage;
 use super::boots::push;
-use super::guest::Guest;
+use super::guest::{Ending, Guest};
 use super::queue::Queue;
 use crate::arch::Arch;
 
@@ -49,12 +50,27 @@ pub fn add<'a>(
             Ok(if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} not in\n{output}")) })
         });
     }
-    let mut guest = guest()?;
-    guest.machine.smp = 2;
+    let mut stopped = guest()?;
+    stopped.machine.smp = 2;
     let busy = "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done";
-    guest.append = format!(r#"{QUICK} rdinit=/bin/sh -- -c "echo begin; ({busy})& {busy}; wait; echo over""#);
-    push(stage, queue, format!("boot/{arch}/a host that stops the machine"), move || is_left_alone(&guest));
+    stopped.append =
+        format!(r#"{QUICK} rdinit=/bin/sh -- -c "echo begin; ({busy})& {busy}; wait; echo over""#);
+    push(stage, queue, format!("boot/{arch}/a host that stops the machine"), move || is_left_alone(&stopped));
+    let mut endless = guest()?;
+    endless.patience = Duration::from_secs(2);
+    push(stage, queue, format!("boot/{arch}/a program that does not end"), move || is_found(&endless));
     Ok(())
+}
+
+/// Whether the kernel, asked on the console, tells what threads are at: here, one that sleeps.
+fn is_found(guest: &Guest) -> Result<Result<(), String>> {
+    let (ended, _) = guest.run_one(&["/bin/sleep", "1000"])?;
+    let output = String::from_utf8_lossy(&ended.output);
+    let threads = output.split_once("sysrq: Show State").map_or("", |(_, threads)| threads);
+    let sleeper = threads.split("] task:").find(|task| task.starts_with("sleep state:S"));
+    let is_told = sleeper.is_some_and(|sleeper| sleeper.contains("sched::sleep"));
+    let is_well = is_told && ended.ending == Ending::TimedOut;
+    Ok(if is_well { Ok(()) } else { Err(format!("{}\n{output}", ended.ending)) })
 }
 
 /// Whether the guest says nothing of its CPUs although it was stopped for longer than the watchdog's patience.

@@ -1,13 +1,15 @@
 //! The console: the terminal on the machine's serial line.
 //!
 //! Bytes arrive in interrupt context and go into a ring. A kernel task takes them out and runs the line discipline, so that echo and
-//! Ctrl-C work whether or not a program reads.
+//! Ctrl-C work whether or not a program reads. A BREAK and the byte behind it are for the kernel: see [`sysrq`].
 
 use alloc::sync::Arc;
 
 use abi::fs::O_RDWR;
+use hal::console::Received;
 use hal::sync::{IrqLock, Once};
 
+use super::sysrq;
 use super::terminal::{Terminal, Wire};
 use crate::fs::fd_table::OnExec;
 use crate::fs::open::{How, open};
@@ -21,34 +23,35 @@ use crate::syscall::Failure;
 const RING_SIZE: usize = 1024;
 
 struct Ring {
-    bytes: [u8; RING_SIZE],
+    bytes: [Received; RING_SIZE],
     start: usize,
     length: usize,
 }
 
 impl Ring {
-    fn push(&mut self, byte: u8) {
+    fn push(&mut self, received: Received) {
         if self.length < RING_SIZE {
             let end = (self.start + self.length) % RING_SIZE;
             if let Some(slot) = self.bytes.get_mut(end) {
-                *slot = byte;
+                *slot = received;
                 self.length += 1;
             }
         }
     }
 
-    fn pop(&mut self) -> Option<u8> {
+    fn pop(&mut self) -> Option<Received> {
         if self.length == 0 {
             return None;
         }
-        let byte = self.bytes.get(self.start).copied();
+        let received = self.bytes.get(self.start).copied();
         self.start = (self.start + 1) % RING_SIZE;
         self.length -= 1;
-        byte
+        received
     }
 }
 
-static RECEIVED: IrqLock<Ring> = IrqLock::new(Ring { bytes: [0; RING_SIZE], start: 0, length: 0 });
+static RECEIVED: IrqLock<Ring> =
+    IrqLock::new(Ring { bytes: [Received::Byte(0); RING_SIZE], start: 0, length: 0 });
 static ARRIVAL: WaitQueue = WaitQueue::new();
 static TERMINAL: Once<Arc<Terminal>> = Once::new();
 
@@ -73,18 +76,23 @@ pub fn terminal() -> Arc<Terminal> {
     }
 }
 
-/// A byte came from the serial line. Interrupt context.
-pub fn receive(byte: u8) {
-    RECEIVED.lock().push(byte);
+/// Something came from the serial line. Interrupt context.
+pub fn receive(received: Received) {
+    RECEIVED.lock().push(received);
     ARRIVAL.wake_one();
 }
 
 /// Gives what arrives to the terminal, for ever: the body of the console's kernel task.
 pub fn serve() {
     let terminal = terminal();
+    let mut is_for_kernel = false;
     loop {
-        let byte = ARRIVAL.wait_uninterruptibly(|| RECEIVED.lock().pop());
-        terminal.receive(byte);
+        let received = ARRIVAL.wait_uninterruptibly(|| RECEIVED.lock().pop());
+        match received {
+            Received::Break => is_for_kernel = true,
+            Received::Byte(byte) if core::mem::take(&mut is_for_kernel) => sysrq::answer(byte),
+            Received::Byte(byte) => terminal.receive(byte),
+        }
     }
 }
 

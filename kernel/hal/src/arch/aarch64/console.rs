@@ -3,6 +3,7 @@
 //! Lock order: `OUTPUT` is taken last, by anybody, with interrupts masked; nothing is called under it.
 use super::paging::DeviceRegisters;
 use super::platform::semihosting;
+use crate::console::Received;
 use crate::sync::{IrqLock, Once};
 use crate::upcalls::upcalls;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,8 @@ const FLAGS: usize = 0x18;
 const INTERRUPT_MASK: usize = 0x38;
 const INTERRUPT_CLEAR: usize = 0x44;
 
+/// Beside a received byte, which is zero then: a BREAK (3.3.1).
+const DATA_BREAK: u32 = 1 << 10;
 const FLAG_RECEIVE_EMPTY: u32 = 1 << 4;
 const FLAG_TRANSMIT_FULL: u32 = 1 << 5;
 /// Receive and receive-timeout interrupts.
@@ -73,11 +76,12 @@ pub(super) fn enable_input() {
 }
 
 impl Port {
-    /// The port's interrupt: hands up all bytes that wait. Reading the last one takes the interrupt back.
+    /// The port's interrupt: hands up all that waits. Reading the last one takes the interrupt back.
     pub fn handle_interrupt(&self) {
         while self.registers.read32(FLAGS) & FLAG_RECEIVE_EMPTY == 0 {
-            let byte = self.registers.read32(DATA) as u8;
-            upcalls().console_input(byte);
+            let data = self.registers.read32(DATA);
+            let is_break = data & DATA_BREAK != 0;
+            upcalls().console_input(if is_break { Received::Break } else { Received::Byte(data as u8) });
         }
     }
 }

@@ -51,6 +51,13 @@ impl Context for Arch {
         // SAFETY: the caller's promises are the function's.
         unsafe { switch(previous, next) }
     }
+
+    unsafe fn place(saved: *const KernelContext) -> [u64; 2] {
+        // SAFETY: the caller's promise: two words, whatever they hold.
+        unsafe {
+            [(&raw const (*saved).link).read_volatile(), (&raw const (*saved).frame_pointer).read_volatile()]
+        }
+    }
 }
 
 /// Where a new task's first switch lands.

@@ -1,5 +1,6 @@
 //! The first serial port (16550 UART): polled output, input by interrupt.
 use super::platform::{ioapic, port};
+use crate::console::Received;
 
 const BASE: u16 = 0x3f8;
 /// Its line at the I/O APIC.
@@ -13,6 +14,7 @@ const MODEM_CONTROL: u16 = BASE + 4;
 const LINE_STATUS: u16 = BASE + 5;
 
 const RECEIVED: u8 = 1 << 0;
+const BREAK: u8 = 1 << 4;
 const TRANSMITTER_EMPTY: u8 = 1 << 5;
 /// A transmitter that stays full this long is not there.
 const PATIENCE: u32 = 100_000;
@@ -61,14 +63,16 @@ pub fn enable_input() {
     ioapic::enable(LINE);
 }
 
-/// Takes all received bytes. At most one FIFO's worth and some, so that a flood cannot hold the CPU.
-pub fn receive(mut take: impl FnMut(u8)) {
+/// Takes all that was received. At most one FIFO's worth and some, so that a flood cannot hold the CPU.
+pub fn receive(mut take: impl FnMut(Received)) {
     for _ in 0..64 {
         // A machine without the port reads all ones.
         let status = read(LINE_STATUS);
         if status & RECEIVED == 0 || status == 0xff {
             break;
         }
-        take(read(DATA));
+        // A BREAK comes with a byte of zero.
+        let byte = read(DATA);
+        take(if status & BREAK != 0 { Received::Break } else { Received::Byte(byte) });
     }
 }

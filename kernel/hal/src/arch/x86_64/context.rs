@@ -1,6 +1,7 @@
 //! Kernel contexts and `cpu_switch_to`.
 use super::Arch;
 use crate::contract::Context;
+use crate::task::is_stack_word;
 use core::arch::naked_asm;
 
 /// The stack pointer of a context that is not running. What lies there, from low to high:
@@ -8,9 +9,11 @@ use core::arch::naked_asm;
 /// ```text
 ///  +0  r15   +8  r14   +16 r13   +24 r12   +32 rbx   +40 rbp   +48 return address
 /// ```
-pub struct Saved(#[expect(dead_code, reason = "only `cpu_switch_to` reads it")] u64);
+pub struct Saved(u64);
 
 const SAVED_WORDS: usize = 7;
+/// Offset of rbp, with the return address behind it.
+const SAVED_FRAME_POINTER: u64 = 40;
 
 impl Context for Arch {
     type Saved = Saved;
@@ -36,6 +39,18 @@ impl Context for Arch {
     unsafe fn switch(previous: *mut Saved, next: *const Saved) {
         // SAFETY: as the caller promises.
         unsafe { cpu_switch_to(previous, next) }
+    }
+
+    unsafe fn place(saved: *const Saved) -> [u64; 2] {
+        // SAFETY: the caller's promise: one word, whatever it holds.
+        let stack_pointer = unsafe { (&raw const (*saved).0).read_volatile() };
+        let frame = stack_pointer.wrapping_add(SAVED_FRAME_POINTER);
+        if !is_stack_word(frame) || !is_stack_word(frame.wrapping_add(8)) {
+            return [0; 2];
+        }
+        // SAFETY: two words of a stack that is mapped for ever.
+        let [frame_pointer, return_address] = unsafe { (frame as *const [u64; 2]).read_volatile() };
+        [return_address, frame_pointer]
     }
 }
 

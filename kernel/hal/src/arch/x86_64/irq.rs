@@ -27,7 +27,7 @@ pub fn handle(number: u8) {
 
 fn line(line: u32) {
     if line == console::LINE {
-        console::receive(|byte| upcalls().console_input(byte));
+        console::receive(|received| upcalls().console_input(received));
     } else if line < ioapic::LINES {
         upcalls().interrupt(IrqLine(line));
     }
