@@ -113,7 +113,7 @@ macro_rules! for_each_syscall {
             (umask,                   95,   166,  directory::umask, "full"),
             (gettimeofday,            96,   169,  time::gettimeofday, "no time zone"),
             (getrlimit,               97,   163,  system::getrlimit, "full"),
-            (getrusage,               98,   165,  time::getrusage, "processor time and page faults only; system time is counted as user time"),
+            (getrusage,               98,   165,  time::getrusage, "processor time, page faults and switches only; system time is counted as user time"),
             (sysinfo,                 99,   179,  system::sysinfo, "shared memory is not told"),
             (times,                   100,  153,  time::times, "system time is counted as user time"),
             (ptrace,                  101,  117,  none, "absent"),

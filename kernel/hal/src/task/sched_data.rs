@@ -25,6 +25,8 @@ pub struct SchedData {
     pub started_ns: AtomicU64,
     /// How often it has gone to sleep. Counted by the task itself.
     pub sleeps: AtomicU64,
+    /// How often another task ran although it did not sleep. Counted by the task itself.
+    pub preemptions: AtomicU64,
     /// When it was last moved to another CPU to even out loads.
     pub moved_ns: AtomicU64,
     /// The number of its entity.
@@ -47,6 +49,7 @@ impl SchedData {
             runtime_ns: AtomicU64::new(0),
             started_ns: AtomicU64::new(0),
             sleeps: AtomicU64::new(0),
+            preemptions: AtomicU64::new(0),
             moved_ns: AtomicU64::new(0),
             number,
             order: AtomicU64::new(0),

@@ -1,4 +1,4 @@
-//! Processor time: what a process and its waited-for children have used.
+//! What a process and its waited-for children have used: processor time, and what else is counted.
 
 use core::sync::atomic::Ordering;
 
@@ -12,6 +12,10 @@ pub struct Times {
     pub runtime_ns: u64,
     /// Page faults that were served.
     pub faults: u64,
+    /// Switches to another task because it slept.
+    pub sleeps: u64,
+    /// Switches to another task although it did not.
+    pub preemptions: u64,
 }
 
 /// What ended threads and children leave behind.
@@ -30,6 +34,8 @@ impl Times {
         Times {
             runtime_ns: self.runtime_ns.saturating_add(other.runtime_ns),
             faults: self.faults.saturating_add(other.faults),
+            sleeps: self.sleeps.saturating_add(other.sleeps),
+            preemptions: self.preemptions.saturating_add(other.preemptions),
         }
     }
 }
@@ -37,8 +43,14 @@ impl Times {
 impl Thread {
     /// What the thread has used.
     pub fn times(&self) -> Times {
-        let runtime_ns = self.task().map_or(0, |task| sched::runtime_ns(&task));
-        Times { runtime_ns, faults: self.faults.load(Ordering::Relaxed) }
+        let faults = self.faults.load(Ordering::Relaxed);
+        let Some(task) = self.task() else { return Times { faults, ..Times::default() } };
+        Times {
+            runtime_ns: sched::runtime_ns(&task),
+            faults,
+            sleeps: task.sched.sleeps.load(Ordering::Relaxed),
+            preemptions: task.sched.preemptions.load(Ordering::Relaxed),
+        }
     }
 }
 

@@ -105,6 +105,12 @@ impl Comer {
     }
 }
 
+/// Adds one to a count that only the executing task changes.
+#[inline]
+fn increment(count: &AtomicU64) {
+    count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
+}
+
 /// Whether a task may run on a CPU.
 #[inline]
 pub(super) fn is_allowed(task: &task::Task, cpu: usize) -> bool {
@@ -286,8 +292,7 @@ impl RunQueue {
             inner.queue.come_back(entity);
             return None;
         }
-        let sleeps = &task::current().sched.sleeps;
-        sleeps.store(sleeps.load(Relaxed).wrapping_add(1), Relaxed);
+        increment(&task::current().sched.sleeps);
         Some(self.next(inner, now_ns))
     }
 
@@ -320,6 +325,7 @@ impl RunQueue {
     pub(super) fn give_way(&self) -> Option<Runnable> {
         let (mut inner, now_ns) = self.lock_and_charge();
         let next = inner.queue.yield_to_another(task::yield_current)?;
+        increment(&task::current().sched.preemptions);
         self.hand_over(&inner, &next, now_ns);
         Some(next)
     }
@@ -334,6 +340,7 @@ impl RunQueue {
         } else {
             self.send_away(&mut inner, now_ns)
         };
+        increment(&task::current().sched.preemptions);
         self.hand_over(&inner, &next, now_ns);
         Some(next)
     }

@@ -12,6 +12,7 @@ use libkernel::sched::{Parameters, Policy};
 use super::wait::{Deadline, Observer, PollEvents, Subscription, WaitError, WaitQueue};
 use super::{Mutex, RwLock, idle_once, settings, spawn, yield_now};
 use crate::kernel::Kernel;
+use crate::process::work;
 
 /// Runs tasks on this thread's CPU, and on others if asked for, until all have ended.
 pub(crate) struct Run {
@@ -150,6 +151,42 @@ fn one_wake_up_reaches_one_waiter() {
     });
     run.run_until_the_end();
     assert_eq!(state.0.load(SeqCst), 0);
+}
+
+/// It stands first in the queue when the wake-up comes, and another one behind it.
+#[test]
+fn who_gives_up_passes_the_wake_up_on() {
+    let state = Arc::new((AtomicUsize::new(0), WaitQueue::new()));
+    let mut run = Run::new();
+    let other = state.clone();
+    run.task(move || {
+        let ((stage, queue), task) = (&*state, hal::task::current());
+        task.work.fetch_or(work::SIGNAL, SeqCst);
+        let mut looks = 0;
+        let outcome = queue.wait_until(Deadline::NEVER, || {
+            looks += 1;
+            if looks == 2 {
+                stage.store(1, SeqCst);
+                while stage.load(SeqCst) == 1 {
+                    yield_now();
+                }
+                stage.store(3, SeqCst);
+                queue.wake_one();
+            }
+            None::<()>
+        });
+        assert_eq!((outcome, looks), (Err(WaitError::Interrupted), 2));
+        task.work.fetch_and(!work::SIGNAL, SeqCst);
+    });
+    run.task(move || {
+        let (stage, queue) = &*other;
+        while stage.load(SeqCst) == 0 {
+            yield_now();
+        }
+        stage.store(2, SeqCst);
+        queue.wait_uninterruptibly(|| (stage.load(SeqCst) == 3).then_some(()));
+    });
+    run.run_until_the_end();
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! afterwards; who waits is entered into the queue before it looks at the state. So no wake-up is lost, and the condition is
 //! evaluated by the waiting thread alone, awake, with no lock held: it may take sleeping locks itself.
 //!
-//! A wake-up takes the entry out of the queue. A waiter that finds its entry gone just before it would sleep looks again instead;
+//! A wake-up takes the entry out of the queue; whoever finds it gone and has no use for the wake-up passes it on. A waiter that finds its entry gone just before it would sleep looks again instead;
 //! a spurious wake-up costs a second look. Entries are ordered by ticket, so that removal is a binary search; and as wake-ups take
 //! the oldest first, one number tells every waiter whether its entry is gone.
 //!
@@ -261,15 +261,15 @@ impl WaitQueue {
         loop {
             let place = self.enter();
             if let Some(value) = condition() {
-                self.leave(place);
+                self.leave_unwoken(place);
                 return Ok(value);
             }
             if patience.is_exhausted(&task) {
-                self.leave(place);
+                self.leave_unwoken(place);
                 return Err(WaitError::Interrupted);
             }
             if deadline.has_passed() {
-                self.leave(place);
+                self.leave_unwoken(place);
                 return Err(WaitError::TimedOut);
             }
             timeout.get_or_insert_with(|| Timeout::start(deadline));
@@ -307,12 +307,21 @@ impl WaitQueue {
         }
     }
 
-    fn take_out(&self, ticket: u64) {
+    /// Leaves without having slept. A wake-up that has come meanwhile was meant for somebody who goes on because of it: it is passed
+    /// on.
+    fn leave_unwoken(&self, place: Option<u64>) {
+        if place.is_some_and(|ticket| !self.take_out(ticket)) {
+            self.wake_one();
+        }
+    }
+
+    /// Takes an entry out, if no wake-up has; whether it was there.
+    fn take_out(&self, ticket: u64) -> bool {
         let mut entries = self.entries.lock();
         let removed = remove(&mut entries.threads, ticket);
         self.publish(&entries);
         drop(entries);
-        drop(removed);
+        removed.is_some()
     }
 
     fn enter_observer(&self, observer: Arc<dyn Observer>) -> Option<u64> {

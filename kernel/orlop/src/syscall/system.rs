@@ -129,9 +129,12 @@ pub fn sysinfo(_caller: &mut Caller<'_>, info: UserPtr<Sysinfo>) -> Result<(), F
 
 /// Times as `getrusage` and `wait4` show them. All processor time counts as the program's own: the kernel's share is not measured.
 pub(super) fn rusage_of(times: Times) -> Rusage {
+    let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
     Rusage {
         ru_utime: to_timeval(times.runtime_ns),
-        ru_minflt: i64::try_from(times.faults).unwrap_or(i64::MAX),
+        ru_minflt: count(times.faults),
+        ru_nvcsw: count(times.sleeps),
+        ru_nivcsw: count(times.preemptions),
         ..Rusage::default()
     }
 }

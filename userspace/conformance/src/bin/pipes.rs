@@ -31,6 +31,7 @@ conformance::tests!(&[
     ("polling_files_and_nothing", polling_files_and_nothing),
     ("selecting", selecting),
     ("named_pipes", named_pipes),
+    ("ends_of_named_pipes_that_meet_in_passing", ends_of_named_pipes_that_meet_in_passing),
     ("the_size_can_be_changed", the_size_can_be_changed),
     ("splicing", splicing),
     ("splicing_is_refused", splicing_is_refused),
@@ -212,6 +213,26 @@ fn selecting() -> Outcome {
     check_eq!((readable, writable), (1 << reader, 1 << writer));
     let mut bad = 1 << 60;
     check_eq!(select(&mut bad, &mut 0), Err(Errno::EBADF));
+    Ok(())
+}
+
+/// Each end opens, and closes as soon as it may: the other one has met it all the same.
+fn ends_of_named_pipes_that_meet_in_passing() -> Outcome {
+    const TIMES: usize = 300;
+    scratch::enter()?;
+    for name in [c"there", c"back"] {
+        mknodat(AT_FDCWD, name, S_IFIFO | 0o600, 0)?;
+    }
+    let pass = |name, flags| close(open(name, flags, 0)?);
+    let pid = child::start(|| {
+        let all = (0..TIMES).all(|_| pass(c"there", O_WRONLY).is_ok() && pass(c"back", O_RDONLY).is_ok());
+        i32::from(!all)
+    })?;
+    for _ in 0..TIMES {
+        pass(c"there", O_RDONLY)?;
+        pass(c"back", O_WRONLY)?;
+    }
+    check_eq!(child::wait(pid)?, WaitStatus(0));
     Ok(())
 }
 

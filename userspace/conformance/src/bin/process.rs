@@ -10,9 +10,11 @@ use abi::process::*;
 use abi::signal::*;
 use conformance::{Outcome, check, check_eq, child, handler, raw};
 use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 use libsyscall::file::{close, pipe2, read, write};
 use libsyscall::process::*;
 use libsyscall::signal::{Disposition, rt_sigprocmask, set_disposition};
+use libsyscall::thread::sched_yield;
 
 conformance::tests!(&[
     ("fork_copies_memory", fork_copies_memory),
@@ -38,6 +40,7 @@ conformance::tests!(&[
     ("users_can_be_given_up", users_can_be_given_up),
     ("limits_can_be_read_and_lowered", limits_can_be_read_and_lowered),
     ("parent_death_signal", parent_death_signal),
+    ("switches_are_counted", switches_are_counted),
 ]);
 
 static WORD: AtomicU32 = AtomicU32::new(0);
@@ -143,15 +146,21 @@ fn waitid_can_leave_the_child() -> Outcome {
 }
 
 fn stop_and_continue_are_reported() -> Outcome {
+    let (reader, writer) = pipe2(0)?;
     let pid = child::start(|| {
         let _ = kill(getpid(), SIGSTOP);
-        5
+        // An end would hide that it went on.
+        if read(reader, &mut [0]) == Ok(1) { 5 } else { 6 }
     })?;
     check_eq!(wait4(pid, WUNTRACED)?, Some((pid, WaitStatus::stopped(SIGSTOP))));
     check_eq!(wait4(pid, WNOHANG | WUNTRACED)?, None);
     kill(pid, SIGCONT)?;
     check_eq!(wait4(pid, WCONTINUED)?, Some((pid, WaitStatus::CONTINUED)));
+    check_eq!(write(writer, b"x"), Ok(1));
     check_eq!(child::wait(pid)?, WaitStatus::exited(5));
+    for fd in [reader, writer] {
+        close(fd)?;
+    }
     let pid = child::start(|| {
         loop {
             libsyscall::thread::sched_yield();
@@ -371,5 +380,31 @@ fn parent_death_signal() -> Outcome {
     close(writer)?;
     // The grandchild held the other end: it has gone, too.
     check_eq!(read(reader, &mut [0]), Ok(0));
+    Ok(())
+}
+
+/// Two processes on one processor.
+fn switches_are_counted() -> Outcome {
+    let run_on = |mask: u64| raw::call(nr::sched_setaffinity, &[0, 8, (&raw const mask) as u64]).map(drop);
+    run_on(1)?;
+    let other = child::start(|| {
+        loop {
+            sched_yield();
+        }
+    })?;
+    let before = getrusage(RUSAGE_THREAD)?;
+    // Not each makes way: the other process may have had its share.
+    while getrusage(RUSAGE_THREAD)?.ru_nivcsw - before.ru_nivcsw < 50 {
+        sched_yield();
+    }
+    for _ in 0..3 {
+        ulib::time::sleep(Duration::from_millis(1));
+    }
+    let slept = getrusage(RUSAGE_THREAD)?.ru_nvcsw - before.ru_nvcsw;
+    check!(slept >= 3, "{slept}");
+    kill(other, SIGKILL)?;
+    child::wait(other)?;
+    check!(getrusage(RUSAGE_CHILDREN)?.ru_nivcsw >= 50);
+    run_on(u64::MAX)?;
     Ok(())
 }

@@ -101,19 +101,21 @@ impl Pipe {
 
     /// Waits for the other end, as fifo(7) has it; on failure the ends are closed again.
     fn meet_other_end(&self, ends: Ends, nonblocking: bool) -> Result<(), Failure> {
+        // In this order: one that is there is seen, also if it goes as soon as it sees this end; one that comes later is counted.
         let (reader_visits, writer_visits) =
             (self.reader_visits.load(Ordering::Acquire), self.writer_visits.load(Ordering::Acquire));
+        let (had_readers, had_writers) = (self.has_readers(), self.has_writers());
         self.visit(ends);
         self.readable.wake_all();
         self.writable.wake_all();
         let met = match ends {
-            Ends { reads: true, writes: false } if !nonblocking => {
+            Ends { reads: true, writes: false } if !nonblocking && !had_writers => {
                 let came = || self.writer_visits.load(Ordering::Acquire) != writer_visits;
-                self.readable.wait_until(Deadline::NEVER, || (self.has_writers() || came()).then_some(()))
+                self.readable.wait_until(Deadline::NEVER, || came().then_some(()))
             }
-            Ends { reads: false, writes: true } => {
+            Ends { reads: false, writes: true } if !had_readers => {
                 let came = || self.reader_visits.load(Ordering::Acquire) != reader_visits;
-                self.writable.wait_until(Deadline::NEVER, || (self.has_readers() || came()).then_some(()))
+                self.writable.wait_until(Deadline::NEVER, || came().then_some(()))
             }
             _ => Ok(()),
         };

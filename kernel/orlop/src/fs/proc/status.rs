@@ -180,6 +180,9 @@ pub fn status(subject: &Subject) -> Result<Vec<u8>, Errno> {
         capability_lines(&mut rest, &thread.credentials());
         let _ = writeln!(rest, "NoNewPrivs:\t{}", u32::from(thread.no_new_privileges()));
         affinity_lines(&mut rest, thread.task().map_or(0, |task| settings::affinity(&task)));
+        let times = thread.times();
+        let _ = writeln!(rest, "voluntary_ctxt_switches:\t{}", times.sleeps);
+        let _ = writeln!(rest, "nonvoluntary_ctxt_switches:\t{}", times.preemptions);
     } else {
         let _ = writeln!(rest, "Threads:\t0");
     }
