@@ -1,6 +1,7 @@
 //! CPUs: identity, count and sleeping until an interrupt.
 use crate::arch::Arch;
 use crate::contract::{Cpu as _, Platform as _};
+use crate::sync::Once;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most CPUs that per-CPU data has room for.
@@ -45,9 +46,15 @@ pub struct HardwareCapabilities {
     pub minimum_signal_stack: u64,
 }
 
-/// What the CPU can do.
+/// What the CPU can do. Asked once: all CPUs are of one kind, and every program that is started wants to know.
 pub fn hardware_capabilities() -> HardwareCapabilities {
-    Arch::hardware_capabilities()
+    static CAPABILITIES: Once<HardwareCapabilities> = Once::new();
+    CAPABILITIES.get().copied().unwrap_or_else(|| {
+        let capabilities = Arch::hardware_capabilities();
+        // Another CPU may be the first: it finds the same.
+        let _ = CAPABILITIES.set(capabilities);
+        capabilities
+    })
 }
 
 /// Writes what `/proc/cpuinfo` says of the executing CPU, but for its number; all CPUs are taken to be of one kind.
