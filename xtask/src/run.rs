@@ -13,6 +13,7 @@ use crate::initramfs::{Mapping, host_files};
 use crate::linux;
 use crate::toolchain::Toolchain;
 
+pub mod control;
 pub mod input;
 pub mod job;
 mod libraries;

@@ -1,8 +1,6 @@
 //! One running QEMU: its console, its deadline and its end.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::io::Read;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -65,24 +63,6 @@ impl Session {
             Err(RecvTimeoutError::Disconnected) => Next::End,
             Err(RecvTimeoutError::Timeout) => Next::TimedOut,
         }
-    }
-
-    /// Sends a BREAK and a letter to the console, whose port is called `console`, by way of QEMU's control socket (`-qmp`).
-    pub fn send_break(&self, control: &Path, input: &mut ChildStdin, letter: u8) -> Result<()> {
-        let mut control = UnixStream::connect(control).context("QEMU's control socket does not answer")?;
-        control.set_read_timeout(Some(Duration::from_secs(5)))?;
-        let mut replies = BufReader::new(control.try_clone()?).lines();
-        for command in [
-            r#"{"execute":"qmp_capabilities"}"#,
-            r#"{"execute":"chardev-send-break","arguments":{"id":"console"}}"#,
-        ] {
-            writeln!(control, "{command}")?;
-            // The greeting and events come in between.
-            while !replies.next().context("QEMU has closed its control socket")??.contains(r#""return""#) {}
-        }
-        input.write_all(&[letter])?;
-        input.flush()?;
-        Ok(())
     }
 
     /// Gives QEMU `patience` to end by itself; `None` if it had to be ended.

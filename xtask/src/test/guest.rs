@@ -2,12 +2,14 @@
 //!
 //! A program that hangs or takes the kernel down costs a reboot, and the list goes on with the next one.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::run::control::Control;
 use crate::run::job::{Input, Job, Terminal};
 use crate::run::machine::{Boot, Console, MachineOptions};
 use crate::run::markers::{Event, Markers};
@@ -69,15 +71,24 @@ impl std::fmt::Display for Ending {
     }
 }
 
-/// Asks a kernel under which nothing goes on what all threads are at (`BREAK`, `t`). A kernel may have no answer: Linux has it only
-/// where that is switched on.
+/// Asks a kernel under which nothing goes on what all threads are at (`BREAK`, `t`), or else QEMU what its CPUs are at. A kernel may
+/// have no answer: Linux has it only where that is switched on.
 fn ask(session: &Session, control: &Path, input: &mut ChildStdin) -> Vec<Vec<u8>> {
     let mut said = Vec::new();
-    if session.send_break(control, input, b't').is_ok() {
+    let outcome = Control::connect(control).and_then(|mut control| {
+        control.send_break()?;
+        input.write_all(b"t")?;
         let deadline = Instant::now() + ANSWER_PATIENCE;
         while let Next::Bytes(bytes) = session.next(Some(deadline)) {
             said.push(bytes);
         }
+        if said.is_empty() {
+            said.push(control.registers()?.into_bytes());
+        }
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        said.push(format!("nothing could be asked: {error:#}\n").into_bytes());
     }
     said
 }

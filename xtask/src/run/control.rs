@@ -1,0 +1,60 @@
+//! QEMU's control socket (`-qmp`): what can be asked of a machine under which nothing goes on.
+//!
+//! The protocol is a line of JSON for each command and each answer (QEMU's `docs/interop/qmp-spec.txt`).
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection that takes commands.
+pub struct Control {
+    stream: UnixStream,
+    answers: Lines<BufReader<UnixStream>>,
+}
+
+impl Control {
+    /// Connects to the socket at `path`.
+    pub fn connect(path: &Path) -> Result<Self> {
+        let stream = UnixStream::connect(path).context("QEMU has no control socket")?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let answers = BufReader::new(stream.try_clone()?).lines();
+        let mut control = Self { stream, answers };
+        control.execute(r#"{"execute":"qmp_capabilities"}"#)?;
+        Ok(control)
+    }
+
+    /// Sends a BREAK to the console, whose port is called `console`.
+    pub fn send_break(&mut self) -> Result<()> {
+        self.execute(r#"{"execute":"chardev-send-break","arguments":{"id":"console"}}"#).map(drop)
+    }
+
+    /// The registers of all CPUs, as QEMU shows them.
+    pub fn registers(&mut self) -> Result<String> {
+        let command =
+            r#"{"execute":"human-monitor-command","arguments":{"command-line":"info registers -a"}}"#;
+        Ok(self.execute(command)?.as_str().unwrap_or_default().replace('\r', ""))
+    }
+
+    /// What the command returns.
+    fn execute(&mut self, command: &str) -> Result<Value> {
+        writeln!(self.stream, "{command}")?;
+        loop {
+            // The greeting and events come in between.
+            let line = self.answers.next().context("QEMU has closed its control socket")??;
+            let answer: Value = serde_json::from_str(&line)?;
+            if let Some(error) = answer.get("error") {
+                bail!("QEMU refuses: {error}");
+            }
+            if let Some(value) = answer.get("return") {
+                return Ok(value.clone());
+            }
+        }
+    }
+}
