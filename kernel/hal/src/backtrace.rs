@@ -78,16 +78,16 @@ pub fn of_other(cpu: usize, patience_ns: u64, show: &mut dyn FnMut(Place)) -> bo
 
 /// The same for the kernel code of this CPU that an interrupt has found, from that interrupt's handler.
 pub fn of_interrupted(show: &mut dyn FnMut(Place)) {
-    let [pc, frame_pointer] = interrupted();
-    STATIONS.with(|station| {
-        station.note(pc, frame_pointer);
-        station.show(show);
-    });
+    of_chain(interrupted(), show);
 }
 
 /// The same for a task that no CPU runs. One that runs meanwhile leads to nonsense, and to nothing worse.
 pub fn of_suspended(task: &Task, show: &mut dyn FnMut(Place)) {
-    let [pc, frame_pointer] = task.place();
+    of_chain(task.place(), show);
+}
+
+/// By way of this CPU's own station.
+fn of_chain([pc, frame_pointer]: [u64; 2], show: &mut dyn FnMut(Place)) {
     STATIONS.with(|station| {
         station.note(pc, frame_pointer);
         station.show(show);

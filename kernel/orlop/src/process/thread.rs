@@ -1,6 +1,7 @@
 //! Threads: what a program calls a thread, and one task runs.
 
 use alloc::sync::{Arc, Weak};
+use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use hal::sync::{Once, SpinLock};
@@ -70,6 +71,15 @@ pub struct ThreadParts {
     pub signals: ThreadSignals,
     /// Whether `execve` grants nothing (`PR_SET_NO_NEW_PRIVS`).
     pub no_new_privileges: bool,
+}
+
+/// A thread's name without its padding, unprintable bytes escaped.
+pub struct ShownName([u8; NAME_SIZE]);
+
+impl fmt::Display for ShownName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.split(|&byte| byte == 0).next().unwrap_or_default().escape_ascii().fmt(formatter)
+    }
 }
 
 impl Thread {
@@ -230,6 +240,11 @@ impl Thread {
     /// The name, padded with NULs.
     pub fn name(&self) -> [u8; NAME_SIZE] {
         *self.name.lock()
+    }
+
+    /// The name for people to read.
+    pub fn shown_name(&self) -> ShownName {
+        ShownName(self.name())
     }
 
     /// Names the thread; longer names are cut.

@@ -18,7 +18,7 @@ use core::fmt;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
-use hal::backtrace;
+use hal::backtrace::{self, Place};
 use hal::cpu::MAX_CPUS;
 use hal::sync::{IrqLock, PerCpu, preempt};
 use hal::task::{self, Task};
@@ -214,11 +214,7 @@ struct Name<'a>(&'a Task);
 impl fmt::Display for Name<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.owner::<Thread>() {
-            Some(thread) => {
-                let name = thread.name();
-                let length = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
-                write!(formatter, "[{}:{}]", name[..length].escape_ascii(), thread.id().number())
-            }
+            Some(thread) => write!(formatter, "[{}:{}]", thread.shown_name(), thread.id().number()),
             None => write!(formatter, "[kernel]"),
         }
     }
@@ -226,16 +222,27 @@ impl fmt::Display for Name<'_> {
 
 /// Says what is wrong and where all CPUs are. The CPU that reports may wait for nobody.
 fn report(headline: fmt::Arguments<'_>) {
-    const PATIENCE_NS: u64 = 100_000_000;
-    let this = hal::cpu::id();
     urgent(format_args!("watchdog: {headline}"));
-    let show = &mut |place| urgent(format_args!("  {place}"));
+    show_all_calls(|| backtrace::of_interrupted(&mut show));
+}
+
+/// Shows the calls of all CPUs; `show_own` those of this one.
+pub fn show_all_calls(show_own: impl Fn()) {
     for cpu in 0..hal::cpu::count() {
         urgent(format_args!("calls of CPU {cpu}:"));
-        if cpu == this {
-            backtrace::of_interrupted(show);
-        } else if !backtrace::of_other(cpu, PATIENCE_NS, show) {
-            urgent(format_args!("  it does not answer"));
-        }
+        if cpu == hal::cpu::id() { show_own() } else { show_calls_of(cpu) }
     }
+}
+
+/// Shows the calls of another CPU, if it answers soon.
+pub fn show_calls_of(cpu: usize) {
+    const PATIENCE_NS: u64 = 100_000_000;
+    if !backtrace::of_other(cpu, PATIENCE_NS, &mut show) {
+        urgent(format_args!("  it does not answer"));
+    }
+}
+
+/// Shows one function of a chain of calls.
+pub fn show(place: Place) {
+    urgent(format_args!("  {place}"));
 }

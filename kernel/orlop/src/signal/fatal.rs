@@ -13,14 +13,13 @@ pub(super) fn report(thread: &Thread, context: &UserContext, signal: Signal, inf
     if !SignalSet::SYNCHRONOUS.contains(signal) || !raised_by_kernel {
         return;
     }
-    let name = thread.name();
-    let name = core::str::from_utf8(&name).unwrap_or("?").trim_end_matches('\0');
     let pc = context.regs.instruction_pointer();
     let sp = context.regs.stack_pointer();
     let area = thread.memory().and_then(|space| space.describe_area(UserAddr::new(pc)));
     let (start, length) = area.map_or((0, 0), |area| (area.range.start().as_u64(), area.range.length()));
     log!(
-        "{name}[{}]: signal {} code {} at pc {pc:#x} sp {sp:#x} address {:#x} in mapping {start:#x}+{length:#x}",
+        "{}[{}]: signal {} code {} at pc {pc:#x} sp {sp:#x} address {:#x} in mapping {start:#x}+{length:#x}",
+        thread.shown_name(),
         thread.id(),
         signal.number(),
         info.si_code,

@@ -5,17 +5,13 @@
 //!
 //! A thread that sleeps and should not is found by what it waits for.
 
-use alloc::vec::Vec;
-
-use hal::backtrace::{self, Place};
+use hal::backtrace;
 use hal::task::Task;
 
 use crate::log;
 use crate::log::urgent;
 use crate::process::{Thread, table};
-
-/// How long another CPU has to answer.
-const PATIENCE_NS: u64 = 100_000_000;
+use crate::sched::watchdog;
 
 /// Answers one letter. Called by the console's kernel task.
 pub(super) fn answer(letter: u8) {
@@ -26,27 +22,17 @@ pub(super) fn answer(letter: u8) {
     }
 }
 
-fn show(place: Place) {
-    urgent(format_args!("  {place}"));
-}
-
 fn show_threads() {
     log!("sysrq: Show State");
-    table::for_each_process(|process| {
-        let mut threads = Vec::new();
-        process.each_thread(|thread| threads.push(thread.clone()));
-        threads.iter().for_each(|thread| show_thread(thread));
-    });
+    table::for_each_process(|process| process.threads().iter().for_each(|thread| show_thread(thread)));
     log!("sysrq: end");
 }
 
 fn show_thread(thread: &Thread) {
     let Some(task) = thread.task() else { return };
-    let name = thread.name();
-    let length = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
     urgent(format_args!(
         "task:{} state:{} tid:{} pid:{} cpu:{} work:{:#x}",
-        name[..length].escape_ascii(),
+        thread.shown_name(),
         if task.is_runnable() { 'R' } else { 'S' },
         thread.id().number(),
         thread.process().pid().number(),
@@ -58,20 +44,13 @@ fn show_thread(thread: &Thread) {
 
 fn show_calls(task: &Task) {
     if !task.is_on_cpu() {
-        backtrace::of_suspended(task, &mut show);
-    } else if task.cpu() != hal::cpu::id() && !backtrace::of_other(task.cpu(), PATIENCE_NS, &mut show) {
-        urgent(format_args!("  its CPU does not answer"));
+        backtrace::of_suspended(task, &mut watchdog::show);
+    } else if task.cpu() != hal::cpu::id() {
+        watchdog::show_calls_of(task.cpu());
     }
 }
 
 fn show_cpus() {
     log!("sysrq: Show backtrace of all active CPUs");
-    for cpu in 0..hal::cpu::count() {
-        urgent(format_args!("calls of CPU {cpu}:"));
-        if cpu == hal::cpu::id() {
-            urgent(format_args!("  it answers this"));
-        } else if !backtrace::of_other(cpu, PATIENCE_NS, &mut show) {
-            urgent(format_args!("  it does not answer"));
-        }
-    }
+    watchdog::show_all_calls(|| urgent(format_args!("  it answers this")));
 }
