@@ -27,13 +27,6 @@ impl FutexWaiter {
         Arc::new(FutexWaiter { place: AtomicUsize::new(NOWHERE) })
     }
 
-    /// Says that the thread waits no longer, and wakes it.
-    #[inline]
-    fn wake_up(&self, task: TaskRef) {
-        self.place.store(NOWHERE, Ordering::Release);
-        sched::wake_owned(task);
-    }
-
     /// Whether somebody has taken the thread out of its bucket.
     pub(super) fn is_woken(&self) -> bool {
         self.place.load(Ordering::Acquire) == NOWHERE
@@ -52,7 +45,8 @@ impl Entry {
     /// Says that the thread waits no longer, and wakes it.
     #[inline]
     pub(super) fn wake_up(self) {
-        self.waiter.wake_up(self.task);
+        self.waiter.place.store(NOWHERE, Ordering::Release);
+        sched::wake_owned(self.task);
     }
 }
 

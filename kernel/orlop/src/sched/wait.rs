@@ -4,9 +4,10 @@
 //! afterwards; who waits is entered into the queue before it looks at the state. So no wake-up is lost, and the condition is
 //! evaluated by the waiting thread alone, awake, with no lock held: it may take sleeping locks itself.
 //!
-//! A wake-up takes the entry out of the queue; whoever finds it gone and has no use for the wake-up passes it on. A waiter that finds its entry gone just before it would sleep looks again instead;
-//! a spurious wake-up costs a second look. Entries are ordered by ticket, so that removal is a binary search; and as wake-ups take
-//! the oldest first, one number tells every waiter whether its entry is gone.
+//! A wake-up takes the entry out of the queue. A waiter that finds its entry gone just before it would sleep looks again instead; one
+//! that gives up, or needs to sleep no more, passes the wake-up on. A spurious wake-up costs a second look. Entries are ordered by
+//! ticket, so that removal is a binary search; and as wake-ups take the oldest first, one number tells every waiter whether its
+//! entry is gone.
 //!
 //! Besides threads, an [`Observer`] can stand in the queue: it is called at every wake-up until its [`Subscription`] is dropped.
 //! `poll` is built on this.
@@ -307,8 +308,8 @@ impl WaitQueue {
         }
     }
 
-    /// Leaves without having slept. A wake-up that has come meanwhile was meant for somebody who goes on because of it: it is passed
-    /// on.
+    /// Leaves without having slept. A wake-up that has come meanwhile was meant for somebody who goes on because of it: it is
+    /// passed on.
     fn leave_unwoken(&self, place: Option<u64>) {
         if place.is_some_and(|ticket| !self.take_out(ticket)) {
             self.wake_one();
