@@ -127,7 +127,7 @@ impl Guest {
         let job = Job::new(Terminal::Plain, Input::Null, programs.to_vec())?;
         let folder = tempfile::tempdir()?;
         let control = folder.path().join("control");
-        let mut session = self.start_controlled(&self.with_job(&job, folder.path())?, &control)?;
+        let mut session = self.start(&self.with_job(&job, folder.path())?, "quiet", Some(&control))?;
         let mut input = session.take_input();
         let mut heard = OneBoot::default();
         let mut markers = Markers::new(&job.nonce);
@@ -169,13 +169,13 @@ impl Guest {
 
     /// Boots without a job and returns everything written until the machine ends or the time is over.
     pub fn run_to_end(&self) -> Result<Vec<u8>> {
-        let session = self.start(&self.initramfs, "")?;
+        let session = self.start(&self.initramfs, "", None)?;
         Ok(self.hear(&session))
     }
 
     /// As [`Self::run_to_end`], but QEMU is stopped for so long once the guest has written `signal`.
     pub fn run_stopped(&self, signal: &str, length: Duration) -> Result<Vec<u8>> {
-        let session = self.start(&self.initramfs, "")?;
+        let session = self.start(&self.initramfs, "", None)?;
         let deadline = Instant::now() + self.patience;
         let mut output = Vec::new();
         while !String::from_utf8_lossy(&output).contains(signal)
@@ -209,15 +209,13 @@ impl Guest {
         output
     }
 
-    fn start(&self, initramfs: &Path, word: &str) -> Result<Session> {
+    /// Starts QEMU, with a socket for [`Control`] if one is wanted.
+    fn start(&self, initramfs: &Path, word: &str, control: Option<&Path>) -> Result<Session> {
         let command_line = self.command_line(word);
-        Session::start(&self.loaded(initramfs, &command_line).command()?, std::process::Stdio::piped())
-    }
-
-    fn start_controlled(&self, initramfs: &Path, control: &Path) -> Result<Session> {
-        let command_line = self.command_line("quiet");
         let mut qemu = self.loaded(initramfs, &command_line).command()?;
-        qemu.arg("-qmp").arg(format!("unix:{},server=on,wait=off", control.display()));
+        if let Some(path) = control {
+            qemu.arg("-qmp").arg(format!("unix:{},server=on,wait=off", path.display()));
+        }
         Session::start(&qemu, std::process::Stdio::piped())
     }
 
