@@ -86,7 +86,7 @@ extern "C" fn aarch64_interrupt(frame: &TrapFrame) {
     super::irq::handle();
 }
 
-/// An urgent request of another CPU in the kernel, on the interrupted stack, wherever interrupts are masked or not.
+/// An urgent request of another CPU in the kernel, on the interrupted stack, whether interrupts are masked or not.
 #[unsafe(no_mangle)]
 extern "C" fn aarch64_kernel_urgent(frame: &TrapFrame) {
     let masked = frame.pstate & INTERRUPTS_MASKED != 0;

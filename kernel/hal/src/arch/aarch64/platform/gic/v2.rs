@@ -54,7 +54,7 @@ impl Gic {
     pub fn new(distributor: DeviceRegisters, cpu: DeviceRegisters) -> Self {
         distributor.write32(CONTROL, 0);
         let kind = distributor.read32(TYPE);
-        // Without security extensions groups may be missing (4.3.4); with them these registers are firmware's.
+        // Without security extensions groups may be missing (4.3.4); with them these registers are firmware's, and ignore this.
         distributor.write32(GROUP, !URGENT);
         let has_groups = kind & HAS_SECURITY == 0 && distributor.read32(GROUP) == !URGENT;
         let gic = Self { distributor, cpu, lock: IrqLock::new(()), has_groups };
