@@ -195,6 +195,18 @@ impl<T: Member> Fair<T> {
         running.place.order = running.vruntime.wrapping_add(running.request);
     }
 
+    /// Forgives the entity that `giver` lets run (`sched_yield`) what it is ahead of him beyond one request: else he could push it
+    /// ever further ahead, and it would wait for all of that once he wants the CPU himself. Whoever is eligible is not that far.
+    #[inline]
+    pub(super) fn forgive(&mut self, next: &mut Entity<T>, giver: &Entity<T>) {
+        let beyond = difference(next.vruntime, giver.vruntime.wrapping_add(next.request));
+        if beyond > 0 {
+            next.vruntime = next.vruntime.wrapping_add_signed(-beyond);
+            next.place.order = next.place.order.wrapping_add_signed(-beyond);
+            self.moment -= moment(next.weight, beyond);
+        }
+    }
+
     /// Whether one deadline is earlier than another.
     #[inline]
     pub(super) fn is_earlier(&self, one: Place, other: Place) -> bool {

@@ -205,7 +205,8 @@ impl<T: Member> Queue<T> {
             return self.yield_in_real_time(value);
         }
         self.fair.forgo(running);
-        let next = self.fair.take_another()?;
+        let mut next = self.fair.take_another()?;
+        self.fair.forgive(&mut next, running);
         let mut previous = self.running.replace(next)?;
         previous.value = Some(value());
         self.fair.queue(previous);

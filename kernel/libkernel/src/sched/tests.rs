@@ -189,6 +189,25 @@ fn who_yields_to_a_spinner_is_not_starved_later() {
 }
 
 #[test]
+fn who_runs_on_time_given_away_is_not_starved_for_it() {
+    let values = [nice(-7), nice(16)];
+    let mut machine = Machine::awake(&values);
+    for _ in 0..1000 {
+        machine.run(SLICE_NS);
+        if machine.running == Some(0) {
+            machine.yield_now();
+            assert_eq!(machine.running, Some(1));
+        }
+    }
+    machine.run(2 * SLICE_NS);
+    assert_eq!(machine.running, Some(0));
+    let before = machine.received_ns[1];
+    let share = u64::from(values[0].weight() + values[1].weight()) / u64::from(values[1].weight());
+    machine.run(4 * SLICE_NS * share);
+    assert!(machine.received_ns[1] > before);
+}
+
+#[test]
 fn sleep_earns_no_credit_and_erases_no_debt() {
     let mut machine = Machine::awake(&[nice(0), nice(0)]);
     // One sleeps for a long time while the other runs alone: afterwards they share again.
