@@ -29,6 +29,10 @@ pub(super) fn handle_urgent(pc: u64, frame_pointer: u64, interrupts: Interrupts)
         backtrace::answer(pc, frame_pointer, interrupts);
     } else if number == Request::Stop as u32 && crate::panic::is_ending() {
         Arch::halt();
+    } else if number == Request::Reschedule as u32 {
+        // The urgent one was taken as an ordinary interrupt just before this came, and a GICv2 gives whatever is first. Those that
+        // are levels come again by themselves.
+        gic::send(Request::Reschedule, Arch::id());
     }
 }
 
