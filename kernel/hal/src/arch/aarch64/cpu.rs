@@ -7,6 +7,7 @@
 use super::Arch;
 use super::platform::gic::{self, Request};
 use crate::contract::Cpu;
+use crate::cpu::MAX_CPUS;
 use crate::task::{self, Task};
 use core::arch::{asm, naked_asm};
 use core::ptr;
@@ -117,7 +118,10 @@ impl Cpu for Arch {
     #[inline(always)]
     fn id() -> usize {
         // SAFETY: TPIDR_EL1 points to the running stack's block from the first Rust function on.
-        unsafe { (*block()).cpu as usize }
+        let id = unsafe { (*block()).cpu as usize };
+        // SAFETY: no more CPUs than that are started (`boot::start_other_cpus`).
+        unsafe { core::hint::assert_unchecked(id < MAX_CPUS) };
+        id
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@ use super::platform::gdt::{self, IST_STACKS, IstStack, TaskState};
 use super::platform::msr;
 use super::{smp, user};
 use crate::contract::{Cpu, UserRegisters as _};
-use crate::cpu::HardwareCapabilities;
+use crate::cpu::{HardwareCapabilities, MAX_CPUS};
 use crate::frame::OutOfMemory;
 use crate::task::{self, Task};
 use core::arch::x86_64::{__cpuid, __cpuid_count};
@@ -202,6 +202,8 @@ impl Cpu for Arch {
         unsafe {
             asm!("mov {:e}, gs:[{}]", out(reg) id, const offset_of!(CpuLocal, id), options(nostack, preserves_flags, readonly))
         };
+        // SAFETY: no more CPUs than that are started (`boot::start_other_cpus`).
+        unsafe { core::hint::assert_unchecked((id as usize) < MAX_CPUS) };
         id as usize
     }
 
