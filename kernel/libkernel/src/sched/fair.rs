@@ -186,7 +186,12 @@ impl<T: Member> Fair<T> {
     /// What `sched_yield` means: whoever gives the CPU away forgoes what he was behind, and asks anew.
     #[inline]
     pub(super) fn forgo(&mut self, running: &mut Entity<T>) {
-        if self.is_eligible(running.vruntime) {
+        // Of two, the average lies between.
+        let is_behind = match self.tree.only() {
+            Some(other) => difference(other.vruntime, running.vruntime) > 0,
+            None => self.is_eligible(running.vruntime),
+        };
+        if is_behind {
             let average = self.zero.wrapping_add_signed(self.average());
             let behind = difference(average, running.vruntime).max(0);
             running.vruntime = running.vruntime.wrapping_add_signed(behind);

@@ -207,10 +207,12 @@ impl<T: Member> Queue<T> {
         self.fair.forgo(running);
         let mut next = self.fair.take_another()?;
         self.fair.forgive(&mut next, running);
-        let mut previous = self.running.replace(next)?;
-        previous.value = Some(value());
+        let next_value = next.value.take();
+        let mut previous = core::mem::replace(running, next);
+        // Who runs has no value: nothing is dropped, and the compiler need not ask.
+        core::mem::forget(previous.value.replace(value()));
         self.fair.queue(previous);
-        self.running.as_mut()?.value.take()
+        next_value
     }
 
     #[cold]

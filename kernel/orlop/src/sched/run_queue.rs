@@ -178,6 +178,12 @@ impl RunQueue {
     fn publish(&self, inner: &Inner, cpu: impl FnOnce() -> usize) -> bool {
         self.waiting.store(inner.queue.waiting(), Relaxed);
         self.load.store(inner.queue.load(), Relaxed);
+        self.publish_exchange(inner, cpu)
+    }
+
+    /// As [`RunQueue::publish`], where one task has only taken the place of another.
+    #[inline(always)]
+    fn publish_exchange(&self, inner: &Inner, cpu: impl FnOnce() -> usize) -> bool {
         let concerned = inner.queue.has_real_time() || self.level() != 0;
         if concerned {
             self.publish_levels(inner, cpu());
@@ -195,11 +201,11 @@ impl RunQueue {
         real_time::note(cpu, level, waiting_level);
     }
 
-    /// Publishes what the executing CPU has decided, whose queue this is. Once it runs, `next` sees to the balance of real-time
-    /// tasks if that may have changed: only then has the CPU left the task that ran before.
+    /// The executing CPU, whose queue this is, has decided to run `next`. Once it runs, it sees to the balance of real-time tasks if
+    /// they are concerned: only then has the CPU left the task that ran before.
     #[inline(always)]
-    fn hand_over(&self, inner: &Inner, next: &Runnable, now_ns: u64) {
-        if self.publish(inner, hal::cpu::id) && real_time::any_waits() {
+    fn hand_over(&self, concerned: bool, next: &Runnable, now_ns: u64) {
+        if concerned && real_time::any_waits() {
             next.task().work.fetch_or(work::RESCHEDULE, Relaxed);
             preempt::request();
         }
@@ -310,7 +316,7 @@ impl RunQueue {
     fn next(&self, mut inner: IrqGuard<'_, Inner>, now_ns: u64) -> Runnable {
         let next = inner.queue.pick();
         let next = next.unwrap_or_else(|| self.enter_idle(&mut inner, now_ns));
-        self.hand_over(&inner, &next, now_ns);
+        self.hand_over(self.publish(&inner, hal::cpu::id), &next, now_ns);
         next
     }
 
@@ -326,7 +332,7 @@ impl RunQueue {
         let (mut inner, now_ns) = self.lock_and_charge();
         let next = inner.queue.yield_to_another(task::yield_current)?;
         increment(&task::current().sched.preemptions);
-        self.hand_over(&inner, &next, now_ns);
+        self.hand_over(self.publish_exchange(&inner, hal::cpu::id), &next, now_ns);
         Some(next)
     }
 
@@ -341,7 +347,7 @@ impl RunQueue {
             self.send_away(&mut inner, now_ns)
         };
         increment(&task::current().sched.preemptions);
-        self.hand_over(&inner, &next, now_ns);
+        self.hand_over(self.publish(&inner, hal::cpu::id), &next, now_ns);
         Some(next)
     }
 
@@ -368,7 +374,7 @@ impl RunQueue {
         let (mut inner, now_ns) = self.lock_and_charge();
         let next = inner.queue.pick()?;
         inner.idle = Some(task::yield_current());
-        self.hand_over(&inner, &next, now_ns);
+        self.hand_over(self.publish(&inner, hal::cpu::id), &next, now_ns);
         drop(inner);
         let spell = now_ns.saturating_sub(self.idle_since_ns.swap(BUSY, Relaxed));
         self.idle_ns.store(self.idle_ns.load(Relaxed) + spell, Relaxed);
