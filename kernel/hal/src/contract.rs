@@ -115,6 +115,12 @@ pub trait UserRegisters {
     fn save(state: &mut Self::State);
     /// Loads the CPU's registers.
     fn restore(state: &Self::State);
+    /// Saves the registers of the task that ran and loads those of the next one, as far as either has any.
+    #[inline(always)]
+    fn exchange(previous: Option<&mut Self::State>, next: Option<&Self::State>) {
+        previous.into_iter().for_each(Self::save);
+        next.into_iter().for_each(Self::restore);
+    }
     /// Loads the floating-point registers alone, preemption off.
     fn restore_floating_point(state: &Self::State);
     /// The saved thread pointer (FS_BASE, TPIDR_EL0).

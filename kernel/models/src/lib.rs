@@ -48,7 +48,7 @@ pub mod sched {
     kernel_file!(pub mod rwlock = "rwlock.rs");
     kernel_file!(pub mod wait = "wait.rs");
 
-    pub use crate::machine::sched::{block_unless, timer, wake_owned};
+    pub use crate::machine::sched::{block_unless, timer, wake};
     pub use mutex::Mutex;
     pub use rwlock::RwLock;
 }

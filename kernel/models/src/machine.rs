@@ -148,7 +148,7 @@ pub mod sched {
         }
     }
 
-    pub fn wake_owned(task: TaskRef) {
+    pub fn wake(task: &TaskRef) {
         task.thread.unpark();
     }
 

@@ -175,7 +175,7 @@ fn a_signal_ends_a_wait() {
         let sleeper = task::current().to_ref();
         let signaller = loom::thread::spawn(move || {
             sleeper.work.fetch_or(crate::process::work::SIGNAL, SeqCst);
-            crate::sched::wake_owned(sleeper);
+            crate::sched::wake(&sleeper);
         });
         let queue = WaitQueue::new();
         assert!(queue.wait_until(Deadline::NEVER, || None::<()>).is_err());

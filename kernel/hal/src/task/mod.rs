@@ -64,8 +64,6 @@ pub struct Task {
     gives_way: AtomicBool,
     /// A CPU is on its stack, or still leaving it.
     on_cpu: AtomicBool,
-    /// It has run: the CPU's side holds a reference until it is dead.
-    started: AtomicBool,
     /// The CPU it runs on, or ran on last.
     cpu: AtomicU32,
     /// Freed with the task.
@@ -97,7 +95,10 @@ unsafe impl Send for Task {}
 pub type TaskRef = Arc<Task>;
 
 /// The permission to run a task once.
-pub struct Runnable(TaskRef);
+///
+/// Every task holds a reference to itself until it is dead. It cannot die while a token of it exists, so the token borrows that
+/// reference, and nothing is counted where tasks are woken and run.
+pub struct Runnable(ManuallyDrop<TaskRef>);
 
 impl Runnable {
     /// The task that it would run.
@@ -119,8 +120,36 @@ impl Runnable {
         unsafe { *self.0.sched.seat.get() = Some(entity) };
     }
 
-    fn into_task(self) -> TaskRef {
-        self.0
+    /// The token of a task that has none, and is not dead.
+    ///
+    /// # Safety
+    /// The task made itself runnable, or its waker did, or it is new.
+    #[inline]
+    unsafe fn of(task: *const Task) -> Runnable {
+        // SAFETY: a task that is not dead holds a reference to itself, which is neither counted nor dropped here.
+        Runnable(ManuallyDrop::new(unsafe { Arc::from_raw(task) }))
+    }
+
+    /// The task, which lives as long as it does not die.
+    #[inline]
+    fn into_task(self) -> *const Task {
+        let task = Arc::as_ptr(&self.0);
+        mem::forget(self);
+        task
+    }
+}
+
+impl Drop for Runnable {
+    /// A task that never ran is freed. One that has run is kept for ever, with what is on its stack.
+    #[cold]
+    fn drop(&mut self) {
+        // SAFETY: the entry is the task's own once it runs, and whoever has the only token keeps it from running. Nothing else of
+        // `own` is looked at, which a CPU may be leaving.
+        let never_ran = unsafe { (*(&raw const (*self.0.own.get()).entry)).is_some() };
+        if never_ran {
+            // SAFETY: the reference of the task to itself, which nothing will make use of any more.
+            unsafe { ManuallyDrop::drop(&mut self.0) };
+        }
     }
 }
 
@@ -159,11 +188,12 @@ impl Task {
         }
         let task = Arc::new(task);
         // SAFETY: the stack is fresh and the task's own, and nobody has seen the task yet. `first_steps` takes the
-        // task's address, which stays valid: see `started`.
+        // task's address, which stays valid: the task holds a reference to itself.
         unsafe {
             (*task.own.get()).context = Arch::prepare(top, switch::first_steps, Arc::as_ptr(&task) as usize);
         }
-        Ok(Runnable(task))
+        // SAFETY: it is new.
+        Ok(unsafe { Runnable::of(Arc::into_raw(task)) })
     }
 
     fn with(stack: Option<KernelStack>, own: Own, state: u32) -> Self {
@@ -174,7 +204,6 @@ impl Task {
             state: AtomicU32::new(state),
             gives_way: AtomicBool::new(false),
             on_cpu: AtomicBool::new(false),
-            started: AtomicBool::new(false),
             cpu: AtomicU32::new(0),
             _stack: stack,
             owner: Once::new(),
@@ -218,27 +247,17 @@ impl Task {
     /// the waker sees that it is preparing.
     #[inline]
     pub fn wake(self: &Arc<Self>) -> Option<Runnable> {
-        self.wake_up().then(|| Runnable(self.clone()))
-    }
-
-    /// As [`Task::wake`], with a reference that becomes the token's.
-    #[inline]
-    pub fn wake_owned(self: Arc<Self>) -> Option<Runnable> {
-        self.wake_up().then_some(Runnable(self))
-    }
-
-    /// Whether there is a token to make.
-    #[inline]
-    fn wake_up(&self) -> bool {
         fence(Ordering::SeqCst);
         loop {
             match self.state.load(Ordering::Relaxed) {
-                BLOCKED if self.change_state(BLOCKED, RUNNABLE) => return true,
-                PREPARING if self.change_state(PREPARING, RUNNING) => return false,
+                BLOCKED if self.change_state(BLOCKED, RUNNABLE) => break,
+                PREPARING if self.change_state(PREPARING, RUNNING) => return None,
                 BLOCKED | PREPARING => {}
-                _ => return false,
+                _ => return None,
             }
         }
+        // SAFETY: this made it runnable.
+        Some(unsafe { Runnable::of(Arc::as_ptr(self)) })
     }
 
     /// Sets bits in `work` and, if the task runs on another CPU, interrupts that CPU.
@@ -281,8 +300,8 @@ impl Current {
     /// A counted reference.
     #[inline]
     pub fn to_ref(&self) -> TaskRef {
-        // SAFETY: the pointer comes from an `Arc` whose count the CPU holds while the task lives; the copy made
-        // here is forgotten, so that the count stays the CPU's.
+        // SAFETY: the pointer comes from an `Arc` whose count the task itself holds while it lives; the copy made
+        // here is forgotten, so that the count stays the task's.
         ManuallyDrop::into_inner(unsafe { ManuallyDrop::new(Arc::from_raw(Arch::current_task())) }.clone())
     }
 }
@@ -293,7 +312,7 @@ impl Deref for Current {
     fn deref(&self) -> &Task {
         let task = Arch::current_task();
         debug_assert!(!task.is_null(), "no task runs yet");
-        // SAFETY: whoever holds a `Current` runs on the task's stack, so the task lives; see `started`.
+        // SAFETY: whoever holds a `Current` runs on the task's stack, and a task that runs holds a reference to itself.
         unsafe { &*task }
     }
 }
@@ -335,9 +354,10 @@ pub fn commit_block(entity: Box<Entity>, _guard: &PreemptGuard) -> Result<(), Bo
 /// Makes the running task runnable and returns its token; enqueue it, then [`switch_to`] some task.
 #[inline]
 pub fn yield_current() -> Runnable {
-    let task = current().to_ref();
-    task.state.store(RUNNABLE, Ordering::SeqCst);
-    Runnable(task)
+    let task = Arch::current_task();
+    current().state.store(RUNNABLE, Ordering::Relaxed);
+    // SAFETY: the running task has no token, and has just made itself runnable.
+    unsafe { Runnable::of(task) }
 }
 
 #[cfg_attr(target_os = "linux", allow(dead_code, reason = "the host machine has no interrupts"))]

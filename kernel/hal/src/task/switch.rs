@@ -1,13 +1,12 @@
 //! Leaving one task and continuing another.
 //!
-//! A CPU holds one reference to the task it runs (and to every task that has started and is not dead: `started`), so
-//! the current task's address is always good. The order of a switch: wait until `next` has left its last CPU, save the
-//! user registers, change the address space, swap stacks; then, already on the new stack, let go of the old task
-//! (`on_cpu`), and bury it if it is dead.
+//! A task holds a reference to itself until it is dead, so the current task's address is always good. The order of a
+//! switch: wait until `next` has left its last CPU, save the user registers, change the address space, swap stacks; then,
+//! already on the new stack, let go of the old task (`on_cpu`), and bury it if it is dead.
 //!
 //! A task without user memory leaves the address space of its predecessor active: an idle CPU that wakes for the same
-//! program pays no switch of page tables. The CPU holds its own reference to the active one, and need not hear of
-//! what changes there until a task uses it again (`Paging::suspend`).
+//! program pays no switch of page tables. Then the CPU holds its own reference to it, and need not hear of what changes
+//! there until a task uses it again (`Paging::suspend`). While a task with user memory runs, the task's reference does.
 use super::{BLOCKED, DEAD, Own, RUNNABLE, RUNNING, Runnable, Task};
 use crate::arch::Arch;
 use crate::contract::{Context as _, Cpu as _, Paging as _, UserRegisters as _};
@@ -15,7 +14,8 @@ use crate::cpu::MAX_CPUS;
 use crate::paging::PageTable;
 use crate::sync::{PerCpu, PreemptGuard};
 use alloc::sync::Arc;
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
+use core::hint::cold_path;
 use core::mem;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering, fence};
@@ -24,21 +24,29 @@ use core::sync::atomic::{AtomicBool, Ordering, fence};
 struct Handover {
     /// The task that was left.
     left: Cell<*const Task>,
-    /// The address space whose tables the CPU uses.
-    active: RefCell<Option<Arc<PageTable>>>,
-    /// The one that it used before, until a place where it may be freed.
+    /// The address space whose tables the CPU uses, or null.
+    active: Cell<*const PageTable>,
+    /// The CPU's own reference to it, once a task without user memory has run there.
+    kept: Cell<Option<Arc<PageTable>>>,
+    /// Such a reference to one that is not active any more, until a place where it may be freed.
     stale: Cell<Option<Arc<PageTable>>>,
 }
 
 /// What is left of a switch: dropped where nothing is held, since it may free stacks and whole address spaces.
 type Leftovers = (Option<Arc<Task>>, Option<Arc<PageTable>>);
 
-// SAFETY: used by its CPU alone, with preemption and interrupts off; the pointer is a task that the CPU holds.
+// SAFETY: used by its CPU alone, with preemption and interrupts off; each pointer is used only while its target lives.
 unsafe impl Send for Handover {}
 
 static HANDOVER: PerCpu<Handover> = PerCpu::new(
-    [const { Handover { left: Cell::new(ptr::null()), active: RefCell::new(None), stale: Cell::new(None) } };
-        MAX_CPUS],
+    [const {
+        Handover {
+            left: Cell::new(ptr::null()),
+            active: Cell::new(ptr::null()),
+            kept: Cell::new(None),
+            stale: Cell::new(None),
+        }
+    }; MAX_CPUS],
 );
 
 /// Turns the running code into this CPU's first task, which becomes its idle task. Once for each CPU.
@@ -46,7 +54,6 @@ pub(crate) fn init_boot_task() {
     let own = Own { context: Arch::empty(), user: None, page_table: None, entry: None };
     let task = Task::with(None, own, RUNNING);
     task.on_cpu.store(true, Ordering::Relaxed);
-    task.started.store(true, Ordering::Relaxed);
     task.cpu.store(Arch::id() as u32, Ordering::Relaxed);
     // SAFETY: the reference is never taken back: a boot task does not end.
     unsafe { Arch::set_current_task(Arc::into_raw(Arc::new(task))) };
@@ -75,8 +82,10 @@ pub fn exit_to(next: Runnable, guard: PreemptGuard) -> ! {
 fn switch(next: Runnable, guard: &PreemptGuard) -> Leftovers {
     let were_enabled = Arch::interrupts_disable();
     let previous = Arch::current_task();
-    let next = next.into_task();
-    if ptr::eq(Arc::as_ptr(&next), previous) {
+    let task = next.into_task();
+    // SAFETY: its token was here, so it lives, and from here on runs on this CPU.
+    let next = unsafe { &*task };
+    if ptr::eq(task, previous) {
         next.state.store(RUNNING, Ordering::Relaxed);
         restore_interrupts(were_enabled);
         return (None, None);
@@ -91,17 +100,11 @@ fn switch(next: Runnable, guard: &PreemptGuard) -> Leftovers {
     // Pairs with `Task::set_work`: either it sees that the task is on a CPU, or the task sees its bits.
     fence(Ordering::SeqCst);
     // SAFETY: the token made this CPU the only user of `next`, whose stack is left (`on_cpu`); `previous` runs here.
-    // Both stay alive: the CPU holds a reference to each.
+    // Both stay alive: neither is dead before `let_go`.
     unsafe {
-        let task: *const Task = Arc::as_ptr(&next);
-        if next.started.swap(true, Ordering::Relaxed) {
-            drop(next)
-        } else {
-            mem::forget(next)
-        }
         let (own_previous, own_next) = ((*previous).own.get(), (*task).own.get());
         let handover = HANDOVER.get(guard);
-        exchange_user_side(handover, &*previous, own_previous, own_next);
+        exchange_user_side(handover, own_previous, own_next);
         handover.left.set(previous);
         Arch::set_current_task(task);
         Arch::switch(&raw mut (*own_previous).context, &raw const (*own_next).context);
@@ -121,38 +124,22 @@ fn restore_interrupts(were_enabled: bool) {
 /// Saves the user registers of `previous`, and brings in those and the address space of the next task.
 ///
 /// # Safety
-/// The caller may use both `own` parts, and `own_previous` belongs to the running task `previous`.
+/// The caller may use both `own` parts, and `own_previous` belongs to the running task.
 #[inline]
-unsafe fn exchange_user_side(
-    handover: &Handover,
-    previous: &Task,
-    own_previous: *mut Own,
-    own_next: *mut Own,
-) {
+unsafe fn exchange_user_side(handover: &Handover, own_previous: *mut Own, own_next: *mut Own) {
     // SAFETY: see above.
     let (own_previous, own_next) = unsafe { (&mut *own_previous, &mut *own_next) };
-    if previous.state.load(Ordering::Relaxed) != DEAD
-        && let Some(user) = &mut own_previous.user
-    {
-        Arch::save(user);
+    match (&own_next.page_table, &own_previous.page_table) {
+        (Some(table), _) => activate(handover, Some(table)),
+        (None, Some(table)) => keep(handover, table),
+        (None, None) => {}
     }
-    match &own_next.page_table {
-        Some(table) => {
-            let old = activate(handover, Some(table));
-            if old.is_some() {
-                handover.stale.set(old);
-            }
-        }
-        None => Arch::suspend(),
-    }
-    if let Some(user) = &own_next.user {
-        Arch::restore(user);
-    }
+    Arch::exchange(own_previous.user.as_deref_mut(), own_next.user.as_deref());
 }
 
 /// On the new stack: frees the task that was left for other CPUs; returns it if it is dead.
 fn let_go(handover: &Handover) -> Leftovers {
-    let (left, stale) = (handover.left.replace(ptr::null()), handover.stale.take());
+    let (left, stale) = (handover.left.get(), handover.stale.take());
     // SAFETY: `switch` set the pointer on this CPU just before it changed stacks, and the task's reference is still
     // held: only the next lines can end it.
     unsafe {
@@ -160,7 +147,11 @@ fn let_go(handover: &Handover) -> Leftovers {
         let on_cpu: *const AtomicBool = &raw const (*left).on_cpu;
         (*on_cpu).store(false, Ordering::Release);
         // Not dead: from here on another CPU may run it to its end.
-        (dead.then(|| Arc::from_raw(left)), stale)
+        if dead {
+            cold_path();
+            return (Some(Arc::from_raw(left)), stale);
+        }
+        (None, stale)
     }
 }
 
@@ -183,23 +174,38 @@ pub(super) extern "C" fn first_steps(task: usize) -> ! {
 pub fn set_page_table(table: Option<Arc<PageTable>>) {
     let guard = crate::sync::preempt::disable();
     let were_enabled = Arch::interrupts_disable();
-    let old_active = activate(HANDOVER.get(&guard), table.as_ref());
+    let handover = HANDOVER.get(&guard);
+    activate(handover, table.as_ref());
+    let stale = handover.stale.take();
     // SAFETY: the running task's own part, with interrupts masked: no switch in between.
     let old = unsafe { mem::replace(&mut (*super::current().own.get()).page_table, table) };
     restore_interrupts(were_enabled);
     drop(guard);
     // The last references may free a whole address space: not under the guard.
-    drop((old, old_active));
+    drop((old, stale));
 }
 
-/// Makes `table` the active one of this CPU; returns the one that was. Interrupts masked.
+/// Makes `table` the active one of this CPU, for a task that holds it. Interrupts masked. A reference that the CPU has kept to the
+/// one before goes to `stale`.
 #[inline(always)]
-fn activate(handover: &Handover, table: Option<&Arc<PageTable>>) -> Option<Arc<PageTable>> {
-    let mut active = handover.active.borrow_mut();
-    if active.as_ref().map(Arc::as_ptr) == table.map(Arc::as_ptr) {
-        Arch::resume();
-        return None;
+fn activate(handover: &Handover, table: Option<&Arc<PageTable>>) {
+    let (active, next) = (handover.active.get(), table.map_or(ptr::null(), Arc::as_ptr));
+    if active == next {
+        return Arch::resume();
     }
-    Arch::activate(active.as_deref(), table.map(Arc::as_ref));
-    mem::replace(&mut *active, table.cloned())
+    // SAFETY: null, or held by the task that ran until now, or in `kept`.
+    Arch::activate(unsafe { active.as_ref() }, table.map(Arc::as_ref));
+    handover.active.set(next);
+    if let Some(kept) = handover.kept.take() {
+        handover.stale.set(Some(kept));
+    }
+}
+
+/// Leaves the table of the task that ran until now active, under one that has none. Interrupts masked.
+#[inline]
+fn keep(handover: &Handover, table: &Arc<PageTable>) {
+    // What is kept is what is active, if anything is.
+    let kept = handover.kept.take().unwrap_or_else(|| table.clone());
+    handover.kept.set(Some(kept));
+    Arch::suspend();
 }

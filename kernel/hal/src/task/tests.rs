@@ -125,3 +125,47 @@ fn a_task_that_never_ran_is_freed_with_its_token() {
     drop(runnable);
     assert_eq!(Arc::strong_count(&owner), 1);
 }
+
+#[test]
+fn an_address_space_lasts_while_a_cpu_uses_it() {
+    let queue = queue();
+    let table = PageTable::new().unwrap();
+    let entry = Box::new(|| {
+        queue.yield_now();
+        queue.exit()
+    });
+    let user = Task::new_user(entry, UserState::new().unwrap(), table.clone(), None).unwrap();
+    queue.push(user);
+    assert_eq!(Arc::strong_count(&table), 2);
+    queue.yield_now();
+    // This task has no memory: the table stays active, and is the CPU's too.
+    assert_eq!(Arc::strong_count(&table), 3);
+    queue.yield_now();
+    assert_eq!(Arc::strong_count(&table), 1);
+}
+
+#[test]
+fn between_tasks_with_memory_nothing_is_counted() {
+    let queue = queue();
+    let tables = [(); 2].map(|()| PageTable::new().unwrap());
+    let counts = || tables.each_ref().map(Arc::strong_count);
+    let seen: &'static Mutex<std::vec::Vec<usize>> = Box::leak(Box::default());
+    for table in &tables {
+        let own = Arc::downgrade(table);
+        let entry = Box::new(move || {
+            for _ in 0..2 {
+                seen.lock().unwrap().push(own.strong_count());
+                queue.yield_now();
+            }
+            queue.exit()
+        });
+        queue.push(Task::new_user(entry, UserState::new().unwrap(), table.clone(), None).unwrap());
+    }
+    queue.yield_now();
+    // The last one stayed active.
+    assert_eq!(counts(), [2, 3]);
+    queue.yield_now();
+    queue.yield_now();
+    assert_eq!(*seen.lock().unwrap(), [2, 2, 2, 2]);
+    assert_eq!(counts(), [1, 1]);
+}

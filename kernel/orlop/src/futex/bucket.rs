@@ -46,7 +46,7 @@ impl Entry {
     #[inline]
     pub(super) fn wake_up(self) {
         self.waiter.place.store(NOWHERE, Ordering::Release);
-        sched::wake_owned(self.task);
+        sched::wake(&self.task);
     }
 }
 

@@ -58,14 +58,6 @@ pub fn wake(task: &TaskRef) {
     }
 }
 
-/// As [`wake`], for the last use of a reference.
-#[inline]
-pub fn wake_owned(task: TaskRef) {
-    if let Some(runnable) = task::Task::wake_owned(task) {
-        placement::place(runnable, Arrival::Woken);
-    }
-}
-
 /// Sleeps until the task is woken, unless `ready` says that there is nothing to wait for. `ready` is asked when a wake can no
 /// longer be lost; it may take spin locks and must not sleep.
 #[inline]

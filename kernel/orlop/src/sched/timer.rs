@@ -107,7 +107,7 @@ pub fn interrupt() {
     CLOCKS.with(|clock| {
         // The lock is not held while tasks wake: that may start a slice.
         while let Some(task) = clock.take_expired(now) {
-            super::wake_owned(task);
+            super::wake(&task);
         }
         let wanted = clock.wanted.lock();
         let is_due = |time: Option<u64>| time.is_some_and(|time| time <= now);

@@ -205,7 +205,7 @@ impl WaitQueue {
             let Some((_, task)) = entries.threads.pop_front() else { break };
             // Before the wake-up, whose fence pairs with that of `prepare_to_block`.
             self.publish(&entries);
-            super::wake_owned(task);
+            super::wake(&task);
         }
     }
 

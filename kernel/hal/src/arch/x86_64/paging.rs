@@ -114,8 +114,8 @@ impl Paging for Arch {
     /// the write of CR3 forgets all translations that are not global (SDM volume 3, 4.10.4.1).
     #[inline]
     fn activate(previous: Option<&PageTable>, next: Option<&PageTable>) {
-        shootdown::wake();
         let cpu = Self::id();
+        shootdown::wake(cpu);
         if let Some(next) = next {
             next.translations.enter(cpu);
         }
@@ -136,7 +136,7 @@ impl Paging for Arch {
 
     #[inline]
     fn resume() {
-        shootdown::wake();
+        shootdown::wake(Self::id());
     }
 
     fn flush(table: &PageTable, first: UserAddr, last: UserAddr) {

@@ -43,10 +43,10 @@ pub fn rest() {
     SHOOTDOWN.rest(Arch::id());
 }
 
-/// This CPU goes on with the address space that it had before [`rest`]. Interrupts masked.
+/// This CPU, which is `cpu`, goes on with the address space that it had before [`rest`]. Interrupts masked.
 #[inline]
-pub fn wake() {
-    if SHOOTDOWN.wake(Arch::id()) {
+pub fn wake(cpu: usize) {
+    if SHOOTDOWN.wake(cpu) {
         flush_all();
     }
 }
