@@ -72,7 +72,16 @@ impl<T: Member> Fair<T> {
     #[inline]
     fn count_in(&mut self, entity: &Entity<T>) {
         self.weight += i64::from(entity.weight);
-        self.moment += moment(entity.weight, difference(entity.vruntime, self.zero));
+        let distance = difference(entity.vruntime, self.zero);
+        if distance != 0 {
+            self.moment += moment(entity.weight, distance);
+        }
+    }
+
+    /// Counts one entity alone; virtual times are measured from its own.
+    #[inline]
+    fn count_only(&mut self, weight: u32, vruntime: u64) {
+        (self.weight, self.moment, self.zero) = (i64::from(weight), 0, vruntime);
     }
 
     /// Places an arriving entity by its lag, with a new request. `alone` is the only other entity, if there is but one.
@@ -85,7 +94,10 @@ impl<T: Member> Fair<T> {
             behind += behind * i64::from(entity.weight) / self.weight.max(1);
         }
         let average = match alone {
-            Some(alone) => alone.vruntime,
+            Some(alone) => {
+                self.count_only(alone.weight, alone.vruntime);
+                alone.vruntime
+            }
             None if self.weight == 0 => {
                 behind = 0;
                 self.zero
@@ -102,29 +114,35 @@ impl<T: Member> Fair<T> {
         self.count_in(entity);
     }
 
-    /// Counts an entity out and notes its lag. A lag that is small beside a slice is not worth a division where there is but one
+    /// Counts an entity out and notes its lag.
+    #[inline]
+    pub(super) fn leave(&mut self, entity: &mut Entity<T>) {
+        entity.lag = self.lag(entity);
+        self.weight -= i64::from(entity.weight);
+        self.moment -= moment(entity.weight, difference(entity.vruntime, self.zero));
+    }
+
+    /// As [`Fair::leave`], for the running entity. A lag that is small beside a slice is not worth a division where there is but one
     /// other entity: two that wake each other all the time do so in step.
     #[inline(always)]
-    pub(super) fn leave(&mut self, entity: &mut Entity<T>) {
-        if self.weight == i64::from(entity.weight) {
+    pub(super) fn leave_running(&mut self, entity: &mut Entity<T>) {
+        let Some(other) = self.tree.only() else {
+            if self.tree.len() != 0 {
+                return self.leave(entity);
+            }
             (self.weight, self.moment, self.zero, entity.lag) = (0, 0, entity.vruntime, 0);
             return;
-        }
-        let ahead = difference(entity.vruntime, self.zero);
-        entity.lag = match self.tree.only() {
-            Some(other)
-                if self.weight == i64::from(other.weight) + i64::from(entity.weight)
-                    && difference(other.vruntime, entity.vruntime).unsigned_abs() < SMALL_LAG =>
-            {
-                0
-            }
-            _ => {
-                let bound = entity.request.cast_signed();
-                (self.average() - ahead).clamp(-bound, bound)
-            }
         };
-        self.weight -= i64::from(entity.weight);
-        self.moment -= moment(entity.weight, ahead);
+        let (weight, vruntime) = (other.weight, other.vruntime);
+        let is_small = difference(vruntime, entity.vruntime).unsigned_abs() < SMALL_LAG;
+        entity.lag = if is_small { 0 } else { self.lag(entity) };
+        self.count_only(weight, vruntime);
+    }
+
+    /// How far an entity is behind, within its request.
+    fn lag(&self, entity: &Entity<T>) -> i64 {
+        let bound = entity.request.cast_signed();
+        (self.average() - difference(entity.vruntime, self.zero)).clamp(-bound, bound)
     }
 
     /// Charges the running entity for what it used.

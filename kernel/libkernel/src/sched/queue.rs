@@ -91,16 +91,19 @@ impl<T: Member> Queue<T> {
         if entity.is_real_time {
             return self.arrive_in_real_time(entity);
         }
-        let alone =
-            self.running.as_deref().filter(|running| self.fair.tree.len() == 0 && !running.is_real_time);
-        self.fair.enter(&mut entity, alone);
-        let preempts = match &self.running {
-            Some(running) if running.is_real_time => self.real_time.is_throttled(self.now_ns),
-            Some(running) => arrival == Arrival::Woken && self.preempts(&entity, running),
-            None => true,
+        let Some(running) = self.running.as_deref().filter(|running| !running.is_real_time) else {
+            return self.arrive_where_no_fair_runs(entity);
         };
+        self.fair.enter(&mut entity, Some(running).filter(|_| self.fair.tree.len() == 0));
+        let preempts = arrival == Arrival::Woken && self.preempts(&entity, running);
         self.fair.queue(entity);
         preempts
+    }
+
+    fn arrive_where_no_fair_runs(&mut self, mut entity: Box<Entity<T>>) -> bool {
+        self.fair.enter(&mut entity, None);
+        self.fair.queue(entity);
+        self.running.is_none() || self.real_time.is_throttled(self.now_ns)
     }
 
     #[cold]
@@ -133,7 +136,7 @@ impl<T: Member> Queue<T> {
         if entity.is_real_time {
             self.real_time.count -= 1;
         } else {
-            self.fair.leave(&mut entity);
+            self.fair.leave_running(&mut entity);
         }
         Some(entity)
     }
