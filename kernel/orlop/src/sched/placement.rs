@@ -73,6 +73,9 @@ fn choose(task: &Task, arrival: Arrival) -> usize {
 #[cold]
 fn choose_widely(task: &Task, allowed: u64, idle: u64, arrival: Arrival) -> usize {
     let here = hal::cpu::id();
+    if hal::cpu::count() == 1 {
+        return here;
+    }
     let last = if arrival == Arrival::Woken { task.cpu() } else { here };
     if let Some(cpu) = claim_idle(idle, last, here) {
         return cpu;
