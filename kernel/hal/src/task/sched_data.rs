@@ -5,7 +5,7 @@
 use super::Runnable;
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use libkernel::sched::{Member, Parameters, Place};
 
 /// A task in the eyes of the policy.
@@ -29,6 +29,8 @@ pub struct SchedData {
     pub preemptions: AtomicU64,
     /// When it was last moved to another CPU to even out loads.
     pub moved_ns: AtomicU64,
+    /// Where those who may wake it find it, in their own terms.
+    pub station: AtomicUsize,
     /// The number of its entity.
     pub number: u32,
     order: AtomicU64,
@@ -51,6 +53,7 @@ impl SchedData {
             sleeps: AtomicU64::new(0),
             preemptions: AtomicU64::new(0),
             moved_ns: AtomicU64::new(0),
+            station: AtomicUsize::new(usize::MAX),
             number,
             order: AtomicU64::new(0),
             arrival: AtomicU64::new(0),

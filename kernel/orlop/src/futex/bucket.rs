@@ -1,11 +1,11 @@
 //! Buckets of waiting threads.
 
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
+use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use hal::sync::{SpinGuard, SpinLock};
-use hal::task::TaskRef;
+use hal::task::{Task, TaskRef};
 
 use super::key::{BUCKETS, Key};
 use crate::sched;
@@ -16,21 +16,15 @@ static TABLE: [SpinLock<Bucket>; BUCKETS] =
 /// The place of a thread that does not wait, or has been woken.
 const NOWHERE: usize = usize::MAX;
 
-/// Where a thread stands: the index of its bucket, changed under that bucket's lock.
-pub struct FutexWaiter {
-    place: AtomicUsize,
+/// Where a thread stands: the index of its bucket, changed under that bucket's lock. It waits for one futex at a time.
+fn place(task: &Task) -> &AtomicUsize {
+    &task.sched.station
 }
 
-impl FutexWaiter {
-    /// A thread that does not wait.
-    pub fn new() -> Arc<FutexWaiter> {
-        Arc::new(FutexWaiter { place: AtomicUsize::new(NOWHERE) })
-    }
-
-    /// Whether somebody has taken the thread out of its bucket.
-    pub(super) fn is_woken(&self) -> bool {
-        self.place.load(Ordering::Acquire) == NOWHERE
-    }
+/// Whether somebody has taken the thread out of its bucket.
+#[inline]
+pub(super) fn is_woken(task: &Task) -> bool {
+    place(task).load(Ordering::Acquire) == NOWHERE
 }
 
 /// A thread that waits.
@@ -38,14 +32,13 @@ pub(super) struct Entry {
     pub(super) key: Key,
     pub(super) bits: u32,
     pub(super) task: TaskRef,
-    pub(super) waiter: Arc<FutexWaiter>,
 }
 
 impl Entry {
     /// Says that the thread waits no longer, and wakes it.
     #[inline]
     pub(super) fn wake_up(self) {
-        self.waiter.place.store(NOWHERE, Ordering::Release);
+        place(&self.task).store(NOWHERE, Ordering::Release);
         sched::wake(&self.task);
     }
 }
@@ -91,7 +84,7 @@ impl Bucket {
         if self.waiting.try_reserve(1).is_err() {
             return Err(entry);
         }
-        entry.waiter.place.store(self.index, Ordering::Relaxed);
+        place(&entry.task).store(self.index, Ordering::Relaxed);
         self.waiting.push_back(entry);
         Ok(())
     }
@@ -120,19 +113,19 @@ impl Bucket {
 }
 
 /// Takes a thread out that no longer wants to wait; false if somebody has woken it meanwhile.
-pub(super) fn withdraw(waiter: &Arc<FutexWaiter>) -> bool {
+pub(super) fn withdraw(task: &Task) -> bool {
     loop {
-        let place = waiter.place.load(Ordering::Acquire);
-        if place == NOWHERE {
+        let index = place(task).load(Ordering::Acquire);
+        if index == NOWHERE {
             return false;
         }
-        let mut bucket = lock(place);
-        if waiter.place.load(Ordering::Acquire) != place {
+        let mut bucket = lock(index);
+        if place(task).load(Ordering::Acquire) != index {
             continue;
         }
-        let index = bucket.waiting.iter().position(|entry| Arc::ptr_eq(&entry.waiter, waiter));
+        let index = bucket.waiting.iter().position(|entry| ptr::eq(&raw const *entry.task, task));
         let removed = index.and_then(|index| bucket.waiting.remove(index));
-        waiter.place.store(NOWHERE, Ordering::Release);
+        place(task).store(NOWHERE, Ordering::Release);
         drop(bucket);
         return removed.is_some();
     }

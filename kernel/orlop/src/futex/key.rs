@@ -37,7 +37,7 @@ impl Key {
         {
             return Ok(key);
         }
-        let container = thread.with_memory(|space| core::ptr::from_ref(space).addr()).ok_or(Errno::EFAULT)?;
+        let container = thread.memory_id().ok_or(Errno::EFAULT)?;
         Ok(Key { container, offset: address.as_u64() })
     }
 

@@ -3,7 +3,7 @@
 //! A word is known by its [`Key`]: the address space and address where it is private, the memory object and offset where processes
 //! share it. Waiters stand in buckets by hash of the key. The word is looked at under the bucket's lock, by a copy that does not
 //! fault; where it would, the lock is dropped, the page is brought in and all is tried again. A thread waits for one futex at a
-//! time, so it has one [`FutexWaiter`] for its life, which says in which bucket it stands, or that it has been woken.
+//! time, so a word in its task says in which bucket it stands, or that it has been woken.
 //!
 //! Lock order: buckets by index → run queue.
 
@@ -14,15 +14,12 @@ pub mod robust;
 #[cfg(test)]
 mod tests;
 
-use alloc::sync::Arc;
-
 use abi::Errno;
 use abi::futex::FUTEX_BITSET_MATCH_ANY;
 use hal::task;
 use hal::user_copy;
 use libkernel::addr::UserAddr;
 
-pub use bucket::FutexWaiter;
 pub use key::{Key, Sharing};
 
 use crate::process::{Thread, work};
@@ -97,20 +94,21 @@ pub fn wait(
         if value != expected {
             return Err(Attempt::Failed(Errno::EAGAIN));
         }
-        let entry = Entry { key, bits, task: task::current().to_ref(), waiter: thread.futex.clone() };
+        let entry = Entry { key, bits, task: task::current().to_ref() };
         bucket.push(entry).map_err(|_| Attempt::Failed(Errno::ENOMEM))
     })?;
-    Ok(sleep(&thread.futex, deadline))
+    Ok(sleep(deadline))
 }
 
-fn sleep(waiter: &Arc<FutexWaiter>, deadline: Deadline) -> Result<(), WaitError> {
+/// Sleeps until somebody takes the running thread out of its bucket.
+fn sleep(deadline: Deadline) -> Result<(), WaitError> {
     let timeout = Timeout::start(deadline);
     let task = task::current();
     let interrupted =
         || task.work.load(core::sync::atomic::Ordering::Relaxed) & (work::SIGNAL | work::KILL) != 0;
     loop {
-        sched::block_unless(|| waiter.is_woken() || interrupted() || deadline.has_passed());
-        let error = if waiter.is_woken() {
+        sched::block_unless(|| bucket::is_woken(&task) || interrupted() || deadline.has_passed());
+        let error = if bucket::is_woken(&task) {
             break;
         } else if interrupted() {
             WaitError::Interrupted
@@ -119,7 +117,7 @@ fn sleep(waiter: &Arc<FutexWaiter>, deadline: Deadline) -> Result<(), WaitError>
         } else {
             continue;
         };
-        if bucket::withdraw(waiter) {
+        if bucket::withdraw(&task) {
             return Err(error);
         }
         break;

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use abi::futex::FUTEX_BITSET_MATCH_ANY;
 use hal::task;
 
-use super::bucket::{self, Entry, FutexWaiter, Pair};
+use super::bucket::{self, Entry, Pair};
 use super::key::Key;
 use super::sleep;
 use crate::sched::tests::Run;
@@ -14,10 +14,9 @@ use crate::sched::wait::{Deadline, WaitError};
 use crate::sched::yield_now;
 
 fn wait_at(key: Key, bits: u32, deadline: Deadline) -> Result<(), WaitError> {
-    let waiter = FutexWaiter::new();
-    let entry = Entry { key, bits, task: task::current().to_ref(), waiter: waiter.clone() };
+    let entry = Entry { key, bits, task: task::current().to_ref() };
     assert!(bucket::lock(key.bucket()).push(entry).is_ok());
-    sleep(&waiter, deadline)
+    sleep(deadline)
 }
 
 /// Wakes until `wanted` waiters have been, giving them time to come.

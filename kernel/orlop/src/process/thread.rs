@@ -2,7 +2,7 @@
 
 use alloc::sync::{Arc, Weak};
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use hal::sync::{Once, SpinLock};
 use hal::task::{Task, TaskRef};
@@ -11,7 +11,6 @@ use libkernel::sched::Parameters;
 
 use super::{Credentials, Pid, Process, users};
 use crate::fs::{FdTable, FsContext};
-use crate::futex::FutexWaiter;
 use crate::memory::{AddressSpace, OwnReference};
 use crate::sched;
 use crate::signal::ThreadSignals;
@@ -32,6 +31,8 @@ pub struct Thread {
     fs: SpinLock<Option<Arc<FsContext>>>,
     /// As `files`.
     memory: SpinLock<Option<Arc<OwnReference>>>,
+    /// Where `memory` lies; zero for none. Changed by the thread itself, with it.
+    memory_id: AtomicUsize,
     credentials: SpinLock<Arc<Credentials>>,
     name: SpinLock<[u8; NAME_SIZE]>,
     /// Where to write zero and wake a futex at the end of the thread; 0 for nowhere.
@@ -44,8 +45,6 @@ pub struct Thread {
     pub(crate) resume: SpinLock<Option<Resume>>,
     /// Page faults that were served.
     pub(super) faults: AtomicU64,
-    /// Where the thread stands in a futex's queue; used again for every wait.
-    pub(crate) futex: Arc<FutexWaiter>,
     no_new_privileges: AtomicBool,
     /// Whether the thread counts for its user (`users`).
     is_counted: AtomicBool,
@@ -93,6 +92,7 @@ impl Thread {
             task: Once::new(),
             files: SpinLock::new(Some(parts.files)),
             fs: SpinLock::new(Some(parts.fs)),
+            memory_id: AtomicUsize::new(Arc::as_ptr(&parts.memory).addr()),
             memory: SpinLock::new(Some(OwnReference::new(parts.memory))),
             credentials: SpinLock::new(parts.credentials),
             name: SpinLock::new(parts.name),
@@ -101,7 +101,6 @@ impl Thread {
             signals: parts.signals,
             resume: SpinLock::new(None),
             faults: AtomicU64::new(0),
-            futex: FutexWaiter::new(),
             no_new_privileges: AtomicBool::new(parts.no_new_privileges),
             is_counted: AtomicBool::new(true),
         })
@@ -196,14 +195,15 @@ impl Thread {
         self.memory.lock().clone()
     }
 
-    /// Looks at the memory of the running thread without counting a reference. `look` must not sleep.
+    /// What tells the memory of the running thread from that of others; `None` once it has ended.
     #[inline]
-    pub fn with_memory<R>(&self, look: impl FnOnce(&AddressSpace) -> R) -> Option<R> {
-        self.memory.lock().as_ref().map(|own| look(own))
+    pub fn memory_id(&self) -> Option<usize> {
+        Some(self.memory_id.load(Ordering::Relaxed)).filter(|id| *id != 0)
     }
 
     /// Gives the thread other memory, or none at its end.
     pub(super) fn set_memory(&self, space: Option<Arc<AddressSpace>>) {
+        self.memory_id.store(space.as_ref().map_or(0, |space| Arc::as_ptr(space).addr()), Ordering::Relaxed);
         let new = space.map(OwnReference::new);
         let old = core::mem::replace(&mut *self.memory.lock(), new);
         drop(old);
