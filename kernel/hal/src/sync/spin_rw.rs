@@ -2,7 +2,8 @@
 //!
 //! It begins as a plain spin lock, which is cheapest while one thread uses it. Once it has been spread, readers count themselves
 //! on their CPU's own line and write to no common one; a writer raises its flag, which holds new readers up, and waits until
-//! those inside have left, on every CPU. For what is seldom changed once several threads look at it.
+//! those inside have left, on every CPU. For what is seldom changed once several threads look at it: whoever shares it says so, or
+//! its readers notice.
 use super::order::{Class, Kind};
 use super::preempt::{self, PreemptGuard};
 use super::reader_counts::ReaderCounts;
@@ -17,8 +18,13 @@ pub struct SpinRwLock<T: ?Sized> {
     /// Held by a writer, and before the lock is spread by a reader.
     locked: AtomicBool,
     readers: ReaderCounts,
+    /// How often a reader has found it taken.
+    meetings: AtomicUsize,
     value: UnsafeCell<T>,
 }
+
+/// So many meetings say that several threads read.
+const MEETINGS: usize = 8;
 
 // SAFETY: the lock hands out the value exclusively to one holder, or shared to readers.
 unsafe impl<T: ?Sized + Send> Send for SpinRwLock<T> {}
@@ -47,6 +53,7 @@ impl<T> SpinRwLock<T> {
             class: Class::here(),
             locked: AtomicBool::new(false),
             readers: ReaderCounts::new(),
+            meetings: AtomicUsize::new(0),
             value: UnsafeCell::new(value),
         }
     }
@@ -67,6 +74,24 @@ impl<T: ?Sized> SpinRwLock<T> {
         };
         self.class.taken(Kind::Spin);
         SpinReadGuard { lock: self, count, _preempt: preempt }
+    }
+
+    /// As [`SpinRwLock::read`], for a lock of which nobody knows before whether several threads will read it at once: when it has been
+    /// found taken a few times it is spread. The caller holds no spin lock.
+    #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub fn read_or_spread(&self) -> SpinReadGuard<'_, T> {
+        if self.locked.load(Ordering::Relaxed) && !self.readers.is_spread() {
+            self.meet();
+        }
+        self.read()
+    }
+
+    #[cold]
+    fn meet(&self) {
+        if self.meetings.fetch_add(1, Ordering::Relaxed) >= MEETINGS {
+            self.spread();
+        }
     }
 
     /// Counts a reader; returns where.

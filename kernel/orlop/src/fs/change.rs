@@ -78,7 +78,7 @@ pub fn create(
     let parent = directory.dentry.inode();
     let Some(stored) = parent.directory() else { return Err(refusal(parent)) };
     let _changes = stored.changes.lock();
-    if stored.names.lock().find(name).is_some() {
+    if stored.names.read().find(name).is_some() {
         return Err(Errno::EEXIST);
     }
     may_change(directory, credentials)?;
@@ -124,7 +124,7 @@ pub fn link(
     }
     let Some(stored) = parent.directory() else { return Err(refusal(parent)) };
     let _changes = stored.changes.lock();
-    if stored.names.lock().find(name).is_some() {
+    if stored.names.read().find(name).is_some() {
         return Err(Errno::EEXIST);
     }
     may_change(directory, credentials)?;
@@ -155,7 +155,7 @@ pub fn refusal(parent: &Inode) -> Errno {
 
 /// Puts the dentry among the directory's names. ENOENT when the directory has been removed.
 fn enter(parent: &Inode, stored: &Directory, name: Name, dentry: &Arc<Dentry>) -> Result<(), Errno> {
-    let mut names = stored.names.lock();
+    let mut names = stored.names.write();
     names.reserve()?;
     names.insert(name, dentry.clone());
     drop(names);

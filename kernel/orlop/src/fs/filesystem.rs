@@ -151,7 +151,7 @@ fn take_apart(root: Option<Arc<Dentry>>) {
     let mut left: Vec<Arc<Dentry>> = root.into_iter().collect();
     while let Some(dentry) = left.pop() {
         if let Some(directory) = dentry.inode().directory() {
-            let names = directory.names.lock().take_all();
+            let names = directory.names.write().take_all();
             left.extend(names.map(|entry| entry.dentry).filter(|child| child.inode().is_directory()));
         }
     }

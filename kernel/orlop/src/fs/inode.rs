@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::time::Timespec;
-use hal::sync::SpinLock;
+use hal::sync::SpinRwLock;
 
 use super::attributes::{Attributes, DeviceNumber, FileKind};
 use super::dentry::Dentry;
@@ -66,7 +66,7 @@ pub enum Body {
 /// A directory held in memory.
 pub struct Directory {
     /// The names; the lock is a leaf and held only to look or to change one name.
-    pub names: SpinLock<Names>,
+    pub names: SpinRwLock<Names>,
     /// Held by whoever changes names, across all steps of the change. Two are taken in the order of their addresses.
     pub changes: Mutex<()>,
 }
@@ -74,7 +74,7 @@ pub struct Directory {
 impl Directory {
     /// A directory without names.
     pub fn new() -> Directory {
-        Directory { names: SpinLock::new(Names::new()), changes: Mutex::new(()) }
+        Directory { names: SpinRwLock::new(Names::new()), changes: Mutex::new(()) }
     }
 }
 
@@ -202,7 +202,7 @@ impl Inode {
         const ENTRY_SIZE: u64 = 20;
         match &self.body {
             Body::Bytes(object) => object.size(),
-            Body::Directory(directory) => (directory.names.lock().len() as u64 + 2) * ENTRY_SIZE,
+            Body::Directory(directory) => (directory.names.read().len() as u64 + 2) * ENTRY_SIZE,
             Body::Symlink(text) => text.len() as u64,
             _ => 0,
         }

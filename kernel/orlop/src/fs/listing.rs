@@ -46,7 +46,7 @@ pub fn list(place: &Location, position: u64, mut emit: impl FnMut(Listed<'_>) ->
     let offset = position.max(FIRST) - FIRST;
     match &directory.inode().body {
         Body::Directory(stored) => {
-            let names = stored.names.lock();
+            let names = stored.names.read_or_spread();
             for (cookie, entry) in names.newest_first(NEWEST.saturating_sub(offset)) {
                 let inode = entry.dentry.inode();
                 let next = FIRST + (NEWEST - cookie);

@@ -1,15 +1,16 @@
 //! The mount table, and places in the tree of mounts.
 //!
 //! A [`Location`] is a dentry together with the mount through which it was reached: the only thing that path walk, working
-//! directories and open files hold on to. Lock order: the table's lock, then the lock of one mount's place; both are leaves
-//! towards everything else.
+//! directories and open files hold on to. What lies on a place is found by hash, under a lock that path walks share. Lock order:
+//! the table's lock, then the lock of one mount's place; both are leaves towards everything else.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::Errno;
-use hal::sync::SpinLock;
+use hal::sync::{SpinLock, SpinRwLock};
+use hashbrown::HashTable;
 
 use super::dentry::Dentry;
 use super::filesystem::FileSystem;
@@ -46,8 +47,57 @@ pub struct Mount {
     place: SpinLock<Option<Location>>,
 }
 
-/// All attached mounts, the root first, later ones over earlier ones.
-static TABLE: SpinLock<Vec<Arc<Mount>>> = SpinLock::new(Vec::new());
+/// Which mount and dentry a place is, by address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Spot(usize, usize);
+
+impl Spot {
+    fn of(place: &Location) -> Spot {
+        Spot(Arc::as_ptr(&place.mount).addr(), Arc::as_ptr(&place.dentry).addr())
+    }
+
+    /// Addresses differ above the lowest bits; the table looks at the highest and the lowest of the hash.
+    fn hash(self) -> u64 {
+        let mixed = (self.0.rotate_left(17) ^ self.1) as u64;
+        mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
+    }
+}
+
+/// What is mounted on a spot: usually one, and of several the last one shows.
+struct Cover {
+    spot: Spot,
+    mounts: Vec<Arc<Mount>>,
+}
+
+struct Table {
+    /// All attached mounts, the root first, later ones behind earlier ones.
+    mounts: Vec<Arc<Mount>>,
+    /// Where they lie: all but the root.
+    covers: HashTable<Cover>,
+}
+
+static TABLE: SpinRwLock<Table> = SpinRwLock::new(Table { mounts: Vec::new(), covers: HashTable::new() });
+
+impl Table {
+    /// What is mounted on a spot; nothing there yet is no error. ENOMEM without room for one more.
+    fn cover(&mut self, spot: Spot) -> Result<&mut Vec<Arc<Mount>>, Errno> {
+        self.covers.try_reserve(1, |cover| cover.spot.hash()).map_err(|_| Errno::ENOMEM)?;
+        let entry = self.covers.entry(spot.hash(), |cover| cover.spot == spot, |cover| cover.spot.hash());
+        let cover = entry.or_insert_with(|| Cover { spot, mounts: Vec::new() }).into_mut();
+        cover.mounts.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        Ok(&mut cover.mounts)
+    }
+
+    /// Takes a mount off a spot.
+    fn uncover(&mut self, spot: Spot, mount: &Arc<Mount>) {
+        let Ok(mut found) = self.covers.find_entry(spot.hash(), |cover| cover.spot == spot) else { return };
+        let mounts = &mut found.get_mut().mounts;
+        mounts.retain(|each| !Arc::ptr_eq(each, mount));
+        if mounts.is_empty() {
+            found.remove();
+        }
+    }
+}
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
@@ -95,21 +145,22 @@ impl Drop for Mount {
 
 /// Attaches the very first mount.
 pub fn attach_root(mount: Arc<Mount>) {
-    TABLE.lock().push(mount);
+    TABLE.write().mounts.push(mount);
 }
 
 /// The root of everything.
 pub fn root() -> Option<Location> {
-    TABLE.lock().first().map(Mount::root_location)
+    TABLE.read().mounts.first().map(Mount::root_location)
 }
 
 /// Attaches a mount at a directory. ENOMEM when the table cannot grow.
 pub fn attach(mount: Arc<Mount>, place: Location) -> Result<(), Errno> {
-    let mut table = TABLE.lock();
-    table.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+    let mut table = TABLE.write();
+    table.mounts.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+    table.cover(Spot::of(&place))?.push(mount.clone());
     place.dentry.add_mount();
     *mount.place.lock() = Some(place);
-    table.push(mount);
+    table.mounts.push(mount);
     Ok(())
 }
 
@@ -124,18 +175,21 @@ pub enum InUse {
 
 /// Detaches a mount, of which the caller holds one reference. EINVAL for the root and for what is not attached.
 pub fn detach(mount: &Arc<Mount>, in_use: InUse) -> Result<(), Errno> {
-    /// The table's own reference and the caller's; mounts below, open files and directories hold more.
-    const UNUSED: usize = 2;
-    let mut table = TABLE.lock();
-    let index = table.iter().position(|each| Arc::ptr_eq(each, mount)).ok_or(Errno::EINVAL)?;
+    /// The table's own two references and the caller's; mounts below, open files and directories hold more.
+    const UNUSED: usize = 3;
+    let mut table = TABLE.write();
+    let index = table.mounts.iter().position(|each| Arc::ptr_eq(each, mount)).ok_or(Errno::EINVAL)?;
     if index == 0 {
         return Err(Errno::EINVAL);
     }
     if in_use == InUse::Refuse && Arc::strong_count(mount) > UNUSED {
         return Err(Errno::EBUSY);
     }
-    let removed = table.remove(index);
+    let removed = table.mounts.remove(index);
     let place = removed.place.lock().take();
+    if let Some(place) = &place {
+        table.uncover(Spot::of(place), mount);
+    }
     drop(table);
     if let Some(place) = place {
         place.dentry.remove_mount();
@@ -145,13 +199,18 @@ pub fn detach(mount: &Arc<Mount>, in_use: InUse) -> Result<(), Errno> {
 
 /// Moves a mount to another directory: `MS_MOVE`.
 pub fn move_to(mount: &Arc<Mount>, place: Location) -> Result<(), Errno> {
-    let mut old = mount.place.lock();
-    if old.is_none() {
-        return Err(Errno::EINVAL);
+    let mut table = TABLE.write();
+    let mut at = mount.place.lock();
+    let before = at.as_ref().map(Spot::of).ok_or(Errno::EINVAL)?;
+    if before == Spot::of(&place) {
+        return Ok(());
     }
+    table.cover(Spot::of(&place))?.push(mount.clone());
+    table.uncover(before, mount);
     place.dentry.add_mount();
-    let before = old.replace(place);
-    drop(old);
+    let before = at.replace(place);
+    drop(at);
+    drop(table);
     if let Some(before) = before {
         before.dentry.remove_mount();
     }
@@ -160,16 +219,16 @@ pub fn move_to(mount: &Arc<Mount>, place: Location) -> Result<(), Errno> {
 
 /// What is mounted on a place, the latest if several are.
 pub fn mounted_on(place: &Location) -> Option<Arc<Mount>> {
-    let table = TABLE.lock();
-    let covers = |mount: &&Arc<Mount>| mount.place.lock().as_ref().is_some_and(|at| at.same_as(place));
-    table.iter().rev().find(covers).cloned()
+    let spot = Spot::of(place);
+    let table = TABLE.read_or_spread();
+    table.covers.find(spot.hash(), |cover| cover.spot == spot)?.mounts.last().cloned()
 }
 
 /// Goes down through whatever is mounted on a place.
 pub fn descend(mut place: Location) -> Location {
     while place.dentry.is_mount_point() {
         match mounted_on(&place) {
-            Some(mount) => place = mount.root_location(),
+            Some(mount) => place = Location { dentry: mount.root.clone(), mount },
             None => break,
         }
     }
@@ -178,5 +237,5 @@ pub fn descend(mut place: Location) -> Location {
 
 /// A copy of the table, for listing.
 pub fn all() -> Vec<Arc<Mount>> {
-    TABLE.lock().clone()
+    TABLE.read().mounts.clone()
 }

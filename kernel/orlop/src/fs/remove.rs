@@ -31,13 +31,13 @@ pub fn remove(
     let parent = directory.dentry.inode();
     let Some(stored) = parent.directory() else { return Err(refusal(directory, name)) };
     let changes = stored.changes.lock();
-    let dentry = stored.names.lock().find(name).cloned().ok_or(Errno::ENOENT)?;
+    let dentry = stored.names.read().find(name).cloned().ok_or(Errno::ENOENT)?;
     change::may_change(directory, credentials)?;
     check_victim(parent, &dentry, victim, credentials)?;
     if victim == Victim::Directory {
         bury(&dentry)?;
     }
-    let entry = stored.names.lock().remove(name);
+    let entry = stored.names.write().remove(name);
     dentry.mark_removed();
     drop(changes);
     forget(parent, dentry.inode());
@@ -73,7 +73,7 @@ pub fn check_victim(
 /// Closes an empty directory to new names. ENOTEMPTY if it has any.
 pub fn bury(dentry: &Arc<Dentry>) -> Result<(), Errno> {
     let stored = dentry.inode().directory().ok_or(Errno::EPERM)?;
-    let mut names = stored.names.lock();
+    let mut names = stored.names.write();
     if !names.is_empty() {
         return Err(Errno::ENOTEMPTY);
     }

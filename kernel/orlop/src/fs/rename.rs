@@ -53,8 +53,8 @@ pub fn rename(from: End<'_>, to: End<'_>, target: Target, credentials: &Credenti
     let new = new_parent.directory().ok_or_else(|| change::refusal(new_parent))?;
     let _shape = SHAPE.lock();
     let _locks = lock_both(old, new);
-    let source = old.names.lock().find(from.name).cloned().ok_or(Errno::ENOENT)?;
-    let existing = new.names.lock().find(to.name).cloned();
+    let source = old.names.read().find(from.name).cloned().ok_or(Errno::ENOENT)?;
+    let existing = new.names.read().find(to.name).cloned();
     check_ends(&from, &to, target, &source, existing.as_ref())?;
     if let Some(existing) = &existing
         && Arc::ptr_eq(existing.inode(), source.inode())
@@ -159,14 +159,14 @@ impl Plan<'_> {
 
     fn replace(self, existing: Option<Arc<Dentry>>) -> Result<(), Errno> {
         let label: Name = Arc::from(self.to.name);
-        self.new.names.lock().reserve()?;
+        self.new.names.write().reserve()?;
         if let Some(existing) = &existing
             && existing.inode().is_directory()
         {
             remove::bury(existing)?;
         }
         let (old_parent, new_parent) = self.parents();
-        let mut names = self.new.names.lock();
+        let mut names = self.new.names.write();
         let replaced = names.remove(self.to.name);
         names.insert(label.clone(), self.source.clone());
         drop(names);
@@ -174,7 +174,7 @@ impl Plan<'_> {
             existing.mark_removed();
             remove::forget(new_parent, existing.inode());
         }
-        let moved = self.old.names.lock().remove(self.from.name);
+        let moved = self.old.names.write().remove(self.from.name);
         self.source.move_to(self.to.directory.dentry.clone(), label);
         if self.source.inode().is_directory() {
             old_parent.attributes.remove_link();
@@ -188,8 +188,8 @@ impl Plan<'_> {
     fn exchange(self, other: Arc<Dentry>) -> Result<(), Errno> {
         let (old_parent, new_parent) = self.parents();
         let (old_place, new_place) = (self.source.place(), other.place());
-        let first = self.new.names.lock().replace(self.to.name, self.source.clone());
-        let second = self.old.names.lock().replace(self.from.name, other.clone());
+        let first = self.new.names.write().replace(self.to.name, self.source.clone());
+        let second = self.old.names.write().replace(self.from.name, other.clone());
         self.source.move_to(self.to.directory.dentry.clone(), new_place.1);
         other.move_to(self.from.directory.dentry.clone(), old_place.1);
         match (self.source.inode().is_directory(), other.inode().is_directory()) {

@@ -291,6 +291,36 @@ fn mounts_cover_directories_and_lead_back_up() {
 }
 
 #[test]
+fn of_several_mounts_on_a_place_the_latest_shows() {
+    let tree = Tree::new();
+    for path in ["/m", "/n"] {
+        tree.directory(path).expect("made");
+    }
+    let [place, other] = ["/m", "/n"].map(|path| tree.find(path).expect("there"));
+    let new = || {
+        let filesystem = FileSystem::new(FileSystemKind::TmpFs, 16);
+        let root = new_root_directory(&filesystem, 0o755);
+        Mount::new(filesystem, root, Arc::default(), 0)
+    };
+    let (first, second) = (new(), new());
+    // The table's first is the root of everything, and stays.
+    mount::attach_root(new());
+    mount::attach(first.clone(), place.clone()).expect("memory");
+    mount::attach(second.clone(), place.clone()).expect("memory");
+    let shown = |path| tree.find(path).expect("there").mount.id;
+    assert_eq!(shown("/m"), second.id);
+    mount::move_to(&second, other.clone()).expect("attached");
+    assert_eq!((shown("/m"), shown("/n")), (first.id, second.id));
+    mount::move_to(&first, other).expect("attached");
+    assert_eq!((shown("/m"), shown("/n")), (tree.root().mount.id, first.id));
+    assert_eq!(mount::detach(&first, mount::InUse::Refuse), Ok(()));
+    assert_eq!(shown("/n"), second.id);
+    assert_eq!(mount::move_to(&first, place).err(), Some(Errno::EINVAL));
+    assert_eq!(mount::detach(&second, mount::InUse::DetachAnyway), Ok(()));
+    assert_eq!(shown("/n"), tree.root().mount.id);
+}
+
+#[test]
 fn a_chain_of_removed_directories_is_dropped_without_recursion() {
     let tree = Tree::new();
     let mut current = tree.root();

@@ -303,10 +303,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes down into what is mounted on a place.
+    #[inline]
     pub fn enter(&self, place: Location) -> Result<Location, Errno> {
-        if !place.dentry.is_mount_point() {
-            return Ok(place);
-        }
+        if place.dentry.is_mount_point() { self.descend(place) } else { Ok(place) }
+    }
+
+    #[inline(never)]
+    fn descend(&self, place: Location) -> Result<Location, Errno> {
         let before = place.mount.id;
         let below = mount::descend(place);
         if below.mount.id != before && self.rules.include(Rules::NO_CROSSING) {
@@ -403,13 +406,22 @@ fn tail_of(directory: Location, cursor: Cursor<'_>, start: usize, end: usize) ->
 }
 
 /// What `name` stands for in a directory. ENOTDIR where it is none, ENOENT where there is no such name.
+#[inline(always)]
 pub fn child(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+    if let Body::Directory(stored) = &directory.inode().body
+        && let Some(found) = stored.names.read_or_spread().find(name)
+    {
+        return Ok(found.clone());
+    }
+    child_elsewhere(directory, name)
+}
+
+/// [`child`], where the name is not among stored ones.
+#[inline(never)]
+fn child_elsewhere(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
     match &directory.inode().body {
-        Body::Directory(stored) => match stored.names.lock().find(name) {
-            Some(found) => Ok(found.clone()),
-            None if name.len() > MAX_NAME => Err(Errno::ENAMETOOLONG),
-            None => Err(Errno::ENOENT),
-        },
+        Body::Directory(_) if name.len() > MAX_NAME => Err(Errno::ENAMETOOLONG),
+        Body::Directory(_) => Err(Errno::ENOENT),
         Body::Generated(generated) => generated.lookup(directory, name),
         _ => Err(Errno::ENOTDIR),
     }
