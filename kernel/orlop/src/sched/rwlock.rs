@@ -3,9 +3,11 @@
 //! Readers of different CPUs write to no common line once the lock has been spread; see [`TryRwLock`].
 //!
 //! A waiting writer keeps new readers out, so that readers cannot starve it. A thread must therefore not take the read side twice.
+//! Whoever leaves wakes one waiting writer, or, if there is none, all readers: nobody is woken only to find the lock taken by
+//! another who was woken with him.
 
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use hal::sync::{Refused, TryReadGuard, TryRwLock, TryWriteGuard};
 
@@ -13,9 +15,15 @@ use super::wait::WaitQueue;
 
 /// Many readers or one writer, by sleeping.
 pub struct RwLock<T: ?Sized> {
-    waiters: WaitQueue,
-    waiting_writers: AtomicUsize,
+    waiters: Waiters,
     value: TryRwLock<T>,
+}
+
+struct Waiters {
+    readers: WaitQueue,
+    writers: WaitQueue,
+    /// Writers that want to get in, whether they sleep yet or not.
+    waiting_writers: AtomicUsize,
 }
 
 impl<T> RwLock<T> {
@@ -23,8 +31,11 @@ impl<T> RwLock<T> {
     #[cfg_attr(debug_assertions, track_caller)]
     pub const fn new(value: T) -> RwLock<T> {
         RwLock {
-            waiters: WaitQueue::new(),
-            waiting_writers: AtomicUsize::new(0),
+            waiters: Waiters {
+                readers: WaitQueue::new(),
+                writers: WaitQueue::new(),
+                waiting_writers: AtomicUsize::new(0),
+            },
             value: TryRwLock::new(value),
         }
     }
@@ -38,9 +49,9 @@ impl<T: ?Sized> RwLock<T> {
         self.value.will_wait();
         let value = match self.try_read() {
             Some(value) => value,
-            None => self.waiters.wait_uninterruptibly(|| self.try_read()),
+            None => self.waiters.readers.wait_uninterruptibly(|| self.try_read()),
         };
-        ReadGuard { value, _wake: WakeAll(&self.waiters) }
+        ReadGuard { value, _wake: WakeNext(&self.waiters) }
     }
 
     /// Enters as the writer, sleeping until nobody is inside.
@@ -52,57 +63,79 @@ impl<T: ?Sized> RwLock<T> {
             Some(value) => value,
             None => self.wait_for_write(),
         };
-        WriteGuard { value, _wake: WakeAll(&self.waiters) }
+        WriteGuard { value, _wake: WakeNext(&self.waiters) }
     }
 
     /// The value will have readers on several CPUs at once. Sleeps until nobody is inside, the first time.
     pub fn spread(&self) {
         self.value.spread(|| self.value.try_write().unwrap_or_else(|| self.wait_for_write()));
-        self.waiters.wake_all();
+        self.waiters.wake_next();
     }
 
     #[cfg_attr(debug_assertions, track_caller)]
     fn try_read(&self) -> Option<TryReadGuard<'_, T>> {
-        if self.waiting_writers.load(Ordering::Relaxed) != 0 {
+        if self.waiters.waiting_writers.load(Ordering::Relaxed) != 0 {
             return None;
         }
         match self.value.try_read() {
             Ok(value) => Some(value),
             Err(Refused::Taken) => None,
             Err(Refused::Withdrawn) => {
-                self.waiters.wake_all();
+                self.waiters.wake_next();
                 None
             }
         }
     }
 
     fn wait_for_write(&self) -> TryWriteGuard<'_, T> {
-        self.waiting_writers.fetch_add(1, Ordering::Relaxed);
-        let value = self.waiters.wait_uninterruptibly(|| self.value.try_write());
-        self.waiting_writers.fetch_sub(1, Ordering::Relaxed);
+        let count = &self.waiters.waiting_writers;
+        count.fetch_add(1, Ordering::Relaxed);
+        let value = self.waiters.writers.wait_uninterruptibly(|| self.value.try_write());
+        count.fetch_sub(1, Ordering::Relaxed);
         value
     }
 }
 
-struct WakeAll<'a>(&'a WaitQueue);
+impl Waiters {
+    /// The lock may be free. Who waits has entered his queue before he found it taken; the fence pairs with the one after that.
+    #[inline]
+    fn wake_next(&self) {
+        fence(Ordering::SeqCst);
+        if self.writers.is_anybody_in() || self.readers.is_anybody_in() {
+            self.wake_somebody();
+        }
+    }
 
-impl Drop for WakeAll<'_> {
+    /// A writer that sleeps, else all readers. Readers that a writer keeps out, be he asleep or not yet, are woken when he leaves.
+    #[cold]
+    fn wake_somebody(&self) {
+        if self.writers.is_anybody_in() {
+            self.writers.wake_one();
+        } else {
+            self.readers.wake_all();
+        }
+    }
+}
+
+struct WakeNext<'a>(&'a Waiters);
+
+impl Drop for WakeNext<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.0.wake_all();
+        self.0.wake_next();
     }
 }
 
 /// Shared access to the value. The fields drop in order: first the reader leaves, then waiters look again.
 pub struct ReadGuard<'a, T: ?Sized> {
     value: TryReadGuard<'a, T>,
-    _wake: WakeAll<'a>,
+    _wake: WakeNext<'a>,
 }
 
 /// Exclusive access to the value.
 pub struct WriteGuard<'a, T: ?Sized> {
     value: TryWriteGuard<'a, T>,
-    _wake: WakeAll<'a>,
+    _wake: WakeNext<'a>,
 }
 
 impl<T: ?Sized> Deref for ReadGuard<'_, T> {

@@ -171,6 +171,12 @@ impl WaitQueue {
     #[inline]
     pub fn has_waiters(&self) -> bool {
         fence(Ordering::SeqCst);
+        self.is_anybody_in()
+    }
+
+    /// As [`WaitQueue::has_waiters`], after the caller's own fence.
+    #[inline]
+    pub fn is_anybody_in(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) != 0
     }
 
