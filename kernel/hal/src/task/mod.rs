@@ -145,7 +145,7 @@ impl Drop for Runnable {
     fn drop(&mut self) {
         // SAFETY: the entry is the task's own once it runs, and whoever has the only token keeps it from running. Nothing else of
         // `own` is looked at, which a CPU may be leaving.
-        let never_ran = unsafe { (*(&raw const (*self.0.own.get()).entry)).is_some() };
+        let never_ran = unsafe { (*self.0.own.get()).entry.is_some() };
         if never_ran {
             // SAFETY: the reference of the task to itself, which nothing will make use of any more.
             unsafe { ManuallyDrop::drop(&mut self.0) };
