@@ -155,7 +155,9 @@ fn idle_once() {
     drop(guard);
     placement::enter_idle(cpu);
     if !placement::steal(cpu) {
-        hal::cpu::wait_for_interrupt(|| QUEUES.with(|queue| queue.waiting() != 0));
+        hal::cpu::wait_for_interrupt(|| {
+            QUEUES.with(|queue| queue.waiting() != 0) || !placement::is_idle(cpu)
+        });
     }
 }
 

@@ -9,11 +9,12 @@
 //! Real-time tasks go where they displace the lowest priority, and are balanced by theirs ([`super::real_time`]). Fair ones keep
 //! away from CPUs with real-time tasks while they may run on others.
 //!
-//! [`IDLE`] is a hint: a CPU that is not in it is found by nobody for a moment, but it looks for work itself after it has
-//! entered its bit. That a sleeping CPU is woken depends on its queue's lock alone.
+//! A CPU that has run out of work enters [`IDLE`], fences, and looks at the queues; who has queued a task behind another fences, and
+//! looks at [`IDLE`] once more: a task does not wait while a CPU is idle on which it may run, unless that one came while the task's last
+//! CPU was still leaving its stack. That a sleeping CPU is woken for its own queue depends on that queue's lock alone.
 
-use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::{AtomicU64, fence};
 
 use hal::sync::preempt;
 use hal::task::{Runnable, Task};
@@ -124,15 +125,41 @@ fn lightest(cpus: u64, start: usize) -> Option<(usize, u64)> {
         .min_by_key(|(_, load)| *load)
 }
 
-/// The executing CPU is idle: others may give it work.
+/// A task has come to a CPU that runs another: a CPU that has fallen idle since one was chosen fetches it, or another one.
+#[inline]
+pub(super) fn offer(allowed: u64) {
+    // Pairs with `enter_idle`.
+    fence(SeqCst);
+    let idle = IDLE.load(Relaxed) & allowed;
+    if idle != 0 {
+        ask_to_steal(idle);
+    }
+}
+
+#[cold]
+fn ask_to_steal(idle: u64) {
+    let _guard = preempt::disable();
+    let here = hal::cpu::id();
+    if let Some(cpu) = claim_idle(idle & !(1 << here), here, here) {
+        hal::cpu::send_reschedule(cpu);
+    }
+}
+
+/// The executing CPU is idle: others may give it work. It looks at their queues after this.
 pub(super) fn enter_idle(cpu: usize) {
-    // Orders the entry before the look at other queues: who has queued a task there without seeing it is seen.
-    IDLE.fetch_or(1 << cpu, SeqCst);
+    IDLE.fetch_or(1 << cpu, Relaxed);
+    // Pairs with `offer`: the task is seen in its queue, or this CPU by whoever queued it.
+    fence(SeqCst);
+}
+
+/// Whether a CPU that has entered is still there: who takes it out has work for it, here or in another queue.
+pub(super) fn is_idle(cpu: usize) -> bool {
+    IDLE.load(Relaxed) & 1 << cpu != 0
 }
 
 /// The executing CPU has work.
 pub(super) fn leave_idle(cpu: usize) {
-    if IDLE.load(Relaxed) & 1 << cpu != 0 {
+    if is_idle(cpu) {
         IDLE.fetch_and(!(1 << cpu), Relaxed);
     }
 }

@@ -237,7 +237,8 @@ impl RunQueue {
             fence(SeqCst);
         }
         entity.refresh(data.parameters.load(Relaxed));
-        if !is_allowed(runnable.task(), cpu) {
+        let allowed = data.allowed.load(Relaxed);
+        if allowed & 1 << cpu == 0 {
             // It could not be put elsewhere now; it leaves as soon as it runs.
             runnable.task().work.fetch_or(work::RESCHEDULE, Relaxed);
         }
@@ -252,6 +253,9 @@ impl RunQueue {
         let concerned = self.publish(&inner, || cpu);
         drop(inner);
         self.alert(cpu, notice, is_idle);
+        if !is_idle {
+            placement::offer(allowed);
+        }
         concerned
     }
 

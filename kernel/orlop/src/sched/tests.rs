@@ -7,10 +7,12 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
 
 use hal::sync::{IrqLock, SpinLock, preempt};
-use libkernel::sched::{Parameters, Policy};
+use libkernel::command_line::CommandLine;
+use libkernel::sched::{Arrival, Parameters, Policy};
 
+use super::run_queue::{Comer, QUEUES};
 use super::wait::{Deadline, Observer, PollEvents, Subscription, WaitError, WaitQueue};
-use super::{Mutex, RwLock, idle_once, settings, spawn, yield_now};
+use super::{Mutex, RwLock, idle_once, placement, settings, spawn, yield_now};
 use crate::kernel::Kernel;
 use crate::process::work;
 
@@ -313,6 +315,43 @@ fn a_cpu_that_falls_idle_takes_waiting_tasks() {
             }
         });
     }
+    run.run_until_the_end();
+}
+
+#[test]
+fn a_task_that_is_queued_behind_another_is_offered_to_an_idle_cpu() {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+    // Its tick would let the other CPU look.
+    super::watchdog::configure(CommandLine::new(b"nowatchdog"));
+    let mut run = Run::on_cpus(2);
+    let (home, both) = (hal::cpu::id(), run.cpus());
+    let ran = Arc::new(AtomicBool::new(false));
+    run.task(move || {
+        settings::set_affinity(&hal::task::current(), 1 << home);
+        // The other CPU has looked for work, and sleeps.
+        while placement::idle() & both & !(1 << home) == 0 {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let task_ran = ran.clone();
+        let entry = Box::new(move || {
+            task_ran.store(true, SeqCst);
+            super::exit();
+        });
+        let runnable = hal::task::Task::new_kernel(entry).expect("memory");
+        runnable.task().sched.allowed.store(both, SeqCst);
+        super::TASKS.fetch_add(1, SeqCst);
+        // As if the other CPU had not been idle yet when this one was chosen.
+        let guard = preempt::disable();
+        QUEUES.get(&guard).arrive(home, Comer::new(runnable), Arrival::Placed);
+        drop(guard);
+        // No tick, and no way for others onto this CPU.
+        let start = std::time::Instant::now();
+        while !ran.load(SeqCst) {
+            assert!(start.elapsed() < PATIENCE, "it waits although a CPU is idle");
+            std::thread::yield_now();
+        }
+    });
     run.run_until_the_end();
 }
 
