@@ -9,8 +9,6 @@ pub const CLASSES: usize = 13;
 
 /// Largest object that a slab holds; larger ones are blocks of whole frames.
 const LARGEST: usize = 2048;
-/// Log2 of the frames in a slab, by class: large objects share larger slabs, so that little is lost at the end.
-const ORDERS: [u8; CLASSES] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2];
 
 const STEP: usize = 16;
 /// The class of `n * 16` bytes, as an index by `n`.
@@ -58,15 +56,9 @@ pub const fn size(class: usize) -> usize {
     SIZES[class] as usize
 }
 
-/// Log2 of the frames in a slab.
-#[inline(always)]
-pub const fn order(class: usize) -> u32 {
-    ORDERS[class] as u32
-}
-
 /// Objects in a slab.
 pub const fn objects(class: usize) -> usize {
-    ((PAGE_SIZE as usize) << order(class)) / size(class)
+    PAGE_SIZE as usize / size(class)
 }
 
 #[cfg(test)]

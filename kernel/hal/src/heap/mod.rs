@@ -147,6 +147,7 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::KernelFrame;
     use std::vec::Vec;
 
     /// Fills objects of many sizes with their own number, frees them in another order, and looks for damage.
@@ -190,5 +191,33 @@ mod tests {
             }
             Heap.dealloc(object, layout);
         }
+    }
+
+    #[test]
+    fn small_objects_need_no_two_frames_side_by_side() {
+        let program = std::env::current_exe().unwrap();
+        let name = "heap::tests::in_memory_of_which_every_other_frame_is_free";
+        let status = std::process::Command::new(program).args([name, "--exact", "--ignored"]).status();
+        assert!(status.unwrap().success());
+    }
+
+    #[test]
+    #[ignore = "takes all memory: the test above runs it in a process of its own"]
+    fn in_memory_of_which_every_other_frame_is_free() {
+        let all: Vec<_> = core::iter::from_fn(|| KernelFrame::alloc_zeroed().ok()).collect();
+        assert!(all.len() > 4096);
+        let (held, free): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|frame| frame.phys().frame_number().is_multiple_of(2));
+        drop(free);
+        let mut objects = Vec::new();
+        for bytes in (16..=4096).step_by(16) {
+            let layout = Layout::from_size_align(bytes, 16).unwrap();
+            // SAFETY: the layout is not empty; the object is freed once, below.
+            objects.push((unsafe { Heap.alloc(layout) }, layout));
+        }
+        assert!(objects.iter().all(|(object, _)| !object.is_null()));
+        // SAFETY: as above.
+        objects.into_iter().for_each(|(object, layout)| unsafe { Heap.dealloc(object, layout) });
+        drop(held);
     }
 }

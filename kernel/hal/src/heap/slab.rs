@@ -1,4 +1,5 @@
-//! Slabs: frames cut into objects of one size.
+//! Slabs: frames cut into objects of one size. A slab is one frame: where free frames no longer lie side by side, as in the reserve
+//! after all else was given away, small objects are still to be had.
 //!
 //! A class's free objects are found through its list of slabs that have some; a slab's own state (objects in use, first
 //! free object) stands in the frame table's record of its first frame, and each free object holds the address of the
@@ -40,7 +41,7 @@ pub fn take(class: usize, wanted: usize) -> (*mut FreeObject, usize) {
     let (mut chain, mut count) = (ptr::null_mut(), 0);
     while count < wanted {
         let Some(slab) = slabs.first_slab(class) else { break };
-        let object = pop(slab, class);
+        let object = pop(slab);
         if record(slab).free.load(Relaxed) == NONE {
             slabs.unlink(slab);
         }
@@ -61,7 +62,7 @@ pub unsafe fn give(class: usize, mut chain: *mut FreeObject) {
     while let Some(object) = NonNull::new(chain) {
         // SAFETY: an object of the chain, see above.
         chain = unsafe { (*object.as_ptr()).next };
-        let slab = slab_of(object.as_ptr(), class);
+        let slab = slab_of(object.as_ptr());
         let slab_record = record(slab);
         let was_full = slab_record.free.load(Relaxed) == NONE;
         push(slab, object.as_ptr());
@@ -71,23 +72,22 @@ pub unsafe fn give(class: usize, mut chain: *mut FreeObject) {
             if !was_full {
                 slabs.unlink(slab);
             }
-            free_block(slab, classes::order(class));
+            free_block(slab, 0);
         } else if was_full {
             slabs.link(slab);
         }
     }
 }
 
-fn slab_of(object: *mut FreeObject, class: usize) -> PhysAddr {
-    let bytes = PAGE_SIZE << classes::order(class);
-    PhysAddr::new(Arch::direct_unmap(object.cast()).as_u64() & !(bytes - 1))
+fn slab_of(object: *mut FreeObject) -> PhysAddr {
+    PhysAddr::new(Arch::direct_unmap(object.cast()).as_u64() & !(PAGE_SIZE - 1))
 }
 
 /// Takes the first free object of a slab that has one.
-fn pop(slab: PhysAddr, class: usize) -> *mut FreeObject {
+fn pop(slab: PhysAddr) -> *mut FreeObject {
     let slab_record = record(slab);
     let offset = slab_record.free.load(Relaxed);
-    debug_assert!((offset as usize) < (PAGE_SIZE as usize) << classes::order(class));
+    debug_assert!(u64::from(offset) < PAGE_SIZE);
     let object: *mut FreeObject = Arch::direct_map(slab).wrapping_add(offset as usize).cast();
     // SAFETY: the record names a free object of this slab, which holds the next one's address.
     let next = unsafe { (*object).next };
@@ -118,7 +118,7 @@ impl Class {
         if self.first != NONE {
             return Some(PhysAddr::of_frame(self.first.into()));
         }
-        let slab = allocate_block(classes::order(class)).ok()?;
+        let slab = allocate_block(0).ok()?;
         let slab_record = record(slab);
         slab_record.free.store(NONE, Relaxed);
         slab_record.count.store(0, Relaxed);
