@@ -2,11 +2,14 @@
 //!
 //! The window is cut into slots of 32 KiB, aligned to that size, with the stack in the lower half: an overflow runs
 //! into the unmapped upper half of the slot below, and one bit of the stack pointer tells the two apart. Stacks are
-//! mapped once and reused for ever; memory for them is bounded by the largest number of tasks there ever was.
+//! mapped once and reused for ever; memory for them is bounded by the largest number of tasks there ever was. Each CPU keeps
+//! the one that was given back last, for the task that it makes next.
 use crate::arch::Arch;
 use crate::contract::Paging as _;
+use crate::cpu::MAX_CPUS;
 use crate::frame::{KernelFrame, OutOfMemory};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, PerCpu};
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use libkernel::addr::PAGE_SIZE;
 
@@ -31,6 +34,9 @@ struct Slots {
 /// Slots below this one are mapped: [`Slots::unused`], to look at without the lock.
 static MAPPED: AtomicU32 = AtomicU32::new(1);
 
+/// Each CPU's free stack, or [`NONE`].
+static SPARE: PerCpu<Cell<u32>> = PerCpu::new([const { Cell::new(NONE) }; MAX_CPUS]);
+
 static STACKS: IrqLock<Slots> = IrqLock::new(Slots { first_free: NONE, unused: 1 });
 
 fn bottom(slot: u32) -> u64 {
@@ -43,6 +49,10 @@ impl KernelStack {
         if cfg!(target_os = "linux") {
             // The host machine runs tasks on threads of its own.
             return Ok(Self(NONE));
+        }
+        let spare = SPARE.with_masked(|spare| spare.replace(NONE));
+        if spare != NONE {
+            return Ok(Self(spare));
         }
         let mut slots = STACKS.lock();
         if slots.first_free != NONE {
@@ -98,9 +108,13 @@ impl Drop for KernelStack {
         if cfg!(target_os = "linux") {
             return;
         }
+        let slot = SPARE.with_masked(|spare| spare.replace(self.0));
+        if slot == NONE {
+            return;
+        }
         let mut slots = STACKS.lock();
         // SAFETY: the stack is mapped, and with its task gone nobody uses it.
-        unsafe { (bottom(self.0) as *mut u32).write(slots.first_free) };
-        slots.first_free = self.0;
+        unsafe { (bottom(slot) as *mut u32).write(slots.first_free) };
+        slots.first_free = slot;
     }
 }
