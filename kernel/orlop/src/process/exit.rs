@@ -14,7 +14,7 @@ use libkernel::addr::UserAddr;
 
 use super::report::{self, Vanishes};
 use super::{Pid, Process, Thread, table, work};
-use crate::signal::{Signal, SignalSet, send};
+use crate::signal::{Signal, SignalSet, send, stop};
 use crate::{futex, sched};
 
 impl Thread {
@@ -105,7 +105,8 @@ fn become_zombie(process: &Arc<Process>, status: WaitStatus, user: u32) -> (Vec<
     let mut table = table::lock();
     let mut groups = affected_groups(&table, process);
     groups.retain(|&group| !table.is_orphaned(group));
-    let adopter = adopter(&table, process);
+    let has_children = !process.children.lock().is_empty();
+    let adopter = if has_children { adopter(&table, process) } else { None };
     let children = adopter.as_ref().map_or_else(Vec::new, |adopter| table.move_children(process, adopter));
     let vanishes =
         table.process(process.parent()).map_or(Vanishes::No, |parent| Vanishes::for_parent(parent, process));
@@ -133,8 +134,13 @@ fn send_parent_death_signals(children: &[Arc<Process>]) {
     }
 }
 
-/// The groups that this process's end can orphan: its own, if its parent keeps it, and its children's.
+/// The groups that this process's end can orphan and that have stopped members: its own, if its parent keeps it, and its
+/// children's. It is stopped no longer itself.
 fn affected_groups(table: &table::Table, process: &Process) -> Vec<Pid> {
+    stop::clear(&mut process.signals.shared.lock());
+    if !stop::is_any_stopped() {
+        return Vec::new();
+    }
     let mut groups: Vec<Pid> = process.children.lock().iter().map(|child| child.group()).collect();
     groups.push(process.group());
     groups.sort_unstable();
@@ -147,9 +153,10 @@ fn has_stopped_member(table: &table::Table, group: Pid) -> bool {
     table.group(group).iter().any(|member| member.signals.shared.lock().stopped.is_some())
 }
 
-/// Who gets the children: the nearest ancestor that adopts, else init.
+/// Who gets the children: the nearest ancestor that adopts, else init. Ancestors are asked only if any process ever adopted: the
+/// chain of them can be long.
 fn adopter(table: &table::Table, process: &Arc<Process>) -> Option<Arc<Process>> {
-    let mut ancestor = table.process(process.parent());
+    let mut ancestor = table.process(process.parent()).filter(|_| Process::any_adopts());
     while let Some(candidate) = ancestor {
         if candidate.adopts.load(Ordering::Relaxed) && candidate.ended().is_none() {
             return Some(candidate.clone());

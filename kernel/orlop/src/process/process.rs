@@ -89,6 +89,9 @@ pub(super) struct ProcessParts {
     pub(super) personality: u32,
 }
 
+/// Whether a process has ever asked to adopt.
+static ANY_ADOPTS: AtomicBool = AtomicBool::new(false);
+
 impl Process {
     /// A process without threads, not yet in the table.
     pub(super) fn new(parts: ProcessParts) -> Arc<Process> {
@@ -240,8 +243,14 @@ impl Process {
         self.adopts.load(Ordering::Relaxed)
     }
 
+    /// Whether orphans may have to go to anybody but init.
+    pub(super) fn any_adopts() -> bool {
+        ANY_ADOPTS.load(Ordering::Relaxed)
+    }
+
     /// Makes orphaned descendants come to this process, or not.
     pub fn set_adopts(&self, adopts: bool) {
+        ANY_ADOPTS.fetch_or(adopts, Ordering::Relaxed);
         self.adopts.store(adopts, Ordering::Relaxed);
     }
 

@@ -159,7 +159,9 @@ impl Table {
     fn leave_group(&mut self, process: &Arc<Process>) {
         let group = process.group();
         if let Some(slot) = self.slots.get_mut(&group.number()) {
-            slot.group.retain(|member| !Arc::ptr_eq(member, process));
+            // From the end: those that came last often go first.
+            let index = slot.group.iter().rposition(|member| Arc::ptr_eq(member, process));
+            drop(index.map(|index| slot.group.remove(index)));
         }
         self.release(group);
     }

@@ -12,7 +12,7 @@ use abi::process::WaitStatus;
 
 use super::action::{self, Disposition};
 use super::pending::Added;
-use super::{DefaultAction, Shared, SigInfo, Signal, SignalSet};
+use super::{DefaultAction, Shared, SigInfo, Signal, SignalSet, stop};
 use crate::process::{Pid, Process, Resource, Thread, table, work};
 
 /// Sends a signal to a process; one of its threads will take it. EAGAIN if a real-time signal with its information finds no room.
@@ -125,7 +125,7 @@ fn settle_job_control(process: &Process, shared: &mut Shared, signal: Signal) ->
     };
     shared.pending.discard(opposite);
     process.each_thread(|thread| thread.signals.pending.lock().discard(opposite));
-    signal == Signal::CONT && shared.stopped.take().is_some()
+    signal == Signal::CONT && stop::clear(shared)
 }
 
 /// Makes the signal pending where it belongs and finds out who is to hear of it.

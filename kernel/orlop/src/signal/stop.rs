@@ -1,7 +1,24 @@
 //! Job control: stopping and continuing whole processes.
 
-use super::Signal;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Shared, Signal};
 use crate::process::{Process, Thread, work};
+
+/// How many processes are stopped.
+static STOPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether any process is stopped.
+pub(crate) fn is_any_stopped() -> bool {
+    STOPPED.load(Ordering::Relaxed) != 0
+}
+
+/// The process is not stopped any more, whose signals these are; whether it was.
+pub(crate) fn clear(shared: &mut Shared) -> bool {
+    let was_stopped = shared.stopped.take().is_some();
+    STOPPED.fetch_sub(usize::from(was_stopped), Ordering::Relaxed);
+    was_stopped
+}
 
 /// Stops the process of the running thread, because of this signal. The other threads stop on their way to user mode.
 pub(super) fn stop(thread: &Thread, signal: Signal) {
@@ -11,6 +28,7 @@ pub(super) fn stop(thread: &Thread, signal: Signal) {
         return;
     }
     shared.stopped = Some(signal);
+    STOPPED.fetch_add(1, Ordering::Relaxed);
     drop(shared);
     process.each_thread(|other| other.set_work(work::STOP));
     process.report_stopped(signal);
