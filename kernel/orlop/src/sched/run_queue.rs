@@ -201,8 +201,7 @@ impl RunQueue {
         real_time::note(cpu, level, waiting_level);
     }
 
-    /// The executing CPU, whose queue this is, has decided to run `next`. Once it runs, it sees to the balance of real-time tasks if
-    /// they are concerned: only then has the CPU left the task that ran before.
+    /// This CPU has decided to run `next`, which sees to the balance of real-time tasks: then the last task has been left.
     #[inline(always)]
     fn hand_over(&self, concerned: bool, next: &Runnable, now_ns: u64) {
         if concerned && real_time::any_waits() {
