@@ -404,7 +404,8 @@ fn switches_are_counted() -> Outcome {
     check!(slept >= 3, "{slept}");
     kill(other, SIGKILL)?;
     child::wait(other)?;
-    check!(getrusage(RUSAGE_CHILDREN)?.ru_nivcsw >= 50);
+    // How often is not said: also other tasks of that processor had their turns.
+    check!(getrusage(RUSAGE_CHILDREN)?.ru_nivcsw > 0);
     run_on(u64::MAX)?;
     Ok(())
 }
