@@ -2,7 +2,7 @@
 //! after all else was given away, small objects are still to be had.
 //!
 //! A class's free objects are found through its list of slabs that have some; a slab's own state (objects in use, first
-//! free object) stands in the frame table's record of its first frame, and each free object holds the address of the
+//! free object) stands in the frame table's record of the frame, and each free object holds the address of the
 //! next. A slab without used objects goes back to the frame allocator.
 //!
 //! Lock order: a class's lock → the buddy lock.

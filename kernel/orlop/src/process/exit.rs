@@ -103,6 +103,7 @@ fn leave_session(process: &Process) {
 /// and whether the parent wants no zombie: then no wait finds one, at no moment.
 fn become_zombie(process: &Arc<Process>, status: WaitStatus, user: u32) -> (Vec<Pid>, Vanishes) {
     let mut table = table::lock();
+    stop::clear(&mut process.signals.shared.lock());
     let mut groups = affected_groups(&table, process);
     groups.retain(|&group| !table.is_orphaned(group));
     let has_children = !process.children.lock().is_empty();
@@ -135,9 +136,8 @@ fn send_parent_death_signals(children: &[Arc<Process>]) {
 }
 
 /// The groups that this process's end can orphan and that have stopped members: its own, if its parent keeps it, and its
-/// children's. It is stopped no longer itself.
+/// children's.
 fn affected_groups(table: &table::Table, process: &Process) -> Vec<Pid> {
-    stop::clear(&mut process.signals.shared.lock());
     if !stop::is_any_stopped() {
         return Vec::new();
     }

@@ -16,7 +16,9 @@ pub(crate) fn is_any_stopped() -> bool {
 /// The process is not stopped any more, whose signals these are; whether it was.
 pub(crate) fn clear(shared: &mut Shared) -> bool {
     let was_stopped = shared.stopped.take().is_some();
-    STOPPED.fetch_sub(usize::from(was_stopped), Ordering::Relaxed);
+    if was_stopped {
+        STOPPED.fetch_sub(1, Ordering::Relaxed);
+    }
     was_stopped
 }
 
