@@ -19,10 +19,8 @@ pub struct SchedData {
     pub allowed: AtomicU64,
     /// The CPU whose queue it was put into last. Changed under the lock of that queue.
     pub queue: AtomicU32,
-    /// Processor time used, in nanoseconds.
+    /// Processor time used, in nanoseconds, to when it was last charged. Changed under the lock of the queue.
     pub runtime_ns: AtomicU64,
-    /// When it was last switched to, or charged.
-    pub started_ns: AtomicU64,
     /// How often it has gone to sleep. Counted by the task itself.
     pub sleeps: AtomicU64,
     /// How often another task ran although it did not sleep. Counted by the task itself.
@@ -49,7 +47,6 @@ impl SchedData {
             allowed: AtomicU64::new(u64::MAX),
             queue: AtomicU32::new(0),
             runtime_ns: AtomicU64::new(0),
-            started_ns: AtomicU64::new(0),
             sleeps: AtomicU64::new(0),
             preemptions: AtomicU64::new(0),
             moved_ns: AtomicU64::new(0),

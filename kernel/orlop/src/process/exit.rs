@@ -36,10 +36,6 @@ pub(super) fn end_thread(thread: Arc<Thread>) -> ! {
     thread.set_fs(None);
     task::set_page_table(None);
     thread.set_memory(None);
-    let times = thread.times();
-    let mut usage = process.usage.lock();
-    usage.ended_threads = usage.ended_threads.plus(times);
-    drop(usage);
     let user = thread.with_credentials(|credentials| credentials.user.real);
     // Before anybody can hear of the end: who has waited for it may make another thread in its place.
     thread.stop_counting();

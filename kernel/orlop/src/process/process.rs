@@ -39,7 +39,7 @@ pub struct Process {
     pub(crate) signals: ProcessSignals,
     /// The signal that tells the parent of the end; 0 for none.
     pub(super) exit_signal: AtomicU32,
-    /// Processor time of ended threads and children.
+    /// What ended threads and children have used. Locked before `threads`.
     pub(super) usage: SpinLock<Usage>,
     /// Interval timers.
     pub(crate) timers: crate::time::interval::IntervalTimers,
@@ -202,13 +202,17 @@ impl Process {
         Ok(())
     }
 
-    /// Takes a thread out; how many are left.
+    /// Takes a thread out, and keeps what it has used; how many are left.
     pub(super) fn remove_thread(&self, thread: &Thread) -> usize {
+        // Whoever adds up what the threads have used finds this one there or here.
+        let mut usage = self.usage.lock();
+        usage.ended_threads = usage.ended_threads.plus(thread.settle());
         let mut threads = self.threads.lock();
         let index = threads.iter().position(|other| core::ptr::eq(&raw const **other, thread));
         let removed = index.map(|index| threads.remove(index));
         let left = threads.len();
         drop(threads);
+        drop(usage);
         drop(removed);
         left
     }

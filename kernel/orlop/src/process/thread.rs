@@ -9,6 +9,7 @@ use hal::task::{Task, TaskRef};
 use libkernel::addr::UserAddr;
 use libkernel::sched::Parameters;
 
+use super::usage::Times;
 use super::{Credentials, Pid, Process, users};
 use crate::fs::{FdTable, FsContext};
 use crate::memory::{AddressSpace, OwnReference};
@@ -45,6 +46,8 @@ pub struct Thread {
     pub(crate) resume: SpinLock<Option<Resume>>,
     /// Page faults that were served.
     pub(super) faults: AtomicU64,
+    /// What it had used when it ended.
+    pub(super) left: Once<Times>,
     no_new_privileges: AtomicBool,
     /// Whether the thread counts for its user (`users`).
     is_counted: AtomicBool,
@@ -101,6 +104,7 @@ impl Thread {
             signals: parts.signals,
             resume: SpinLock::new(None),
             faults: AtomicU64::new(0),
+            left: Once::new(),
             no_new_privileges: AtomicBool::new(parts.no_new_privileges),
             is_counted: AtomicBool::new(true),
         })

@@ -43,8 +43,14 @@ impl Times {
 impl Thread {
     /// What the thread has used.
     pub fn times(&self) -> Times {
+        if let Some(times) = self.left.get() {
+            return *times;
+        }
         let faults = self.faults.load(Ordering::Relaxed);
-        let Some(task) = self.task() else { return Times { faults, ..Times::default() } };
+        let Some(task) = self.task() else {
+            // It never ran, or has just ended.
+            return self.left.get().copied().unwrap_or_default();
+        };
         Times {
             runtime_ns: sched::runtime_ns(&task),
             faults,
@@ -52,13 +58,23 @@ impl Thread {
             preemptions: task.sched.preemptions.load(Ordering::Relaxed),
         }
     }
+
+    /// The running thread has ended: from here on it has used what it has used. To be asked once.
+    pub(super) fn settle(&self) -> Times {
+        let times = self.times();
+        let settled = self.left.set(times);
+        assert!(settled.is_ok(), "a thread ends once");
+        times
+    }
 }
 
 impl Process {
     /// What all threads have used, living and ended.
     pub fn times(&self) -> Times {
-        let ended = self.usage.lock().ended_threads;
-        self.threads().iter().fold(ended, |sum, thread| sum.plus(thread.times()))
+        let usage = self.usage.lock();
+        let mut sum = usage.ended_threads;
+        self.each_thread(|thread| sum = sum.plus(thread.times()));
+        sum
     }
 
     /// What waited-for children have used.

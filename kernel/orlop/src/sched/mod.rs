@@ -19,6 +19,7 @@ pub mod timer;
 pub mod wait;
 pub mod watchdog;
 
+mod arrival;
 pub mod load;
 mod placement;
 pub mod provoke;
@@ -161,13 +162,14 @@ fn idle_once() {
     }
 }
 
-/// Processor time of a task in nanoseconds, with the part of the present slice if it is running.
+/// Processor time of a task in nanoseconds, to this moment: it never runs backwards, whoever looks.
 pub fn runtime_ns(task: &task::Task) -> u64 {
-    let counted = task.sched.runtime_ns.load(Relaxed);
-    if task.is_on_cpu() {
-        counted + hal::time::now_ns().saturating_sub(task.sched.started_ns.load(Relaxed))
-    } else {
-        counted
+    loop {
+        let cpu = task.sched.queue.load(Relaxed) as usize;
+        let Some(queue) = QUEUES.of(cpu) else { return 0 };
+        if let Some(runtime_ns) = queue.runtime_ns(cpu, task) {
+            return runtime_ns;
+        }
     }
 }
 

@@ -20,8 +20,9 @@ use hal::sync::preempt;
 use hal::task::{Runnable, Task};
 use libkernel::sched::Arrival;
 
+use super::arrival::Comer;
 use super::real_time;
-use super::run_queue::{Comer, QUEUES, RunQueue};
+use super::run_queue::{QUEUES, RunQueue};
 
 /// The CPUs that look for work or sleep.
 static IDLE: AtomicU64 = AtomicU64::new(0);

@@ -16,8 +16,9 @@ use hal::sync::preempt;
 use hal::task::Task;
 use libkernel::sched::{Arrival, Parameters, balance as policy};
 
+use super::arrival::Comer;
 use super::placement::{self, online};
-use super::run_queue::{Comer, QUEUES, RunQueue};
+use super::run_queue::{QUEUES, RunQueue};
 
 /// The CPUs that have a real-time task, running or waiting.
 static BUSY: AtomicU64 = AtomicU64::new(0);
@@ -103,7 +104,7 @@ fn pull(cpu: usize) {
     while let Some(source) = policy::source(own.level(), sources, waiting_level) {
         sources &= !(1 << source);
         let level = own.level();
-        let fits = |task: &Task, priority| priority > level && super::run_queue::may_move(task, cpu);
+        let fits = |task: &Task, priority| priority > level && super::arrival::may_move(task, cpu);
         if let Some(comer) = QUEUES.of(source).and_then(|queue| queue.give_real_time(source, fits)) {
             own.arrive(cpu, comer, Arrival::Placed);
         }

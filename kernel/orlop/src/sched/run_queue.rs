@@ -7,16 +7,16 @@
 //! Whether a CPU sleeps is known under its queue's lock alone (`idle` is empty while its idle task runs): who pushes to it sees
 //! that, and interrupts it; what the CPU checks last before it sleeps, with interrupts masked, is the length of this queue.
 
-use alloc::boxed::Box;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, fence};
 
 use hal::cpu::MAX_CPUS;
 use hal::sync::{IrqGuard, IrqLock, PerCpu, PreemptGuard, preempt};
-use hal::task::{self, Entity, Runnable};
+use hal::task::{self, Runnable};
 use hal::user::work;
 use libkernel::sched::{Arrival, Parameters, Queue};
 
+use super::arrival::{Comer, Notice, is_allowed, may_move};
 use super::{placement, real_time, timer, watchdog};
 
 /// The queues of all CPUs.
@@ -54,54 +54,13 @@ struct Inner {
     balance_ns: u64,
 }
 
-/// What a CPU is told of an arrival.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Notice {
-    /// The running task may go on.
-    None,
-    /// It gives way at the way out to user mode, or when it is interrupted: between fair tasks, so that one that has woken another
-    /// comes to the end of what it does, and to no lock that it would leave taken.
-    Lazy,
-    /// It gives way as soon as it may be preempted.
-    Urgent,
-}
-
-impl Notice {
-    /// Tells the executing CPU. Preemption is off.
-    #[inline]
-    fn give(self) {
-        if self != Notice::None {
-            task::current().work.fetch_or(work::RESCHEDULE, Relaxed);
-        }
-        if self == Notice::Urgent {
-            preempt::request();
-        }
-    }
-}
-
-/// A task that comes to a queue.
-pub(super) struct Comer {
-    entity: Box<Entity>,
-    runnable: Runnable,
-}
-
-impl Comer {
-    /// A task that was asleep, or is new.
-    #[inline]
-    pub(super) fn new(mut runnable: Runnable) -> Comer {
-        let entity = runnable.take_entity().expect("a sleeping task has its entity");
-        Comer { entity, runnable }
-    }
-
-    /// A task from another queue.
-    fn moved(mut entity: Box<Entity>) -> Option<Comer> {
-        let runnable = entity.value.take()?;
-        Some(Comer { entity, runnable })
-    }
-
-    #[inline]
-    pub(super) fn task(&self) -> &task::Task {
-        self.runnable.task()
+impl Inner {
+    /// Charges the running task.
+    #[inline(always)]
+    fn charge(&mut self, running: &task::Task, now_ns: u64) {
+        self.queue.charge(now_ns);
+        let total_ns = running.sched.runtime_ns.load(Relaxed).wrapping_add(self.queue.take_used_ns());
+        running.sched.runtime_ns.store(total_ns, Relaxed);
     }
 }
 
@@ -109,12 +68,6 @@ impl Comer {
 #[inline]
 fn increment(count: &AtomicU64) {
     count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
-}
-
-/// Whether a task may run on a CPU.
-#[inline]
-pub(super) fn is_allowed(task: &task::Task, cpu: usize) -> bool {
-    task.sched.allowed.load(Relaxed) & 1 << cpu != 0
 }
 
 impl RunQueue {
@@ -156,6 +109,7 @@ impl RunQueue {
 
     /// Time spent idle.
     pub(super) fn idle_ns(&self) -> u64 {
+        let _inner = self.inner.lock();
         let spell = match self.idle_since_ns.load(Relaxed) {
             BUSY => 0,
             since_ns => hal::time::now_ns().saturating_sub(since_ns),
@@ -203,12 +157,11 @@ impl RunQueue {
 
     /// This CPU has decided to run `next`, which sees to the balance of real-time tasks: then the last task has been left.
     #[inline(always)]
-    fn hand_over(&self, concerned: bool, next: &Runnable, now_ns: u64) {
+    fn hand_over(&self, concerned: bool, next: &Runnable) {
         if concerned && real_time::any_waits() {
             next.task().work.fetch_or(work::RESCHEDULE, Relaxed);
             preempt::request();
         }
-        next.task().sched.started_ns.store(now_ns, Relaxed);
     }
 
     /// Locks the queue of the executing CPU and charges the running task.
@@ -216,12 +169,20 @@ impl RunQueue {
     fn lock_and_charge(&self) -> (IrqGuard<'_, Inner>, u64) {
         let mut inner = self.inner.lock();
         let now_ns = hal::time::now_ns();
-        inner.queue.charge(now_ns);
-        let running = &task::current().sched;
-        let used_ns = inner.queue.take_used_ns();
-        running.runtime_ns.store(running.runtime_ns.load(Relaxed).wrapping_add(used_ns), Relaxed);
-        running.started_ns.store(now_ns, Relaxed);
+        inner.charge(&task::current(), now_ns);
         (inner, now_ns)
+    }
+
+    /// Processor time of a task whose queue this is, to this moment; `None` if it has gone to another queue.
+    pub(super) fn runtime_ns(&self, cpu: usize, task: &task::Task) -> Option<u64> {
+        let mut inner = self.inner.lock();
+        if task.sched.queue.load(Relaxed) != cpu as u32 {
+            return None;
+        }
+        if inner.queue.running().is_some_and(|entity| entity.number() == task.sched.number) {
+            inner.charge(task, hal::time::now_ns());
+        }
+        Some(task.sched.runtime_ns.load(Relaxed))
     }
 
     /// Queues a task on this queue, which is that of `cpu`, and sees to it that the CPU looks. True if real-time tasks are here.
@@ -319,7 +280,7 @@ impl RunQueue {
     fn next(&self, mut inner: IrqGuard<'_, Inner>, now_ns: u64) -> Runnable {
         let next = inner.queue.pick();
         let next = next.unwrap_or_else(|| self.enter_idle(&mut inner, now_ns));
-        self.hand_over(self.publish(&inner, hal::cpu::id), &next, now_ns);
+        self.hand_over(self.publish(&inner, hal::cpu::id), &next);
         next
     }
 
@@ -332,10 +293,10 @@ impl RunQueue {
     /// Lets the running task give way to another, wherever that is: `sched_yield`.
     #[inline]
     pub(super) fn give_way(&self) -> Option<Runnable> {
-        let (mut inner, now_ns) = self.lock_and_charge();
+        let (mut inner, _) = self.lock_and_charge();
         let next = inner.queue.yield_to_another(task::yield_current)?;
         increment(&task::current().sched.preemptions);
-        self.hand_over(self.publish_exchange(&inner, hal::cpu::id), &next, now_ns);
+        self.hand_over(self.publish_exchange(&inner, hal::cpu::id), &next);
         Some(next)
     }
 
@@ -350,7 +311,7 @@ impl RunQueue {
             self.send_away(&mut inner, now_ns)
         };
         increment(&task::current().sched.preemptions);
-        self.hand_over(self.publish(&inner, hal::cpu::id), &next, now_ns);
+        self.hand_over(self.publish(&inner, hal::cpu::id), &next);
         Some(next)
     }
 
@@ -377,10 +338,10 @@ impl RunQueue {
         let (mut inner, now_ns) = self.lock_and_charge();
         let next = inner.queue.pick()?;
         inner.idle = Some(task::yield_current());
-        self.hand_over(self.publish(&inner, hal::cpu::id), &next, now_ns);
-        drop(inner);
+        self.hand_over(self.publish(&inner, hal::cpu::id), &next);
         let spell = now_ns.saturating_sub(self.idle_since_ns.swap(BUSY, Relaxed));
         self.idle_ns.store(self.idle_ns.load(Relaxed) + spell, Relaxed);
+        drop(inner);
         timer::want_watch();
         if self.waiting() != 0 {
             timer::want_tick(hal::cpu::id());
@@ -492,9 +453,4 @@ pub(super) enum Resettled {
     Removed(Comer),
     /// It is asleep, or on its way: it will come with the new settings.
     Asleep,
-}
-
-/// Whether a waiting task may be taken to another CPU.
-pub(super) fn may_move(task: &task::Task, to: usize) -> bool {
-    is_allowed(task, to) && !task.is_on_cpu()
 }

@@ -11,7 +11,8 @@ use hal::task::{self, Task};
 use hal::user::work;
 use libkernel::sched::{Arrival, Parameters};
 
-use super::run_queue::{QUEUES, Resettled, is_allowed};
+use super::arrival::is_allowed;
+use super::run_queue::{QUEUES, Resettled};
 use super::{placement, real_time};
 
 /// How a task is scheduled.

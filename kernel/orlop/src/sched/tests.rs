@@ -10,7 +10,8 @@ use hal::sync::{IrqLock, SpinLock, preempt};
 use libkernel::command_line::CommandLine;
 use libkernel::sched::{Arrival, Parameters, Policy};
 
-use super::run_queue::{Comer, QUEUES};
+use super::arrival::Comer;
+use super::run_queue::QUEUES;
 use super::wait::{Deadline, Observer, PollEvents, Subscription, WaitError, WaitQueue};
 use super::{Mutex, RwLock, idle_once, placement, settings, spawn, yield_now};
 use crate::kernel::Kernel;

@@ -12,6 +12,7 @@
 extern crate alloc;
 
 mod affinity;
+mod clocks;
 mod copy_on_write;
 mod endings;
 mod executions;
@@ -79,6 +80,7 @@ programs! {
     2 sleepers: timers::sleepers;
     2 interval_timers: timers::interval_timers;
     1 yields: timers::yields;
+    1 processor_clocks: clocks::processor_clocks;
 }
 
 const HELPERS: &[Helper] = &[("end", executions::end)];
