@@ -71,6 +71,11 @@ impl Prot {
         Self(self.0 & !other.0)
     }
 
+    /// What is left while stores are to fault: loads stay, which permission to store implies.
+    pub const fn write_protected(self) -> Self {
+        if self.is_writable() { self.without(Self::WRITE).union(Self::READ) } else { self }
+    }
+
     /// True when everything that `other` allows is allowed.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0

@@ -384,8 +384,8 @@ fn fork_entry(slot: Slot, target: Slot, page: UserAddr, writes: Writes, batch: &
 fn allowed(entry: Entry, prot: Prot, writes: Writes) -> Prot {
     let shared = || record(entry.address()).count.load(Ordering::Acquire) != 1;
     if writes == Writes::CopyOnWrite && prot.is_writable() && shared() {
-        // A fault grants or copies later. The page stays readable, which write permission implies.
-        return prot.without(Prot::WRITE).union(Prot::READ);
+        // A fault grants or copies later.
+        return prot.write_protected();
     }
     prot
 }

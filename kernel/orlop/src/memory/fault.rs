@@ -117,7 +117,7 @@ impl AddressSpace {
         match &area.backing {
             Backing::Object(view) => self.fault_object(page, range, area, view, access),
             Backing::Anonymous if write => self.map_page(page, SharedFrame::alloc_zeroed()?, area.prot),
-            Backing::Anonymous => self.map_page(page, SharedFrame::zero(), area.prot.without(Prot::WRITE)),
+            Backing::Anonymous => self.map_page(page, SharedFrame::zero(), area.prot.write_protected()),
         }
     }
 
@@ -140,7 +140,7 @@ impl AddressSpace {
         if access == Access::Write {
             return self.map_page(page, frame.duplicate()?, area.prot);
         }
-        let prot = area.prot.without(Prot::WRITE);
+        let prot = area.prot.write_protected();
         self.map_page(page, frame, prot)?;
         self.map_around(page, range, view, prot);
         Ok(())

@@ -26,6 +26,7 @@ conformance::tests!(&[
     ("unmapping_refuses", unmapping_refuses),
     ("an_unmapped_address_faults", an_unmapped_address_faults),
     ("protections_fault", protections_fault),
+    ("permission_to_write_lets_read", permission_to_write_lets_read),
     ("a_page_without_access_keeps_its_content", a_page_without_access_keeps_its_content),
     ("protecting_refuses", protecting_refuses),
     ("data_is_not_executable", data_is_not_executable),
@@ -193,6 +194,20 @@ fn protections_fault() -> Outcome {
     expect_fault(|| load(place), SIGSEGV, SEGV_ACCERR, place)?;
     let untouched = map(core::ptr::null_mut(), PAGE, PROT_NONE, MAP_PRIVATE)?;
     expect_fault(|| load(untouched), SIGSEGV, SEGV_ACCERR, untouched)?;
+    Ok(())
+}
+
+fn permission_to_write_lets_read() -> Outcome {
+    let fd = file()?;
+    for protection in [PROT_WRITE, PROT_WRITE | PROT_EXEC] {
+        // By the program and by the kernel, in pages that nobody has touched; a copy in a file's.
+        let memory = map(core::ptr::null_mut(), 2 * PAGE, protection, MAP_PRIVATE)?;
+        check_eq!(caught(|| load(memory))?, None);
+        check_eq!(raw::call(nr::chdir, &[at(memory, 1) as u64]), Err(Errno::ENOENT));
+        let file = map_file(fd, PAGE, protection, MAP_PRIVATE, 0)?;
+        check_eq!(caught(|| load(file))?, None);
+        check_eq!(bytes(file, PAGE)[0], 1);
+    }
     Ok(())
 }
 
