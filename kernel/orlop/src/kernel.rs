@@ -7,6 +7,7 @@ use hal::user::UserFault;
 use hal::{IrqLine, Unresolved, Upcalls};
 
 use crate::process::Thread;
+use crate::sched::accounts;
 use crate::{boot, sched, tty};
 
 /// The kernel, as hal sees it.
@@ -22,6 +23,7 @@ impl Upcalls for Kernel {
     }
 
     fn reschedule(&self) {
+        accounts::count_interrupt();
         sched::reschedule_interrupt();
     }
 
@@ -33,10 +35,12 @@ impl Upcalls for Kernel {
     }
 
     fn timer(&self) {
+        accounts::count_interrupt();
         sched::timer::interrupt();
     }
 
     fn interrupt(&self, line: IrqLine) {
+        accounts::count_interrupt();
         // No driver has asked for a line yet; one that fires all the same is stopped.
         hal::irq::disable(line);
     }
@@ -46,6 +50,7 @@ impl Upcalls for Kernel {
     }
 
     fn console_input(&self, received: Received) {
+        accounts::count_interrupt();
         tty::console::receive(received);
     }
 }

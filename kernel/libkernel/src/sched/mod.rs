@@ -15,6 +15,7 @@
 
 pub mod balance;
 pub mod cpu_set;
+pub mod cpu_time;
 mod entity;
 mod fair;
 pub mod load_average;

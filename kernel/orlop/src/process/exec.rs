@@ -58,6 +58,7 @@ pub fn finish(thread: &Arc<Thread>) -> Result<(), Errno> {
     thread.clear_child_id.store(0, Ordering::Relaxed);
     thread.robust_list.store(0, Ordering::Relaxed);
     hal::task::current().tagged_addresses.store(false, Ordering::Relaxed);
+    process.timers.delete_posix();
     process.exit_signal.store(Signal::CHLD.number(), Ordering::Relaxed);
     process.has_executed.store(true, Ordering::Relaxed);
     let files = thread.files().duplicate()?;

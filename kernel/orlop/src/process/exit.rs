@@ -42,7 +42,9 @@ pub(super) fn end_thread(thread: Arc<Thread>) -> ! {
     // And who has waited finds nothing under its number any more.
     let entered = table::lock().remove_thread(&thread);
     drop(entered);
-    if process.remove_thread(&thread) == 0 {
+    let left = process.remove_thread(&thread);
+    thread.cpu_alarms.clear();
+    if left == 0 {
         end_process(&process, user);
     } else {
         send::pass_on(&process, &thread, SignalSet::ALL);
@@ -69,6 +71,7 @@ fn end_process(process: &Arc<Process>, user: u32) {
         panic!("Attempted to kill init! exitcode=0x{:08x}", status.0);
     }
     process.timers.disarm();
+    process.cpu_alarms.clear();
     process.leave_memory();
     leave_session(process);
     let (orphaned, vanishes) = become_zombie(process, status, user);

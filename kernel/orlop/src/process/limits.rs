@@ -130,6 +130,14 @@ impl Limits {
         *limit = new;
         Ok(())
     }
+
+    /// Raises a soft limit that was reached, unless somebody has changed it meanwhile.
+    pub fn move_on(&self, resource: Resource, from: u64, step: u64) {
+        let soft = &mut self.0.lock()[resource as usize].soft;
+        if *soft == from {
+            *soft = from.saturating_add(step);
+        }
+    }
 }
 
 /// Whether a hard limit may be raised (`CAP_SYS_RESOURCE`).

@@ -17,15 +17,21 @@ use crate::{log, sched};
 pub fn run(thread: Arc<Thread>, mut context: UserContext) -> ! {
     let task = task::current().to_ref();
     loop {
-        let mut restart = None;
+        let (mut restart, mut in_user_mode) = (None, false);
         match context.run(&task.work) {
             UserExit::Syscall => restart = system_call(&thread, &mut context),
             UserExit::Fault(fault) => page_fault(&thread, &fault),
             UserExit::Exception(exception) => raise(&thread, &exception),
-            UserExit::Interrupted => {}
+            UserExit::Interrupted => in_user_mode = true,
         }
         let bits = task.work.load(Ordering::Relaxed);
-        if (bits != 0 || restart.is_some()) && attend(&thread, &mut context, bits, restart) == Next::End {
+        if bits == 0 && restart.is_none() {
+            continue;
+        }
+        if bits & work::SAMPLE != 0 {
+            thread.sample(in_user_mode);
+        }
+        if attend(&thread, &mut context, bits, restart) == Next::End {
             break;
         }
     }
@@ -63,16 +69,21 @@ fn attend(thread: &Arc<Thread>, context: &mut UserContext, bits: u32, restart: O
     if bits & work::RESCHEDULE != 0 {
         sched::reschedule();
     }
-    if bits & !(work::RESCHEDULE | work::WATCHED) != 0 || restart.is_some() {
+    if bits & !(work::RESCHEDULE | work::WATCHED | work::SAMPLE) != 0 || restart.is_some() {
         deliver::deliver(thread, context, restart);
     }
-    if task::current().work.load(Ordering::Relaxed) & work::KILL != 0 { Next::End } else { Next::Run }
+    let bits = task::current().work.load(Ordering::Relaxed);
+    if bits & work::SAMPLE != 0 {
+        // The tick came in here.
+        thread.sample(false);
+    }
+    if bits & work::KILL != 0 { Next::End } else { Next::Run }
 }
 
 #[inline]
 fn page_fault(thread: &Arc<Thread>, fault: &UserFault) {
     let Some(memory) = thread.memory() else { return };
-    thread.faults.store(thread.faults.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    thread.count_fault();
     if let Err(error) = memory.handle_fault(fault, thread.process().limits()) {
         refuse(thread, fault, error.signal());
     }

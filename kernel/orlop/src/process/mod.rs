@@ -1,6 +1,7 @@
 //! Processes and threads: how they come, what they own, how they end.
 
 pub mod clone;
+mod cpu_limits;
 mod credentials;
 pub mod exec;
 mod exit;
@@ -28,7 +29,7 @@ pub use main_loop::run;
 pub use pid::Pid;
 pub use process::Process;
 pub use session::Session;
-pub use table::{PID_LIMIT, find_process, find_thread, for_each_process, next_process};
+pub use table::{PID_LIMIT, find_process, find_thread, for_each_process, made_threads, next_process};
 pub use thread::{NAME_SIZE, Thread, ThreadParts};
 pub use usage::Times;
 

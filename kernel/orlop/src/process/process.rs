@@ -11,10 +11,12 @@ use hal::task;
 
 use super::session::Session;
 use super::usage::Usage;
-use super::{Limits, Pid, Thread};
+use super::{INFINITY, Limits, Pid, Resource, Thread};
 use crate::memory::AddressSpace;
 use crate::sched::wait::WaitQueue;
 use crate::signal::{ProcessSignals, Signal};
+use crate::time::CpuAlarms;
+use crate::time::interval::IntervalTimers;
 
 /// A process: threads, an address space, relatives, and what became of it.
 pub struct Process {
@@ -42,7 +44,9 @@ pub struct Process {
     /// What ended threads and children have used. Locked before `threads`.
     pub(super) usage: SpinLock<Usage>,
     /// Interval timers.
-    pub(crate) timers: crate::time::interval::IntervalTimers,
+    pub(crate) timers: IntervalTimers,
+    /// Alarms on its processor time.
+    pub(crate) cpu_alarms: CpuAlarms,
     /// Set while a `vfork` parent waits for this process to leave its memory.
     pub(super) borrows_memory: AtomicBool,
     /// Where that parent waits.
@@ -95,6 +99,10 @@ static ANY_ADOPTS: AtomicBool = AtomicBool::new(false);
 impl Process {
     /// A process without threads, not yet in the table.
     pub(super) fn new(parts: ProcessParts) -> Arc<Process> {
+        let cpu_alarms = CpuAlarms::new();
+        if parts.limits.soft(Resource::Cpu) != INFINITY {
+            cpu_alarms.look_again();
+        }
         Arc::new(Process {
             pid: parts.pid,
             parent: AtomicU32::new(parts.parent.number()),
@@ -108,7 +116,8 @@ impl Process {
             signals: parts.signals,
             exit_signal: AtomicU32::new(parts.exit_signal),
             usage: SpinLock::new(Usage::default()),
-            timers: crate::time::interval::IntervalTimers::new(),
+            timers: IntervalTimers::new(),
+            cpu_alarms,
             borrows_memory: AtomicBool::new(false),
             returned: WaitQueue::new(),
             thread_ended: WaitQueue::new(),
@@ -199,6 +208,10 @@ impl Process {
         let mut threads = self.threads.lock();
         threads.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
         threads.push(thread);
+        drop(threads);
+        drop(shared);
+        // Time can be used faster from here on.
+        self.cpu_alarms.look_again_if_set();
         Ok(())
     }
 
@@ -206,7 +219,7 @@ impl Process {
     pub(super) fn remove_thread(&self, thread: &Thread) -> usize {
         // Whoever adds up what the threads have used finds this one there or here.
         let mut usage = self.usage.lock();
-        usage.ended_threads = usage.ended_threads.plus(thread.settle());
+        usage.settle(thread);
         let mut threads = self.threads.lock();
         let index = threads.iter().position(|other| core::ptr::eq(&raw const **other, thread));
         let removed = index.map(|index| threads.remove(index));
@@ -256,6 +269,11 @@ impl Process {
     pub fn set_adopts(&self, adopts: bool) {
         ANY_ADOPTS.fetch_or(adopts, Ordering::Relaxed);
         self.adopts.store(adopts, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has waited for its end.
+    pub fn is_reaped(&self) -> bool {
+        self.news.lock().reaped
     }
 
     /// How the process ended; `None` while it lives.

@@ -9,6 +9,8 @@ use abi::signal::{
 };
 use abi::time::{NANOSECONDS_PER_SECOND, USER_HZ};
 
+use libkernel::sched::cpu_time::CpuTime;
+
 use super::{Pid, Process, table};
 use crate::signal::{Signal, send};
 
@@ -121,15 +123,16 @@ pub(super) fn tell_of_adopted_zombies(adopter: &Arc<Process>, children: &[Arc<Pr
 
 fn send_child_signal(parent: &Arc<Process>, child: &Process, signal: Signal, change: Change) {
     let (code, status) = change.code_and_status();
-    let mut info = child_info(child.pid(), child.news.lock().user, code, status, child.times().runtime_ns);
+    let mut info = child_info(child.pid(), child.news.lock().user, code, status, child.times().cpu);
     info.si_signo = signal.number().cast_signed();
     // A standard signal is never refused; a real-time one without room is lost, as on Linux.
     let _ = send::to_process(parent, signal, &info);
 }
 
 /// The information of `SIGCHLD` and `waitid`.
-pub(super) fn child_info(pid: Pid, user: u32, code: i32, status: i32, runtime_ns: u64) -> SigInfo {
+pub(super) fn child_info(pid: Pid, user: u32, code: i32, status: i32, cpu: CpuTime) -> SigInfo {
     let tick_ns = NANOSECONDS_PER_SECOND.cast_unsigned() / USER_HZ.cast_unsigned();
-    let ticks = (runtime_ns / tick_ns).cast_signed();
-    SigInfo::child(code, pid.number().cast_signed(), user, status, ticks, 0)
+    let ticks = |ns: u64| (ns / tick_ns).cast_signed();
+    let number = pid.number().cast_signed();
+    SigInfo::child(code, number, user, status, ticks(cpu.user_ns), ticks(cpu.system_ns))
 }

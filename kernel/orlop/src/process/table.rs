@@ -21,7 +21,7 @@ pub const PID_LIMIT: u32 = 32_768;
 /// Where numbers go on after the highest: low ones stay with daemons (Linux: `RESERVED_PIDS`).
 const FIRST_REUSED: u32 = 300;
 
-static TABLE: SpinLock<Table> = SpinLock::new(Table { last: 0, slots: BTreeMap::new() });
+static TABLE: SpinLock<Table> = SpinLock::new(Table { last: 0, made: 0, slots: BTreeMap::new() });
 
 /// What uses a number.
 #[derive(Default)]
@@ -37,6 +37,8 @@ struct Slot {
 /// The table, to be used under its lock.
 pub(super) struct Table {
     last: u32,
+    /// How many threads have been made.
+    made: u64,
     slots: BTreeMap<u32, Slot>,
 }
 
@@ -52,13 +54,14 @@ impl Slot {
 }
 
 impl Table {
-    /// Takes the next free number; EAGAIN if there is none.
+    /// Takes the next free number for a new thread; EAGAIN if there is none.
     pub(super) fn allocate(&mut self) -> Result<Pid, Errno> {
         let mut candidate = self.last;
         for _ in 1..PID_LIMIT {
             candidate = if candidate + 1 >= PID_LIMIT { FIRST_REUSED } else { candidate + 1 };
             if !self.slots.contains_key(&candidate) {
                 self.last = candidate;
+                self.made += 1;
                 self.slots.insert(candidate, Slot::default());
                 return Ok(Pid::new(candidate));
             }
@@ -178,6 +181,11 @@ impl Table {
 /// The process with this number, zombies included.
 pub fn find_process(pid: Pid) -> Option<Arc<Process>> {
     TABLE.lock().process(pid).cloned()
+}
+
+/// How many threads have been made since boot, the first ones of processes included.
+pub fn made_threads() -> u64 {
+    TABLE.lock().made
 }
 
 /// The living thread with this number.

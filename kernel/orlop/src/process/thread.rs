@@ -9,13 +9,14 @@ use hal::task::{Task, TaskRef};
 use libkernel::addr::UserAddr;
 use libkernel::sched::Parameters;
 
-use super::usage::Times;
+use super::usage::Account;
 use super::{Credentials, Pid, Process, users};
 use crate::fs::{FdTable, FsContext};
 use crate::memory::{AddressSpace, OwnReference};
 use crate::sched;
 use crate::signal::ThreadSignals;
 use crate::syscall::Resume;
+use crate::time::CpuAlarms;
 
 /// Longest name of a thread, with the final NUL (Linux: `TASK_COMM_LEN`).
 pub const NAME_SIZE: usize = 16;
@@ -44,10 +45,9 @@ pub struct Thread {
     pub(crate) signals: ThreadSignals,
     /// How `restart_syscall` goes on.
     pub(crate) resume: SpinLock<Option<Resume>>,
-    /// Page faults that were served.
-    pub(super) faults: AtomicU64,
-    /// What it had used when it ended.
-    pub(super) left: Once<Times>,
+    pub(super) account: Account,
+    /// Alarms on its processor time.
+    pub(crate) cpu_alarms: CpuAlarms,
     no_new_privileges: AtomicBool,
     /// Whether the thread counts for its user (`users`).
     is_counted: AtomicBool,
@@ -103,8 +103,8 @@ impl Thread {
             robust_list: AtomicU64::new(0),
             signals: parts.signals,
             resume: SpinLock::new(None),
-            faults: AtomicU64::new(0),
-            left: Once::new(),
+            account: Account::new(),
+            cpu_alarms: CpuAlarms::new(),
             no_new_privileges: AtomicBool::new(parts.no_new_privileges),
             is_counted: AtomicBool::new(true),
         })

@@ -1,15 +1,20 @@
 //! What a process and its waited-for children have used: processor time, and what else is counted.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Process, Thread};
+use hal::sync::SpinLock;
+use hal::task;
+use libkernel::sched::cpu_time::{CpuTime, Shown};
+
+use super::{Process, Thread, cpu_limits};
 use crate::sched;
+use crate::sched::accounts::{self, Mode};
 
-/// Resources used, in numbers that add up.
+/// Resources used, as programs see them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
-    /// Processor time in nanoseconds.
-    pub runtime_ns: u64,
+    /// Processor time.
+    pub cpu: CpuTime,
     /// Page faults that were served.
     pub faults: u64,
     /// Switches to another task because it slept.
@@ -18,13 +23,68 @@ pub struct Times {
     pub preemptions: u64,
 }
 
-/// What ended threads and children leave behind.
+/// Resources used, as they are counted.
 #[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counted {
+    /// Processor time in nanoseconds.
+    runtime_ns: u64,
+    /// What part of it was sampled in which mode.
+    sampled: CpuTime,
+    faults: u64,
+    sleeps: u64,
+    preemptions: u64,
+}
+
+/// What ended threads and children leave behind.
+#[derive(Debug, Default)]
 pub(super) struct Usage {
     /// Of threads that have ended.
-    pub(super) ended_threads: Times,
+    pub(super) ended_threads: Counted,
     /// Of children that were waited for, with theirs.
     pub(super) children: Times,
+    shown: Shown,
+}
+
+/// A thread's own account.
+pub(super) struct Account {
+    /// Page faults that were served.
+    faults: AtomicU64,
+    /// Processor time that was sampled in user mode, in nanoseconds.
+    user_ns: AtomicU64,
+    /// As `user_ns`, in the kernel. Together they are the time to the last sample.
+    system_ns: AtomicU64,
+    /// How often the thread had slept when it was last sampled under a real-time policy, and what it had used by then.
+    slept: AtomicU64,
+    slept_at_ns: AtomicU64,
+    shown: SpinLock<Shown>,
+    /// Processor time in nanoseconds that the thread had used when it ended; [`ALIVE`] before. Changed with [`Usage`] locked.
+    ended_at_ns: AtomicU64,
+}
+
+/// The thread has not ended.
+const ALIVE: u64 = u64::MAX;
+
+/// The last sample was under another policy.
+const NOT_REAL_TIME: u64 = u64::MAX;
+
+impl Account {
+    pub(super) const fn new() -> Account {
+        Account {
+            faults: AtomicU64::new(0),
+            user_ns: AtomicU64::new(0),
+            system_ns: AtomicU64::new(0),
+            slept: AtomicU64::new(NOT_REAL_TIME),
+            slept_at_ns: AtomicU64::new(0),
+            shown: SpinLock::new(Shown::new()),
+            ended_at_ns: AtomicU64::new(ALIVE),
+        }
+    }
+}
+
+/// Adds to a count that only the running thread changes.
+#[inline]
+fn add(count: &AtomicU64, more: u64) {
+    count.store(count.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 impl Times {
@@ -32,7 +92,7 @@ impl Times {
     #[must_use]
     pub fn plus(self, other: Times) -> Times {
         Times {
-            runtime_ns: self.runtime_ns.saturating_add(other.runtime_ns),
+            cpu: self.cpu.plus(other.cpu),
             faults: self.faults.saturating_add(other.faults),
             sleeps: self.sleeps.saturating_add(other.sleeps),
             preemptions: self.preemptions.saturating_add(other.preemptions),
@@ -40,40 +100,137 @@ impl Times {
     }
 }
 
-impl Thread {
-    /// What the thread has used.
-    pub fn times(&self) -> Times {
-        if let Some(times) = self.left.get() {
-            return *times;
-        }
-        let faults = self.faults.load(Ordering::Relaxed);
-        let Some(task) = self.task() else {
-            // It never ran, or has just ended.
-            return self.left.get().copied().unwrap_or_default();
-        };
-        Times {
-            runtime_ns: sched::runtime_ns(&task),
-            faults,
-            sleeps: task.sched.sleeps.load(Ordering::Relaxed),
-            preemptions: task.sched.preemptions.load(Ordering::Relaxed),
+impl Counted {
+    fn plus(self, other: Counted) -> Counted {
+        Counted {
+            runtime_ns: self.runtime_ns.saturating_add(other.runtime_ns),
+            sampled: self.sampled.plus(other.sampled),
+            faults: self.faults.saturating_add(other.faults),
+            sleeps: self.sleeps.saturating_add(other.sleeps),
+            preemptions: self.preemptions.saturating_add(other.preemptions),
         }
     }
 
-    /// The running thread has ended: from here on it has used what it has used. To be asked once.
-    pub(super) fn settle(&self) -> Times {
-        let times = self.times();
-        let settled = self.left.set(times);
-        assert!(settled.is_ok(), "a thread ends once");
-        times
+    fn show(self, shown: &mut Shown) -> Times {
+        Times {
+            cpu: shown.divide(self.runtime_ns, self.sampled),
+            faults: self.faults,
+            sleeps: self.sleeps,
+            preemptions: self.preemptions,
+        }
+    }
+}
+
+impl Usage {
+    /// Adds what a thread has used, which has just ended.
+    pub(super) fn settle(&mut self, thread: &Thread) {
+        let counted = thread.counted(self);
+        thread.account.ended_at_ns.store(counted.runtime_ns, Ordering::Relaxed);
+        self.ended_threads = self.ended_threads.plus(counted);
+    }
+}
+
+impl Thread {
+    /// Counts a page fault of the running thread.
+    #[inline]
+    pub(super) fn count_fault(&self) {
+        add(&self.account.faults, 1);
+    }
+
+    /// What it has used; the account of its process is locked, so that it does not end meanwhile.
+    fn counted(&self, _usage: &Usage) -> Counted {
+        let account = &self.account;
+        let ended_at_ns = account.ended_at_ns.load(Ordering::Relaxed);
+        let task = if ended_at_ns == ALIVE { self.task() } else { None };
+        let (runtime_ns, sleeps, preemptions) = match &task {
+            Some(task) => (
+                sched::runtime_ns(task),
+                task.sched.sleeps.load(Ordering::Relaxed),
+                task.sched.preemptions.load(Ordering::Relaxed),
+            ),
+            // It has never run.
+            None if ended_at_ns == ALIVE => (0, 0, 0),
+            None => (ended_at_ns, 0, 0),
+        };
+        Counted {
+            runtime_ns,
+            sampled: CpuTime {
+                user_ns: account.user_ns.load(Ordering::Relaxed),
+                system_ns: account.system_ns.load(Ordering::Relaxed),
+            },
+            faults: account.faults.load(Ordering::Relaxed),
+            sleeps,
+            preemptions,
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.account.ended_at_ns.load(Ordering::Relaxed) != ALIVE
+    }
+
+    /// What the thread has used.
+    pub fn times(&self) -> Times {
+        let usage = self.process().usage.lock();
+        let mut shown = self.account.shown.lock();
+        self.counted(&usage).show(&mut shown)
+    }
+
+    /// Processor time in nanoseconds.
+    pub fn runtime_ns(&self) -> u64 {
+        self.counted(&self.process().usage.lock()).runtime_ns
+    }
+
+    /// How long the running thread has run under a real-time policy without a sleep, as far as samples show.
+    fn awake_ns(&self, sleeps: u64, runtime_ns: u64) -> u64 {
+        if self.account.slept.load(Ordering::Relaxed) != sleeps {
+            self.account.slept.store(sleeps, Ordering::Relaxed);
+            self.account.slept_at_ns.store(runtime_ns, Ordering::Relaxed);
+        }
+        runtime_ns.saturating_sub(self.account.slept_at_ns.load(Ordering::Relaxed))
+    }
+
+    /// The tick has met the running thread in user mode, or not.
+    #[cold]
+    pub(super) fn sample(&self, in_user_mode: bool) {
+        let task = task::current();
+        task.work.fetch_and(!super::work::SAMPLE, Ordering::Relaxed);
+        let (user_ns, system_ns) = (&self.account.user_ns, &self.account.system_ns);
+        let before_ns = user_ns.load(Ordering::Relaxed) + system_ns.load(Ordering::Relaxed);
+        let runtime_ns = sched::runtime_ns(&task);
+        add(if in_user_mode { user_ns } else { system_ns }, runtime_ns.saturating_sub(before_ns));
+        let parameters = sched::settings::parameters(&task);
+        accounts::charge(match in_user_mode {
+            false => Mode::System,
+            true if parameters.nice > 0 => Mode::Nice,
+            true => Mode::User,
+        });
+        if parameters.is_real_time() {
+            let sleeps = task.sched.sleeps.load(Ordering::Relaxed);
+            cpu_limits::limit_real_time(self, self.awake_ns(sleeps, runtime_ns));
+        } else {
+            self.account.slept.store(NOT_REAL_TIME, Ordering::Relaxed);
+        }
+        cpu_limits::attend(self);
     }
 }
 
 impl Process {
     /// What all threads have used, living and ended.
     pub fn times(&self) -> Times {
-        let usage = self.usage.lock();
+        let mut usage = self.usage.lock();
+        let counted = self.sum(&usage);
+        counted.show(&mut usage.shown)
+    }
+
+    /// Processor time of all threads in nanoseconds.
+    pub fn runtime_ns(&self) -> u64 {
+        self.sum(&self.usage.lock()).runtime_ns
+    }
+
+    fn sum(&self, usage: &Usage) -> Counted {
         let mut sum = usage.ended_threads;
-        self.each_thread(|thread| sum = sum.plus(thread.times()));
+        self.each_thread(|thread| sum = sum.plus(thread.counted(usage)));
         sum
     }
 

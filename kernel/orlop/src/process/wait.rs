@@ -7,6 +7,8 @@ use abi::Errno;
 use abi::process::{__WALL, __WCLONE, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WaitStatus};
 use abi::signal::SigInfo;
 
+use libkernel::sched::cpu_time::CpuTime;
+
 use super::report::{self, Change};
 use super::usage::Times;
 use super::{Pid, Process, Thread, table};
@@ -50,7 +52,7 @@ impl Report {
     /// The information of `waitid`.
     pub fn info(&self) -> SigInfo {
         let (code, status) = self.change.code_and_status();
-        SigInfo { si_errno: 0, ..report::child_info(self.pid, self.user, code, status, 0) }
+        SigInfo { si_errno: 0, ..report::child_info(self.pid, self.user, code, status, CpuTime::default()) }
     }
 }
 

@@ -13,5 +13,7 @@ pub const KILL: u32 = 1 << 9;
 pub const RESTORE_MASK: u32 = 1 << 10;
 /// The watchdog has seen the task in the kernel since it last left it.
 pub const WATCHED: u32 = 1 << 12;
+/// The tick has met the task: it is to note in which mode, and what that makes due.
+pub const SAMPLE: u32 = 1 << 13;
 /// Another thread of the process asked for a stop.
 pub const STOP: u32 = 1 << 11;

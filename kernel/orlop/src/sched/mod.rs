@@ -5,7 +5,7 @@
 //! task is in at most one queue, and no scheduler can run it twice. There is no global lock, and nobody holds the locks of two queues.
 //!
 //! The timer is one-shot. A slice ends only where somebody else is waiting: the first token that is queued behind a running task
-//! arms the [`timer`], and nothing ticks while one task runs alone or the CPU sleeps.
+//! arms the [`timer`]. Besides, a CPU that has work samples what it does ([`accounts`]); one that sleeps has no tick.
 //!
 //! The kernel is preemptible wherever no spin lock is held. For a real-time task the running one gives way there at once, when the
 //! last guard is dropped (`hal::sync::preempt`). For a fair one the request stays in the running task's work word until an interrupt
@@ -19,6 +19,7 @@ pub mod timer;
 pub mod wait;
 pub mod watchdog;
 
+pub mod accounts;
 mod arrival;
 pub mod load;
 mod placement;

@@ -38,6 +38,8 @@ pub(super) struct RunQueue {
     idle_ns: AtomicU64,
     /// Since when the idle task runs; [`BUSY`] while it does not.
     idle_since_ns: AtomicU64,
+    /// How often another task was switched to. Counted by the CPU itself.
+    switches: AtomicU64,
     inner: IrqLock<Inner>,
 }
 
@@ -81,6 +83,7 @@ impl RunQueue {
             notice: AtomicU8::new(Notice::None as u8),
             idle_ns: AtomicU64::new(0),
             idle_since_ns: AtomicU64::new(0),
+            switches: AtomicU64::new(0),
             inner: IrqLock::new(inner),
         }
     }
@@ -115,6 +118,11 @@ impl RunQueue {
             since_ns => hal::time::now_ns().saturating_sub(since_ns),
         };
         self.idle_ns.load(Relaxed) + spell
+    }
+
+    /// How often another task was switched to.
+    pub(super) fn switches(&self) -> u64 {
+        self.switches.load(Relaxed)
     }
 
     /// The highest real-time priority that runs or waits here; see [`super::real_time`].
@@ -158,6 +166,7 @@ impl RunQueue {
     /// This CPU has decided to run `next`, which sees to the balance of real-time tasks: then the last task has been left.
     #[inline(always)]
     fn hand_over(&self, concerned: bool, next: &Runnable) {
+        increment(&self.switches);
         if concerned && real_time::any_waits() {
             next.task().work.fetch_or(work::RESCHEDULE, Relaxed);
             preempt::request();
@@ -343,6 +352,7 @@ impl RunQueue {
         self.idle_ns.store(self.idle_ns.load(Relaxed) + spell, Relaxed);
         drop(inner);
         timer::want_watch();
+        timer::want_samples();
         if self.waiting() != 0 {
             timer::want_tick(hal::cpu::id());
         }

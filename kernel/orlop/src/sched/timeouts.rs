@@ -17,6 +17,12 @@ pub struct Timeouts<T> {
     entries: VecDeque<(Key, T)>,
 }
 
+impl<T> Default for Timeouts<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Timeouts<T> {
     /// No deadlines.
     pub const fn new() -> Timeouts<T> {

@@ -1,4 +1,4 @@
-//! Timeouts of waiting tasks, the end of slices and the watchdog's ticks: what this CPU's one-shot timer is armed for.
+//! Timeouts of waiting tasks, the end of slices, samples and the watchdog's ticks: what this CPU's one-shot timer is armed for.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,8 +10,12 @@ use libkernel::sched::SLICE_NS;
 use super::timeouts::{Key, Timeouts};
 use super::wait::Deadline;
 use super::{QUEUES, placement, watchdog};
+use crate::process::work;
 
 static CLOCKS: PerCpu<Clock> = PerCpu::new([const { Clock::new() }; MAX_CPUS]);
+
+/// Time between two samples of what a busy CPU does: the tick of Debian's Linux (`CONFIG_HZ=250`).
+const SAMPLE_NS: u64 = 4_000_000;
 
 /// What one CPU's timer is wanted for.
 struct Clock {
@@ -19,6 +23,8 @@ struct Clock {
     ticking: AtomicBool,
     /// Whether `Wanted::watch` is set, to look at without the lock.
     watching: AtomicBool,
+    /// Whether `Wanted::sample` is set, to look at without the lock.
+    sampling: AtomicBool,
     wanted: IrqLock<Wanted>,
 }
 
@@ -28,6 +34,8 @@ struct Wanted {
     tick: Option<u64>,
     /// The watchdog's next tick, while the CPU has work or stands guard.
     watch: Option<u64>,
+    /// When to sample what the CPU does, while it has work.
+    sample: Option<u64>,
     /// What the hardware is set to.
     armed: Option<u64>,
 }
@@ -37,7 +45,14 @@ impl Clock {
         Clock {
             ticking: AtomicBool::new(false),
             watching: AtomicBool::new(false),
-            wanted: IrqLock::new(Wanted { timeouts: Timeouts::new(), tick: None, watch: None, armed: None }),
+            sampling: AtomicBool::new(false),
+            wanted: IrqLock::new(Wanted {
+                timeouts: Timeouts::new(),
+                tick: None,
+                watch: None,
+                sample: None,
+                armed: None,
+            }),
         }
     }
 }
@@ -52,7 +67,8 @@ impl Clock {
 impl Wanted {
     /// Arms the hardware for whatever comes first, if that changed.
     fn arm(&mut self) {
-        let first = [self.timeouts.next_deadline(), self.tick, self.watch].into_iter().flatten().min();
+        let first =
+            [self.timeouts.next_deadline(), self.tick, self.watch, self.sample].into_iter().flatten().min();
         if first != self.armed {
             self.armed = first;
             hal::time::set_deadline(first);
@@ -78,6 +94,24 @@ pub(super) fn want_watch() {
             start_watch(clock);
         }
     });
+}
+
+/// Lets this CPU, which has got work, sample what it does, unless it does.
+#[inline]
+pub(super) fn want_samples() {
+    CLOCKS.with(|clock| {
+        if !clock.sampling.load(Ordering::Relaxed) {
+            start_samples(clock);
+        }
+    });
+}
+
+#[cold]
+fn start_samples(clock: &Clock) {
+    let mut wanted = clock.wanted.lock();
+    clock.sampling.store(true, Ordering::Relaxed);
+    wanted.sample = Some(hal::time::now_ns() + SAMPLE_NS);
+    wanted.arm();
 }
 
 #[cold]
@@ -111,11 +145,17 @@ pub fn interrupt() {
         }
         let wanted = clock.wanted.lock();
         let is_due = |time: Option<u64>| time.is_some_and(|time| time <= now);
-        let (is_tick, is_watch) = (is_due(wanted.tick), is_due(wanted.watch));
+        let (is_tick, is_watch, is_sample) =
+            (is_due(wanted.tick), is_due(wanted.watch), is_due(wanted.sample));
         drop(wanted);
         let next = if is_tick { tick(now) } else { None };
         let next_watch = if is_watch { watchdog::tick(now) } else { None };
+        let next_sample = if is_sample { sample(now) } else { None };
         let mut wanted = clock.wanted.lock();
+        if is_sample {
+            wanted.sample = next_sample;
+            clock.sampling.store(next_sample.is_some(), Ordering::Relaxed);
+        }
         if is_tick {
             wanted.tick = next;
             clock.ticking.store(next.is_some(), Ordering::Relaxed);
@@ -136,6 +176,15 @@ fn tick(now: u64) -> Option<u64> {
         placement::even_out(now);
     }
     next
+}
+
+/// Lets the running task note where it was met. The next sample, unless the CPU has nothing to do.
+fn sample(now: u64) -> Option<u64> {
+    if !QUEUES.with(super::RunQueue::is_busy) {
+        return None;
+    }
+    task::current().work.fetch_or(work::SAMPLE, Ordering::Relaxed);
+    Some(now + SAMPLE_NS)
 }
 
 /// A task's standing wish to be woken at a time; dropped, the wish is gone.
@@ -181,7 +230,8 @@ pub(super) fn forget() {
     CLOCKS.with(|clock| {
         clock.ticking.store(false, Ordering::Relaxed);
         clock.watching.store(false, Ordering::Relaxed);
+        clock.sampling.store(false, Ordering::Relaxed);
         let mut wanted = clock.wanted.lock();
-        (wanted.tick, wanted.watch, wanted.armed) = (None, None, None);
+        (wanted.tick, wanted.watch, wanted.sample, wanted.armed) = (None, None, None, None);
     });
 }

@@ -125,7 +125,8 @@ pub enum Patience {
 }
 
 impl Patience {
-    pub(super) fn is_exhausted(self, task: &task::Task) -> bool {
+    /// Whether something has come that ends such a wait of this task.
+    pub fn is_exhausted(self, task: &task::Task) -> bool {
         let bits = match self {
             Patience::Interruptible => work::SIGNAL | work::KILL,
             Patience::Killable => work::KILL,

@@ -6,14 +6,23 @@ use libkernel::addr::UserAddr;
 use super::{Caller, Failure};
 use crate::futex::Word;
 use crate::sched::wait::Deadline;
+use crate::time::CpuClock;
 
 /// What `restart_syscall` continues. Times are points of the monotonic clock, so that a wait does not grow by being interrupted.
-#[derive(Clone, Copy, Debug)]
 pub enum Resume {
     /// `nanosleep`, relative `clock_nanosleep`.
     Sleep {
         /// When it ends.
         deadline: Deadline,
+        /// Where the remaining time goes, if anywhere.
+        remaining: UserAddr,
+    },
+    /// `clock_nanosleep` on a clock of processor time.
+    CpuSleep {
+        /// The clock.
+        clock: CpuClock,
+        /// What it shows when it ends.
+        due_ns: u64,
         /// Where the remaining time goes, if anywhere.
         remaining: UserAddr,
     },
@@ -36,6 +45,9 @@ pub fn restart_syscall(caller: &mut Caller<'_>) -> Result<u64, Failure> {
     match resume {
         Some(Resume::Sleep { deadline, remaining }) => {
             super::time::sleep(caller, deadline, Some(remaining)).map(|()| 0)
+        }
+        Some(Resume::CpuSleep { clock, due_ns, remaining }) => {
+            super::time::sleep_on_cpu_clock(caller, clock, due_ns, Some(remaining)).map(|()| 0)
         }
         Some(Resume::Futex { word, expected, bits, deadline }) => {
             super::futex::wait(caller, word, expected, bits, Some(deadline)).map(|()| 0)

@@ -127,11 +127,12 @@ pub fn sysinfo(_caller: &mut Caller<'_>, info: UserPtr<Sysinfo>) -> Result<(), F
     Ok(())
 }
 
-/// Times as `getrusage` and `wait4` show them. All processor time counts as the program's own: the kernel's share is not measured.
+/// Times as `getrusage` and `wait4` show them.
 pub(super) fn rusage_of(times: Times) -> Rusage {
     let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
     Rusage {
-        ru_utime: to_timeval(times.runtime_ns),
+        ru_utime: to_timeval(times.cpu.user_ns),
+        ru_stime: to_timeval(times.cpu.system_ns),
         ru_minflt: count(times.faults),
         ru_nvcsw: count(times.sleeps),
         ru_nivcsw: count(times.preemptions),
@@ -217,7 +218,11 @@ fn set_limit(caller: &Caller<'_>, process: &Process, resource: Resource, new: Rl
     let privileged =
         caller.thread.with_credentials(|credentials| credentials.has_capability(capability::SYS_RESOURCE));
     let may_raise = if privileged { MayRaise::Yes } else { MayRaise::No };
-    Ok(process.limits().set(resource, Limit { soft: new.rlim_cur, hard: new.rlim_max }, may_raise)?)
+    process.limits().set(resource, Limit { soft: new.rlim_cur, hard: new.rlim_max }, may_raise)?;
+    if resource == Resource::Cpu {
+        process.cpu_alarms.look_again();
+    }
+    Ok(())
 }
 
 /// `personality`: the flags as they were; all ones only asks.

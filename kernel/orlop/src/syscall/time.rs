@@ -4,8 +4,8 @@ use abi::Errno;
 use abi::process::Rusage;
 use abi::signal::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID, Sigevent};
 use abi::time::{
-    CLOCK_REALTIME, ITIMER_REAL, Itimerspec, Itimerval, TIMER_ABSTIME, Timespec, Timeval, Timezone, Tms,
-    USER_HZ,
+    CLOCK_REALTIME, CLOCK_THREAD_CPUTIME_ID, Itimerspec, Itimerval, TIMER_ABSTIME, Timespec, Timeval,
+    Timezone, Tms, USER_HZ,
 };
 use libkernel::addr::UserAddr;
 
@@ -14,8 +14,8 @@ use crate::process::{Pid, capability, find_thread};
 use crate::sched;
 use crate::sched::wait::{Deadline, WaitError};
 use crate::signal::Signal;
-use crate::time::interval::{self, Notification, Setting};
-use crate::time::{Clock, SECOND_NS, clock, from_timespec, from_timeval, to_timespec, to_timeval};
+use crate::time::interval::{self, Notification, Setting, Which};
+use crate::time::{Clock, CpuClock, SECOND_NS, clock, from_timespec, from_timeval, to_timespec, to_timeval};
 use crate::user::UserPtr;
 
 /// `clock_gettime`.
@@ -91,9 +91,13 @@ pub fn times(caller: &mut Caller<'_>, buffer: UserPtr<Tms>) -> Result<i64, Failu
     let ticks = |ns: u64| (ns / (SECOND_NS / USER_HZ.cast_unsigned())).cast_signed();
     if let Some(buffer) = buffer.optional() {
         let process = caller.thread.process();
-        let own = ticks(process.times().runtime_ns);
-        let children = ticks(process.children_times().runtime_ns);
-        buffer.write(&Tms { tms_utime: own, tms_stime: 0, tms_cutime: children, tms_cstime: 0 })?;
+        let (own, children) = (process.times().cpu, process.children_times().cpu);
+        buffer.write(&Tms {
+            tms_utime: ticks(own.user_ns),
+            tms_stime: ticks(own.system_ns),
+            tms_cutime: ticks(children.user_ns),
+            tms_cstime: ticks(children.system_ns),
+        })?;
     }
     Ok(ticks(hal::time::now_ns()))
 }
@@ -119,7 +123,36 @@ pub fn clock_nanosleep(
     let clock = Clock::from_id(id, caller.thread)?;
     let ns = from_timespec(&request.read()?)?;
     let absolute = flags & TIMER_ABSTIME != 0;
-    sleep(caller, clock.deadline(ns, absolute)?, (!absolute).then_some(remaining))
+    let remaining = (!absolute).then_some(remaining);
+    match clock {
+        // Linux has no sleep on this number, and none that only its own sleeper could end.
+        Clock::Cpu(_) if id == CLOCK_THREAD_CPUTIME_ID => Err(Failure::Errno(Errno::EOPNOTSUPP)),
+        Clock::Cpu(clock) if clock.is_of_thread(caller.thread) => Err(Failure::Errno(Errno::EINVAL)),
+        Clock::Cpu(clock) => {
+            let due_ns = if absolute { ns } else { clock.now_ns().saturating_add(ns) };
+            sleep_on_cpu_clock(caller, clock, due_ns, remaining)
+        }
+        clock => sleep(caller, clock.deadline(ns, absolute)?, remaining),
+    }
+}
+
+/// As [`sleep`], until a clock of processor time shows `due_ns`.
+pub(super) fn sleep_on_cpu_clock(
+    caller: &mut Caller<'_>,
+    clock: CpuClock,
+    due_ns: u64,
+    remaining: Option<UserAddr>,
+) -> Result<(), Failure> {
+    match clock.sleep_until(due_ns) {
+        Err(Errno::EINTR) => {}
+        other => return Ok(other?),
+    }
+    let Some(remaining) = remaining else { return Err(Failure::Restart(Restart::UnlessHandled)) };
+    if !remaining.is_null() {
+        UserPtr::new(remaining).write(&to_timespec(due_ns.saturating_sub(clock.now_ns())))?;
+    }
+    *caller.thread.resume.lock() = Some(Resume::CpuSleep { clock, due_ns, remaining });
+    Err(Failure::Restart(Restart::Resume))
 }
 
 /// Sleeps. A relative sleep that a signal interrupts is continued by `restart_syscall`, and tells a handler's program how much was
@@ -147,32 +180,28 @@ fn to_itimerval(setting: Setting) -> Itimerval {
     Itimerval { it_interval: to_timeval(setting.interval_ns), it_value: to_timeval(rounded) }
 }
 
-/// `getitimer`; EINVAL for the processor-time timers.
+/// `getitimer`.
 pub fn getitimer(caller: &mut Caller<'_>, which: u32, value: UserPtr<Itimerval>) -> Result<(), Failure> {
-    if which != ITIMER_REAL {
-        return Err(Failure::Errno(Errno::EINVAL));
-    }
-    value.write(&to_itimerval(caller.thread.process().timers.real()))?;
+    let which = Which::from_number(which)?;
+    value.write(&to_itimerval(caller.thread.process().timers.classic(which)))?;
     Ok(())
 }
 
-/// `setitimer`; EINVAL for the processor-time timers.
+/// `setitimer`.
 pub fn setitimer(
     caller: &mut Caller<'_>,
     which: u32,
     new: UserPtr<Itimerval>,
     old: UserPtr<Itimerval>,
 ) -> Result<(), Failure> {
-    if which != ITIMER_REAL {
-        return Err(Failure::Errno(Errno::EINVAL));
-    }
+    let which = Which::from_number(which)?;
     let new = match new.optional() {
         Some(new) => new.read()?,
         None => Itimerval::default(),
     };
     let setting =
         Setting { remaining_ns: from_timeval(&new.it_value)?, interval_ns: from_timeval(&new.it_interval)? };
-    let before = interval::set_real(caller.thread.process(), setting)?;
+    let before = interval::set_classic(caller.thread.process(), which, setting)?;
     if let Some(old) = old.optional() {
         old.write(&to_itimerval(before))?;
     }
@@ -182,28 +211,24 @@ pub fn setitimer(
 /// `alarm`: the seconds that were left, rounded up.
 pub fn alarm(caller: &mut Caller<'_>, seconds: u32) -> Result<u64, Failure> {
     let setting = Setting { remaining_ns: u64::from(seconds) * SECOND_NS, interval_ns: 0 };
-    let before = interval::set_real(caller.thread.process(), setting)?;
+    let before = interval::set_classic(caller.thread.process(), Which::Real, setting)?;
     Ok(before.remaining_ns.div_ceil(SECOND_NS))
 }
 
-/// `timer_create`; ENOTSUP on processor-time clocks.
+/// `timer_create`.
 pub fn timer_create(
     caller: &mut Caller<'_>,
     id: i32,
     event: UserPtr<Sigevent>,
     timer: UserPtr<i32>,
 ) -> Result<(), Failure> {
-    let on_wall_clock = match Clock::from_id(id, caller.thread)? {
-        Clock::Wall => true,
-        Clock::Monotonic => false,
-        Clock::Process(_) | Clock::Thread(_) => return Err(Failure::Errno(Errno::ENOTSUP)),
-    };
+    let clock = Clock::from_id(id, caller.thread)?;
     let notification = match event.optional() {
         None => Notification { signal: Some(Signal::ALRM), thread: None, value: None },
         Some(event) => notification(caller, &event.read()?)?,
     };
     let process = caller.thread.process();
-    let number = interval::create(process, notification, on_wall_clock)?;
+    let number = interval::create(process, notification, clock)?;
     if let Err(errno) = timer.write(&number) {
         interval::delete(process, number)?;
         return Err(Failure::Errno(errno));

@@ -10,9 +10,11 @@ use abi::time::{
     CLOCK_THREAD_CPUTIME_ID, Timespec,
 };
 
+use super::cpu_alarm::{CpuAlarms, CpuKey, Listener, Measure};
 use super::to_timespec;
 use crate::process::{Pid, Process, Thread, find_process, find_thread};
-use crate::sched::wait::Deadline;
+use crate::sched;
+use crate::sched::wait::{Deadline, Patience};
 
 /// Nanoseconds since 1970 at the monotonic clock's zero.
 static WALL_OFFSET_NS: AtomicU64 = AtomicU64::new(0);
@@ -52,15 +54,28 @@ pub enum Clock {
     Wall,
     /// Time since boot.
     Monotonic,
-    /// Processor time of a process.
+    /// Processor time.
+    Cpu(CpuClock),
+}
+
+/// A clock of processor time.
+#[derive(Clone)]
+pub struct CpuClock {
+    subject: Subject,
+    measure: Measure,
+}
+
+/// Whose time is counted.
+#[derive(Clone)]
+enum Subject {
     Process(Arc<Process>),
-    /// Processor time of a thread.
     Thread(Arc<Thread>),
 }
 
-/// `clockid_t` of processor times: the complement of the number above three bits (`clock_getcpuclockid(3)`).
+/// `clockid_t` of processor times: the complement of the number above three bits (`clock_getcpuclockid(3)`), of which two say what
+/// is counted: user and system time, user time, or time on a CPU (Linux: `CPUCLOCK_PROF`, `CPUCLOCK_VIRT`, `CPUCLOCK_SCHED`).
 const PER_THREAD: i32 = 4;
-const SCHEDULED_TIME: i32 = 2;
+const KIND: i32 = 3;
 
 impl Clock {
     /// The clock with a program's number, seen by this thread; EINVAL if there is none.
@@ -72,26 +87,14 @@ impl Clock {
             | CLOCK_MONOTONIC_COARSE
             | CLOCK_BOOTTIME
             | CLOCK_BOOTTIME_ALARM => Ok(Clock::Monotonic),
-            CLOCK_PROCESS_CPUTIME_ID => Ok(Clock::Process(thread.process().clone())),
-            CLOCK_THREAD_CPUTIME_ID => Ok(Clock::Thread(thread.clone())),
-            id if id < 0 => Clock::of_other(id, thread),
+            CLOCK_PROCESS_CPUTIME_ID => {
+                Ok(Clock::Cpu(CpuClock::of_process(thread.process(), Measure::Total)))
+            }
+            CLOCK_THREAD_CPUTIME_ID => {
+                Ok(Clock::Cpu(CpuClock { subject: Subject::Thread(thread.clone()), measure: Measure::Total }))
+            }
+            id if id < 0 => CpuClock::from_id(id, thread).map(Clock::Cpu),
             _ => Err(Errno::EINVAL),
-        }
-    }
-
-    fn of_other(id: i32, thread: &Arc<Thread>) -> Result<Clock, Errno> {
-        if id & 3 != SCHEDULED_TIME {
-            return Err(Errno::EINVAL);
-        }
-        let number = Pid::from_program(!(id >> 3));
-        match (number, id & PER_THREAD != 0) {
-            (None, true) => Ok(Clock::Thread(thread.clone())),
-            (None, false) => Ok(Clock::Process(thread.process().clone())),
-            (Some(pid), true) => find_thread(pid)
-                .filter(|other| Arc::ptr_eq(other.process(), thread.process()))
-                .map(Clock::Thread)
-                .ok_or(Errno::EINVAL),
-            (Some(pid), false) => find_process(pid).map(Clock::Process).ok_or(Errno::EINVAL),
         }
     }
 
@@ -100,18 +103,98 @@ impl Clock {
         match self {
             Clock::Wall => wall_clock_ns(),
             Clock::Monotonic => hal::time::now_ns(),
-            Clock::Process(process) => process.times().runtime_ns,
-            Clock::Thread(thread) => thread.times().runtime_ns,
+            Clock::Cpu(clock) => clock.now_ns(),
         }
     }
 
-    /// The deadline at a point of this clock, or after a span; processor times cannot be waited for: EOPNOTSUPP.
+    /// The deadline at a point of this clock, or after a span; EOPNOTSUPP for processor time, which has none.
     pub fn deadline(&self, ns: u64, absolute: bool) -> Result<Deadline, Errno> {
         match self {
             Clock::Wall if absolute => Ok(Deadline::at(ns.saturating_sub(wall_offset_ns()))),
             Clock::Monotonic if absolute => Ok(Deadline::at(ns)),
             Clock::Wall | Clock::Monotonic => Ok(Deadline::after(ns)),
-            Clock::Process(_) | Clock::Thread(_) => Err(Errno::EOPNOTSUPP),
+            Clock::Cpu(_) => Err(Errno::EOPNOTSUPP),
         }
+    }
+}
+
+impl CpuClock {
+    /// The time of a process.
+    pub fn of_process(process: &Arc<Process>, measure: Measure) -> CpuClock {
+        CpuClock { subject: Subject::Process(process.clone()), measure }
+    }
+
+    fn from_id(id: i32, thread: &Arc<Thread>) -> Result<CpuClock, Errno> {
+        let measure = match id & KIND {
+            0 | 2 => Measure::Total,
+            1 => Measure::User,
+            _ => return Err(Errno::EINVAL),
+        };
+        let subject = match (Pid::from_program(!(id >> 3)), id & PER_THREAD != 0) {
+            (None, true) => Subject::Thread(thread.clone()),
+            (None, false) => Subject::Process(thread.process().clone()),
+            (Some(pid), true) => find_thread(pid)
+                .filter(|other| Arc::ptr_eq(other.process(), thread.process()))
+                .map(Subject::Thread)
+                .ok_or(Errno::EINVAL)?,
+            (Some(pid), false) => find_process(pid).map(Subject::Process).ok_or(Errno::EINVAL)?,
+        };
+        Ok(CpuClock { subject, measure })
+    }
+
+    /// What it shows, in nanoseconds.
+    pub fn now_ns(&self) -> u64 {
+        match (&self.subject, self.measure) {
+            (Subject::Process(process), Measure::Total) => process.runtime_ns(),
+            (Subject::Thread(thread), Measure::Total) => thread.runtime_ns(),
+            (Subject::Process(process), Measure::User) => process.times().cpu.user_ns,
+            (Subject::Thread(thread), Measure::User) => thread.times().cpu.user_ns,
+        }
+    }
+
+    /// Whether nothing will move it any more: a thread that has ended, a process that was waited for.
+    pub fn is_gone(&self) -> bool {
+        match &self.subject {
+            Subject::Process(process) => process.is_reaped(),
+            Subject::Thread(thread) => thread.has_ended(),
+        }
+    }
+
+    /// Whether it is the clock of this thread alone.
+    pub fn is_of_thread(&self, thread: &Arc<Thread>) -> bool {
+        matches!(&self.subject, Subject::Thread(own) if Arc::ptr_eq(own, thread))
+    }
+
+    fn alarms(&self) -> &CpuAlarms {
+        match &self.subject {
+            Subject::Process(process) => &process.cpu_alarms,
+            Subject::Thread(thread) => &thread.cpu_alarms,
+        }
+    }
+
+    /// Lets somebody hear when the clock shows this time. ENOMEM if that cannot be noted.
+    pub(super) fn set_alarm(&self, due_ns: u64, listener: Listener) -> Result<CpuKey, Errno> {
+        self.alarms().set(self.measure, due_ns, listener)
+    }
+
+    /// Takes an alarm back, if it has not been served.
+    pub(super) fn cancel_alarm(&self, key: CpuKey) {
+        self.alarms().cancel(key);
+    }
+
+    /// Sleeps until the clock shows this time, or nothing moves it any more. EINTR for a signal, ENOMEM.
+    pub fn sleep_until(&self, due_ns: u64) -> Result<(), Errno> {
+        let task = hal::task::current().to_ref();
+        let is_over = || self.now_ns() >= due_ns || self.is_gone();
+        let is_interrupted = || Patience::Interruptible.is_exhausted(&task);
+        while !is_over() {
+            if is_interrupted() {
+                return Err(Errno::EINTR);
+            }
+            let key = self.set_alarm(due_ns, Listener::Sleeper(task.clone()))?;
+            sched::block_unless(|| is_over() || is_interrupted());
+            self.cancel_alarm(key);
+        }
+        Ok(())
     }
 }

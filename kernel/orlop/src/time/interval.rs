@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use abi::Errno;
 use abi::signal::{SI_KERNEL, SigInfo};
 
-use super::alarm;
+use super::cpu_alarm::{CpuKey, Listener, Measure};
+use super::{Clock, CpuClock, alarm};
 use crate::process::{Pid, Process, find_thread};
 use crate::sched::Mutex;
 use crate::sched::timeouts::Key;
@@ -20,18 +21,76 @@ const TIMER_LIMIT: usize = 1024;
 pub struct IntervalTimers(Mutex<Timers>);
 
 struct Timers {
-    real: Timer,
+    /// Those of `setitimer`, by [`Which`].
+    classic: [Timer; 3],
     posix: BTreeMap<i32, PosixTimer>,
     next_id: i32,
 }
 
+/// A timer of `setitimer`: `ITIMER_*` are the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Time since boot, SIGALRM.
+    Real,
+    /// User time, SIGVTALRM.
+    Virtual,
+    /// User and system time, SIGPROF.
+    Profiling,
+}
+
+impl Which {
+    const ALL: [Which; 3] = [Which::Real, Which::Virtual, Which::Profiling];
+
+    /// The timer with a program's number; EINVAL if there is none.
+    pub fn from_number(number: u32) -> Result<Which, Errno> {
+        usize::try_from(number).ok().and_then(|index| Which::ALL.get(index).copied()).ok_or(Errno::EINVAL)
+    }
+
+    fn base(self, process: &Arc<Process>) -> Base {
+        match self {
+            Which::Real => Base::Monotonic,
+            Which::Virtual => Base::Cpu(CpuClock::of_process(process, Measure::User)),
+            Which::Profiling => Base::Cpu(CpuClock::of_process(process, Measure::Total)),
+        }
+    }
+
+    fn signal(self) -> Signal {
+        match self {
+            Which::Real => Signal::ALRM,
+            Which::Virtual => Signal::VTALRM,
+            Which::Profiling => Signal::PROF,
+        }
+    }
+}
+
+/// What moves a timer.
+enum Base {
+    Monotonic,
+    Cpu(CpuClock),
+}
+
+impl Base {
+    fn now_ns(&self) -> u64 {
+        match self {
+            Base::Monotonic => hal::time::now_ns(),
+            Base::Cpu(clock) => clock.now_ns(),
+        }
+    }
+}
+
 /// Next expiry and period.
-#[derive(Clone, Copy, Debug, Default)]
 struct Timer {
-    /// When it is due, on the monotonic clock.
+    base: Base,
+    /// When it is due, on its base.
     due_ns: Option<u64>,
     interval_ns: u64,
-    alarm: Option<Key>,
+    alarm: Option<Alarm>,
+}
+
+/// What a timer has set.
+enum Alarm {
+    Monotonic(Key),
+    Cpu(CpuKey),
 }
 
 /// Time to the next expiry, 0 when disarmed, and the period.
@@ -66,59 +125,88 @@ impl IntervalTimers {
     /// No timer runs.
     pub const fn new() -> IntervalTimers {
         IntervalTimers(Mutex::new(Timers {
-            real: Timer { due_ns: None, interval_ns: 0, alarm: None },
+            classic: [const { Timer::new(Base::Monotonic) }; 3],
             posix: BTreeMap::new(),
             next_id: 0,
         }))
     }
 
-    /// Stops all timers: the end of the process, and for POSIX timers `execve`.
+    /// Stops all timers: the end of the process.
     pub fn disarm(&self) {
         let mut timers = self.0.lock();
-        timers.real.stop();
-        timers.posix.values_mut().for_each(|posix| posix.timer.stop());
-        timers.posix.clear();
+        for timer in &mut timers.classic {
+            timer.stop();
+            // The clock holds the process.
+            timer.base = Base::Monotonic;
+        }
+        timers.delete_posix();
     }
 
-    /// Deletes the POSIX timers: `execve` keeps only `ITIMER_REAL`.
+    /// Deletes the POSIX timers: `execve` keeps those of `setitimer` alone.
     pub fn delete_posix(&self) {
-        let mut timers = self.0.lock();
-        timers.posix.values_mut().for_each(|posix| posix.timer.stop());
-        timers.posix.clear();
+        self.0.lock().delete_posix();
     }
 
-    /// `ITIMER_REAL` as it stands.
-    pub fn real(&self) -> Setting {
-        self.0.lock().real.setting()
+    /// A timer of `setitimer` as it stands.
+    pub fn classic(&self, which: Which) -> Setting {
+        self.0.lock().classic[which as usize].setting()
+    }
+}
+
+impl Timers {
+    fn delete_posix(&mut self) {
+        self.posix.values_mut().for_each(|posix| posix.timer.stop());
+        self.posix.clear();
     }
 }
 
 impl Timer {
+    const fn new(base: Base) -> Timer {
+        Timer { base, due_ns: None, interval_ns: 0, alarm: None }
+    }
+
     fn stop(&mut self) {
         self.due_ns = None;
-        if let Some(key) = self.alarm.take() {
-            alarm::cancel(key);
+        match (self.alarm.take(), &self.base) {
+            (Some(Alarm::Monotonic(key)), _) => alarm::cancel(key),
+            (Some(Alarm::Cpu(key)), Base::Cpu(clock)) => clock.cancel_alarm(key),
+            _ => {}
         }
     }
 
     fn start(&mut self, due_ns: u64, interval_ns: u64, process: &Arc<Process>) -> Result<(), Errno> {
         self.stop();
-        self.alarm = Some(alarm::set(due_ns, process)?);
+        self.alarm = Some(match &self.base {
+            Base::Monotonic => Alarm::Monotonic(alarm::set(due_ns, process)?),
+            Base::Cpu(clock) => {
+                Alarm::Cpu(clock.set_alarm(due_ns, Listener::Timers(Arc::downgrade(process)))?)
+            }
+        });
         self.due_ns = Some(due_ns);
         self.interval_ns = interval_ns;
         Ok(())
     }
 
     fn setting(&self) -> Setting {
-        let now = hal::time::now_ns();
+        let is_gone = matches!(&self.base, Base::Cpu(clock) if clock.is_gone());
+        let Some(due_ns) = self.due_ns.filter(|_| !is_gone) else { return Setting::default() };
         // An armed timer never shows zero, which would mean disarmed.
-        let remaining_ns = self.due_ns.map_or(0, |due| due.saturating_sub(now).max(1));
-        Setting { remaining_ns, interval_ns: if self.due_ns.is_some() { self.interval_ns } else { 0 } }
+        let remaining_ns = due_ns.saturating_sub(self.base.now_ns()).max(1);
+        Setting { remaining_ns, interval_ns: self.interval_ns }
+    }
+
+    /// Whether its time has come.
+    fn is_due(&self) -> bool {
+        self.due_ns.is_some_and(|due| due <= self.base.now_ns())
     }
 
     /// If it is due, arms it for the next period; how many periods have passed.
-    fn expire(&mut self, now: u64, process: &Arc<Process>) -> Option<u64> {
-        let due = self.due_ns.filter(|&due| due <= now)?;
+    fn expire(&mut self, process: &Arc<Process>) -> Option<u64> {
+        let due = self.due_ns?;
+        let now = self.base.now_ns();
+        if now < due {
+            return None;
+        }
         self.stop();
         if self.interval_ns == 0 {
             return Some(1);
@@ -131,46 +219,63 @@ impl Timer {
     }
 }
 
-/// Sets `ITIMER_REAL`; how it stood.
-pub fn set_real(process: &Arc<Process>, new: Setting) -> Result<Setting, Errno> {
+/// Sets a timer of `setitimer`; how it stood.
+pub fn set_classic(process: &Arc<Process>, which: Which, new: Setting) -> Result<Setting, Errno> {
     let mut timers = process.timers.0.lock();
-    let old = timers.real.setting();
-    if new.remaining_ns == 0 {
-        timers.real.stop();
-    } else {
-        let due = hal::time::now_ns().saturating_add(new.remaining_ns);
-        timers.real.start(due, new.interval_ns, process)?;
+    let timer = &mut timers.classic[which as usize];
+    let old = timer.setting();
+    timer.stop();
+    if new.remaining_ns != 0 {
+        timer.base = which.base(process);
+        let due = timer.base.now_ns().saturating_add(new.remaining_ns);
+        timer.start(due, new.interval_ns, process)?;
     }
     Ok(old)
 }
 
 /// Makes a POSIX timer; its number. EAGAIN when there are too many.
-pub fn create(process: &Process, notification: Notification, on_wall_clock: bool) -> Result<i32, Errno> {
+pub fn create(process: &Process, notification: Notification, clock: Clock) -> Result<i32, Errno> {
     let mut timers = process.timers.0.lock();
     if timers.posix.len() >= TIMER_LIMIT {
         return Err(Errno::EAGAIN);
     }
     let id = timers.next_id;
     timers.next_id = id.checked_add(1).ok_or(Errno::EAGAIN)?;
-    timers.posix.insert(id, PosixTimer { timer: Timer::default(), notification, on_wall_clock, overrun: 0 });
+    let on_wall_clock = matches!(clock, Clock::Wall);
+    let base = match clock {
+        Clock::Wall | Clock::Monotonic => Base::Monotonic,
+        Clock::Cpu(clock) => Base::Cpu(clock),
+    };
+    timers.posix.insert(id, PosixTimer { timer: Timer::new(base), notification, on_wall_clock, overrun: 0 });
     Ok(id)
 }
 
-/// Sets a POSIX timer; how it stood. EINVAL if there is no such timer.
+/// Sets a POSIX timer; how it stood. EINVAL if there is no such timer, ESRCH if what it counts is gone.
 pub fn set(process: &Arc<Process>, id: i32, new: Setting, absolute: bool) -> Result<Setting, Errno> {
     let mut timers = process.timers.0.lock();
     let posix = timers.posix.get_mut(&id).ok_or(Errno::EINVAL)?;
+    if let Base::Cpu(clock) = &posix.timer.base
+        && clock.is_gone()
+    {
+        return Err(Errno::ESRCH);
+    }
     let old = posix.timer.setting();
+    posix.timer.stop();
     if new.remaining_ns == 0 {
-        posix.timer.stop();
         return Ok(old);
     }
     let due = match (absolute, posix.on_wall_clock) {
         (true, true) => new.remaining_ns.saturating_sub(super::clock::wall_offset_ns()),
         (true, false) => new.remaining_ns,
-        (false, _) => hal::time::now_ns().saturating_add(new.remaining_ns),
+        (false, _) => posix.timer.base.now_ns().saturating_add(new.remaining_ns),
     };
     posix.timer.start(due, new.interval_ns, process)?;
+    // Nobody may ever run again for a clock of processor time.
+    let has_passed = matches!(posix.timer.base, Base::Cpu(_)) && posix.timer.is_due();
+    drop(timers);
+    if has_passed {
+        expire(process);
+    }
     Ok(old)
 }
 
@@ -193,19 +298,20 @@ pub fn delete(process: &Process, id: i32) -> Result<(), Errno> {
 
 /// Sends the signals of every timer that is due.
 pub(super) fn expire(process: &Arc<Process>) {
-    let now = hal::time::now_ns();
     let mut timers = process.timers.0.lock();
-    let real = timers.real.expire(now, process).is_some();
+    for which in Which::ALL {
+        if timers.classic[which as usize].expire(process).is_some() {
+            let signal = which.signal();
+            // A standard signal is never refused.
+            let _ = send::to_process(process, signal, &SigInfo::new(signal.number(), SI_KERNEL));
+        }
+    }
     let mut due = Vec::new();
     for (&id, posix) in &mut timers.posix {
-        if let Some(passed) = posix.timer.expire(now, process) {
+        if let Some(passed) = posix.timer.expire(process) {
             posix.overrun = i32::try_from(passed - 1).unwrap_or(i32::MAX);
             due.push((id, posix.overrun, posix.notification));
         }
-    }
-    if real {
-        // A standard signal is never refused.
-        let _ = send::to_process(process, Signal::ALRM, &SigInfo::new(Signal::ALRM.number(), SI_KERNEL));
     }
     for (id, overrun, notification) in due {
         notify(process, id, overrun, notification);

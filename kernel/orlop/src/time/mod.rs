@@ -1,13 +1,16 @@
 //! Time: clocks, and what happens at a later one.
 //!
 //! All clocks are the machine's monotonic one plus an offset, or processor time. Waits carry a `Deadline` of the monotonic clock;
-//! [`alarm`] serves what ends in a signal.
+//! [`alarm`] serves what ends in a
+//! signal, [`cpu_alarm`] what waits for processor time.
 
 pub mod alarm;
 pub mod clock;
+pub mod cpu_alarm;
 pub mod interval;
 
-pub use clock::{Clock, wall_clock};
+pub use clock::{Clock, CpuClock, wall_clock};
+pub use cpu_alarm::CpuAlarms;
 
 use abi::Errno;
 use abi::time::{MICROSECONDS_PER_SECOND, NANOSECONDS_PER_SECOND, Timespec, Timeval};

@@ -66,8 +66,8 @@ pub fn stat(subject: &Subject) -> Result<Vec<u8>, Errno> {
     let (memory, resident) = usage(subject);
     let (signals, addresses) = (signal_fields(subject), address_fields(subject));
     let rest = format!(
-        ") {state} {parent} {group} {session} {tty_number} {foreground} 0 {faults} {child_faults} 0 0 {user} 0 \
-         {child_user} 0 {priority} {nice} {threads} 0 {started} {size} {resident} {limit} {addresses} {signals} 0 0 0 \
+        ") {state} {parent} {group} {session} {tty_number} {foreground} 0 {faults} {child_faults} 0 0 {user} {system} \
+         {child_user} {child_system} {priority} {nice} {threads} 0 {started} {size} {resident} {limit} {addresses} {signals} 0 0 0 \
          {exit_signal} {cpu} {rt_priority} {policy} 0 0 0 0 0 0 0 0 0 0 0\n",
         state = state(subject).0,
         parent = process.parent().number(),
@@ -75,8 +75,10 @@ pub fn stat(subject: &Subject) -> Result<Vec<u8>, Errno> {
         session = process.session().id().number(),
         faults = own.faults,
         child_faults = children.faults,
-        user = own.runtime_ns / NS_PER_TICK,
-        child_user = children.runtime_ns / NS_PER_TICK,
+        user = own.cpu.user_ns / NS_PER_TICK,
+        system = own.cpu.system_ns / NS_PER_TICK,
+        child_user = children.cpu.user_ns / NS_PER_TICK,
+        child_system = children.cpu.system_ns / NS_PER_TICK,
         priority = shown_priority(scheduling),
         nice = scheduling.nice,
         threads = process.thread_count(),

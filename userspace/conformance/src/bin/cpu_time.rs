@@ -1,0 +1,213 @@
+//! Processor time: how it is told apart, its clocks and its limits.
+//!
+//! No test judges by the wall clock: a busy machine makes everything here take longer, and nothing wrong.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use abi::Errno;
+use abi::native::nr;
+use abi::process::{RUSAGE_CHILDREN, RUSAGE_SELF, RUSAGE_THREAD, SCHED_FIFO};
+use abi::resource::{RLIMIT_CPU, RLIMIT_RTTIME, Rlimit};
+use abi::signal::{SIGKILL, SIGXCPU};
+use abi::time::{CLOCK_BOOTTIME, CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, Timespec, Tms};
+use alloc::vec::Vec;
+use conformance::handler::{count, record_signal};
+use conformance::processor_time::*;
+use conformance::{Failure, Outcome, check, check_eq, child, files, raw};
+use core::ffi::CStr;
+use core::hint::black_box;
+use core::time::Duration;
+use libsyscall::process::{getpid, kill, prlimit64};
+use libsyscall::thread::gettid;
+use libsyscall::time::clock_gettime;
+use ulib::time::to_duration;
+
+conformance::tests!(&[
+    ("work_is_user_time", work_is_user_time),
+    ("calls_are_system_time", calls_are_system_time),
+    ("times_agree", times_agree),
+    ("a_parent_gets_its_childs_times", a_parent_gets_its_childs_times),
+    ("the_machine_adds_up", the_machine_adds_up),
+    ("clocks_of_others_have_numbers", clocks_of_others_have_numbers),
+    ("the_limit_of_cpu_time_warns_and_kills", the_limit_of_cpu_time_warns_and_kills),
+    ("the_limit_of_realtime_warns_and_kills", the_limit_of_realtime_warns_and_kills),
+]);
+
+fn work_is_user_time() -> Outcome {
+    work(200 * MS)?;
+    let (user, system) = usage(RUSAGE_SELF)?;
+    check!(user > 4 * system, "user {user:?}, system {system:?}");
+    let (of_thread, _) = usage(RUSAGE_THREAD)?;
+    check!(of_thread > 100 * MS, "user time of the thread {of_thread:?}");
+    Ok(())
+}
+
+fn calls_are_system_time() -> Outcome {
+    call(200 * MS)?;
+    let (user, system) = usage(RUSAGE_SELF)?;
+    check!(system > 2 * user, "user {user:?}, system {system:?}");
+    let (_, of_thread) = usage(RUSAGE_THREAD)?;
+    check!(of_thread > 100 * MS, "system time of the thread {of_thread:?}");
+    Ok(())
+}
+
+/// User and system time of a process as `/proc` shows it, in ticks.
+fn ticks_in_proc(path: &CStr) -> Result<(u64, u64), Failure> {
+    let text = files::content(path)?;
+    let text = core::str::from_utf8(&text).map_err(|_| Failure::new("not text"))?;
+    let rest = &text[text.rfind(')').ok_or(Failure::new("no name"))? + 2..];
+    let field =
+        |index: usize| rest.split(' ').nth(index).and_then(|field| field.parse().ok()).unwrap_or(u64::MAX);
+    Ok((field(11), field(12)))
+}
+
+fn times_agree() -> Outcome {
+    work(100 * MS)?;
+    call(100 * MS)?;
+    let mut before = Tms::default();
+    raw::call(nr::times, &[(&raw mut before) as u64])?;
+    let before = black_box(before);
+    let (user, system) = usage(RUSAGE_SELF)?;
+    let (in_proc_user, in_proc_system) = ticks_in_proc(c"/proc/self/stat")?;
+    let total = spent(CLOCK_PROCESS_CPUTIME_ID)?;
+    let ticks = |time: Duration| time.as_millis() as u64 / 10;
+    check!(before.tms_utime as u64 <= ticks(user) && ticks(user) <= in_proc_user);
+    check!(before.tms_stime as u64 <= ticks(system) && ticks(system) <= in_proc_system);
+    check!(before.tms_utime > 0 && before.tms_stime > 0);
+    check!(user + system <= total, "{user:?} and {system:?} of {total:?}");
+    check_eq!((before.tms_cutime, before.tms_cstime), (0, 0));
+    Ok(())
+}
+
+fn a_parent_gets_its_childs_times() -> Outcome {
+    check!(child::succeeds(|| {
+        work(60 * MS)?;
+        call(60 * MS)
+    })?);
+    let (user, system) = usage(RUSAGE_CHILDREN)?;
+    check!(user > 30 * MS && system > 30 * MS, "user {user:?}, system {system:?}");
+    let mut times = Tms::default();
+    raw::call(nr::times, &[(&raw mut times) as u64])?;
+    let times = black_box(times);
+    check!(times.tms_cutime >= 3 && times.tms_cstime >= 3);
+    Ok(())
+}
+
+/// The numbers of a line of `/proc/stat`.
+fn machine(label: &str) -> Result<Vec<u64>, Failure> {
+    let text = files::content(c"/proc/stat")?;
+    let text = core::str::from_utf8(&text).map_err(|_| Failure::new("not text"))?;
+    let line = text.lines().find(|line| line.split(' ').next() == Some(label));
+    let fields = line.ok_or(Failure::new(label))?.split(' ').skip(1).filter(|field| !field.is_empty());
+    fields.map(|field| field.parse().map_err(|_| Failure::new(field))).collect()
+}
+
+fn the_machine_adds_up() -> Outcome {
+    let labels = ["cpu", "cpu0", "intr", "ctxt", "processes"];
+    let before: Vec<_> = labels.iter().map(|label| machine(label)).collect::<Result<_, _>>()?;
+    work(200 * MS)?;
+    call(200 * MS)?;
+    check!(child::succeeds(|| {
+        ulib::time::sleep(20 * MS);
+        Ok(())
+    })?);
+    ulib::time::sleep(60 * MS);
+    let after: Vec<_> = labels.iter().map(|label| machine(label)).collect::<Result<_, _>>()?;
+    let more = |line: usize, field: usize| after[line][field].saturating_sub(before[line][field]);
+    // User, system and idle time.
+    check!(more(0, 0) >= 10 && more(0, 2) >= 10 && more(0, 3) >= 1, "{before:?}, {after:?}");
+    check!((0..10).all(|field| after[0][field] >= after[1][field] && after[1][field] >= before[1][field]));
+    check!(more(2, 0) > 0 && more(3, 0) >= 2 && more(4, 0) >= 1, "{before:?}, {after:?}");
+    check_eq!(machine("btime")?[0], {
+        let now = to_duration(clock_gettime(CLOCK_REALTIME)?);
+        (now - to_duration(clock_gettime(CLOCK_BOOTTIME)?)).as_secs()
+    });
+    Ok(())
+}
+
+fn clocks_of_others_have_numbers() -> Outcome {
+    work(30 * MS)?;
+    call(30 * MS)?;
+    for id in [0, getpid()] {
+        let (virtual_, profiled) =
+            (spent(clock_of_process(id, Kind::Virtual))?, spent(clock_of_process(id, Kind::Profiled))?);
+        check!(virtual_ > MS && virtual_ < profiled, "{virtual_:?} of {profiled:?}");
+        check!(spent(clock_of_process(id, Kind::Scheduled))? >= 60 * MS);
+    }
+    for id in [0, gettid()] {
+        check!(spent(clock_of_thread(id, Kind::Virtual))? > MS);
+        check!(spent(clock_of_thread(id, Kind::Profiled))? > MS);
+        check!(spent(clock_of_thread(id, Kind::Scheduled))? >= 60 * MS);
+    }
+    check_eq!(spent(clock_of_process(0, Kind::Virtual) | 3), Err(Errno::EINVAL));
+    check_eq!(spent(clock_of_thread(1, Kind::Scheduled)), Err(Errno::EINVAL));
+    check_eq!(spent(clock_of_process(0x3f_fff0, Kind::Scheduled)), Err(Errno::EINVAL));
+    let idle = child::start(|| {
+        ulib::time::sleep(Duration::from_secs(100));
+        0
+    })?;
+    check!(spent(clock_of_process(idle, Kind::Scheduled))? < spent(clock_of_process(0, Kind::Scheduled))?);
+    kill(idle, SIGKILL)?;
+    child::wait(idle)?;
+    let mut resolution = Timespec::default();
+    raw::call(
+        nr::clock_getres,
+        &[clock_of_process(0, Kind::Scheduled) as u64, (&raw mut resolution) as u64],
+    )?;
+    check_eq!(black_box(resolution), Timespec { tv_sec: 0, tv_nsec: 1 });
+    Ok(())
+}
+
+fn the_limit_of_cpu_time_warns_and_kills() -> Outcome {
+    let status = child::run(|| {
+        let limit = Rlimit { rlim_cur: 1, rlim_max: 2 };
+        if record_signal(SIGXCPU, 0).is_err() || prlimit64(0, RLIMIT_CPU, Some(&limit)).is_err() {
+            return 1;
+        }
+        spin_until(|| count() == 1);
+        let warned = spent(CLOCK_PROCESS_CPUTIME_ID).unwrap_or_default();
+        let raised = prlimit64(0, RLIMIT_CPU, None).map_or(0, |limit| limit.rlim_cur);
+        if warned < 990 * MS || raised != 2 {
+            return 2;
+        }
+        spin_until(|| false);
+        3
+    })?;
+    check_eq!((status.exit_code(), status.term_signal()), (None, Some(SIGKILL)));
+    let (user, system) = usage(RUSAGE_CHILDREN)?;
+    let used = user + system;
+    check!(used >= 1_990 * MS, "killed after {used:?}");
+    Ok(())
+}
+
+fn the_limit_of_realtime_warns_and_kills() -> Outcome {
+    let status = child::run(|| {
+        let limit = Rlimit { rlim_cur: 40_000, rlim_max: 100_000 };
+        let priority = 1u32;
+        let realtime =
+            raw::call(nr::sched_setscheduler, &[0, u64::from(SCHED_FIFO), (&raw const priority) as u64]);
+        if record_signal(SIGXCPU, 0).is_err()
+            || realtime.is_err()
+            || prlimit64(0, RLIMIT_RTTIME, Some(&limit)).is_err()
+        {
+            return 1;
+        }
+        // Whoever sleeps now and then may go on for ever.
+        for _ in 0..6 {
+            if work(10 * MS).is_err() {
+                return 2;
+            }
+            ulib::time::sleep(MS);
+        }
+        if count() != 0 {
+            return 3;
+        }
+        spin_until(|| count() == 1);
+        spin_until(|| false);
+        4
+    })?;
+    check_eq!((status.exit_code(), status.term_signal()), (None, Some(SIGKILL)));
+    Ok(())
+}
