@@ -1,12 +1,14 @@
 //! The object that hal calls up into.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use hal::boot::BootInfo;
 use hal::console::Received;
 use hal::task;
 use hal::user::UserFault;
 use hal::{IrqLine, Unresolved, Upcalls};
 
-use crate::process::Thread;
+use crate::process::{Thread, work};
 use crate::sched::accounts;
 use crate::{boot, sched, tty};
 
@@ -30,6 +32,10 @@ impl Upcalls for Kernel {
     fn user_fault(&self, fault: UserFault) -> Result<(), Unresolved> {
         let current = task::current();
         let thread = current.owner::<Thread>().ok_or(Unresolved)?;
+        if current.work.load(Relaxed) & work::KILL != 0 && !thread.is_ending() {
+            // Whatever wanted to be copied is not wanted any more.
+            return Err(Unresolved);
+        }
         let memory = thread.memory().ok_or(Unresolved)?;
         memory.handle_fault(&fault, thread.process().limits()).map_err(|_| Unresolved)
     }

@@ -29,6 +29,7 @@ impl Thread {
 
 /// Ends the running thread. Its counted reference is the loop's own.
 pub(super) fn end_thread(thread: Arc<Thread>) -> ! {
+    thread.begin_to_end();
     let process = thread.process().clone();
     futex::robust::release_all(&thread);
     clear_child_id(&thread);

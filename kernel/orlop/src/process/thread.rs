@@ -49,6 +49,8 @@ pub struct Thread {
     /// Alarms on its processor time.
     pub(crate) cpu_alarms: CpuAlarms,
     no_new_privileges: AtomicBool,
+    /// Whether the thread has left its loop.
+    is_ending: AtomicBool,
     /// Whether the thread counts for its user (`users`).
     is_counted: AtomicBool,
 }
@@ -106,6 +108,7 @@ impl Thread {
             account: Account::new(),
             cpu_alarms: CpuAlarms::new(),
             no_new_privileges: AtomicBool::new(parts.no_new_privileges),
+            is_ending: AtomicBool::new(false),
             is_counted: AtomicBool::new(true),
         })
     }
@@ -277,6 +280,16 @@ impl Thread {
     /// From now on `execve` grants nothing; there is no way back.
     pub fn renounce_privileges(&self) {
         self.no_new_privileges.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the thread has left its loop, and does what is left to do at its end.
+    pub fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
+    }
+
+    /// The running thread has left its loop.
+    pub(super) fn begin_to_end(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
     }
 
     /// How the thread is scheduled.
