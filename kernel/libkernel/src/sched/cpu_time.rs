@@ -39,6 +39,11 @@ impl Shown {
         Self(CpuTime { user_ns: 0, system_ns: 0 })
     }
 
+    /// This was shown last.
+    pub const fn after(last: CpuTime) -> Self {
+        Self(last)
+    }
+
     /// Divides `total_ns` as the samples are, as far as that takes nothing back. Without samples all of it is user time, as on Linux.
     pub fn divide(&mut self, total_ns: u64, sampled: CpuTime) -> CpuTime {
         let total_ns = total_ns.max(self.0.total_ns());

@@ -1,5 +1,6 @@
 //! Threads: what a program calls a thread, and one task runs.
 
+use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -44,7 +45,7 @@ pub struct Thread {
     /// Pending signals, mask and alternate stack.
     pub(crate) signals: ThreadSignals,
     /// How `restart_syscall` goes on.
-    pub(crate) resume: SpinLock<Option<Resume>>,
+    pub(crate) resume: SpinLock<Option<Box<Resume>>>,
     pub(super) account: Account,
     /// Alarms on its processor time.
     pub(crate) cpu_alarms: CpuAlarms,

@@ -2,7 +2,6 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use hal::sync::SpinLock;
 use hal::task;
 use libkernel::sched::cpu_time::{CpuTime, Shown};
 
@@ -56,8 +55,10 @@ pub(super) struct Account {
     /// How often the thread had slept when it was last sampled under a real-time policy, and what it had used by then.
     slept: AtomicU64,
     slept_at_ns: AtomicU64,
-    shown: SpinLock<Shown>,
-    /// Processor time in nanoseconds that the thread had used when it ended; [`ALIVE`] before. Changed with [`Usage`] locked.
+    /// What was last shown of it. Changed with [`Usage`] locked, as is `ended_at_ns`.
+    shown_user_ns: AtomicU64,
+    shown_system_ns: AtomicU64,
+    /// Processor time in nanoseconds that the thread had used when it ended; [`ALIVE`] before.
     ended_at_ns: AtomicU64,
 }
 
@@ -75,7 +76,8 @@ impl Account {
             system_ns: AtomicU64::new(0),
             slept: AtomicU64::new(NOT_REAL_TIME),
             slept_at_ns: AtomicU64::new(0),
-            shown: SpinLock::new(Shown::new()),
+            shown_user_ns: AtomicU64::new(0),
+            shown_system_ns: AtomicU64::new(0),
             ended_at_ns: AtomicU64::new(ALIVE),
         }
     }
@@ -101,13 +103,14 @@ impl Times {
 }
 
 impl Counted {
+    #[inline]
     fn plus(self, other: Counted) -> Counted {
         Counted {
-            runtime_ns: self.runtime_ns.saturating_add(other.runtime_ns),
+            runtime_ns: self.runtime_ns.wrapping_add(other.runtime_ns),
             sampled: self.sampled.plus(other.sampled),
-            faults: self.faults.saturating_add(other.faults),
-            sleeps: self.sleeps.saturating_add(other.sleeps),
-            preemptions: self.preemptions.saturating_add(other.preemptions),
+            faults: self.faults.wrapping_add(other.faults),
+            sleeps: self.sleeps.wrapping_add(other.sleeps),
+            preemptions: self.preemptions.wrapping_add(other.preemptions),
         }
     }
 
@@ -172,8 +175,15 @@ impl Thread {
     /// What the thread has used.
     pub fn times(&self) -> Times {
         let usage = self.process().usage.lock();
-        let mut shown = self.account.shown.lock();
-        self.counted(&usage).show(&mut shown)
+        let (user_ns, system_ns) = (&self.account.shown_user_ns, &self.account.shown_system_ns);
+        let last = CpuTime {
+            user_ns: user_ns.load(Ordering::Relaxed),
+            system_ns: system_ns.load(Ordering::Relaxed),
+        };
+        let times = self.counted(&usage).show(&mut Shown::after(last));
+        user_ns.store(times.cpu.user_ns, Ordering::Relaxed);
+        system_ns.store(times.cpu.system_ns, Ordering::Relaxed);
+        times
     }
 
     /// Processor time in nanoseconds.

@@ -1,5 +1,7 @@
 //! `futex` and robust lists.
 
+use alloc::boxed::Box;
+
 use abi::Errno;
 use abi::futex::{
     FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME, FUTEX_CMD_MASK, FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG,
@@ -102,7 +104,8 @@ pub(super) fn wait(
         Err(WaitError::Interrupted) => match deadline {
             None => Err(Failure::Restart(Restart::IfAllowed)),
             Some(deadline) => {
-                *caller.thread.resume.lock() = Some(Resume::Futex { word, expected, bits, deadline });
+                *caller.thread.resume.lock() =
+                    Some(Box::new(Resume::Futex { word, expected, bits, deadline }));
                 Err(Failure::Restart(Restart::Resume))
             }
         },

@@ -42,7 +42,7 @@ pub enum Resume {
 /// Continues what the last system call left unfinished; EINTR if there is nothing.
 pub fn restart_syscall(caller: &mut Caller<'_>) -> Result<u64, Failure> {
     let resume = caller.thread.resume.lock().take();
-    match resume {
+    match resume.map(|resume| *resume) {
         Some(Resume::Sleep { deadline, remaining }) => {
             super::time::sleep(caller, deadline, Some(remaining)).map(|()| 0)
         }

@@ -1,5 +1,7 @@
 //! Clocks, sleeping and interval timers.
 
+use alloc::boxed::Box;
+
 use abi::Errno;
 use abi::process::Rusage;
 use abi::signal::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID, Sigevent};
@@ -151,7 +153,7 @@ pub(super) fn sleep_on_cpu_clock(
     if !remaining.is_null() {
         UserPtr::new(remaining).write(&to_timespec(due_ns.saturating_sub(clock.now_ns())))?;
     }
-    *caller.thread.resume.lock() = Some(Resume::CpuSleep { clock, due_ns, remaining });
+    *caller.thread.resume.lock() = Some(Box::new(Resume::CpuSleep { clock, due_ns, remaining }));
     Err(Failure::Restart(Restart::Resume))
 }
 
@@ -170,7 +172,7 @@ pub(super) fn sleep(
         let left = deadline.ns().unwrap_or(u64::MAX).saturating_sub(hal::time::now_ns());
         UserPtr::new(remaining).write(&to_timespec(left))?;
     }
-    *caller.thread.resume.lock() = Some(Resume::Sleep { deadline, remaining });
+    *caller.thread.resume.lock() = Some(Box::new(Resume::Sleep { deadline, remaining }));
     Err(Failure::Restart(Restart::Resume))
 }
 
