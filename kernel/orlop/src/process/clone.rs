@@ -20,7 +20,7 @@ use crate::errno::OrErrno;
 use crate::fs::FdTable;
 use crate::memory::AddressSpace;
 use crate::sched;
-use crate::signal::{NO_STACK, ProcessSignals, Signal, ThreadSignals};
+use crate::signal::{NO_STACK, ProcessSignals, Signal};
 use crate::syscall::{Caller, Failure};
 use crate::user::UserPtr;
 
@@ -265,7 +265,8 @@ fn new_thread(
         memory: memory.clone(),
         credentials: parent.credentials(),
         name: parent.name(),
-        signals: ThreadSignals::new(parent.signal_mask(), stack),
+        signal_mask: parent.signal_mask(),
+        signal_stack: stack,
         no_new_privileges: parent.no_new_privileges(),
     });
     if request.has(CLONE_CHILD_CLEARTID) {

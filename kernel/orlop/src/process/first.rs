@@ -10,7 +10,7 @@ use super::{Credentials, Limits, NAME_SIZE, Pid, Process, Thread, ThreadParts, t
 use crate::fs::{FdTable, FsContext};
 use crate::memory::AddressSpace;
 use crate::signal::action::Actions;
-use crate::signal::{NO_STACK, ProcessSignals, Signal, SignalSet, ThreadSignals};
+use crate::signal::{NO_STACK, ProcessSignals, Signal, SignalSet};
 
 /// What the first process starts with.
 pub struct FirstProcess {
@@ -52,7 +52,8 @@ pub fn first(parts: FirstProcess) -> Result<Arc<Thread>, Errno> {
         memory: parts.memory,
         credentials: parts.credentials,
         name,
-        signals: ThreadSignals::new(SignalSet::EMPTY, NO_STACK),
+        signal_mask: SignalSet::EMPTY,
+        signal_stack: NO_STACK,
         no_new_privileges: false,
     });
     process.add_thread(thread.clone())?;

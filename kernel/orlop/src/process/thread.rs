@@ -5,6 +5,7 @@ use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use abi::signal::StackT;
 use hal::sync::{Once, SpinLock};
 use hal::task::{Task, TaskRef};
 use libkernel::addr::UserAddr;
@@ -15,7 +16,7 @@ use super::{Credentials, Pid, Process, users};
 use crate::fs::{FdTable, FsContext};
 use crate::memory::{AddressSpace, OwnReference};
 use crate::sched;
-use crate::signal::ThreadSignals;
+use crate::signal::{SignalSet, ThreadSignals};
 use crate::syscall::Resume;
 use crate::time::CpuAlarms;
 
@@ -72,8 +73,10 @@ pub struct ThreadParts {
     pub credentials: Arc<Credentials>,
     /// Its name.
     pub name: [u8; NAME_SIZE],
-    /// Its signal mask and alternate stack.
-    pub signals: ThreadSignals,
+    /// Its signal mask.
+    pub signal_mask: SignalSet,
+    /// Its alternate stack.
+    pub signal_stack: StackT,
     /// Whether `execve` grants nothing (`PR_SET_NO_NEW_PRIVS`).
     pub no_new_privileges: bool,
 }
@@ -104,7 +107,7 @@ impl Thread {
             name: SpinLock::new(parts.name),
             clear_child_id: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
-            signals: parts.signals,
+            signals: ThreadSignals::new(parts.signal_mask, parts.signal_stack),
             resume: SpinLock::new(None),
             account: Account::new(),
             cpu_alarms: CpuAlarms::new(),

@@ -96,6 +96,7 @@ pub const NO_STACK: StackT = StackT { ss_sp: 0, ss_flags: SS_DISABLE, pad: 0, ss
 
 impl ThreadSignals {
     /// Nothing pending, and this mask.
+    #[inline]
     pub fn new(mask: SignalSet, stack: StackT) -> ThreadSignals {
         ThreadSignals {
             pending: SpinLock::new(Pending::new()),
