@@ -215,7 +215,7 @@ impl Process {
         Ok(())
     }
 
-    /// Takes a thread out, and keeps what it has used; how many are left.
+    /// Takes the running thread out, and keeps what it has used; how many are left.
     pub(super) fn remove_thread(&self, thread: &Thread) -> usize {
         // Whoever adds up what the threads have used finds this one there or here.
         let mut usage = self.usage.lock();

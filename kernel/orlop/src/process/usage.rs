@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use hal::task;
+use hal::task::{self, Task};
 use libkernel::sched::cpu_time::{CpuTime, Shown};
 
 use super::{Process, Thread, cpu_limits};
@@ -125,9 +125,10 @@ impl Counted {
 }
 
 impl Usage {
-    /// Adds what a thread has used, which has just ended.
+    /// Adds what the running thread has used, which ends.
+    #[inline]
     pub(super) fn settle(&mut self, thread: &Thread) {
-        let counted = thread.counted(self);
+        let counted = thread.counted_of(&task::current());
         thread.account.ended_at_ns.store(counted.runtime_ns, Ordering::Relaxed);
         self.ended_threads = self.ended_threads.plus(counted);
     }
@@ -142,26 +143,31 @@ impl Thread {
 
     /// What it has used; the account of its process is locked, so that it does not end meanwhile.
     fn counted(&self, _usage: &Usage) -> Counted {
-        let account = &self.account;
-        let ended_at_ns = account.ended_at_ns.load(Ordering::Relaxed);
-        let task = if ended_at_ns == ALIVE { self.task() } else { None };
-        let (runtime_ns, sleeps, preemptions) = match &task {
-            Some(task) => (
-                sched::runtime_ns(task),
-                task.sched.sleeps.load(Ordering::Relaxed),
-                task.sched.preemptions.load(Ordering::Relaxed),
-            ),
-            // It has never run.
-            None if ended_at_ns == ALIVE => (0, 0, 0),
-            None => (ended_at_ns, 0, 0),
-        };
+        let ended_at_ns = self.account.ended_at_ns.load(Ordering::Relaxed);
+        if ended_at_ns != ALIVE {
+            return self.counted_with(ended_at_ns, 0, 0);
+        }
+        // Without a task it has never run.
+        self.task().map_or_else(Counted::default, |task| self.counted_of(&task))
+    }
+
+    /// What it has used, whose task this is.
+    #[inline]
+    fn counted_of(&self, task: &Task) -> Counted {
+        let sleeps = task.sched.sleeps.load(Ordering::Relaxed);
+        let preemptions = task.sched.preemptions.load(Ordering::Relaxed);
+        self.counted_with(sched::runtime_ns(task), sleeps, preemptions)
+    }
+
+    #[inline]
+    fn counted_with(&self, runtime_ns: u64, sleeps: u64, preemptions: u64) -> Counted {
         Counted {
             runtime_ns,
             sampled: CpuTime {
-                user_ns: account.user_ns.load(Ordering::Relaxed),
-                system_ns: account.system_ns.load(Ordering::Relaxed),
+                user_ns: self.account.user_ns.load(Ordering::Relaxed),
+                system_ns: self.account.system_ns.load(Ordering::Relaxed),
             },
-            faults: account.faults.load(Ordering::Relaxed),
+            faults: self.account.faults.load(Ordering::Relaxed),
             sleeps,
             preemptions,
         }

@@ -27,17 +27,28 @@ fn count(user: u32) -> u64 {
 }
 
 /// Counts a thread of this user.
+#[inline]
 pub(super) fn join(user: u32) {
     if user != ROOT {
-        *USERS.lock().entry(user).or_insert(0) += 1;
+        count_in(user);
     }
 }
 
 /// A thread of this user is gone, or somebody else's now.
+#[inline]
 pub(super) fn leave(user: u32) {
-    if user == ROOT {
-        return;
+    if user != ROOT {
+        count_out(user);
     }
+}
+
+#[cold]
+fn count_in(user: u32) {
+    *USERS.lock().entry(user).or_insert(0) += 1;
+}
+
+#[cold]
+fn count_out(user: u32) {
     let mut users = USERS.lock();
     if let Some(count) = users.get_mut(&user) {
         *count -= 1;
