@@ -115,7 +115,7 @@ macro_rules! for_each_syscall {
             (getrlimit,               97,   163,  system::getrlimit, "full"),
             (getrusage,               98,   165,  time::getrusage, "processor time, page faults and switches only"),
             (sysinfo,                 99,   179,  system::sysinfo, "shared memory is not told"),
-            (times,                   100,  153,  time::times, "system time is counted as user time"),
+            (times,                   100,  153,  time::times, "full"),
             (ptrace,                  101,  117,  none, "absent"),
             (getuid,                  102,  174,  identity::getuid, "full"),
             (syslog,                  103,  116,  none, "absent"),

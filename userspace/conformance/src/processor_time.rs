@@ -3,7 +3,6 @@
 use crate::Outcome;
 use abi::Errno;
 use abi::fs::O_RDONLY;
-use abi::process::Rusage;
 use abi::time::{CLOCK_PROCESS_CPUTIME_ID, Timeval};
 use alloc::vec;
 use core::hint::black_box;
@@ -26,14 +25,9 @@ pub fn duration(time: Timeval) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000)
 }
 
-/// User and system time.
-pub fn user_and_system(usage: &Rusage) -> (Duration, Duration) {
-    (duration(usage.ru_utime), duration(usage.ru_stime))
-}
-
 /// User and system time, of `RUSAGE_*`.
 pub fn usage(who: i32) -> Result<(Duration, Duration), Errno> {
-    getrusage(who).map(|usage| user_and_system(&usage))
+    getrusage(who).map(|usage| (duration(usage.ru_utime), duration(usage.ru_stime)))
 }
 
 /// Works in user mode until the process has used so much more processor time.

@@ -22,10 +22,10 @@ enum Reached {
 /// Compares a value with the limits of a resource; where the soft one is reached, it moves on by `step`.
 fn reached(process: &Process, resource: Resource, value: u64, step: u64) -> Reached {
     let limit = process.limits().get(resource);
-    if limit.hard != INFINITY && value >= limit.hard {
+    if value >= limit.hard {
         return Reached::Hard;
     }
-    if limit.soft == INFINITY || value < limit.soft {
+    if value < limit.soft {
         return Reached::Neither;
     }
     process.limits().move_on(resource, limit.soft, step);

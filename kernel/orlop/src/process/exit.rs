@@ -30,6 +30,9 @@ impl Thread {
 /// Ends the running thread. Its counted reference is the loop's own.
 pub(super) fn end_thread(thread: Arc<Thread>) -> ! {
     thread.begin_to_end();
+    // It may hold a thread that holds this one.
+    let resume = thread.resume.lock().take();
+    drop(resume);
     let process = thread.process().clone();
     futex::robust::release_all(&thread);
     clear_child_id(&thread);
@@ -43,9 +46,7 @@ pub(super) fn end_thread(thread: Arc<Thread>) -> ! {
     // And who has waited finds nothing under its number any more.
     let entered = table::lock().remove_thread(&thread);
     drop(entered);
-    let left = process.remove_thread(&thread);
-    thread.cpu_alarms.clear();
-    if left == 0 {
+    if process.remove_thread(&thread) == 0 {
         end_process(&process, user);
     } else {
         send::pass_on(&process, &thread, SignalSet::ALL);
@@ -72,7 +73,6 @@ fn end_process(process: &Arc<Process>, user: u32) {
         panic!("Attempted to kill init! exitcode=0x{:08x}", status.0);
     }
     process.timers.disarm();
-    process.cpu_alarms.clear();
     process.leave_memory();
     leave_session(process);
     let (orphaned, vanishes) = become_zombie(process, status, user);

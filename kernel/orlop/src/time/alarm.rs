@@ -8,13 +8,14 @@ use alloc::sync::{Arc, Weak};
 use abi::Errno;
 use hal::sync::SpinLock;
 
+use super::interval::Name;
 use crate::errno::OrErrno;
 use crate::process::Process;
 use crate::sched;
 use crate::sched::timeouts::{Key, Timeouts};
 use crate::sched::wait::{Deadline, WaitQueue};
 
-static ALARMS: SpinLock<Timeouts<Weak<Process>>> = SpinLock::new(Timeouts::new());
+static ALARMS: SpinLock<Timeouts<(Weak<Process>, Name)>> = SpinLock::new(Timeouts::new());
 static EARLIER: WaitQueue = WaitQueue::new();
 
 /// Starts the task. Once, at boot.
@@ -22,9 +23,9 @@ pub fn start() -> Result<(), Errno> {
     sched::spawn(Box::new(serve)).or_errno()
 }
 
-/// Wakes the task for this process at a time. ENOMEM if that cannot be noted.
-pub(super) fn set(deadline_ns: u64, process: &Arc<Process>) -> Result<Key, Errno> {
-    let key = ALARMS.lock().insert(deadline_ns, Arc::downgrade(process)).or_errno()?;
+/// Wakes the task for this timer of a process at a time. ENOMEM if that cannot be noted.
+pub(super) fn set(deadline_ns: u64, process: &Arc<Process>, name: Name) -> Result<Key, Errno> {
+    let key = ALARMS.lock().insert(deadline_ns, (Arc::downgrade(process), name)).or_errno()?;
     EARLIER.wake_one();
     Ok(key)
 }
@@ -41,14 +42,14 @@ fn serve() {
         let deadline = first.map_or(Deadline::NEVER, Deadline::at);
         // Either end of the wait means: look again.
         let _ = EARLIER.wait_until(deadline, || (ALARMS.lock().next_deadline() != first).then_some(()));
-        while let Some(process) = next_due() {
+        while let Some((process, name)) = next_due() {
             if let Some(process) = process.upgrade() {
-                super::interval::expire(&process);
+                super::interval::expire(&process, name);
             }
         }
     }
 }
 
-fn next_due() -> Option<Weak<Process>> {
+fn next_due() -> Option<(Weak<Process>, Name)> {
     ALARMS.lock().pop_expired(hal::time::now_ns())
 }

@@ -182,10 +182,11 @@ impl CpuClock {
         self.alarms().cancel(key);
     }
 
-    /// Sleeps until the clock shows this time, or nothing moves it any more. EINTR for a signal, ENOMEM.
+    /// Sleeps until the clock shows this time. EINTR for a signal, which alone ends a sleep on a clock that nothing moves any more;
+    /// ENOMEM.
     pub fn sleep_until(&self, due_ns: u64) -> Result<(), Errno> {
         let task = hal::task::current().to_ref();
-        let is_over = || self.now_ns() >= due_ns || self.is_gone();
+        let is_over = || self.now_ns() >= due_ns;
         let is_interrupted = || Patience::Interruptible.is_exhausted(&task);
         while !is_over() {
             if is_interrupted() {

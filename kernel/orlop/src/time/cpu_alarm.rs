@@ -5,13 +5,14 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Weak;
-use core::sync::atomic::{AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::Errno;
 use hal::sync::SpinLock;
 use hal::task::TaskRef;
 use libkernel::sched::cpu_time::CpuTime;
 
+use super::interval::Name;
 use crate::errno::OrErrno;
 use crate::process::Process;
 use crate::sched;
@@ -38,8 +39,8 @@ impl Measure {
 
 /// Who hears of an alarm.
 pub(super) enum Listener {
-    /// A process that has timers.
-    Timers(Weak<Process>),
+    /// A process that has this timer.
+    Timer(Weak<Process>, Name),
     /// Somebody who sleeps.
     Sleeper(TaskRef),
 }
@@ -96,8 +97,6 @@ impl CpuAlarms {
         let mut lists = self.lists.lock();
         let key = lists.get_or_insert_default().of(measure).insert(due_ns, listener).or_errno()?;
         self.quiet_until_ns.store(0, Ordering::Relaxed);
-        // Pairs with `clear`: that sees the alarm, or the caller will see that nothing moves the clock any more.
-        fence(Ordering::SeqCst);
         Ok(CpuKey(measure, key))
     }
 
@@ -144,25 +143,14 @@ impl CpuAlarms {
     fn pop_expired(&self, cpu: CpuTime) -> Option<Listener> {
         self.lists.lock().as_mut()?.pop_expired(cpu)
     }
-
-    /// Nobody uses time here any more, which the clock shows by now: who still waits may as well go on.
-    pub fn clear(&self) {
-        fence(Ordering::SeqCst);
-        if self.quiet_until_ns.load(Ordering::Relaxed) == NEVER {
-            return;
-        }
-        while let Some(listener) = self.pop_expired(CpuTime { user_ns: u64::MAX, system_ns: u64::MAX }) {
-            listener.tell();
-        }
-    }
 }
 
 impl Listener {
     fn tell(self) {
         match self {
-            Listener::Timers(process) => {
+            Listener::Timer(process, name) => {
                 if let Some(process) = process.upgrade() {
-                    super::interval::expire(&process);
+                    super::interval::expire(&process, name);
                 }
             }
             Listener::Sleeper(task) => sched::wake(&task),

@@ -2,7 +2,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::signal::{SI_KERNEL, SigInfo};
@@ -63,6 +62,15 @@ impl Which {
     }
 }
 
+/// Which timer of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// One of `setitimer`.
+    Classic(Which),
+    /// The POSIX timer with this number, which no other ever has.
+    Posix(i32),
+}
+
 /// What moves a timer.
 enum Base {
     Monotonic,
@@ -80,6 +88,7 @@ impl Base {
 
 /// Next expiry and period.
 struct Timer {
+    name: Name,
     base: Base,
     /// When it is due, on its base.
     due_ns: Option<u64>,
@@ -125,7 +134,11 @@ impl IntervalTimers {
     /// No timer runs.
     pub const fn new() -> IntervalTimers {
         IntervalTimers(Mutex::new(Timers {
-            classic: [const { Timer::new(Base::Monotonic) }; 3],
+            classic: [
+                Timer::new(Name::Classic(Which::Real), Base::Monotonic),
+                Timer::new(Name::Classic(Which::Virtual), Base::Monotonic),
+                Timer::new(Name::Classic(Which::Profiling), Base::Monotonic),
+            ],
             posix: BTreeMap::new(),
             next_id: 0,
         }))
@@ -161,8 +174,8 @@ impl Timers {
 }
 
 impl Timer {
-    const fn new(base: Base) -> Timer {
-        Timer { base, due_ns: None, interval_ns: 0, alarm: None }
+    const fn new(name: Name, base: Base) -> Timer {
+        Timer { name, base, due_ns: None, interval_ns: 0, alarm: None }
     }
 
     fn stop(&mut self) {
@@ -177,9 +190,9 @@ impl Timer {
     fn start(&mut self, due_ns: u64, interval_ns: u64, process: &Arc<Process>) -> Result<(), Errno> {
         self.stop();
         self.alarm = Some(match &self.base {
-            Base::Monotonic => Alarm::Monotonic(alarm::set(due_ns, process)?),
+            Base::Monotonic => Alarm::Monotonic(alarm::set(due_ns, process, self.name)?),
             Base::Cpu(clock) => {
-                Alarm::Cpu(clock.set_alarm(due_ns, Listener::Timers(Arc::downgrade(process)))?)
+                Alarm::Cpu(clock.set_alarm(due_ns, Listener::Timer(Arc::downgrade(process), self.name))?)
             }
         });
         self.due_ns = Some(due_ns);
@@ -246,7 +259,10 @@ pub fn create(process: &Process, notification: Notification, clock: Clock) -> Re
         Clock::Wall | Clock::Monotonic => Base::Monotonic,
         Clock::Cpu(clock) => Base::Cpu(clock),
     };
-    timers.posix.insert(id, PosixTimer { timer: Timer::new(base), notification, on_wall_clock, overrun: 0 });
+    timers.posix.insert(
+        id,
+        PosixTimer { timer: Timer::new(Name::Posix(id), base), notification, on_wall_clock, overrun: 0 },
+    );
     Ok(id)
 }
 
@@ -274,7 +290,7 @@ pub fn set(process: &Arc<Process>, id: i32, new: Setting, absolute: bool) -> Res
     let has_passed = matches!(posix.timer.base, Base::Cpu(_)) && posix.timer.is_due();
     drop(timers);
     if has_passed {
-        expire(process);
+        expire(process, Name::Posix(id));
     }
     Ok(old)
 }
@@ -296,25 +312,24 @@ pub fn delete(process: &Process, id: i32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Sends the signals of every timer that is due.
-pub(super) fn expire(process: &Arc<Process>) {
+/// Sends the signal of a timer, if it is due.
+pub(super) fn expire(process: &Arc<Process>, name: Name) {
     let mut timers = process.timers.0.lock();
-    for which in Which::ALL {
-        if timers.classic[which as usize].expire(process).is_some() {
-            let signal = which.signal();
-            // A standard signal is never refused.
-            let _ = send::to_process(process, signal, &SigInfo::new(signal.number(), SI_KERNEL));
+    match name {
+        Name::Classic(which) => {
+            if timers.classic[which as usize].expire(process).is_some() {
+                let signal = which.signal();
+                // A standard signal is never refused.
+                let _ = send::to_process(process, signal, &SigInfo::new(signal.number(), SI_KERNEL));
+            }
         }
-    }
-    let mut due = Vec::new();
-    for (&id, posix) in &mut timers.posix {
-        if let Some(passed) = posix.timer.expire(process) {
-            posix.overrun = i32::try_from(passed - 1).unwrap_or(i32::MAX);
-            due.push((id, posix.overrun, posix.notification));
+        Name::Posix(id) => {
+            let Some(posix) = timers.posix.get_mut(&id) else { return };
+            if let Some(passed) = posix.timer.expire(process) {
+                posix.overrun = i32::try_from(passed - 1).unwrap_or(i32::MAX);
+                notify(process, id, posix.overrun, posix.notification);
+            }
         }
-    }
-    for (id, overrun, notification) in due {
-        notify(process, id, overrun, notification);
     }
 }
 

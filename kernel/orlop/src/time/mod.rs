@@ -1,8 +1,8 @@
 //! Time: clocks, and what happens at a later one.
 //!
 //! All clocks are the machine's monotonic one plus an offset, or processor time. Waits carry a `Deadline` of the monotonic clock;
-//! [`alarm`] serves what ends in a
-//! signal, [`cpu_alarm`] what waits for processor time.
+//! [`alarm`]
+//! serves what ends in a signal, [`cpu_alarm`] what waits for processor time.
 
 pub mod alarm;
 pub mod clock;

@@ -32,6 +32,7 @@ conformance::tests!(&[
     ("the_machine_adds_up", the_machine_adds_up),
     ("clocks_of_others_have_numbers", clocks_of_others_have_numbers),
     ("the_limit_of_cpu_time_warns_and_kills", the_limit_of_cpu_time_warns_and_kills),
+    ("children_inherit_the_limit", children_inherit_the_limit),
     ("the_limit_of_realtime_warns_and_kills", the_limit_of_realtime_warns_and_kills),
 ]);
 
@@ -179,6 +180,16 @@ fn the_limit_of_cpu_time_warns_and_kills() -> Outcome {
     let (user, system) = usage(RUSAGE_CHILDREN)?;
     let used = user + system;
     check!(used >= 1_990 * MS, "killed after {used:?}");
+    Ok(())
+}
+
+fn children_inherit_the_limit() -> Outcome {
+    prlimit64(0, RLIMIT_CPU, Some(&Rlimit { rlim_cur: 1, rlim_max: 1 }))?;
+    let status = child::run(|| {
+        spin_until(|| false);
+        1
+    })?;
+    check_eq!((status.exit_code(), status.term_signal()), (None, Some(SIGKILL)));
     Ok(())
 }
 

@@ -37,6 +37,7 @@ conformance::tests!(
         ("a_timer_in_the_past_fires", a_timer_in_the_past_fires),
         ("a_timer_outlives_what_it_counts", a_timer_outlives_what_it_counts),
         ("sleeping_for_the_time_of_others", sleeping_for_the_time_of_others),
+        ("sleeping_for_the_time_of_the_dead", sleeping_for_the_time_of_the_dead),
         ("sleeping_for_cpu_time_refuses", sleeping_for_cpu_time_refuses),
     ],
     &[("timer_is_set", timer_is_set)]
@@ -334,6 +335,21 @@ fn sleeping_for_the_time_of_others() -> Outcome {
     kill(sender, SIGKILL)?;
     child::wait(sender)?;
     OVER.store(true, Ordering::SeqCst);
+    other.join();
+    Ok(())
+}
+
+fn sleeping_for_the_time_of_the_dead() -> Outcome {
+    static THREAD: AtomicI32 = AtomicI32::new(0);
+    let other = spawn(|| {
+        THREAD.store(gettid(), Ordering::SeqCst);
+        sleep(20 * MS);
+    })?;
+    spin_until(|| THREAD.load(Ordering::SeqCst) != 0);
+    record_signal(SIGALRM, 0)?;
+    set_timer(ITIMER_REAL, 100 * MS, 100 * MS)?;
+    let clock = clock_of_thread(THREAD.load(Ordering::SeqCst), Kind::Scheduled);
+    check_eq!(sleep_on(clock, 0, 100_000 * MS), Err(Errno::EINTR));
     other.join();
     Ok(())
 }

@@ -3,12 +3,13 @@
 use crate::round::Round;
 use crate::teams;
 use abi::time::{CLOCK_PROCESS_CPUTIME_ID, Timespec};
+use conformance::processor_time::{Kind, clock_of_thread, spent};
 use conformance::{Outcome, check};
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use libsyscall::thread::{gettid, sched_yield};
-use libsyscall::time::{clock_gettime, nanosleep};
+use libsyscall::time::nanosleep;
 use ulib::thread::spawn;
-use ulib::time::{monotonic, to_duration};
+use ulib::time::monotonic;
 
 const MOST: usize = 64;
 
@@ -30,7 +31,7 @@ pub fn processor_clocks(round: Round) -> Outcome {
                 let number = random.below(workers);
                 let thread = THREADS[number].load(Ordering::SeqCst);
                 if thread != 0 {
-                    has_not_run_backwards(clock_of_thread(thread), &THREAD_NS[number])?;
+                    has_not_run_backwards(clock_of_thread(thread, Kind::Scheduled), &THREAD_NS[number])?;
                 }
             }
             return Ok(());
@@ -53,18 +54,11 @@ pub fn processor_clocks(round: Round) -> Outcome {
     })
 }
 
-/// The clock of a thread's processor time (`pthread_getcpuclockid(3)`): the complement of its id above three bits.
-fn clock_of_thread(thread: i32) -> i32 {
-    const PER_THREAD: i32 = 4;
-    const SCHEDULED_TIME: i32 = 2;
-    !thread << 3 | PER_THREAD | SCHEDULED_TIME
-}
-
 /// Reads a clock after `seen`, which others may have read, and notes what it shows. A thread's clock may be gone.
 fn has_not_run_backwards(clock: i32, seen: &AtomicU64) -> Outcome {
     let before = seen.load(Ordering::SeqCst);
-    let Ok(now) = clock_gettime(clock) else { return Ok(()) };
-    let now = to_duration(now).as_nanos() as u64;
+    let Ok(now) = spent(clock) else { return Ok(()) };
+    let now = now.as_nanos() as u64;
     check!(now >= before, "clock {clock} went from {before} ns to {now} ns");
     seen.fetch_max(now, Ordering::SeqCst);
     Ok(())
