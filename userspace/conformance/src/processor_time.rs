@@ -1,8 +1,9 @@
 //! Work for tests of processor time.
 
-use crate::Outcome;
+use crate::{Outcome, check};
 use abi::Errno;
 use abi::fs::O_RDONLY;
+use abi::process::RUSAGE_SELF;
 use abi::time::{CLOCK_PROCESS_CPUTIME_ID, Timeval};
 use alloc::vec;
 use core::hint::black_box;
@@ -30,29 +31,53 @@ pub fn usage(who: i32) -> Result<(Duration, Duration), Errno> {
     getrusage(who).map(|usage| (duration(usage.ru_utime), duration(usage.ru_stime)))
 }
 
-/// Works in user mode until the process has used so much more processor time.
-pub fn work(length: Duration) -> Outcome {
-    let end = spent(CLOCK_PROCESS_CPUTIME_ID)? + length;
-    while spent(CLOCK_PROCESS_CPUTIME_ID)? < end {
-        for number in 0..20_000u32 {
+/// Far more processor time than anything here needs: what is not seen by then does not come.
+const ENOUGH: Duration = Duration::from_secs(20);
+
+/// Works in user mode until `done`.
+///
+/// User and system time are told apart by samples, so what is to be seen of them may need many.
+pub fn work_until(done: impl FnMut() -> Result<bool, Errno>) -> Outcome {
+    until(done, || {
+        for number in 0..50_000u32 {
             black_box(number);
         }
+        Ok(())
+    })
+}
+
+/// Lets the kernel work until `done`; see [`work_until`].
+pub fn call_until(done: impl FnMut() -> Result<bool, Errno>) -> Outcome {
+    let zero = open(c"/dev/zero", O_RDONLY, 0)?;
+    let mut buffer = vec![0; 256 << 10];
+    until(done, || (0..8).try_for_each(|_| read(zero, &mut buffer).map(drop)))?;
+    close(zero)?;
+    Ok(())
+}
+
+fn until(
+    mut done: impl FnMut() -> Result<bool, Errno>,
+    mut step: impl FnMut() -> Result<(), Errno>,
+) -> Outcome {
+    let end = spent(CLOCK_PROCESS_CPUTIME_ID)? + ENOUGH;
+    while !done()? {
+        step()?;
+        let now = spent(CLOCK_PROCESS_CPUTIME_ID)?;
+        check!(now < end, "not in {ENOUGH:?} of processor time: {:?}", usage(RUSAGE_SELF)?);
     }
     Ok(())
 }
 
+/// Works in user mode until the process has used so much more processor time.
+pub fn work(length: Duration) -> Outcome {
+    let end = spent(CLOCK_PROCESS_CPUTIME_ID)? + length;
+    work_until(|| Ok(spent(CLOCK_PROCESS_CPUTIME_ID)? >= end))
+}
+
 /// Lets the kernel work until the process has used so much more processor time.
 pub fn call(length: Duration) -> Outcome {
-    let zero = open(c"/dev/zero", O_RDONLY, 0)?;
-    let mut buffer = vec![0; 256 << 10];
     let end = spent(CLOCK_PROCESS_CPUTIME_ID)? + length;
-    while spent(CLOCK_PROCESS_CPUTIME_ID)? < end {
-        for _ in 0..8 {
-            read(zero, &mut buffer)?;
-        }
-    }
-    close(zero)?;
-    Ok(())
+    call_until(|| Ok(spent(CLOCK_PROCESS_CPUTIME_ID)? >= end))
 }
 
 /// Waits without sleeping.
