@@ -19,6 +19,8 @@ use crate::run::session::{Next, Session};
 
 /// How long a kernel that is asked what its threads wait for may take to say it.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+/// What is shorter says nothing of threads: an echo, or the rest of a line that had got stuck.
+const SHORTEST_ANSWER: usize = 200;
 /// How long a kernel may take to start `init`, and to power off.
 const BOOT_PATIENCE: Duration = Duration::from_secs(60);
 const POWER_OFF_PATIENCE: Duration = Duration::from_secs(10);
@@ -82,7 +84,7 @@ fn ask(session: &Session, control: &Path, input: &mut ChildStdin) -> Vec<Vec<u8>
         while let Next::Bytes(bytes) = session.next(Some(deadline)) {
             said.push(bytes);
         }
-        if said.is_empty() {
+        if said.iter().map(Vec::len).sum::<usize>() < SHORTEST_ANSWER {
             said.push(control.registers()?.into_bytes());
         }
         Ok(())
@@ -148,11 +150,16 @@ impl Guest {
                     {
                         markers.push(&bytes, &mut |event| heard.take(event));
                     }
+                    // Half a marker is all that a console may have said that got stuck.
+                    markers.finish(&mut |event| heard.take(event));
                     Some(Ending::TimedOut)
                 }
             };
             let over = cut_short.is_some();
-            if let Some(ending) = cut_short {
+            // The program may have come to its end while its kernel was asked.
+            if let Some(ending) = cut_short
+                && heard.ended.len() == before.1
+            {
                 heard.end(ending);
             }
             heard.ended[before.1..].iter().for_each(&mut *watch);

@@ -3,6 +3,9 @@
 use std::process::ExitCode;
 use std::sync::Mutex;
 
+/// A test's name, and why it failed.
+type Failure = (String, String);
+
 /// Collects results; stages running at the same time share it.
 #[derive(Default)]
 pub struct Report {
@@ -12,7 +15,7 @@ pub struct Report {
 #[derive(Default)]
 struct Totals {
     passed: usize,
-    failed: Vec<String>,
+    failed: Vec<Failure>,
 }
 
 impl Report {
@@ -27,11 +30,9 @@ impl Report {
     /// A test has failed, and why.
     pub fn fail(&self, name: &str, reason: &str) {
         self.with(|totals| {
-            totals.failed.push(name.to_owned());
             println!("FAILED  {name}");
-            for line in reason.lines() {
-                println!("        {line}");
-            }
+            show(reason);
+            totals.failed.push((name.to_owned(), reason.to_owned()));
         });
     }
 
@@ -53,12 +54,15 @@ impl Report {
         }
     }
 
-    /// Repeats what failed, says the total, and tells the status to end with.
+    /// Repeats what failed and why, says the total, and tells the status to end with.
     pub fn finish(self) -> ExitCode {
         let totals = self.totals.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !totals.failed.is_empty() {
             println!("\nfailed:");
-            totals.failed.iter().for_each(|name| println!("    {name}"));
+            for (name, reason) in &totals.failed {
+                println!("    {name}");
+                show(reason);
+            }
         }
         println!("\n{} passed, {} failed", totals.passed, totals.failed.len());
         if totals.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -66,6 +70,12 @@ impl Report {
 
     fn with(&self, change: impl FnOnce(&mut Totals)) {
         change(&mut self.totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+}
+
+fn show(reason: &str) {
+    for line in reason.lines() {
+        println!("        {line}");
     }
 }
 
@@ -81,7 +91,7 @@ mod tests {
         report.record("c", Err("because".to_owned()));
         report.with(|totals| {
             assert_eq!(totals.passed, 4);
-            assert_eq!(totals.failed, ["c"]);
+            assert_eq!(totals.failed, [("c".to_owned(), "because".to_owned())]);
         });
     }
 }
