@@ -9,11 +9,16 @@ use abi::fs::{AT_FDCWD, O_RDONLY, O_WRONLY};
 use alloc::format;
 use alloc::string::String;
 use conformance::{Failure, Outcome, check, check_eq, child};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use core::time::Duration;
 use libsyscall::file::*;
 use libsyscall::process::{getpid, getppid, getuid};
+use libsyscall::thread::{gettid, sched_yield};
+use ulib::thread::spawn;
 
 conformance::tests!(&[
     ("a_process_has_a_folder", a_process_has_a_folder),
+    ("a_thread_has_a_hidden_folder", a_thread_has_a_hidden_folder),
     ("the_status_line", the_status_line),
     ("the_status_page", the_status_page),
     ("the_command_line", the_command_line),
@@ -50,6 +55,33 @@ fn link(path: &str) -> Result<String, Failure> {
     let mut target = [0; 4096];
     let length = readlinkat(AT_FDCWD, &ulib::c_string(path)?, &mut target)?;
     Ok(String::from_utf8_lossy(&target[..length]).into_owned())
+}
+
+fn a_thread_has_a_hidden_folder() -> Outcome {
+    let over = alloc::sync::Arc::new(AtomicBool::new(false));
+    let (until, number) = (over.clone(), alloc::sync::Arc::new(AtomicI32::new(0)));
+    let told = number.clone();
+    let thread = spawn(move || {
+        told.store(gettid(), Ordering::SeqCst);
+        while !until.load(Ordering::SeqCst) {
+            ulib::time::sleep(Duration::from_millis(1));
+        }
+    })?;
+    while number.load(Ordering::SeqCst) == 0 {
+        sched_yield();
+    }
+    let (pid, number) = (getpid(), number.load(Ordering::SeqCst));
+    check!(page(&format!("/proc/{number}/stat"))?.starts_with(&format!("{number} (")));
+    let status = page(&format!("/proc/{number}/status"))?;
+    check!(status.contains(&format!("Tgid:\t{pid}\n")) && status.contains(&format!("Pid:\t{number}\n")));
+    check!(page(&format!("/proc/{number}/task/{pid}/stat"))?.starts_with(&format!("{pid} (")));
+    check_eq!(link(&format!("/proc/{number}/exe"))?, link("/proc/self/exe")?);
+    let listed =
+        ulib::fs::read_dir(b"/proc")?.into_iter().any(|entry| entry.name == format!("{number}").as_bytes());
+    check!(!listed);
+    over.store(true, Ordering::SeqCst);
+    thread.join();
+    Ok(())
 }
 
 fn a_process_has_a_folder() -> Outcome {

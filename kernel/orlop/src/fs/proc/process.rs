@@ -19,26 +19,39 @@ use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, LinkTarget, Mag
 use crate::fs::mount::{self, Location};
 use crate::fs::{FsContext, display_path};
 use crate::memory::AddressSpace;
-use crate::process::{Pid, Process, Thread, find_process, next_process};
+use crate::process::{Pid, Process, Thread, find_process, find_thread, next_process};
 
 /// A process, or one thread of it, that a directory is about.
 #[derive(Clone)]
 pub struct Subject {
     /// The process.
     pub process: Arc<Process>,
-    /// The thread, where it is about one; else any thread speaks for the process.
+    /// The thread that is named, if it is not the process; else any thread speaks for that.
     thread: Option<Arc<Thread>>,
+    scope: Scope,
+}
+
+/// What a subject's sums are of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Process,
+    Thread,
 }
 
 impl Subject {
     /// A process as a whole.
     pub fn of_process(process: Arc<Process>) -> Subject {
-        Subject { process, thread: None }
+        Subject { process, thread: None, scope: Scope::Process }
+    }
+
+    /// The process that one of its threads names.
+    fn named_by(thread: Arc<Thread>) -> Subject {
+        Subject { process: thread.process().clone(), thread: Some(thread), scope: Scope::Process }
     }
 
     /// One thread.
     pub fn of_thread(process: Arc<Process>, thread: Arc<Thread>) -> Subject {
-        Subject { process, thread: Some(thread) }
+        Subject { process, thread: Some(thread), scope: Scope::Thread }
     }
 
     /// The thread that is asked; none once the process has ended.
@@ -48,7 +61,7 @@ impl Subject {
 
     /// Whether it is about one thread alone.
     pub fn is_thread(&self) -> bool {
-        self.thread.is_some()
+        self.scope == Scope::Thread
     }
 
     /// The number that the directory is named by.
@@ -190,10 +203,11 @@ impl GeneratedDirectory for Entries {
     }
 }
 
-/// The directory of the process with this number, below the root.
+/// The directory of the process with this number, below the root. Any thread's number will do, though none of them is listed.
 pub fn find(root: &Arc<Dentry>, name: &[u8], pid: u32) -> Result<Arc<Dentry>, Errno> {
-    let process = find_process(Pid::new(pid)).ok_or(Errno::ENOENT)?;
-    let subject = Subject::of_process(process);
+    let process = find_process(Pid::new(pid)).map(Subject::of_process);
+    let subject =
+        process.or_else(|| find_thread(Pid::new(pid)).map(Subject::named_by)).ok_or(Errno::ENOENT)?;
     let (number, ownership) = (subject.inode_number(0), subject.ownership(0o555));
     let body = Body::Generated(Box::new(Entries { subject }));
     Ok(entry(root, name, number, FileKind::Directory, ownership, body))
