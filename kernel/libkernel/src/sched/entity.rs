@@ -105,9 +105,9 @@ impl<T> Entity<T> {
         self.number
     }
 
-    /// What it was given last.
+    /// What it goes by: what it was given last, or is lent.
     pub fn parameters(&self) -> Parameters {
-        Parameters::unpack(self.parameters)
+        Parameters::unpack(self.parameters).effective()
     }
 
     /// Takes over what [`Parameters::pack`] made, if it is news. The entity is in no queue.
@@ -134,7 +134,7 @@ impl<T> Entity<T> {
         let weight = parameters.weight();
         self.lag = self.lag.saturating_mul(i64::from(self.weight)) / i64::from(weight);
         self.parameters = parameters.pack();
-        self.is_real_time = parameters.is_real_time();
+        self.is_real_time = parameters.effective().is_real_time();
         self.weight = weight;
         self.inverse = (1024 << 32) / u64::from(weight);
         self.request = self.virtual_time(SLICE_NS);

@@ -54,12 +54,23 @@ pub struct Parameters {
     pub priority: u8,
     /// Children start as `SCHED_OTHER` with nice 0 or more (`SCHED_FLAG_RESET_ON_FORK`).
     pub reset_on_fork: bool,
+    /// The real-time priority of who waits for the task, lent to it meanwhile; 0 for none.
+    pub lent: u8,
 }
 
 impl Parameters {
     /// Whether the policy is a real-time one.
     pub const fn is_real_time(self) -> bool {
         matches!(self.policy, Policy::Fifo | Policy::RoundRobin)
+    }
+
+    /// What the scheduler goes by: lent a higher priority than its own, a task is one of `SCHED_FIFO`.
+    #[must_use]
+    pub const fn effective(self) -> Parameters {
+        if self.lent > self.real_time_priority() {
+            return Parameters { policy: Policy::Fifo, priority: self.lent, lent: 0, ..self };
+        }
+        Parameters { lent: 0, ..self }
     }
 
     /// The priority, if the policy is a real-time one; else 0.
@@ -79,11 +90,11 @@ impl Parameters {
     #[must_use]
     pub fn of_child(self) -> Parameters {
         if !self.reset_on_fork {
-            return self;
+            return Parameters { lent: 0, ..self };
         }
         let nice = if self.is_real_time() { 0 } else { self.nice.max(0) };
         let policy = if self.is_real_time() { Policy::Normal } else { self.policy };
-        Parameters { policy, nice, priority: 0, reset_on_fork: false }
+        Parameters { policy, nice, ..Parameters::default() }
     }
 
     /// All of it in one word, for an atomic; zero is the default.
@@ -92,6 +103,7 @@ impl Parameters {
             | (self.nice.cast_unsigned() as u32) << 8
             | (self.priority as u32) << 16
             | (self.reset_on_fork as u32) << 24
+            | (self.lent as u32) << 25
     }
 
     /// The inverse of [`Parameters::pack`].
@@ -104,6 +116,12 @@ impl Parameters {
             4 => Policy::Idle,
             _ => Policy::Normal,
         };
-        Parameters { policy, nice: nice.cast_signed(), priority, reset_on_fork: flags & 1 != 0 }
+        Parameters {
+            policy,
+            nice: nice.cast_signed(),
+            priority,
+            reset_on_fork: flags & 1 != 0,
+            lent: flags >> 1,
+        }
     }
 }

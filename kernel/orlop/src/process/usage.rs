@@ -221,7 +221,7 @@ impl Thread {
             true if parameters.nice > 0 => Mode::Nice,
             true => Mode::User,
         });
-        if parameters.is_real_time() {
+        if parameters.effective().is_real_time() {
             let sleeps = task.sched.sleeps.load(Ordering::Relaxed);
             cpu_limits::limit_real_time(self, self.awake_ns(sleeps, runtime_ns));
         } else {

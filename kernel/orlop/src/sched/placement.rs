@@ -21,8 +21,8 @@ use hal::task::{Runnable, Task};
 use libkernel::sched::Arrival;
 
 use super::arrival::Comer;
-use super::real_time;
 use super::run_queue::{QUEUES, RunQueue};
+use super::{real_time, settings};
 
 /// The CPUs that look for work or sleep.
 static IDLE: AtomicU64 = AtomicU64::new(0);
@@ -82,7 +82,7 @@ fn choose_widely(task: &Task, allowed: u64, idle: u64, arrival: Arrival) -> usiz
     if let Some(cpu) = claim_idle(idle, last, here) {
         return cpu;
     }
-    let priority = real_time::priority(task);
+    let priority = settings::effective_priority(task);
     if priority != 0
         && let Some(cpu) = real_time::choose(task, priority, last, here)
     {

@@ -14,7 +14,7 @@ use core::sync::atomic::fence;
 
 use hal::sync::preempt;
 use hal::task::Task;
-use libkernel::sched::{Arrival, Parameters, balance as policy};
+use libkernel::sched::{Arrival, balance as policy};
 
 use super::arrival::Comer;
 use super::placement::{self, online};
@@ -161,9 +161,4 @@ fn find_and_take(from: usize, queue: &RunQueue) -> Found {
         _ if is_leaving => Found::Leaving,
         _ => Found::None,
     }
-}
-
-/// The priority of a task, if it is a real-time one; else 0.
-pub(super) fn priority(task: &Task) -> u8 {
-    Parameters::unpack(task.sched.parameters.load(Relaxed)).real_time_priority()
 }

@@ -20,9 +20,25 @@ pub fn parameters(task: &Task) -> Parameters {
     Parameters::unpack(task.sched.parameters.load(Relaxed))
 }
 
-/// Changes how a task is scheduled, at once.
+/// Changes how a task is scheduled, at once. What it is lent it keeps.
 pub fn set_parameters(task: &Task, parameters: Parameters) {
-    task.sched.parameters.store(parameters.pack(), Relaxed);
+    change(task, |old| Parameters { lent: old.lent, ..parameters });
+}
+
+/// Lends a task a real-time priority, or none (0), in place of what it was lent before: priority inheritance.
+pub fn lend(task: &Task, priority: u8) {
+    if parameters(task).lent != priority {
+        change(task, |old| Parameters { lent: priority, ..old });
+    }
+}
+
+/// The real-time priority that a task runs with, its own or one that it is lent; 0 for none.
+pub fn effective_priority(task: &Task) -> u8 {
+    parameters(task).effective().real_time_priority()
+}
+
+fn change(task: &Task, new: impl Fn(Parameters) -> Parameters) {
+    task.sched.parameters.update(Relaxed, Relaxed, |old| new(Parameters::unpack(old)).pack());
     resettle(task);
 }
 

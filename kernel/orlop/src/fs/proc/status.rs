@@ -94,8 +94,9 @@ pub fn stat(subject: &Subject) -> Result<Vec<u8>, Errno> {
     Ok(text)
 }
 
-/// Linux's inner priority, as `stat` shows it: 0 to 39 by nice value, below 0 for real-time policies.
+/// Linux's inner priority, as `stat` shows it: 0 to 39 by nice value, below 0 for real-time policies, also if that is lent.
 fn shown_priority(scheduling: Parameters) -> i32 {
+    let scheduling = scheduling.effective();
     if scheduling.is_real_time() {
         -1 - i32::from(scheduling.priority)
     } else {
