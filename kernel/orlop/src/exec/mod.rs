@@ -25,6 +25,7 @@ use crate::fs::File;
 use crate::fs::mount::Location;
 use crate::fs::open::{open_for_exec, open_place_for_exec};
 use crate::fs::walk::LastLink;
+use crate::futex;
 use crate::memory::layout::Offsets;
 use crate::memory::{AddressSpace, ExecuteAccess, Layout};
 use crate::process::{self, Resource, Thread};
@@ -259,6 +260,7 @@ fn commit(
     name: &[u8],
 ) -> Result<(), Failure> {
     process::exec::dethread(thread)?;
+    futex::leave_memory(thread, futex::Future::GoesOn);
     thread.process().set_address_space(thread, built.space);
     if reset(thread).is_err() {
         // There is no program left that could be told.

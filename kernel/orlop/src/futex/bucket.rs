@@ -4,14 +4,15 @@ use alloc::collections::VecDeque;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use abi::Errno;
 use hal::sync::{SpinGuard, SpinLock};
 use hal::task::{Task, TaskRef};
 
+use super::inheritance::{self, Inheriting, Left};
 use super::key::{BUCKETS, Key};
 use crate::sched;
 
-static TABLE: [SpinLock<Bucket>; BUCKETS] =
-    [const { SpinLock::new(Bucket { index: 0, waiting: VecDeque::new() }) }; BUCKETS];
+static TABLE: [SpinLock<Bucket>; BUCKETS] = [const { SpinLock::new(Bucket::new()) }; BUCKETS];
 
 /// The place of a thread that does not wait, or has been woken.
 const NOWHERE: usize = usize::MAX;
@@ -34,19 +35,30 @@ pub(super) struct Entry {
     pub(super) task: TaskRef,
 }
 
+/// Notes that a thread waits in the bucket with this index, which is locked.
+pub(super) fn enter(task: &Task, index: usize) {
+    place(task).store(index, Ordering::Relaxed);
+}
+
+/// Notes that a thread waits no longer; its bucket is locked.
+pub(super) fn leave(task: &Task) {
+    place(task).store(NOWHERE, Ordering::Release);
+}
+
 impl Entry {
     /// Says that the thread waits no longer, and wakes it.
     #[inline]
     pub(super) fn wake_up(self) {
-        place(&self.task).store(NOWHERE, Ordering::Release);
+        leave(&self.task);
         sched::wake(&self.task);
     }
 }
 
 /// Waiters whose keys hash alike, in the order of their coming.
 pub(super) struct Bucket {
-    index: usize,
+    pub(super) index: usize,
     waiting: VecDeque<Entry>,
+    pub(super) inheriting: Inheriting,
 }
 
 /// Locks a bucket.
@@ -79,12 +91,27 @@ impl Pair {
 }
 
 impl Bucket {
+    const fn new() -> Bucket {
+        Bucket { index: 0, waiting: VecDeque::new(), inheriting: Inheriting::new() }
+    }
+
+    /// Whether somebody waits plainly at the key.
+    pub(super) fn has_plain(&self, key: Key) -> bool {
+        self.waiting.iter().any(|entry| entry.key == key)
+    }
+
+    /// EINVAL if somebody waits at the key who wants more than to be woken.
+    #[inline]
+    pub(super) fn all_are_plain(&self, key: Key) -> Result<(), Errno> {
+        if self.inheriting.concerns(key) { Err(Errno::EINVAL) } else { Ok(()) }
+    }
+
     /// Adds a waiter; without room it is given back.
     pub(super) fn push(&mut self, entry: Entry) -> Result<(), Entry> {
         if self.waiting.try_reserve(1).is_err() {
             return Err(entry);
         }
-        place(&entry.task).store(self.index, Ordering::Relaxed);
+        enter(&entry.task, self.index);
         self.waiting.push_back(entry);
         Ok(())
     }
@@ -112,21 +139,29 @@ impl Bucket {
     }
 }
 
-/// Takes a thread out that no longer wants to wait; false if somebody has woken it meanwhile.
-pub(super) fn withdraw(task: &Task) -> bool {
+/// Locks the bucket where a thread waits; `None` if it waits nowhere.
+pub(super) fn lock_place_of(task: &Task) -> Option<SpinGuard<'static, Bucket>> {
     loop {
         let index = place(task).load(Ordering::Acquire);
         if index == NOWHERE {
-            return false;
+            return None;
         }
-        let mut bucket = lock(index);
-        if place(task).load(Ordering::Acquire) != index {
-            continue;
+        let bucket = lock(index);
+        if place(task).load(Ordering::Acquire) == index {
+            return Some(bucket);
         }
-        let index = bucket.waiting.iter().position(|entry| ptr::eq(&raw const *entry.task, task));
-        let removed = index.and_then(|index| bucket.waiting.remove(index));
-        place(task).store(NOWHERE, Ordering::Release);
-        drop(bucket);
-        return removed.is_some();
     }
+}
+
+/// Takes a thread out that no longer wants to wait, and says where it stood; `None` if somebody has woken it meanwhile.
+pub(super) fn withdraw(task: &Task) -> Option<Left> {
+    let mut bucket = lock_place_of(task)?;
+    leave(task);
+    let index = bucket.waiting.iter().position(|entry| ptr::eq(&raw const *entry.task, task));
+    if let Some(removed) = index.and_then(|index| bucket.waiting.remove(index)) {
+        drop(bucket);
+        drop(removed);
+        return Some(Left::Word);
+    }
+    inheritance::withdraw(bucket, task)
 }

@@ -5,14 +5,19 @@
 //! fault; where it would, the lock is dropped, the page is brought in and all is tried again. A thread waits for one futex at a
 //! time, so a word in its task says in which bucket it stands, or that it has been woken.
 //!
+//! Locks that lend their owner priority are in [`inheritance`], [`lock`] and [`transfer`].
+//!
 //! Lock order: buckets by index → run queue.
 
 mod bucket;
+mod inheritance;
 mod key;
+pub mod lock;
 pub mod operation;
 pub mod robust;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 
 use abi::Errno;
 use abi::futex::FUTEX_BITSET_MATCH_ANY;
@@ -20,6 +25,7 @@ use hal::task;
 use hal::user_copy;
 use libkernel::addr::UserAddr;
 
+pub use inheritance::{Future, Held, Left, priority_changed};
 pub use key::{Key, Sharing};
 
 use crate::process::{Thread, work};
@@ -97,11 +103,11 @@ pub fn wait(
         let entry = Entry { key, bits, task: task::current().to_ref() };
         bucket.push(entry).map_err(|_| Attempt::Failed(Errno::ENOMEM))
     })?;
-    Ok(sleep(deadline))
+    Ok(sleep(deadline).map_err(|(error, _)| error))
 }
 
-/// Sleeps until somebody takes the running thread out of its bucket.
-fn sleep(deadline: Deadline) -> Result<(), WaitError> {
+/// Sleeps until somebody takes the running thread out of its bucket; else says where it stood in the end.
+fn sleep(deadline: Deadline) -> Result<(), (WaitError, Left)> {
     let timeout = Timeout::start(deadline);
     let task = task::current();
     let interrupted =
@@ -117,22 +123,30 @@ fn sleep(deadline: Deadline) -> Result<(), WaitError> {
         } else {
             continue;
         };
-        if bucket::withdraw(&task) {
-            return Err(error);
+        match bucket::withdraw(&task) {
+            Some(left) => return Err((error, left)),
+            None => break,
         }
-        break;
     }
     drop(timeout);
     Ok(())
 }
 
-/// Wakes up to `count` waiters that wait for one of `bits`; how many there were.
+/// Wakes up to `count` waiters that wait for one of `bits`; how many there were. EINVAL if somebody waits for a lock there.
 pub fn wake(thread: &Thread, word: Word, count: usize, bits: u32) -> Result<usize, Errno> {
     let key = word.key(thread)?;
-    Ok(bucket::lock(key.bucket()).wake(key, count, bits))
+    let mut bucket = bucket::lock(key.bucket());
+    bucket.all_are_plain(key)?;
+    Ok(bucket.wake(key, count, bits))
 }
 
 /// Wakes everybody who waits for a word: the end of a thread. Private memory has the same key either way.
 pub fn wake_all_of(thread: &Thread, address: UserAddr) -> Result<(), Errno> {
     wake(thread, Word::new(address, Sharing::Shared)?, usize::MAX, FUTEX_BITSET_MATCH_ANY).map(drop)
+}
+
+/// The thread leaves its memory, and holds no locks there any longer.
+pub fn leave_memory(thread: &Thread, future: Future) {
+    robust::release_all(thread);
+    inheritance::give_all_away(thread, future);
 }

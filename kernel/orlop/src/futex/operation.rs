@@ -33,6 +33,7 @@ pub fn requeue(
     let (source, target) = (from.key(thread)?, to.key(thread)?);
     retry_with_page(|| {
         let mut buckets = Pair::lock(source, target);
+        buckets.of(source).all_are_plain(source).map_err(Attempt::Failed)?;
         if let Some(expected) = expected {
             let value =
                 user_copy::load_u32_nofault(from.address).map_err(|_| Attempt::NeedsPage(from.address))?;
@@ -70,6 +71,9 @@ pub fn wake_op(
     let operation = Operation::decode(encoded)?;
     retry_with_page(|| {
         let mut buckets = Pair::lock(first_key, second_key);
+        for key in [first_key, second_key] {
+            buckets.of(key).all_are_plain(key).map_err(Attempt::Failed)?;
+        }
         let old = change(second.address, operation)?;
         let mut woken = buckets.of(first_key).wake(first_key, counts.first, FUTEX_BITSET_MATCH_ANY);
         if operation.holds(old) {

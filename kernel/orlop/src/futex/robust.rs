@@ -32,7 +32,7 @@ pub fn release_all(thread: &Thread) {
         // The next entry is read first: the lock's memory may be gone once its waiter runs.
         let next = UserPtr::<u64>::new(UserAddr::new(place)).read();
         if entry != head.list_op_pending {
-            release(thread, place, head.futex_offset);
+            release(thread, entry, head.futex_offset, Stage::Held);
         }
         match next {
             Ok(next) => entry = next,
@@ -40,19 +40,29 @@ pub fn release_all(thread: &Thread) {
         }
     }
     if head.list_op_pending != 0 {
-        release(thread, head.list_op_pending & !PRIORITY_INHERITANCE, head.futex_offset);
+        release(thread, head.list_op_pending, head.futex_offset, Stage::Changing);
     }
 }
 
-fn release(thread: &Thread, entry: u64, offset: i64) {
-    let address = UserAddr::new(entry.wrapping_add_signed(offset));
+/// How far the thread had come with a lock.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It held it.
+    Held,
+    /// It was about to take it or to give it up.
+    Changing,
+}
+
+fn release(thread: &Thread, entry: u64, offset: i64, stage: Stage) {
+    let address = UserAddr::new((entry & !PRIORITY_INHERITANCE).wrapping_add_signed(offset));
     let Ok(word) = Word::new(address, Sharing::Shared) else { return };
     let own = thread.id().number();
-    let mark = |value: u32| {
-        if value & FUTEX_TID_MASK == own { (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED } else { value }
-    };
+    let is_own = |value: u32| value & FUTEX_TID_MASK == own;
+    let mark = |value: u32| if is_own(value) { (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED } else { value };
     let Ok(old) = user_copy::fetch_update_u32(address, ATTEMPTS, mark) else { return };
-    if old & FUTEX_TID_MASK == own && old & FUTEX_WAITERS != 0 {
+    // A lock that has been given up already, but nobody woken. Who waits for one with priority inheritance is given it later.
+    let forgotten = stage == Stage::Changing && old == 0;
+    if entry & PRIORITY_INHERITANCE == 0 && (forgotten || is_own(old) && old & FUTEX_WAITERS != 0) {
         // Nobody to wake is no failure of the dying thread.
         let _ = wake(thread, word, 1, FUTEX_BITSET_MATCH_ANY);
     }

@@ -16,7 +16,7 @@ use crate::sched::yield_now;
 fn wait_at(key: Key, bits: u32, deadline: Deadline) -> Result<(), WaitError> {
     let entry = Entry { key, bits, task: task::current().to_ref() };
     assert!(bucket::lock(key.bucket()).push(entry).is_ok());
-    sleep(deadline)
+    sleep(deadline).map_err(|(error, _)| error)
 }
 
 /// Wakes until `wanted` waiters have been, giving them time to come.

@@ -56,7 +56,6 @@ pub fn finish(thread: &Arc<Thread>) -> Result<(), Errno> {
     *process.signals.actions.lock() = actions;
     *thread.signals.stack.lock() = NO_STACK;
     thread.clear_child_id.store(0, Ordering::Relaxed);
-    thread.robust_list.store(0, Ordering::Relaxed);
     hal::task::current().tagged_addresses.store(false, Ordering::Relaxed);
     process.timers.delete_posix();
     process.exit_signal.store(Signal::CHLD.number(), Ordering::Relaxed);

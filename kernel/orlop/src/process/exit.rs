@@ -34,7 +34,7 @@ pub(super) fn end_thread(thread: Arc<Thread>) -> ! {
     let resume = thread.resume.lock().take();
     drop(resume);
     let process = thread.process().clone();
-    futex::robust::release_all(&thread);
+    futex::leave_memory(&thread, futex::Future::Ends);
     clear_child_id(&thread);
     thread.set_files(None);
     thread.set_fs(None);

@@ -14,6 +14,7 @@ use libkernel::sched::Parameters;
 use super::usage::Account;
 use super::{Credentials, Pid, Process, users};
 use crate::fs::{FdTable, FsContext};
+use crate::futex::Held;
 use crate::memory::{AddressSpace, OwnReference};
 use crate::sched;
 use crate::signal::{SignalSet, ThreadSignals};
@@ -43,6 +44,8 @@ pub struct Thread {
     pub(super) clear_child_id: AtomicU64,
     /// Head of the list of robust futexes that the thread holds.
     pub(crate) robust_list: AtomicU64,
+    /// Locks that others wait for.
+    pub(crate) held: Held,
     /// Pending signals, mask and alternate stack.
     pub(crate) signals: ThreadSignals,
     /// How `restart_syscall` goes on.
@@ -107,6 +110,7 @@ impl Thread {
             name: SpinLock::new(parts.name),
             clear_child_id: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
+            held: Held::new(),
             signals: ThreadSignals::new(parts.signal_mask, parts.signal_stack),
             resume: SpinLock::new(None),
             account: Account::new(),

@@ -4,8 +4,9 @@ use alloc::boxed::Box;
 
 use abi::Errno;
 use abi::futex::{
-    FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME, FUTEX_CMD_MASK, FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG,
-    FUTEX_REQUEUE, FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE, FUTEX_WAKE_BITSET, FUTEX_WAKE_OP,
+    FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME, FUTEX_CMD_MASK, FUTEX_CMP_REQUEUE, FUTEX_CMP_REQUEUE_PI,
+    FUTEX_LOCK_PI, FUTEX_LOCK_PI2, FUTEX_PRIVATE_FLAG, FUTEX_REQUEUE, FUTEX_TRYLOCK_PI, FUTEX_UNLOCK_PI,
+    FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAIT_REQUEUE_PI, FUTEX_WAKE, FUTEX_WAKE_BITSET, FUTEX_WAKE_OP,
     RobustListHead,
 };
 use abi::time::Timespec;
@@ -13,14 +14,16 @@ use core::sync::atomic::Ordering;
 use libkernel::addr::UserAddr;
 
 use super::{Caller, Failure, Restart, Resume};
+use crate::futex::lock::{self, Patience};
 use crate::futex::operation::{self, Counts};
-use crate::futex::{self as core_futex, Sharing, Word};
-use crate::process::{Pid, capability, find_thread};
+use crate::futex::transfer::{self, Moved};
+use crate::futex::{self as core_futex, Left, Sharing, Word};
+use crate::process::{Pid, Thread, capability, find_thread};
 use crate::sched::wait::{Deadline, WaitError};
 use crate::time::{Clock, from_timespec};
 use crate::user::UserPtr;
 
-/// `futex`; ENOSYS for priority inheritance.
+/// `futex`.
 pub fn futex(
     caller: &mut Caller<'_>,
     address: UserAddr,
@@ -30,14 +33,20 @@ pub fn futex(
     second: UserAddr,
     third_value: u32,
 ) -> Result<usize, Failure> {
+    let command = operation & FUTEX_CMD_MASK;
+    if operation & FUTEX_CLOCK_REALTIME != 0
+        && !matches!(command, FUTEX_WAIT_BITSET | FUTEX_WAIT_REQUEUE_PI | FUTEX_LOCK_PI2)
+    {
+        return Err(Failure::Errno(Errno::ENOSYS));
+    }
     let sharing = if operation & FUTEX_PRIVATE_FLAG != 0 { Sharing::Private } else { Sharing::Shared };
     let word = Word::new(address, sharing)?;
     let thread = caller.thread;
     let counts = || -> Result<Counts, Errno> {
         Ok(Counts { first: count(value)?, second: count_of(timeout_or_count)? })
     };
-    match operation & FUTEX_CMD_MASK {
-        command @ (FUTEX_WAIT | FUTEX_WAIT_BITSET) => {
+    match command {
+        FUTEX_WAIT | FUTEX_WAIT_BITSET => {
             let bits = if command == FUTEX_WAIT { FUTEX_BITSET_MATCH_ANY } else { third_value };
             let deadline = deadline(operation, UserAddr::new(timeout_or_count))?;
             wait(caller, word, value, bits, deadline).map(|()| 0)
@@ -53,7 +62,47 @@ pub fn futex(
             let counts = Counts { first: at_least_one(value), second: at_least_one_of(timeout_or_count) };
             Ok(operation::wake_op(thread, word, Word::new(second, sharing)?, counts, third_value)?)
         }
+        FUTEX_LOCK_PI | FUTEX_LOCK_PI2 => {
+            let deadline = deadline(operation, UserAddr::new(timeout_or_count))?.unwrap_or(Deadline::NEVER);
+            locked(lock::lock(thread, word, deadline, Patience::Waits)?)
+        }
+        FUTEX_TRYLOCK_PI => locked(lock::lock(thread, word, Deadline::NEVER, Patience::Tries)?),
+        FUTEX_UNLOCK_PI => Ok(lock::unlock(thread, word).map(|()| 0)?),
+        FUTEX_WAIT_REQUEUE_PI => {
+            let deadline = deadline(operation, UserAddr::new(timeout_or_count))?.unwrap_or(Deadline::NEVER);
+            wait_to_be_moved(thread, word, value, Word::new(second, sharing)?, deadline)
+        }
+        FUTEX_CMP_REQUEUE_PI => {
+            let Counts { first, second: more } = counts()?;
+            if first != 1 {
+                return Err(Failure::Errno(Errno::EINVAL));
+            }
+            Ok(transfer::requeue(thread, word, Word::new(second, sharing)?, more, third_value)?)
+        }
         _ => Err(Failure::Errno(Errno::ENOSYS)),
+    }
+}
+
+fn wait_to_be_moved(
+    thread: &Thread,
+    word: Word,
+    expected: u32,
+    target: Word,
+    deadline: Deadline,
+) -> Result<usize, Failure> {
+    match transfer::wait(thread, word, expected, target, deadline)? {
+        Moved::Failed(WaitError::Interrupted, Left::Lock) => Err(Failure::Errno(Errno::EAGAIN)),
+        Moved::Failed(error, _) => locked(Err(error)),
+        Moved::Locked => Ok(0),
+    }
+}
+
+/// The result of waiting for a lock, which goes on after any signal.
+fn locked(result: Result<(), WaitError>) -> Result<usize, Failure> {
+    match result {
+        Ok(()) => Ok(0),
+        Err(WaitError::TimedOut) => Err(Failure::Errno(Errno::ETIMEDOUT)),
+        Err(WaitError::Interrupted) => Err(Failure::Restart(Restart::Always)),
     }
 }
 
@@ -76,14 +125,15 @@ fn at_least_one_of(register: u64) -> usize {
     count_of(register).unwrap_or(1).max(1)
 }
 
-/// The end of a wait: relative on the monotonic clock for `FUTEX_WAIT`, absolute for `FUTEX_WAIT_BITSET`.
+/// The end of a wait: relative for `FUTEX_WAIT`, else absolute; on the wall clock for `FUTEX_LOCK_PI` and where a flag says so.
 fn deadline(operation: u32, timeout: UserAddr) -> Result<Option<Deadline>, Errno> {
     if timeout.is_null() {
         return Ok(None);
     }
     let ns = from_timespec(&UserPtr::<Timespec>::new(timeout).read()?)?;
-    let absolute = operation & FUTEX_CMD_MASK == FUTEX_WAIT_BITSET;
-    let clock = if operation & FUTEX_CLOCK_REALTIME != 0 { Clock::Wall } else { Clock::Monotonic };
+    let absolute = operation & FUTEX_CMD_MASK != FUTEX_WAIT;
+    let on_wall = operation & FUTEX_CLOCK_REALTIME != 0 || operation & FUTEX_CMD_MASK == FUTEX_LOCK_PI;
+    let clock = if on_wall { Clock::Wall } else { Clock::Monotonic };
     clock.deadline(ns, absolute).map(Some)
 }
 

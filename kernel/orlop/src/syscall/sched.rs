@@ -15,6 +15,7 @@ use zerocopy::IntoBytes;
 
 use super::priority::limit_allows;
 use super::{Caller, Failure, extensible};
+use crate::futex;
 use crate::process::{Pid, Resource, Thread, capability, find_thread};
 use crate::sched::{self, settings};
 use crate::time::to_timespec;
@@ -67,6 +68,7 @@ fn change(caller: &Caller<'_>, thread: &Thread, new: Parameters) -> Result<(), E
     }
     let task = thread.task().ok_or(Errno::ESRCH)?;
     settings::set_parameters(&task, new);
+    futex::priority_changed(thread);
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod endings;
 mod executions;
 mod files;
 mod futexes;
+mod lending;
 mod mappings;
 mod pipes;
 mod polling;
@@ -81,6 +82,8 @@ programs! {
     2 interval_timers: timers::interval_timers;
     1 yields: timers::yields;
     1 processor_clocks: clocks::processor_clocks;
+    3 lent_priorities: lending::priorities;
+    3 locks_of_the_dead: lending::deaths;
 }
 
 const HELPERS: &[Helper] = &[("end", executions::end)];
