@@ -111,11 +111,16 @@ impl<T> Entity<T> {
     }
 
     /// Takes over what [`Parameters::pack`] made, if it is news. The entity is in no queue.
-    #[inline]
+    #[inline(always)]
     pub fn refresh(&mut self, packed: u32) {
         if self.parameters != packed {
-            self.apply(Parameters::unpack(packed));
+            self.apply_packed(packed);
         }
+    }
+
+    #[cold]
+    fn apply_packed(&mut self, packed: u32) {
+        self.apply(Parameters::unpack(packed));
     }
 
     /// Where it stands, while it is queued.

@@ -62,6 +62,7 @@ pub(super) struct Bucket {
 }
 
 /// Locks a bucket.
+#[inline(always)]
 pub(super) fn lock(index: usize) -> SpinGuard<'static, Bucket> {
     let mut bucket = TABLE[index % BUCKETS].lock();
     bucket.index = index % BUCKETS;

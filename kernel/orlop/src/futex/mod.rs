@@ -103,11 +103,17 @@ pub fn wait(
         let entry = Entry { key, bits, task: task::current().to_ref() };
         bucket.push(entry).map_err(|_| Attempt::Failed(Errno::ENOMEM))
     })?;
-    Ok(sleep(deadline).map_err(|(error, _)| error))
+    Ok(sleep_in_place(deadline).map_err(|(error, _)| error))
 }
 
 /// Sleeps until somebody takes the running thread out of its bucket; else says where it stood in the end.
 fn sleep(deadline: Deadline) -> Result<(), (WaitError, Left)> {
+    sleep_in_place(deadline)
+}
+
+/// [`sleep`] for the wait that matters most.
+#[inline(always)]
+fn sleep_in_place(deadline: Deadline) -> Result<(), (WaitError, Left)> {
     let timeout = Timeout::start(deadline);
     let task = task::current();
     let interrupted =
@@ -133,11 +139,18 @@ fn sleep(deadline: Deadline) -> Result<(), (WaitError, Left)> {
 }
 
 /// Wakes up to `count` waiters that wait for one of `bits`; how many there were. EINVAL if somebody waits for a lock there.
+#[inline(always)]
 pub fn wake(thread: &Thread, word: Word, count: usize, bits: u32) -> Result<usize, Errno> {
     let key = word.key(thread)?;
     let mut bucket = bucket::lock(key.bucket());
     bucket.all_are_plain(key)?;
     Ok(bucket.wake(key, count, bits))
+}
+
+/// Wakes one waiter, if there is one: a robust lock that is given up.
+fn wake_one(thread: &Thread, word: Word) {
+    // Without a mapping there is nobody to wake.
+    let _ = wake(thread, word, 1, FUTEX_BITSET_MATCH_ANY);
 }
 
 /// Wakes everybody who waits for a word: the end of a thread. Private memory has the same key either way.

@@ -2,14 +2,11 @@
 
 use core::sync::atomic::Ordering;
 
-use abi::futex::{
-    FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, ROBUST_LIST_LIMIT,
-    RobustListHead,
-};
+use abi::futex::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, ROBUST_LIST_LIMIT, RobustListHead};
 use hal::user_copy;
 use libkernel::addr::UserAddr;
 
-use super::{ATTEMPTS, Sharing, Word, wake};
+use super::{ATTEMPTS, Sharing, Word, wake_one};
 use crate::process::Thread;
 use crate::user::UserPtr;
 
@@ -63,7 +60,6 @@ fn release(thread: &Thread, entry: u64, offset: i64, stage: Stage) {
     // A lock that has been given up already, but nobody woken. Who waits for one with priority inheritance is given it later.
     let forgotten = stage == Stage::Changing && old == 0;
     if entry & PRIORITY_INHERITANCE == 0 && (forgotten || is_own(old) && old & FUTEX_WAITERS != 0) {
-        // Nobody to wake is no failure of the dying thread.
-        let _ = wake(thread, word, 1, FUTEX_BITSET_MATCH_ANY);
+        wake_one(thread, word);
     }
 }
