@@ -16,6 +16,7 @@ pub mod errno;
 pub mod fs;
 pub mod futex;
 pub mod ioctl;
+pub mod membarrier;
 pub mod memory;
 pub mod poll;
 pub mod process;

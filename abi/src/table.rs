@@ -339,7 +339,7 @@ macro_rules! for_each_syscall {
             (bpf,                     321,  280,  none, "absent"),
             (execveat,                322,  281,  exec::execveat, "full"),
             (userfaultfd,             323,  282,  none, "absent"),
-            (membarrier,              324,  283,  none, "absent"),
+            (membarrier,              324,  283,  membarrier::membarrier, "no restartable sequences"),
             (mlock2,                  325,  284,  memory::mlock2, "full"),
             (copy_file_range,         326,  285,  transfer::copy_file_range, "full"),
             (preadv2,                 327,  286,  io::preadv2, "RWF_NOWAIT is EOPNOTSUPP"),

@@ -9,7 +9,7 @@ use hal::user::UserFault;
 use hal::{IrqLine, Unresolved, Upcalls};
 
 use crate::process::{Thread, work};
-use crate::sched::accounts;
+use crate::sched::{accounts, barrier};
 use crate::{boot, sched, tty};
 
 /// The kernel, as hal sees it.
@@ -26,6 +26,7 @@ impl Upcalls for Kernel {
 
     fn reschedule(&self) {
         accounts::count_interrupt();
+        barrier::answer();
         sched::reschedule_interrupt();
     }
 

@@ -29,6 +29,7 @@ impl AddressSpace {
         child_state.layout = parent_state.layout.clone();
         child_state.executable = parent_state.executable.clone();
         drop(child_state);
+        child.register_barrier(self.registered_barriers());
         Ok(child)
     }
 

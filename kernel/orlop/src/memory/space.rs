@@ -10,6 +10,7 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Deref;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use hal::paging::{FlushBatch, PageTable};
@@ -31,6 +32,8 @@ pub struct AddressSpace {
     pub(super) page_table: Arc<PageTable>,
     pub(super) state: RwLock<State>,
     pub(super) this: Weak<AddressSpace>,
+    /// Commands of `membarrier` by which it is registered.
+    barriers: AtomicU32,
 }
 
 /// One thread's reference to its memory. Counted by itself, so that a thread on one CPU does not write to the count of the
@@ -89,12 +92,27 @@ impl AddressSpace {
             lock_future: false,
             executable: None,
         };
-        Ok(Arc::new_cyclic(|this| Self { page_table, state: RwLock::new(state), this: this.clone() }))
+        Ok(Arc::new_cyclic(|this| Self {
+            page_table,
+            state: RwLock::new(state),
+            this: this.clone(),
+            barriers: AtomicU32::new(0),
+        }))
     }
 
     /// The page table a task of this space runs on.
     pub fn page_table(&self) -> &Arc<PageTable> {
         &self.page_table
+    }
+
+    /// Registers for barriers by a command of `membarrier`, or several.
+    pub fn register_barrier(&self, commands: u32) {
+        self.barriers.fetch_or(commands, Ordering::Relaxed);
+    }
+
+    /// The commands by which it is registered for barriers.
+    pub fn registered_barriers(&self) -> u32 {
+        self.barriers.load(Ordering::Relaxed)
     }
 
     /// Threads on several CPUs will have faults in it at the same time.

@@ -21,6 +21,7 @@ pub mod watchdog;
 
 pub mod accounts;
 mod arrival;
+pub mod barrier;
 pub mod load;
 mod placement;
 pub mod provoke;
