@@ -20,6 +20,7 @@ mod files;
 mod futexes;
 mod lending;
 mod mappings;
+mod noise;
 mod pipes;
 mod polling;
 mod priorities;
@@ -84,6 +85,7 @@ programs! {
     1 processor_clocks: clocks::processor_clocks;
     3 lent_priorities: lending::priorities;
     3 locks_of_the_dead: lending::deaths;
+    3 futex_noise: noise::futex_noise;
 }
 
 const HELPERS: &[Helper] = &[("end", executions::end)];
