@@ -83,12 +83,6 @@ impl Account {
     }
 }
 
-/// Adds to a count that only the running thread changes.
-#[inline]
-fn add(count: &AtomicU64, more: u64) {
-    count.store(count.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
-}
-
 impl Times {
     /// The sum.
     #[must_use]
@@ -138,7 +132,7 @@ impl Thread {
     /// Counts a page fault of the running thread.
     #[inline]
     pub(super) fn count_fault(&self) {
-        add(&self.account.faults, 1);
+        accounts::add(&self.account.faults, 1);
     }
 
     /// What it has used; the account of its process is locked, so that it does not end meanwhile.
@@ -214,7 +208,8 @@ impl Thread {
         let (user_ns, system_ns) = (&self.account.user_ns, &self.account.system_ns);
         let before_ns = user_ns.load(Ordering::Relaxed) + system_ns.load(Ordering::Relaxed);
         let runtime_ns = sched::runtime_ns(&task);
-        add(if in_user_mode { user_ns } else { system_ns }, runtime_ns.saturating_sub(before_ns));
+        let sum = if in_user_mode { user_ns } else { system_ns };
+        accounts::add(sum, runtime_ns.saturating_sub(before_ns));
         let parameters = sched::settings::parameters(&task);
         accounts::charge(match in_user_mode {
             false => Mode::System,

@@ -39,7 +39,9 @@ impl Account {
 
 static ACCOUNTS: PerCpu<Account> = PerCpu::new([const { Account::new() }; MAX_CPUS]);
 
-fn add(sum: &AtomicU64, more: u64) {
+/// Adds to a count that only the executing task or CPU changes, which others may read.
+#[inline]
+pub fn add(sum: &AtomicU64, more: u64) {
     sum.store(sum.load(Relaxed).wrapping_add(more), Relaxed);
 }
 

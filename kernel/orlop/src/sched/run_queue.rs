@@ -17,7 +17,7 @@ use hal::user::work;
 use libkernel::sched::{Arrival, Parameters, Queue};
 
 use super::arrival::{Comer, Notice, is_allowed, may_move};
-use super::{placement, real_time, timer, watchdog};
+use super::{accounts, placement, real_time, timer, watchdog};
 
 /// The queues of all CPUs.
 pub(super) static QUEUES: PerCpu<RunQueue> = PerCpu::new([const { RunQueue::new() }; MAX_CPUS]);
@@ -64,12 +64,6 @@ impl Inner {
         let total_ns = running.sched.runtime_ns.load(Relaxed).wrapping_add(self.queue.take_used_ns());
         running.sched.runtime_ns.store(total_ns, Relaxed);
     }
-}
-
-/// Adds one to a count that only the executing task changes.
-#[inline]
-fn increment(count: &AtomicU64) {
-    count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
 impl RunQueue {
@@ -166,7 +160,7 @@ impl RunQueue {
     /// This CPU has decided to run `next`, which sees to the balance of real-time tasks: then the last task has been left.
     #[inline(always)]
     fn hand_over(&self, concerned: bool, next: &Runnable) {
-        increment(&self.switches);
+        accounts::add(&self.switches, 1);
         if concerned && real_time::any_waits() {
             next.task().work.fetch_or(work::RESCHEDULE, Relaxed);
             preempt::request();
@@ -271,7 +265,7 @@ impl RunQueue {
             inner.queue.come_back(entity);
             return None;
         }
-        increment(&task::current().sched.sleeps);
+        accounts::add(&task::current().sched.sleeps, 1);
         Some(self.next(inner, now_ns))
     }
 
@@ -304,7 +298,7 @@ impl RunQueue {
     pub(super) fn give_way(&self) -> Option<Runnable> {
         let (mut inner, _) = self.lock_and_charge();
         let next = inner.queue.yield_to_another(task::yield_current)?;
-        increment(&task::current().sched.preemptions);
+        accounts::add(&task::current().sched.preemptions, 1);
         self.hand_over(self.publish_exchange(&inner, hal::cpu::id), &next);
         Some(next)
     }
@@ -319,7 +313,7 @@ impl RunQueue {
         } else {
             self.send_away(&mut inner, now_ns)
         };
-        increment(&task::current().sched.preemptions);
+        accounts::add(&task::current().sched.preemptions, 1);
         self.hand_over(self.publish(&inner, hal::cpu::id), &next);
         Some(next)
     }

@@ -11,9 +11,9 @@ use abi::native::nr;
 use abi::process::WaitStatus;
 use abi::signal::*;
 use abi::time::Timespec;
-use conformance::{Outcome, check, check_eq, child, handler, raw};
+use conformance::{Outcome, check, check_eq, child, files, handler, raw};
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use libsyscall::process::{exit_group, getpid, kill};
 use libsyscall::thread::*;
@@ -43,6 +43,7 @@ conformance::tests!(&[
     ("a_lock_under_contention", a_lock_under_contention),
     ("many_threads", many_threads),
     ("a_robust_lock_is_given_up", a_robust_lock_is_given_up),
+    ("a_robust_lock_is_not_forgotten_half_way", a_robust_lock_is_not_forgotten_half_way),
     ("the_processor_is_known", the_processor_is_known),
 ]);
 
@@ -451,6 +452,35 @@ fn a_robust_lock_is_given_up() -> Outcome {
     .join()?;
     check_eq!(LOCK.word.load(Ordering::Relaxed), FUTEX_OWNER_DIED | FUTEX_WAITERS);
     check_eq!(raw::call(nr::set_robust_list, &[(&raw const HEAD) as u64, 23]), Err(Errno::EINVAL));
+    Ok(())
+}
+
+/// Whoever dies between giving a lock up and waking who waits for it has the kernel do the latter.
+fn a_robust_lock_is_not_forgotten_half_way() -> Outcome {
+    static LOCK: AtomicU32 = AtomicU32::new(0);
+    static WAITER: AtomicI32 = AtomicI32::new(0);
+    // First entry, offset, and the lock that is being given up.
+    static HEAD: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+    let waiter = spawn(|| {
+        WAITER.store(gettid(), Ordering::SeqCst);
+        futex_wait(&LOCK, 0, None, Sharing::Shared)
+    })?;
+    while WAITER.load(Ordering::SeqCst) == 0 {
+        sched_yield();
+    }
+    let stat = ulib::c_string(alloc::format!("/proc/self/task/{}/stat", WAITER.load(Ordering::SeqCst)))?;
+    while !files::content(&stat)?.windows(4).any(|part| part == b") S ") {
+        sched_yield();
+    }
+    spawn(|| {
+        let head = (&raw const HEAD) as u64;
+        HEAD[0].store(head, Ordering::Relaxed);
+        HEAD[2].store((&raw const LOCK) as u64, Ordering::Relaxed);
+        raw::call(nr::set_robust_list, &[head, 24]).map(drop)
+    })?
+    .join()?;
+    check_eq!(waiter.join(), Ok(()));
+    check_eq!(LOCK.load(Ordering::Relaxed), 0);
     Ok(())
 }
 
