@@ -8,6 +8,7 @@ use crate::paging::PageTable;
 use crate::task::Task;
 use libkernel::addr::{PhysAddr, UserAddr};
 use libkernel::arch::native::UserRegs;
+use libkernel::topology::Place;
 
 /// The executing CPU: identity, interrupt mask, preemption count and current task.
 pub trait Cpu {
@@ -67,6 +68,8 @@ pub trait Smp {
     /// Asks for the start of a CPU, which then calls [`secondary::run`](crate::boot::secondary::run) with `start`. False if the
     /// firmware refuses.
     fn start_cpu(start: &'static Start) -> bool;
+    /// Where a CPU that runs sits among the others.
+    fn place(cpu: usize) -> Place;
     /// Makes the executing CPU, just started, able to take interrupts.
     fn initialise_cpu();
     /// Interrupts `cpu`, this one too, so that it calls [`answer`](crate::backtrace::answer): whatever it does, where the

@@ -1,8 +1,9 @@
 //! CPUs: identity, count and sleeping until an interrupt.
 use crate::arch::Arch;
-use crate::contract::{Cpu as _, Platform as _};
+use crate::contract::{Cpu as _, Platform as _, Smp as _};
 use crate::sync::Once;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use libkernel::topology::Place;
 
 /// The most CPUs that per-CPU data has room for.
 pub const MAX_CPUS: usize = 64;
@@ -22,6 +23,11 @@ pub fn count() -> usize {
         return MAX_CPUS;
     }
     ONLINE.load(Ordering::Acquire)
+}
+
+/// Where a CPU that runs sits among the others, as far as the machine says.
+pub fn place(cpu: usize) -> Place {
+    Arch::place(cpu)
 }
 
 /// Counts the executing CPU, whose index is the count so far.

@@ -8,6 +8,7 @@ pub mod flat;
 mod tests;
 
 use crate::addr::{PhysAddr, PhysRange};
+use crate::topology::Place;
 use flat::{Damage, Node, Tree, has_string, number, word};
 
 /// The tree, with the nodes that matter found in one pass.
@@ -72,6 +73,32 @@ pub struct Cpu {
     pub affinity: u64,
     /// Whether PSCI starts it.
     pub starts_by_psci: bool,
+    /// Where it sits, if the tree says that (cpu/cpu-topology.txt).
+    pub place: Option<Place>,
+}
+
+/// A map of CPUs nests no deeper: package, cluster, core and thread, and clusters once in another.
+const DEEPEST_MAP: usize = 6;
+
+/// The place of the CPU with this `phandle` below a node of the map, which is at `place`.
+fn find_place(node: Node<'_>, phandle: &[u8], place: Place, depth: usize) -> Option<Place> {
+    if node.property("cpu") == Some(phandle) {
+        return Some(place);
+    }
+    let depth = depth.checked_sub(1)?;
+    node.children().find_map(|child| {
+        let digits = child.name.iter().position(u8::is_ascii_digit)?;
+        let (kind, number) = child.name.split_at(digits);
+        let number = core::str::from_utf8(number).ok()?.parse().ok()?;
+        let place = match kind {
+            b"socket" => Place { package: number, ..place },
+            b"cluster" => Place { cluster: number, ..place },
+            b"core" => Place { core: number, ..place },
+            b"thread" => Place { thread: number, ..place },
+            _ => return None,
+        };
+        find_place(child, phandle, place, depth)
+    })
 }
 
 impl<'a> DeviceTree<'a> {
@@ -156,8 +183,14 @@ impl<'a> DeviceTree<'a> {
         nodes.filter_map(|node| {
             let (affinity, _) = node.ranges("reg").next()?;
             let starts_by_psci = node.property("enable-method").is_some_and(|list| has_string(list, "psci"));
-            Some(Cpu { affinity, starts_by_psci })
+            Some(Cpu { affinity, starts_by_psci, place: self.place_of(node) })
         })
+    }
+
+    /// Looks a CPU's node up in the map of packages, clusters, cores and threads.
+    fn place_of(&self, cpu: Node<'_>) -> Option<Place> {
+        let map = self.tree.root().child(b"cpus")?.child(b"cpu-map")?;
+        find_place(map, cpu.property("phandle")?, Place::default(), DEEPEST_MAP)
     }
 
     /// The register ranges of the first device of a kind, as its `reg` lists them; none without the device.

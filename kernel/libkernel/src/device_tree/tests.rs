@@ -122,6 +122,32 @@ fn machine() -> Vec<u8> {
 }
 
 #[test]
+fn cpus_have_places() {
+    let leaf = |name: &str, phandle: u32| node(name, vec![words("cpu", &[phandle])], vec![]);
+    let map = |children| node("cpu-map", vec![], children);
+    let of = |name: &str, children| node(name, vec![], children);
+    let tree = |map| {
+        let numbered = |affinity: u32| cpu(&[0, affinity], vec![words("phandle", &[0x8000 + affinity])]);
+        let mut children: Vec<_> = (0..3).map(numbered).collect();
+        children.push(map);
+        blob(vec![node("cpus", vec![words("#address-cells", &[2]), words("#size-cells", &[0])], children)])
+    };
+    let places =
+        |blob: &[u8]| -> Vec<_> { DeviceTree::parse(blob).unwrap().cpus().map(|cpu| cpu.place).collect() };
+    let place = |package, cluster, core, thread| Some(Place { package, cluster, core, thread });
+    let second = of("socket1", vec![of("cluster12", vec![of("core3", vec![leaf("thread1", 0x8002)])])]);
+    let first = of("socket0", vec![of("cluster0", vec![leaf("core0", 0x8000)])]);
+    let found = places(&tree(map(vec![first, second])));
+    assert_eq!(found, [place(0, 0, 0, 0), None, place(1, 12, 3, 1)]);
+    // Old trees have no packages.
+    let found = places(&tree(map(vec![of("cluster1", vec![leaf("core2", 0x8001)])])));
+    assert_eq!(found, [None, place(0, 1, 2, 0), None]);
+    // And a map that never ends is left at some depth.
+    let deep = (0..40).fold(leaf("core0", 0x8000), |inner, _| of("cluster0", vec![inner]));
+    assert_eq!(places(&tree(map(vec![deep])))[0], None);
+}
+
+#[test]
 fn a_whole_machine_is_read() {
     let blob = machine();
     let tree = DeviceTree::parse(&blob).unwrap();

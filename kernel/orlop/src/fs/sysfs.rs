@@ -1,7 +1,7 @@
 //! sysfs: what programs read there of the processors.
 //!
-//! `devices/system/cpu` is where C libraries and tools count CPUs. Nothing is said of their caches and cores, which the scheduler
-//! does not know either, and nothing can be changed.
+//! `devices/system/cpu` is where C libraries and tools count CPUs, and learn which of them are threads of one core and cores of one
+//! package. Nothing is said of their caches, and nothing can be changed.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -10,6 +10,8 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use hal::sync::Once;
+
+mod topology;
 
 use super::attributes::FileKind;
 use super::dentry::Dentry;
@@ -76,7 +78,8 @@ impl GeneratedDirectory for Cpus {
     fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
         let Some(cpu) = parse(name) else { return find_fixed(CPU_NAMES, self.number, directory, name) };
         let number = FIRST_CPU_NUMBER + cpu;
-        let body = Body::Generated(Box::new(FixedDirectory { number, names: &[] }));
+        let cpu = usize::try_from(cpu).map_err(|_| Errno::ENOENT)?;
+        let body = Body::Generated(Box::new(topology::CpuDirectory { cpu }));
         Ok(entry(directory, name, number, FileKind::Directory, ownership(0o755), body))
     }
 

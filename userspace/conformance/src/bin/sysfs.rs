@@ -15,6 +15,7 @@ use libsyscall::file::*;
 conformance::tests!(&[
     ("processors_are_counted", processors_are_counted),
     ("processors_have_folders", processors_have_folders),
+    ("processors_have_places", processors_have_places),
     ("nothing_is_made_there", nothing_is_made_there),
 ]);
 
@@ -76,6 +77,46 @@ fn processors_have_folders() -> Outcome {
     for name in ["cpu", "cpu00", "cpu-1", "cpu99999"] {
         let path = ulib::c_string(format!("{CPUS}/{name}"))?;
         check_eq!(newfstatat(AT_FDCWD, &path, 0).map(drop), Err(Errno::ENOENT));
+    }
+    Ok(())
+}
+
+/// The CPUs of a mask such as `00000001,0000000f`.
+fn masked(mask: &str) -> Vec<u32> {
+    let digits = mask.trim_end().replace(',', "");
+    let value = u128::from_str_radix(&digits, 16).unwrap_or(u128::MAX);
+    (0..128).filter(|cpu| value & 1 << cpu != 0).collect()
+}
+
+fn processors_have_places() -> Outcome {
+    let (online, possible) = (listed(&page("online")?), listed(&page("possible")?));
+    let number = |cpu: u32, name: &str| -> Result<i32, Failure> {
+        page(&format!("cpu{cpu}/topology/{name}"))?.trim_end().parse().map_err(|_| Failure::new(name))
+    };
+    let place = |cpu: u32| Ok::<_, Failure>((number(cpu, "physical_package_id")?, number(cpu, "core_id")?));
+    for &cpu in &online {
+        let together = |name: &str| -> Result<Vec<u32>, Failure> {
+            let cpus = listed(&page(&format!("cpu{cpu}/topology/{name}_list"))?);
+            let mask = page(&format!("cpu{cpu}/topology/{name}"))?;
+            check_eq!(masked(&mask), cpus);
+            check_eq!(mask.trim_end().replace(',', "").len(), possible.len().div_ceil(4));
+            check!(cpus.contains(&cpu), "{cpu} is not among its {name}");
+            Ok(cpus)
+        };
+        let (package, core) = (together("package_cpus")?, together("core_cpus")?);
+        check_eq!(
+            (together("core_siblings")?, together("thread_siblings")?),
+            (package.clone(), core.clone())
+        );
+        check!(core.iter().all(|other| package.contains(other)), "{core:?}, {package:?}");
+        for &other in &online {
+            check_eq!(package.contains(&other), place(other)?.0 == place(cpu)?.0);
+            check!(!core.contains(&other) || place(other)? == place(cpu)?);
+        }
+    }
+    let names: Vec<_> = ulib::fs::read_dir(format!("{CPUS}/cpu0/topology").as_bytes())?;
+    for name in ["core_id", "physical_package_id", "core_cpus_list", "thread_siblings"] {
+        check!(names.iter().any(|entry| entry.name == name.as_bytes()), "{name}");
     }
     Ok(())
 }

@@ -15,7 +15,9 @@ use crate::task::KernelStack;
 use arrayvec::ArrayVec;
 use core::arch::asm;
 use core::mem::{ManuallyDrop, offset_of, size_of};
+use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::device_tree::{self, DeviceTree};
+use libkernel::topology::Place;
 
 /// Offset of the first stack's end in a [`Start`], for `boot.S`.
 pub(super) const START_STACK_TOP: usize = offset_of!(Start, stack_top);
@@ -28,11 +30,16 @@ struct Machine {
 
 static MACHINE: Once<Machine> = Once::new();
 
+/// The affinity of each CPU that was started.
+static AFFINITIES: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+
 /// Keeps what is needed to start CPUs. On the boot CPU.
 pub(super) fn remember(tree: &DeviceTree<'_>) {
     let this = affinity();
-    let others = tree.cpus().filter(|cpu| cpu.affinity != this);
-    let _ = MACHINE.set(Machine { cpus: others.take(MAX_CPUS).collect(), features: Features::read() });
+    let [own, others] = [true, false].map(|own| tree.cpus().filter(move |cpu| (cpu.affinity == this) == own));
+    let cpus = own.chain(others).take(MAX_CPUS).collect();
+    AFFINITIES[0].store(this, Ordering::Relaxed);
+    let _ = MACHINE.set(Machine { cpus, features: Features::read() });
 }
 
 /// What has been found out on the boot CPU and is used on every one.
@@ -88,7 +95,8 @@ impl Smp for Arch {
 
     fn for_each_other_cpu(visit: &mut dyn FnMut(u64) -> bool) {
         let Some(machine) = MACHINE.get() else { return };
-        machine.cpus.iter().all(|cpu| visit(cpu.affinity));
+        let this = affinity();
+        machine.cpus.iter().filter(|cpu| cpu.affinity != this).all(|cpu| visit(cpu.affinity));
     }
 
     fn start_cpu(start: &'static Start) -> bool {
@@ -96,6 +104,7 @@ impl Smp for Arch {
         if !cpus.iter().any(|cpu| cpu.affinity == start.identity && cpu.starts_by_psci) {
             return false;
         }
+        AFFINITIES[start.cpu].store(start.identity, Ordering::Relaxed);
         // SAFETY: the stack is the CPU's and not in use; its end is aligned.
         unsafe { start.stack_top.wrapping_sub(size_of::<Running>()).cast::<Running>().write(Running::EMPTY) };
         // SAFETY: a barrier: what the CPU will read is in memory that it sees.
@@ -103,6 +112,14 @@ impl Smp for Arch {
         let entry = paging::image_address(&raw const secondary_entry);
         // SAFETY: boot.S takes the address of a `Start` there.
         unsafe { psci::start_cpu(start.identity, entry, core::ptr::from_ref(start) as u64) }
+    }
+
+    fn place(cpu: usize) -> Place {
+        let affinity = AFFINITIES.get(cpu).map_or(0, |affinity| affinity.load(Ordering::Relaxed));
+        let cpus = MACHINE.get().map_or(&[][..], |machine| &machine.cpus);
+        let known = cpus.iter().find(|cpu| cpu.affinity == affinity).and_then(|cpu| cpu.place);
+        // Without a word of it, each CPU is a core of one package, as on Linux (`store_cpu_topology`).
+        known.unwrap_or(Place { core: cpu as u32, ..Place::default() })
     }
 
     fn initialise_cpu() {

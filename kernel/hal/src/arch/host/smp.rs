@@ -3,6 +3,7 @@ use super::Arch;
 use crate::boot::secondary::Start;
 use crate::contract::Smp;
 use crate::frame::OutOfMemory;
+use libkernel::topology::Place;
 
 impl Smp for Arch {
     type CpuData = ();
@@ -15,6 +16,10 @@ impl Smp for Arch {
 
     fn start_cpu(_start: &'static Start) -> bool {
         false
+    }
+
+    fn place(cpu: usize) -> Place {
+        Place { core: cpu as u32, ..Place::default() }
     }
 
     fn initialise_cpu() {}

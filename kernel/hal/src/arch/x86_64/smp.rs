@@ -11,13 +11,17 @@ use super::{Arch, user_registers};
 use crate::boot::secondary::{self, Start};
 use crate::contract::{Cpu as _, Paging as _, Platform as _, Smp};
 use crate::frame::{KernelFrame, OutOfMemory};
+use crate::sync::Once;
 use crate::task::KernelStack;
+use core::arch::x86_64::__cpuid_count;
 use core::arch::{asm, global_asm};
 use core::mem::{self, offset_of};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
+use libkernel::arch::x86_64::topology::Shifts;
 use libkernel::arch::x86_64::{madt, segments};
+use libkernel::topology::Place;
 
 // start_page: real mode, CS = page / 16, IP = 0, interrupts masked; nothing else is known. Position-independent. Uses the GDT
 // below, which lies in the image, by its physical address.
@@ -182,6 +186,20 @@ impl Smp for Arch {
             }
         }
         true
+    }
+
+    fn place(cpu: usize) -> Place {
+        static SHIFTS: Once<Shifts> = Once::new();
+        let shifts = SHIFTS.get().copied().unwrap_or_else(|| {
+            let shifts = Shifts::read(|leaf, level| {
+                let found = __cpuid_count(leaf, level);
+                [found.eax, found.ebx, found.ecx, found.edx]
+            });
+            // Another CPU may be the first: it finds the same.
+            let _ = SHIFTS.set(shifts);
+            shifts
+        });
+        shifts.place_of(apic::identity_of(cpu))
     }
 
     fn initialise_cpu() {

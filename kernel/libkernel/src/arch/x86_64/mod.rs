@@ -10,6 +10,7 @@ pub mod sanitise;
 pub mod segments;
 pub mod shootdown;
 pub mod signal_frame;
+pub mod topology;
 
 pub use registers::UserRegs;
 

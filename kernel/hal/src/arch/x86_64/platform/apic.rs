@@ -132,6 +132,11 @@ pub fn set_identity(cpu: usize, identity: u32) {
     IDENTITIES[cpu].store(identity, Ordering::Relaxed);
 }
 
+/// The number of the APIC of `cpu`; zero before that is known.
+pub fn identity_of(cpu: usize) -> u32 {
+    IDENTITIES.get(cpu).map_or(0, |identity| identity.load(Ordering::Relaxed))
+}
+
 /// Sends `vector` to `cpu`.
 pub fn send(cpu: usize, vector: u8) {
     command(IDENTITIES[cpu].load(Ordering::Relaxed), u32::from(vector));

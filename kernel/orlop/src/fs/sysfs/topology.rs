@@ -1,0 +1,174 @@
+//! `cpuN/topology`: which CPUs are threads of one core and cores of one package (Linux: `drivers/base/topology.c`).
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use abi::Errno;
+use libkernel::topology::Place;
+
+use crate::fs::attributes::FileKind;
+use crate::fs::dentry::Dentry;
+use crate::fs::generated::text::{Source, TextFile};
+use crate::fs::generated::{entry, ownership};
+use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry};
+
+/// Inode numbers begin here, above those of the CPUs; each CPU has so many.
+const FIRST_NUMBER: u64 = 1 << 33;
+const NUMBERS: u64 = 64;
+
+/// Makes a file's text for a CPU.
+type Make = fn(usize) -> String;
+
+/// The files.
+const FILES: &[(&str, Make)] = &[
+    ("core_cpus", |cpu| mask(siblings(cpu, Place::shares_core))),
+    ("core_cpus_list", |cpu| list(siblings(cpu, Place::shares_core))),
+    ("core_id", |cpu| format!("{}\n", hal::cpu::place(cpu).core)),
+    ("core_siblings", |cpu| mask(siblings(cpu, Place::shares_package))),
+    ("core_siblings_list", |cpu| list(siblings(cpu, Place::shares_package))),
+    ("package_cpus", |cpu| mask(siblings(cpu, Place::shares_package))),
+    ("package_cpus_list", |cpu| list(siblings(cpu, Place::shares_package))),
+    ("physical_package_id", |cpu| format!("{}\n", hal::cpu::place(cpu).package)),
+    ("thread_siblings", |cpu| mask(siblings(cpu, Place::shares_core))),
+    ("thread_siblings_list", |cpu| list(siblings(cpu, Place::shares_core))),
+];
+
+/// The CPUs, a bit for each, that are together with one of them.
+fn siblings(cpu: usize, together: fn(Place, Place) -> bool) -> u64 {
+    let place = hal::cpu::place(cpu);
+    let others = (0..hal::cpu::count()).filter(|&other| together(place, hal::cpu::place(other)));
+    others.fold(0, |cpus, other| cpus | 1 << other)
+}
+
+/// A mask as words of 32 bits in base 16, with as many digits as there are CPUs.
+fn mask(cpus: u64) -> String {
+    let count = hal::cpu::count();
+    let digits = |cpus: usize| cpus.div_ceil(4);
+    match count.checked_sub(32).filter(|&high| high != 0) {
+        None => format!("{cpus:0width$x}\n", width = digits(count)),
+        Some(high) => {
+            format!("{:0width$x},{:08x}\n", cpus >> 32, cpus & u64::from(u32::MAX), width = digits(high))
+        }
+    }
+}
+
+/// A mask as ranges: `0-2,5`.
+fn list(cpus: u64) -> String {
+    let mut text = String::new();
+    let mut rest = cpus;
+    while rest != 0 {
+        let first = rest.trailing_zeros();
+        let length = (rest >> first).trailing_ones();
+        let comma = if text.is_empty() { "" } else { "," };
+        // Writing to a string does not fail.
+        let _ = match length {
+            1 => write!(text, "{comma}{first}"),
+            _ => write!(text, "{comma}{first}-{}", first + length - 1),
+        };
+        rest &= !(u64::MAX >> (64 - length) << first);
+    }
+    text.push('\n');
+    text
+}
+
+/// One of the files of one CPU.
+struct CpuText {
+    cpu: usize,
+    make: Make,
+}
+
+impl Source for CpuText {
+    fn text(&self) -> Result<Vec<u8>, Errno> {
+        Ok((self.make)(self.cpu).into_bytes())
+    }
+}
+
+/// `cpuN`.
+pub struct CpuDirectory {
+    /// N.
+    pub cpu: usize,
+}
+
+/// `cpuN/topology`.
+struct TopologyDirectory {
+    cpu: usize,
+}
+
+fn number(cpu: usize, index: usize) -> u64 {
+    FIRST_NUMBER + cpu as u64 * NUMBERS + index as u64
+}
+
+const TOPOLOGY: &str = "topology";
+
+impl GeneratedDirectory for CpuDirectory {
+    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+        if name != TOPOLOGY.as_bytes() {
+            return Err(Errno::ENOENT);
+        }
+        let body = Body::Generated(Box::new(TopologyDirectory { cpu: self.cpu }));
+        Ok(entry(directory, name, number(self.cpu, 0), FileKind::Directory, ownership(0o755), body))
+    }
+
+    fn list(
+        &self,
+        position: u64,
+        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
+    ) -> Result<(), Errno> {
+        if position == 0 {
+            let number = number(self.cpu, 0);
+            emit(1, GeneratedEntry { name: TOPOLOGY.as_bytes(), number, kind: FileKind::Directory });
+        }
+        Ok(())
+    }
+}
+
+impl GeneratedDirectory for TopologyDirectory {
+    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+        let found = FILES.iter().enumerate().find(|(_, (file, _))| file.as_bytes() == name);
+        let (index, &(_, make)) = found.ok_or(Errno::ENOENT)?;
+        let body = Body::Special(TextFile::operations(CpuText { cpu: self.cpu, make }));
+        let number = number(self.cpu, index + 1);
+        Ok(entry(directory, name, number, FileKind::Regular, ownership(0o444), body))
+    }
+
+    fn list(
+        &self,
+        position: u64,
+        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
+    ) -> Result<(), Errno> {
+        let first = usize::try_from(position).unwrap_or(usize::MAX);
+        for (index, (name, _)) in FILES.iter().enumerate().skip(first) {
+            let number = number(self.cpu, index + 1);
+            let shown = GeneratedEntry { name: name.as_bytes(), number, kind: FileKind::Regular };
+            if !emit(index as u64 + 1, shown) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_of_ranges() {
+        assert_eq!(list(0), "\n");
+        assert_eq!(list(1), "0\n");
+        assert_eq!(list(0b1011_0111), "0-2,4-5,7\n");
+        assert_eq!(list(u64::MAX), "0-63\n");
+        assert_eq!(list(1 << 63), "63\n");
+    }
+
+    #[test]
+    fn masks_are_of_words() {
+        // The host has as many CPUs as there can be.
+        assert_eq!(mask(5), "00000000,00000005\n");
+        assert_eq!(mask(1 << 63), "80000000,00000000\n");
+    }
+}
