@@ -157,7 +157,7 @@ fn private_barriers_order_two_threads() -> Outcome {
             // The light side waits for a turn that it has not seen.
             SIDES.turn.store(0, Release);
         }
-        SIDES.heavy(3000, command)?;
+        SIDES.heavy(300, command)?;
     }
     SIDES.is_over.store(true, Relaxed);
     light.join();
@@ -178,7 +178,7 @@ fn global_barriers_order_two_processes() -> Outcome {
         sides.light();
         0
     })?;
-    sides.heavy(2000, MEMBARRIER_CMD_GLOBAL_EXPEDITED)?;
+    sides.heavy(300, MEMBARRIER_CMD_GLOBAL_EXPEDITED)?;
     sides.is_over.store(true, Relaxed);
     check_eq!(child::wait(light)?, WaitStatus(0));
     Ok(())
