@@ -22,6 +22,8 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering, fence};
 
 /// What a CPU carries from one stack to the next.
 struct Handover {
+    /// The address space whose tables the CPU uses, or null. Others may look at it: see [`other_cpus_on`].
+    active: AtomicPtr<PageTable>,
     /// The task that was left.
     left: Cell<*const Task>,
     /// The CPU's own reference to it, once a task without user memory has run there.
@@ -35,25 +37,26 @@ type Leftovers = (Option<Arc<Task>>, Option<Arc<PageTable>>);
 
 // SAFETY: used by its CPU alone, with preemption and interrupts off; each pointer is used only while its target lives.
 unsafe impl Send for Handover {}
+// SAFETY: what others than its CPU look at is an atomic; all else is used as said above.
+unsafe impl Sync for Handover {}
 
 static HANDOVER: PerCpu<Handover> = PerCpu::new(
-    [const { Handover { left: Cell::new(ptr::null()), kept: Cell::new(None), stale: Cell::new(None) } };
-        MAX_CPUS],
+    [const {
+        Handover {
+            active: AtomicPtr::new(ptr::null_mut()),
+            left: Cell::new(ptr::null()),
+            kept: Cell::new(None),
+            stale: Cell::new(None),
+        }
+    }; MAX_CPUS],
 );
-
-/// What the executing CPU carries, and what it uses.
-type Here<'a> = (&'a Handover, &'a AtomicPtr<PageTable>);
-
-/// The address space whose tables each CPU uses, or null. Others may look at it: see [`other_cpus_on`].
-static ACTIVE: PerCpu<AtomicPtr<PageTable>> =
-    PerCpu::new([const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS]);
 
 /// The CPUs, but for the executing one, that use the tables of an address space, be it for a task that does not. The others have
 /// executed a full barrier since they last did, or will before they do.
 pub fn other_cpus_on(table: &PageTable) -> u64 {
     fence(Ordering::SeqCst);
-    let is_on =
-        |cpu: &usize| ACTIVE.of(*cpu).is_some_and(|active| ptr::eq(active.load(Ordering::Acquire), table));
+    let active_on = |cpu| HANDOVER.of(cpu).map(|handover| handover.active.load(Ordering::Acquire));
+    let is_on = |cpu: &usize| active_on(*cpu).is_some_and(|active| ptr::eq(active, table));
     (0..crate::cpu::count()).filter(is_on).fold(0, |cpus, cpu| cpus | 1 << cpu) & !(1 << Arch::id())
 }
 
@@ -112,7 +115,7 @@ fn switch(next: Runnable, guard: &PreemptGuard) -> Leftovers {
     unsafe {
         let (own_previous, own_next) = ((*previous).own.get(), (*task).own.get());
         let handover = HANDOVER.get(guard);
-        exchange_user_side((handover, ACTIVE.get(guard)), own_previous, own_next);
+        exchange_user_side(handover, own_previous, own_next);
         handover.left.set(previous);
         Arch::set_current_task(task);
         Arch::switch(&raw mut (*own_previous).context, &raw const (*own_next).context);
@@ -134,12 +137,12 @@ fn restore_interrupts(were_enabled: bool) {
 /// # Safety
 /// The caller may use both `own` parts, and `own_previous` belongs to the running task.
 #[inline]
-unsafe fn exchange_user_side(here: Here<'_>, own_previous: *mut Own, own_next: *mut Own) {
+unsafe fn exchange_user_side(handover: &Handover, own_previous: *mut Own, own_next: *mut Own) {
     // SAFETY: see above.
     let (own_previous, own_next) = unsafe { (&mut *own_previous, &mut *own_next) };
     match (&own_next.page_table, &own_previous.page_table) {
-        (Some(table), _) => activate(here, Some(table)),
-        (None, Some(table)) => keep(here.0, table),
+        (Some(table), _) => activate(handover, Some(table)),
+        (None, Some(table)) => keep(handover, table),
         (None, None) => {}
     }
     Arch::exchange(own_previous.user.as_deref_mut(), own_next.user.as_deref());
@@ -183,7 +186,7 @@ pub fn set_page_table(table: Option<Arc<PageTable>>) {
     let guard = crate::sync::preempt::disable();
     let were_enabled = Arch::interrupts_disable();
     let handover = HANDOVER.get(&guard);
-    activate((handover, ACTIVE.get(&guard)), table.as_ref());
+    activate(handover, table.as_ref());
     let stale = handover.stale.take();
     // SAFETY: the running task's own part, with interrupts masked: no switch in between.
     let old = unsafe { mem::replace(&mut (*super::current().own.get()).page_table, table) };
@@ -196,15 +199,15 @@ pub fn set_page_table(table: Option<Arc<PageTable>>) {
 /// Makes `table` the active one of this CPU, for a task that holds it. Interrupts masked. A reference that the CPU has kept to the
 /// one before goes to `stale`.
 #[inline(always)]
-fn activate((handover, active_here): Here<'_>, table: Option<&Arc<PageTable>>) {
-    let (active, next) = (active_here.load(Ordering::Relaxed), table.map_or(ptr::null(), Arc::as_ptr));
+fn activate(handover: &Handover, table: Option<&Arc<PageTable>>) {
+    let (active, next) = (handover.active.load(Ordering::Relaxed), table.map_or(ptr::null(), Arc::as_ptr));
     if ptr::eq(active, next) {
         return Arch::resume();
     }
     // SAFETY: null, or held by the task that ran until now, or in `kept`.
     Arch::activate(unsafe { active.as_ref() }, table.map(Arc::as_ref));
     // Released: who sees it also sees what the program did before. And a barrier before the next one does anything.
-    active_here.store(next.cast_mut(), Ordering::Release);
+    handover.active.store(next.cast_mut(), Ordering::Release);
     fence(Ordering::SeqCst);
     if let Some(kept) = handover.kept.take() {
         handover.stale.set(Some(kept));

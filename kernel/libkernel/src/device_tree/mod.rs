@@ -175,22 +175,21 @@ impl<'a> DeviceTree<'a> {
 
     /// The CPUs, in the tree's order. One that failed its test is left out (2.3.4).
     pub fn cpus(&self) -> impl Iterator<Item = Cpu> {
-        let nodes = self.tree.root().child(b"cpus").into_iter().flat_map(|node| node.children());
-        let nodes = nodes.filter(|node| {
+        let cpus = self.tree.root().child(b"cpus");
+        let map = cpus.and_then(|node| node.child(b"cpu-map"));
+        let nodes = cpus.into_iter().flat_map(|node| node.children()).filter(|node| {
             let failed = node.property("status").is_some_and(|status| status.starts_with(b"fail"));
             node.property("device_type") == Some(b"cpu\0") && !failed
         });
-        nodes.filter_map(|node| {
+        nodes.filter_map(move |node| {
             let (affinity, _) = node.ranges("reg").next()?;
             let starts_by_psci = node.property("enable-method").is_some_and(|list| has_string(list, "psci"));
-            Some(Cpu { affinity, starts_by_psci, place: self.place_of(node) })
+            let phandle = node.property("phandle");
+            let place = map
+                .zip(phandle)
+                .and_then(|(map, phandle)| find_place(map, phandle, Place::default(), DEEPEST_MAP));
+            Some(Cpu { affinity, starts_by_psci, place })
         })
-    }
-
-    /// Looks a CPU's node up in the map of packages, clusters, cores and threads.
-    fn place_of(&self, cpu: Node<'_>) -> Option<Place> {
-        let map = self.tree.root().child(b"cpus")?.child(b"cpu-map")?;
-        find_place(map, cpu.property("phandle")?, Place::default(), DEEPEST_MAP)
     }
 
     /// The register ranges of the first device of a kind, as its `reg` lists them; none without the device.

@@ -306,14 +306,22 @@ pub enum Future {
 }
 
 /// Gives away all locks that others wait for, of a thread that leaves its memory. They write themselves into the words.
+#[inline]
 pub(super) fn give_all_away(thread: &Thread, future: Future) {
+    let mut held = thread.held.inner.lock();
+    held.is_closed = future == Future::Ends;
+    let holds = !held.locks.is_empty();
+    drop(held);
+    if holds {
+        give_away_held(thread);
+    }
+}
+
+#[cold]
+fn give_away_held(thread: &Thread) {
     loop {
-        let first = {
-            let mut held = thread.held.inner.lock();
-            held.is_closed = future == Future::Ends;
-            held.locks.last().copied()
-        };
-        let Some((key, _)) = first else { return };
+        let last = thread.held.inner.lock().locks.last().copied();
+        let Some((key, _)) = last else { return };
         let mut bucket = bucket::lock(key.bucket());
         let found = bucket.inheriting.find(key).filter(|lock| ptr::eq(&raw const *lock.owner, thread));
         let Some(lock) = found else { continue };

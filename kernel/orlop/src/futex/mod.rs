@@ -159,6 +159,7 @@ pub fn wake_all_of(thread: &Thread, address: UserAddr) -> Result<(), Errno> {
 }
 
 /// The thread leaves its memory, and holds no locks there any longer.
+#[inline]
 pub fn leave_memory(thread: &Thread, future: Future) {
     robust::release_all(thread);
     inheritance::give_all_away(thread, future);

@@ -14,11 +14,15 @@ use crate::user::UserPtr;
 const PRIORITY_INHERITANCE: u64 = 1;
 
 /// Marks every lock on the dying thread's list and wakes a waiter of each. A list that is broken is left where it breaks.
+#[inline]
 pub fn release_all(thread: &Thread) {
     let address = thread.robust_list.swap(0, Ordering::Relaxed);
-    if address == 0 {
-        return;
+    if address != 0 {
+        release_list(thread, address);
     }
+}
+
+fn release_list(thread: &Thread, address: u64) {
     let Ok(head) = UserPtr::<RobustListHead>::new(UserAddr::new(address)).read() else { return };
     let mut entry = head.list;
     for _ in 0..ROBUST_LIST_LIMIT {

@@ -36,8 +36,7 @@ static AFFINITIES: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPU
 /// Keeps what is needed to start CPUs. On the boot CPU.
 pub(super) fn remember(tree: &DeviceTree<'_>) {
     let this = affinity();
-    let [own, others] = [true, false].map(|own| tree.cpus().filter(move |cpu| (cpu.affinity == this) == own));
-    let cpus = own.chain(others).take(MAX_CPUS).collect();
+    let cpus = tree.cpus().take(MAX_CPUS).collect();
     AFFINITIES[0].store(this, Ordering::Relaxed);
     let _ = MACHINE.set(Machine { cpus, features: Features::read() });
 }

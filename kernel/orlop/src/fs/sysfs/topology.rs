@@ -5,9 +5,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt::Write;
 
 use abi::Errno;
+use libkernel::sched::cpu_set;
 use libkernel::topology::Place;
 
 use crate::fs::attributes::FileKind;
@@ -37,42 +37,19 @@ const FILES: &[(&str, Make)] = &[
     ("thread_siblings_list", |cpu| list(siblings(cpu, Place::shares_core))),
 ];
 
+fn mask(cpus: u64) -> String {
+    cpu_set::mask(cpus, hal::cpu::count()) + "\n"
+}
+
+fn list(cpus: u64) -> String {
+    cpu_set::list(cpus) + "\n"
+}
+
 /// The CPUs, a bit for each, that are together with one of them.
 fn siblings(cpu: usize, together: fn(Place, Place) -> bool) -> u64 {
     let place = hal::cpu::place(cpu);
     let others = (0..hal::cpu::count()).filter(|&other| together(place, hal::cpu::place(other)));
     others.fold(0, |cpus, other| cpus | 1 << other)
-}
-
-/// A mask as words of 32 bits in base 16, with as many digits as there are CPUs.
-fn mask(cpus: u64) -> String {
-    let count = hal::cpu::count();
-    let digits = |cpus: usize| cpus.div_ceil(4);
-    match count.checked_sub(32).filter(|&high| high != 0) {
-        None => format!("{cpus:0width$x}\n", width = digits(count)),
-        Some(high) => {
-            format!("{:0width$x},{:08x}\n", cpus >> 32, cpus & u64::from(u32::MAX), width = digits(high))
-        }
-    }
-}
-
-/// A mask as ranges: `0-2,5`.
-fn list(cpus: u64) -> String {
-    let mut text = String::new();
-    let mut rest = cpus;
-    while rest != 0 {
-        let first = rest.trailing_zeros();
-        let length = (rest >> first).trailing_ones();
-        let comma = if text.is_empty() { "" } else { "," };
-        // Writing to a string does not fail.
-        let _ = match length {
-            1 => write!(text, "{comma}{first}"),
-            _ => write!(text, "{comma}{first}-{}", first + length - 1),
-        };
-        rest &= !(u64::MAX >> (64 - length) << first);
-    }
-    text.push('\n');
-    text
 }
 
 /// One of the files of one CPU.
@@ -149,26 +126,5 @@ impl GeneratedDirectory for TopologyDirectory {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_are_of_ranges() {
-        assert_eq!(list(0), "\n");
-        assert_eq!(list(1), "0\n");
-        assert_eq!(list(0b1011_0111), "0-2,4-5,7\n");
-        assert_eq!(list(u64::MAX), "0-63\n");
-        assert_eq!(list(1 << 63), "63\n");
-    }
-
-    #[test]
-    fn masks_are_of_words() {
-        // The host has as many CPUs as there can be.
-        assert_eq!(mask(5), "00000000,00000005\n");
-        assert_eq!(mask(1 << 63), "80000000,00000000\n");
     }
 }
