@@ -149,12 +149,26 @@ struct Shared {
     is_over: AtomicU32,
 }
 
+/// Linux says so now and then while somebody dies who has to do with a lock, and a moment later no more.
+fn is_for_now(error: Errno) -> bool {
+    matches!(error, Errno::EINVAL | Errno::EAGAIN)
+}
+
 impl Guarded {
+    /// Gives the lock up, as soon as that is to be had.
+    fn give_up_at_last(&self) -> Result<(), Errno> {
+        loop {
+            match self.give_up(0) {
+                Err(error) if is_for_now(error) => sched_yield(),
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// Takes the lock, and clears up after an owner who died.
     fn take_and_mend(&self, random: &mut Random) -> Result<bool, Errno> {
         let taken = match self.take(random, 0) {
-            // Linux says so now and then while an owner dies, of a lock that is to be had a moment later.
-            Err(Errno::EINVAL) => false,
+            Err(error) if is_for_now(error) => false,
             taken => taken?,
         };
         if taken && self.word.load(SeqCst) & FUTEX_OWNER_DIED != 0 {
@@ -175,7 +189,7 @@ fn work_until_over(shared: &Shared, mut random: Random) -> Outcome {
         schedule(0, &mut random)?;
         if shared.guarded.take_and_mend(&mut random)? {
             shared.guarded.change(&mut random)?;
-            shared.guarded.give_up(0)?;
+            shared.guarded.give_up_at_last()?;
         }
         // Whatever its priority, others have their turn.
         ulib::time::sleep(Duration::from_micros(random.below(100) as u64));
@@ -206,7 +220,7 @@ pub fn deaths(round: Round) -> Outcome {
         check_eq!(child::wait(child)?, WaitStatus(0));
     }
     while !shared.guarded.take_and_mend(&mut random)? {}
-    shared.guarded.give_up(0)?;
+    shared.guarded.give_up_at_last()?;
     check_eq!(shared.guarded.word.load(SeqCst), 0);
     Ok(())
 }

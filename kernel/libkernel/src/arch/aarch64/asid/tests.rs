@@ -68,7 +68,7 @@ enum Step {
     LeaveUserMemory(usize),
     /// The CPU walks on its own account and keeps what it finds.
     Walk(usize, usize),
-    /// A program's access.
+    /// A program's access, or the kernel's to its memory: not in the middle of a switch.
     Access(usize, usize),
     /// The next step of the change of a page: write and read the tag, or broadcast.
     Change(usize, usize),
@@ -172,6 +172,11 @@ impl Machine {
 
     fn access(&mut self, cpu: usize, page: usize) {
         self.walk(cpu, page);
+        if self.cpus[cpu].switch.is_some() {
+            // What it has decided to run is `active` already, so a new generation may give the address space that it still has in its
+            // register another ASID, and a flush pass over the one there.
+            return;
+        }
         let Some((space, asid)) = self.cpus[cpu].ttbr0 else { return };
         let (owner, version) = self.cpus[cpu].tlb[&(asid, page)];
         assert_eq!(owner, space, "CPU {cpu} uses another address space's translation under ASID {asid}");
