@@ -217,7 +217,7 @@ macro_rules! for_each_syscall {
             (fremovexattr,            199,  16,   attributes::extended, "EOPNOTSUPP: no file system here has extended attributes"),
             (tkill,                   200,  130,  signal::tkill, "full"),
             (time,                    201,  none, time::time, "full"),
-            (futex,                   202,  98,   futex::futex, "full"),
+            (futex,                   202,  98,   futex::futex, "no search for circles among waiters that are moved to a lock"),
             (sched_setaffinity,       203,  122,  affinity::sched_setaffinity, "full"),
             (sched_getaffinity,       204,  123,  affinity::sched_getaffinity, "full"),
             (set_thread_area,         205,  none, none, "absent"),

@@ -7,7 +7,7 @@
 //! waits for a lock itself, that lock's owner is told in turn ([`pass_on`]), one lock of a bucket at a time: each step
 //! computes afresh what it tells, so steps of several changes may mix.
 //!
-//! Lock order: bucket → [`Held`] → run queue.
+//! Lock order: bucket → [`Held`] → run queue; bucket → process table.
 //!
 //! [`FUTEX_WAITERS`]: abi::futex::FUTEX_WAITERS
 

@@ -35,8 +35,6 @@ enum Taking {
     Taken,
     /// The thread waits for it; this is the owner.
     Waits(Arc<Thread>),
-    /// Something has changed: from the start.
-    Again,
     /// The owner is about to end.
     OwnerEnds,
 }
@@ -44,8 +42,6 @@ enum Taking {
 /// What a word says of its lock.
 pub(super) struct Claim {
     pub(super) value: u32,
-    /// The thread that the word names, if there is one.
-    pub(super) owner: Option<Arc<Thread>>,
 }
 
 impl Claim {
@@ -60,23 +56,24 @@ impl Claim {
         lock.is_inherited || has_died || number(&lock.owner) == self.named()
     }
 
-    /// Reads the word, which may page it in, and looks its owner up.
-    pub(super) fn read(word: Word) -> Result<Claim, Errno> {
-        let value = user_copy::load_u32(word.address).map_err(|_| Errno::EFAULT)?;
-        Ok(Claim { value, owner: owner_of(value) })
+    /// Reads the word, whose bucket is locked.
+    pub(super) fn read(word: Word) -> Result<Claim, Attempt> {
+        Ok(Claim { value: word.load()? })
+    }
+
+    /// The thread that the word names. Only where no lock is known: this looks into the process table.
+    pub(super) fn owner(&self) -> Option<Arc<Thread>> {
+        Pid::from_program(self.named().cast_signed()).and_then(find_thread)
     }
 }
 
-/// The thread that a word names.
-fn owner_of(value: u32) -> Option<Arc<Thread>> {
-    Pid::from_program((value & FUTEX_TID_MASK).cast_signed()).and_then(find_thread)
-}
-
-/// Replaces a value of a word; false if it holds another.
-pub(super) fn exchange(word: Word, old: u32, new: u32) -> Result<bool, Attempt> {
-    user_copy::compare_exchange_u32_nofault(word.address, old, new)
-        .map(|found| found == old)
-        .map_err(|_| Attempt::NeedsWritablePage(word.address))
+/// Replaces a value of a word, whose bucket is locked, unless it has changed.
+pub(super) fn exchange(word: Word, old: u32, new: u32) -> Result<(), Attempt> {
+    match user_copy::compare_exchange_u32_nofault(word.address, old, new) {
+        Ok(found) if found == old => Ok(()),
+        Ok(_) => Err(Attempt::Changed),
+        Err(_) => Err(Attempt::NeedsWritablePage(word.address)),
+    }
 }
 
 pub(super) fn number(thread: &Thread) -> u32 {
@@ -98,13 +95,9 @@ pub fn lock(
 ) -> Result<Result<(), WaitError>, Errno> {
     let key = word.key(thread)?;
     loop {
-        let claim = Claim::read(word)?;
-        match retry_with_page(|| {
-            take(&mut bucket::lock(key.bucket()), thread, (word, key), &claim, patience)
-        })? {
+        match retry_with_page(|| take(&mut bucket::lock(key.bucket()), thread, (word, key), patience))? {
             Taking::Taken => return Ok(Ok(())),
             Taking::Waits(owner) => return wait_for(thread, (word, key), owner, deadline),
-            Taking::Again => {}
             Taking::OwnerEnds => match sched::sleep(Deadline::after(ENDING_NS)) {
                 WaitError::TimedOut => {}
                 error @ WaitError::Interrupted => return Ok(Err(error)),
@@ -118,41 +111,39 @@ fn take(
     bucket: &mut Bucket,
     thread: &Thread,
     (word, key): (Word, Key),
-    claim: &Claim,
     patience: Patience,
 ) -> Result<Taking, Attempt> {
+    let refuse = |errno| Err(Attempt::Failed(errno));
+    let claim = Claim::read(word)?;
     let named = claim.named();
     if named == number(thread) {
-        return Err(Attempt::Failed(Errno::EDEADLK));
+        return refuse(Errno::EDEADLK);
     }
     let owner = match bucket.inheriting.find(key) {
         Some(lock) if claim.agrees(lock) => lock.owner.clone(),
-        Some(_) => return still(word, claim.value, Errno::EINVAL),
+        Some(_) => return refuse(Errno::EINVAL),
         None if named == 0 => {
-            let taken = exchange(word, claim.value, claim.value & FUTEX_OWNER_DIED | number(thread))?;
-            return Ok(if taken { Taking::Taken } else { Taking::Again });
+            exchange(word, claim.value, claim.value & FUTEX_OWNER_DIED | number(thread))?;
+            return Ok(Taking::Taken);
         }
-        None => match &claim.owner {
-            Some(owner) => owner.clone(),
-            None => return still(word, claim.value, Errno::ESRCH),
+        None => match claim.owner() {
+            Some(owner) => owner,
+            None => {
+                // It may have given the lock up before it ended.
+                exchange(word, claim.value, claim.value)?;
+                return refuse(Errno::ESRCH);
+            }
         },
     };
-    if !exchange(word, claim.value, claim.value | FUTEX_WAITERS)? {
-        return Ok(Taking::Again);
-    }
+    exchange(word, claim.value, claim.value | FUTEX_WAITERS)?;
     if patience == Patience::Tries {
-        return Err(Attempt::Failed(Errno::EAGAIN));
+        return refuse(Errno::EAGAIN);
     }
     match bucket.wait_for_lock(key, &owner, waiter(thread).map_err(Attempt::Failed)?) {
         Ok(()) => Ok(Taking::Waits(owner)),
         Err((_, Errno::EAGAIN)) => Ok(Taking::OwnerEnds),
-        Err((_, errno)) => Err(Attempt::Failed(errno)),
+        Err((_, errno)) => refuse(errno),
     }
-}
-
-/// The error, unless the word has changed meanwhile.
-fn still(word: Word, value: u32, error: Errno) -> Result<Taking, Attempt> {
-    if exchange(word, value, value)? { Err(Attempt::Failed(error)) } else { Ok(Taking::Again) }
 }
 
 /// Waits for a lock, as noted in its bucket.
@@ -180,14 +171,9 @@ pub(super) fn settle(thread: &Thread, (word, key): (Word, Key)) -> Result<(), Er
         if !bucket.inheriting.find(key).is_some_and(|lock| lock.is_inherited && own(&lock.owner)) {
             return Ok(());
         }
-        loop {
-            let value =
-                user_copy::load_u32_nofault(word.address).map_err(|_| Attempt::NeedsPage(word.address))?;
-            if exchange(word, value, FUTEX_WAITERS | FUTEX_OWNER_DIED | number(thread))? {
-                bucket.inheriting.settle(key);
-                return Ok(());
-            }
-        }
+        exchange(word, word.load()?, FUTEX_WAITERS | FUTEX_OWNER_DIED | number(thread))?;
+        bucket.inheriting.settle(key);
+        Ok(())
     })
 }
 
@@ -202,25 +188,21 @@ pub fn unlock(thread: &Thread, word: Word) -> Result<(), Errno> {
     let key = word.key(thread)?;
     retry_with_page(|| {
         let mut bucket = bucket::lock(key.bucket());
-        loop {
-            let value =
-                user_copy::load_u32_nofault(word.address).map_err(|_| Attempt::NeedsPage(word.address))?;
-            if value & FUTEX_TID_MASK != own {
+        let value = word.load()?;
+        if value & FUTEX_TID_MASK != own {
+            return Err(Attempt::Failed(Errno::EINVAL));
+        }
+        let next = match bucket.inheriting.find(key) {
+            Some(lock) if !core::ptr::eq(&raw const *lock.owner, thread) => {
                 return Err(Attempt::Failed(Errno::EINVAL));
             }
-            let next = match bucket.inheriting.find(key) {
-                Some(lock) if !core::ptr::eq(&raw const *lock.owner, thread) => {
-                    return Err(Attempt::Failed(Errno::EINVAL));
-                }
-                Some(lock) => lock.next().map(|next| (next, FUTEX_WAITERS | lock.number_of(next))),
-                None => None,
-            };
-            if exchange(word, value, next.map_or(0, |(_, new)| new))? {
-                if let Some((next, _)) = next {
-                    bucket.hand_over(key, next, false);
-                }
-                return Ok(());
-            }
+            Some(lock) => lock.next().map(|next| (next, FUTEX_WAITERS | lock.number_of(next))),
+            None => None,
+        };
+        exchange(word, value, next.map_or(0, |(_, new)| new))?;
+        if let Some((next, _)) = next {
+            bucket.hand_over(key, next, false);
         }
+        Ok(())
     })
 }

@@ -55,18 +55,33 @@ impl Word {
         Ok(Word { address, sharing })
     }
 
+    /// What the word holds, under its bucket's lock.
+    #[inline]
+    fn load(&self) -> Result<u32, Attempt> {
+        user_copy::load_u32_nofault(self.address).map_err(|_| Attempt::NeedsPage(self.address))
+    }
+
+    /// EAGAIN unless the word holds this, under its bucket's lock.
+    #[inline]
+    fn expect(&self, expected: u32) -> Result<(), Attempt> {
+        if self.load()? == expected { Ok(()) } else { Err(Attempt::Failed(Errno::EAGAIN)) }
+    }
+
     #[inline]
     fn key(&self, thread: &Thread) -> Result<Key, Errno> {
         Key::of(thread, self.address, self.sharing)
     }
 }
 
-/// Runs `locked` until it does not ask for the page of the word it failed to reach; that page is then brought in.
+/// Runs `locked` until it does not ask for the page of the word it failed to reach, which is then brought in, or to look again: then
+/// with the lock let go of, as a program may change a word for ever.
 fn retry_with_page<T>(mut locked: impl FnMut() -> Result<T, Attempt>) -> Result<T, Errno> {
     loop {
         match locked() {
             Ok(value) => return Ok(value),
             Err(Attempt::Failed(errno)) => return Err(errno),
+            Err(Attempt::Changed) if is_to_end() => return Err(Errno::EINTR),
+            Err(Attempt::Changed) => {}
             Err(Attempt::NeedsPage(address)) => {
                 user_copy::load_u32(address).map_err(|_| Errno::EFAULT)?;
             }
@@ -77,9 +92,15 @@ fn retry_with_page<T>(mut locked: impl FnMut() -> Result<T, Attempt>) -> Result<
     }
 }
 
+fn is_to_end() -> bool {
+    task::current().work.load(core::sync::atomic::Ordering::Relaxed) & work::KILL != 0
+}
+
 /// Why an attempt under the lock did not succeed.
 enum Attempt {
     Failed(Errno),
+    /// The word has changed meanwhile.
+    Changed,
     NeedsPage(UserAddr),
     NeedsWritablePage(UserAddr),
 }
@@ -95,11 +116,7 @@ pub fn wait(
     let key = word.key(thread)?;
     retry_with_page(|| {
         let mut bucket = bucket::lock(key.bucket());
-        let value =
-            user_copy::load_u32_nofault(word.address).map_err(|_| Attempt::NeedsPage(word.address))?;
-        if value != expected {
-            return Err(Attempt::Failed(Errno::EAGAIN));
-        }
+        word.expect(expected)?;
         let entry = Entry { key, bits, task: task::current().to_ref() };
         bucket.push(entry).map_err(|_| Attempt::Failed(Errno::ENOMEM))
     })?;

@@ -35,11 +35,7 @@ pub fn requeue(
         let mut buckets = Pair::lock(source, target);
         buckets.of(source).all_are_plain(source).map_err(Attempt::Failed)?;
         if let Some(expected) = expected {
-            let value =
-                user_copy::load_u32_nofault(from.address).map_err(|_| Attempt::NeedsPage(from.address))?;
-            if value != expected {
-                return Err(Attempt::Failed(Errno::EAGAIN));
-            }
+            from.expect(expected)?;
         }
         let woken = buckets.of(source).wake(source, counts.first, FUTEX_BITSET_MATCH_ANY);
         if source == target {

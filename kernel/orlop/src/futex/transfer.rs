@@ -6,7 +6,6 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::futex::{FUTEX_OWNER_DIED, FUTEX_WAITERS};
-use hal::user_copy;
 
 use super::bucket::{self, Pair};
 use super::inheritance::{Candidate, Left, pass_on};
@@ -39,11 +38,7 @@ pub fn wait(
     }
     retry_with_page(|| {
         let mut bucket = bucket::lock(key.bucket());
-        let value =
-            user_copy::load_u32_nofault(word.address).map_err(|_| Attempt::NeedsPage(word.address))?;
-        if value != expected {
-            return Err(Attempt::Failed(Errno::EAGAIN));
-        }
+        word.expect(expected)?;
         let waiter = waiter(thread).map_err(Attempt::Failed)?;
         bucket.wait_to_be_moved(key, target_key, waiter).map_err(Attempt::Failed)
     })?;
@@ -54,7 +49,8 @@ pub fn wait(
 }
 
 /// Moves one waiter of `word`, and up to `more` others, to the lock `target`, if `word` holds `expected`. A free lock goes to the
-/// first of them at once. How many there were. EINVAL if one of them does not wait for being moved there.
+/// first of them at once. How many there were. EINVAL if one of them does not wait for being moved there. Unlike Linux it does not
+/// look whether one of them would wait for itself; such a wait ends by a signal or its timeout.
 pub fn requeue(
     thread: &Thread,
     word: Word,
@@ -67,15 +63,10 @@ pub fn requeue(
         return Err(Errno::EINVAL);
     }
     loop {
-        let claim = Claim::read(target)?;
         let moved = retry_with_page(|| {
             let mut buckets = Pair::lock(key, target_key);
-            let value =
-                user_copy::load_u32_nofault(word.address).map_err(|_| Attempt::NeedsPage(word.address))?;
-            if value != expected {
-                return Err(Attempt::Failed(Errno::EAGAIN));
-            }
-            move_all(&mut buckets, key, (target, target_key), more.saturating_add(1), &claim)
+            word.expect(expected)?;
+            move_all(&mut buckets, key, (target, target_key), more.saturating_add(1))
         })?;
         match moved {
             Moving::Done(count, owner) => {
@@ -85,7 +76,6 @@ pub fn requeue(
                 }
                 return Ok(count);
             }
-            Moving::Again => {}
             Moving::OwnerEnds => {
                 if sched::sleep(Deadline::after(ENDING_NS)) == WaitError::Interrupted {
                     return Err(Errno::EAGAIN);
@@ -99,19 +89,11 @@ pub fn requeue(
 enum Moving {
     /// So many were moved; the lock has this owner.
     Done(usize, Option<Arc<Thread>>),
-    /// The word has changed: from the start.
-    Again,
     /// The lock's owner is about to end.
     OwnerEnds,
 }
 
-fn move_all(
-    buckets: &mut Pair,
-    key: Key,
-    target: (Word, Key),
-    limit: usize,
-    claim: &Claim,
-) -> Result<Moving, Attempt> {
+fn move_all(buckets: &mut Pair, key: Key, target: (Word, Key), limit: usize) -> Result<Moving, Attempt> {
     let source = buckets.of(key);
     let Some(first) = source.inheriting.first_candidate(key) else {
         return if source.has_plain(key) { refuse(Errno::EINVAL) } else { Ok(Moving::Done(0, None)) };
@@ -119,6 +101,7 @@ fn move_all(
     if source.has_plain(key) || source.inheriting.candidates[first].target != target.1 {
         return refuse(Errno::EINVAL);
     }
+    let claim = Claim::read(target.0)?;
     let first_number = number(&source.inheriting.candidates[first].waiter.thread);
     if claim.named() == first_number {
         return refuse(Errno::EDEADLK);
@@ -130,21 +113,16 @@ fn move_all(
         None if claim.named() == 0 => {
             let waiters = if limit > 1 { FUTEX_WAITERS } else { 0 };
             let taken = claim.value & FUTEX_OWNER_DIED | waiters | first_number;
-            if !exchange(target.0, claim.value, taken)? {
-                return Ok(Moving::Again);
-            }
+            exchange(target.0, claim.value, taken)?;
             moved = 1;
             let Candidate { waiter, .. } = buckets.of(key).inheriting.candidates.remove(first);
             waiter.wake_up();
             waiter.thread
         }
-        None => match &claim.owner {
-            Some(owner) => owner.clone(),
-            None => return refuse(Errno::ESRCH),
-        },
+        None => claim.owner().ok_or(Attempt::Failed(Errno::ESRCH))?,
     };
-    if moved == 0 && !exchange(target.0, claim.value, claim.value | FUTEX_WAITERS)? {
-        return Ok(Moving::Again);
+    if moved == 0 {
+        exchange(target.0, claim.value, claim.value | FUTEX_WAITERS)?;
     }
     match move_to_owned(buckets, key, (target.1, &owner), limit - moved) {
         Ok(more) => Ok(Moving::Done(moved + more, Some(owner))),

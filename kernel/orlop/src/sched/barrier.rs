@@ -2,7 +2,7 @@
 //!
 //! A CPU is interrupted and answers. It need not be if it comes to the caller's memory later, since a switch between address spaces
 //! is a barrier itself (`hal::task::other_cpus_on`). To return from an interrupt is enough to forget instructions fetched ahead
-//! (Intel SDM vol. 3A, 9.3 "Serializing Instructions": IRET; Arm ARM D1.4.4: ERET is a context synchronization event).
+//! (Intel SDM vol. 3A, "Serializing Instructions": IRET; Arm ARM, glossary, "Context synchronization event": exception return).
 
 use core::hint::spin_loop;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
