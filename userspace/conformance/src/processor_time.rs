@@ -31,8 +31,8 @@ pub fn usage(who: i32) -> Result<(Duration, Duration), Errno> {
     getrusage(who).map(|usage| (duration(usage.ru_utime), duration(usage.ru_stime)))
 }
 
-/// Far more processor time than anything here needs: what is not seen by then does not come.
-const ENOUGH: Duration = Duration::from_secs(20);
+/// Far more processor time than anything here needs: what is not seen by then does not come. Less than a test may take.
+const ENOUGH: Duration = Duration::from_secs(10);
 
 /// Works in user mode until `done`.
 ///

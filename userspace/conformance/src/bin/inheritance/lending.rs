@@ -31,14 +31,20 @@ pub fn an_owner_is_lent_the_highest_priority() -> Outcome {
     Ok(())
 }
 
+/// Each of three threads, this one first, has a lock; the other two are about to take that of the one before.
+fn chain(locks: &'static [Lock; 3], steps: &'static [AtomicU32; 2]) -> Result<[Servant; 2], Failure> {
+    locks[0].lock()?;
+    let middle = Servant::taking(&steps[0], [&locks[1], &locks[0]])?;
+    middle.takes();
+    let last = Servant::taking(&steps[1], [&locks[2], &locks[1]])?;
+    last.takes();
+    Ok([middle, last])
+}
+
 pub fn priority_is_lent_along_a_chain() -> Outcome {
     static LOCKS: [Lock; 3] = [const { Lock::new() }; 3];
     static STEPS: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
-    LOCKS[0].lock()?;
-    let middle = Servant::taking(&STEPS[0], [&LOCKS[1], &LOCKS[0]])?;
-    middle.takes();
-    let last = Servant::taking(&STEPS[1], [&LOCKS[2], &LOCKS[1]])?;
-    last.takes();
+    let [middle, last] = chain(&LOCKS, &STEPS)?;
     for servant in [&last, &middle] {
         servant.go_on();
         until_asleep(servant.number);
@@ -107,21 +113,13 @@ pub fn the_highest_priority_gets_the_lock() -> Outcome {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     LOCK.lock()?;
     let mut threads = Vec::new();
-    for priority in [0, 10, 30, 20, 10] {
-        let number = alloc::sync::Arc::new(AtomicI32::new(0));
-        let told = number.clone();
-        let index = threads.len() as i32;
-        threads.push(spawn(move || {
-            if priority != 0 {
-                set_fifo(0, priority)?;
-            }
-            told.store(gettid(), SeqCst);
+    for (index, priority) in [0, 10, 30, 20, 10].into_iter().enumerate() {
+        let (thread, _) = start_asleep(priority, move || {
             LOCK.lock()?;
-            ORDER[NEXT.fetch_add(1, SeqCst) as usize].store(index, SeqCst);
+            ORDER[NEXT.fetch_add(1, SeqCst) as usize].store(index as i32, SeqCst);
             LOCK.unlock().map(drop)
-        })?);
-        wait_until(|| number.load(SeqCst) != 0);
-        until_asleep(number.load(SeqCst));
+        })?;
+        threads.push(thread);
     }
     LOCK.unlock()?;
     for thread in threads {
@@ -134,11 +132,7 @@ pub fn the_highest_priority_gets_the_lock() -> Outcome {
 pub fn a_circle_is_refused() -> Outcome {
     static LOCKS: [Lock; 3] = [const { Lock::new() }; 3];
     static STEPS: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
-    LOCKS[0].lock()?;
-    let middle = Servant::taking(&STEPS[0], [&LOCKS[1], &LOCKS[0]])?;
-    middle.takes();
-    let last = Servant::taking(&STEPS[1], [&LOCKS[2], &LOCKS[1]])?;
-    last.takes();
+    let [middle, last] = chain(&LOCKS, &STEPS)?;
     for servant in [&middle, &last] {
         servant.go_on();
         until_asleep(servant.number);

@@ -139,8 +139,11 @@ fn until_asleep(thread: i32) {
     wait_until(|| stat(thread).is_ok_and(|fields| fields[0] == i64::from(b'S')));
 }
 
-/// Starts a thread that takes a lock with a priority, 0 for none, and gives it up again. Returns once it waits.
-fn contender(lock: &'static Lock, priority: i32) -> Result<(JoinHandle<Result<(), Errno>>, i32), Failure> {
+/// Starts a thread that does `body` with a priority, 0 for none, and returns once it sleeps there. And its number.
+fn start_asleep(
+    priority: i32,
+    body: impl FnOnce() -> Result<(), Errno> + Send + 'static,
+) -> Result<(JoinHandle<Result<(), Errno>>, i32), Failure> {
     let number = alloc::sync::Arc::new(AtomicI32::new(0));
     let told = number.clone();
     let thread = spawn(move || {
@@ -148,13 +151,20 @@ fn contender(lock: &'static Lock, priority: i32) -> Result<(JoinHandle<Result<()
             set_fifo(0, priority)?;
         }
         told.store(gettid(), SeqCst);
-        lock.lock()?;
-        lock.unlock().map(drop)
+        body()
     })?;
     wait_until(|| number.load(SeqCst) != 0);
     let number = number.load(SeqCst);
     until_asleep(number);
     Ok((thread, number))
+}
+
+/// Starts a thread that takes a lock with a priority, and gives it up again. Returns once it waits.
+fn contender(lock: &'static Lock, priority: i32) -> Result<(JoinHandle<Result<(), Errno>>, i32), Failure> {
+    start_asleep(priority, || {
+        lock.lock()?;
+        lock.unlock().map(drop)
+    })
 }
 
 /// A thread that does what it is told, one thing at a time.

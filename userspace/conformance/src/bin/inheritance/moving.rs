@@ -8,19 +8,10 @@ fn wait_to_be_moved(
     lock: &'static Lock,
     priority: i32,
 ) -> Result<(JoinHandle<Result<(), Errno>>, i32), Failure> {
-    let number = alloc::sync::Arc::new(AtomicI32::new(0));
-    let told = number.clone();
-    let thread = spawn(move || {
-        if priority != 0 {
-            set_fifo(0, priority)?;
-        }
-        told.store(gettid(), SeqCst);
+    start_asleep(priority, || {
         futex(word, FUTEX_WAIT_REQUEUE_PI | FUTEX_PRIVATE_FLAG, 7, 0, lock.address(), 0)?;
         lock.unlock().map(drop)
-    })?;
-    wait_until(|| number.load(SeqCst) != 0);
-    until_asleep(number.load(SeqCst));
-    Ok((thread, number.load(SeqCst)))
+    })
 }
 
 fn move_to(word: &AtomicU32, lock: &Lock, wake: u32, more: u64, expected: u32) -> Result<u64, Errno> {
