@@ -31,7 +31,7 @@ pub mod report;
 use queue::Queue;
 use report::Report;
 
-/// How long one program may take in a guest: the longest needs ten seconds on an idle machine, and a busy one is slower.
+/// How long one program may take in a guest: long, as only what hangs takes it, and a busy machine is slow.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Options of `cargo xtask test`.
