@@ -34,9 +34,15 @@ pub struct Options {
     /// The architecture to measure.
     #[arg(long, value_enum, default_value_t = Arch::host())]
     arch: Arch,
-    /// Only operations whose names contain this.
+    /// Only operations whose names contain all of these words.
     #[arg(long)]
     filter: Option<String>,
+    /// Operations beside many of their kind, instead of the everyday ones.
+    #[arg(long)]
+    long: bool,
+    /// The kernel that is compared with Linux: orlop, or another image of it.
+    #[arg(long, default_value = "orlop", value_name = "orlop|FILE")]
+    kernel: Kernel,
 }
 
 /// Where the program lies in the guest.
@@ -53,8 +59,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let toolchain = Toolchain::find()?;
     let arch = options.arch;
     let initramfs = image(&toolchain, arch)?;
-    let bench = Bench { arch, initramfs, filter: options.filter.clone().unwrap_or_default() };
-    let kernels = [Kernel::Orlop, Kernel::Linux].map(|kernel| {
+    let table = if options.long { "--long " } else { "" };
+    let words = format!("{table}{}", options.filter.as_deref().unwrap_or_default());
+    let bench = Bench { arch, initramfs, words };
+    let kernels = [options.kernel.clone(), Kernel::Linux].map(|kernel| {
         let file = kernel.file(&toolchain, arch, Checks::Release);
         file.map(|file| (kernel, file))
     });
@@ -86,7 +94,8 @@ pub fn image(toolchain: &Toolchain, arch: Arch) -> Result<PathBuf> {
 struct Bench {
     arch: Arch,
     initramfs: PathBuf,
-    filter: String,
+    /// The program's arguments.
+    words: String,
 }
 
 impl Bench {
@@ -96,7 +105,7 @@ impl Bench {
         let linux_words = if *kernel == Kernel::Linux { LINUX_WORDS } else { "" };
         let console = machine.console_word();
         let command_line =
-            format!("{console} quiet panic=-1 {linux_words} rdinit={PROGRAM} -- {}", self.filter);
+            format!("{console} quiet panic=-1 {linux_words} rdinit={PROGRAM} -- {}", self.words);
         let boot = Boot {
             machine: &machine,
             kernel: &file,

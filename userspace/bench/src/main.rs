@@ -4,7 +4,8 @@
 //! Linux gives figures that can be compared; `cargo xtask bench` does that. The program is the machine's first process:
 //! it notes the counter before anything else, executes itself again without address-space randomisation, makes the
 //! device nodes and the tmpfs it needs, prints one line for each operation whose name contains its argument, and
-//! switches the machine off. With `--sharing` it times nothing: see [`sharing`].
+//! switches the machine off. With `--long` it times operations beside many of their kind ([`long`]), with `--sharing`
+//! nothing: see [`sharing`].
 #![no_std]
 #![no_main]
 
@@ -13,6 +14,7 @@ extern crate alloc;
 mod arch;
 mod calls;
 mod files;
+mod long;
 mod measure;
 mod memory;
 mod processes;
@@ -55,6 +57,9 @@ const OPERATIONS: [(&str, Operation); 20] = [
     ("raise + handler + return", signals::raise),
 ];
 
+/// The last row: it calls no kernel.
+const CLOCK: (&str, Operation) = ("clock_gettime (vDSO)", calls::clock);
+
 fn main() -> Result<(), Errno> {
     let start = arch::counter();
     if processes::is_executed_for_its_end() {
@@ -63,27 +68,24 @@ fn main() -> Result<(), Errno> {
     let boot = setup::without_randomisation(start)?;
     let words = ulib::args::rest();
     setup::prepare();
-    if let [b"--sharing", rest @ ..] = &words[..] {
-        sharing::run(rest.first().copied().unwrap_or_default())?;
-    } else {
-        measure_all(boot, words.first().copied().unwrap_or_default());
+    match &words[..] {
+        [b"--sharing", rest @ ..] => sharing::run(rest.first().copied().unwrap_or_default())?,
+        [b"--long", rest @ ..] => measure_all(boot, long::OPERATIONS, rest),
+        words => measure_all(boot, &[&OPERATIONS, &[CLOCK]], words),
     }
     setup::finish();
     Ok(())
 }
 
-/// Prints the figures of the rows whose names contain `filter`.
-fn measure_all(boot: u64, filter: &[u8]) {
+/// Prints the figures of the rows whose names contain all of `words`.
+fn measure_all(boot: u64, rows: &[&[(&str, Operation)]], words: &[&[u8]]) {
     println!("bench begin");
     println!("boot {boot}");
     if let Ok(info) = sysinfo() {
         println!("free_kib {}", info.freeram * u64::from(info.mem_unit) / 1024);
     }
-    let clock: (&str, Operation) = ("clock_gettime (vDSO)", calls::clock);
-    for (name, operation) in OPERATIONS.into_iter().chain([clock]) {
-        if !contains(name.as_bytes(), filter) {
-            continue;
-        }
+    let wanted = |name: &str| words.iter().all(|word| contains(name.as_bytes(), word));
+    for (name, operation) in rows.iter().copied().flatten().filter(|row| wanted(row.0)) {
         match operation() {
             Ok(instructions) => println!("{name} = {instructions}"),
             Err(error) => println!("{name} = failed {error}"),
