@@ -71,15 +71,15 @@ impl FileOperations for EventFile {
             None => self.readable.wait_until(Deadline::NEVER, || self.try_take())?,
         };
         self.writable.wake_all();
-        sink.put(&taken.to_ne_bytes())?;
-        Ok(())
+        Ok(sink.put_whole(&taken.to_ne_bytes())?)
     }
 
-    fn write(&self, file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {
+    fn write(&self, file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
         let mut bytes = [0; SIZE];
-        if source.remaining() < SIZE || source.take(&mut bytes)? < SIZE {
+        if source.remaining() < SIZE {
             return Err(Errno::EINVAL.into());
         }
+        source.take_whole(&mut bytes)?;
         let value = u64::from_ne_bytes(bytes);
         if value == u64::MAX {
             return Err(Errno::EINVAL.into());
@@ -91,7 +91,7 @@ impl FileOperations for EventFile {
             self.writable.wait_until(Deadline::NEVER, || self.try_add(value))?;
         }
         self.readable.wake_all();
-        Ok(())
+        Ok(SIZE)
     }
 
     fn poll(&self, _file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {

@@ -29,8 +29,10 @@ pub trait FileOperations: Send + Sync {
         Err(Errno::EINVAL.into())
     }
 
-    /// Writes from the source, which counts the bytes, at `position`.
-    fn write(&self, file: &File, position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {
+    /// Writes from the source at `position`; returns how many bytes the file has stored, which the source cannot know: it counts what
+    /// was taken out of it. An error means that nothing was stored. Where every byte that is taken is stored at once,
+    /// [`IoSource::finish`] makes the answer.
+    fn write(&self, file: &File, position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
         let _ = (file, position, source);
         Err(Errno::EINVAL.into())
     }
@@ -292,7 +294,7 @@ impl File {
             Handle::Directory => Err(Errno::EISDIR.into()),
             Handle::Path => Err(Errno::EBADF.into()),
         };
-        finished(sink.moved(), outcome)
+        sink.finish(outcome)
     }
 
     /// Writes at the file's own position, or at its end with `O_APPEND`, and moves the position. EBADF unless open for writing.
@@ -317,12 +319,11 @@ impl File {
         if !self.is_writable() {
             return Err(Errno::EBADF.into());
         }
-        let outcome = match &self.handle {
+        match &self.handle {
             Handle::Bytes => self.write_bytes(position, source),
             Handle::Special(operations) => operations.write(self, position, source),
             Handle::Directory | Handle::Path => Err(Errno::EBADF.into()),
-        };
-        finished(source.moved(), outcome)
+        }
     }
 
     /// Writes at the end of a regular file; returns where that was and how much was written.
@@ -346,12 +347,12 @@ impl File {
         Ok(())
     }
 
-    fn write_bytes(&self, position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {
+    fn write_bytes(&self, position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
         let object = self.inode().object().ok_or(Errno::EINVAL)?;
         super::limits::limit_growth(position, source)?;
         let outcome = object.write(position, source);
         self.note_written(source.moved());
-        Ok(outcome?)
+        Ok(source.finish(outcome)?)
     }
 
     /// The content was read: the access time follows, unless flags of file or mount say not.
@@ -377,14 +378,6 @@ impl File {
             Handle::Bytes | Handle::Directory => Ok(PollEvents::ALWAYS_READY),
             Handle::Path => Ok(PollEvents::INVALID),
         }
-    }
-}
-
-/// Bytes that moved win over an error that came after them.
-fn finished(moved: usize, outcome: Result<(), Failure>) -> Result<usize, Failure> {
-    match outcome {
-        Err(failure) if moved == 0 => Err(failure),
-        _ => Ok(moved),
     }
 }
 

@@ -204,17 +204,26 @@ impl FileOperations for Terminal {
         Ok(())
     }
 
-    fn write(&self, file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {
+    fn write(&self, file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
         const STEP: usize = 256;
         if self.discipline.lock().modes().c_lflag & TOSTOP != 0 {
             self.check_background_change()?;
         }
         let mut bytes = [0; STEP];
+        let mut sent = 0;
         while source.remaining() > 0 {
-            let count = source.take(&mut bytes)?;
-            self.write_bytes(bytes.get(..count).unwrap_or_default(), file.is_nonblocking())?;
+            let step = source.take(&mut bytes).map_err(Failure::from).and_then(|count| {
+                self.write_bytes(bytes.get(..count).unwrap_or_default(), file.is_nonblocking())?;
+                Ok(count)
+            });
+            match step {
+                Ok(count) => sent += count,
+                Err(failure) if sent == 0 => return Err(failure),
+                // What was taken last is not sent: it stays with the program.
+                Err(_) => break,
+            }
         }
-        Ok(())
+        Ok(sent)
     }
 
     fn ioctl(

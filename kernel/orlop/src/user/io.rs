@@ -129,9 +129,10 @@ impl<'a, K> Transfer<'a, K> {
     }
 
     /// The call's answer: bytes moved so far win over `outcome`'s error.
-    pub fn finish(&self, outcome: Result<(), Errno>) -> Result<usize, Errno> {
+    #[inline]
+    pub fn finish<E>(&self, outcome: Result<(), E>) -> Result<usize, E> {
         match outcome {
-            Err(errno) if self.moved == 0 => Err(errno),
+            Err(error) if self.moved == 0 => Err(error),
             _ => Ok(self.moved),
         }
     }
@@ -162,6 +163,16 @@ impl<'a> Transfer<'a, &'a mut [u8]> {
             }),
         };
         self.account(done, wanted)
+    }
+
+    /// Puts all of `bytes`, for which there must be room. `EFAULT` unless every byte could be put; then none counts as moved.
+    pub fn put_whole(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        let moved = self.moved;
+        if self.put(bytes)? == bytes.len() {
+            return Ok(());
+        }
+        self.moved = moved;
+        Err(Errno::EFAULT)
     }
 
     /// Puts `len` bytes of a page frame from `offset` on, as many as fit; faults as for [`Self::put`].
@@ -222,6 +233,11 @@ impl<'a> Transfer<'a, &'a [u8]> {
         self.account(done, wanted)
     }
 
+    /// Fills all of `bytes`, as long as the source reaches; `EFAULT` unless every byte could be taken.
+    pub fn take_whole(&mut self, bytes: &mut [u8]) -> Result<(), Errno> {
+        if self.take(bytes)? == bytes.len() { Ok(()) } else { Err(Errno::EFAULT) }
+    }
+
     /// Writes up to `len` bytes into a page frame from `offset` on; faults as for [`Self::take`].
     pub fn take_frame(&mut self, frame: &SharedFrame, offset: usize, len: usize) -> Result<usize, Errno> {
         let wanted = len.min(self.remaining);
@@ -271,6 +287,14 @@ mod tests {
         assert_eq!((sink.remaining(), sink.moved()), (0, 6));
         assert_eq!(sink.finish(Err(Errno::EIO)), Ok(6));
         assert_eq!(&bytes, b"ab\0cde");
+    }
+
+    #[test]
+    fn a_value_is_put_whole_or_does_not_count() {
+        let mut bytes = [0; 3];
+        let mut sink = IoSink::kernel(&mut bytes);
+        assert_eq!((sink.put_whole(b"ab"), sink.moved()), (Ok(()), 2));
+        assert_eq!((sink.put_whole(b"cd"), sink.moved()), (Err(Errno::EFAULT), 2));
     }
 
     #[test]

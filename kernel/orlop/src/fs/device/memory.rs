@@ -54,9 +54,8 @@ impl FileOperations for Null {
         Ok(())
     }
 
-    fn write(&self, _file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {
-        source.skip(source.remaining());
-        Ok(())
+    fn write(&self, _file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
+        Ok(source.skip(source.remaining()))
     }
 
     fn accepts_any_position(&self) -> bool {
@@ -72,9 +71,8 @@ impl FileOperations for Zero {
         put_zeroes(sink)
     }
 
-    fn write(&self, _file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {
-        source.skip(source.remaining());
-        Ok(())
+    fn write(&self, _file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
+        Ok(source.skip(source.remaining()))
     }
 
     fn accepts_any_position(&self) -> bool {
@@ -94,7 +92,7 @@ impl FileOperations for Full {
         put_zeroes(sink)
     }
 
-    fn write(&self, _file: &File, _position: u64, _source: &mut IoSource<'_>) -> Result<(), Failure> {
+    fn write(&self, _file: &File, _position: u64, _source: &mut IoSource<'_>) -> Result<usize, Failure> {
         Err(Errno::ENOSPC.into())
     }
 
@@ -123,13 +121,16 @@ impl FileOperations for Random {
         crate::random::fill_sink(sink)
     }
 
-    fn write(&self, _file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {
+    fn write(&self, _file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
         let mut bytes = [0; 64];
         while source.remaining() > 0 {
-            let done = source.take(&mut bytes)?;
+            let done = match source.take(&mut bytes) {
+                Ok(done) => done,
+                fault => return Ok(source.finish(fault.map(drop))?),
+            };
             crate::random::stir(bytes.get(..done).unwrap_or_default());
         }
-        Ok(())
+        Ok(source.moved())
     }
 
     fn accepts_any_position(&self) -> bool {

@@ -40,16 +40,16 @@ impl<S: Source> FileOperations for TextFile<S> {
         Ok(())
     }
 
-    fn write(&self, _file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {
+    fn write(&self, _file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
         /// The longest setting.
         const MOST: usize = 4096;
         let mut bytes = Vec::new();
         let length = source.remaining().min(MOST);
         bytes.try_reserve_exact(length)?;
         bytes.resize(length, 0);
-        let count = source.take(&mut bytes)?;
-        self.0.store(bytes.get(..count).unwrap_or_default())?;
-        Ok(())
+        source.take_whole(&mut bytes)?;
+        self.0.store(&bytes)?;
+        Ok(length)
     }
 
     fn is_seekable(&self) -> bool {

@@ -33,8 +33,9 @@ impl FileOperations for Pipe {
         Pipe::read(self, file.is_nonblocking(), sink)
     }
 
-    fn write(&self, file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {
-        Pipe::write(self, file.is_nonblocking(), source)
+    fn write(&self, file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
+        let outcome = Pipe::write(self, file.is_nonblocking(), source);
+        source.finish(outcome)
     }
 
     fn ioctl(
