@@ -5,6 +5,7 @@ pub mod nr;
 pub mod poll;
 pub mod process;
 pub mod signal;
+pub mod terminal;
 
 /// Whether `clone` takes the thread pointer as its last argument, after the child's number.
 pub const CLONE_TLS_LAST: bool = true;

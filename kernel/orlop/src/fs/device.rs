@@ -5,6 +5,7 @@ mod memory;
 use alloc::sync::Arc;
 
 use abi::Errno;
+use abi::native::terminal::{SERIAL_MAJOR, SERIAL_MINOR, SERIAL_NAME};
 
 use super::attributes::{DeviceNumber, FileKind};
 use super::file::{File, FileOperations};
@@ -33,7 +34,7 @@ pub const KNOWN_DEVICES: &[KnownDevice] = &[
     known(b"urandom", 1, 9, 0o666),
     known(b"tty", 5, 0, 0o666),
     known(b"console", 5, 1, 0o600),
-    known(b"ptmx", 5, 2, 0o666),
+    known(SERIAL_NAME.as_bytes(), SERIAL_MAJOR, SERIAL_MINOR, 0o600),
 ];
 
 /// The code behind a device, for one opening of it. ENXIO where there is none.

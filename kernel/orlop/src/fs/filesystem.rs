@@ -4,9 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use abi::fs::{
-    ANON_INODE_FS_MAGIC, DEVPTS_SUPER_MAGIC, PIPEFS_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC,
-};
+use abi::fs::{ANON_INODE_FS_MAGIC, PIPEFS_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC};
 use hal::sync::SpinLock;
 
 use super::attributes::DeviceNumber;
@@ -26,8 +24,6 @@ pub enum FileSystemKind {
     Proc,
     /// The machine as files.
     Sysfs,
-    /// The slaves of pseudo-terminals.
-    DevPts,
     /// Pipes, which have no names.
     PipeFs,
     /// Event files and the like, which have no names.
@@ -43,7 +39,6 @@ impl FileSystemKind {
             FileSystemKind::DevTmpFs => "devtmpfs",
             FileSystemKind::Proc => "proc",
             FileSystemKind::Sysfs => "sysfs",
-            FileSystemKind::DevPts => "devpts",
             FileSystemKind::PipeFs => "pipefs",
             FileSystemKind::AnonymousInodes => "anon_inodefs",
         }
@@ -55,7 +50,6 @@ impl FileSystemKind {
             FileSystemKind::RootFs | FileSystemKind::TmpFs | FileSystemKind::DevTmpFs => TMPFS_MAGIC,
             FileSystemKind::Proc => PROC_SUPER_MAGIC,
             FileSystemKind::Sysfs => SYSFS_MAGIC,
-            FileSystemKind::DevPts => DEVPTS_SUPER_MAGIC,
             FileSystemKind::PipeFs => PIPEFS_MAGIC,
             FileSystemKind::AnonymousInodes => ANON_INODE_FS_MAGIC,
         }

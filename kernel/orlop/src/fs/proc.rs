@@ -11,6 +11,7 @@ mod status;
 mod sysctl;
 mod system;
 mod task;
+mod terminals;
 mod tree;
 
 use alloc::sync::Arc;

@@ -1,7 +1,7 @@
-//! sysfs: what programs read there of the processors.
+//! sysfs: what programs read there of processors and terminals.
 //!
 //! `devices/system/cpu` is where C libraries and tools count CPUs, and learn which of them are threads of one core and cores of one
-//! package. Nothing is said of their caches, and nothing can be changed.
+//! package. Nothing is said of their caches. `class/tty` is where they look for the console. Nothing can be changed.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use abi::Errno;
 use hal::sync::Once;
 
+mod terminals;
 mod topology;
 
 use super::attributes::FileKind;
@@ -36,9 +37,15 @@ pub fn root() -> Arc<Dentry> {
     ROOT.get().cloned().unwrap_or_else(make)
 }
 
-static NAMES: &[Fixed] = &[directory("devices", DEVICES), directory("kernel", &[])];
+static NAMES: &[Fixed] = &[
+    directory("class", &[directory("tty", terminals::CLASS)]),
+    directory("dev", &[directory("block", &[]), directory("char", terminals::NUMBERS)]),
+    directory("devices", DEVICES),
+    directory("kernel", &[]),
+];
 
-static DEVICES: &[Fixed] = &[directory("system", SYSTEM)];
+static DEVICES: &[Fixed] =
+    &[directory("system", SYSTEM), directory("virtual", &[directory("tty", terminals::DEVICES)])];
 
 static SYSTEM: &[Fixed] = &[generated("cpu", |number| Box::new(Cpus { number }))];
 

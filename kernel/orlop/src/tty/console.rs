@@ -68,11 +68,11 @@ impl Wire for SerialLine {
 pub fn terminal() -> Arc<Terminal> {
     if TERMINAL.get().is_none() {
         // Losing a race only means that another CPU's terminal is the one that stays.
-        let _ = TERMINAL.set(Terminal::new(super::CONSOLE, Arc::new(SerialLine)));
+        let _ = TERMINAL.set(Terminal::new(super::SERIAL, Arc::new(SerialLine)));
     }
     match TERMINAL.get() {
         Some(terminal) => terminal.clone(),
-        None => Terminal::new(super::CONSOLE, Arc::new(SerialLine)),
+        None => Terminal::new(super::SERIAL, Arc::new(SerialLine)),
     }
 }
 

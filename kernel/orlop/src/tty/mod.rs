@@ -1,4 +1,4 @@
-//! Terminals: the console and pseudo-terminals, with line discipline and job control.
+//! Terminals, with line discipline and job control: so far one, on the machine's serial line. Pseudo-terminals are absent.
 //!
 //! [`terminal`] is one terminal as programs see it; libkernel's line discipline does the editing. [`console`] brings bytes from the
 //! machine's serial line. [`job`] says who may use a terminal: sessions, foreground groups, and the signals that keep the others
@@ -15,6 +15,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::fs::O_NOCTTY;
+use abi::native::terminal::{SERIAL_MAJOR, SERIAL_MINOR};
 
 use crate::fs::attributes::DeviceNumber;
 use crate::fs::file::{File, FileOperations, SpecialKind};
@@ -28,11 +29,8 @@ pub const CONTROLLING: DeviceNumber = DeviceNumber::new(5, 0);
 /// `/dev/console`.
 pub const CONSOLE: DeviceNumber = DeviceNumber::new(5, 1);
 
-/// `ttyS0`, as x86 machines call their first serial line.
-pub const SERIAL_PC: DeviceNumber = DeviceNumber::new(4, 64);
-
-/// `ttyAMA0`, as ARM machines call theirs.
-pub const SERIAL_ARM: DeviceNumber = DeviceNumber::new(204, 64);
+/// The machine's serial line, which `/dev/console` leads to.
+pub const SERIAL: DeviceNumber = DeviceNumber::new(SERIAL_MAJOR, SERIAL_MINOR);
 
 /// The code behind a terminal device. ENXIO where there is none.
 pub fn open_device(number: DeviceNumber) -> Result<Arc<dyn FileOperations>, Errno> {
@@ -40,7 +38,7 @@ pub fn open_device(number: DeviceNumber) -> Result<Arc<dyn FileOperations>, Errn
         CONTROLLING => {
             controlling_terminal().map(|terminal| terminal as Arc<dyn FileOperations>).ok_or(Errno::ENXIO)
         }
-        CONSOLE | SERIAL_PC | SERIAL_ARM => Ok(console::terminal()),
+        CONSOLE | SERIAL => Ok(console::terminal()),
         _ => Err(Errno::ENXIO),
     }
 }

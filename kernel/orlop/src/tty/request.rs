@@ -4,8 +4,9 @@ use abi::Errno;
 use abi::ioctl::FIONREAD;
 use abi::terminal::{
     TCFLSH, TCGETS, TCGETS2, TCIFLUSH, TCIOFF, TCIOFLUSH, TCION, TCOFLUSH, TCOOFF, TCOON, TCSBRK, TCSBRKP,
-    TCSETS, TCSETS2, TCSETSF, TCSETSF2, TCSETSW, TCSETSW2, TCXONC, TIOCGETD, TIOCGPGRP, TIOCGSID, TIOCGWINSZ,
-    TIOCNOTTY, TIOCOUTQ, TIOCSCTTY, TIOCSPGRP, TIOCSWINSZ, VSTART, VSTOP, Winsize,
+    TCSETS, TCSETS2, TCSETSF, TCSETSF2, TCSETSW, TCSETSW2, TCXONC, TIOCGDEV, TIOCGETD, TIOCGPGRP,
+    TIOCGPTPEER, TIOCGSID, TIOCGWINSZ, TIOCNOTTY, TIOCOUTQ, TIOCSCTTY, TIOCSETD, TIOCSPGRP, TIOCSWINSZ,
+    VSTART, VSTOP, Winsize,
 };
 use libkernel::addr::UserAddr;
 use libkernel::signal_set::Signal;
@@ -28,7 +29,9 @@ pub fn handle(terminal: &Terminal, caller: &Caller<'_>, request: u32, argument: 
             UserPtr::new(address).write(&available)?;
         }
         TIOCOUTQ => UserPtr::new(address).write(&0u32)?,
-        TIOCGETD => UserPtr::new(address).write(&0u32)?,
+        TIOCGETD => UserPtr::new(address).write(&N_TTY)?,
+        TIOCSETD => set_discipline(UserPtr::new(address).read()?)?,
+        TIOCGDEV => UserPtr::new(address).write(&(terminal.number.encode() as u32))?,
         TIOCGPGRP | TIOCSPGRP | TIOCGSID | TIOCSCTTY | TIOCNOTTY => {
             return terminal.job_request(caller, request, argument);
         }
@@ -46,9 +49,19 @@ pub fn handle(terminal: &Terminal, caller: &Caller<'_>, request: u32, argument: 
         }
         // Output is sent at once, and a break on the line means nothing to what is behind it.
         TCSBRK | TCSBRKP => terminal.check_background_change()?,
+        // What only the master of a pseudo-terminal has.
+        TIOCGPTPEER => return Err(Errno::EIO.into()),
         _ => return Err(Errno::ENOTTY.into()),
     }
     Ok(0)
+}
+
+/// The line discipline that edits lines: the only one there is.
+const N_TTY: u32 = 0;
+
+/// `TIOCSETD`: EINVAL for a line discipline that there is none of.
+fn set_discipline(discipline: u32) -> Result<(), Errno> {
+    if discipline == N_TTY { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
 /// `TIOCSWINSZ`: a change is told to the foreground group.

@@ -40,11 +40,6 @@ pub fn cpuinfo() -> Result<Vec<u8>, Errno> {
     Ok(lines.collect::<String>().into_bytes())
 }
 
-/// `devices`.
-pub fn devices() -> Result<Vec<u8>, Errno> {
-    Ok(b"Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n  5 /dev/console\n\nBlock devices:\n".to_vec())
-}
-
 /// `filesystems`.
 pub fn filesystems() -> Result<Vec<u8>, Errno> {
     Ok(types::listing())

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 
-use super::{process, sysctl, system, task};
+use super::{process, sysctl, system, task, terminals};
 use crate::fs::dentry::Dentry;
 use crate::fs::generated::{Fixed, directory, file, find_fixed, link, list_fixed};
 use crate::fs::inode::{GeneratedDirectory, GeneratedEntry};
@@ -12,7 +12,8 @@ use crate::fs::inode::{GeneratedDirectory, GeneratedEntry};
 static ROOT: &[Fixed] = &[
     file("cmdline", system::command_line),
     file("cpuinfo", system::cpuinfo),
-    file("devices", system::devices),
+    file("consoles", terminals::consoles),
+    file("devices", terminals::devices),
     file("filesystems", system::filesystems),
     file("loadavg", system::loadavg),
     file("meminfo", system::meminfo),
@@ -24,12 +25,15 @@ static ROOT: &[Fixed] = &[
     file("swaps", system::swaps),
     directory("sys", SYS),
     link("thread-self", task::thread_self_link),
+    directory("tty", TTY),
     file("uptime", system::uptime),
     file("version", system::version),
     file("vmstat", system::vmstat),
 ];
 
 static SYS: &[Fixed] = &[directory("fs", FS), directory("kernel", KERNEL), directory("vm", VM)];
+
+static TTY: &[Fixed] = &[file("drivers", terminals::drivers), file("ldiscs", terminals::line_disciplines)];
 
 static FS: &[Fixed] = &[
     file("file-max", sysctl::file_max),

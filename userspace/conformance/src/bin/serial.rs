@@ -1,0 +1,184 @@
+//! The machine's serial line: its node, as a controlling terminal, and what `/proc` and `/sys` say of it.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use abi::Errno;
+use abi::fs::*;
+use abi::native::nr;
+use abi::native::terminal::*;
+use abi::signal::{SIG_BLOCK, SIGHUP};
+use abi::terminal::*;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use conformance::{Failure, Outcome, check, check_eq, child, files, raw};
+use libsyscall::file::*;
+use libsyscall::process::{getpid, setsid};
+use libsyscall::signal::rt_sigprocmask;
+
+conformance::tests!(&[
+    ("the_line_has_a_node", the_line_has_a_node),
+    ("the_console_is_the_line", the_console_is_the_line),
+    ("who_opens_it_may_come_to_be_controlled", who_opens_it_may_come_to_be_controlled),
+    ("opening_the_console_controls_nobody", opening_the_console_controls_nobody),
+    ("without_a_controlling_terminal_there_is_none", without_a_controlling_terminal_there_is_none),
+    ("requests_for_other_terminals_are_refused", requests_for_other_terminals_are_refused),
+    ("proc_lists_it", proc_lists_it),
+    ("sys_lists_it", sys_lists_it),
+]);
+
+fn device() -> u64 {
+    make_device(SERIAL_MAJOR, SERIAL_MINOR)
+}
+
+fn open_line(flags: u32) -> Result<i32, Failure> {
+    Ok(open(&ulib::c_string(format!("/dev/{SERIAL_NAME}"))?, O_RDWR | flags, 0)?)
+}
+
+fn text(path: &str) -> Result<String, Failure> {
+    let bytes = files::content(&ulib::c_string(path)?)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The terminal's number in the process's own `stat`.
+fn controlling() -> Result<u64, Failure> {
+    let stat = text("/proc/self/stat")?;
+    let field = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(4));
+    field.and_then(|field| field.parse().ok()).ok_or_else(|| Failure::new(stat))
+}
+
+fn the_line_has_a_node() -> Outcome {
+    let stat = newfstatat(AT_FDCWD, &ulib::c_string(format!("/dev/{SERIAL_NAME}"))?, 0)?;
+    check_eq!(stat.st_mode & (S_IFMT | 0o7), S_IFCHR);
+    check_eq!(stat.st_rdev, device());
+    let fd = open_line(O_NOCTTY)?;
+    check!(terminal_modes(fd).is_ok());
+    check_eq!(lseek(fd, 0, SEEK_CUR), Err(Errno::ESPIPE));
+    Ok(())
+}
+
+fn the_console_is_the_line() -> Outcome {
+    let (line, console) = (open_line(O_NOCTTY)?, open(c"/dev/console", O_RDWR, 0)?);
+    let old = window_size(line)?;
+    let set =
+        |size: Winsize| raw::call(nr::ioctl, &[line as u64, TIOCSWINSZ.into(), (&raw const size) as u64]);
+    let new = Winsize { ws_row: 41, ws_col: 131, ..old };
+    set(new)?;
+    let seen = window_size(console);
+    set(old)?;
+    check_eq!(seen, Ok(new));
+    let mut number = 0u32;
+    raw::call(nr::ioctl, &[console as u64, TIOCGDEV.into(), (&raw mut number) as u64])?;
+    check_eq!(u64::from(number), device());
+    Ok(())
+}
+
+/// In a session of its own, with the line free: whoever had it has lost it. To give it up sends a SIGHUP.
+fn in_new_session(body: impl FnOnce() -> Outcome) -> Outcome {
+    let passed = child::succeeds(|| {
+        rt_sigprocmask(SIG_BLOCK, 1 << (SIGHUP - 1))?;
+        setsid()?;
+        let fd = open_line(O_NOCTTY)?;
+        raw::call(nr::ioctl, &[fd as u64, TIOCSCTTY.into(), 1])?;
+        raw::call(nr::ioctl, &[fd as u64, TIOCNOTTY.into()])?;
+        check_eq!(controlling()?, 0);
+        body()
+    })?;
+    check!(passed);
+    Ok(())
+}
+
+fn who_opens_it_may_come_to_be_controlled() -> Outcome {
+    in_new_session(|| {
+        open_line(O_NOCTTY)?;
+        check_eq!(controlling()?, 0);
+        open(&ulib::c_string(format!("/dev/{SERIAL_NAME}"))?, O_WRONLY, 0)?;
+        check_eq!(controlling()?, 0);
+        let fd = open_line(0)?;
+        check_eq!(controlling()?, device());
+        check_eq!(foreground_group(fd)?, getpid());
+        let own = open(c"/dev/tty", O_RDWR, 0)?;
+        check_eq!(foreground_group(own)?, getpid());
+        check_eq!(fstat(own)?.st_rdev, make_device(5, 0));
+        // Another session's leader cannot have it.
+        let other = child::succeeds(|| {
+            setsid()?;
+            let fd = open_line(0)?;
+            check_eq!(controlling()?, 0);
+            check_eq!(foreground_group(fd), Err(Errno::ENOTTY));
+            check_eq!(raw::call(nr::ioctl, &[fd as u64, TIOCSCTTY.into(), 0]), Err(Errno::EPERM));
+            Ok(())
+        })?;
+        check!(other);
+        Ok(())
+    })
+}
+
+fn opening_the_console_controls_nobody() -> Outcome {
+    in_new_session(|| {
+        let console = open(c"/dev/console", O_RDWR, 0)?;
+        check_eq!(controlling()?, 0);
+        raw::call(nr::ioctl, &[console as u64, TIOCSCTTY.into(), 0])?;
+        check_eq!(controlling()?, device());
+        Ok(())
+    })
+}
+
+fn without_a_controlling_terminal_there_is_none() -> Outcome {
+    in_new_session(|| {
+        check_eq!(open(c"/dev/tty", O_RDWR, 0), Err(Errno::ENXIO));
+        Ok(())
+    })
+}
+
+fn requests_for_other_terminals_are_refused() -> Outcome {
+    let console = open(c"/dev/console", O_RDWR, 0)? as u64;
+    let mut word = 0u32;
+    let place = (&raw mut word) as u64;
+    for request in [TIOCGPTN, TIOCSPTLCK, TIOCGPTLCK, TIOCGPKT, TIOCPKT] {
+        check_eq!(raw::call(nr::ioctl, &[console, request.into(), place]), Err(Errno::ENOTTY));
+    }
+    check_eq!(raw::call(nr::ioctl, &[console, TIOCGPTPEER.into(), 0]), Err(Errno::EIO));
+    check_eq!(raw::call(nr::ioctl, &[console, TIOCGETD.into(), place]), Ok(0));
+    check_eq!(word, 0);
+    check_eq!(raw::call(nr::ioctl, &[console, TIOCSETD.into(), place]), Ok(0));
+    let unknown = 12345u32;
+    let place = (&raw const unknown) as u64;
+    check_eq!(raw::call(nr::ioctl, &[console, TIOCSETD.into(), place]), Err(Errno::EINVAL));
+    Ok(())
+}
+
+/// The words of the line that starts with `start`.
+fn line(path: &str, start: &str) -> Result<Vec<String>, Failure> {
+    let all = text(path)?;
+    let found = all.lines().find(|line| line.trim_start().starts_with(start));
+    let words = |line: &str| line.split_ascii_whitespace().map(String::from).collect();
+    found.map(words).ok_or_else(|| Failure::new(format!("{path}: {all}")))
+}
+
+fn proc_lists_it() -> Outcome {
+    let consoles = line("/proc/consoles", SERIAL_NAME)?;
+    check_eq!(consoles.last().map(String::as_str), Some(SERIAL_NUMBER));
+    let driver = line("/proc/tty/drivers", SERIAL_DRIVER)?;
+    check_eq!(driver[1], format!("/dev/{SERIAL_NAMES}"));
+    check_eq!(driver[2], format!("{SERIAL_MAJOR}"));
+    check!(driver[3].starts_with(&format!("{SERIAL_MINOR}")), "{driver:?}");
+    check_eq!(driver[4], "serial");
+    check_eq!(line("/proc/tty/drivers", "/dev/console")?[1..], ["/dev/console", "5", "1", "system:console"]);
+    check_eq!(line("/proc/tty/ldiscs", "n_tty")?, ["n_tty", "0"]);
+    check!(text("/proc/devices")?.contains(&format!("{SERIAL_MAJOR:3} {SERIAL_NAMES}\n")));
+    Ok(())
+}
+
+fn sys_lists_it() -> Outcome {
+    check_eq!(text("/sys/class/tty/console/active")?.trim_end(), SERIAL_NAME);
+    for path in [format!("/sys/class/tty/{SERIAL_NAME}"), format!("/sys/dev/char/{SERIAL_NUMBER}")] {
+        check_eq!(text(&format!("{path}/dev"))?.trim_end(), SERIAL_NUMBER);
+        let event = format!("MAJOR={SERIAL_MAJOR}\nMINOR={SERIAL_MINOR}\nDEVNAME={SERIAL_NAME}\n");
+        check_eq!(text(&format!("{path}/uevent"))?, event);
+        check_eq!(text(&format!("{path}/subsystem/tty/dev"))?, "5:0\n");
+    }
+    Ok(())
+}
