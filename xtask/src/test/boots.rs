@@ -28,13 +28,15 @@ const fn virt(name: &'static str, options: &'static str, cpu: &'static str, memo
     Place { name, machine: Virt, options, cpu, memory, smp: 1 }
 }
 
-const X86_64: [Place; 14] = [
+const X86_64: [Place; 16] = [
     place("microvm", Microvm, "max", 512),
     place("q35", Q35, "max", 512),
     place("pc", Pc, "max", 512),
     place("microvm with an old CPU", Microvm, "qemu64", 512),
     place("q35 with an old CPU", Q35, "qemu64", 512),
     place("pc with an old CPU", Pc, "qemu64", 512),
+    place("q35 with a Nehalem", Q35, "Nehalem", 512),
+    Place { smp: 2, ..place("microvm with 2 Haswells", Microvm, "Haswell", 512) },
     place("microvm with 32 MiB", Microvm, "max", 32),
     place("q35 with 32 MiB", Q35, "qemu64", 32),
     place("q35 with 8 GiB", Q35, "max", 8192),

@@ -39,7 +39,7 @@ pub use sched_data::{Entity, SchedData};
 pub use switch::{exit_to, other_cpus_on, set_page_table, switch_to};
 pub use user_state::{
     BadImage, UserState, duplicate_user_state, floating_point_size, gs_base, load_floating_point,
-    replace_user_state, reset_floating_point, set_gs_base, set_tls, store_floating_point, tls,
+    reset_floating_point, reset_user_state, set_gs_base, set_tls, store_floating_point, tls,
 };
 
 pub(crate) use switch::init_boot_task;

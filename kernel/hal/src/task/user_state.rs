@@ -64,15 +64,6 @@ pub fn duplicate_user_state() -> Result<UserState, OutOfMemory> {
     })
 }
 
-/// Loads other FPU registers and thread pointers into the running task (`execve`).
-pub fn replace_user_state(state: UserState) {
-    // The old state is dropped outside the guard.
-    let _old = with_saved(|saved| {
-        Arch::restore(&state.0);
-        core::mem::replace(saved, *state.0)
-    });
-}
-
 /// The running task's thread pointer (FS_BASE, TPIDR_EL0), as it is now.
 pub fn tls() -> u64 {
     Arch::live_tls()
@@ -130,15 +121,27 @@ pub fn load_floating_point(from: UserAddr) -> Result<Result<(), BadImage>, BadAd
     Ok(if valid { Ok(()) } else { Err(BadImage) })
 }
 
-/// Sets the running task's floating-point registers to those of a fresh program.
+/// Sets the running task's floating-point registers to those of a fresh program (a signal handler's start).
 pub fn reset_floating_point() -> Result<(), OutOfMemory> {
-    let fresh = match FRESH.get() {
-        Some(fresh) => fresh,
-        None => make_fresh()?,
-    };
+    let fresh = fresh()?;
     let _guard = preempt::disable();
     Arch::restore_floating_point(fresh);
     Ok(())
+}
+
+/// Sets all that [`UserState`] holds of the running task to what a fresh program has (`execve`): on x86_64 selectors and bases, too.
+pub fn reset_user_state() -> Result<(), OutOfMemory> {
+    let fresh = fresh()?;
+    let _guard = preempt::disable();
+    Arch::restore(fresh);
+    Ok(())
+}
+
+fn fresh() -> Result<&'static State, OutOfMemory> {
+    match FRESH.get() {
+        Some(fresh) => Ok(fresh),
+        None => make_fresh(),
+    }
 }
 
 /// The state of a fresh program, made once.

@@ -277,9 +277,7 @@ fn commit(
 /// Takes away what the new program must not inherit.
 fn reset(thread: &Arc<Thread>) -> Result<(), Errno> {
     process::exec::finish(thread)?;
-    hal::task::reset_floating_point().or_errno()?;
-    hal::task::set_tls(0);
-    Ok(())
+    hal::task::reset_user_state().or_errno()
 }
 
 fn copy_bytes(bytes: &[u8]) -> Result<Vec<u8>, Errno> {

@@ -4,10 +4,12 @@ mod access;
 pub mod attempt;
 mod calls;
 mod instructions;
+mod known_state;
 mod returns;
 mod tags;
 
 use crate::Test;
+use crate::harness::Helper;
 
 /// What only this architecture can be asked.
 pub const TESTS: &[Test] = &[
@@ -53,7 +55,15 @@ pub const TESTS: &[Test] = &[
     ("a_return_with_a_misaligned_stack", returns::a_return_with_a_misaligned_stack),
     ("the_frame_tells_the_fault", returns::the_frame_tells_the_fault),
     ("the_frame_tells_the_last_fault", returns::the_frame_tells_the_last_fault),
+    ("no_debug_channel", known_state::no_debug_channel),
+    ("no_counters_but_the_clock", known_state::no_counters_but_the_clock),
+    ("thread_registers", known_state::thread_registers),
+    ("one_key_for_all_cpus", known_state::one_key_for_all_cpus),
+    ("an_execution_starts_clean", known_state::an_execution_starts_clean),
 ];
+
+/// The programs that these tests execute.
+pub const HELPERS: &[Helper] = &[("clean_state", known_state::clean_state)];
 
 /// `sa_restorer`: the kernel's own is in the vDSO.
 pub fn restorer() -> Option<u64> {

@@ -4,10 +4,12 @@ pub mod attempt;
 mod calls;
 mod flags;
 mod instructions;
+mod known_state;
 mod returns;
 mod state;
 
 use crate::Test;
+use crate::harness::Helper;
 use core::arch::naked_asm;
 
 /// What only this architecture can be asked.
@@ -48,7 +50,17 @@ pub const TESTS: &[Test] = &[
     ("a_handler_returns_with_bad_vectors", returns::a_handler_returns_with_bad_vectors),
     ("a_refused_frame_can_be_survived", returns::a_refused_frame_can_be_survived),
     ("the_frame_tells_the_fault", returns::the_frame_tells_the_fault),
+    ("no_local_descriptors", known_state::no_local_descriptors),
+    ("no_gate_of_ones_own", known_state::no_gate_of_ones_own),
+    ("no_performance_counters", known_state::no_performance_counters),
+    ("no_old_ways_in", known_state::no_old_ways_in),
+    ("the_auxiliary_word_is_the_cpu", known_state::the_auxiliary_word_is_the_cpu),
+    ("the_components_are_kept", known_state::the_components_are_kept),
+    ("an_execution_starts_clean", known_state::an_execution_starts_clean),
 ];
+
+/// The programs that these tests execute.
+pub const HELPERS: &[Helper] = &[("clean_state", known_state::clean_state)];
 
 /// Where a signal handler returns to: calls `rt_sigreturn`. RSP points to the frame behind its return address.
 #[unsafe(naked)]

@@ -2,4 +2,4 @@
 #![no_std]
 #![no_main]
 
-conformance::tests!(conformance::arch::TESTS);
+conformance::tests!(conformance::arch::TESTS, conformance::arch::HELPERS);

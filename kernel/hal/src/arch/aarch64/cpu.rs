@@ -6,6 +6,7 @@
 //! copies it from the old stack to the new one. A task that moves takes its pointer with it and is never wrong.
 use super::Arch;
 use super::platform::gic::{self, Request};
+use super::platform::known_state;
 use crate::contract::Cpu;
 use crate::cpu::MAX_CPUS;
 use crate::task::{self, Task};
@@ -68,35 +69,19 @@ pub(super) fn block() -> *mut Running {
 /// Interrupt mask bit I of DAIF (C5.2.2).
 const INTERRUPTS_MASKED: u64 = 1 << 7;
 
-/// Brings the executing CPU to the state that the kernel counts on: its number and its interrupt stack known, no debug
-/// exceptions, no counters of performance or activity for programs, FP and SIMD for them, SVE and SME refused (CPACR_EL1:
-/// FPEN = 3, ZEN = SMEN = 0, D17.2.28).
+/// Brings the executing CPU to the state that the kernel counts on: its number and its interrupt stack known, and everything that
+/// programs can use or notice as `known_state` has it.
 ///
 /// # Safety
 /// TPIDR_EL1 points to the block of the running stack, `interrupt_stack` is the top of a stack that is only this CPU's,
 /// and no other CPU has the number. Runs once on each CPU.
 pub(super) unsafe fn initialise(cpu: u32, interrupt_stack: u64) {
     HAS_RANDOM.store(read_register!("id_aa64isar0_el1") >> 60 != 0, Ordering::Relaxed);
-    let field = |register: u64, shift: u32| register >> shift & 0xf;
-    let counters = field(read_register!("id_aa64dfr0_el1"), 8);
-    let activity_monitors = field(read_register!("id_aa64pfr0_el1"), 44);
-    // SAFETY: the caller's promise; the registers exist on every CPU, or the field before says that they do.
+    // SAFETY: the caller's promise.
     unsafe {
         (*block()).cpu = cpu;
         (*block()).interrupt_stack = interrupt_stack;
-        write_register!("mdscr_el1", 0);
-        write_register!("oslar_el1", 0);
-        write_register!("cpacr_el1", 3 << 20);
-        // Programs may read it, and reset leaves anything there.
-        write_register!("tpidrro_el0", 0);
-        if counters != 0 && counters != 0xf {
-            write_register!("pmuserenr_el0", 0);
-        }
-        if activity_monitors != 0 {
-            // AMUSERENR_EL0.
-            write_register!("s3_3_c13_c2_3", 0);
-        }
-        asm!("isb", options(nostack, preserves_flags));
+        known_state::set();
     }
 }
 

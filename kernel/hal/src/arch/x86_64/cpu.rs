@@ -1,8 +1,8 @@
 //! Per-CPU data behind GS, the CPU's features, and its control registers.
 use super::Arch;
 use super::platform::gdt::{self, IST_STACKS, IstStack, TaskState};
-use super::platform::msr;
-use super::{smp, user};
+use super::platform::{known_state, msr};
+use super::smp;
 use crate::contract::{Cpu, UserRegisters as _};
 use crate::cpu::{HardwareCapabilities, MAX_CPUS};
 use crate::frame::OutOfMemory;
@@ -90,6 +90,16 @@ pub fn has(feature: u32) -> bool {
     FEATURES.load(Ordering::Relaxed) & feature != 0
 }
 
+/// Lets the kernel and the boot CPU forget XSAVE.
+///
+/// # Safety
+/// As [`known_state::withdraw_xsave`]; no other CPU has started.
+pub unsafe fn withdraw_xsave() {
+    FEATURES.fetch_and(!feature::XSAVE, Ordering::Relaxed);
+    // SAFETY: the caller's promise.
+    unsafe { known_state::withdraw_xsave() };
+}
+
 /// Reads the features from CPUID (SDM volume 2, CPUID).
 fn detect() -> u32 {
     let one = __cpuid(1);
@@ -115,21 +125,6 @@ fn detect() -> u32 {
     .fold(0, |all, (_, feature)| all | feature)
 }
 
-const CR0_MONITOR: u64 = 1 << 1;
-const CR0_EMULATION: u64 = 1 << 2;
-const CR0_NUMERIC_ERROR: u64 = 1 << 5;
-const CR0_WRITE_PROTECT: u64 = 1 << 16;
-const CR0_ALIGNMENT: u64 = 1 << 18;
-const CR4_GLOBAL_PAGES: u64 = 1 << 7;
-const CR4_FXSR: u64 = 1 << 9;
-const CR4_SIMD_EXCEPTIONS: u64 = 1 << 10;
-const CR4_UMIP: u64 = 1 << 11;
-const CR4_FSGSBASE: u64 = 1 << 16;
-const CR4_PCID: u64 = 1 << 17;
-const CR4_XSAVE: u64 = 1 << 18;
-const CR4_SMEP: u64 = 1 << 20;
-const CR4_SMAP: u64 = 1 << 21;
-
 /// Makes the boot CPU whole.
 pub fn initialise_boot_cpu() {
     FEATURES.store(detect(), Ordering::Relaxed);
@@ -153,7 +148,7 @@ pub fn guard_boot_stacks() -> Result<(), OutOfMemory> {
     Ok(())
 }
 
-/// Makes the executing CPU whole: descriptor tables, GS base, control registers, `syscall`'s MSRs.
+/// Makes the executing CPU whole: descriptor tables, GS base, and all state that programs can notice. The same for every CPU.
 ///
 /// # Safety
 /// As [`gdt::load`].
@@ -163,32 +158,7 @@ pub unsafe fn initialise(local: *mut CpuLocal, ist_stacks: [*mut u8; IST_STACKS]
         gdt::load(local, ist_stacks);
         msr::write(msr::GS_BASE, local as u64);
         msr::write(msr::KERNEL_GS_BASE, 0);
-    }
-    set_control_registers();
-    user::initialise();
-}
-
-fn set_control_registers() {
-    let mut cr4 = CR4_GLOBAL_PAGES | CR4_FXSR | CR4_SIMD_EXCEPTIONS;
-    for (feature, bit) in [
-        (feature::FSGSBASE, CR4_FSGSBASE),
-        (feature::SMEP, CR4_SMEP),
-        (feature::SMAP, CR4_SMAP),
-        (feature::UMIP, CR4_UMIP),
-        (feature::PCID, CR4_PCID),
-        (feature::XSAVE, CR4_XSAVE),
-    ] {
-        if has(feature) {
-            cr4 |= bit;
-        }
-    }
-    let set = CR0_MONITOR | CR0_NUMERIC_ERROR | CR0_WRITE_PROTECT | CR0_ALIGNMENT;
-    // SAFETY: every CR4 bit is one that CPUID announces; CR3 holds identifier 0, as CR4.PCIDE wants it; SMAP and SMEP find
-    // no user page in use by the kernel; CR0 keeps paging and protection.
-    unsafe {
-        asm!("mov {value}, cr4", "or {value}, {set}", "mov cr4, {value}", value = out(reg) _, set = in(reg) cr4);
-        asm!("mov {value}, cr0", "and {value}, {keep}", "or {value}, {set}", "mov cr0, {value}",
-            value = out(reg) _, keep = in(reg) !CR0_EMULATION, set = in(reg) set);
+        known_state::set((*local).id);
     }
 }
 

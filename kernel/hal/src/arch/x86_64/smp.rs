@@ -3,11 +3,11 @@
 //! A CPU starts in real mode in a page below 1 MiB, with nothing but that page's address. `start_page`, copied there, goes to
 //! protected mode and jumps into the image, which takes the path of the boot CPU: the boot tables, long mode, the higher half,
 //! and there the final tables. Then it takes the [`Start`] that is laid out for it (SDM volume 3, 9.4.4).
+use super::Arch;
 use super::cpu::{self, CpuLocal};
 use super::paging::{kernel_root, map_device};
 use super::platform::gdt::IST_STACKS;
 use super::platform::{acpi, apic};
-use super::{Arch, user_registers};
 use crate::boot::secondary::{self, Start};
 use crate::contract::{Cpu as _, Paging as _, Platform as _, Smp};
 use crate::frame::{KernelFrame, OutOfMemory};
@@ -260,6 +260,5 @@ extern "C" fn start_main(start: &'static Start) -> ! {
     }
     // SAFETY: the data was made for this CPU, which alone takes this `Start`; the boot CPU has built the IDT.
     unsafe { cpu::initialise(start.data.local, start.data.ist_stacks) };
-    user_registers::enable_components();
     secondary::run(start)
 }

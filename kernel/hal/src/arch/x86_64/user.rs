@@ -26,15 +26,17 @@ use libkernel::arch::x86_64::return_path::{self, ReturnPath};
 use libkernel::arch::x86_64::segments::STAR;
 use libkernel::fault::{Exception, ExceptionKind};
 
-/// Sets up `syscall` on this CPU: STAR, LSTAR, FMASK, and EFER.SCE last.
+/// Sets up `syscall` on this CPU: STAR, LSTAR, CSTAR, FMASK, and EFER, all of it, last.
 pub fn initialise() {
+    let entry = syscall_entry as *const () as u64;
     // SAFETY: the GDT that STAR names is loaded and LSTAR is the entry written for it; every long-mode CPU has
-    // these registers.
+    // these registers. No program can get to 32-bit code, but a `syscall` from there would be an entry like any other.
     unsafe {
         msr::write(msr::STAR, STAR);
-        msr::write(msr::LSTAR, syscall_entry as *const () as u64);
+        msr::write(msr::LSTAR, entry);
+        msr::write(msr::CSTAR, entry);
         msr::write(msr::FMASK, rflags::SYSCALL_MASK);
-        msr::write(msr::EFER, msr::read(msr::EFER) | msr::EFER_SYSCALL | msr::EFER_NO_EXECUTE);
+        msr::write(msr::EFER, msr::EFER_SYSCALL | msr::EFER_LONG_MODE | msr::EFER_NO_EXECUTE);
     }
 }
 

@@ -3,7 +3,7 @@
 //! The kernel is built without floating point, so the registers in the CPU are always those of the running task.
 //! XSAVE's standard format where the CPU has it, else FXSAVE's 512 bytes, which are its first part.
 use super::Arch;
-use super::cpu::{feature, has};
+use super::cpu::{self, feature, has};
 use super::platform::msr;
 use crate::contract::{Cpu as _, UserRegisters};
 use crate::frame::OutOfMemory;
@@ -30,9 +30,13 @@ static COMPONENTS: AtomicU64 = AtomicU64::new(0);
 static AREA_BYTES: AtomicU32 = AtomicU32::new(LEGACY_BYTES as u32);
 static MXCSR_ALLOWED: AtomicU32 = AtomicU32::new(MXCSR_DEFAULT_MASK);
 
-/// Turns XSAVE on (XCR0) and measures the area. Once, on the boot CPU, before any task is made.
+/// Measures the area. Once, on the boot CPU, before any task is made.
 pub fn initialise() {
-    enable_components();
+    if has(feature::XSAVE) && !components_are_kept() {
+        // SAFETY: no task is made yet, and the other CPUs start later.
+        unsafe { cpu::withdraw_xsave() };
+        COMPONENTS.store(0, Ordering::Relaxed);
+    }
     if has(feature::XSAVE) {
         // EBX gives the size for what XCR0 enables (SDM volume 2, CPUID leaf 0DH).
         AREA_BYTES.store(__cpuid_count(0xd, 0).ebx + signal_frame::IMAGE_END_BYTES, Ordering::Relaxed);
@@ -57,6 +61,19 @@ pub fn enable_components() {
         };
         COMPONENTS.store(components, Ordering::Relaxed);
     }
+}
+
+/// Whether XCR0 is still what was written. A hypervisor that does not see XSETBV (KVM inside QEMU's TCG) forgets it at the next exit,
+/// and from then on XSAVE would leave out what XCR0 leaves out, silently.
+fn components_are_kept() -> bool {
+    // CPUID makes every hypervisor exit.
+    core::hint::black_box(__cpuid_count(0xd, 0));
+    let (low, high): (u32, u32);
+    // SAFETY: CR4.OSXSAVE is set; reading changes nothing.
+    unsafe {
+        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags))
+    };
+    u64::from(high) << 32 | u64::from(low) == COMPONENTS.load(Ordering::Relaxed)
 }
 
 /// What a thread has besides its general registers.

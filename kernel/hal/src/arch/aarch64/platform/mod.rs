@@ -4,6 +4,7 @@ pub(super) mod description;
 pub(super) mod device_tree;
 pub(super) mod gic;
 pub(super) mod identification;
+pub(super) mod known_state;
 pub(super) mod memory;
 pub(super) mod psci;
 pub(super) mod semihosting;

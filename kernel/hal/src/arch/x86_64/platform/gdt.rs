@@ -118,7 +118,8 @@ pub unsafe fn set_ist_stacks(local: *mut CpuLocal, ends: [*mut u8; IST_STACKS]) 
     }
 }
 
-/// Loads GDT, TSS and IDT into this CPU and sets its segment registers and GS base.
+/// Loads GDT, TSS and IDT into this CPU and sets its segment registers. There is no LDT: what LDTR holds otherwise is what reset
+/// left, a table of 64 KiB at address 0, where a program may have memory (SDM volume 3, table 9-1).
 ///
 /// # Safety
 /// As [`set_ist_stacks`]; the IDT is built; interrupts are off.
@@ -149,6 +150,7 @@ pub unsafe fn load(local: *mut CpuLocal, ist_stacks: [*mut u8; IST_STACKS]) {
             "mov es, {scratch:e}",
             "mov fs, {scratch:e}",
             "mov gs, {scratch:e}",
+            "lldt {scratch:x}",
             "ltr {tss:x}",
             gdt = in(reg) &gdt,
             idt = in(reg) &idt,

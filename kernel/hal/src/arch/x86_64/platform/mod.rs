@@ -5,6 +5,7 @@ pub mod description;
 pub mod gdt;
 pub mod ioapic;
 pub mod kernel_map;
+pub mod known_state;
 pub mod mmio;
 pub mod msr;
 pub mod pic;

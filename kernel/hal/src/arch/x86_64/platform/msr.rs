@@ -15,11 +15,33 @@ pub const FS_BASE: u32 = 0xc000_0100;
 pub const GS_BASE: u32 = 0xc000_0101;
 /// What `swapgs` exchanges GS_BASE with: the program's GS base while in the kernel.
 pub const KERNEL_GS_BASE: u32 = 0xc000_0102;
+/// What `rdtscp` and `rdpid` tell programs.
+pub const TSC_AUX: u32 = 0xc000_0103;
+/// Where a 32-bit `syscall` goes.
+pub const CSTAR: u32 = 0xc000_0083;
+/// Code segment, stack and instruction of `sysenter`.
+pub const SYSENTER_CS: u32 = 0x174;
+/// See [`SYSENTER_CS`].
+pub const SYSENTER_ESP: u32 = 0x175;
+/// See [`SYSENTER_CS`].
+pub const SYSENTER_EIP: u32 = 0x176;
+/// IA32_DEBUGCTL: steps by branch, records of branches.
+pub const DEBUG_CONTROL: u32 = 0x1d9;
+/// IA32_PAT.
+pub const PAT: u32 = 0x277;
+/// IA32_XSS: components of XSAVES that only the kernel uses.
+pub const XSS: u32 = 0xda0;
+/// IA32_UMWAIT_CONTROL: how programs may wait.
+pub const USER_WAIT_CONTROL: u32 = 0xe1;
+/// IA32_MISC_ENABLE.
+pub const MISC_ENABLE: u32 = 0x1a0;
 /// Local APIC: base address and enable bit.
 pub const APIC_BASE: u32 = 0x1b;
 
 /// EFER.SCE, which turns `syscall` on.
 pub const EFER_SYSCALL: u64 = 1 << 0;
+/// EFER.LME and LMA: long mode is on.
+pub const EFER_LONG_MODE: u64 = 1 << 8 | 1 << 10;
 /// EFER.NXE, which turns no-execute pages on.
 pub const EFER_NO_EXECUTE: u64 = 1 << 11;
 
