@@ -1,16 +1,17 @@
 //! The mount table, and places in the tree of mounts.
 //!
 //! A [`Location`] is a dentry together with the mount through which it was reached: the only thing that path walk, working
-//! directories and open files hold on to. What lies on a place is found by hash, under a lock that path walks share. Lock order:
-//! the table's lock, then the lock of one mount's place; both are leaves towards everything else.
+//! directories and open files hold on to. What lies on a place is found in an ordered map, under a lock that path walks share; a map
+//! has no keys that meet, whatever a program mounts. Lock order: the table's lock, then the lock of one mount's place; both are
+//! leaves towards everything else.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::Errno;
 use hal::sync::{SpinLock, SpinRwLock};
-use hashbrown::HashTable;
 
 use super::dentry::Dentry;
 use super::filesystem::FileSystem;
@@ -48,53 +49,39 @@ pub struct Mount {
 }
 
 /// Which mount and dentry a place is, by address.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Spot(usize, usize);
 
 impl Spot {
     fn of(place: &Location) -> Spot {
-        Spot(Arc::as_ptr(&place.mount).addr(), Arc::as_ptr(&place.dentry).addr())
+        Spot(Arc::as_ptr(&place.dentry).addr(), Arc::as_ptr(&place.mount).addr())
     }
-
-    /// Addresses differ above the lowest bits; the table looks at the highest and the lowest of the hash.
-    fn hash(self) -> u64 {
-        let mixed = (self.0.rotate_left(17) ^ self.1) as u64;
-        mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
-    }
-}
-
-/// What is mounted on a spot: usually one, and of several the last one shows.
-struct Cover {
-    spot: Spot,
-    mounts: Vec<Arc<Mount>>,
 }
 
 struct Table {
-    /// All attached mounts, the root first, later ones behind earlier ones.
-    mounts: Vec<Arc<Mount>>,
-    /// Where they lie: all but the root.
-    covers: HashTable<Cover>,
+    /// All attached mounts by number, the root first.
+    mounts: BTreeMap<u32, Arc<Mount>>,
+    /// What lies where, all but the root: usually one mount on a spot, and of several the last one shows.
+    covers: BTreeMap<Spot, Vec<Arc<Mount>>>,
 }
 
-static TABLE: SpinRwLock<Table> = SpinRwLock::new(Table { mounts: Vec::new(), covers: HashTable::new() });
+static TABLE: SpinRwLock<Table> = SpinRwLock::new(Table { mounts: BTreeMap::new(), covers: BTreeMap::new() });
 
 impl Table {
-    /// What is mounted on a spot; nothing there yet is no error. ENOMEM without room for one more.
-    fn cover(&mut self, spot: Spot) -> Result<&mut Vec<Arc<Mount>>, Errno> {
-        self.covers.try_reserve(1, |cover| cover.spot.hash()).map_err(|_| Errno::ENOMEM)?;
-        let entry = self.covers.entry(spot.hash(), |cover| cover.spot == spot, |cover| cover.spot.hash());
-        let cover = entry.or_insert_with(|| Cover { spot, mounts: Vec::new() }).into_mut();
-        cover.mounts.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        Ok(&mut cover.mounts)
+    /// Lays a mount on a spot. ENOMEM without room for one more.
+    fn cover(&mut self, spot: Spot, mount: &Arc<Mount>) -> Result<(), Errno> {
+        let mounts = self.covers.entry(spot).or_default();
+        mounts.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        mounts.push(mount.clone());
+        Ok(())
     }
 
     /// Takes a mount off a spot.
     fn uncover(&mut self, spot: Spot, mount: &Arc<Mount>) {
-        let Ok(mut found) = self.covers.find_entry(spot.hash(), |cover| cover.spot == spot) else { return };
-        let mounts = &mut found.get_mut().mounts;
+        let Some(mounts) = self.covers.get_mut(&spot) else { return };
         mounts.retain(|each| !Arc::ptr_eq(each, mount));
         if mounts.is_empty() {
-            found.remove();
+            self.covers.remove(&spot);
         }
     }
 }
@@ -145,22 +132,21 @@ impl Drop for Mount {
 
 /// Attaches the very first mount.
 pub fn attach_root(mount: Arc<Mount>) {
-    TABLE.write().mounts.push(mount);
+    TABLE.write().mounts.insert(mount.id, mount);
 }
 
 /// The root of everything.
 pub fn root() -> Option<Location> {
-    TABLE.read().mounts.first().map(Mount::root_location)
+    TABLE.read().mounts.first_key_value().map(|(_, mount)| mount.root_location())
 }
 
 /// Attaches a mount at a directory. ENOMEM when the table cannot grow.
 pub fn attach(mount: Arc<Mount>, place: Location) -> Result<(), Errno> {
     let mut table = TABLE.write();
-    table.mounts.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-    table.cover(Spot::of(&place))?.push(mount.clone());
+    table.cover(Spot::of(&place), &mount)?;
     place.dentry.add_mount();
     *mount.place.lock() = Some(place);
-    table.mounts.push(mount);
+    table.mounts.insert(mount.id, mount);
     Ok(())
 }
 
@@ -178,19 +164,20 @@ pub fn detach(mount: &Arc<Mount>, in_use: InUse) -> Result<(), Errno> {
     /// The table's own two references and the caller's; mounts below, open files and directories hold more.
     const UNUSED: usize = 3;
     let mut table = TABLE.write();
-    let index = table.mounts.iter().position(|each| Arc::ptr_eq(each, mount)).ok_or(Errno::EINVAL)?;
-    if index == 0 {
+    let is_root = table.mounts.first_key_value().is_some_and(|(_, root)| Arc::ptr_eq(root, mount));
+    if is_root || !table.mounts.contains_key(&mount.id) {
         return Err(Errno::EINVAL);
     }
     if in_use == InUse::Refuse && Arc::strong_count(mount) > UNUSED {
         return Err(Errno::EBUSY);
     }
-    let removed = table.mounts.remove(index);
-    let place = removed.place.lock().take();
+    let removed = table.mounts.remove(&mount.id);
+    let place = mount.place.lock().take();
     if let Some(place) = &place {
         table.uncover(Spot::of(place), mount);
     }
     drop(table);
+    drop(removed);
     if let Some(place) = place {
         place.dentry.remove_mount();
     }
@@ -205,7 +192,7 @@ pub fn move_to(mount: &Arc<Mount>, place: Location) -> Result<(), Errno> {
     if before == Spot::of(&place) {
         return Ok(());
     }
-    table.cover(Spot::of(&place))?.push(mount.clone());
+    table.cover(Spot::of(&place), mount)?;
     table.uncover(before, mount);
     place.dentry.add_mount();
     let before = at.replace(place);
@@ -221,7 +208,7 @@ pub fn move_to(mount: &Arc<Mount>, place: Location) -> Result<(), Errno> {
 pub fn mounted_on(place: &Location) -> Option<Arc<Mount>> {
     let spot = Spot::of(place);
     let table = TABLE.read_or_spread();
-    table.covers.find(spot.hash(), |cover| cover.spot == spot)?.mounts.last().cloned()
+    table.covers.get(&spot)?.last().cloned()
 }
 
 /// Goes down through whatever is mounted on a place.
@@ -235,7 +222,12 @@ pub fn descend(mut place: Location) -> Location {
     place
 }
 
-/// A copy of the table, for listing.
-pub fn all() -> Vec<Arc<Mount>> {
-    TABLE.read().mounts.clone()
+/// All mounts, for listing. The lock is let go between one and the next, so that a long table holds nobody up.
+pub fn all() -> impl Iterator<Item = Arc<Mount>> {
+    let mut last = 0;
+    core::iter::from_fn(move || {
+        let mount = TABLE.read().mounts.range(last + 1..).next().map(|(_, mount)| mount.clone())?;
+        last = mount.id;
+        Some(mount)
+    })
 }
