@@ -156,8 +156,7 @@ pub fn refusal(parent: &Inode) -> Errno {
 /// Puts the dentry among the directory's names. ENOENT when the directory has been removed.
 fn enter(parent: &Inode, stored: &Directory, name: Name, dentry: &Arc<Dentry>) -> Result<(), Errno> {
     let mut names = stored.names.write();
-    names.reserve()?;
-    names.insert(name, dentry.clone());
+    names.insert(name, dentry.clone())?;
     drop(names);
     parent.touch_modified(clock::now());
     Ok(())

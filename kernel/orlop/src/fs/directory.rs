@@ -1,20 +1,24 @@
 //! The names of one directory: found by hash, listed newest first.
 //!
+//! Few names are a list that is searched by a word made of each name: cheaper than any hash, and bounded. More of them are found by
+//! a keyed hash, SipHash-1-3, whose secret each directory draws when it comes to need one, so that no program can choose names
+//! that meet; and listed from a map by age. Both grow in small steps: every call takes a bounded time, however many names there are.
+//!
 //! Listing order is that of Linux's tmpfs (latest name first), so that programs which do not sort print the same.
 //! A listing continues by cookie, not by index: names may come and go between two `getdents64` calls.
+//! Below the lock on names stands that of the random numbers, for a secret.
 
+mod index;
+mod trie;
+
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
-use core::hash::Hasher as _;
-use foldhash::SharedSeed;
-use foldhash::fast::FoldHasher;
-use hal::sync::Once;
-use hashbrown::HashTable;
 
 use super::dentry::Dentry;
-use crate::random;
+use index::Index;
 
 /// A name, shared between the directory's index and the dentry that carries it.
 pub type Name = Arc<[u8]>;
@@ -28,19 +32,27 @@ pub struct Entry {
     pub dentry: Arc<Dentry>,
 }
 
+/// An entry of a short list.
 struct Slot {
+    /// Made of the name, see [`word_of`].
+    word: u64,
+    /// Higher than those of older entries.
     cookie: u64,
-    hash: u64,
-    /// `None` once the name is removed: the slot stays until the next compaction keeps indices few.
-    entry: Option<Entry>,
+    entry: Entry,
 }
 
+enum Store {
+    /// At most [`FEW`], in rising order of cookies.
+    Few(Vec<Slot>),
+    Many(Box<Index>),
+}
+
+/// Entries in a list at most. A look at one that is another costs three instructions, a hash some eighty.
+const FEW: usize = 16;
+
 /// The names of one directory.
-#[derive(Default)]
 pub struct Names {
-    /// In rising order of cookies.
-    slots: Vec<Slot>,
-    by_name: HashTable<u32>,
+    store: Store,
     next_cookie: u64,
     /// The directory was removed: it takes no new names.
     dead: bool,
@@ -49,68 +61,103 @@ pub struct Names {
 impl Names {
     /// A directory without names.
     pub const fn new() -> Names {
-        Names { slots: Vec::new(), by_name: HashTable::new(), next_cookie: 0, dead: false }
+        Names { store: Store::Few(Vec::new()), next_cookie: 0, dead: false }
     }
 
     /// How many names there are.
     pub fn len(&self) -> usize {
-        self.by_name.len()
+        match &self.store {
+            Store::Few(slots) => slots.len(),
+            Store::Many(index) => index.len(),
+        }
     }
 
     /// Whether there is no name.
     pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
+        self.len() == 0
     }
 
     /// What `name` stands for.
     pub fn find(&self, name: &[u8]) -> Option<&Arc<Dentry>> {
-        let slot = self.slots.get(self.index_of(hash(name), name)?)?;
-        slot.entry.as_ref().map(|entry| &entry.dentry)
+        match &self.store {
+            Store::Few(slots) => slots.get(position(slots, name)?).map(|slot| &slot.entry.dentry),
+            Store::Many(index) => index.find(name),
+        }
     }
 
-    /// Makes room for one more name, or says why there can be none.
-    pub fn reserve(&mut self) -> Result<(), Errno> {
+    /// Adds a name that is not there yet. ENOENT for a directory that was removed; ENOMEM without memory. Nothing has changed then.
+    pub fn insert(&mut self, name: Name, dentry: Arc<Dentry>) -> Result<(), Errno> {
         if self.dead {
             return Err(Errno::ENOENT);
         }
-        if self.slots.len() == self.slots.capacity() {
-            self.compact();
+        let (cookie, entry) = (self.next_cookie, Entry { name, dentry });
+        match &mut self.store {
+            Store::Few(slots) if slots.len() < FEW => {
+                slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                slots.push(Slot { word: word_of(&entry.name), cookie, entry });
+            }
+            Store::Few(slots) => {
+                let mut index = Box::new(Index::new());
+                for slot in &*slots {
+                    index.insert(slot.cookie, slot.entry.clone())?;
+                }
+                index.insert(cookie, entry)?;
+                self.store = Store::Many(index);
+            }
+            Store::Many(index) => index.insert(cookie, entry)?,
         }
-        let slots = &self.slots;
-        self.by_name.try_reserve(1, |&index| slot_hash(slots, index)).map_err(|_| Errno::ENOMEM)?;
-        if self.slots.len() >= u32::MAX as usize {
-            return Err(Errno::ENOSPC);
-        }
-        self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)
-    }
-
-    /// Adds a name that is not there yet; `reserve` was called under the same lock.
-    pub fn insert(&mut self, name: Name, dentry: Arc<Dentry>) {
-        let hash = hash(&name);
-        let index = self.slots.len() as u32;
-        self.slots.push(Slot { cookie: self.next_cookie, hash, entry: Some(Entry { name, dentry }) });
         self.next_cookie += 1;
-        let slots = &self.slots;
-        self.by_name.insert_unique(hash, index, |&index| slot_hash(slots, index));
+        Ok(())
     }
 
     /// Takes a name away.
     pub fn remove(&mut self, name: &[u8]) -> Option<Entry> {
-        let slots = &self.slots;
-        let found = self.by_name.find_entry(hash(name), |&index| slot_is(slots, index, name)).ok()?;
-        let (index, _) = found.remove();
-        let entry = self.slots.get_mut(index as usize)?.entry.take();
-        while self.slots.last().is_some_and(|slot| slot.entry.is_none()) {
-            self.slots.pop();
+        match &mut self.store {
+            Store::Few(slots) => {
+                let position = position(slots, name)?;
+                Some(slots.remove(position).entry)
+            }
+            Store::Many(index) => {
+                let entry = index.remove(name);
+                if index.len() == 0 {
+                    self.store = Store::Few(Vec::new());
+                }
+                entry
+            }
         }
-        entry
     }
 
     /// Puts another dentry in the place of the one that `name` stands for.
     pub fn replace(&mut self, name: &[u8], dentry: Arc<Dentry>) -> Option<Arc<Dentry>> {
-        let index = self.index_of(hash(name), name)?;
-        let entry = self.slots.get_mut(index)?.entry.as_mut()?;
-        Some(core::mem::replace(&mut entry.dentry, dentry))
+        match &mut self.store {
+            Store::Few(slots) => {
+                let position = position(slots, name)?;
+                let slot = slots.get_mut(position)?;
+                Some(core::mem::replace(&mut slot.entry.dentry, dentry))
+            }
+            Store::Many(index) => index.replace(name, dentry),
+        }
+    }
+
+    /// As [`Names::replace`]; the name becomes the newest.
+    pub fn supersede(&mut self, name: &[u8], dentry: Arc<Dentry>) -> Option<Arc<Dentry>> {
+        let cookie = self.next_cookie;
+        self.next_cookie += 1;
+        match &mut self.store {
+            Store::Few(slots) => {
+                let position = position(slots, name)?;
+                let slot = slots.get_mut(position)?;
+                slot.cookie = cookie;
+                let before = core::mem::replace(&mut slot.entry.dentry, dentry);
+                slots.get_mut(position..).unwrap_or_default().rotate_left(1);
+                Some(before)
+            }
+            Store::Many(index) => {
+                let before = index.replace(name, dentry);
+                index.set_cookie(name, cookie);
+                before
+            }
+        }
     }
 
     /// Forbids new names: the directory has been removed.
@@ -120,61 +167,160 @@ impl Names {
 
     /// The names with cookies below `below`, newest first, each with its cookie.
     pub fn newest_first(&self, below: u64) -> impl Iterator<Item = (u64, &Entry)> {
-        let end = self.slots.partition_point(|slot| slot.cookie < below);
-        self.slots[..end].iter().rev().filter_map(|slot| Some((slot.cookie, slot.entry.as_ref()?)))
+        let (few, many) = match &self.store {
+            Store::Few(slots) => (Some(slots), None),
+            Store::Many(index) => (None, Some(index.newest_first(below))),
+        };
+        let few = few.into_iter().flat_map(move |slots| {
+            let end = slots.partition_point(|slot| slot.cookie < below);
+            slots.iter().take(end).rev().map(|slot| (slot.cookie, &slot.entry))
+        });
+        few.chain(many.into_iter().flatten())
     }
 
     /// Takes all names away: the file system is going.
     pub fn take_all(&mut self) -> impl Iterator<Item = Entry> + use<> {
         self.dead = true;
-        self.by_name.clear();
-        core::mem::take(&mut self.slots).into_iter().filter_map(|slot| slot.entry)
+        let (few, many) = match core::mem::replace(&mut self.store, Store::Few(Vec::new())) {
+            Store::Few(slots) => (slots, None),
+            Store::Many(index) => (Vec::new(), Some(index)),
+        };
+        let many = many.into_iter().flat_map(|index| index.into_entries());
+        few.into_iter().map(|slot| slot.entry).chain(many)
+    }
+}
+
+impl Default for Names {
+    fn default() -> Names {
+        Names::new()
+    }
+}
+
+/// Where a name stands in a short list.
+#[inline]
+fn position(slots: &[Slot], name: &[u8]) -> Option<usize> {
+    let word = word_of(name);
+    slots.iter().position(|slot| {
+        slot.word == word
+            && (name.len() <= WHOLE && slot.entry.name.len() == name.len() || *slot.entry.name == *name)
+    })
+}
+
+/// Names up to this length are told by their word and their length.
+const WHOLE: usize = 8;
+
+/// A word made of a name: all of a short one, the ends of a longer one.
+#[inline]
+fn word_of(name: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+        // Of eight bytes these are the same ones, and none may be lost.
+        return if name.len() == WHOLE { first } else { first.rotate_left(29) ^ last };
+    }
+    if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+    }
+    name.iter().fold(0, |word, &byte| word << 8 | u64::from(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::attributes::FileKind;
+    use crate::fs::filesystem::{FileSystem, FileSystemKind};
+    use crate::fs::inode::{Body, Inode, Ownership};
+    use abi::time::Timespec;
+    use alloc::collections::BTreeMap;
+    use alloc::string::String;
+    use proptest::prelude::*;
+
+    fn some_dentry() -> Arc<Dentry> {
+        crate::fs::tests::start_memory();
+        let filesystem = FileSystem::new(FileSystemKind::TmpFs, 16);
+        let ownership = Ownership { permissions: 0o644, user: 0, group: 0 };
+        Dentry::new_root(Inode::new(
+            &filesystem,
+            FileKind::Socket,
+            ownership,
+            Body::Socket,
+            Timespec::default(),
+        ))
     }
 
-    fn index_of(&self, hash: u64, name: &[u8]) -> Option<usize> {
-        self.by_name.find(hash, |&index| slot_is(&self.slots, index, name)).map(|&index| index as usize)
-    }
-
-    /// Drops the slots of removed names when they are at least half of all.
-    fn compact(&mut self) {
-        if self.slots.len() < 2 * self.by_name.len() || self.slots.is_empty() {
-            return;
+    #[test]
+    fn words_of_short_names_tell_them_apart() {
+        let names: &[&[u8]] =
+            &[b"a", b"aa", b"ab", b"ba", b"aab", b"abab", b"ababa", b"abababab", b"babababa"];
+        for one in names {
+            for other in names.iter().filter(|other| other.len() == one.len()) {
+                assert_eq!(word_of(one) == word_of(other), one == other);
+            }
         }
-        self.slots.retain(|slot| slot.entry.is_some());
-        self.by_name.clear();
-        let slots = &self.slots;
-        for (index, slot) in (0u32..).zip(slots) {
-            self.by_name.insert_unique(slot.hash, index, |&index| slot_hash(slots, index));
+    }
+
+    /// Steps: add, remove, supersede a name out of many with the same beginnings; list.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Add(u16),
+        Remove(u16),
+        Supersede(u16),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let number = 0u16..60;
+        let step = prop_oneof![
+            3 => number.clone().prop_map(Step::Add),
+            1 => number.clone().prop_map(Step::Remove),
+            1 => number.prop_map(Step::Supersede),
+        ];
+        proptest::collection::vec(step, 1..300)
+    }
+
+    fn label(number: u16) -> String {
+        match number % 3 {
+            0 => alloc::format!("{number}"),
+            1 => alloc::format!("file{number}"),
+            _ => alloc::format!("aaaaaaaaaaaa{number}bbbbbbbbbbbb"),
         }
     }
-}
 
-fn slot_is(slots: &[Slot], index: u32, name: &[u8]) -> bool {
-    slots.get(index as usize).and_then(|slot| slot.entry.as_ref()).is_some_and(|entry| *entry.name == *name)
-}
-
-fn slot_hash(slots: &[Slot], index: u32) -> u64 {
-    slots.get(index as usize).map_or(0, |slot| slot.hash)
-}
-
-/// What a program cannot know and so cannot choose colliding names for.
-static SEED: Once<SharedSeed> = Once::new();
-
-fn hash(name: &[u8]) -> u64 {
-    let mut hasher = FoldHasher::with_seed(0, SEED.get().unwrap_or_else(seed));
-    hasher.write(name);
-    hasher.finish()
-}
-
-#[cold]
-fn seed() -> &'static SharedSeed {
-    loop {
-        let mut random = [0; 8];
-        random::fill(&mut random);
-        // Whoever was faster has set it.
-        let _ = SEED.set(SharedSeed::from_u64(u64::from_le_bytes(random)));
-        if let Some(seed) = SEED.get() {
-            return seed;
+    proptest! {
+        #[test]
+        fn names_are_found_and_listed_as_they_came(steps in steps()) {
+            let dentry = some_dentry();
+            let mut names = Names::new();
+            let mut model: BTreeMap<u64, String> = BTreeMap::new();
+            for (time, step) in (0u64..).zip(steps) {
+                let (Step::Add(number) | Step::Remove(number) | Step::Supersede(number)) = step;
+                let label = label(number);
+                let old = model.iter().find(|(_, name)| **name == label).map(|(&time, _)| time);
+                prop_assert_eq!(names.find(label.as_bytes()).is_some(), old.is_some());
+                match (step, old) {
+                    (Step::Add(_), None) => {
+                        names.insert(Arc::from(label.as_bytes()), dentry.clone()).expect("memory");
+                        model.insert(time, label);
+                    }
+                    (Step::Remove(_), old) => {
+                        prop_assert_eq!(names.remove(label.as_bytes()).is_some(), old.is_some());
+                        old.map(|old| model.remove(&old));
+                    }
+                    (Step::Supersede(_), Some(old)) => {
+                        prop_assert!(names.supersede(label.as_bytes(), dentry.clone()).is_some());
+                        model.remove(&old);
+                        model.insert(time, label);
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(names.len(), model.len());
+            }
+            let listed: Vec<_> = names.newest_first(u64::MAX).map(|(_, entry)| entry.name.to_vec()).collect();
+            let expected: Vec<_> = model.values().rev().map(|name| name.as_bytes().to_vec()).collect();
+            prop_assert_eq!(&listed, &expected);
+            let cookies: Vec<u64> = names.newest_first(u64::MAX).map(|(cookie, _)| cookie).collect();
+            for (place, cookie) in cookies.iter().enumerate() {
+                prop_assert_eq!(names.newest_first(*cookie).count(), cookies.len() - place - 1);
+            }
+            prop_assert_eq!(names.take_all().count(), expected.len());
         }
     }
 }

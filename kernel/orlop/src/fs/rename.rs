@@ -159,7 +159,6 @@ impl Plan<'_> {
 
     fn replace(self, existing: Option<Arc<Dentry>>) -> Result<(), Errno> {
         let label: Name = Arc::from(self.to.name);
-        self.new.names.write().reserve()?;
         if let Some(existing) = &existing
             && existing.inode().is_directory()
         {
@@ -167,8 +166,13 @@ impl Plan<'_> {
         }
         let (old_parent, new_parent) = self.parents();
         let mut names = self.new.names.write();
-        let replaced = names.remove(self.to.name);
-        names.insert(label.clone(), self.source.clone());
+        let replaced = match &existing {
+            Some(_) => names.supersede(self.to.name, self.source.clone()),
+            None => {
+                names.insert(label.clone(), self.source.clone())?;
+                None
+            }
+        };
         drop(names);
         if let Some(existing) = &existing {
             existing.mark_removed();
