@@ -18,6 +18,8 @@ pub trait Upcalls: Sync {
     fn start(&self, boot: &'static BootInfo) -> !;
     /// Runs the kernel on another CPU, as that CPU's first task, interrupts on. The task becomes its idle task.
     fn start_cpu(&self) -> !;
+    /// The running task's entry has returned: ends the task, with `task::exit_to`.
+    fn end_task(&self) -> !;
     /// Another CPU has something for this one to do. Interrupt context.
     fn reschedule(&self);
     /// The kernel touched user memory in a copy and nothing was mapped: page it in (may sleep), or refuse.

@@ -135,8 +135,14 @@ fn first_thread(command_line: CommandLine<'static>) -> Result<Runnable, Errno> {
     Ok(runnable)
 }
 
-/// Runs the first program that can be run.
+/// Becomes the first program that can be run.
 fn become_init(thread: Arc<Thread>, command_line: CommandLine<'static>) {
+    let context = load_init(&thread, &command_line);
+    process::run(thread, context);
+}
+
+/// Loads the first program that can be run.
+fn load_init(thread: &Arc<Thread>, command_line: &CommandLine<'static>) -> UserContext {
     let is_known = |name: &[u8]| KNOWN_OPTIONS.iter().any(|known| Word { name, value: None }.is_named(known));
     let arguments: Vec<Vec<u8>> =
         command_line.init_arguments(is_known).map(|word| word.bytes().collect()).collect();
@@ -144,8 +150,8 @@ fn become_init(thread: Arc<Thread>, command_line: CommandLine<'static>) {
     environment.extend(command_line.init_environment(is_known).map(|word| word.bytes().collect()));
     let mut context = UserContext::new(UserRegs::new(0, 0));
     for path in command_line.init_candidates() {
-        match run_init(&thread, &mut context, path, &arguments, &environment) {
-            Ok(()) => process::run(thread, context),
+        match run_init(thread, &mut context, path, &arguments, &environment) {
+            Ok(()) => return context,
             Err(Failure::Errno(Errno::ENOENT)) => {}
             Err(Failure::Errno(errno)) => {
                 log!("Failed to execute {} (error -{})", Printable(path), errno.number());

@@ -24,6 +24,10 @@ impl Upcalls for Kernel {
         sched::idle()
     }
 
+    fn end_task(&self) -> ! {
+        sched::exit()
+    }
+
     fn reschedule(&self) {
         accounts::count_interrupt();
         barrier::answer();

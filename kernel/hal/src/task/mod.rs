@@ -153,7 +153,8 @@ impl Drop for Runnable {
     }
 }
 
-/// What a task runs first. It must not return; it ends with [`exit_to`].
+/// What a task runs. When it returns, the task ends by `Upcalls::end_task`: a task that ended inside would leave for ever what the
+/// calls above it own, this box among that.
 pub type Entry = Box<dyn FnOnce() + Send>;
 
 impl Task {

@@ -13,6 +13,7 @@ use crate::contract::{Context as _, Cpu as _, Paging as _, UserRegisters as _};
 use crate::cpu::MAX_CPUS;
 use crate::paging::PageTable;
 use crate::sync::{PerCpu, PreemptGuard};
+use crate::upcalls::upcalls;
 use alloc::sync::Arc;
 use core::cell::Cell;
 use core::hint::cold_path;
@@ -80,7 +81,8 @@ pub fn switch_to(next: Runnable, guard: PreemptGuard) {
     drop(leftovers);
 }
 
-/// Ends the running task and runs `next`. The stack is freed once it is left.
+/// Ends the running task and runs `next`. The stack is freed once it is left, and nothing on it is dropped: called where no caller
+/// owns anything, by `Upcalls::end_task`.
 pub fn exit_to(next: Runnable, guard: PreemptGuard) -> ! {
     set_page_table(None);
     super::current().state.store(DEAD, Ordering::Release);
@@ -178,7 +180,8 @@ pub(super) extern "C" fn first_steps(task: usize) -> ! {
     if let Some(entry) = entry {
         entry();
     }
-    panic!("a task returned from its entry");
+    // Nothing is owned on this stack any more.
+    upcalls().end_task()
 }
 
 /// Moves the running task to another address space (`execve`, exit); `None`: to no user memory.

@@ -289,7 +289,7 @@ pub(super) fn new_task(
             // As on Linux, a bad address is the program's own loss.
             let _ = UserPtr::new(address).write(&own.id().number());
         }
-        main_loop::run(own, UserContext::new(regs))
+        main_loop::run(own, UserContext::new(regs));
     });
     let runnable =
         Task::new_user(entry, user, memory.page_table().clone(), Some(thread.clone())).or_errno()?;

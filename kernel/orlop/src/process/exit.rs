@@ -14,8 +14,8 @@ use libkernel::addr::UserAddr;
 
 use super::report::{self, Vanishes};
 use super::{Pid, Process, Thread, table, work};
+use crate::futex;
 use crate::signal::{Signal, SignalSet, send, stop};
-use crate::{futex, sched};
 
 impl Thread {
     /// Asks the running thread alone to end with this status: `exit`.
@@ -27,8 +27,8 @@ impl Thread {
     }
 }
 
-/// Ends the running thread. Its counted reference is the loop's own.
-pub(super) fn end_thread(thread: Arc<Thread>) -> ! {
+/// Ends the running thread, but for its task, which ends when the thread's loop has returned. The counted reference is the loop's own.
+pub(super) fn end_thread(thread: Arc<Thread>) {
     thread.begin_to_end();
     // It may hold a thread that holds this one.
     let resume = thread.resume.lock().take();
@@ -52,9 +52,6 @@ pub(super) fn end_thread(thread: Arc<Thread>) -> ! {
         send::pass_on(&process, &thread, SignalSet::ALL);
     }
     process.thread_ended.wake_all();
-    drop(process);
-    drop(thread);
-    sched::exit()
 }
 
 /// Tells a joining thread that this one is gone: `CLONE_CHILD_CLEARTID`.

@@ -13,8 +13,8 @@ use crate::signal::{self, Signal, deliver, send};
 use crate::syscall::{self, Caller, Failure, Restart};
 use crate::{log, sched};
 
-/// Runs a thread to its end.
-pub fn run(thread: Arc<Thread>, mut context: UserContext) -> ! {
+/// Runs a thread to its end, and returns: what its callers own is theirs to drop.
+pub fn run(thread: Arc<Thread>, mut context: UserContext) {
     let task = task::current().to_ref();
     loop {
         let (mut restart, mut in_user_mode) = (None, false);
@@ -36,7 +36,7 @@ pub fn run(thread: Arc<Thread>, mut context: UserContext) -> ! {
         }
     }
     drop(task);
-    exit::end_thread(thread)
+    exit::end_thread(thread);
 }
 
 /// What the loop does next.

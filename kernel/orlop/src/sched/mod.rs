@@ -35,7 +35,6 @@ pub mod timeouts;
 pub use mutex::Mutex;
 pub use rwlock::RwLock;
 
-use alloc::boxed::Box;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -106,8 +105,8 @@ pub fn reschedule() {
     }
 }
 
-/// Ends the running task.
-pub fn exit() -> ! {
+/// Ends the running task, whose entry has returned.
+pub(crate) fn exit() -> ! {
     TASKS.fetch_sub(1, Relaxed);
     let guard = preempt::disable();
     let next = QUEUES.get(&guard).end();
@@ -177,10 +176,7 @@ pub fn runtime_ns(task: &task::Task) -> u64 {
 
 /// Starts a task that lives in the kernel alone.
 pub fn spawn(entry: task::Entry) -> Result<(), OutOfMemory> {
-    let runnable = task::Task::new_kernel(Box::new(move || {
-        entry();
-        exit()
-    }))?;
+    let runnable = task::Task::new_kernel(entry)?;
     settings::inherit(runnable.task());
     start(runnable);
     Ok(())
