@@ -207,6 +207,9 @@ impl Class {
             return;
         }
         if Arch::preempt_count() >= INTERRUPT_UNIT {
+            if kind == Kind::Spin {
+                report::plain(id, at);
+            }
             note_use(&KNOWN[id].in_interrupt, id, at);
         }
         if kind == Kind::Spin && Arch::interrupts_enabled() {

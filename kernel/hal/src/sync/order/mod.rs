@@ -6,7 +6,9 @@
 //! - a cycle in the graph, before it becomes a deadlock;
 //! - a lock taken twice by one task;
 //! - waiting for a sleeping lock with a spin lock held;
-//! - a class that interrupt handlers take and that is elsewhere held with interrupts enabled, or taken under such a lock.
+//! - a lock that does not mask interrupts, taken by an interrupt handler: at its first use there, whether or not a task is seen to
+//!   hold it with interrupts enabled;
+//! - such a lock taken under one that interrupt handlers take.
 //!
 //! Not watched: the order among locks of one class (it is by index or address where two are held at once).
 //!

@@ -79,6 +79,12 @@ pub fn sleeping(held: Entry, id: usize, at: Site) -> ! {
     ))
 }
 
+/// A handler takes a lock whose holders leave interrupts enabled. Reported whether or not one has been seen to.
+#[cold]
+pub fn plain(id: usize, at: Site) -> ! {
+    end(format_args!("interrupt: a handler takes {}, which does not mask interrupts, at {at}", Name(id)))
+}
+
 /// A handler may wait for the task that it interrupts.
 #[cold]
 pub fn interrupt(outer: usize, handler: Site, inner: usize, task: Site) -> ! {
