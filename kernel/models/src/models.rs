@@ -155,6 +155,26 @@ fn a_once_cell_is_seen_whole_or_not_at_all() {
 }
 
 #[test]
+fn whoever_wants_a_once_cell_full_gets_the_same_value() {
+    explore(3, || {
+        let cell = Arc::new(Once::new());
+        let other = cell.clone();
+        let get = |cell: &Once<Fragile>| {
+            let value = cell.get_or_init(|| {
+                let value = Fragile::new();
+                value.increment();
+                value
+            });
+            assert_eq!(value.get(), 1);
+            core::ptr::from_ref(value).addr()
+        };
+        let thread = loom::thread::spawn(move || get(&other));
+        let own = get(&cell);
+        assert_eq!(own, thread.join().unwrap());
+    });
+}
+
+#[test]
 fn a_wait_queue_loses_no_wake_up() {
     explore(2, || {
         let shared = Arc::new((AtomicU32::new(0), WaitQueue::new()));

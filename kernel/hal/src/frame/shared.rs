@@ -42,10 +42,9 @@ impl SharedFrame {
     /// The shared frame of zeros. Never map it writable; it is never unique.
     #[inline]
     pub fn zero() -> Self {
-        match ZERO.get() {
-            Some(zero) => zero.clone(),
-            None => first_zero(),
-        }
+        // Made by the kernel's first use, before any program runs.
+        let make = || Self::first(allocate_zeroed().expect("no memory for the frame of zeros"));
+        ZERO.get_or_init(make).clone()
     }
 
     /// True for the shared frame of zeros.
@@ -187,19 +186,6 @@ pub(crate) fn synchronise_instructions(frame: PhysAddr) {
         Arch::synchronise_instructions(frame);
         // A write that came meanwhile has noted itself, and is not taken for done.
         let _ = state.compare_exchange(UNDER_WAY, VISIBLE, Ordering::Release, Ordering::Relaxed);
-    }
-}
-
-/// The shared frame of zeros, at its first use. The kernel's first, before any program runs.
-#[cold]
-fn first_zero() -> SharedFrame {
-    let frame = allocate_zeroed().expect("no memory for the frame of zeros");
-    match ZERO.set(SharedFrame::first(frame)) {
-        Ok(()) => SharedFrame::zero(),
-        Err(second) => {
-            drop(second);
-            SharedFrame::zero()
-        }
     }
 }
 

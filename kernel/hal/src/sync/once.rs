@@ -1,5 +1,9 @@
 //! A cell that is written once.
+use super::preempt;
+use crate::arch::Arch;
+use crate::contract::Cpu as _;
 use core::cell::UnsafeCell;
+use core::convert::Infallible;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -36,6 +40,34 @@ impl<T> Once<T> {
         unsafe { (*self.value.get()).write(value) };
         self.state.store(FULL, Ordering::Release);
         Ok(())
+    }
+
+    /// The value, made by `make` where there is none yet. Several CPUs may make one at the same time; all get the same. Not for
+    /// interrupt handlers: they could meet the task that writes.
+    pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+        let made: Result<&T, Infallible> = self.get_or_try_init(|| Ok(make()));
+        let Ok(value) = made;
+        value
+    }
+
+    /// As [`Once::get_or_init`], where making can fail.
+    pub fn get_or_try_init<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<&T, E> {
+        if let Some(value) = self.get() {
+            return Ok(value);
+        }
+        // Made before the cell is taken, since it may sleep, and stored without preemption: who waits below waits for a store.
+        let value = make()?;
+        let guard = preempt::disable();
+        let refused = self.set(value);
+        drop(guard);
+        // Somebody was faster.
+        drop(refused);
+        loop {
+            if let Some(value) = self.get() {
+                return Ok(value);
+            }
+            Arch::relax();
+        }
     }
 
     /// The value, once there is one.

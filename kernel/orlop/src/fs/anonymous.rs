@@ -22,9 +22,10 @@ static OTHERS: Once<Arc<Mount>> = Once::new();
 
 /// The mount, attached nowhere, that nameless files of a kind belong to; made when first needed.
 fn mount_of(slot: &'static Once<Arc<Mount>>, kind: FileSystemKind) -> Arc<Mount> {
-    if let Some(mount) = slot.get() {
-        return mount.clone();
-    }
+    slot.get_or_init(|| new_mount(kind)).clone()
+}
+
+fn new_mount(kind: FileSystemKind) -> Arc<Mount> {
     let filesystem = FileSystem::new(kind, 0);
     let ownership = Ownership { permissions: 0o700, user: 0, group: 0 };
     let root = Inode::new(
@@ -34,10 +35,7 @@ fn mount_of(slot: &'static Once<Arc<Mount>>, kind: FileSystemKind) -> Arc<Mount>
         Body::Directory(Directory::new()),
         clock::now(),
     );
-    let mount = Mount::new(filesystem, Dentry::new_root(root), Arc::from(kind.name().as_bytes()), 0);
-    // Losing a race only means that some other CPU's mount is the one that stays.
-    let _ = slot.set(mount.clone());
-    slot.get().cloned().unwrap_or(mount)
+    Mount::new(filesystem, Dentry::new_root(root), Arc::from(kind.name().as_bytes()), 0)
 }
 
 fn location(

@@ -96,18 +96,14 @@ impl FileLocks {
         FileLocks(Once::new())
     }
 
-    fn table(&self) -> Result<&LockTable, Errno> {
-        if self.0.get().is_none() {
-            let table = LockTable { held: SpinLock::new(Held::default()), released: WaitQueue::new() };
-            // Losing a race is as good as winning it: there is a table either way.
-            let _ = self.0.set(Box::new(table));
-        }
-        self.0.get().map(Box::as_ref).ok_or(Errno::ENOLCK)
+    fn table(&self) -> &LockTable {
+        let make = || LockTable { held: SpinLock::new(Held::default()), released: WaitQueue::new() };
+        self.0.get_or_init(|| Box::new(make()))
     }
 
     /// flock(2): locks the whole file on behalf of an open file, or converts the lock it has.
     pub fn lock_whole(&self, file: &File, kind: LockKind, blocking: Blocking) -> Result<(), Failure> {
-        let table = self.table()?;
+        let table = self.table();
         let holder = Holder::open_file(file);
         if table.held.lock().unlock_whole(holder) {
             table.released.wake_all();
@@ -122,7 +118,7 @@ impl FileLocks {
 
     /// Takes a record lock, in place of what the holder had in that range.
     pub fn lock_record(&self, lock: RecordLock, blocking: Blocking) -> Result<(), Failure> {
-        let table = self.table()?;
+        let table = self.table();
         table.acquire(blocking, |held| held.try_lock_record(lock))?;
         // A lock that was exclusive may now be shared.
         table.released.wake_all();

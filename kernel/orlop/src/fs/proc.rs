@@ -26,13 +26,5 @@ static ROOT: Once<Arc<Dentry>> = Once::new();
 
 /// The root of procfs, of which there is one, whatever it is mounted on.
 pub fn root() -> Arc<Dentry> {
-    if ROOT.get().is_none() {
-        let filesystem = FileSystem::new(FileSystemKind::Proc, 0);
-        // Losing a race only means that another CPU's tree is the one that stays.
-        let _ = ROOT.set(new_root(&filesystem, tree::Root));
-    }
-    match ROOT.get() {
-        Some(root) => root.clone(),
-        None => new_root(&FileSystem::new(FileSystemKind::Proc, 0), tree::Root),
-    }
+    ROOT.get_or_init(|| new_root(&FileSystem::new(FileSystemKind::Proc, 0), tree::Root)).clone()
 }

@@ -30,11 +30,7 @@ pub fn root() -> Arc<Dentry> {
         let names = FixedDirectory { number: 0, names: NAMES };
         new_root(&FileSystem::new(FileSystemKind::Sysfs, 0), names)
     };
-    if ROOT.get().is_none() {
-        // Losing a race only means that another CPU's tree is the one that stays.
-        let _ = ROOT.set(make());
-    }
-    ROOT.get().cloned().unwrap_or_else(make)
+    ROOT.get_or_init(make).clone()
 }
 
 static NAMES: &[Fixed] = &[

@@ -51,9 +51,10 @@ static DEVICES: Once<Arc<Dentry>> = Once::new();
 
 /// The root of devtmpfs, of which there is one, whatever it is mounted on.
 fn device_root() -> Result<Arc<Dentry>, Errno> {
-    if let Some(root) = DEVICES.get() {
-        return Ok(root.clone());
-    }
+    DEVICES.get_or_try_init(make_devices).cloned()
+}
+
+fn make_devices() -> Result<Arc<Dentry>, Errno> {
     let filesystem = FileSystem::new(FileSystemKind::DevTmpFs, default_pages());
     let root = new_root_directory(&filesystem, 0o755);
     let mount = Mount::new(filesystem, root.clone(), Arc::from(&b"devtmpfs"[..]), 0);
@@ -61,9 +62,7 @@ fn device_root() -> Result<Arc<Dentry>, Errno> {
         let new = NewFile::node(FileKind::CharacterDevice, known.permissions, known.number);
         change::create(&mount.root_location(), known.name, new, &Credentials::root())?;
     }
-    // Losing a race only means that another CPU's tree is the one that stays.
-    let _ = DEVICES.set(root.clone());
-    Ok(DEVICES.get().cloned().unwrap_or(root))
+    Ok(root)
 }
 
 /// Half of memory, as Linux's tmpfs has it where nothing else is said.

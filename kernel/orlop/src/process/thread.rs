@@ -6,7 +6,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use abi::signal::StackT;
-use hal::sync::{Once, SpinLock};
+use hal::sync::{IrqLock, Once, SpinLock};
 use hal::task::{Task, TaskRef};
 use libkernel::addr::UserAddr;
 use libkernel::sched::Parameters;
@@ -39,7 +39,8 @@ pub struct Thread {
     /// Where `memory` lies; zero for none. Changed by the thread itself, with it.
     memory_id: AtomicUsize,
     credentials: SpinLock<Arc<Credentials>>,
-    name: SpinLock<[u8; NAME_SIZE]>,
+    /// The watchdog reads it in an interrupt.
+    name: IrqLock<[u8; NAME_SIZE]>,
     /// Where to write zero and wake a futex at the end of the thread; 0 for nowhere.
     pub(super) clear_child_id: AtomicU64,
     /// Head of the list of robust futexes that the thread holds.
@@ -107,7 +108,7 @@ impl Thread {
             memory_id: AtomicUsize::new(Arc::as_ptr(&parts.memory).addr()),
             memory: SpinLock::new(Some(OwnReference::new(parts.memory))),
             credentials: SpinLock::new(parts.credentials),
-            name: SpinLock::new(parts.name),
+            name: IrqLock::new(parts.name),
             clear_child_id: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             held: Held::new(),

@@ -66,14 +66,7 @@ impl Wire for SerialLine {
 
 /// The console's terminal.
 pub fn terminal() -> Arc<Terminal> {
-    if TERMINAL.get().is_none() {
-        // Losing a race only means that another CPU's terminal is the one that stays.
-        let _ = TERMINAL.set(Terminal::new(super::SERIAL, Arc::new(SerialLine)));
-    }
-    match TERMINAL.get() {
-        Some(terminal) => terminal.clone(),
-        None => Terminal::new(super::SERIAL, Arc::new(SerialLine)),
-    }
+    TERMINAL.get_or_init(|| Terminal::new(super::SERIAL, Arc::new(SerialLine))).clone()
 }
 
 /// Something came from the serial line. Interrupt context.

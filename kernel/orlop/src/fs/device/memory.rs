@@ -19,14 +19,7 @@ impl Shared {
     }
 
     fn get<D: FileOperations + 'static>(&self, device: D) -> Arc<dyn FileOperations> {
-        if self.0.get().is_none() {
-            // Losing a race only means that another CPU's object is the one that stays.
-            let _ = self.0.set(Arc::new(device));
-        }
-        match self.0.get() {
-            Some(shared) => shared.clone(),
-            None => Arc::new(Null),
-        }
+        self.0.get_or_init(|| Arc::new(device)).clone()
     }
 }
 

@@ -85,9 +85,7 @@ pub fn uuid() -> Result<Vec<u8>, Errno> {
 /// `kernel/random/boot_id`: one for all of this boot.
 pub fn boot_id() -> Result<Vec<u8>, Errno> {
     static BOOT_ID: Once<[u8; 16]> = Once::new();
-    // Losing a race only means that another CPU's number is the one that stays.
-    let _ = BOOT_ID.set(random_uuid());
-    Ok(shown_uuid(BOOT_ID.get().copied().unwrap_or_default()))
+    Ok(shown_uuid(*BOOT_ID.get_or_init(random_uuid)))
 }
 
 /// A random UUID: RFC 4122, version 4.
