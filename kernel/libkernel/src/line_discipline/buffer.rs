@@ -42,9 +42,14 @@ impl InputBuffer {
         self.line = self.received;
     }
 
+    /// Whether another byte finds a place, whatever it is.
+    pub const fn has_room(&self) -> bool {
+        self.len() < CAPACITY - 1
+    }
+
     /// Adds a byte that ends no line. One place is kept free for a line end; false when there is no other.
     pub const fn push(&mut self, byte: u8) -> bool {
-        if self.len() >= CAPACITY - 1 {
+        if !self.has_room() {
             return false;
         }
         self.put(byte, false);

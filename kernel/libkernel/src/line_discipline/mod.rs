@@ -122,6 +122,12 @@ impl LineDiscipline {
         if self.is_canonical() { self.input.has_line() } else { self.input.len() > 0 }
     }
 
+    /// Whether the wire shall go on: false while there is no place, and a reader that comes will make some. Of an unfinished line that
+    /// is too long in canonical mode the rest is lost, as no reader can take it before it ends.
+    pub const fn has_room(&self) -> bool {
+        self.input.has_room() || (self.is_canonical() && !self.input.has_line())
+    }
+
     /// Takes input: of one line at most in canonical mode, else as much as there is.
     pub fn read(&mut self, target: &mut [u8]) -> ReadOutcome {
         if self.is_canonical() { self.input.take_line(target) } else { self.input.take_bytes(target) }

@@ -136,6 +136,35 @@ fn a_full_buffer_still_takes_a_line_end() {
     assert_eq!(terminal.read(&mut target), ReadOutcome::Bytes(4096));
 }
 
+#[test]
+fn the_wire_waits_where_a_reader_can_make_room() {
+    let mut terminal = LineDiscipline::new();
+    // An unfinished line: what is too long of it is lost, and its end is not.
+    typed(&mut terminal, &[b'x'; 5000]);
+    assert!(terminal.has_room());
+    typed(&mut terminal, b"\n");
+    assert_eq!(terminal.available(), 4096);
+    // A finished one: a reader comes.
+    assert!(!terminal.has_room());
+    let mut length = 0;
+    while let Some(bytes) = read(&mut terminal) {
+        assert!(terminal.has_room());
+        length += bytes.len();
+    }
+    assert_eq!(length, 4096);
+    // Outside canonical mode nothing is lost.
+    let modes = Termios { c_lflag: 0, ..*terminal.modes() };
+    terminal.set_modes(modes);
+    let mut arrived = 0;
+    for _ in 0..5000 {
+        if !terminal.has_room() {
+            arrived += read(&mut terminal).map_or(0, |bytes| bytes.len());
+        }
+        typed(&mut terminal, b"y");
+    }
+    assert_eq!(arrived + terminal.available(), 5000);
+}
+
 proptest! {
     #[test]
     fn any_keys_in_any_mode_do_no_harm(

@@ -19,8 +19,9 @@ use crate::process::Credentials;
 use crate::sched::wait::WaitQueue;
 use crate::syscall::Failure;
 
-/// Bytes that wait for the line discipline; more are lost, as on a real serial line.
-const RING_SIZE: usize = 1024;
+/// Bytes that wait for the line discipline; more are lost, as on a real serial line. As many as a terminal holds besides, so that
+/// what a person pastes while a program is busy arrives.
+const RING_SIZE: usize = 16 * 1024;
 
 struct Ring {
     bytes: [Received; RING_SIZE],
@@ -84,7 +85,10 @@ pub fn serve() {
         match received {
             Received::Break => is_for_kernel = true,
             Received::Byte(byte) if core::mem::take(&mut is_for_kernel) => sysrq::answer(byte),
-            Received::Byte(byte) => terminal.receive(byte),
+            Received::Byte(byte) => {
+                terminal.wait_for_room();
+                terminal.receive(byte);
+            }
         }
     }
 }

@@ -74,7 +74,10 @@ fn resize(terminal: &Terminal, size: Winsize) {
 
 fn flush(terminal: &Terminal, which: u32) -> Result<(), Errno> {
     match which {
-        TCIFLUSH | TCIOFLUSH => terminal.discipline().lock().flush_input(),
+        TCIFLUSH | TCIOFLUSH => {
+            terminal.discipline().lock().flush_input();
+            terminal.wake_readers();
+        }
         TCOFLUSH => {}
         _ => return Err(Errno::EINVAL),
     }

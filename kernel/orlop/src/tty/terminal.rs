@@ -13,9 +13,11 @@ use abi::terminal::{TOSTOP, Winsize};
 use hal::sync::SpinLock;
 use libkernel::line_discipline::{LineDiscipline, ReadOutcome};
 
+use super::CONSOLE;
 use super::job::Job;
 use crate::fs::attributes::DeviceNumber;
 use crate::fs::file::{File, FileOperations, SpecialKind};
+use crate::fs::inode::Body;
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::sched::Mutex;
 use crate::sched::wait::{Deadline, WaitError, WaitQueue};
@@ -37,6 +39,8 @@ pub struct Terminal {
     discipline: Mutex<LineDiscipline>,
     readable: Arc<WaitQueue>,
     writable: Arc<WaitQueue>,
+    /// Where the wire waits while what it has brought is not read.
+    room: WaitQueue,
     pub(super) job: SpinLock<Job>,
     window: SpinLock<Winsize>,
 }
@@ -54,6 +58,7 @@ impl Terminal {
             discipline: Mutex::new(LineDiscipline::new()),
             readable: Arc::new(WaitQueue::new()),
             writable: Arc::new(WaitQueue::new()),
+            room: WaitQueue::new(),
             job: SpinLock::new(Job::default()),
             window: SpinLock::new(Winsize::default()),
         })
@@ -72,6 +77,11 @@ impl Terminal {
     /// The window's size.
     pub(super) fn window(&self) -> &SpinLock<Winsize> {
         &self.window
+    }
+
+    /// Waits until a byte from the wire is not lost for want of a reader, as Linux holds its flip buffers back.
+    pub fn wait_for_room(&self) {
+        self.room.wait_uninterruptibly(|| self.discipline.lock().has_room().then_some(()));
     }
 
     /// A byte came from the wire: edits, echoes, signals, wakes.
@@ -98,9 +108,10 @@ impl Terminal {
         }
     }
 
-    /// Wakes whoever waits to read: modes changed or input appeared otherwise.
+    /// Wakes whoever waits to read, and the wire: modes changed, or input was dropped.
     pub(super) fn wake_readers(&self) {
         self.readable.wake_all();
+        self.room.wake_all();
     }
 
     /// Wakes whoever waits to write: output resumed.
@@ -126,6 +137,7 @@ impl Terminal {
                 ReadOutcome::Nothing => {}
             }
             drop(discipline);
+            self.room.wake_all();
             let enough = if canonical { 1 } else { usize::from(minimum).clamp(1, bytes.len()) };
             if done >= enough {
                 return Ok(done);
@@ -169,29 +181,51 @@ impl Terminal {
         discipline.available() >= enough
     }
 
-    /// Sends bytes through output processing, waiting while output is stopped.
-    fn write_bytes(&self, bytes: &[u8], nonblocking: bool) -> Result<(), Failure> {
-        loop {
-            let mut discipline = self.discipline.lock();
-            if !discipline.is_output_stopped() {
-                discipline.transmit(bytes, &mut |sent| self.wire.send(sent));
-                return Ok(());
+    /// Sends `source` through output processing, waiting while output is stopped; returns how much was sent.
+    fn write_all(&self, source: &mut IoSource<'_>, nonblocking: bool) -> Result<usize, Failure> {
+        const STEP: usize = 256;
+        let mut bytes = [0; STEP];
+        let mut sent = 0;
+        while source.remaining() > 0 {
+            // Taken once it can be sent, and then sent whatever comes in between, like bytes that are in a serial line's queue when
+            // it is stopped.
+            let taken = self.wait_to_write(nonblocking).and_then(|()| Ok(source.take(&mut bytes)?));
+            match taken {
+                Ok(count) => {
+                    let taken = bytes.get(..count).unwrap_or_default();
+                    self.discipline.lock().transmit(taken, &mut |sent| self.wire.send(sent));
+                    sent += count;
+                }
+                Err(failure) if sent == 0 => return Err(failure),
+                Err(_) => break,
             }
-            drop(discipline);
-            if nonblocking {
-                return Err(Errno::EAGAIN.into());
-            }
-            let resumed = || (!self.discipline.lock().is_output_stopped()).then_some(());
-            self.writable.wait_until(Deadline::NEVER, resumed)?;
         }
+        Ok(sent)
     }
+
+    /// Waits while output is stopped; EAGAIN in place of that for who does not wait.
+    fn wait_to_write(&self, nonblocking: bool) -> Result<(), Failure> {
+        let resumed = || (!self.discipline.lock().is_output_stopped()).then_some(());
+        if nonblocking {
+            return resumed().ok_or(Errno::EAGAIN.into());
+        }
+        Ok(self.writable.wait_until(Deadline::NEVER, resumed)?)
+    }
+}
+
+/// Whether the terminal was opened as `/dev/console`: who uses that, uses it from the background, too (Linux's `n_tty.c` looks at
+/// how the file was opened before its `job_control` and `TOSTOP` checks; requests are checked all the same).
+fn is_console(file: &File) -> bool {
+    matches!(file.inode().body, Body::Device(CONSOLE))
 }
 
 impl FileOperations for Terminal {
     fn read(&self, file: &File, _position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         /// The longest line, and so the most that one read gives.
         const MOST: usize = 4096;
-        self.check_background_read()?;
+        if !is_console(file) {
+            self.check_background_read()?;
+        }
         let wanted = sink.remaining().min(MOST);
         if wanted == 0 {
             return Ok(());
@@ -205,25 +239,10 @@ impl FileOperations for Terminal {
     }
 
     fn write(&self, file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
-        const STEP: usize = 256;
-        if self.discipline.lock().modes().c_lflag & TOSTOP != 0 {
+        if self.discipline.lock().modes().c_lflag & TOSTOP != 0 && !is_console(file) {
             self.check_background_change()?;
         }
-        let mut bytes = [0; STEP];
-        let mut sent = 0;
-        while source.remaining() > 0 {
-            let step = source.take(&mut bytes).map_err(Failure::from).and_then(|count| {
-                self.write_bytes(bytes.get(..count).unwrap_or_default(), file.is_nonblocking())?;
-                Ok(count)
-            });
-            match step {
-                Ok(count) => sent += count,
-                Err(failure) if sent == 0 => return Err(failure),
-                // What was taken last is not sent: it stays with the program.
-                Err(_) => break,
-            }
-        }
-        Ok(sent)
+        self.write_all(source, file.is_nonblocking())
     }
 
     fn ioctl(
@@ -246,5 +265,34 @@ impl FileOperations for Terminal {
 
     fn kind(&self) -> SpecialKind<'_> {
         SpecialKind::Terminal(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A wire that remembers.
+    struct Record(SpinLock<Vec<u8>>);
+
+    impl Wire for Record {
+        fn send(&self, bytes: &[u8]) {
+            self.0.lock().extend_from_slice(bytes);
+        }
+    }
+
+    #[test]
+    fn a_stopped_terminal_takes_nothing_and_loses_nothing() {
+        hal::cpu::id();
+        let wire = Arc::new(Record(SpinLock::new(Vec::new())));
+        let terminal = Terminal::new(CONSOLE, wire.clone());
+        let text = [b'x'; 300];
+        let mut source = IoSource::kernel(&text);
+        terminal.discipline().lock().set_output_stopped(true);
+        assert!(terminal.write_all(&mut source, true).is_err());
+        assert_eq!((source.moved(), wire.0.lock().len()), (0, 0));
+        terminal.discipline().lock().set_output_stopped(false);
+        assert!(terminal.write_all(&mut source, true).is_ok());
+        assert_eq!((source.moved(), wire.0.lock().len()), (300, 300));
     }
 }
