@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use core::ffi::{CStr, c_char};
 use libsyscall::arch::clone_onto_stack;
 use libsyscall::file::{self, RawFd};
-use libsyscall::signal::{Disposition, rt_sigprocmask, set_disposition};
+use libsyscall::signal::{Disposition, rt_sigaction, rt_sigprocmask, set_disposition};
 use libsyscall::{memory, process};
 
 pub use crate::entry::exit;
@@ -46,6 +46,14 @@ struct Plan {
     foreground_of: Option<RawFd>,
     session: bool,
     default_signals: u64,
+}
+
+impl Plan {
+    /// The signals that get their default action.
+    fn signals(&self) -> impl Iterator<Item = u32> {
+        let set = self.default_signals;
+        (1..=64).filter(move |signal| set & 1 << (signal - 1) != 0)
+    }
 }
 
 impl Command {
@@ -118,7 +126,8 @@ impl Command {
         self
     }
 
-    /// Starts the program. An error to find or execute it comes back here: ENOENT, EACCES, ENOEXEC …
+    /// Starts the program. An error to find or execute it comes back here: ENOENT, EACCES, ENOEXEC … Then all is as before: the
+    /// terminal's foreground, too.
     pub fn spawn(&self) -> Result<Child, Errno> {
         let arguments = pointers(&self.arguments);
         let environment = match &self.environment {
@@ -132,7 +141,14 @@ impl Command {
             old_mask: rt_sigprocmask(SIG_SETMASK, u64::MAX)?,
             error: None,
         };
+        let terminal = self.plan.foreground_of;
+        let foreground =
+            terminal.and_then(|terminal| Some((terminal, file::foreground_group(terminal).ok()?)));
         let child = run_errand(&mut errand);
+        if let (Some(_), Some((terminal, group))) = (errand.error, foreground) {
+            // The child had the terminal and is no more. All signals are blocked here, so nothing stops who takes it back.
+            let _ = file::set_foreground_group(terminal, group);
+        }
         rt_sigprocmask(SIG_SETMASK, errand.old_mask)?;
         let pid = child?;
         if let Some(error) = errand.error {
@@ -142,7 +158,7 @@ impl Command {
         Ok(Child { pid })
     }
 
-    /// Replaces this program. Returns only if that fails.
+    /// Replaces this program. Returns only if that fails; this program's signals then do what they did.
     pub fn execute(&self) -> Errno {
         let arguments = pointers(&self.arguments);
         let environment = match &self.environment {
@@ -150,9 +166,16 @@ impl Command {
             None => null_terminated(env::vars()),
         };
         let old_mask = rt_sigprocmask(SIG_SETMASK, u64::MAX).unwrap_or(0);
+        // SAFETY: only read.
+        let action = |signal| Some((signal, unsafe { rt_sigaction(signal, None) }.ok()?));
+        let actions: Vec<_> = self.plan.signals().filter_map(action).collect();
         let mut errand =
             Errand { command: self, arguments: &arguments, environment: &environment, old_mask, error: None };
         let error = errand.run();
+        for (signal, action) in &actions {
+            // SAFETY: this was the signal's action before.
+            let _ = unsafe { rt_sigaction(*signal, Some(action)) };
+        }
         let _ = rt_sigprocmask(SIG_SETMASK, old_mask);
         error
     }
@@ -211,7 +234,7 @@ impl Errand<'_> {
         for &(from, to) in &plan.redirections {
             redirect(from, to)?;
         }
-        for signal in (1..=64).filter(|signal| plan.default_signals & 1 << (signal - 1) != 0) {
+        for signal in plan.signals() {
             set_disposition(signal, Disposition::Default)?;
         }
         rt_sigprocmask(SIG_SETMASK, self.old_mask).map(drop)
