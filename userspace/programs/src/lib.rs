@@ -7,6 +7,8 @@ extern crate alloc;
 pub mod calendar;
 pub mod everyday;
 pub mod job;
+pub mod line_editor;
 pub mod regular;
 pub mod shell;
 pub mod signal_names;
+pub mod terminal_names;

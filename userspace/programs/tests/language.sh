@@ -36,7 +36,7 @@ echo one two | while read a b; do echo "$b $a"; done
 test -n "$PATH" -a -d / ; echo $?
 no-such-program; echo $?
 /tmp; echo $?
-echo $((08)) ; echo after $?
+(echo $((08)) ; echo never); echo after $?
 echo before a syntax error
 ${x!}
 echo not reached

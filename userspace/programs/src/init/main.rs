@@ -1,8 +1,9 @@
 //! The first program: mounts, runs the job or a shell, reaps orphans, powers off.
 //!
 //! Around each program of a job it prints a marker line, `\x1e NONCE begin I` and `\x1e NONCE status I S`, from which
-//! `cargo xtask run` learns where the program's output starts and how it ended. Without a job file it runs one shell and
-//! powers off when that ends. Runs unchanged on Linux.
+//! `cargo xtask run` learns where the program's output starts and how it ended. Without a job file it runs a shell and powers off
+//! when that exits. Only `exit` does it: no key at the prompt ends the machine, and a shell that is killed is started again.
+//! Runs unchanged on Linux.
 #![no_std]
 #![no_main]
 
@@ -13,7 +14,6 @@ mod setup;
 use abi::fs::O_RDONLY;
 use abi::process::LINUX_REBOOT_CMD_POWER_OFF;
 use abi::signal::SIGKILL;
-use alloc::vec::Vec;
 use programs::job::{self, Input, Job, Terminal};
 use ulib::libsyscall::{file, process as calls, system};
 use ulib::process::{Command, WaitStatus};
@@ -21,8 +21,10 @@ use ulib::{Errno, eprintln, fs, io};
 
 ulib::entry!(main);
 
-/// The interactive shell.
-const SHELL: &[u8] = b"/bin/sh";
+/// The interactive shell. Ctrl-D is too easily typed to switch a machine off.
+const SHELL: [&[u8]; 3] = [b"/bin/sh", b"-o", b"ignoreeof"];
+/// How long to wait before a shell that was killed is started again.
+const RESPAWN: core::time::Duration = core::time::Duration::from_secs(1);
 /// Exit status for a program that was not found, as shells have it.
 const NOT_FOUND: u8 = 127;
 /// Exit status for a program that could not be executed.
@@ -34,7 +36,7 @@ fn main() -> u8 {
     let content = setup::take_job_file();
     let status = match job::parse(&content) {
         Some(job) => run_job(&job),
-        None => run_program(&[SHELL], Input::Console),
+        None => run_shell(),
     };
     power_off(status)
 }
@@ -44,16 +46,41 @@ fn run_job(job: &Job<'_>) -> u8 {
     if job.terminal == Terminal::Plain {
         setup::make_terminal_plain();
     }
-    let shell = Vec::from([Vec::from([SHELL])]);
-    let programs = if job.programs.is_empty() { &shell } else { &job.programs };
-    let mut status = 0;
-    for (index, program) in programs.iter().enumerate() {
-        print_marker(job.nonce, format_args!("begin {index}"));
-        status = run_program(program, job.input);
-        end_leftovers();
-        print_marker(job.nonce, format_args!("status {index} {status}"));
+    if job.programs.is_empty() {
+        return run_between_markers(job, 0, || match job.terminal {
+            Terminal::Interactive => run_shell(),
+            // The input comes from a pipe or a file: its end is the shell's.
+            Terminal::Plain => run_program(&SHELL[..1], job.input),
+        });
     }
+    let programs = job.programs.iter().enumerate();
+    let statuses =
+        programs.map(|(index, program)| run_between_markers(job, index, || run_program(program, job.input)));
+    statuses.last().unwrap_or(0)
+}
+
+/// Runs something that returns a status, with a marker line before and one after it.
+fn run_between_markers(job: &Job<'_>, index: usize, run: impl FnOnce() -> u8) -> u8 {
+    print_marker(job.nonce, format_args!("begin {index}"));
+    let status = run();
+    end_leftovers();
+    print_marker(job.nonce, format_args!("status {index} {status}"));
     status
+}
+
+/// Runs shells, one after the other, until one exits by itself.
+fn run_shell() -> u8 {
+    loop {
+        match start(&SHELL, Input::Console).and_then(wait_for) {
+            Ok(status) if status.term_signal().is_none() => return status.shell_status(),
+            Ok(status) => {
+                eprintln!("init: the shell was ended by signal {}", status.shell_status() - 128);
+                end_leftovers();
+                ulib::time::sleep(RESPAWN);
+            }
+            Err(error) => return cannot_start(SHELL[0], error),
+        }
+    }
 }
 
 /// Prints a marker line in one piece.
@@ -67,11 +94,14 @@ fn print_marker(nonce: &[u8], text: core::fmt::Arguments<'_>) {
 fn run_program(program: &[&[u8]], input: Input) -> u8 {
     match start(program, input).and_then(wait_for) {
         Ok(status) => status.shell_status(),
-        Err(error) => {
-            eprintln!("init: {}: {}", program[0].escape_ascii(), error.message());
-            if error == Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE }
-        }
+        Err(error) => cannot_start(program[0], error),
     }
+}
+
+/// Says why a program does not run, and returns the status that shells give it.
+fn cannot_start(name: &[u8], error: Errno) -> u8 {
+    eprintln!("init: {}: {}", name.escape_ascii(), error.message());
+    if error == Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE }
 }
 
 /// Starts a program; its standard output and error are init's own.

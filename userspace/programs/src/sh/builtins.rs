@@ -24,6 +24,7 @@ const BUILTINS: &[(&[u8], Builtin)] = &[
     (b"bg", |shell, arguments| resume(shell, arguments, Place::Background)),
     (b"break", |_, arguments| Err(Leave::Break(levels(arguments)))),
     (b"cd", change_directory),
+    (b"command", command),
     (b"continue", |_, arguments| Err(Leave::Continue(levels(arguments)))),
     (b"echo", |_, arguments| print(&echo(&slices(&arguments[1..])))),
     (b"eval", |shell, arguments| {
@@ -33,6 +34,7 @@ const BUILTINS: &[(&[u8], Builtin)] = &[
     (b"exit", |shell, arguments| Err(Leave::Exit(status(shell, arguments)))),
     (b"export", export),
     (b"fg", |shell, arguments| resume(shell, arguments, Place::Foreground)),
+    (b"help", |shell, _| print(crate::help::text(shell, &names()).as_bytes())),
     (b"jobs", list_jobs),
     (b"kill", kill),
     (b"printf", print_formatted),
@@ -40,6 +42,7 @@ const BUILTINS: &[(&[u8], Builtin)] = &[
     (b"read", read),
     (b"return", |shell, arguments| Err(Leave::Return(status(shell, arguments)))),
     (b"set", set),
+    (b"source", source),
     (b"shift", shift),
     (b"test", |shell, arguments| evaluate_test(shell, &arguments[1..])),
     (b"type", describe),
@@ -53,9 +56,39 @@ pub fn find(name: &[u8]) -> Option<Builtin> {
     BUILTINS.iter().find(|(builtin, _)| *builtin == name).map(|(_, builtin)| *builtin)
 }
 
-/// Whether variables set before a builtin stay set: POSIX says so of its special builtins (2.14).
-pub fn keeps_assignments(name: &[u8]) -> bool {
-    const SPECIAL: [&[u8]; 11] = [
+/// What other shells have and this one has not: a script that uses it is not run on without.
+pub const LACKING: &[&[u8]] = &[
+    b"[[",
+    b"alias",
+    b"bind",
+    b"caller",
+    b"declare",
+    b"disown",
+    b"enable",
+    b"fc",
+    b"function",
+    b"getopts",
+    b"hash",
+    b"let",
+    b"local",
+    b"mapfile",
+    b"popd",
+    b"pushd",
+    b"readarray",
+    b"readonly",
+    b"select",
+    b"shopt",
+    b"suspend",
+    b"times",
+    b"trap",
+    b"typeset",
+    b"ulimit",
+    b"unalias",
+];
+
+/// Whether a builtin is one of POSIX's special ones (2.14): variables set before it stay set, and its faults end a script.
+pub fn is_special(name: &[u8]) -> bool {
+    const SPECIAL: [&[u8]; 12] = [
         b":",
         b".",
         b"break",
@@ -66,13 +99,50 @@ pub fn keeps_assignments(name: &[u8]) -> bool {
         b"return",
         b"set",
         b"shift",
+        b"source",
         b"unset",
     ];
     SPECIAL.contains(&name)
 }
 
+/// The names of all builtins.
+fn names() -> Vec<&'static [u8]> {
+    BUILTINS.iter().map(|(name, _)| *name).chain([&b"exec"[..]]).collect()
+}
+
 fn slices(arguments: &[Vec<u8>]) -> Vec<&[u8]> {
     arguments.iter().map(Vec::as_slice).collect()
+}
+
+fn is_name(text: &[u8]) -> bool {
+    let begins = text.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_');
+    begins && text.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+}
+
+/// `command NAME …` runs a builtin or a program, and no function; `command -v NAMES` says what names stand for.
+fn command(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
+    match arguments.get(1).map(Vec::as_slice) {
+        None => Ok(0),
+        Some(b"-v") => {
+            let mut status = 0;
+            for name in &arguments[2..] {
+                let is_own = shell.functions.contains_key(name) || names().contains(&name.as_slice());
+                match if is_own { Some(name.clone()) } else { shell.find_program(name) } {
+                    Some(path) => io::stdout().write(&[&path, &b"\n"[..]].concat()),
+                    None => status = 127,
+                }
+            }
+            print(b"")?;
+            Ok(status)
+        }
+        Some(b"-V") => describe(shell, &arguments[1..]),
+        Some(b"-p" | b"--") => shell.run_without_functions(&arguments[2..]),
+        Some(option) if option.starts_with(b"-") => {
+            Err(shell
+                .fault(2, format_args!("command: {}: this shell does not have it", option.escape_ascii())))
+        }
+        Some(_) => shell.run_without_functions(&arguments[1..]),
+    }
 }
 
 fn parse(text: &[u8]) -> Option<i64> {
@@ -95,11 +165,11 @@ fn levels(arguments: &[Vec<u8>]) -> usize {
 }
 
 fn source(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
-    let Some(path) = arguments.get(1) else { return Ok(shell.fail(2, format_args!(".: file expected"))) };
+    let Some(path) = arguments.get(1) else { return Err(shell.fault(2, format_args!(".: file expected"))) };
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) => {
-            return Ok(shell.fail(1, format_args!(".: {}: {}", path.escape_ascii(), error.message())));
+            return Err(shell.fault(1, format_args!(".: {}: {}", path.escape_ascii(), error.message())));
         }
     };
     match shell.deeper(|shell| shell.run_script(&text)) {
@@ -167,6 +237,9 @@ fn export(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
     for argument in &arguments[1..] {
         let mut parts = argument.splitn(2, |&byte| byte == b'=');
         let name = parts.next().unwrap_or_default();
+        if !is_name(name) {
+            return Err(shell.fault(2, format_args!("export: {}: not a name", argument.escape_ascii())));
+        }
         let new = parts.next().map(<[u8]>::to_vec);
         let value = new.or_else(|| shell.variables.get(name)?.value.clone());
         shell.variables.insert(name.to_vec(), Variable { value, scope: Scope::Exported });
@@ -183,34 +256,32 @@ fn unset(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
     Ok(0)
 }
 
-/// `set` lists the variables, `set [--] words` sets the arguments.
+/// `set` lists the variables, `set -e` and the like switch options, `set [--] words` sets the arguments.
 fn set(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
-    match arguments.get(1).map(Vec::as_slice) {
-        None => {
-            for (name, variable) in &shell.variables {
-                let value = variable.value.clone().unwrap_or_default();
-                io::stdout().write(&[name.as_slice(), b"='", &value, b"'\n"].concat());
-            }
-            print(b"")
+    if arguments.len() == 1 {
+        for (name, variable) in &shell.variables {
+            let value = variable.value.clone().unwrap_or_default();
+            io::stdout().write(&[name.as_slice(), b"='", &value, b"'\n"].concat());
         }
-        Some(b"--") => {
-            shell.arguments = arguments[2..].to_vec();
-            Ok(0)
-        }
-        Some(option) if option.starts_with(b"-") || option.starts_with(b"+") => {
-            Ok(shell.fail(2, format_args!("set: {}: not supported", option.escape_ascii())))
-        }
-        Some(_) => {
-            shell.arguments = arguments[1..].to_vec();
-            Ok(0)
-        }
+        return print(b"");
     }
+    let mut options = shell.options;
+    let taken = match options.take(&arguments[1..], &[]) {
+        Ok(taken) => taken,
+        Err(option) => return Err(shell.fault(2, format_args!("set: {option}: this shell does not have it"))),
+    };
+    shell.options = options;
+    let words = &arguments[1 + taken.words..];
+    if taken.ended || !words.is_empty() {
+        shell.arguments = words.to_vec();
+    }
+    taken.show.map_or(Ok(0), |form| print(options.show(form).as_bytes()))
 }
 
 fn shift(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
     let count = levels(arguments);
     if count > shell.arguments.len() {
-        return Ok(1);
+        return Err(shell.fault(2, format_args!("shift: more than there are")));
     }
     shell.arguments.drain(..count);
     Ok(0)

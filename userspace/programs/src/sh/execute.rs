@@ -1,5 +1,6 @@
 //! Running the syntax tree.
 
+use crate::options::Choice;
 use crate::redirect::Saved;
 use crate::state::{Future, Shell};
 use abi::fs::O_CLOEXEC;
@@ -27,6 +28,9 @@ pub enum Leave {
     Return(u8),
     /// `exit` with a status.
     Exit(u8),
+    /// A fault of the script's, as POSIX's "Consequences of Shell Errors" (2.8.1) has them: it ends a shell that runs a script, and
+    /// brings one that talks to a person back to its prompt.
+    Fault(u8),
     /// Ctrl-C in an interactive shell: back to the prompt.
     Interrupt,
 }
@@ -36,7 +40,7 @@ impl Leave {
     pub const fn status(self) -> u8 {
         match self {
             Leave::Break(_) | Leave::Continue(_) => 0,
-            Leave::Return(status) | Leave::Exit(status) => status,
+            Leave::Return(status) | Leave::Exit(status) | Leave::Fault(status) => status,
             Leave::Interrupt => 130,
         }
     }
@@ -55,6 +59,11 @@ impl Shell {
         status
     }
 
+    /// Reports a fault of the script's.
+    pub fn fault(&self, status: u8, message: core::fmt::Arguments<'_>) -> Leave {
+        Leave::Fault(self.fail(status, message))
+    }
+
     /// Runs text, command by command.
     pub fn run_script(&mut self, text: &[u8]) -> Outcome {
         let mut parser = Parser::new(text);
@@ -67,7 +76,7 @@ impl Shell {
                         Error::Syntax(message) => message,
                         Error::Incomplete => "syntax error: unexpected end of input",
                     };
-                    return Err(Leave::Exit(self.fail(crate::SYNTAX_STATUS, format_args!("{message}"))));
+                    return Err(self.fault(crate::SYNTAX_STATUS, format_args!("{message}")));
                 }
             }
         }
@@ -76,7 +85,7 @@ impl Shell {
     /// Runs `body` one level deeper; refused where that would use up the stack.
     pub fn deeper(&mut self, body: impl FnOnce(&mut Shell) -> Outcome) -> Outcome {
         if self.depth == MAX_DEPTH {
-            return Err(Leave::Exit(self.fail(2, format_args!("nested too deeply"))));
+            return Err(self.fault(2, format_args!("nested too deeply")));
         }
         self.depth += 1;
         self.future = Future::GoesOn;
@@ -91,6 +100,9 @@ impl Shell {
             if self.terminal.is_some() && signal::take(SIGINT) {
                 eprintln!();
                 return Err(Leave::Interrupt);
+            }
+            if self.options.has(Choice::NoExec) && self.terminal.is_none() {
+                return Ok(0);
             }
             self.status = self.run_item(item)?;
         }
@@ -111,13 +123,49 @@ impl Shell {
     }
 
     fn run_and_or(&mut self, and_or: &AndOr) -> Outcome {
-        self.status = self.run_pipeline(&and_or.first)?;
-        for (connector, pipeline) in &and_or.rest {
-            if (*connector == Connector::And) == (self.status == 0) {
-                self.status = self.run_pipeline(pipeline)?;
+        let rest = and_or.rest.iter().map(|(connector, pipeline)| (Some(*connector), pipeline));
+        let mut pipelines = core::iter::once((None, &and_or.first)).chain(rest).peekable();
+        while let Some((connector, pipeline)) = pipelines.next() {
+            if connector.is_some_and(|connector| (connector == Connector::And) != (self.status == 0)) {
+                continue;
             }
+            self.status = match pipelines.peek() {
+                Some(_) => self.unchecked(|shell| shell.run_pipeline(pipeline))?,
+                None => self.run_last(pipeline)?,
+            };
         }
         Ok(self.status)
+    }
+
+    /// Runs the last pipeline of a list joined by `&&` and `||`: the one whose failure `set -e` looks at. What a compound command
+    /// returns has been looked at inside, or was not to be.
+    fn run_last(&mut self, pipeline: &Pipeline) -> Outcome {
+        if pipeline.status == Status::Inverted {
+            return self.unchecked(|shell| shell.run_pipeline(pipeline));
+        }
+        let status = self.run_pipeline(pipeline)?;
+        match pipeline.commands.as_slice() {
+            [Command { kind: Kind::Simple { .. } | Kind::Subshell(_), .. }] | [_, _, ..] => {
+                self.check(status)
+            }
+            _ => Ok(status),
+        }
+    }
+
+    /// With `set -e`, a failure is the end.
+    fn check(&self, status: u8) -> Outcome {
+        if status != 0 && self.unchecked == 0 && self.options.has(Choice::ErrExit) {
+            return Err(Leave::Exit(status));
+        }
+        Ok(status)
+    }
+
+    /// Runs `body` where commands may fail in spite of `set -e`.
+    fn unchecked(&mut self, body: impl FnOnce(&mut Shell) -> Outcome) -> Outcome {
+        self.unchecked += 1;
+        let outcome = body(self);
+        self.unchecked -= 1;
+        outcome
     }
 
     fn run_pipeline(&mut self, pipeline: &Pipeline) -> Outcome {
@@ -138,7 +186,10 @@ impl Shell {
         }
         let saved = match Saved::redirect(&command.redirections, self) {
             Ok(saved) => saved,
-            Err(message) => return Ok(self.fail(1, format_args!("{message}"))),
+            Err(message) => {
+                let status = self.fail(1, format_args!("{message}"));
+                return self.check(status);
+            }
         };
         let outcome = self.run_compound(&command.kind);
         saved.restore();
@@ -166,7 +217,7 @@ impl Shell {
 
     fn run_if(&mut self, branches: &[(List, List)], otherwise: &List) -> Outcome {
         for (condition, body) in branches {
-            if self.run_list(condition)? == 0 {
+            if self.unchecked(|shell| shell.run_list(condition))? == 0 {
                 return self.run_list(body);
             }
         }
@@ -177,8 +228,9 @@ impl Shell {
     fn run_loop(&mut self, kind: LoopKind, condition: &List, body: &List) -> Outcome {
         let mut status = 0;
         loop {
-            let go_on =
-                self.run_list(condition).map(|condition| (condition == 0) == (kind == LoopKind::While));
+            let go_on = self
+                .unchecked(|shell| shell.run_list(condition))
+                .map(|condition| (condition == 0) == (kind == LoopKind::While));
             let outcome = match go_on {
                 Ok(false) => return Ok(status),
                 Ok(true) => self.run_list(body),
@@ -197,7 +249,7 @@ impl Shell {
             None => self.arguments.clone(),
             Some(words) => match expand::to_arguments(words, self) {
                 Ok(values) => values,
-                Err(message) => return Ok(self.fail(1, format_args!("{message}"))),
+                Err(message) => return Err(self.fault(2, format_args!("{message}"))),
             },
         };
         let mut status = 0;
@@ -214,7 +266,7 @@ impl Shell {
     fn run_case(&mut self, word: &Word, arms: &[(Vec<Word>, syntax::List)]) -> Outcome {
         let text = match expand::to_text(word, self) {
             Ok(text) => text,
-            Err(message) => return Ok(self.fail(1, format_args!("{message}"))),
+            Err(message) => return Err(self.fault(2, format_args!("{message}"))),
         };
         for (patterns, body) in arms {
             for one in patterns {
@@ -224,7 +276,7 @@ impl Shell {
                         return self.run_list(body);
                     }
                     Ok(_) => {}
-                    Err(message) => return Ok(self.fail(1, format_args!("{message}"))),
+                    Err(message) => return Err(self.fault(2, format_args!("{message}"))),
                 }
             }
         }

@@ -4,10 +4,12 @@
 //! foreground: Ctrl-C and Ctrl-Z reach it and not the shell. Elsewhere, all run in the shell's group.
 
 use crate::execute::{Leave, Outcome};
+use crate::options::Choice;
 use crate::state::{Future, Shell};
 use abi::fs::O_CLOEXEC;
 use abi::process::{WNOHANG, WUNTRACED, WaitStatus};
 use abi::signal::{SIGCONT, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
+use abi::terminal::Termios;
 use alloc::string::String;
 use alloc::vec::Vec;
 use programs::shell::syntax::{Command as Tree, Kind, Part, Pipeline};
@@ -27,6 +29,8 @@ pub struct Terminal {
     pub fd: RawFd,
     /// The shell's own group.
     pub group: i32,
+    /// The terminal's modes when the last command began.
+    pub modes: Termios,
 }
 
 /// A pipeline that runs beside the shell, or is stopped.
@@ -53,6 +57,12 @@ impl Job {
             .flatten()
     }
 
+    /// The status of the last of its processes that failed, 0 if none did.
+    fn failure(&self) -> u8 {
+        let statuses = self.processes.iter().filter_map(|(_, status)| status.map(WaitStatus::shell_status));
+        statuses.filter(|status| *status != 0).last().unwrap_or(0)
+    }
+
     /// Whether one of its processes is stopped.
     pub fn is_stopped(&self) -> bool {
         self.processes.iter().any(|(_, status)| status.is_some_and(|status| status.stop_signal().is_some()))
@@ -73,8 +83,10 @@ impl Shell {
         // A session leader cannot change its group, and has one of its own already.
         let _ = calls::setpgid(0, own);
         let group = calls::getpgid(0).unwrap_or(own);
-        if file::set_foreground_group(io::STDIN, group).is_ok() {
-            self.terminal = Some(Terminal { fd: io::STDIN, group });
+        if let Ok(modes) = file::terminal_modes(io::STDIN)
+            && file::set_foreground_group(io::STDIN, group).is_ok()
+        {
+            self.terminal = Some(Terminal { fd: io::STDIN, group, modes });
         }
     }
 
@@ -109,7 +121,10 @@ impl Shell {
     pub fn run_together(&mut self, commands: &[Tree]) -> Outcome {
         match self.start_pipeline(commands, Place::Foreground) {
             Ok(job) => self.wait_for_job(job),
-            Err(error) => Ok(self.fail(126, format_args!("pipeline: {}", error.message()))),
+            Err(error) => {
+                self.reclaim_terminal();
+                Ok(self.fail(126, format_args!("pipeline: {}", error.message())))
+            }
         }
     }
 
@@ -198,6 +213,9 @@ impl Shell {
         }
         if let Some(terminal) = self.terminal {
             let _ = file::set_foreground_group(terminal.fd, terminal.group);
+            if job.is_stopped() || job.ended().is_some_and(|end| end.term_signal().is_some()) {
+                terminal.restore_modes();
+            }
         }
         if job.is_stopped() {
             eprintln!("\n[{}] stopped: {}", job.number, job.text);
@@ -209,7 +227,7 @@ impl Shell {
         if end.term_signal() == Some(SIGINT) && self.terminal.is_some() {
             return Err(Leave::Interrupt);
         }
-        Ok(end.shell_status())
+        Ok(if self.options.has(Choice::PipeFail) { job.failure() } else { end.shell_status() })
     }
 
     /// Says on a terminal what a foreground program died of.

@@ -1,9 +1,9 @@
 //! The shell.
 //!
-//! `sh` reads commands from the terminal, `sh FILE ARGUMENTS…` from a file, `sh -c TEXT NAME ARGUMENTS…` from its
-//! arguments. It has POSIX's quoting, expansion, redirection and compound commands, functions, and job control on a
-//! terminal; it lacks aliases, traps, `set -e` and `getopts`. The language itself is [`programs::shell`]; here is what
-//! runs it.
+//! `sh` reads commands from the terminal, with an editor, `sh FILE ARGUMENTS…` from a file, `sh -c TEXT NAME ARGUMENTS…` from
+//! its arguments. It has POSIX's quoting, expansion, redirection and compound commands, functions, and job control on a
+//! terminal; it lacks aliases, traps and `getopts` (`builtins::LACKING`), and a script that uses them ends with status 2. The
+//! language itself is [`programs::shell`]; here is what runs it.
 #![no_std]
 #![no_main]
 
@@ -11,18 +11,24 @@ extern crate alloc;
 
 mod builtins;
 mod execute;
+mod help;
 mod jobs;
+mod options;
+mod prompt;
 mod redirect;
 mod simple;
 mod state;
 
 use abi::Errno;
+use abi::signal::SIGINT;
 use alloc::vec::Vec;
 use execute::Leave;
+use options::{Choice, Switch};
 use programs::shell::parse::{Error, Parser};
+use prompt::Reader;
 use state::Shell;
-use ulib::libsyscall::file;
-use ulib::{args, eprint, eprintln, fs, io};
+use ulib::libsyscall::{file, process as calls};
+use ulib::{args, eprintln, fs, io, signal};
 
 ulib::entry!(main);
 
@@ -32,35 +38,43 @@ const SYNTAX_STATUS: u8 = 2;
 fn main() -> u8 {
     let mut arguments = args::args().map(|argument| argument.to_bytes().to_vec());
     let own_name = arguments.next().unwrap_or_else(|| b"sh".to_vec());
-    let mut arguments: Vec<Vec<u8>> = arguments.collect();
+    let words: Vec<Vec<u8>> = arguments.collect();
     let mut shell = Shell::new(own_name);
-    match arguments.first().map(Vec::as_slice) {
-        Some(b"-c") if arguments.len() >= 2 => {
-            let text = arguments.remove(1);
-            arguments.remove(0);
-            if !arguments.is_empty() {
-                shell.name = arguments.remove(0);
-            }
-            shell.arguments = arguments;
-            run_text(&mut shell, &text)
+    let mut options = shell.options;
+    let taken = match options.take(&words, b"cils") {
+        Ok(taken) => taken,
+        Err(option) => {
+            let usage = "usage: sh [-aefnux] [-o NAME] [-c TEXT [NAME] | -s | FILE] [ARGUMENTS…]";
+            return shell.fail(SYNTAX_STATUS, format_args!("unknown option {option}; {usage}"));
         }
-        Some(b"-i" | b"-s" | b"-") | None => {
-            shell.arguments = arguments.split_off(arguments.len().min(1));
-            run_input(&mut shell)
-        }
-        Some(option) if option.starts_with(b"-") => {
-            eprintln!(
-                "sh: unknown option {}; usage: sh [-c TEXT | FILE] [ARGUMENTS…]",
-                option.escape_ascii()
-            );
-            SYNTAX_STATUS
-        }
-        Some(_) => {
-            shell.name = arguments.remove(0);
-            shell.arguments = arguments;
-            run_file(&mut shell)
-        }
+    };
+    shell.options = options;
+    let mut operands = words[taken.words..].iter().cloned();
+    let is_set = |letter: u8| taken.letters.contains(&letter);
+    if let Some(form) = taken.show {
+        ulib::print!("{}", options.show(form));
+        return 0;
     }
+    if is_set(b'c') {
+        let Some(text) = operands.next() else {
+            return shell.fail(SYNTAX_STATUS, format_args!("-c: text expected"));
+        };
+        shell.name = operands.next().unwrap_or(shell.name);
+        shell.arguments = operands.collect();
+        return run_text(&mut shell, &text);
+    }
+    if !is_set(b's')
+        && let Some(file) = operands.next().filter(|word| word != b"-")
+    {
+        shell.name = file;
+        shell.arguments = operands.collect();
+        return run_file(&mut shell);
+    }
+    shell.arguments = operands.collect();
+    if is_set(b'i') || file::terminal_modes(io::STDIN).is_ok() {
+        return talk(&mut shell);
+    }
+    run_input(&mut shell)
 }
 
 /// Runs the file that the shell is named after.
@@ -82,62 +96,83 @@ fn run_text(shell: &mut Shell, text: &[u8]) -> u8 {
     }
 }
 
-/// Runs commands from standard input: with prompts if it is a terminal.
+/// Runs commands from standard input to its end.
 fn run_input(shell: &mut Shell) -> u8 {
-    let interactive = file::terminal_modes(io::STDIN).is_ok();
-    if interactive {
-        shell.take_terminal();
-    }
     let mut pending = Vec::new();
-    loop {
-        if interactive {
-            shell.report_jobs();
-            let prompt = if pending.is_empty() { shell.prompt() } else { b"> ".to_vec() };
-            eprint!("{}", alloc::string::String::from_utf8_lossy(&prompt));
-        }
-        match read_line(interactive, &mut pending) {
-            Ok(0) if pending.is_empty() => break,
-            Ok(0) => {
-                eprintln!("sh: syntax error: unexpected end of input");
-                shell.status = SYNTAX_STATUS;
-                break;
-            }
-            Ok(_) => {}
-            Err(Errno::EINTR) => {
-                eprintln!();
-                pending.clear();
-                continue;
-            }
-            Err(_) => break,
-        }
-        match run_pending(shell, &mut pending, interactive) {
-            Ok(()) => {}
-            Err(leave) => return leave.status(),
+    while let Ok(1..) = read_line(&mut pending) {
+        if let Err(leave) = run_pending(shell, &mut pending) {
+            return leave.status();
         }
     }
-    if interactive {
-        eprintln!();
+    if !pending.is_empty() {
+        return shell.fail(SYNTAX_STATUS, format_args!("syntax error: unexpected end of input"));
     }
     shell.status
 }
 
+/// Runs what a person types, until `exit` or the end of the input. Nothing else that is typed ends the shell.
+fn talk(shell: &mut Shell) -> u8 {
+    if calls::getpid() == 1 {
+        shell.options.switch(Choice::IgnoreEof, Switch::On);
+    }
+    let mut reader = Reader::for_terminal();
+    shell.take_terminal();
+    let mut pending = Vec::new();
+    loop {
+        let is_there = shell.reclaim_terminal();
+        shell.report_jobs();
+        let prompt = if pending.is_empty() { shell.prompt() } else { b"> ".to_vec() };
+        let read = reader.read_line(&prompt, &mut pending);
+        // A Ctrl-C that came before the terminal was the editor's is over with the line.
+        let interrupted = signal::take(SIGINT);
+        match read {
+            Ok(0) if pending.is_empty() && !shell.options.has(Choice::IgnoreEof) => break,
+            Ok(0) if pending.is_empty() && is_there => eprintln!("\nUse \"exit\" to leave the shell."),
+            Ok(0) if !is_there => break,
+            Ok(0) => {
+                eprintln!("\nsh: syntax error: unexpected end of input");
+                shell.status = SYNTAX_STATUS;
+                pending.clear();
+            }
+            Ok(_) if interrupted => pending.clear(),
+            Ok(_) => match run_pending(shell, &mut pending) {
+                Err(Leave::Exit(status)) => return status,
+                Err(leave) => shell.status = leave.status(),
+                Ok(()) => {}
+            },
+            Err(Errno::EINTR) => {
+                eprintln!();
+                shell.status = Leave::Interrupt.status();
+                pending.clear();
+            }
+            // Somebody in the foreground keeps taking the terminal: it is taken back above.
+            Err(_) if is_there => ulib::time::sleep(RETRY),
+            Err(_) => break,
+        }
+    }
+    eprintln!();
+    shell.status
+}
+
+/// How long to wait before a terminal that gave an error is read again.
+const RETRY: core::time::Duration = core::time::Duration::from_millis(100);
+
 /// Appends a line of input, without reading beyond it: what follows may be for a command. Returns the bytes read.
-fn read_line(terminal: bool, pending: &mut Vec<u8>) -> Result<usize, Errno> {
-    let mut buffer = [0; 4096];
-    let step = if terminal { buffer.len() } else { 1 };
+fn read_line(pending: &mut Vec<u8>) -> Result<usize, Errno> {
+    let mut byte = [0];
     let mut total = 0;
     loop {
-        let count = file::read(io::STDIN, &mut buffer[..step])?;
+        let count = file::read(io::STDIN, &mut byte)?;
         total += count;
-        pending.extend_from_slice(&buffer[..count]);
-        if count == 0 || buffer[count - 1] == b'\n' {
+        pending.extend_from_slice(&byte[..count]);
+        if count == 0 || byte[0] == b'\n' {
             return Ok(total);
         }
     }
 }
 
 /// Runs what has been read, unless it ends inside a command: then it stays pending.
-fn run_pending(shell: &mut Shell, pending: &mut Vec<u8>, interactive: bool) -> Result<(), Leave> {
+fn run_pending(shell: &mut Shell, pending: &mut Vec<u8>) -> Result<(), Leave> {
     let text = core::mem::take(pending);
     let mut parser = Parser::new(&text);
     let mut lists = Vec::new();
@@ -149,16 +184,12 @@ fn run_pending(shell: &mut Shell, pending: &mut Vec<u8>, interactive: bool) -> R
                 *pending = text;
                 return Ok(());
             }
-            Err(Error::Syntax(message)) => {
-                eprintln!("sh: {message}");
-                shell.status = SYNTAX_STATUS;
-                return if interactive { Ok(()) } else { Err(Leave::Exit(SYNTAX_STATUS)) };
-            }
+            Err(Error::Syntax(message)) => return Err(shell.fault(SYNTAX_STATUS, format_args!("{message}"))),
         }
     }
     for list in &lists {
         match shell.run_list(list) {
-            Err(leave @ Leave::Exit(_)) => return Err(leave),
+            Err(leave @ (Leave::Exit(_) | Leave::Fault(_) | Leave::Interrupt)) => return Err(leave),
             Err(leave) => shell.status = leave.status(),
             Ok(status) => shell.status = status,
         }

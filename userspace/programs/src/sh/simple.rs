@@ -2,6 +2,7 @@
 
 use crate::builtins;
 use crate::execute::{Leave, Outcome};
+use crate::options::Choice;
 use crate::redirect::Saved;
 use crate::state::{Future, Shell, Variable};
 use abi::fs::AT_FDCWD;
@@ -11,7 +12,7 @@ use programs::shell::arithmetic::Variables;
 use programs::shell::expand::{self, Surroundings};
 use programs::shell::syntax::{Command as Tree, Redirection, Word};
 use ulib::process::{Command, DEFAULT_PATH};
-use ulib::{Errno, fs};
+use ulib::{Errno, eprintln, fs};
 
 /// Exit status for a command that was not found.
 const NOT_FOUND: u8 = 127;
@@ -32,10 +33,13 @@ impl Shell {
         self.substitution = None;
         let (arguments, assignments) = match self.expand_simple(assignments, words) {
             Ok(expanded) => expanded,
-            Err(message) => return Ok(self.fail(1, format_args!("{message}"))),
+            Err(message) => return Err(self.fault(2, format_args!("{message}"))),
         };
+        self.trace(&arguments, &assignments);
+        let is_special = arguments.first().is_some_and(|name| name == b"exec" || builtins::is_special(name));
         let saved = match Saved::redirect(redirections, self) {
             Ok(saved) => saved,
+            Err(message) if is_special => return Err(self.fault(2, format_args!("{message}"))),
             Err(message) => return Ok(self.fail(1, format_args!("{message}"))),
         };
         let outcome = match arguments.first() {
@@ -58,6 +62,18 @@ impl Shell {
         outcome
     }
 
+    /// Shows a command, as `set -x` wants it.
+    fn trace(&self, arguments: &[Vec<u8>], assignments: &[Assignment]) {
+        if !self.options.has(Choice::XTrace) {
+            return;
+        }
+        let mut line = self.get(b"PS4").unwrap_or_else(|| b"+ ".to_vec());
+        let assigned = assignments.iter().map(|(name, value)| [name, &b"="[..], &quoted(value)].concat());
+        let words: Vec<Vec<u8>> = assigned.chain(arguments.iter().map(|word| quoted(word))).collect();
+        line.extend(words.join(&b' '));
+        eprintln!("{}", String::from_utf8_lossy(&line));
+    }
+
     /// Arguments and assignments.
     fn expand_simple(
         &mut self,
@@ -74,7 +90,7 @@ impl Shell {
             return self.with_assignments(assignments, |shell| shell.call(&body, &arguments[1..]));
         }
         if let Some(builtin) = builtins::find(name) {
-            if builtins::keeps_assignments(name) {
+            if builtins::is_special(name) {
                 for (name, value) in assignments {
                     self.assign(name, value.clone());
                 }
@@ -83,6 +99,20 @@ impl Shell {
             return self.with_assignments(assignments, |shell| builtin(shell, arguments));
         }
         self.run_program(arguments, assignments)
+    }
+
+    /// Runs a builtin or a program even where a function has the same name. A special builtin's fault is then only a failure.
+    pub fn run_without_functions(&mut self, arguments: &[Vec<u8>]) -> Outcome {
+        let Some(name) = arguments.first() else { return Ok(0) };
+        let outcome = match builtins::find(name) {
+            Some(builtin) => builtin(self, arguments),
+            None if name == b"exec" => self.exec(&arguments[1..], &[]),
+            None => self.run_program(arguments, &[]),
+        };
+        match outcome {
+            Err(Leave::Fault(status)) => Ok(status),
+            outcome => outcome,
+        }
     }
 
     /// Runs `body` with variables that are put back afterwards.
@@ -139,12 +169,16 @@ impl Shell {
                 let text = String::from_utf8_lossy(&arguments.join(&b' ')).into_owned();
                 self.wait_in_foreground(Ok(child), text)
             }
+            Err(Errno::ENOENT) if builtins::LACKING.contains(&arguments[0].as_slice()) => {
+                let name = arguments[0].escape_ascii();
+                Err(self.fault(2, format_args!("{name}: this shell does not have it")))
+            }
             Err(error) => Ok(self.cannot_start(&arguments[0], error)),
         }
     }
 
     fn cannot_start(&self, name: &[u8], error: Errno) -> u8 {
-        let name = name.escape_ascii();
+        let name = String::from_utf8_lossy(name);
         match error {
             Errno::ENOENT => self.fail(NOT_FOUND, format_args!("{name}: not found")),
             error => self.fail(NOT_EXECUTABLE, format_args!("{name}: {}", error.message())),
@@ -185,6 +219,16 @@ impl Shell {
             Errno::ENOEXEC => self.as_script(arguments).map_or_else(|error| error, |script| execute(&script)),
             error => error,
         };
-        Err(Leave::Exit(self.cannot_start(&arguments[0], error)))
+        Err(Leave::Fault(self.cannot_start(&arguments[0], error)))
     }
+}
+
+/// A word as it would have to be written.
+fn quoted(word: &[u8]) -> Vec<u8> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+=./,:@%".contains(byte) || *byte >= 0x80;
+    if !word.is_empty() && word.iter().all(plain) {
+        return word.to_vec();
+    }
+    let inner: Vec<Vec<u8>> = word.split(|&byte| byte == b'\'').map(<[u8]>::to_vec).collect();
+    [b"'", inner.join(&br"'\''"[..]).as_slice(), b"'"].concat()
 }

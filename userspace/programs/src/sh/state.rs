@@ -1,6 +1,7 @@
 //! What the shell knows: variables, functions, arguments, jobs.
 
 use crate::jobs::{Job, Terminal};
+use crate::options::{Choice, Options};
 use alloc::collections::BTreeMap;
 use alloc::ffi::CString;
 use alloc::rc::Rc;
@@ -62,6 +63,10 @@ pub struct Shell {
     pub depth: usize,
     /// Whether a program can take its place.
     pub future: Future,
+    /// What `set` has switched.
+    pub options: Options,
+    /// How many conditions and the like it is in, where a command may fail in spite of `set -e`.
+    pub unchecked: usize,
 }
 
 impl Shell {
@@ -87,6 +92,8 @@ impl Shell {
             terminal: None,
             depth: 0,
             future: Future::GoesOn,
+            options: Options::default(),
+            unchecked: 0,
         };
         if let Ok(directory) = fs::current_directory() {
             shell.assign(b"PWD", directory);
@@ -120,7 +127,10 @@ impl Shell {
             b"#" => self.arguments.len() as i64,
             b"$" => process::getpid().into(),
             b"!" => self.last_background?.into(),
-            b"-" => return Some(if self.terminal.is_some() { b"i".to_vec() } else { Vec::new() }),
+            b"-" => {
+                let interactive: &[u8] = if self.terminal.is_some() { b"i" } else { b"" };
+                return Some([&self.options.letters(), interactive].concat());
+            }
             b"0" => return Some(self.name.clone()),
             _ => {
                 let index: usize = core::str::from_utf8(name).ok()?.parse().ok()?;
@@ -150,8 +160,19 @@ impl Surroundings for Shell {
     }
 
     fn assign(&mut self, name: &[u8], value: Vec<u8>) {
-        let scope = self.variables.get(name).map_or(Scope::Shell, |variable| variable.scope);
+        let mut scope = self.variables.get(name).map_or(Scope::Shell, |variable| variable.scope);
+        if self.options.has(Choice::AllExport) {
+            scope = Scope::Exported;
+        }
         self.variables.insert(name.to_vec(), Variable { value: Some(value), scope });
+    }
+
+    fn refuses_unset(&self) -> bool {
+        self.options.has(Choice::NoUnset)
+    }
+
+    fn expands_paths(&self) -> bool {
+        !self.options.has(Choice::NoGlob)
     }
 
     fn output_of(&mut self, list: &List) -> Result<Vec<u8>, alloc::string::String> {

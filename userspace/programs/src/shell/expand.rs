@@ -16,6 +16,14 @@ pub trait Surroundings: Variables {
     fn arguments(&self) -> Vec<Vec<u8>>;
     /// Sets a variable to text.
     fn assign(&mut self, name: &[u8], value: Vec<u8>);
+    /// Whether a parameter that is not set is an error (`set -u`).
+    fn refuses_unset(&self) -> bool {
+        false
+    }
+    /// Whether patterns become the paths that they describe (not after `set -f`).
+    fn expands_paths(&self) -> bool {
+        true
+    }
     /// Runs commands and returns what they print.
     fn output_of(&mut self, list: &List) -> Result<Vec<u8>>;
 }
@@ -28,7 +36,7 @@ pub fn to_arguments(words: &[Word], surroundings: &mut dyn Surroundings) -> Resu
     let mut arguments = Vec::new();
     for word in words {
         for field in split_fields(word, surroundings)? {
-            if !pattern::is_special(&field) {
+            if !pattern::is_special(&field) || !surroundings.expands_paths() {
                 arguments.push(pattern::to_bytes(&field));
                 continue;
             }
@@ -183,6 +191,10 @@ fn expand_parameter(
         b"@" | b"*" => Some(surroundings.arguments().join(&b' ')).filter(|value| !value.is_empty()),
         _ => surroundings.get(name),
     };
+    let alternative = matches!(operation, Operation::Alternative { .. });
+    if value.is_none() && !alternative && !matches!(name, b"@" | b"*") && surroundings.refuses_unset() {
+        return Err(alloc::format!("{}: parameter not set", name.escape_ascii()));
+    }
     match operation {
         Operation::Value => fields.push_value(&value.unwrap_or_default(), quoting),
         Operation::Length => {

@@ -67,6 +67,7 @@ const COMMANDS: &[(&str, Command)] = &[
     ("test", words::test),
     ("touch", tree::touch),
     ("true", |_| 0),
+    ("tty", processes::tty),
     ("umount", system::umount),
     ("uname", system::uname),
     ("uptime", system::uptime),

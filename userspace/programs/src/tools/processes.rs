@@ -6,8 +6,8 @@ use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-use programs::signal_names;
-use ulib::libsyscall::process as calls;
+use programs::{signal_names, terminal_names};
+use ulib::libsyscall::{file, process as calls};
 use ulib::process::Command;
 use ulib::{Errno, c_string, fs, io, println};
 
@@ -15,6 +15,7 @@ use ulib::{Errno, c_string, fs, io, println};
 struct Process {
     pid: u64,
     parent: String,
+    terminal: String,
     state: String,
     command: String,
 }
@@ -29,14 +30,14 @@ pub fn ps(call: &Call<'_>) -> u8 {
     // A process that ends meanwhile is not there any more.
     let mut processes: Vec<Process> = pids.filter_map(read_process).collect();
     processes.sort_by_key(|process| process.pid);
-    println!("{:>5} {:>5} S COMMAND", "PID", "PPID");
-    for Process { pid, parent, state, command } in processes {
-        println!("{pid:5} {parent:>5} {state} {command}");
+    println!("{:>5} {:>5} {:8} S COMMAND", "PID", "PPID", "TTY");
+    for Process { pid, parent, terminal, state, command } in processes {
+        println!("{pid:5} {parent:>5} {terminal:8} {state} {command}");
     }
     0
 }
 
-/// Reads `/proc/PID/stat` (`PID (NAME) STATE PARENT …`) and `/proc/PID/cmdline`.
+/// Reads `/proc/PID/stat` (`PID (NAME) STATE PARENT GROUP SESSION TERMINAL …`) and `/proc/PID/cmdline`.
 fn read_process(pid: u64) -> Option<Process> {
     let stat = fs::read(alloc::format!("/proc/{pid}/stat").as_bytes()).ok()?;
     // The name may hold anything, blanks and parentheses too: what follows starts after the last of them.
@@ -44,6 +45,7 @@ fn read_process(pid: u64) -> Option<Process> {
         (stat.iter().position(|&byte| byte == b'(')?, stat.iter().rposition(|&byte| byte == b')')?);
     let mut fields = stat.get(end + 1..)?.split(|&byte| byte == b' ').filter(|field| !field.is_empty());
     let (state, parent) = (display(fields.next()?), display(fields.next()?));
+    let terminal = terminal_names::name(number(fields.nth(2)?)?);
     let command_line = fs::read(alloc::format!("/proc/{pid}/cmdline").as_bytes()).unwrap_or_default();
     let words: Vec<String> = command_line.split(|&byte| byte == 0).map(display).collect();
     let command = String::from(words.join(" ").trim_end());
@@ -51,9 +53,25 @@ fn read_process(pid: u64) -> Option<Process> {
     Some(Process {
         pid,
         parent,
+        terminal,
         state,
         command: if command.is_empty() { alloc::format!("[{name}]") } else { command },
     })
+}
+
+/// `tty [-s]`: the terminal at standard input.
+pub fn tty(call: &Call<'_>) -> u8 {
+    let options = match call.options("s", "") {
+        Ok(options) => options,
+        Err(status) => return status,
+    };
+    let is_terminal = file::terminal_modes(io::STDIN).is_ok();
+    if !options.has(b's') {
+        let path =
+            fs::read_link(b"/proc/self/fd/0").unwrap_or_else(|_| b"a terminal without a name".to_vec());
+        println!("{}", if is_terminal { display(&path) } else { String::from("not a tty") });
+    }
+    u8::from(!is_terminal)
 }
 
 /// `kill [-SIGNAL] PROCESSES…`, `kill -l`
