@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that can show a fault, one total at the end.
 //!
 //! Stages, in order: `tidy`, host tests, then for each architecture conformance programs on Linux and on Orlop, boots in
-//! many machines, and busybox scripts. Tests that need QEMU run two at a time.
+//! many machines, what people type at the prompt, and scripts. Tests that need QEMU run two at a time.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,6 +20,7 @@ mod conformance;
 mod host;
 mod image;
 pub mod loaders;
+mod prompt;
 mod scripts;
 mod selftest;
 mod watchdog;
@@ -127,6 +128,7 @@ fn run_guests(stage: &Stage<'_>, only: Option<Arch>) {
         if stage.concerns("boot/") {
             stage.expect(&format!("boot/{arch}"), boots::add(stage, arch, &queue));
         }
+        stage.expect(&format!("prompt/{arch}"), prompt::add(stage, arch, &queue));
         stage.expect(&format!("scripts/{arch}"), scripts::add(stage, arch, &queue));
     }
     queue.run();
