@@ -12,8 +12,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use super::{PATIENCE, Stage};
 use super::queue::Queue;
+use super::{PATIENCE, Stage};
 use crate::arch::Arch;
 use crate::build::{self, Checks};
 use crate::run::Kernel;

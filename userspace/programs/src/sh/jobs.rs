@@ -60,7 +60,7 @@ impl Job {
     /// The status of the last of its processes that failed, 0 if none did.
     fn failure(&self) -> u8 {
         let statuses = self.processes.iter().filter_map(|(_, status)| status.map(WaitStatus::shell_status));
-        statuses.filter(|status| *status != 0).last().unwrap_or(0)
+        statuses.rev().find(|status| *status != 0).unwrap_or(0)
     }
 
     /// Whether one of its processes is stopped.
