@@ -25,6 +25,7 @@ pub mod radix;
 pub mod sched;
 pub mod signal_set;
 pub mod symbols;
+pub mod text;
 pub mod topology;
 pub mod vdso;
 pub mod vma;

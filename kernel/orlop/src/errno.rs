@@ -56,4 +56,5 @@ errors! {
     alloc::collections::TryReserveError => ENOMEM,
     libkernel::vma::OutOfMemory => ENOMEM,
     libkernel::radix::OutOfMemory => ENOMEM,
+    libkernel::text::OutOfMemory => ENOMEM,
 }

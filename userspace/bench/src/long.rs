@@ -2,6 +2,7 @@
 //!
 //! One file for each part of the kernel; each row says how many there are beside it. `cargo xtask bench --long` runs them.
 
+mod generated;
 mod names;
 
 use crate::Operation;
@@ -10,4 +11,4 @@ use crate::Operation;
 pub const MANY: usize = 10_000;
 
 /// The rows of the table, in its order.
-pub const OPERATIONS: &[&[(&str, Operation)]] = &[names::OPERATIONS];
+pub const OPERATIONS: &[&[(&str, Operation)]] = &[generated::OPERATIONS, names::OPERATIONS];

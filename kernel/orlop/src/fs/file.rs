@@ -47,6 +47,16 @@ pub trait FileOperations: Send + Sync {
         false
     }
 
+    /// Whether positions can be counted from its end, and data be looked for in it.
+    fn knows_its_end(&self) -> bool {
+        true
+    }
+
+    /// Whether `splice` and `sendfile` work on it although it is neither a pipe nor a device.
+    fn can_be_spliced(&self) -> bool {
+        false
+    }
+
     /// A device-specific request. ENOTTY for one the file does not know.
     fn ioctl(
         &self,
@@ -249,6 +259,20 @@ impl File {
             Handle::Special(operations) => operations.is_seekable(),
             Handle::Path => false,
         }
+    }
+
+    /// Whether positions can be counted from its end, and data be looked for in it.
+    pub fn knows_its_end(&self) -> bool {
+        match &self.handle {
+            Handle::Special(operations) => operations.knows_its_end(),
+            Handle::Directory => false,
+            Handle::Bytes | Handle::Path => true,
+        }
+    }
+
+    /// Whether its content can go into a pipe or another file without passing through the program.
+    pub fn can_be_spliced(&self) -> bool {
+        self.object().is_some() || self.special().is_some_and(|operations| operations.can_be_spliced())
     }
 
     /// Whether `pread` and its like work on it.

@@ -2,20 +2,54 @@
 //!
 //! A lookup makes a fresh inode and dentry for the name. procfs and sysfs are such trees.
 
-pub mod text;
+pub mod content;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use abi::Errno;
+use libkernel::text::Text;
 
 use super::attributes::FileKind;
 use super::clock;
 use super::dentry::Dentry;
-use super::filesystem::FileSystem;
-use super::inode::{Body, GeneratedDirectory, GeneratedEntry, Inode, LinkTarget, MagicLink, Ownership};
-use text::{Made, TextFile};
+use super::file::FileOperations;
+use super::filesystem::{FileSystem, FileSystemKind};
+use super::inode::{
+    Body, GeneratedDirectory, GeneratedEntry, GeneratedFile, Inode, LinkTarget, MagicLink, Ownership,
+};
+use content::{Content, SequenceFile};
+
+/// What a generated file belongs to. Linux serves each by code of its own, and programs see the difference.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// A process: `/proc/PID`.
+    Process,
+    /// The system: `/proc`.
+    System,
+    /// The kernel's settings: `/proc/sys`.
+    Setting,
+    /// The machine: `/sys`.
+    Sysfs,
+}
+
+impl Class {
+    /// How the writing of a file is refused that takes nothing.
+    pub fn refusal(self) -> Errno {
+        match self {
+            Class::Process | Class::Setting => Errno::EINVAL,
+            Class::System | Class::Sysfs => Errno::EIO,
+        }
+    }
+
+    /// `st_size`: sysfs promises a page of each file.
+    pub fn shown_size(self) -> u64 {
+        if self == Class::Sysfs { libkernel::addr::PAGE_SIZE } else { 0 }
+    }
+}
+
+/// Writes the whole text of a file.
+pub type Make = fn(&mut Text) -> Result<(), Errno>;
 
 /// One fixed name.
 pub struct Fixed {
@@ -26,7 +60,9 @@ pub struct Fixed {
 /// What a fixed name stands for.
 enum Node {
     /// A text for everyone to read.
-    File(fn() -> Result<Vec<u8>, Errno>),
+    File(Make),
+    /// A text that is made in pieces.
+    Sequence(&'static dyn Content),
     /// A link whose text depends on who reads it.
     Link(fn() -> Result<Arc<[u8]>, Errno>),
     /// More fixed names.
@@ -35,9 +71,14 @@ enum Node {
     Generated(fn(u64) -> Box<dyn GeneratedDirectory>),
 }
 
-/// A text.
-pub const fn file(name: &'static str, make: fn() -> Result<Vec<u8>, Errno>) -> Fixed {
+/// A text that is made at one time.
+pub const fn file(name: &'static str, make: Make) -> Fixed {
     Fixed { name, node: Node::File(make) }
+}
+
+/// A text that is made in pieces.
+pub const fn sequence(name: &'static str, content: &'static dyn Content) -> Fixed {
+    Fixed { name, node: Node::Sequence(content) }
 }
 
 /// A link.
@@ -90,7 +131,7 @@ fn fixed_number(directory: u64, index: usize) -> u64 {
 
 fn kind_of(node: &Node) -> FileKind {
     match node {
-        Node::File(_) => FileKind::Regular,
+        Node::File(_) | Node::Sequence(_) => FileKind::Regular,
         Node::Link(_) => FileKind::Symlink,
         Node::Directory(_) | Node::Generated(_) => FileKind::Directory,
     }
@@ -129,8 +170,13 @@ pub fn find_fixed(
     let index = names.iter().position(|fixed| fixed.name.as_bytes() == name).ok_or(Errno::ENOENT)?;
     let fixed = names.get(index).ok_or(Errno::ENOENT)?;
     let number = fixed_number(directory_number, index);
+    let class = match directory.inode().filesystem.kind {
+        FileSystemKind::Sysfs => Class::Sysfs,
+        _ => Class::System,
+    };
     let (permissions, body) = match &fixed.node {
-        Node::File(make) => (0o444, Body::Special(TextFile::operations(Made(*make)))),
+        Node::File(make) => (0o444, Body::Made(Box::new(FixedFile { content: Made(*make), class }))),
+        Node::Sequence(content) => (0o444, Body::Made(Box::new(FixedFile { content: *content, class }))),
         Node::Link(text) => (0o777, Body::Magic(Box::new(TextLink(*text)))),
         Node::Directory(names) => (0o555, Body::Generated(Box::new(FixedDirectory { number, names }))),
         Node::Generated(make) => (0o555, Body::Generated(make(number))),
@@ -165,5 +211,42 @@ impl MagicLink for TextLink {
 
     fn text(&self) -> Result<Arc<[u8]>, Errno> {
         (self.0)()
+    }
+}
+
+/// A file whose content is the same for everyone.
+struct FixedFile<C> {
+    content: C,
+    class: Class,
+}
+
+impl<C: Content + Copy + 'static> GeneratedFile for FixedFile<C> {
+    fn open(&self) -> Result<Arc<dyn FileOperations>, Errno> {
+        Ok(SequenceFile::open(self.content, self.class))
+    }
+
+    fn class(&self) -> Class {
+        self.class
+    }
+}
+
+/// A content of one record, written by a function.
+#[derive(Clone, Copy)]
+pub struct Made<F>(pub F);
+
+impl<F: Fn(&mut Text) -> Result<(), Errno> + Send + Sync> Content for Made<F> {
+    fn fill(&self, _cursor: u64, text: &mut Text) -> Result<Option<u64>, Errno> {
+        (self.0)(text)?;
+        Ok(None)
+    }
+}
+
+impl Content for &'static dyn Content {
+    fn fill(&self, cursor: u64, text: &mut Text) -> Result<Option<u64>, Errno> {
+        (**self).fill(cursor, text)
+    }
+
+    fn changes(&self) -> Option<&content::Changes> {
+        (**self).changes()
     }
 }

@@ -15,6 +15,7 @@ use super::dentry::Dentry;
 use super::directory::Names;
 use super::file::FileOperations;
 use super::filesystem::FileSystem;
+use super::generated::Class;
 use super::lock::FileLocks;
 use super::mount::Location;
 use super::pipe::Pipe;
@@ -49,6 +50,8 @@ pub enum Body {
     Directory(Directory),
     /// A directory whose names are made up on demand.
     Generated(Box<dyn GeneratedDirectory>),
+    /// A file whose content is made up on demand.
+    Made(Box<dyn GeneratedFile>),
     /// A link with a fixed text.
     Symlink(Arc<[u8]>),
     /// A link whose target is found when it is followed.
@@ -57,7 +60,7 @@ pub enum Body {
     Fifo(Arc<Pipe>),
     /// A device: which one.
     Device(DeviceNumber),
-    /// Something with its own code: `/proc` files, and whatever has no name.
+    /// Something with its own code that has no name.
     Special(Arc<dyn FileOperations>),
     /// A socket's name.
     Socket,
@@ -103,6 +106,15 @@ pub trait GeneratedDirectory: Send + Sync {
     /// (`false`). Positions start at 0 and exclude `.` and `..`.
     fn list(&self, position: u64, emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool)
     -> Result<(), Errno>;
+}
+
+/// A file that the kernel makes up.
+pub trait GeneratedFile: Send + Sync {
+    /// A fresh opening, by the running thread: what it may see is settled here.
+    fn open(&self) -> Result<Arc<dyn FileOperations>, Errno>;
+
+    /// What it belongs to.
+    fn class(&self) -> Class;
 }
 
 /// Where a magic link leads.
@@ -204,6 +216,7 @@ impl Inode {
             Body::Bytes(object) => object.size(),
             Body::Directory(directory) => (directory.names.read().len() as u64 + 2) * ENTRY_SIZE,
             Body::Symlink(text) => text.len() as u64,
+            Body::Made(file) => file.class().shown_size(),
             _ => 0,
         }
     }

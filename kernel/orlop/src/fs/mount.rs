@@ -15,6 +15,7 @@ use hal::sync::{SpinLock, SpinRwLock};
 
 use super::dentry::Dentry;
 use super::filesystem::FileSystem;
+use super::generated::content::Changes;
 
 /// A dentry, and the mount through which it was reached.
 #[derive(Clone)]
@@ -67,6 +68,9 @@ struct Table {
 
 static TABLE: SpinRwLock<Table> = SpinRwLock::new(Table { mounts: BTreeMap::new(), covers: BTreeMap::new() });
 
+/// Tells of every change of the table, and of a mount's flags.
+pub static CHANGES: Changes = Changes::new();
+
 impl Table {
     /// Lays a mount on a spot. ENOMEM without room for one more.
     fn cover(&mut self, spot: Spot, mount: &Arc<Mount>) -> Result<(), Errno> {
@@ -111,6 +115,7 @@ impl Mount {
     /// Replaces the flags: `mount -o remount`.
     pub fn set_flags(&self, flags: u64) {
         self.flags.store(flags, Ordering::Relaxed);
+        CHANGES.announce();
     }
 
     /// Where it is attached.
@@ -147,6 +152,8 @@ pub fn attach(mount: Arc<Mount>, place: Location) -> Result<(), Errno> {
     place.dentry.add_mount();
     *mount.place.lock() = Some(place);
     table.mounts.insert(mount.id, mount);
+    drop(table);
+    CHANGES.announce();
     Ok(())
 }
 
@@ -178,6 +185,7 @@ pub fn detach(mount: &Arc<Mount>, in_use: InUse) -> Result<(), Errno> {
     }
     drop(table);
     drop(removed);
+    CHANGES.announce();
     if let Some(place) = place {
         place.dentry.remove_mount();
     }
@@ -198,6 +206,7 @@ pub fn move_to(mount: &Arc<Mount>, place: Location) -> Result<(), Errno> {
     let before = at.replace(place);
     drop(at);
     drop(table);
+    CHANGES.announce();
     if let Some(before) = before {
         before.dentry.remove_mount();
     }
@@ -224,10 +233,15 @@ pub fn descend(mut place: Location) -> Location {
 
 /// All mounts, for listing. The lock is let go between one and the next, so that a long table holds nobody up.
 pub fn all() -> impl Iterator<Item = Arc<Mount>> {
-    let mut last = 0;
+    numbered_from(0)
+}
+
+/// [`all`] from a number on.
+pub fn numbered_from(id: u32) -> impl Iterator<Item = Arc<Mount>> {
+    let mut next = id;
     core::iter::from_fn(move || {
-        let mount = TABLE.read().mounts.range(last + 1..).next().map(|(_, mount)| mount.clone())?;
-        last = mount.id;
+        let mount = TABLE.read().mounts.range(next..).next().map(|(_, mount)| mount.clone())?;
+        next = mount.id + 1;
         Some(mount)
     })
 }

@@ -178,6 +178,10 @@ fn open_checked(place: Location, how: How) -> Result<Arc<File>, Failure> {
             Ok(file)
         }
         Body::Socket => Err(Errno::ENXIO.into()),
+        Body::Made(made) => {
+            let operations = made.open()?;
+            Ok(File::new(place, Handle::Special(operations), flags, None))
+        }
         _ => {
             let handle = file::plain_handle(inode).ok_or(Errno::ELOOP)?;
             Ok(File::new(place, handle, flags, None))

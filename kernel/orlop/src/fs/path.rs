@@ -60,7 +60,7 @@ pub fn display_path(place: &Location, root: &Location) -> Vec<u8> {
 }
 
 /// Joins names, the innermost first, to a path.
-fn join(names: &[Name]) -> Vec<u8> {
+pub(super) fn join(names: &[Name]) -> Vec<u8> {
     if names.is_empty() {
         return b"/".to_vec();
     }

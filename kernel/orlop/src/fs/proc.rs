@@ -2,17 +2,21 @@
 //!
 //! Nothing is stored. A lookup makes a fresh inode and dentry for the name, a read makes the text anew; so a name is as long-lived as
 //! what it describes. [`tree`] holds the tables of fixed names, [`system`] and [`sysctl`] the texts about the whole system,
-//! [`process`] the directory of one process, [`task`] and [`descriptors`] what lies below it.
+//! [`subject`] who a file is about, [`process`] the directory of one process, [`task`] and [`descriptors`] what lies below it,
+//! [`maps`], [`mounts`], [`status`] and [`window`] the texts in that directory.
 
 mod descriptors;
 mod maps;
+mod mounts;
 mod process;
 mod status;
+mod subject;
 mod sysctl;
 mod system;
 mod task;
 mod terminals;
 mod tree;
+mod window;
 
 use alloc::sync::Arc;
 

@@ -6,10 +6,10 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use abi::Errno;
 use hal::sync::Once;
+use libkernel::text::Text;
 
 mod terminals;
 mod topology;
@@ -55,19 +55,26 @@ const FIRST_CPU: u64 = 64;
 const FIRST_CPU_NUMBER: u64 = 1 << 32;
 
 static CPU_NAMES: &[Fixed] = &[
-    file("kernel_max", || Ok(format!("{}\n", hal::cpu::MAX_CPUS - 1).into_bytes())),
-    file("offline", || Ok(b"\n".to_vec())),
+    file("kernel_max", |text| {
+        writeln!(text, "{}", hal::cpu::MAX_CPUS - 1);
+        Ok(())
+    }),
+    file("offline", |text| {
+        text.put(b"\n");
+        Ok(())
+    }),
     file("online", all_cpus),
     file("possible", all_cpus),
     file("present", all_cpus),
 ];
 
 /// Every CPU that was started, as a list of ranges.
-fn all_cpus() -> Result<Vec<u8>, Errno> {
-    Ok(match hal::cpu::count() {
-        1 => b"0\n".to_vec(),
-        count => format!("0-{}\n", count - 1).into_bytes(),
-    })
+fn all_cpus(text: &mut Text) -> Result<(), Errno> {
+    match hal::cpu::count() {
+        1 => text.put(b"0\n"),
+        count => writeln!(text, "0-{}", count - 1),
+    }
+    Ok(())
 }
 
 /// The CPU that a name stands for.

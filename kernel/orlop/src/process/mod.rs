@@ -7,6 +7,7 @@ pub mod exec;
 mod exit;
 mod first;
 pub mod group;
+mod inspect;
 mod limits;
 mod main_loop;
 mod pid;
@@ -24,6 +25,7 @@ pub mod work;
 
 pub use credentials::{Capabilities, Credentials, Identity, capability};
 pub use first::{FirstProcess, first};
+pub use inspect::may_inspect;
 pub use limits::{INFINITY, Limit, Limits, MayRaise, RESOURCES, Resource};
 pub use main_loop::run;
 pub use pid::Pid;

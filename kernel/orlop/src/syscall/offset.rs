@@ -35,7 +35,7 @@ fn target_of(file: &File, position: u64, offset: i64, whence: u32) -> Result<u64
     match whence {
         SEEK_SET => u64::try_from(offset).map_err(|_| Errno::EINVAL),
         SEEK_CUR => moved(position, offset),
-        SEEK_END if file.is_directory() => Err(Errno::EINVAL),
+        _ if !file.knows_its_end() => Err(Errno::EINVAL),
         SEEK_END => moved(size, offset),
         _ => {
             let offset = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;

@@ -72,15 +72,11 @@ fn pipe_of(file: &Arc<File>) -> Option<&Pipe> {
     }
 }
 
-/// A pipe has no positions (ESPIPE); the other side is a regular file or a device, and has them if one is given.
+/// A pipe has no positions (ESPIPE); the other side is a file that can be spliced, and has them if one is given.
 fn check(file: &Arc<File>, is_pipe: bool, offset: UserAddr) -> Result<(), Errno> {
     if is_pipe {
         return if offset.is_null() { Ok(()) } else { Err(Errno::ESPIPE) };
     }
-    let can = match file.inode().kind {
-        FileKind::Regular => file.object().is_some(),
-        FileKind::CharacterDevice => true,
-        _ => false,
-    };
+    let can = file.can_be_spliced() || file.inode().kind == FileKind::CharacterDevice;
     if can && (offset.is_null() || file.is_seekable()) { Ok(()) } else { Err(Errno::EINVAL) }
 }

@@ -9,6 +9,7 @@ use super::at::content_file;
 use super::{Caller, Failure};
 use crate::fs::File;
 use crate::fs::attributes::FileKind;
+use crate::fs::inode::Body;
 use crate::fs::running;
 use crate::user::io::MAX_TRANSFER;
 use crate::user::{IoSink, IoSource, UserPtr};
@@ -124,7 +125,7 @@ pub fn sendfile(
     if !input.is_readable() || !out.is_writable() {
         return Err(Errno::EBADF.into());
     }
-    if input.object().is_none() {
+    if !input.can_be_spliced() {
         return Err(if position.is_some() { Errno::ESPIPE } else { Errno::EINVAL }.into());
     }
     if out.flags() & abi::fs::O_APPEND != 0 {
@@ -150,13 +151,18 @@ pub fn copy_file_range(
     let (in_position, out_position) = (position_argument(in_offset)?, position_argument(out_offset)?);
     for file in [&input, &out] {
         match file.inode().kind {
-            FileKind::Regular if file.object().is_some() => {}
+            FileKind::Regular if file.object().is_some() || matches!(file.inode().body, Body::Made(_)) => {}
             FileKind::Directory => return Err(Errno::EISDIR.into()),
             _ => return Err(Errno::EINVAL.into()),
         }
     }
     if !input.is_readable() || !out.is_writable() || out.flags() & abi::fs::O_APPEND != 0 {
         return Err(Errno::EBADF.into());
+    }
+    // Files that the kernel makes up can be copied to no other file system, and nothing is there to be copied within their own.
+    let is_made = [&input, &out].map(|file| matches!(file.inode().body, Body::Made(_)));
+    if is_made[0] || is_made[1] {
+        return if is_made[0] && is_made[1] { Ok(0) } else { Err(Errno::EXDEV.into()) };
     }
     check_overlap(&input, in_position, &out, out_position, count)?;
     let (mut from, mut to) =

@@ -3,18 +3,20 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::fs::O_CLOEXEC;
+use libkernel::text::Text;
 
-use super::process::{Subject, shown_path};
+use super::process::shown_path;
+use super::subject::Subject;
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
 use crate::fs::fd_table::OnExec;
-use crate::fs::generated::entry;
-use crate::fs::generated::text::{Source, TextFile};
-use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, LinkTarget, MagicLink};
+use crate::fs::file::FileOperations;
+use crate::fs::generated::content::SequenceFile;
+use crate::fs::generated::{Class, Made, entry};
+use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, GeneratedFile, LinkTarget, MagicLink};
 use crate::fs::{FdTable, File};
 
 /// What the directory shows of each descriptor.
@@ -60,7 +62,7 @@ impl GeneratedDirectory for Descriptors {
                 let writable = if file.is_writable() { 0o300 } else { 0 };
                 (readable | writable, Body::Magic(Box::new(DescriptorLink { subject, fd })))
             }
-            Show::Texts => (0o400, Body::Special(TextFile::operations(DescriptorText { subject, fd }))),
+            Show::Texts => (0o444, Body::Made(Box::new(DescriptorFile { subject, fd }))),
         };
         let ownership = self.subject.ownership(permissions);
         Ok(entry(directory, name, self.number(fd), self.kind(), ownership, body))
@@ -71,7 +73,9 @@ impl GeneratedDirectory for Descriptors {
         position: u64,
         emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
     ) -> Result<(), Errno> {
-        let table = self.table()?;
+        self.subject.check().map_err(|_| Errno::ENOENT)?;
+        // A process that has ended, and was not waited for, has no files.
+        let Ok(table) = self.table() else { return Ok(()) };
         let mut next = u32::try_from(position).unwrap_or(u32::MAX);
         while let Some((fd, _)) = table.next_open(next) {
             let name = format!("{fd}");
@@ -104,29 +108,42 @@ impl DescriptorLink {
 
 impl MagicLink for DescriptorLink {
     fn follow(&self) -> Result<LinkTarget, Errno> {
+        self.subject.check_access()?;
         Ok(LinkTarget::Place(self.file()?.location().clone()))
     }
 
     fn text(&self) -> Result<Arc<[u8]>, Errno> {
+        self.subject.check_access()?;
         Ok(Arc::from(shown_path(self.file()?.location())?))
     }
 }
 
 /// What `fdinfo` says of a descriptor.
-struct DescriptorText {
+struct DescriptorFile {
     subject: Subject,
     fd: u32,
 }
 
-impl Source for DescriptorText {
-    fn text(&self) -> Result<Vec<u8>, Errno> {
-        let table = table_of(&self.subject)?;
-        let file = table.get(self.fd).map_err(|_| Errno::ENOENT)?;
-        let on_exec = table.on_exec(self.fd).map_err(|_| Errno::ENOENT)?;
-        let flags = file.flags() | if on_exec == OnExec::Close { O_CLOEXEC } else { 0 };
-        // The position is locked while the file is read, and the file may be this very one: its reader must not wait for itself.
-        let position = file.position().try_lock().map_or(0, |position| *position);
-        let (mount, inode) = (file.location().mount.id, file.inode().number);
-        Ok(format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n").into_bytes())
+impl GeneratedFile for DescriptorFile {
+    fn open(&self) -> Result<Arc<dyn FileOperations>, Errno> {
+        self.subject.check_access()?;
+        let (subject, fd) = (self.subject.clone(), self.fd);
+        Ok(SequenceFile::open(Made(move |text: &mut Text| describe(&subject, fd, text)), Class::Process))
     }
+
+    fn class(&self) -> Class {
+        Class::Process
+    }
+}
+
+fn describe(subject: &Subject, fd: u32, text: &mut Text) -> Result<(), Errno> {
+    let table = table_of(subject)?;
+    let file = table.get(fd).map_err(|_| Errno::ENOENT)?;
+    let on_exec = table.on_exec(fd).map_err(|_| Errno::ENOENT)?;
+    let flags = file.flags() | if on_exec == OnExec::Close { O_CLOEXEC } else { 0 };
+    // The position is locked while the file is read, and the file may be this very one: its reader must not wait for itself.
+    let position = file.position().try_lock().map_or(0, |position| *position);
+    let (mount, inode) = (file.location().mount.id, file.inode().number);
+    write!(text, "pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n");
+    Ok(())
 }

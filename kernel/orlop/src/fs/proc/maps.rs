@@ -1,82 +1,98 @@
 //! `/proc/PID/maps` and `/proc/PID/exe`: what a process has in its memory.
 
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::fmt::Write;
 
 use abi::Errno;
-use alloc::string::String;
 use libkernel::addr::UserAddr;
 use libkernel::fault::Access;
+use libkernel::text::{Text, Within};
 
-use super::process::{Subject, shown_path};
+use super::process::shown_path;
+use super::subject::Subject;
+use crate::fs::file::FileOperations;
+use crate::fs::generated::Class;
+use crate::fs::generated::content::{Content, SequenceFile};
 use crate::fs::mount::Location;
+use crate::memory::AddressSpace;
 use crate::memory::area::{AreaDescription, Role};
 
 /// Areas that are described under one hold of the address space's lock.
 const BATCH: usize = 32;
 
-/// Hands every area to `visit` until it says stop (`false`).
-fn each_area(subject: &Subject, mut visit: impl FnMut(AreaDescription) -> bool) -> Result<(), Errno> {
-    let space = subject.address_space()?;
-    let mut from = UserAddr::new(0);
-    loop {
-        let batch = space.describe_areas(from, BATCH)?;
-        let Some(last) = batch.last() else { return Ok(()) };
-        from = last.range.end();
-        for area in batch {
-            if !visit(area) {
-                return Ok(());
-            }
+/// Writes what a file shows of one area.
+type Describe = fn(&AddressSpace, &AreaDescription, &mut Text) -> Result<(), Errno>;
+
+/// The areas of the memory that a process had when the file was opened.
+struct Areas {
+    subject: Subject,
+    space: Weak<AddressSpace>,
+    describe: Describe,
+}
+
+impl Areas {
+    fn open(subject: Subject, describe: Describe) -> Result<Arc<dyn FileOperations>, Errno> {
+        let space = subject.memory()?;
+        Ok(SequenceFile::open(Areas { subject, space, describe }, Class::Process))
+    }
+}
+
+impl Content for Areas {
+    /// The cursor is the address where the area before ends.
+    fn fill(&self, cursor: u64, text: &mut Text) -> Result<Option<u64>, Errno> {
+        self.subject.check()?;
+        let Some(space) = self.space.upgrade() else { return Ok(None) };
+        let batch = space.describe_areas(UserAddr::new(cursor), BATCH)?;
+        for area in &batch {
+            (self.describe)(&space, area, text)?;
         }
+        Ok(batch.last().map(|last| last.range.end().as_u64()))
     }
 }
 
-/// `maps`: proc(5). Empty once the process has ended.
-pub fn maps(subject: &Subject) -> Result<Vec<u8>, Errno> {
-    let mut text = Vec::new();
-    if subject.address_space().is_err() {
-        return Ok(text);
-    }
-    each_area(subject, |area| {
-        describe(&mut text, &area);
-        true
-    })?;
-    Ok(text)
+/// Opens `maps`: proc(5). Empty once the process has ended.
+pub fn maps(subject: Subject) -> Result<Arc<dyn FileOperations>, Errno> {
+    Areas::open(subject, |_, area, text| {
+        line(area, text);
+        Ok(())
+    })
 }
 
-fn describe(text: &mut Vec<u8>, area: &AreaDescription) {
+/// The line of an area.
+pub fn line(area: &AreaDescription, text: &mut Text) {
     /// Where Linux begins the name.
     const NAME_COLUMN: usize = 73;
-    let letter = |is_set: bool, letter: char| if is_set { letter } else { '-' };
+    let letter = |is_set: bool, letter: u8| if is_set { letter } else { b'-' };
+    let start = text.bytes().len();
+    text.hexadecimal(area.range.start().as_u64(), 8);
+    text.put(b"-");
+    text.hexadecimal(area.range.end().as_u64(), 8);
+    text.put(&[
+        b' ',
+        letter(area.prot.allows(Access::Read), b'r'),
+        letter(area.prot.is_writable(), b'w'),
+        letter(area.prot.is_executable(), b'x'),
+        if area.shared { b's' } else { b'p' },
+        b' ',
+    ]);
+    text.hexadecimal(area.offset, 8);
     let (device, number) = area.file.as_ref().map_or(((0, 0), 0), |file| {
         let device = file.inode().filesystem.device;
         ((device.major, device.minor), file.inode().number)
     });
-    let mut line = String::new();
-    // Writing to a string does not fail.
-    let _ = write!(
-        line,
-        "{:08x}-{:08x} {}{}{}{} {:08x} {:02x}:{:02x} {} ",
-        area.range.start().as_u64(),
-        area.range.end().as_u64(),
-        letter(area.prot.allows(Access::Read), 'r'),
-        letter(area.prot.is_writable(), 'w'),
-        letter(area.prot.is_executable(), 'x'),
-        if area.shared { 's' } else { 'p' },
-        area.offset,
-        device.0,
-        device.1,
-        number,
-    );
-    let start = text.len();
-    text.extend_from_slice(line.as_bytes());
+    text.put(b" ");
+    text.hexadecimal(u64::from(device.0), 2);
+    text.put(b":");
+    text.hexadecimal(u64::from(device.1), 2);
+    text.put(b" ");
+    text.decimal(number);
+    text.put(b" ");
     let name = name_of(area);
     if !name.is_empty() {
-        let padded = (start + NAME_COLUMN).max(text.len());
-        text.resize(padded, b' ');
-        text.extend_from_slice(&name);
+        text.pad(start, NAME_COLUMN);
+        text.name(&name, Within::Line);
     }
-    text.push(b'\n');
+    text.put(b"\n");
 }
 
 fn name_of(area: &AreaDescription) -> Vec<u8> {
@@ -95,11 +111,15 @@ fn name_of(area: &AreaDescription) -> Vec<u8> {
 
 /// `exe`: the first file that is mapped for execution, which is the program: everything else lies above it.
 pub fn executable(subject: &Subject) -> Result<Location, Errno> {
-    let mut found = None;
-    each_area(subject, |area| {
-        found = area.file.filter(|_| area.prot.is_executable()).map(|file| file.location().clone());
-        found.is_none()
-    })
-    .map_err(|_| Errno::ENOENT)?;
-    found.ok_or(Errno::ENOENT)
+    let space = subject.address_space().map_err(|_| Errno::ENOENT)?;
+    let mut from = UserAddr::new(0);
+    loop {
+        let batch = space.describe_areas(from, BATCH)?;
+        let Some(last) = batch.last() else { return Err(Errno::ENOENT) };
+        from = last.range.end();
+        let is_program = |area: &&AreaDescription| area.prot.is_executable() && area.file.is_some();
+        if let Some(file) = batch.iter().find(is_program).and_then(|area| area.file.as_ref()) {
+            return Ok(file.location().clone());
+        }
+    }
 }

@@ -6,99 +6,30 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
-use libkernel::addr::UserAddr;
+use libkernel::text::Text;
 
 use super::descriptors::{Descriptors, Show};
+use super::mounts::{self, Mounts};
+use super::subject::Subject;
 use super::task::Tasks;
-use super::{maps, status, system};
+use super::{maps, status, window};
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
-use crate::fs::generated::entry;
-use crate::fs::generated::text::{Source, TextFile};
-use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, LinkTarget, MagicLink, Ownership};
+use crate::fs::display_path;
+use crate::fs::file::FileOperations;
+use crate::fs::generated::content::{Content, SequenceFile};
+use crate::fs::generated::{Class, entry};
+use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, GeneratedFile, LinkTarget, MagicLink};
 use crate::fs::mount::{self, Location};
-use crate::fs::{FsContext, display_path};
-use crate::memory::AddressSpace;
-use crate::process::{Pid, Process, Thread, find_process, find_thread, next_process};
-
-/// A process, or one thread of it, that a directory is about.
-#[derive(Clone)]
-pub struct Subject {
-    /// The process.
-    pub process: Arc<Process>,
-    /// The thread that is named, if it is not the process; else any thread speaks for that.
-    thread: Option<Arc<Thread>>,
-    scope: Scope,
-}
-
-/// What a subject's sums are of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    Process,
-    Thread,
-}
-
-impl Subject {
-    /// A process as a whole.
-    pub fn of_process(process: Arc<Process>) -> Subject {
-        Subject { process, thread: None, scope: Scope::Process }
-    }
-
-    /// The process that one of its threads names.
-    fn named_by(thread: Arc<Thread>) -> Subject {
-        Subject { process: thread.process().clone(), thread: Some(thread), scope: Scope::Process }
-    }
-
-    /// One thread.
-    pub fn of_thread(process: Arc<Process>, thread: Arc<Thread>) -> Subject {
-        Subject { process, thread: Some(thread), scope: Scope::Thread }
-    }
-
-    /// The thread that is asked; none once the process has ended.
-    pub fn thread(&self) -> Option<Arc<Thread>> {
-        self.thread.clone().or_else(|| self.process.find_thread(|_| true))
-    }
-
-    /// Whether it is about one thread alone.
-    pub fn is_thread(&self) -> bool {
-        self.scope == Scope::Thread
-    }
-
-    /// The number that the directory is named by.
-    pub fn id(&self) -> Pid {
-        self.thread.as_ref().map_or(self.process.pid(), |thread| thread.id())
-    }
-
-    /// The inode number of the entry at `index`; above those of all fixed names.
-    pub fn inode_number(&self, index: u64) -> u64 {
-        const FIRST: u64 = 1 << 32;
-        const ENTRIES: u64 = 64;
-        FIRST + (u64::from(self.id().number()) * 2 + u64::from(self.is_thread())) * ENTRIES + index
-    }
-
-    /// The files of a process belong to its effective user.
-    pub fn ownership(&self, permissions: u32) -> Ownership {
-        let (user, group) = self.thread().map_or((0, 0), |thread| {
-            thread.with_credentials(|credentials| (credentials.user.effective, credentials.group.effective))
-        });
-        Ownership { permissions, user, group }
-    }
-
-    /// The memory, unless the process has ended.
-    pub fn address_space(&self) -> Result<Arc<AddressSpace>, Errno> {
-        self.process.address_space().ok_or(Errno::ESRCH)
-    }
-
-    fn context(&self) -> Result<Arc<FsContext>, Errno> {
-        self.thread().and_then(|thread| thread.try_fs()).ok_or(Errno::ENOENT)
-    }
-}
+use crate::process::{Pid, find_process, find_thread, next_process};
 
 /// What a name in the directory stands for.
 #[derive(Clone, Copy)]
 enum Node {
-    /// A text.
-    File(u32, fn(&Subject) -> Result<Vec<u8>, Errno>),
+    /// A text that is written at one time.
+    Text(Write),
+    /// A file that is opened by its own code.
+    File(Open),
     /// A link to a place.
     Link(fn(&Subject) -> Result<Location, Errno>),
     /// The threads.
@@ -107,41 +38,66 @@ enum Node {
     Descriptors(Show),
 }
 
+type Write = fn(&Subject, &mut Text) -> Result<(), Errno>;
+type Open = fn(Subject) -> Result<Arc<dyn FileOperations>, Errno>;
+
+/// In whose directory a name is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Everywhere,
+    OfProcess,
+}
+
 struct Named {
     name: &'static str,
+    permissions: u32,
+    shown: Shown,
     node: Node,
 }
 
-const fn file(name: &'static str, make: fn(&Subject) -> Result<Vec<u8>, Errno>) -> Named {
-    Named { name, node: Node::File(0o444, make) }
+impl Named {
+    const fn new(name: &'static str, permissions: u32, node: Node) -> Named {
+        Named { name, permissions, shown: Shown::Everywhere, node }
+    }
+
+    /// The name is in the directories of processes alone.
+    const fn of_process(self) -> Named {
+        Named { shown: Shown::OfProcess, ..self }
+    }
 }
 
-const fn private_file(name: &'static str, make: fn(&Subject) -> Result<Vec<u8>, Errno>) -> Named {
-    Named { name, node: Node::File(0o400, make) }
+const fn text(name: &'static str, write: Write) -> Named {
+    Named::new(name, 0o444, Node::Text(write))
+}
+
+const fn file(name: &'static str, permissions: u32, open: Open) -> Named {
+    Named::new(name, permissions, Node::File(open))
 }
 
 const fn link(name: &'static str, target: fn(&Subject) -> Result<Location, Errno>) -> Named {
-    Named { name, node: Node::Link(target) }
+    Named::new(name, 0o777, Node::Link(target))
 }
 
 static NAMES: &[Named] = &[
-    private_file("auxv", auxiliary_vector),
-    file("cmdline", command_line),
-    file("comm", comm),
+    file("auxv", 0o400, window::auxiliary_vector),
+    file("cmdline", 0o444, window::command_line),
+    text("comm", comm),
     link("cwd", |subject| Ok(subject.context()?.working_directory())),
-    private_file("environ", environment),
+    file("environ", 0o400, window::environment),
     link("exe", maps::executable),
-    Named { name: "fd", node: Node::Descriptors(Show::Links) },
-    Named { name: "fdinfo", node: Node::Descriptors(Show::Texts) },
-    file("limits", status::limits),
-    file("maps", maps::maps),
-    file("mountinfo", mount_info),
-    file("mounts", mounts),
+    Named::new("fd", 0o500, Node::Descriptors(Show::Links)),
+    Named::new("fdinfo", 0o555, Node::Descriptors(Show::Texts)),
+    text("limits", status::limits),
+    file("maps", 0o444, maps::maps),
+    file("mem", 0o600, window::memory),
+    file("mountinfo", 0o444, |subject| mounts(&subject, mounts::information_line)),
+    file("mounts", 0o444, |subject| mounts(&subject, mounts::table_line)),
+    file("mountstats", 0o400, |subject| mounts(&subject, mounts::statistics_line)).of_process(),
     link("root", |subject| Ok(subject.context()?.root())),
-    file("stat", status::stat),
-    file("statm", status::statm),
-    file("status", status::status),
-    Named { name: "task", node: Node::Tasks },
+    text("stat", status::stat),
+    text("statm", status::statm),
+    text("status", status::status),
+    Named::new("task", 0o555, Node::Tasks).of_process(),
 ];
 
 /// The directory of a process or thread.
@@ -157,14 +113,14 @@ impl Entries {
 
     fn names(&self) -> impl Iterator<Item = (u64, &'static Named)> {
         let is_thread = self.subject.is_thread();
-        let shown = move |named: &&Named| !(is_thread && matches!(named.node, Node::Tasks));
+        let shown = move |named: &&Named| !(is_thread && named.shown == Shown::OfProcess);
         (1..).zip(NAMES.iter().filter(shown))
     }
 }
 
 fn kind_of(node: Node) -> FileKind {
     match node {
-        Node::File(..) => FileKind::Regular,
+        Node::Text(_) | Node::File(_) => FileKind::Regular,
         Node::Link(_) => FileKind::Symlink,
         Node::Tasks | Node::Descriptors(_) => FileKind::Directory,
     }
@@ -172,18 +128,19 @@ fn kind_of(node: Node) -> FileKind {
 
 impl GeneratedDirectory for Entries {
     fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+        self.subject.check()?;
         let found = self.names().find(|(_, named)| named.name.as_bytes() == name);
         let (index, named) = found.ok_or(Errno::ENOENT)?;
         let subject = self.subject.clone();
-        let (permissions, body): (u32, Body) = match named.node {
-            Node::File(permissions, make) => {
-                (permissions, Body::Special(TextFile::operations(SubjectText { subject, make })))
-            }
-            Node::Link(target) => (0o777, Body::Magic(Box::new(SubjectLink { subject, target }))),
-            Node::Tasks => (0o555, Body::Generated(Box::new(Tasks { process: subject.process }))),
-            Node::Descriptors(show) => (0o500, Body::Generated(Box::new(Descriptors { subject, show }))),
+        let body = match named.node {
+            Node::Text(write) => Body::Made(Box::new(SubjectFile { subject, open: Opening::Text(write) })),
+            Node::File(open) => Body::Made(Box::new(SubjectFile { subject, open: Opening::File(open) })),
+            Node::Link(target) => Body::Magic(Box::new(SubjectLink { subject, target })),
+            Node::Tasks => Body::Generated(Box::new(Tasks { subject })),
+            Node::Descriptors(show) => Body::Generated(Box::new(Descriptors { subject, show })),
         };
-        let (number, ownership) = (self.subject.inode_number(index), self.subject.ownership(permissions));
+        let number = self.subject.inode_number(index);
+        let ownership = self.subject.ownership(named.permissions);
         Ok(entry(directory, name, number, kind_of(named.node), ownership, body))
     }
 
@@ -192,6 +149,7 @@ impl GeneratedDirectory for Entries {
         position: u64,
         emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
     ) -> Result<(), Errno> {
+        self.subject.check().map_err(|_| Errno::ENOENT)?;
         for (index, named) in self.names().skip(usize::try_from(position).unwrap_or(usize::MAX)) {
             let number = self.subject.inode_number(index);
             let shown = GeneratedEntry { name: named.name.as_bytes(), number, kind: kind_of(named.node) };
@@ -228,15 +186,43 @@ pub fn list(from: u64, emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool) {
     }
 }
 
+/// A file about a subject.
+struct SubjectFile {
+    subject: Subject,
+    open: Opening,
+}
+
+enum Opening {
+    Text(Write),
+    File(Open),
+}
+
+impl GeneratedFile for SubjectFile {
+    fn open(&self) -> Result<Arc<dyn FileOperations>, Errno> {
+        self.subject.check()?;
+        let subject = self.subject.clone();
+        match self.open {
+            Opening::Text(write) => Ok(SequenceFile::open(SubjectText { subject, write }, Class::Process)),
+            Opening::File(open) => open(subject),
+        }
+    }
+
+    fn class(&self) -> Class {
+        Class::Process
+    }
+}
+
 /// A text about a subject.
 struct SubjectText {
     subject: Subject,
-    make: fn(&Subject) -> Result<Vec<u8>, Errno>,
+    write: Write,
 }
 
-impl Source for SubjectText {
-    fn text(&self) -> Result<Vec<u8>, Errno> {
-        (self.make)(&self.subject)
+impl Content for SubjectText {
+    fn fill(&self, _cursor: u64, text: &mut Text) -> Result<Option<u64>, Errno> {
+        self.subject.check()?;
+        (self.write)(&self.subject, text)?;
+        Ok(None)
     }
 }
 
@@ -248,10 +234,12 @@ struct SubjectLink {
 
 impl MagicLink for SubjectLink {
     fn follow(&self) -> Result<LinkTarget, Errno> {
+        self.subject.check_access()?;
         (self.target)(&self.subject).map(LinkTarget::Place)
     }
 
     fn text(&self) -> Result<Arc<[u8]>, Errno> {
+        self.subject.check_access()?;
         Ok(Arc::from(shown_path(&(self.target)(&self.subject)?)?))
     }
 }
@@ -265,48 +253,14 @@ pub fn shown_path(place: &Location) -> Result<Vec<u8>, Errno> {
     Ok(display_path(place, &root))
 }
 
-/// Bytes of the subject's memory, as far as they can be read.
-fn memory_text(subject: &Subject, start: UserAddr, length: u64) -> Result<Vec<u8>, Errno> {
-    /// The most that arguments or environment take.
-    const MOST: u64 = 1 << 20;
-    let Ok(space) = subject.address_space() else { return Ok(Vec::new()) };
-    let length = length.min(MOST) as usize;
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
-    bytes.resize(length, 0);
-    let count = space.read_remote(start, &mut bytes);
-    bytes.truncate(count);
-    Ok(bytes)
+fn comm(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    text.put(status::name_of(subject).bytes());
+    text.put(b"\n");
+    Ok(())
 }
 
-fn command_line(subject: &Subject) -> Result<Vec<u8>, Errno> {
-    let Ok(space) = subject.address_space() else { return Ok(Vec::new()) };
-    let range = space.layout().arguments;
-    memory_text(subject, range.start(), range.length())
-}
-
-fn environment(subject: &Subject) -> Result<Vec<u8>, Errno> {
-    let Ok(space) = subject.address_space() else { return Ok(Vec::new()) };
-    let range = space.layout().environment;
-    memory_text(subject, range.start(), range.length())
-}
-
-fn auxiliary_vector(subject: &Subject) -> Result<Vec<u8>, Errno> {
-    let Ok(space) = subject.address_space() else { return Ok(Vec::new()) };
-    let range = space.layout().auxiliary_vector;
-    memory_text(subject, range.start(), range.length())
-}
-
-fn comm(subject: &Subject) -> Result<Vec<u8>, Errno> {
-    let mut text = status::name_of(subject);
-    text.push(b'\n');
-    Ok(text)
-}
-
-fn mounts(subject: &Subject) -> Result<Vec<u8>, Errno> {
-    system::mounts_from(&subject.context()?.root())
-}
-
-fn mount_info(subject: &Subject) -> Result<Vec<u8>, Errno> {
-    system::mount_info_from(&subject.context()?.root())
+fn mounts(subject: &Subject, line: mounts::Line) -> Result<Arc<dyn FileOperations>, Errno> {
+    // Linux: `mounts_open_common`.
+    let root = subject.context().map_err(|_| Errno::EINVAL)?.root();
+    Ok(SequenceFile::open(Mounts { root, line }, Class::Process))
 }

@@ -2,16 +2,16 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
-use core::fmt::Write;
 
 use abi::Errno;
 use libkernel::addr::PAGE_SIZE;
 use libkernel::sched::{Parameters, cpu_set};
+use libkernel::text::{Text, Within};
 
-use super::process::Subject;
+use super::subject::Subject;
 use crate::memory::Usage;
-use crate::process::{Credentials, INFINITY, NAME_SIZE, Resource, Times};
+use crate::memory::layout::Layout;
+use crate::process::{Credentials, INFINITY, NAME_SIZE, Resource, Times, may_inspect};
 use crate::sched::settings;
 use crate::syscall::sched::number_of;
 use crate::tty;
@@ -34,10 +34,19 @@ fn state(subject: &Subject) -> (char, &'static str) {
     }
 }
 
-/// The name without its padding.
-pub fn name_of(subject: &Subject) -> Vec<u8> {
-    let name = subject.thread().map_or([0; NAME_SIZE], |thread| thread.name());
-    name.split(|&byte| byte == 0).next().unwrap_or_default().to_vec()
+/// A thread's name, with its padding.
+pub struct Name([u8; NAME_SIZE]);
+
+impl Name {
+    /// The name without its padding.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.split(|&byte| byte == 0).next().unwrap_or_default()
+    }
+}
+
+/// The name of a subject; empty once the process has ended.
+pub fn name_of(subject: &Subject) -> Name {
+    Name(subject.thread().map_or([0; NAME_SIZE], |thread| thread.name()))
 }
 
 fn usage(subject: &Subject) -> (Usage, u64) {
@@ -55,20 +64,23 @@ fn times(subject: &Subject) -> Times {
 }
 
 /// `stat`: fifty-two fields in one line.
-pub fn stat(subject: &Subject) -> Result<Vec<u8>, Errno> {
+pub fn stat(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let process = &subject.process;
-    let mut text = format!("{} (", subject.id().number()).into_bytes();
-    text.extend_from_slice(&name_of(subject));
+    write!(text, "{} (", subject.id().number());
+    text.put(name_of(subject).bytes());
     let (tty_number, foreground) = terminal_of(subject);
     let own = times(subject);
     let children = process.children_times();
     let scheduling = subject.thread().map(|thread| thread.scheduling()).unwrap_or_default();
     let (memory, resident) = usage(subject);
-    let (signals, addresses) = (signal_fields(subject), address_fields(subject));
-    let rest = format!(
+    let layout = subject.address_space().ok().filter(|_| may_inspect(process)).map(|space| space.layout());
+    let (addresses, strings) = (address_fields(layout.as_ref()), string_fields(layout.as_ref()));
+    let signals = signal_fields(subject);
+    writeln!(
+        text,
         ") {state} {parent} {group} {session} {tty_number} {foreground} 0 {faults} {child_faults} 0 0 {user} {system} \
          {child_user} {child_system} {priority} {nice} {threads} 0 {started} {size} {resident} {limit} {addresses} {signals} 0 0 0 \
-         {exit_signal} {cpu} {rt_priority} {policy} 0 0 0 0 0 0 0 0 0 0 0\n",
+         {exit_signal} {cpu} {rt_priority} {policy} 0 0 0 {strings} 0",
         state = state(subject).0,
         parent = process.parent().number(),
         group = process.group().number(),
@@ -90,8 +102,7 @@ pub fn stat(subject: &Subject) -> Result<Vec<u8>, Errno> {
         rt_priority = scheduling.priority,
         policy = number_of(scheduling.policy),
     );
-    text.extend_from_slice(rest.as_bytes());
-    Ok(text)
+    Ok(())
 }
 
 /// Linux's inner priority, as `stat` shows it: 0 to 39 by nice value, below 0 for real-time policies, also if that is lent.
@@ -115,10 +126,20 @@ fn terminal_of(subject: &Subject) -> (u64, i64) {
     }
 }
 
-/// Start and end of the code, which are not kept, the stack's start, and registers, which are never shown.
-fn address_fields(subject: &Subject) -> String {
-    let stack = subject.address_space().map_or(0, |space| space.layout().stack_start.as_u64());
+/// Start and end of the code, which are not kept, the stack's start, and registers, which are never shown. Only who may look into
+/// the process is told.
+fn address_fields(layout: Option<&Layout>) -> String {
+    let stack = layout.map_or(0, |layout| layout.stack_start.as_u64());
     format!("0 0 {stack} 0 0")
+}
+
+/// Start and end of the data, which are not kept, the start of the heap, and the strings of arguments and environment; for the same.
+fn string_fields(layout: Option<&Layout>) -> String {
+    let Some(layout) = layout else { return String::from("0 0 0 0 0 0 0") };
+    let (arguments, environment) = (layout.arguments, layout.environment);
+    let heap = layout.brk_start.as_u64();
+    let [first, last] = [arguments, environment].map(|range| (range.start().as_u64(), range.end().as_u64()));
+    format!("0 0 {heap} {} {} {} {}", first.0, first.1, last.0, last.1)
 }
 
 /// Pending, blocked, ignored and handled signals, as far as 32 bits show them.
@@ -148,54 +169,53 @@ fn signal_sets(subject: &Subject) -> SignalSets {
 }
 
 /// `statm`: sizes in pages.
-pub fn statm(subject: &Subject) -> Result<Vec<u8>, Errno> {
+pub fn statm(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let (memory, resident) = usage(subject);
-    Ok(format!("{} {resident} 0 0 0 {} 0\n", memory.total, memory.data).into_bytes())
+    writeln!(text, "{} {resident} 0 0 0 {} 0", memory.total, memory.data);
+    Ok(())
 }
 
 /// `status`: the same for people.
-pub fn status(subject: &Subject) -> Result<Vec<u8>, Errno> {
-    let mut text = b"Name:\t".to_vec();
-    text.extend_from_slice(&name_of(subject));
-    let mut rest = String::from("\n");
+pub fn status(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    text.put(b"Name:\t");
+    text.name(name_of(subject).bytes(), Within::Status);
+    text.put(b"\n");
     let umask = subject.thread().and_then(|thread| thread.try_fs()).map(|context| context.umask());
-    // Writing to a string does not fail.
     if let Some(umask) = umask {
-        let _ = writeln!(rest, "Umask:\t{umask:04o}");
+        writeln!(text, "Umask:\t{umask:04o}");
     }
     let (letter, word) = state(subject);
     let process = &subject.process;
-    let _ = write!(
-        rest,
+    write!(
+        text,
         "State:\t{letter} ({word})\nTgid:\t{tgid}\nNgid:\t0\nPid:\t{pid}\nPPid:\t{parent}\nTracerPid:\t0\n",
         tgid = process.pid().number(),
         pid = subject.id().number(),
         parent = process.parent().number(),
     );
     if let Some(thread) = subject.thread() {
-        identities(&mut rest, &thread.credentials());
+        identities(text, &thread.credentials());
         let slots = thread.try_files().map_or(0, |files| files.capacity());
-        let _ = writeln!(rest, "FDSize:\t{slots}");
-        groups(&mut rest, &thread.credentials());
-        memory_lines(&mut rest, subject);
-        let _ = writeln!(rest, "Threads:\t{}", process.thread_count());
-        signal_lines(&mut rest, subject);
-        capability_lines(&mut rest, &thread.credentials());
-        let _ = writeln!(rest, "NoNewPrivs:\t{}", u32::from(thread.no_new_privileges()));
-        affinity_lines(&mut rest, thread.task().map_or(0, |task| settings::affinity(&task)));
+        writeln!(text, "FDSize:\t{slots}");
+        groups(text, &thread.credentials());
+        memory_lines(text, subject);
+        writeln!(text, "Threads:\t{}", process.thread_count());
+        signal_lines(text, subject);
+        capability_lines(text, &thread.credentials());
+        writeln!(text, "NoNewPrivs:\t{}", u32::from(thread.no_new_privileges()));
+        affinity_lines(text, thread.task().map_or(0, |task| settings::affinity(&task)));
         let times = thread.times();
-        let _ = writeln!(rest, "voluntary_ctxt_switches:\t{}", times.sleeps);
-        let _ = writeln!(rest, "nonvoluntary_ctxt_switches:\t{}", times.preemptions);
+        writeln!(text, "voluntary_ctxt_switches:\t{}", times.sleeps);
+        writeln!(text, "nonvoluntary_ctxt_switches:\t{}", times.preemptions);
     } else {
-        let _ = writeln!(rest, "Threads:\t0");
+        writeln!(text, "Threads:\t0");
     }
-    text.extend_from_slice(rest.as_bytes());
-    Ok(text)
+    Ok(())
 }
 
-fn identities(text: &mut String, credentials: &Credentials) {
+fn identities(text: &mut Text, credentials: &Credentials) {
     for (label, identity) in [("Uid", credentials.user), ("Gid", credentials.group)] {
-        let _ = writeln!(
+        writeln!(
             text,
             "{label}:\t{}\t{}\t{}\t{}",
             identity.real, identity.effective, identity.saved, identity.file_system
@@ -203,25 +223,25 @@ fn identities(text: &mut String, credentials: &Credentials) {
     }
 }
 
-fn groups(text: &mut String, credentials: &Credentials) {
-    text.push_str("Groups:\t");
+fn groups(text: &mut Text, credentials: &Credentials) {
+    text.put(b"Groups:\t");
     for group in credentials.groups.iter() {
-        let _ = write!(text, "{group} ");
+        write!(text, "{group} ");
     }
-    text.push('\n');
+    text.put(b"\n");
 }
 
-fn memory_lines(text: &mut String, subject: &Subject) {
+fn memory_lines(text: &mut Text, subject: &Subject) {
     const KIB_PER_PAGE: u64 = PAGE_SIZE / 1024;
     let (memory, resident) = usage(subject);
     for (label, pages) in
         [("VmSize", memory.total), ("VmLck", memory.locked), ("VmRSS", resident), ("VmData", memory.data)]
     {
-        let _ = writeln!(text, "{label}:\t{:8} kB", pages * KIB_PER_PAGE);
+        writeln!(text, "{label}:\t{:8} kB", pages * KIB_PER_PAGE);
     }
 }
 
-fn signal_lines(text: &mut String, subject: &Subject) {
+fn signal_lines(text: &mut Text, subject: &Subject) {
     let sets = signal_sets(subject);
     for (label, set) in [
         ("SigPnd", sets.pending),
@@ -229,17 +249,17 @@ fn signal_lines(text: &mut String, subject: &Subject) {
         ("SigIgn", sets.ignored),
         ("SigCgt", sets.handled),
     ] {
-        let _ = writeln!(text, "{label}:\t{set:016x}");
+        writeln!(text, "{label}:\t{set:016x}");
     }
 }
 
-fn affinity_lines(text: &mut String, allowed: u64) {
+fn affinity_lines(text: &mut Text, allowed: u64) {
     let cpus = hal::cpu::count();
-    let _ = writeln!(text, "Cpus_allowed:\t{}", cpu_set::mask(allowed & settings::online(), cpus));
-    let _ = writeln!(text, "Cpus_allowed_list:\t{}", cpu_set::list(allowed & settings::online()));
+    writeln!(text, "Cpus_allowed:\t{}", cpu_set::mask(allowed & settings::online(), cpus));
+    writeln!(text, "Cpus_allowed_list:\t{}", cpu_set::list(allowed & settings::online()));
 }
 
-fn capability_lines(text: &mut String, credentials: &Credentials) {
+fn capability_lines(text: &mut Text, credentials: &Credentials) {
     let sets = &credentials.capabilities;
     for (label, set) in [
         ("CapInh", sets.inheritable),
@@ -248,19 +268,19 @@ fn capability_lines(text: &mut String, credentials: &Credentials) {
         ("CapBnd", sets.bounding),
         ("CapAmb", sets.ambient),
     ] {
-        let _ = writeln!(text, "{label}:\t{set:016x}");
+        writeln!(text, "{label}:\t{set:016x}");
     }
 }
 
 /// `limits`: name, soft limit, hard limit, unit.
-pub fn limits(subject: &Subject) -> Result<Vec<u8>, Errno> {
-    let mut text = format!("{:<26}{:<21}{:<21}{:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+pub fn limits(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    writeln!(text, "{:<26}{:<21}{:<21}{:<10}", "Limit", "Soft Limit", "Hard Limit", "Units");
     let show = |value: u64| if value == INFINITY { String::from("unlimited") } else { format!("{value}") };
     for &(label, resource, unit) in LIMITS {
         let limit = subject.process.limits().get(resource);
-        let _ = writeln!(text, "{label:<26}{:<21}{:<21}{unit:<10}", show(limit.soft), show(limit.hard));
+        writeln!(text, "{label:<26}{:<21}{:<21}{unit:<10}", show(limit.soft), show(limit.hard));
     }
-    Ok(text.into_bytes())
+    Ok(())
 }
 
 const LIMITS: &[(&str, Resource, &str)] = &[

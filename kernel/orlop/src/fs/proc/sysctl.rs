@@ -1,91 +1,94 @@
 //! `/proc/sys`: the kernel's settings, as far as they can be read.
 
-use alloc::format;
-use alloc::vec::Vec;
-
 use abi::Errno;
 use hal::sync::Once;
+use libkernel::text::Text;
 
 use crate::fs::pipe;
 use crate::syscall::system as uts;
 
-fn line(text: &[u8]) -> Result<Vec<u8>, Errno> {
-    Ok([text, b"\n"].concat())
+fn line(text: &mut Text, value: &[u8]) -> Result<(), Errno> {
+    text.put(value);
+    text.put(b"\n");
+    Ok(())
 }
 
-fn number(value: u64) -> Result<Vec<u8>, Errno> {
-    Ok(format!("{value}\n").into_bytes())
+fn number(text: &mut Text, value: u64) -> Result<(), Errno> {
+    writeln!(text, "{value}");
+    Ok(())
 }
 
 /// `fs/file-max`: files are limited by memory alone.
-pub fn file_max() -> Result<Vec<u8>, Errno> {
-    number(i64::MAX as u64)
+pub fn file_max(text: &mut Text) -> Result<(), Errno> {
+    number(text, i64::MAX as u64)
 }
 
 /// `fs/nr_open`: the highest `RLIMIT_NOFILE`.
-pub fn open_max() -> Result<Vec<u8>, Errno> {
-    number(1 << 20)
+pub fn open_max(text: &mut Text) -> Result<(), Errno> {
+    number(text, 1 << 20)
 }
 
 /// `fs/pipe-max-size`.
-pub fn pipe_max_size() -> Result<Vec<u8>, Errno> {
-    number(pipe::MAX_CAPACITY as u64)
+pub fn pipe_max_size(text: &mut Text) -> Result<(), Errno> {
+    number(text, pipe::MAX_CAPACITY as u64)
 }
 
 /// `kernel/domainname`.
-pub fn domain_name() -> Result<Vec<u8>, Errno> {
-    line(&uts::domain_name())
+pub fn domain_name(text: &mut Text) -> Result<(), Errno> {
+    line(text, &uts::domain_name())
 }
 
 /// `kernel/hostname`.
-pub fn host_name() -> Result<Vec<u8>, Errno> {
-    line(&uts::host_name())
+pub fn host_name(text: &mut Text) -> Result<(), Errno> {
+    line(text, &uts::host_name())
 }
 
 /// `kernel/ngroups_max`.
-pub fn groups_max() -> Result<Vec<u8>, Errno> {
-    number(65536)
+pub fn groups_max(text: &mut Text) -> Result<(), Errno> {
+    number(text, 65536)
 }
 
 /// `kernel/osrelease`.
-pub fn release() -> Result<Vec<u8>, Errno> {
-    line(uts::release())
+pub fn release(text: &mut Text) -> Result<(), Errno> {
+    line(text, uts::release())
 }
 
 /// `kernel/ostype`.
-pub fn system_name() -> Result<Vec<u8>, Errno> {
-    line(b"Linux")
+pub fn system_name(text: &mut Text) -> Result<(), Errno> {
+    line(text, b"Linux")
 }
 
 /// `kernel/version`.
-pub fn build() -> Result<Vec<u8>, Errno> {
-    line(uts::version())
+pub fn build(text: &mut Text) -> Result<(), Errno> {
+    line(text, uts::version())
 }
 
 /// `kernel/pid_max`.
-pub fn pid_max() -> Result<Vec<u8>, Errno> {
-    number(u64::from(crate::process::PID_LIMIT))
+pub fn pid_max(text: &mut Text) -> Result<(), Errno> {
+    number(text, u64::from(crate::process::PID_LIMIT))
 }
 
 /// `kernel/threads-max`: as many as there are numbers.
-pub fn threads_max() -> Result<Vec<u8>, Errno> {
-    pid_max()
+pub fn threads_max(text: &mut Text) -> Result<(), Errno> {
+    pid_max(text)
 }
 
 /// `kernel/random/entropy_avail` and `poolsize`, in bits: random(4).
-pub fn entropy() -> Result<Vec<u8>, Errno> {
-    number(256)
+pub fn entropy(text: &mut Text) -> Result<(), Errno> {
+    number(text, 256)
 }
 
 /// `kernel/random/uuid`: another one at each look.
-pub fn uuid() -> Result<Vec<u8>, Errno> {
-    Ok(shown_uuid(random_uuid()))
+pub fn uuid(text: &mut Text) -> Result<(), Errno> {
+    show_uuid(text, random_uuid());
+    Ok(())
 }
 
 /// `kernel/random/boot_id`: one for all of this boot.
-pub fn boot_id() -> Result<Vec<u8>, Errno> {
+pub fn boot_id(text: &mut Text) -> Result<(), Errno> {
     static BOOT_ID: Once<[u8; 16]> = Once::new();
-    Ok(shown_uuid(*BOOT_ID.get_or_init(random_uuid)))
+    show_uuid(text, *BOOT_ID.get_or_init(random_uuid));
+    Ok(())
 }
 
 /// A random UUID: RFC 4122, version 4.
@@ -97,19 +100,19 @@ fn random_uuid() -> [u8; 16] {
     bytes
 }
 
-fn shown_uuid(bytes: [u8; 16]) -> Vec<u8> {
+fn show_uuid(text: &mut Text, bytes: [u8; 16]) {
     let word = u128::from_be_bytes(bytes);
     let (a, b, c) = (word >> 96, word >> 80 & 0xffff, word >> 64 & 0xffff);
     let (d, e) = (word >> 48 & 0xffff, word & 0xffff_ffff_ffff);
-    format!("{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}\n").into_bytes()
+    writeln!(text, "{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}");
 }
 
 /// `vm/max_map_count`.
-pub fn max_map_count() -> Result<Vec<u8>, Errno> {
-    number(65530)
+pub fn max_map_count(text: &mut Text) -> Result<(), Errno> {
+    number(text, 65530)
 }
 
 /// `vm/overcommit_memory`: memory is handed out when it is touched.
-pub fn overcommit() -> Result<Vec<u8>, Errno> {
-    number(1)
+pub fn overcommit(text: &mut Text) -> Result<(), Errno> {
+    number(text, 1)
 }

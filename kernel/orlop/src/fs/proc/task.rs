@@ -6,12 +6,13 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 
-use super::process::{self, Subject};
+use super::process;
+use super::subject::Subject;
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
 use crate::fs::generated::entry;
 use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry};
-use crate::process::{Pid, Process, current};
+use crate::process::{Pid, current};
 
 /// The number that a name is: digits without leading zeroes.
 pub fn parse_number(name: &[u8]) -> Option<u32> {
@@ -34,14 +35,16 @@ pub fn thread_self_link() -> Result<Arc<[u8]>, Errno> {
 
 /// `/proc/PID/task`: a directory for every thread.
 pub struct Tasks {
-    pub process: Arc<Process>,
+    pub subject: Subject,
 }
 
 impl GeneratedDirectory for Tasks {
     fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+        self.subject.check()?;
+        let process = &self.subject.process;
         let tid = parse_number(name).ok_or(Errno::ENOENT)?;
-        let thread = self.process.find_thread(|thread| thread.id().number() == tid).ok_or(Errno::ENOENT)?;
-        let subject = Subject::of_thread(self.process.clone(), thread);
+        let thread = process.find_thread(|thread| thread.id().number() == tid).ok_or(Errno::ENOENT)?;
+        let subject = Subject::of_thread(process.clone(), thread);
         let (number, ownership) = (subject.inode_number(0), subject.ownership(0o555));
         let body = Body::Generated(Box::new(process::Entries::of_thread(subject)));
         Ok(entry(directory, name, number, FileKind::Directory, ownership, body))
@@ -52,7 +55,9 @@ impl GeneratedDirectory for Tasks {
         position: u64,
         emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
     ) -> Result<(), Errno> {
-        let mut ids: alloc::vec::Vec<Pid> = self.process.threads().iter().map(|thread| thread.id()).collect();
+        self.subject.check().map_err(|_| Errno::ENOENT)?;
+        let mut ids: alloc::vec::Vec<Pid> =
+            self.subject.process.threads().iter().map(|thread| thread.id()).collect();
         ids.sort_unstable_by_key(|id| id.number());
         for id in ids.into_iter().filter(|id| u64::from(id.number()) >= position) {
             let number = id.number();

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 
-use super::{process, sysctl, system, task, terminals};
+use super::{mounts, process, sysctl, system, task, terminals};
 use crate::fs::dentry::Dentry;
 use crate::fs::generated::{Fixed, directory, file, find_fixed, link, list_fixed};
 use crate::fs::inode::{GeneratedDirectory, GeneratedEntry};
@@ -19,7 +19,7 @@ static ROOT: &[Fixed] = &[
     file("meminfo", system::meminfo),
     #[cfg(debug_assertions)]
     file("lock_stat", system::lock_statistics),
-    link("mounts", system::mounts_link),
+    link("mounts", mounts::link),
     link("self", task::self_link),
     file("stat", system::stat),
     file("swaps", system::swaps),

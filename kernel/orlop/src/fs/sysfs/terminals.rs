@@ -2,10 +2,10 @@
 
 use alloc::format;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::native::terminal::{SERIAL_NAME, SERIAL_NUMBER};
+use libkernel::text::Text;
 
 use crate::fs::attributes::DeviceNumber;
 use crate::fs::generated::{Fixed, directory, file, link};
@@ -33,20 +33,26 @@ pub static DEVICES: &[Fixed] = &[
 ];
 
 static CONSOLE_FILES: &[Fixed] = &[
-    file("active", || Ok(format!("{SERIAL_NAME}\n").into_bytes())),
-    file("dev", || number(CONSOLE)),
+    file("active", |text| {
+        writeln!(text, "{SERIAL_NAME}");
+        Ok(())
+    }),
+    file("dev", |text| number(text, CONSOLE)),
     subsystem(),
-    file("uevent", || event(CONSOLE, "console", "")),
+    file("uevent", |text| event(text, CONSOLE, "console", "")),
 ];
 
 static CONTROLLING_FILES: &[Fixed] = &[
-    file("dev", || number(CONTROLLING)),
+    file("dev", |text| number(text, CONTROLLING)),
     subsystem(),
-    file("uevent", || event(CONTROLLING, "tty", "DEVMODE=0666\n")),
+    file("uevent", |text| event(text, CONTROLLING, "tty", "DEVMODE=0666\n")),
 ];
 
-static SERIAL_FILES: &[Fixed] =
-    &[file("dev", || number(SERIAL)), subsystem(), file("uevent", || event(SERIAL, SERIAL_NAME, ""))];
+static SERIAL_FILES: &[Fixed] = &[
+    file("dev", |text| number(text, SERIAL)),
+    subsystem(),
+    file("uevent", |text| event(text, SERIAL, SERIAL_NAME, "")),
+];
 
 const fn subsystem() -> Fixed {
     link("subsystem", || to("../../../../class/tty"))
@@ -56,12 +62,14 @@ fn to(path: &str) -> Result<Arc<[u8]>, Errno> {
     Ok(Arc::from(path.as_bytes()))
 }
 
-fn number(device: DeviceNumber) -> Result<Vec<u8>, Errno> {
-    Ok(format!("{}:{}\n", device.major, device.minor).into_bytes())
+fn number(text: &mut Text, device: DeviceNumber) -> Result<(), Errno> {
+    writeln!(text, "{}:{}", device.major, device.minor);
+    Ok(())
 }
 
 /// What udev is told of a device.
-fn event(device: DeviceNumber, name: &str, mode: &str) -> Result<Vec<u8>, Errno> {
+fn event(text: &mut Text, device: DeviceNumber, name: &str, mode: &str) -> Result<(), Errno> {
     let DeviceNumber { major, minor } = device;
-    Ok(format!("MAJOR={major}\nMINOR={minor}\nDEVNAME={name}\n{mode}").into_bytes())
+    write!(text, "MAJOR={major}\nMINOR={minor}\nDEVNAME={name}\n{mode}");
+    Ok(())
 }

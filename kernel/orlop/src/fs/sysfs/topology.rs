@@ -4,17 +4,18 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use abi::Errno;
 use libkernel::sched::cpu_set;
+use libkernel::text::Text;
 use libkernel::topology::Place;
 
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
-use crate::fs::generated::text::{Source, TextFile};
-use crate::fs::generated::{entry, ownership};
-use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry};
+use crate::fs::file::FileOperations;
+use crate::fs::generated::content::SequenceFile;
+use crate::fs::generated::{Class, Made, entry, ownership};
+use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, GeneratedFile};
 
 /// Inode numbers begin here, above those of the CPUs; each CPU has so many.
 const FIRST_NUMBER: u64 = 1 << 33;
@@ -53,14 +54,23 @@ fn siblings(cpu: usize, together: fn(Place, Place) -> bool) -> u64 {
 }
 
 /// One of the files of one CPU.
-struct CpuText {
+struct CpuFile {
     cpu: usize,
     make: Make,
 }
 
-impl Source for CpuText {
-    fn text(&self) -> Result<Vec<u8>, Errno> {
-        Ok((self.make)(self.cpu).into_bytes())
+impl GeneratedFile for CpuFile {
+    fn open(&self) -> Result<Arc<dyn FileOperations>, Errno> {
+        let (cpu, make) = (self.cpu, self.make);
+        let write = move |text: &mut Text| {
+            text.put(make(cpu).as_bytes());
+            Ok(())
+        };
+        Ok(SequenceFile::open(Made(write), Class::Sysfs))
+    }
+
+    fn class(&self) -> Class {
+        Class::Sysfs
     }
 }
 
@@ -107,7 +117,7 @@ impl GeneratedDirectory for TopologyDirectory {
     fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
         let found = FILES.iter().enumerate().find(|(_, (file, _))| file.as_bytes() == name);
         let (index, &(_, make)) = found.ok_or(Errno::ENOENT)?;
-        let body = Body::Special(TextFile::operations(CpuText { cpu: self.cpu, make }));
+        let body = Body::Made(Box::new(CpuFile { cpu: self.cpu, make }));
         let number = number(self.cpu, index + 1);
         Ok(entry(directory, name, number, FileKind::Regular, ownership(0o444), body))
     }

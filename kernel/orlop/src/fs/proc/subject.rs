@@ -1,0 +1,111 @@
+//! Whom a file below `/proc/PID` is about: a process as a whole, or one thread of it.
+//!
+//! A subject outlives its process: it then says so, also if the number is another's by now.
+
+use alloc::sync::{Arc, Weak};
+
+use abi::Errno;
+
+use crate::fs::FsContext;
+use crate::fs::inode::Ownership;
+use crate::memory::AddressSpace;
+use crate::process::{Pid, Process, Thread, find_thread, may_inspect};
+
+/// A process, or one thread of it, that a directory is about.
+#[derive(Clone)]
+pub struct Subject {
+    /// The process.
+    pub process: Arc<Process>,
+    /// The thread that is named, if it is not the process; else any thread speaks for that.
+    thread: Option<Arc<Thread>>,
+    scope: Scope,
+}
+
+/// What a subject's sums are of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Process,
+    Thread,
+}
+
+impl Subject {
+    /// A process as a whole.
+    pub fn of_process(process: Arc<Process>) -> Subject {
+        Subject { process, thread: None, scope: Scope::Process }
+    }
+
+    /// The process that one of its threads names.
+    pub fn named_by(thread: Arc<Thread>) -> Subject {
+        Subject { process: thread.process().clone(), thread: Some(thread), scope: Scope::Process }
+    }
+
+    /// One thread.
+    pub fn of_thread(process: Arc<Process>, thread: Arc<Thread>) -> Subject {
+        Subject { process, thread: Some(thread), scope: Scope::Thread }
+    }
+
+    /// The thread that is asked; none once the process has ended.
+    pub fn thread(&self) -> Option<Arc<Thread>> {
+        self.thread.clone().or_else(|| self.process.find_thread(|_| true))
+    }
+
+    /// Whether it is about one thread alone.
+    pub fn is_thread(&self) -> bool {
+        self.scope == Scope::Thread
+    }
+
+    /// The number that the directory is named by.
+    pub fn id(&self) -> Pid {
+        self.thread.as_ref().map_or(self.process.pid(), |thread| thread.id())
+    }
+
+    /// ESRCH once nothing is left of it: a process has been waited for, a thread has ended.
+    pub fn check(&self) -> Result<(), Errno> {
+        let exists = match &self.thread {
+            Some(thread) if thread.id() != self.process.pid() => {
+                find_thread(thread.id()).is_some_and(|living| Arc::ptr_eq(&living, thread))
+            }
+            _ => !self.process.is_reaped(),
+        };
+        if exists { Ok(()) } else { Err(Errno::ESRCH) }
+    }
+
+    /// EACCES unless the running thread may look into it: [`may_inspect`].
+    pub fn check_access(&self) -> Result<(), Errno> {
+        if may_inspect(&self.process) { Ok(()) } else { Err(Errno::EACCES) }
+    }
+
+    /// The inode number of the entry at `index`; above those of all fixed names.
+    pub fn inode_number(&self, index: u64) -> u64 {
+        const FIRST: u64 = 1 << 32;
+        const ENTRIES: u64 = 64;
+        FIRST + (u64::from(self.id().number()) * 2 + u64::from(self.is_thread())) * ENTRIES + index
+    }
+
+    /// The files of a process belong to its effective user.
+    pub fn ownership(&self, permissions: u32) -> Ownership {
+        let (user, group) = self.thread().map_or((0, 0), |thread| {
+            thread.with_credentials(|credentials| (credentials.user.effective, credentials.group.effective))
+        });
+        Ownership { permissions, user, group }
+    }
+
+    /// The memory, unless the process has ended.
+    pub fn address_space(&self) -> Result<Arc<AddressSpace>, Errno> {
+        self.process.address_space().ok_or(Errno::ESRCH)
+    }
+
+    /// The memory that it has now, for an opening to come back to; gone when the process has left it. EACCES for a stranger's,
+    /// ESRCH if the process is gone.
+    pub fn memory(&self) -> Result<Weak<AddressSpace>, Errno> {
+        self.check()?;
+        let Some(space) = self.process.address_space() else { return Ok(Weak::new()) };
+        self.check_access()?;
+        Ok(Arc::downgrade(&space))
+    }
+
+    /// Root, working directory and umask. ENOENT once the thread has ended.
+    pub fn context(&self) -> Result<Arc<FsContext>, Errno> {
+        self.thread().and_then(|thread| thread.try_fs()).ok_or(Errno::ENOENT)
+    }
+}

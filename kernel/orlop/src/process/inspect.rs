@@ -1,0 +1,24 @@
+//! Who may look into a process: its memory, descriptors and environment.
+
+use super::{Credentials, Process, capability, current};
+
+/// Whether the running thread may look into a process: one of its own process may; otherwise all of the process's users and groups
+/// must be the caller's, and it must have no capability that the caller lacks; or the caller may trace everybody (Linux:
+/// `PTRACE_MODE_READ_FSCREDS`).
+pub fn may_inspect(process: &Process) -> bool {
+    let Some(caller) = current() else { return true };
+    if core::ptr::eq(&raw const **caller.process(), process) {
+        return true;
+    }
+    // Of a process that has ended nothing is left to be seen.
+    let Some(target) = process.find_thread(|_| true) else { return true };
+    let (caller, target) = (caller.credentials(), target.credentials());
+    caller.has_capability(capability::SYS_PTRACE) || is_same(&caller, &target)
+}
+
+fn is_same(caller: &Credentials, target: &Credentials) -> bool {
+    let (user, group) = (target.user, target.group);
+    [user.real, user.effective, user.saved].iter().all(|&id| id == caller.user.file_system)
+        && [group.real, group.effective, group.saved].iter().all(|&id| id == caller.group.file_system)
+        && target.capabilities.permitted & !caller.capabilities.effective == 0
+}
