@@ -12,7 +12,7 @@ extern crate self as hal;
 mod machine;
 mod models;
 
-use machine::{arch, contract, cpu, frame, process, task, time};
+use machine::{arch, contract, cpu, frame, process, task};
 
 macro_rules! kernel_file {
     ($visibility:vis mod $name:ident = $file:literal) => {
@@ -48,7 +48,7 @@ pub mod sched {
     kernel_file!(pub mod rwlock = "rwlock.rs");
     kernel_file!(pub mod wait = "wait.rs");
 
-    pub use crate::machine::sched::{block_unless, timer, wake};
+    pub use crate::machine::sched::{block_unless, deadline, timer, wake};
     pub use mutex::Mutex;
     pub use rwlock::RwLock;
 }

@@ -85,13 +85,6 @@ pub mod frame {
     pub struct OutOfMemory;
 }
 
-pub mod time {
-    //! Time stands still: no deadline ever comes.
-    pub fn now_ns() -> u64 {
-        0
-    }
-}
-
 pub mod process {
     //! The work bits that end a wait.
     pub mod work {
@@ -150,6 +143,20 @@ pub mod sched {
 
     pub fn wake(task: &TaskRef) {
         task.thread.unpark();
+    }
+
+    pub mod deadline {
+        //! Deadlines that never come.
+        #[derive(Clone, Copy)]
+        pub struct Deadline;
+
+        impl Deadline {
+            pub const NEVER: Deadline = Deadline;
+
+            pub fn has_passed(self) -> bool {
+                false
+            }
+        }
     }
 
     pub mod timer {

@@ -21,7 +21,7 @@ use crate::process::{self, Credentials, FirstProcess, Thread};
 use crate::sched::watchdog;
 use crate::syscall::Failure;
 use crate::time::{alarm, clock};
-use crate::{exec, log, notice, sched, tty, vdso};
+use crate::{exec, log, notice, random, sched, tty, vdso};
 
 /// Options that are the kernel's own, and those of Linux that mean nothing here: init does not see them.
 const KNOWN_OPTIONS: &[&[u8]] = &[
@@ -70,6 +70,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
     notice!("Command line: {}", Printable(boot.command_line));
     notice!("Memory: {} KiB", boot.memory_bytes / 1024);
     clock::start();
+    libkernel::ordered::seed(random::number());
     watchdog::configure(command_line);
     hal::boot::start_other_cpus(cpu_limit(&command_line), &mut |identity, reason| {
         let reason = match reason {

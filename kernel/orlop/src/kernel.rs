@@ -31,6 +31,7 @@ impl Upcalls for Kernel {
     fn reschedule(&self) {
         accounts::count_interrupt();
         barrier::answer();
+        sched::timer::look_again();
         sched::reschedule_interrupt();
     }
 

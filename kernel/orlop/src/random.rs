@@ -68,6 +68,13 @@ pub fn fill(bytes: &mut [u8]) {
     }
 }
 
+/// A random number.
+pub fn number() -> u64 {
+    let mut bytes = [0; 8];
+    fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
 /// A generator with a key of its own.
 fn fresh_generator() -> ChaCha20Rng {
     let mut key = [0; KEY_SIZE];

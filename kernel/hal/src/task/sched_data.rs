@@ -2,14 +2,19 @@
 //!
 //! A task's entity, which the policy in `libkernel::sched` orders, lies in the task's seat while it is blocked or new,
 //! and in a CPU's queue else. Parameters and affinity are words that anybody may change; who queues the task reads them.
-use super::Runnable;
+use super::{Runnable, TaskRef};
+use crate::sync::Seat;
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use libkernel::sched::{Member, Parameters, Place};
+use libkernel::timeouts;
 
 /// A task in the eyes of the policy.
 pub type Entity = libkernel::sched::Entity<Runnable>;
+
+/// How a task stands among those that sleep until a time.
+pub type TimeoutNode = timeouts::Node<TaskRef>;
 
 /// The scheduler's own part of a task.
 pub struct SchedData {
@@ -29,6 +34,8 @@ pub struct SchedData {
     pub moved_ns: AtomicU64,
     /// Where those who may wake it find it, in their own terms.
     pub station: AtomicUsize,
+    /// What it stands among sleepers with, while it does not: so that it can always sleep.
+    pub timeout: Seat<TimeoutNode>,
     /// The number of its entity.
     pub number: u32,
     order: AtomicU64,
@@ -51,6 +58,7 @@ impl SchedData {
             preemptions: AtomicU64::new(0),
             moved_ns: AtomicU64::new(0),
             station: AtomicUsize::new(usize::MAX),
+            timeout: Seat::new(timeouts::Node::new()),
             number,
             order: AtomicU64::new(0),
             arrival: AtomicU64::new(0),

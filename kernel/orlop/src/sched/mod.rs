@@ -22,6 +22,7 @@ pub mod watchdog;
 pub mod accounts;
 mod arrival;
 pub mod barrier;
+pub mod deadline;
 pub mod load;
 mod placement;
 pub mod provoke;
@@ -30,7 +31,6 @@ mod run_queue;
 pub mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
-pub mod timeouts;
 
 pub use mutex::Mutex;
 pub use rwlock::RwLock;

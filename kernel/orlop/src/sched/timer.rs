@@ -6,9 +6,9 @@ use hal::cpu::MAX_CPUS;
 use hal::sync::{IrqLock, PerCpu};
 use hal::task::{self, TaskRef};
 use libkernel::sched::SLICE_NS;
+use libkernel::timeouts::{Base, Key, Node, Timeouts};
 
-use super::timeouts::{Key, Timeouts};
-use super::wait::Deadline;
+use super::deadline::{Deadline, wall_offset_ns};
 use super::{QUEUES, placement, watchdog};
 use crate::process::work;
 
@@ -16,6 +16,9 @@ static CLOCKS: PerCpu<Clock> = PerCpu::new([const { Clock::new() }; MAX_CPUS]);
 
 /// Time between two samples of what a busy CPU does: the tick of Debian's Linux (`CONFIG_HZ=250`).
 const SAMPLE_NS: u64 = 4_000_000;
+
+/// How many sleepers one interrupt wakes. If more are due the next one comes at once; others have their turn in between.
+const BATCH: usize = 64;
 
 /// What one CPU's timer is wanted for.
 struct Clock {
@@ -25,6 +28,8 @@ struct Clock {
     watching: AtomicBool,
     /// Whether `Wanted::sample` is set, to look at without the lock.
     sampling: AtomicBool,
+    /// Whether the wall clock was set since the timer was armed.
+    is_stale: AtomicBool,
     wanted: IrqLock<Wanted>,
 }
 
@@ -46,6 +51,7 @@ impl Clock {
             ticking: AtomicBool::new(false),
             watching: AtomicBool::new(false),
             sampling: AtomicBool::new(false),
+            is_stale: AtomicBool::new(false),
             wanted: IrqLock::new(Wanted {
                 timeouts: Timeouts::new(),
                 tick: None,
@@ -58,17 +64,20 @@ impl Clock {
 }
 
 impl Clock {
-    /// Takes the first timeout that is due.
+    /// Takes the first timeout that is due. The task has its node back before it can learn of that.
     fn take_expired(&self, now: u64) -> Option<TaskRef> {
-        self.wanted.lock().timeouts.pop_expired(now)
+        let mut wanted = self.wanted.lock();
+        let (node, task) = wanted.timeouts.pop_expired(now, wall_offset_ns())?;
+        drop(task.sched.timeout.put(node));
+        Some(task)
     }
 }
 
 impl Wanted {
     /// Arms the hardware for whatever comes first, if that changed.
     fn arm(&mut self) {
-        let first =
-            [self.timeouts.next_deadline(), self.tick, self.watch, self.sample].into_iter().flatten().min();
+        let timeout = self.timeouts.next_deadline(wall_offset_ns());
+        let first = [timeout, self.tick, self.watch, self.sample].into_iter().flatten().min();
         if first != self.armed {
             self.armed = first;
             hal::time::set_deadline(first);
@@ -140,7 +149,8 @@ pub fn interrupt() {
     let now = hal::time::now_ns();
     CLOCKS.with(|clock| {
         // The lock is not held while tasks wake: that may start a slice.
-        while let Some(task) = clock.take_expired(now) {
+        for _ in 0..BATCH {
+            let Some(task) = clock.take_expired(now) else { break };
             super::wake(&task);
         }
         let wanted = clock.wanted.lock();
@@ -187,7 +197,28 @@ fn sample(now: u64) -> Option<u64> {
     Some(now + SAMPLE_NS)
 }
 
-/// A task's standing wish to be woken at a time; dropped, the wish is gone.
+/// The wall clock was set: lets every CPU arm its timer anew.
+pub(super) fn wall_clock_was_set() {
+    for cpu in 0..hal::cpu::count() {
+        if let Some(clock) = CLOCKS.of(cpu) {
+            clock.is_stale.store(true, Ordering::SeqCst);
+            hal::cpu::send_reschedule(cpu);
+        }
+    }
+    look_again();
+}
+
+/// Arms this CPU's timer anew if the wall clock was set. What is due by now fires at once.
+pub fn look_again() {
+    CLOCKS.with(|clock| {
+        // The exchange shows what was stored before the mark was set.
+        if clock.is_stale.load(Ordering::Relaxed) && clock.is_stale.swap(false, Ordering::SeqCst) {
+            clock.wanted.lock().arm();
+        }
+    });
+}
+
+/// A task's standing wish to be woken at a time; dropped, the wish is gone. A task has one at a time.
 pub struct Timeout {
     entry: Option<(usize, Key)>,
 }
@@ -196,17 +227,19 @@ impl Timeout {
     /// Wakes the running task at the deadline. Spurious wake-ups after the drop are possible and harmless.
     #[inline]
     pub fn start(deadline: Deadline) -> Timeout {
-        Timeout { entry: deadline.ns().and_then(enter) }
+        Timeout { entry: deadline.point().map(|(base, ns)| enter(base, ns)) }
     }
 }
 
-fn enter(deadline_ns: u64) -> Option<(usize, Key)> {
+fn enter(base: Base, deadline_ns: u64) -> (usize, Key) {
     let task = task::current().to_ref();
+    // It is there, as this is the only one.
+    let node = task.sched.timeout.take().unwrap_or_else(Node::new);
     CLOCKS.with(|clock| {
         let mut wanted = clock.wanted.lock();
-        let key = wanted.timeouts.insert(deadline_ns, task).ok()?;
+        let key = wanted.timeouts.insert(node, base, deadline_ns, task);
         wanted.arm();
-        Some((hal::cpu::id(), key))
+        (hal::cpu::id(), key)
     })
 }
 
@@ -221,7 +254,9 @@ impl Drop for Timeout {
 
 fn leave(cpu: usize, key: Key) {
     let removed = CLOCKS.of(cpu).and_then(|clock| clock.wanted.lock().timeouts.remove(key));
-    drop(removed);
+    if let Some((node, task)) = removed {
+        drop(task.sched.timeout.put(node));
+    }
 }
 
 /// Forgets what the CPU's timer was set to: a test's CPU is a new machine.

@@ -22,6 +22,7 @@ use hal::frame::OutOfMemory;
 use hal::sync::IrqLock;
 use hal::task::{self, TaskRef};
 
+pub use super::deadline::Deadline;
 use super::timer::Timeout;
 use crate::process::work;
 
@@ -69,35 +70,6 @@ impl PollEvents {
 pub trait Observer: Send + Sync {
     /// Something happened. Called under the queue's lock, perhaps in an interrupt: may wake threads, must not wait.
     fn notify(&self, events: PollEvents);
-}
-
-/// When a wait gives up: a point of the monotonic clock in nanoseconds, or never.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadline(Option<u64>);
-
-impl Deadline {
-    /// Waits for ever.
-    pub const NEVER: Deadline = Deadline(None);
-
-    /// Gives up at this time of the monotonic clock.
-    pub const fn at(monotonic_ns: u64) -> Deadline {
-        Deadline(Some(monotonic_ns))
-    }
-
-    /// Gives up when `ns` nanoseconds have passed.
-    pub fn after(ns: u64) -> Deadline {
-        Deadline(Some(hal::time::now_ns().saturating_add(ns)))
-    }
-
-    /// The point in time.
-    pub const fn ns(self) -> Option<u64> {
-        self.0
-    }
-
-    /// Whether it has come.
-    pub fn has_passed(self) -> bool {
-        self.0.is_some_and(|deadline| hal::time::now_ns() >= deadline)
-    }
 }
 
 /// A signal came before what was waited for.

@@ -170,8 +170,7 @@ pub(super) fn deadline_argument(timeout: UserAddr) -> Result<Deadline, Errno> {
 
 /// Writes the time that is left, unless the deadline never comes.
 fn write_time_left(timeout: UserAddr, deadline: Deadline) {
-    let Some(at) = deadline.ns() else { return };
-    let left = at.saturating_sub(hal::time::now_ns());
+    let Some(left) = deadline.left_ns() else { return };
     let second = NANOSECONDS_PER_SECOND as u64;
     let left = Timespec { tv_sec: (left / second) as i64, tv_nsec: (left % second) as i64 };
     // A timeout in read-only memory is no error: Linux ignores it too.

@@ -36,8 +36,8 @@ pub fn select(
 ) -> Result<usize, Failure> {
     let deadline = timeval_deadline(timeout)?;
     let outcome = select_until(caller, count, [readable, writable, exceptional], deadline);
-    if let Some(at) = deadline.ns() {
-        let left_us = at.saturating_sub(hal::time::now_ns()) / 1000;
+    if let Some(left_ns) = deadline.left_ns() {
+        let left_us = left_ns / 1000;
         let left = Timeval { tv_sec: (left_us / 1_000_000) as i64, tv_usec: (left_us % 1_000_000) as i64 };
         // A timeout in read-only memory is no error: Linux ignores it too.
         let _ = UserPtr::new(timeout).write(&left);

@@ -1,0 +1,203 @@
+//! An ordered tree whose nodes exist before they are needed: entering a value cannot fail for lack of memory.
+//!
+//! A treap of owned nodes: each has a random rank that is at least that of its children, which makes the expected depth
+//! logarithmic whatever the order of arrival (R. Seidel and C. Aragon, "Randomized Search Trees", Algorithmica 16, 1996). Programs
+//! choose keys, but neither see nor choose ranks: these come from a sequence with a secret start ([`seed`]). Who wants to stand in
+//! a tree brings a [`Node`] and gets it back with its value; the tree of one node, the usual one, costs a few comparisons.
+
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A place in a tree: empty, or with a key and a value while it stands in one.
+#[derive(Debug)]
+pub struct Node<K, V> {
+    entry: Option<(K, V)>,
+    rank: u32,
+    left: Link<K, V>,
+    right: Link<K, V>,
+}
+
+type Link<K, V> = Option<Box<Node<K, V>>>;
+
+/// Where the ranks have come to.
+static RANKS: AtomicU64 = AtomicU64::new(0);
+
+/// Makes ranks unknown to programs. Once, at boot.
+pub fn seed(secret: u64) {
+    RANKS.fetch_add(secret, Relaxed);
+}
+
+/// The next rank: SplitMix64 (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
+fn next_rank() -> u32 {
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+    let state = RANKS.fetch_add(STEP, Relaxed);
+    let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed >> 32) as u32
+}
+
+impl<K, V> Node<K, V> {
+    /// A node that stands nowhere.
+    #[expect(clippy::new_ret_no_self, reason = "a node is never without its box")]
+    pub fn new() -> Box<Node<K, V>> {
+        Box::new(Node { entry: None, rank: next_rank(), left: None, right: None })
+    }
+
+    fn key(&self) -> Option<&K> {
+        self.entry.as_ref().map(|(key, _)| key)
+    }
+}
+
+/// Values in the order of their keys, which are distinct.
+#[derive(Debug)]
+pub struct Tree<K, V> {
+    root: Link<K, V>,
+}
+
+impl<K, V> Tree<K, V> {
+    /// Nothing.
+    pub const fn new() -> Tree<K, V> {
+        Tree { root: None }
+    }
+
+    /// Whether there is nothing in it.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.root.is_none()
+    }
+}
+
+impl<K, V> Default for Tree<K, V> {
+    fn default() -> Tree<K, V> {
+        Tree::new()
+    }
+}
+
+impl<K: Ord + Copy, V> Tree<K, V> {
+    /// Enters a value at a key that no other has.
+    #[inline]
+    pub fn insert(&mut self, mut node: Box<Node<K, V>>, key: K, value: V) {
+        node.entry = Some((key, value));
+        if self.root.is_none() {
+            self.root = Some(node);
+        } else {
+            insert(&mut self.root, node, key);
+        }
+    }
+
+    /// The first entry.
+    #[inline]
+    pub fn first(&self) -> Option<(K, &V)> {
+        let mut node = self.root.as_deref()?;
+        while let Some(left) = node.left.as_deref() {
+            node = left;
+        }
+        node.entry.as_ref().map(|(key, value)| (*key, value))
+    }
+
+    /// The first entry whose key is not before this one.
+    #[inline]
+    pub fn first_from(&self, from: K) -> Option<(K, &V)> {
+        let (mut link, mut found) = (&self.root, None);
+        while let Some((key, value)) = link.as_ref().and_then(|node| node.entry.as_ref()) {
+            let node = link.as_ref()?;
+            link = if *key < from {
+                &node.right
+            } else {
+                found = Some((*key, value));
+                &node.left
+            };
+        }
+        found
+    }
+
+    /// The value at a key.
+    pub fn get(&self, key: K) -> Option<&V> {
+        self.first_from(key).filter(|(found, _)| *found == key).map(|(_, value)| value)
+    }
+
+    /// Takes the entry at a key out, with its node.
+    #[inline]
+    pub fn take(&mut self, key: K) -> Option<(Box<Node<K, V>>, V)> {
+        emptied(take(&mut self.root, key)?).map(|(node, _, value)| (node, value))
+    }
+
+    /// Takes the first entry out if its key is `wanted`, with its node.
+    #[inline]
+    pub fn take_first_if(&mut self, wanted: impl Fn(&K) -> bool) -> Option<(Box<Node<K, V>>, K, V)> {
+        let (key, _) = self.first()?;
+        if wanted(&key) { emptied(take_first(&mut self.root)?) } else { None }
+    }
+}
+
+fn emptied<K, V>(mut node: Box<Node<K, V>>) -> Option<(Box<Node<K, V>>, K, V)> {
+    let (key, value) = node.entry.take()?;
+    Some((node, key, value))
+}
+
+fn insert<K: Ord + Copy, V>(link: &mut Link<K, V>, mut node: Box<Node<K, V>>, key: K) {
+    match link {
+        Some(above) if above.rank >= node.rank => {
+            let is_before = above.key().is_some_and(|other| key < *other);
+            insert(if is_before { &mut above.left } else { &mut above.right }, node, key);
+        }
+        _ => {
+            (node.left, node.right) = split(link.take(), key);
+            *link = Some(node);
+        }
+    }
+}
+
+/// Cuts a tree into what comes before `key` and the rest.
+fn split<K: Ord + Copy, V>(link: Link<K, V>, key: K) -> (Link<K, V>, Link<K, V>) {
+    let Some(mut node) = link else { return (None, None) };
+    if node.key().is_some_and(|other| *other < key) {
+        let (before, rest) = split(node.right.take(), key);
+        node.right = before;
+        (Some(node), rest)
+    } else {
+        let (before, rest) = split(node.left.take(), key);
+        node.left = rest;
+        (before, Some(node))
+    }
+}
+
+/// Joins two trees, the first of which comes before the second.
+fn merge<K, V>(first: Link<K, V>, second: Link<K, V>) -> Link<K, V> {
+    match (first, second) {
+        (Some(mut first), Some(mut second)) => Some(if first.rank >= second.rank {
+            first.right = merge(first.right.take(), Some(second));
+            first
+        } else {
+            second.left = merge(Some(first), second.left.take());
+            second
+        }),
+        (first, second) => first.or(second),
+    }
+}
+
+/// Takes the root out of a subtree.
+fn unlink<K, V>(link: &mut Link<K, V>) -> Link<K, V> {
+    let mut node = link.take()?;
+    if node.left.is_some() || node.right.is_some() {
+        *link = merge(node.left.take(), node.right.take());
+    }
+    Some(node)
+}
+
+fn take_first<K, V>(link: &mut Link<K, V>) -> Link<K, V> {
+    let node = link.as_mut()?;
+    if node.left.is_some() { take_first(&mut node.left) } else { unlink(link) }
+}
+
+fn take<K: Ord + Copy, V>(link: &mut Link<K, V>, key: K) -> Link<K, V> {
+    let node = link.as_mut()?;
+    match key.cmp(node.key()?) {
+        core::cmp::Ordering::Less => take(&mut node.left, key),
+        core::cmp::Ordering::Greater => take(&mut node.right, key),
+        core::cmp::Ordering::Equal => unlink(link),
+    }
+}
