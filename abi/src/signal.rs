@@ -215,12 +215,36 @@ impl SigInfo {
         raised && matches!(self.signal(), SIGSEGV | SIGBUS | SIGILL | SIGFPE | SIGTRAP)
     }
 
-    /// Expiry of a POSIX timer.
-    pub fn timer(signal: u32, timer: i32, overrun: i32, value: u64) -> SigInfo {
+    /// Expiry of a POSIX timer. `private` is what the kernel knows the timer by besides; a program never sees it (Linux:
+    /// `si_sys_private`).
+    pub fn timer(signal: u32, timer: i32, private: u32, value: u64) -> SigInfo {
         let mut info = SigInfo::new(signal, SI_TIMER);
-        info.fields[0] = pair(timer as u32, overrun as u32);
+        info.fields[0] = pair(timer as u32, 0);
         info.fields[1] = value;
+        info.fields[2] = pair(private, 0);
         info
+    }
+
+    /// The number of a POSIX timer and what the kernel knows it by; `None` unless a timer of the kernel's sent this.
+    pub const fn sent_by_timer(&self) -> Option<(i32, u32)> {
+        match self.fields[2] as u32 {
+            0 => None,
+            _ if self.si_code != SI_TIMER => None,
+            private => Some((self.fields[0] as u32 as i32, private)),
+        }
+    }
+
+    /// What a program may see of a timer's information, with the number of expiries that were missed.
+    pub fn set_overrun(&mut self, overrun: i32) {
+        self.fields[0] = pair(self.fields[0] as u32, overrun as u32);
+        self.hide_private();
+    }
+
+    /// Takes away what the kernel knows a timer by.
+    pub fn hide_private(&mut self) {
+        if self.si_code == SI_TIMER {
+            self.fields[2] &= !u64::from(u32::MAX);
+        }
     }
 
     /// The signal's number.

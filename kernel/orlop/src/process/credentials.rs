@@ -52,6 +52,8 @@ pub mod capability {
     pub const MKNOD: u32 = 27;
     /// Read and clear the kernel log.
     pub const SYSLOG: u32 = 34;
+    /// Set timers that wake the machine.
+    pub const WAKE_ALARM: u32 = 35;
     /// The highest number that Linux 6.1 knows.
     pub const LAST: u32 = 40;
     /// Every capability.

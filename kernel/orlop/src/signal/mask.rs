@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering;
 
 use super::{SigInfo, Signal, SignalSet};
 use crate::process::{Thread, work};
+use crate::time::interval;
 
 impl Thread {
     /// The signals that the thread blocks.
@@ -46,10 +47,12 @@ impl Thread {
         shared.union(self.signals.pending.lock().set())
     }
 
-    /// Takes a pending signal of this set: the thread's own before the process's.
+    /// Takes a pending signal of this set: the thread's own before the process's. The timer that sent it goes on.
     pub fn take_pending(&self, wanted: SignalSet, info: &mut SigInfo) -> Option<Signal> {
         let own = self.signals.pending.lock().take(wanted, info);
-        own.or_else(|| self.process().signals.shared.lock().pending.take(wanted, info))
+        let signal = own.or_else(|| self.process().signals.shared.lock().pending.take(wanted, info))?;
+        interval::taken(self.process(), signal, info);
+        Some(signal)
     }
 
     /// What is pending and not blocked.

@@ -9,6 +9,21 @@ use super::{SigInfo, Signal, SignalSet};
 pub struct Pending {
     set: SignalSet,
     queue: VecDeque<SigInfo>,
+    /// How often signals have been forgotten.
+    discards: u64,
+}
+
+/// What became of the signal of a timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is queued. The number helps to find out later whether it still is.
+    Queued(u64),
+    /// The one before is still queued.
+    StillQueued,
+    /// It is ignored, or there is no memory for it: nobody will take it.
+    Lost,
+    /// Whom it is for has ended.
+    NobodyThere,
 }
 
 /// What became of a signal that was added.
@@ -25,7 +40,7 @@ pub enum Added {
 impl Pending {
     /// Nothing pending.
     pub const fn new() -> Pending {
-        Pending { set: SignalSet::EMPTY, queue: VecDeque::new() }
+        Pending { set: SignalSet::EMPTY, queue: VecDeque::new(), discards: 0 }
     }
 
     /// The signals in it.
@@ -52,6 +67,25 @@ impl Pending {
         Added::Queued
     }
 
+    /// Adds the signal of a timer, which is in it once at most: `before` is what was said when it was added last and not taken since.
+    /// Unlike others it stands beside a standard signal that is pending already. Without memory its number alone is pending.
+    pub fn add_of_timer(&mut self, signal: Signal, info: &SigInfo, before: Option<u64>) -> Fate {
+        if before.is_some_and(|discards| discards == self.discards || self.holds(info)) {
+            return Fate::StillQueued;
+        }
+        self.set = self.set.with(signal);
+        if self.queue.try_reserve(1).is_err() {
+            return Fate::Lost;
+        }
+        self.queue.push_back(*info);
+        Fate::Queued(self.discards)
+    }
+
+    /// Whether a signal of this timer is queued.
+    fn holds(&self, info: &SigInfo) -> bool {
+        self.queue.iter().any(|queued| queued.sent_by_timer() == info.sent_by_timer())
+    }
+
     /// Takes the first signal that is in `wanted`; its information goes to `info`.
     pub fn take(&mut self, wanted: SignalSet, info: &mut SigInfo) -> Option<Signal> {
         let signal = self.set.intersection(wanted).first()?;
@@ -60,7 +94,7 @@ impl Pending {
             Some(index) => self.take_at(index, info),
             None => *info = SigInfo::user(signal.number(), abi::signal::SI_USER, 0, 0),
         }
-        if !signal.is_realtime() || !self.queue.iter().any(same) {
+        if !self.queue.iter().any(same) {
             self.set = self.set.without(signal);
         }
         Some(signal)
@@ -82,6 +116,7 @@ impl Pending {
             return;
         }
         self.set = self.set.difference(set);
+        self.discards += 1;
         self.queue.retain(|info| Signal::new(info.signal()).is_some_and(|signal| !set.contains(signal)));
     }
 }
@@ -125,6 +160,35 @@ mod tests {
             assert_eq!(take(&mut pending), Some(info(40, code)));
         }
         assert!(pending.set().is_empty());
+    }
+
+    #[test]
+    fn a_timer_has_one_signal_beside_that_of_others() {
+        let (signal, _) = info(10, 0);
+        let timer = |private| SigInfo::timer(10, 3, private, 0);
+        let mut pending = Pending::new();
+        add(&mut pending, 10, 0);
+        let Fate::Queued(stamp) = pending.add_of_timer(signal, &timer(1), None) else { panic!("not queued") };
+        assert_eq!(pending.add_of_timer(signal, &timer(1), Some(stamp)), Fate::StillQueued);
+        assert!(matches!(pending.add_of_timer(signal, &timer(2), None), Fate::Queued(_)));
+        let private = |taken: Option<(Signal, SigInfo)>| taken.map(|(_, info)| info.sent_by_timer());
+        assert_eq!(private(take(&mut pending)), Some(None));
+        assert_eq!(private(take(&mut pending)), Some(Some((3, 1))));
+        assert_eq!(private(take(&mut pending)), Some(Some((3, 2))));
+        assert_eq!(take(&mut pending), None);
+    }
+
+    #[test]
+    fn a_timer_learns_that_its_signal_was_forgotten() {
+        let (signal, _) = info(10, 0);
+        let timer = SigInfo::timer(10, 3, 1, 0);
+        let mut pending = Pending::new();
+        let Fate::Queued(stamp) = pending.add_of_timer(signal, &timer, None) else { panic!("not queued") };
+        add(&mut pending, 20, 0);
+        pending.discard(SignalSet::STOPPING);
+        assert_eq!(pending.add_of_timer(signal, &timer, Some(stamp)), Fate::StillQueued);
+        pending.discard(SignalSet::EMPTY.with(signal));
+        assert!(matches!(pending.add_of_timer(signal, &timer, Some(stamp)), Fate::Queued(_)));
     }
 
     #[test]

@@ -11,7 +11,8 @@ use abi::Errno;
 use abi::process::WaitStatus;
 
 use super::action::{self, Disposition};
-use super::pending::Added;
+pub use super::pending::Fate;
+use super::pending::{Added, Pending};
 use super::{DefaultAction, Shared, SigInfo, Signal, SignalSet, stop};
 use crate::process::{Pid, Process, Resource, Thread, table, work};
 
@@ -23,6 +24,24 @@ pub fn to_process(process: &Arc<Process>, signal: Signal, info: &SigInfo) -> Res
 /// Sends a signal to one thread.
 pub fn to_thread(thread: &Arc<Thread>, signal: Signal, info: &SigInfo) -> Result<(), Errno> {
     send(thread.process(), Some(thread), signal, info)
+}
+
+/// Sends the signal of a POSIX timer to its process or to one thread of that; what became of it. `before` is for
+/// [`Pending::add_of_timer`](super::pending::Pending::add_of_timer).
+pub fn of_timer(
+    process: &Arc<Process>,
+    target: Option<&Arc<Thread>>,
+    signal: Signal,
+    info: &SigInfo,
+    before: Option<u64>,
+) -> Fate {
+    let mut fate = Fate::Lost;
+    let posted = post(process, target, signal, |pending, _| {
+        fate = pending.add_of_timer(signal, info, before);
+        Ok(())
+    });
+    // Adding it is never refused.
+    if posted == Ok(Posted::NobodyThere) { Fate::NobodyThere } else { fate }
 }
 
 /// Sends a signal from the kernel to every process of a group; ESRCH if there is none.
@@ -89,12 +108,39 @@ fn send(
     signal: Signal,
     info: &SigInfo,
 ) -> Result<(), Errno> {
+    post(process, target, signal, |pending, limit| {
+        let added = pending.add(signal, info, limit);
+        let deliberate = info.si_code < 0 && info.si_code != abi::signal::SI_TKILL;
+        if added == Added::WithoutInformation && signal.is_realtime() && deliberate {
+            return Err(Errno::EAGAIN);
+        }
+        Ok(())
+    })
+    .map(drop)
+}
+
+/// What became of a signal that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Posted {
+    /// Somebody takes it, or it waits, or nobody wants it.
+    Settled,
+    /// The process ends.
+    NobodyThere,
+}
+
+/// Sends a signal; `add` makes it pending, with so many being allowed.
+fn post(
+    process: &Arc<Process>,
+    target: Option<&Arc<Thread>>,
+    signal: Signal,
+    add: impl FnOnce(&mut Pending, u64) -> Result<(), Errno>,
+) -> Result<Posted, Errno> {
     let mut shared = process.signals.shared.lock();
     if shared.ending.is_some() {
-        return Ok(());
+        return Ok(Posted::NobodyThere);
     }
     let continued = settle_job_control(process, &mut shared, signal);
-    let outcome = enter(process, target, &mut shared, signal, info);
+    let outcome = enter(process, target, &mut shared, signal, add);
     drop(shared);
     if continued {
         super::stop::continued(process);
@@ -104,7 +150,7 @@ fn send(
         Next::Tell(thread) => thread.set_work(work::SIGNAL),
         Next::End => end_process(process, WaitStatus::signaled(signal.number())),
     }
-    Ok(())
+    Ok(Posted::Settled)
 }
 
 /// What is to be done when the locks are released.
@@ -134,7 +180,7 @@ fn enter(
     target: Option<&Arc<Thread>>,
     shared: &mut Shared,
     signal: Signal,
-    info: &SigInfo,
+    add: impl FnOnce(&mut Pending, u64) -> Result<(), Errno>,
 ) -> Result<Next, Errno> {
     let takes =
         |thread: &Thread| !thread.signal_mask().contains(signal) || thread.awaited_signals().contains(signal);
@@ -153,13 +199,9 @@ fn enter(
         }
     }
     let limit = process.limits().soft(Resource::PendingSignals);
-    let added = match target {
-        Some(thread) => thread.signals.pending.lock().add(signal, info, limit),
-        None => shared.pending.add(signal, info, limit),
-    };
-    let deliberate = info.si_code < 0 && info.si_code != abi::signal::SI_TKILL;
-    if added == Added::WithoutInformation && signal.is_realtime() && deliberate {
-        return Err(Errno::EAGAIN);
+    match target {
+        Some(thread) => add(&mut thread.signals.pending.lock(), limit)?,
+        None => add(&mut shared.pending, limit)?,
     }
     Ok(receiver.map_or(Next::Nothing, Next::Tell))
 }

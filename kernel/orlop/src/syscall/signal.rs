@@ -327,6 +327,8 @@ pub fn tgkill(caller: &mut Caller<'_>, process: i32, thread: i32, signal: u32) -
 fn read_info(caller: &Thread, target: i32, signal: u32, info: UserPtr<SigInfo>) -> Result<SigInfo, Errno> {
     let mut info = info.read()?;
     info.si_signo = signal.cast_signed();
+    // No program speaks for a timer of the kernel's.
+    info.hide_private();
     let own = caller.process().pid().number().cast_signed();
     let pretends = info.si_code >= 0 || info.si_code == SI_TKILL;
     if pretends && target != own { Err(Errno::EPERM) } else { Ok(info) }

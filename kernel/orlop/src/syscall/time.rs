@@ -1,10 +1,11 @@
 //! Clocks, sleeping and interval timers.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::process::Rusage;
-use abi::signal::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID, Sigevent};
+use abi::signal::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID, Sigevent};
 use abi::time::{
     CLOCK_REALTIME, CLOCK_THREAD_CPUTIME_ID, Itimerspec, Itimerval, TIMER_ABSTIME, Timespec, Timeval,
     Timezone, Tms, USER_HZ,
@@ -16,7 +17,8 @@ use crate::process::{Pid, capability, find_thread};
 use crate::sched;
 use crate::sched::wait::{Deadline, WaitError};
 use crate::signal::Signal;
-use crate::time::interval::{self, Notification, Setting, Which};
+use crate::time::interval::{self, Setting, Which};
+use crate::time::posix::{self, Notification};
 use crate::time::{Clock, CpuClock, SECOND_NS, clock, from_timespec, from_timeval, to_timespec, to_timeval};
 use crate::user::UserPtr;
 
@@ -27,26 +29,43 @@ pub fn clock_gettime(caller: &mut Caller<'_>, id: i32, time: UserPtr<Timespec>) 
     Ok(())
 }
 
-/// `clock_getres`: all clocks count nanoseconds.
+/// `clock_getres`.
 pub fn clock_getres(caller: &mut Caller<'_>, id: i32, resolution: UserPtr<Timespec>) -> Result<(), Failure> {
     Clock::from_id(id, caller.thread)?;
     if let Some(resolution) = resolution.optional() {
-        resolution.write(&to_timespec(1))?;
+        resolution.write(&to_timespec(clock::resolution_ns(id)))?;
     }
     Ok(())
 }
 
-/// `clock_settime`: the wall clock only.
+/// `clock_settime`: the wall clock only. EPERM for a valid clock of processor time.
 pub fn clock_settime(caller: &mut Caller<'_>, id: i32, time: UserPtr<Timespec>) -> Result<(), Failure> {
-    if id != CLOCK_REALTIME {
+    if id != CLOCK_REALTIME && id >= 0 {
         return Err(Failure::Errno(Errno::EINVAL));
     }
-    set_wall_clock(caller, from_timespec(&time.read()?)?)
+    let ns = from_timespec(&time.read()?);
+    if id < 0 {
+        Clock::from_id(id, caller.thread)?;
+        return Err(Failure::Errno(Errno::EPERM));
+    }
+    set_wall_clock(caller, Some(ns?), None)
 }
 
-fn set_wall_clock(caller: &Caller<'_>, ns: u64) -> Result<(), Failure> {
+/// Sets the wall clock, the time zone, or both. EINVAL for a time that would overflow within 30 years, or a zone that is none.
+fn set_wall_clock(caller: &Caller<'_>, ns: Option<u64>, zone: Option<Timezone>) -> Result<(), Failure> {
+    // Linux: TIME_SETTOD_SEC_MAX.
+    const LIMIT_NS: u64 = (i64::MAX as u64 / SECOND_NS - 30 * 365 * 24 * 3600) * SECOND_NS;
+    if ns.is_some_and(|ns| ns >= LIMIT_NS) {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
     caller.thread.with_credentials(|credentials| credentials.require(capability::SYS_TIME))?;
-    Ok(clock::set_wall_clock(ns)?)
+    if let Some(zone) = zone {
+        clock::set_zone(zone)?;
+    }
+    if let Some(ns) = ns {
+        clock::set_wall_clock(ns)?;
+    }
+    Ok(())
 }
 
 /// `gettimeofday`.
@@ -59,24 +78,23 @@ pub fn gettimeofday(
         time.write(&to_timeval(clock::wall_clock_ns()))?;
     }
     if let Some(zone) = zone.optional() {
-        zone.write(&Timezone::default())?;
+        zone.write(&clock::zone())?;
     }
     Ok(())
 }
 
-/// `settimeofday`; a time zone is accepted and forgotten, as nothing here reads one.
+/// `settimeofday`. A time zone is kept for `gettimeofday`; the clock itself is never moved by it.
 pub fn settimeofday(
     caller: &mut Caller<'_>,
     time: UserPtr<Timeval>,
     zone: UserPtr<Timezone>,
 ) -> Result<(), Failure> {
-    if let Some(zone) = zone.optional() {
-        zone.read()?;
-    }
-    match time.optional() {
-        Some(time) => set_wall_clock(caller, from_timeval(&time.read()?)?),
-        None => Ok(()),
-    }
+    let ns = match time.optional() {
+        Some(time) => Some(from_timeval(&time.read()?)),
+        None => None,
+    };
+    let zone = zone.optional().map(UserPtr::read).transpose()?;
+    set_wall_clock(caller, ns.transpose()?, zone)
 }
 
 /// `time`.
@@ -123,6 +141,7 @@ pub fn clock_nanosleep(
     remaining: UserAddr,
 ) -> Result<(), Failure> {
     let clock = Clock::from_id(id, caller.thread)?;
+    clock::require_timers(id)?;
     let ns = from_timespec(&request.read()?)?;
     let absolute = flags & TIMER_ABSTIME != 0;
     let remaining = (!absolute).then_some(remaining);
@@ -170,7 +189,7 @@ pub(super) fn sleep(
     }
     let Some(remaining) = remaining else { return Err(Failure::Restart(Restart::UnlessHandled)) };
     if !remaining.is_null() {
-        let left = deadline.ns().unwrap_or(u64::MAX).saturating_sub(hal::time::now_ns());
+        let left = deadline.left_ns().unwrap_or(u64::MAX);
         UserPtr::new(remaining).write(&to_timespec(left))?;
     }
     *caller.thread.resume.lock() = Some(Box::new(Resume::Sleep { deadline, remaining }));
@@ -197,25 +216,26 @@ pub fn setitimer(
     new: UserPtr<Itimerval>,
     old: UserPtr<Itimerval>,
 ) -> Result<(), Failure> {
-    let which = Which::from_number(which)?;
     let new = match new.optional() {
         Some(new) => new.read()?,
         None => Itimerval::default(),
     };
     let setting =
         Setting { remaining_ns: from_timeval(&new.it_value)?, interval_ns: from_timeval(&new.it_interval)? };
-    let before = interval::set_classic(caller.thread.process(), which, setting)?;
+    let which = Which::from_number(which)?;
+    let before = interval::set_classic(caller.thread.process(), which, setting);
     if let Some(old) = old.optional() {
         old.write(&to_itimerval(before))?;
     }
     Ok(())
 }
 
-/// `alarm`: the seconds that were left, rounded up.
+/// `alarm`: the seconds that were left, rounded, but never to none.
 pub fn alarm(caller: &mut Caller<'_>, seconds: u32) -> Result<u64, Failure> {
     let setting = Setting { remaining_ns: u64::from(seconds) * SECOND_NS, interval_ns: 0 };
-    let before = interval::set_classic(caller.thread.process(), Which::Real, setting)?;
-    Ok(before.remaining_ns.div_ceil(SECOND_NS))
+    let left_ns = interval::set_classic(caller.thread.process(), Which::Real, setting).remaining_ns;
+    let rounded = left_ns.saturating_add(SECOND_NS / 2) / SECOND_NS;
+    Ok(if left_ns == 0 { 0 } else { rounded.max(1) })
 }
 
 /// `timer_create`.
@@ -225,32 +245,36 @@ pub fn timer_create(
     event: UserPtr<Sigevent>,
     timer: UserPtr<i32>,
 ) -> Result<(), Failure> {
+    let event = event.optional().map(UserPtr::read).transpose()?;
     let clock = Clock::from_id(id, caller.thread)?;
-    let notification = match event.optional() {
+    clock::require_timers(id)?;
+    clock::require_alarms(id, caller.thread)?;
+    let notification = match event {
         None => Notification { signal: Some(Signal::ALRM), thread: None, value: None },
-        Some(event) => notification(caller, &event.read()?)?,
+        Some(event) => notification(caller, &event)?,
     };
     let process = caller.thread.process();
-    let number = interval::create(process, notification, clock)?;
+    let number = posix::create(process, notification, clock)?;
     if let Err(errno) = timer.write(&number) {
-        interval::delete(process, number)?;
+        posix::delete(process, number)?;
         return Err(Failure::Errno(errno));
     }
     Ok(())
 }
 
+/// Who is to hear of a timer. `SIGEV_THREAD` is the C library's: to the kernel it is a signal, as on Linux.
 fn notification(caller: &Caller<'_>, event: &Sigevent) -> Result<Notification, Errno> {
-    let signal = u32::try_from(event.sigev_signo).ok().and_then(Signal::new);
+    let signal = u32::try_from(event.sigev_signo).ok().and_then(Signal::new).ok_or(Errno::EINVAL);
     let value = Some(event.sigev_value);
     match event.sigev_notify {
         SIGEV_NONE => Ok(Notification { signal: None, thread: None, value }),
-        SIGEV_SIGNAL => Ok(Notification { signal: Some(signal.ok_or(Errno::EINVAL)?), thread: None, value }),
+        SIGEV_SIGNAL | SIGEV_THREAD => Ok(Notification { signal: Some(signal?), thread: None, value }),
         SIGEV_THREAD_ID => {
             let thread = Pid::from_program(event.sigev_tid).and_then(find_thread).ok_or(Errno::EINVAL)?;
-            if thread.process().pid() != caller.thread.process().pid() {
+            if !Arc::ptr_eq(thread.process(), caller.thread.process()) {
                 return Err(Errno::EINVAL);
             }
-            Ok(Notification { signal: Some(signal.ok_or(Errno::EINVAL)?), thread: Some(thread.id()), value })
+            Ok(Notification { signal: Some(signal?), thread: Some(Arc::downgrade(&thread)), value })
         }
         _ => Err(Errno::EINVAL),
     }
@@ -268,12 +292,12 @@ pub fn timer_settime(
     new: UserPtr<Itimerspec>,
     old: UserPtr<Itimerspec>,
 ) -> Result<(), Failure> {
-    let new = new.read()?;
+    let new = new.optional().ok_or(Errno::EINVAL)?.read()?;
     let setting = Setting {
         remaining_ns: from_timespec(&new.it_value)?,
         interval_ns: from_timespec(&new.it_interval)?,
     };
-    let before = interval::set(caller.thread.process(), timer, setting, flags & TIMER_ABSTIME != 0)?;
+    let before = posix::set(caller.thread.process(), timer, setting, flags & TIMER_ABSTIME != 0)?;
     if let Some(old) = old.optional() {
         old.write(&to_itimerspec(before))?;
     }
@@ -282,18 +306,18 @@ pub fn timer_settime(
 
 /// `timer_gettime`.
 pub fn timer_gettime(caller: &mut Caller<'_>, timer: i32, value: UserPtr<Itimerspec>) -> Result<(), Failure> {
-    value.write(&to_itimerspec(interval::get(caller.thread.process(), timer)?))?;
+    value.write(&to_itimerspec(posix::get(caller.thread.process(), timer)?))?;
     Ok(())
 }
 
 /// `timer_getoverrun`.
 pub fn timer_getoverrun(caller: &mut Caller<'_>, timer: i32) -> Result<i32, Failure> {
-    Ok(interval::overrun(caller.thread.process(), timer)?)
+    Ok(posix::overrun(caller.thread.process(), timer)?)
 }
 
 /// `timer_delete`.
 pub fn timer_delete(caller: &mut Caller<'_>, timer: i32) -> Result<(), Failure> {
-    Ok(interval::delete(caller.thread.process(), timer)?)
+    Ok(posix::delete(caller.thread.process(), timer)?)
 }
 
 /// `getrusage`.

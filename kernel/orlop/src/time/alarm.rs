@@ -1,55 +1,141 @@
 //! What ends in a signal: one kernel task that sleeps until the next alarm of any process is due.
 //!
-//! Signals are sent by threads, never by interrupt handlers; this is the thread for those that time sends.
+//! Signals are sent by threads, never by interrupt handlers; this is the thread for those that time sends. An alarm's node lives
+//! with its timer, so setting one again cannot fail. While an alarm is served, its node is on the way back to the timer.
 
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 
 use abi::Errno;
 use hal::sync::SpinLock;
+use hal::task::TaskRef;
+use libkernel::timeouts::{Base, Key, Node, Timeouts};
 
-use super::interval::Name;
+use super::cpu_alarm::CpuKey;
+use super::interval::{self, Name, Source};
 use crate::errno::OrErrno;
 use crate::process::Process;
 use crate::sched;
-use crate::sched::timeouts::{Key, Timeouts};
+use crate::sched::deadline::wall_offset_ns;
 use crate::sched::wait::{Deadline, WaitQueue};
 
-static ALARMS: SpinLock<Timeouts<(Weak<Process>, Name)>> = SpinLock::new(Timeouts::new());
+static ALARMS: SpinLock<Timeouts<Listener>> = SpinLock::new(Timeouts::new());
 static EARLIER: WaitQueue = WaitQueue::new();
+
+/// Who hears of an alarm.
+pub(super) enum Listener {
+    /// A process that has this timer.
+    Timer(Weak<Process>, Name),
+    /// Somebody who sleeps.
+    Sleeper(TaskRef),
+}
+
+/// What an alarm is noted with.
+pub(super) type AlarmNode = Node<Listener>;
+
+impl Listener {
+    /// The time has come; the node is a timer's, if it still wants it.
+    pub(super) fn tell(self, node: Box<AlarmNode>) {
+        match self {
+            Listener::Timer(process, name) => {
+                if let Some(process) = process.upgrade() {
+                    interval::expire(&process, name, node);
+                }
+            }
+            Listener::Sleeper(task) => sched::wake(&task),
+        }
+    }
+}
+
+/// The standing of a timer among alarms.
+pub(super) struct Alarm {
+    /// `None` while it is set or being served, and before the first time.
+    node: Option<Box<AlarmNode>>,
+    set: Option<Set>,
+}
+
+enum Set {
+    Clock(Key),
+    Cpu(CpuKey),
+}
+
+impl Alarm {
+    /// It is not set.
+    pub(super) const fn new() -> Alarm {
+        Alarm { node: None, set: None }
+    }
+
+    /// Whether it is set. It may be being served.
+    pub(super) const fn is_set(&self) -> bool {
+        self.set.is_some()
+    }
+
+    /// Lets the timer of a process hear when what it goes by shows this time. It is not set.
+    pub(super) fn set(&mut self, source: &Source, due_ns: u64, process: &Arc<Process>, name: Name) {
+        let node = self.node.take().unwrap_or_else(Node::new);
+        let listener = Listener::Timer(Arc::downgrade(process), name);
+        self.set = Some(match source {
+            Source::Clock(base) => Set::Clock(insert(node, *base, due_ns, listener)),
+            Source::Cpu(clock) => Set::Cpu(clock.set_alarm(node, due_ns, listener)),
+        });
+    }
+
+    /// Takes it back. If it is being served, that finds it unset.
+    pub(super) fn cancel(&mut self, source: &Source) {
+        let removed = match (self.set.take(), source) {
+            (Some(Set::Clock(key)), _) => ALARMS.lock().remove(key),
+            (Some(Set::Cpu(key)), Source::Cpu(clock)) => clock.cancel_alarm(key),
+            _ => None,
+        };
+        if let Some((node, _)) = removed {
+            self.node = Some(node);
+        }
+    }
+
+    /// It is served: here is its node, unless it has got another one meanwhile.
+    pub(super) fn give_back(&mut self, node: Box<AlarmNode>) {
+        self.node.get_or_insert(node);
+    }
+}
+
+fn insert(node: Box<AlarmNode>, base: Base, due_ns: u64, listener: Listener) -> Key {
+    let mut alarms = ALARMS.lock();
+    let before = alarms.next_deadline(wall_offset_ns());
+    let key = alarms.insert(node, base, due_ns, listener);
+    let is_first = alarms.next_deadline(wall_offset_ns()) != before;
+    drop(alarms);
+    if is_first {
+        EARLIER.wake_one();
+    }
+    key
+}
 
 /// Starts the task. Once, at boot.
 pub fn start() -> Result<(), Errno> {
     sched::spawn(Box::new(serve)).or_errno()
 }
 
-/// Wakes the task for this timer of a process at a time. ENOMEM if that cannot be noted.
-pub(super) fn set(deadline_ns: u64, process: &Arc<Process>, name: Name) -> Result<Key, Errno> {
-    let key = ALARMS.lock().insert(deadline_ns, (Arc::downgrade(process), name)).or_errno()?;
+/// The wall clock was set: another alarm may be the first.
+pub(super) fn wall_clock_was_set() {
     EARLIER.wake_one();
-    Ok(key)
 }
 
-/// Takes an alarm back, if it has not been served.
-pub(super) fn cancel(key: Key) {
-    let removed = ALARMS.lock().remove(key);
-    drop(removed);
+fn next_deadline() -> Option<u64> {
+    ALARMS.lock().next_deadline(wall_offset_ns())
 }
 
 fn serve() {
     loop {
-        let first = ALARMS.lock().next_deadline();
+        let first = next_deadline();
         let deadline = first.map_or(Deadline::NEVER, Deadline::at);
         // Either end of the wait means: look again.
-        let _ = EARLIER.wait_until(deadline, || (ALARMS.lock().next_deadline() != first).then_some(()));
-        while let Some((process, name)) = next_due() {
-            if let Some(process) = process.upgrade() {
-                super::interval::expire(&process, name);
-            }
+        let _ = EARLIER.wait_until(deadline, || (next_deadline() != first).then_some(()));
+        while let Some((node, listener)) = next_due() {
+            listener.tell(node);
         }
     }
 }
 
-fn next_due() -> Option<(Weak<Process>, Name)> {
-    ALARMS.lock().pop_expired(hal::time::now_ns())
+fn next_due() -> Option<(Box<AlarmNode>, Listener)> {
+    ALARMS.lock().pop_expired(hal::time::now_ns(), wall_offset_ns())
 }

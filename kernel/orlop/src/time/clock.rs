@@ -1,37 +1,33 @@
 //! The clocks that programs can read.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::Errno;
 use abi::time::{
     CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW,
     CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_REALTIME_ALARM, CLOCK_REALTIME_COARSE, CLOCK_TAI,
-    CLOCK_THREAD_CPUTIME_ID, Timespec,
+    CLOCK_THREAD_CPUTIME_ID, Timespec, Timezone,
 };
+use hal::sync::SpinLock;
 
-use super::cpu_alarm::{CpuAlarms, CpuKey, Listener, Measure};
+use super::alarm::{AlarmNode, Listener};
+use super::cpu_alarm::{CpuAlarms, CpuKey, Measure};
 use super::to_timespec;
-use crate::process::{Pid, Process, Thread, find_process, find_thread};
+use crate::process::{Pid, Process, Thread, capability, find_process, find_thread};
 use crate::sched;
-use crate::sched::wait::{Deadline, Patience};
-
-/// Nanoseconds since 1970 at the monotonic clock's zero.
-static WALL_OFFSET_NS: AtomicU64 = AtomicU64::new(0);
+pub use crate::sched::deadline::wall_offset_ns;
+use crate::sched::deadline::{Deadline, set_wall_offset, start_wall_clock};
+use crate::sched::wait::Patience;
 
 /// Takes the wall clock from the machine. Once, at boot.
 pub fn start() {
-    WALL_OFFSET_NS.store(hal::time::wall_clock_at_boot_ns(), Ordering::Relaxed);
+    start_wall_clock(hal::time::wall_clock_at_boot_ns());
 }
 
 /// Nanoseconds since 1970.
 pub fn wall_clock_ns() -> u64 {
-    WALL_OFFSET_NS.load(Ordering::Relaxed).wrapping_add(hal::time::now_ns())
-}
-
-/// Nanoseconds from 1970 to the monotonic clock's zero.
-pub fn wall_offset_ns() -> u64 {
-    WALL_OFFSET_NS.load(Ordering::Relaxed)
+    wall_offset_ns().wrapping_add(hal::time::now_ns())
 }
 
 /// The wall clock.
@@ -39,11 +35,30 @@ pub fn wall_clock() -> Timespec {
     to_timespec(wall_clock_ns())
 }
 
-/// Sets the wall clock. EINVAL for a time before the machine was started at 1970.
+/// Sets the wall clock, and lets end what waits for a time that it shows by now. EINVAL for a time before the machine was started
+/// at 1970.
 pub fn set_wall_clock(ns: u64) -> Result<(), Errno> {
     let offset = ns.checked_sub(hal::time::now_ns()).ok_or(Errno::EINVAL)?;
-    WALL_OFFSET_NS.store(offset, Ordering::Relaxed);
     crate::vdso::set_wall_offset(offset);
+    set_wall_offset(offset);
+    super::alarm::wall_clock_was_set();
+    Ok(())
+}
+
+/// What `settimeofday` said of the time zone. Nothing in the kernel reads it.
+static ZONE: SpinLock<Timezone> = SpinLock::new(Timezone { tz_minuteswest: 0, tz_dsttime: 0 });
+
+/// The time zone that was set last.
+pub fn zone() -> Timezone {
+    *ZONE.lock()
+}
+
+/// Sets the time zone. EINVAL if it is further from Greenwich than 15 hours.
+pub fn set_zone(zone: Timezone) -> Result<(), Errno> {
+    if zone.tz_minuteswest.unsigned_abs() > 15 * 60 {
+        return Err(Errno::EINVAL);
+    }
+    *ZONE.lock() = zone;
     Ok(())
 }
 
@@ -76,6 +91,7 @@ enum Subject {
 /// is counted: user and system time, user time, or time on a CPU (Linux: `CPUCLOCK_PROF`, `CPUCLOCK_VIRT`, `CPUCLOCK_SCHED`).
 const PER_THREAD: i32 = 4;
 const KIND: i32 = 3;
+const KIND_EXACT: i32 = 2;
 
 impl Clock {
     /// The clock with a program's number, seen by this thread; EINVAL if there is none.
@@ -110,11 +126,40 @@ impl Clock {
     /// The deadline at a point of this clock, or after a span; EOPNOTSUPP for processor time, which has none.
     pub fn deadline(&self, ns: u64, absolute: bool) -> Result<Deadline, Errno> {
         match self {
-            Clock::Wall if absolute => Ok(Deadline::at(ns.saturating_sub(wall_offset_ns()))),
+            Clock::Wall if absolute => Ok(Deadline::at_wall(ns)),
             Clock::Monotonic if absolute => Ok(Deadline::at(ns)),
             Clock::Wall | Clock::Monotonic => Ok(Deadline::after(ns)),
             Clock::Cpu(_) => Err(Errno::EOPNOTSUPP),
         }
+    }
+}
+
+/// The resolution of a clock with a program's number, which is valid: a nanosecond, but for those that Linux moves by ticks
+/// (`CONFIG_HZ=250`). What such a clock shows here is finer.
+pub fn resolution_ns(id: i32) -> u64 {
+    const TICK_NS: u64 = 4_000_000;
+    let by_tick = match id {
+        CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_COARSE => true,
+        id => id < 0 && id & KIND != KIND_EXACT,
+    };
+    if by_tick { TICK_NS } else { 1 }
+}
+
+/// EOPNOTSUPP for a clock that can be read but not waited for.
+pub fn require_timers(id: i32) -> Result<(), Errno> {
+    match id {
+        CLOCK_MONOTONIC_RAW | CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_COARSE => Err(Errno::EOPNOTSUPP),
+        _ => Ok(()),
+    }
+}
+
+/// EPERM for a clock that would wake the machine, unless the thread may do that.
+pub fn require_alarms(id: i32, thread: &Thread) -> Result<(), Errno> {
+    match id {
+        CLOCK_REALTIME_ALARM | CLOCK_BOOTTIME_ALARM => {
+            thread.with_credentials(|credentials| credentials.require(capability::WAKE_ALARM))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -172,18 +217,17 @@ impl CpuClock {
         }
     }
 
-    /// Lets somebody hear when the clock shows this time. ENOMEM if that cannot be noted.
-    pub(super) fn set_alarm(&self, due_ns: u64, listener: Listener) -> Result<CpuKey, Errno> {
-        self.alarms().set(self.measure, due_ns, listener)
+    /// Lets somebody hear when the clock shows this time.
+    pub(super) fn set_alarm(&self, node: Box<AlarmNode>, due_ns: u64, listener: Listener) -> CpuKey {
+        self.alarms().set(self.measure, node, due_ns, listener)
     }
 
     /// Takes an alarm back, if it has not been served.
-    pub(super) fn cancel_alarm(&self, key: CpuKey) {
-        self.alarms().cancel(key);
+    pub(super) fn cancel_alarm(&self, key: CpuKey) -> Option<(Box<AlarmNode>, Listener)> {
+        self.alarms().cancel(key)
     }
 
-    /// Sleeps until the clock shows this time. EINTR for a signal, which alone ends a sleep on a clock that nothing moves any more;
-    /// ENOMEM.
+    /// Sleeps until the clock shows this time. EINTR for a signal, which alone ends a sleep on a clock that nothing moves any more.
     pub fn sleep_until(&self, due_ns: u64) -> Result<(), Errno> {
         let task = hal::task::current().to_ref();
         let is_over = || self.now_ns() >= due_ns;
@@ -192,9 +236,9 @@ impl CpuClock {
             if is_interrupted() {
                 return Err(Errno::EINTR);
             }
-            let key = self.set_alarm(due_ns, Listener::Sleeper(task.clone()))?;
+            let key = self.set_alarm(AlarmNode::new(), due_ns, Listener::Sleeper(task.clone()));
             sched::block_unless(|| is_over() || is_interrupted());
-            self.cancel_alarm(key);
+            drop(self.cancel_alarm(key));
         }
         Ok(())
     }

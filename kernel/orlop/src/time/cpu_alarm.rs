@@ -4,19 +4,13 @@
 //! due follows from how many threads can work towards it at once: until then a sample costs one load.
 
 use alloc::boxed::Box;
-use alloc::sync::Weak;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use abi::Errno;
 use hal::sync::SpinLock;
-use hal::task::TaskRef;
 use libkernel::sched::cpu_time::CpuTime;
+use libkernel::timeouts::{Base, Key, Timeouts};
 
-use super::interval::Name;
-use crate::errno::OrErrno;
-use crate::process::Process;
-use crate::sched;
-use crate::sched::timeouts::{Key, Timeouts};
+use super::alarm::{AlarmNode, Listener};
 
 /// What a clock of processor time counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +29,6 @@ impl Measure {
             Measure::User => cpu.user_ns,
         }
     }
-}
-
-/// Who hears of an alarm.
-pub(super) enum Listener {
-    /// A process that has this timer.
-    Timer(Weak<Process>, Name),
-    /// Somebody who sleeps.
-    Sleeper(TaskRef),
 }
 
 /// Names one alarm.
@@ -74,14 +60,14 @@ impl Lists {
         }
     }
 
-    fn pop_expired(&mut self, cpu: CpuTime) -> Option<Listener> {
-        self.total.pop_expired(cpu.total_ns()).or_else(|| self.user.pop_expired(cpu.user_ns))
+    fn pop_expired(&mut self, cpu: CpuTime) -> Option<(Box<AlarmNode>, Listener)> {
+        self.total.pop_expired(cpu.total_ns(), 0).or_else(|| self.user.pop_expired(cpu.user_ns, 0))
     }
 
     /// The least time that has to be used until one is due.
     fn distance_ns(&self, cpu: CpuTime) -> Option<u64> {
-        let total = self.total.next_deadline().map(|due| due.saturating_sub(cpu.total_ns()));
-        let user = self.user.next_deadline().map(|due| due.saturating_sub(cpu.user_ns));
+        let total = self.total.next_deadline(0).map(|due| due.saturating_sub(cpu.total_ns()));
+        let user = self.user.next_deadline(0).map(|due| due.saturating_sub(cpu.user_ns));
         [total, user].into_iter().flatten().min()
     }
 }
@@ -92,18 +78,24 @@ impl CpuAlarms {
         CpuAlarms { quiet_until_ns: AtomicU64::new(NEVER), lists: SpinLock::new(None) }
     }
 
-    /// Lets somebody hear when so much time has been used. ENOMEM if that cannot be noted.
-    pub(super) fn set(&self, measure: Measure, due_ns: u64, listener: Listener) -> Result<CpuKey, Errno> {
+    /// Lets somebody hear when so much time has been used.
+    pub(super) fn set(
+        &self,
+        measure: Measure,
+        node: Box<AlarmNode>,
+        due_ns: u64,
+        listener: Listener,
+    ) -> CpuKey {
         let mut lists = self.lists.lock();
-        let key = lists.get_or_insert_default().of(measure).insert(due_ns, listener).or_errno()?;
+        let list = lists.get_or_insert_default().of(measure);
+        let key = list.insert(node, Base::Monotonic, due_ns, listener);
         self.quiet_until_ns.store(0, Ordering::Relaxed);
-        Ok(CpuKey(measure, key))
+        CpuKey(measure, key)
     }
 
     /// Takes an alarm back, if it has not been served.
-    pub(super) fn cancel(&self, CpuKey(measure, key): CpuKey) {
-        let removed = self.lists.lock().as_mut().and_then(|lists| lists.of(measure).remove(key));
-        drop(removed);
+    pub(super) fn cancel(&self, CpuKey(measure, key): CpuKey) -> Option<(Box<AlarmNode>, Listener)> {
+        self.lists.lock().as_mut().and_then(|lists| lists.of(measure).remove(key))
     }
 
     /// Makes the next sample look, whatever was known before.
@@ -128,8 +120,8 @@ impl CpuAlarms {
     /// Serves those that are due when `cpu` has been used. `limit_ns` is another total of interest; `speed` is how many
     /// threads can use time at once, and is asked with the alarms locked.
     pub fn serve(&self, cpu: CpuTime, limit_ns: Option<u64>, speed: impl Fn() -> usize) {
-        while let Some(listener) = self.pop_expired(cpu) {
-            listener.tell();
+        while let Some((node, listener)) = self.pop_expired(cpu) {
+            listener.tell(node);
         }
         let lists = self.lists.lock();
         let to_limit = limit_ns.map(|limit| limit.saturating_sub(cpu.total_ns()));
@@ -140,20 +132,7 @@ impl CpuAlarms {
         self.quiet_until_ns.store(quiet_until_ns, Ordering::Relaxed);
     }
 
-    fn pop_expired(&self, cpu: CpuTime) -> Option<Listener> {
+    fn pop_expired(&self, cpu: CpuTime) -> Option<(Box<AlarmNode>, Listener)> {
         self.lists.lock().as_mut()?.pop_expired(cpu)
-    }
-}
-
-impl Listener {
-    fn tell(self) {
-        match self {
-            Listener::Timer(process, name) => {
-                if let Some(process) = process.upgrade() {
-                    super::interval::expire(&process, name);
-                }
-            }
-            Listener::Sleeper(task) => sched::wake(&task),
-        }
     }
 }

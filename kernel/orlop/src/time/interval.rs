@@ -1,29 +1,40 @@
-//! Interval timers: `setitimer`, `alarm`, and POSIX timers.
+//! Interval timers of a process: what `setitimer` and POSIX timers have in common, and those of `setitimer`.
+//!
+//! A timer whose signal waits to be taken is not armed: however short its period, it costs nothing meanwhile. Who takes the signal
+//! ([`taken`]) arms it for the next period to come and counts those that were missed. Timers that count processor time by
+//! `setitimer` are the exception, as on Linux: their signals merge, and a tick is the shortest period.
+//!
+//! Lock order: a process's timers (sleeping) → alarms, signals.
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use abi::Errno;
 use abi::signal::{SI_KERNEL, SigInfo};
+use libkernel::timeouts::Base;
 
-use super::cpu_alarm::{CpuKey, Listener, Measure};
-use super::{Clock, CpuClock, alarm};
-use crate::process::{Pid, Process, find_thread};
+use super::CpuClock;
+use super::alarm::{Alarm, AlarmNode};
+use super::cpu_alarm::Measure;
+use super::posix::PosixTimers;
+use crate::process::Process;
 use crate::sched::Mutex;
-use crate::sched::timeouts::Key;
+use crate::sched::deadline::wall_offset_ns;
+use crate::sched::mutex::MutexGuard;
 use crate::signal::{Signal, send};
 
-/// The most POSIX timers of a process.
-const TIMER_LIMIT: usize = 1024;
-
 /// The timers of one process. The lock is held until the signals of an expiry are sent: who stops a timer hears no more of it.
-pub struct IntervalTimers(Mutex<Timers>);
+pub struct IntervalTimers {
+    timers: Mutex<Timers>,
+    /// `ITIMER_REAL` has a period and waits for its signal to be taken. Changed with `timers` locked.
+    real_waits: AtomicBool,
+}
 
-struct Timers {
+pub(super) struct Timers {
     /// Those of `setitimer`, by [`Which`].
     classic: [Timer; 3],
-    posix: BTreeMap<i32, PosixTimer>,
-    next_id: i32,
+    pub(super) posix: PosixTimers,
 }
 
 /// A timer of `setitimer`: `ITIMER_*` are the numbers.
@@ -45,11 +56,11 @@ impl Which {
         usize::try_from(number).ok().and_then(|index| Which::ALL.get(index).copied()).ok_or(Errno::EINVAL)
     }
 
-    fn base(self, process: &Arc<Process>) -> Base {
+    fn source(self, process: &Arc<Process>) -> Source {
         match self {
-            Which::Real => Base::Monotonic,
-            Which::Virtual => Base::Cpu(CpuClock::of_process(process, Measure::User)),
-            Which::Profiling => Base::Cpu(CpuClock::of_process(process, Measure::Total)),
+            Which::Real => Source::Clock(Base::Monotonic),
+            Which::Virtual => Source::Cpu(CpuClock::of_process(process, Measure::User)),
+            Which::Profiling => Source::Cpu(CpuClock::of_process(process, Measure::Total)),
         }
     }
 
@@ -67,39 +78,37 @@ impl Which {
 pub enum Name {
     /// One of `setitimer`.
     Classic(Which),
-    /// The POSIX timer with this number, which no other ever has.
+    /// The POSIX timer with this number.
     Posix(i32),
 }
 
 /// What moves a timer.
-enum Base {
-    Monotonic,
+pub(super) enum Source {
+    /// The monotonic or the wall clock.
+    Clock(Base),
+    /// Processor time.
     Cpu(CpuClock),
 }
 
-impl Base {
+impl Source {
     fn now_ns(&self) -> u64 {
         match self {
-            Base::Monotonic => hal::time::now_ns(),
-            Base::Cpu(clock) => clock.now_ns(),
+            Source::Clock(Base::Monotonic) => hal::time::now_ns(),
+            Source::Clock(Base::Wall) => hal::time::now_ns().saturating_add(wall_offset_ns()),
+            Source::Cpu(clock) => clock.now_ns(),
         }
     }
 }
 
 /// Next expiry and period.
-struct Timer {
-    name: Name,
-    base: Base,
-    /// When it is due, on its base.
-    due_ns: Option<u64>,
-    interval_ns: u64,
-    alarm: Option<Alarm>,
-}
-
-/// What a timer has set.
-enum Alarm {
-    Monotonic(Key),
-    Cpu(CpuKey),
+pub(super) struct Timer {
+    pub(super) name: Name,
+    pub(super) source: Source,
+    /// When it is due, or was last, by its source; 0 for never.
+    pub(super) due_ns: u64,
+    /// Zero for a timer that is due once.
+    pub(super) interval_ns: u64,
+    alarm: Alarm,
 }
 
 /// Time to the next expiry, 0 when disarmed, and the period.
@@ -111,235 +120,173 @@ pub struct Setting {
     pub interval_ns: u64,
 }
 
-/// Who hears of a POSIX timer, and what.
-#[derive(Clone, Copy, Debug)]
-pub struct Notification {
-    /// The signal, if any.
-    pub signal: Option<Signal>,
-    /// The thread, if not any of the process.
-    pub thread: Option<Pid>,
-    /// The value that travels with the signal; `None` for the timer's own number.
-    pub value: Option<u64>,
-}
-
-struct PosixTimer {
-    timer: Timer,
-    notification: Notification,
-    /// Whether its clock is the wall clock, for absolute settings.
-    on_wall_clock: bool,
-    overrun: i32,
-}
-
 impl IntervalTimers {
     /// No timer runs.
     pub const fn new() -> IntervalTimers {
-        IntervalTimers(Mutex::new(Timers {
-            classic: [
-                Timer::new(Name::Classic(Which::Real), Base::Monotonic),
-                Timer::new(Name::Classic(Which::Virtual), Base::Monotonic),
-                Timer::new(Name::Classic(Which::Profiling), Base::Monotonic),
-            ],
-            posix: BTreeMap::new(),
-            next_id: 0,
-        }))
+        IntervalTimers {
+            timers: Mutex::new(Timers {
+                classic: [
+                    Timer::new(Name::Classic(Which::Real), Source::Clock(Base::Monotonic)),
+                    Timer::new(Name::Classic(Which::Virtual), Source::Clock(Base::Monotonic)),
+                    Timer::new(Name::Classic(Which::Profiling), Source::Clock(Base::Monotonic)),
+                ],
+                posix: PosixTimers::new(),
+            }),
+            real_waits: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Timers> {
+        self.timers.lock()
     }
 
     /// Stops all timers: the end of the process.
     pub fn disarm(&self) {
-        let mut timers = self.0.lock();
+        let mut timers = self.timers.lock();
         for timer in &mut timers.classic {
             timer.stop();
             // The clock holds the process.
-            timer.base = Base::Monotonic;
+            timer.source = Source::Clock(Base::Monotonic);
         }
-        timers.delete_posix();
+        timers.posix.delete_all();
     }
 
     /// Deletes the POSIX timers: `execve` keeps those of `setitimer` alone.
     pub fn delete_posix(&self) {
-        self.0.lock().delete_posix();
+        self.timers.lock().posix.delete_all();
     }
 
     /// A timer of `setitimer` as it stands.
     pub fn classic(&self, which: Which) -> Setting {
-        self.0.lock().classic[which as usize].setting()
-    }
-}
-
-impl Timers {
-    fn delete_posix(&mut self) {
-        self.posix.values_mut().for_each(|posix| posix.timer.stop());
-        self.posix.clear();
+        self.timers.lock().classic[which as usize].setting()
     }
 }
 
 impl Timer {
-    const fn new(name: Name, base: Base) -> Timer {
-        Timer { name, base, due_ns: None, interval_ns: 0, alarm: None }
+    pub(super) const fn new(name: Name, source: Source) -> Timer {
+        Timer { name, source, due_ns: 0, interval_ns: 0, alarm: Alarm::new() }
     }
 
-    fn stop(&mut self) {
-        self.due_ns = None;
-        match (self.alarm.take(), &self.base) {
-            (Some(Alarm::Monotonic(key)), _) => alarm::cancel(key),
-            (Some(Alarm::Cpu(key)), Base::Cpu(clock)) => clock.cancel_alarm(key),
-            _ => {}
+    pub(super) fn stop(&mut self) {
+        self.alarm.cancel(&self.source);
+    }
+
+    pub(super) fn now_ns(&self) -> u64 {
+        self.source.now_ns()
+    }
+
+    pub(super) const fn is_armed(&self) -> bool {
+        self.alarm.is_set()
+    }
+
+    /// Arms it for what [`Timer::due_ns`] says. It is not armed.
+    pub(super) fn arm(&mut self, process: &Arc<Process>) {
+        self.alarm.set(&self.source, self.due_ns, process, self.name);
+    }
+
+    /// Moves the expiry, which has come, by whole periods to after `now_ns`; how many.
+    pub(super) fn forward(&mut self, now_ns: u64) -> u64 {
+        if now_ns < self.due_ns {
+            return 0;
         }
-    }
-
-    fn start(&mut self, due_ns: u64, interval_ns: u64, process: &Arc<Process>) -> Result<(), Errno> {
-        self.stop();
-        self.alarm = Some(match &self.base {
-            Base::Monotonic => Alarm::Monotonic(alarm::set(due_ns, process, self.name)?),
-            Base::Cpu(clock) => {
-                Alarm::Cpu(clock.set_alarm(due_ns, Listener::Timer(Arc::downgrade(process), self.name))?)
-            }
-        });
-        self.due_ns = Some(due_ns);
-        self.interval_ns = interval_ns;
-        Ok(())
+        let passed = (now_ns - self.due_ns) / self.interval_ns.max(1) + 1;
+        self.due_ns = self.due_ns.saturating_add(passed.saturating_mul(self.interval_ns));
+        passed
     }
 
     fn setting(&self) -> Setting {
-        let is_gone = matches!(&self.base, Base::Cpu(clock) if clock.is_gone());
-        let Some(due_ns) = self.due_ns.filter(|_| !is_gone) else { return Setting::default() };
         // An armed timer never shows zero, which would mean disarmed.
-        let remaining_ns = due_ns.saturating_sub(self.base.now_ns()).max(1);
-        Setting { remaining_ns, interval_ns: self.interval_ns }
+        let left = || self.due_ns.saturating_sub(self.now_ns()).max(1);
+        Setting { remaining_ns: if self.is_armed() { left() } else { 0 }, interval_ns: self.interval_ns }
     }
 
-    /// Whether its time has come.
-    fn is_due(&self) -> bool {
-        self.due_ns.is_some_and(|due| due <= self.base.now_ns())
-    }
-
-    /// If it is due, arms it for the next period; how many periods have passed.
-    fn expire(&mut self, process: &Arc<Process>) -> Option<u64> {
-        let due = self.due_ns?;
-        let now = self.base.now_ns();
-        if now < due {
-            return None;
+    /// Its alarm has gone off: whether its time has come. It is not armed then; if it was set anew meanwhile, it stays so.
+    pub(super) fn has_gone_off(&mut self, process: &Arc<Process>, node: Box<AlarmNode>) -> bool {
+        self.alarm.give_back(node);
+        if !self.is_armed() {
+            return false;
         }
         self.stop();
-        if self.interval_ns == 0 {
-            return Some(1);
+        let is_due = self.due_ns <= self.now_ns();
+        if !is_due {
+            self.arm(process);
         }
-        let passed = (now - due) / self.interval_ns + 1;
-        let next = due.saturating_add(passed.saturating_mul(self.interval_ns));
-        // Without memory for the next alarm the timer stops; the program sees it disarmed.
-        let _ = self.start(next, self.interval_ns, process);
-        Some(passed)
+        is_due
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
 /// Sets a timer of `setitimer`; how it stood.
-pub fn set_classic(process: &Arc<Process>, which: Which, new: Setting) -> Result<Setting, Errno> {
-    let mut timers = process.timers.0.lock();
+pub fn set_classic(process: &Arc<Process>, which: Which, new: Setting) -> Setting {
+    let mut timers = process.timers.timers.lock();
     let timer = &mut timers.classic[which as usize];
     let old = timer.setting();
     timer.stop();
+    // Linux forgets the period of a real timer that is stopped, and keeps that of the others.
+    let keeps_period = new.remaining_ns != 0 || which != Which::Real;
+    timer.interval_ns = if keeps_period { new.interval_ns } else { 0 };
     if new.remaining_ns != 0 {
-        timer.base = which.base(process);
-        let due = timer.base.now_ns().saturating_add(new.remaining_ns);
-        timer.start(due, new.interval_ns, process)?;
+        timer.source = which.source(process);
+        timer.due_ns = timer.now_ns().saturating_add(new.remaining_ns);
+        timer.arm(process);
     }
-    Ok(old)
-}
-
-/// Makes a POSIX timer; its number. EAGAIN when there are too many.
-pub fn create(process: &Process, notification: Notification, clock: Clock) -> Result<i32, Errno> {
-    let mut timers = process.timers.0.lock();
-    if timers.posix.len() >= TIMER_LIMIT {
-        return Err(Errno::EAGAIN);
+    if which == Which::Real {
+        process.timers.real_waits.store(false, Ordering::Relaxed);
     }
-    let id = timers.next_id;
-    timers.next_id = id.checked_add(1).ok_or(Errno::EAGAIN)?;
-    let on_wall_clock = matches!(clock, Clock::Wall);
-    let base = match clock {
-        Clock::Wall | Clock::Monotonic => Base::Monotonic,
-        Clock::Cpu(clock) => Base::Cpu(clock),
-    };
-    timers.posix.insert(
-        id,
-        PosixTimer { timer: Timer::new(Name::Posix(id), base), notification, on_wall_clock, overrun: 0 },
-    );
-    Ok(id)
+    old
 }
 
-/// Sets a POSIX timer; how it stood. EINVAL if there is no such timer, ESRCH if what it counts is gone.
-pub fn set(process: &Arc<Process>, id: i32, new: Setting, absolute: bool) -> Result<Setting, Errno> {
-    let mut timers = process.timers.0.lock();
-    let posix = timers.posix.get_mut(&id).ok_or(Errno::EINVAL)?;
-    if let Base::Cpu(clock) = &posix.timer.base
-        && clock.is_gone()
-    {
-        return Err(Errno::ESRCH);
-    }
-    let old = posix.timer.setting();
-    posix.timer.stop();
-    if new.remaining_ns == 0 {
-        return Ok(old);
-    }
-    let due = match (absolute, posix.on_wall_clock) {
-        (true, true) => new.remaining_ns.saturating_sub(super::clock::wall_offset_ns()),
-        (true, false) => new.remaining_ns,
-        (false, _) => posix.timer.base.now_ns().saturating_add(new.remaining_ns),
-    };
-    posix.timer.start(due, new.interval_ns, process)?;
-    // Nobody may ever run again for a clock of processor time.
-    let has_passed = matches!(posix.timer.base, Base::Cpu(_)) && posix.timer.is_due();
-    drop(timers);
-    if has_passed {
-        expire(process, Name::Posix(id));
-    }
-    Ok(old)
-}
-
-/// A POSIX timer as it stands.
-pub fn get(process: &Process, id: i32) -> Result<Setting, Errno> {
-    process.timers.0.lock().posix.get(&id).map(|posix| posix.timer.setting()).ok_or(Errno::EINVAL)
-}
-
-/// How many expiries the last signal stood for besides its own.
-pub fn overrun(process: &Process, id: i32) -> Result<i32, Errno> {
-    process.timers.0.lock().posix.get(&id).map(|posix| posix.overrun).ok_or(Errno::EINVAL)
-}
-
-/// Deletes a POSIX timer.
-pub fn delete(process: &Process, id: i32) -> Result<(), Errno> {
-    let mut posix = process.timers.0.lock().posix.remove(&id).ok_or(Errno::EINVAL)?;
-    posix.timer.stop();
-    Ok(())
-}
-
-/// Sends the signal of a timer, if it is due.
-pub(super) fn expire(process: &Arc<Process>, name: Name) {
-    let mut timers = process.timers.0.lock();
+/// Sends the signal of a timer whose alarm has gone off, if it is due.
+pub(super) fn expire(process: &Arc<Process>, name: Name, node: Box<AlarmNode>) {
+    let mut timers = process.timers.timers.lock();
     match name {
         Name::Classic(which) => {
-            if timers.classic[which as usize].expire(process).is_some() {
-                let signal = which.signal();
-                // A standard signal is never refused.
-                let _ = send::to_process(process, signal, &SigInfo::new(signal.number(), SI_KERNEL));
+            let timer = &mut timers.classic[which as usize];
+            if timer.has_gone_off(process, node) {
+                expire_classic(process, which, timer);
             }
         }
-        Name::Posix(id) => {
-            let Some(posix) = timers.posix.get_mut(&id) else { return };
-            if let Some(passed) = posix.timer.expire(process) {
-                posix.overrun = i32::try_from(passed - 1).unwrap_or(i32::MAX);
-                notify(process, id, posix.overrun, posix.notification);
-            }
-        }
+        Name::Posix(id) => timers.posix.expire(process, id, node),
     }
 }
 
-fn notify(process: &Arc<Process>, id: i32, overrun: i32, notification: Notification) {
-    let Some(signal) = notification.signal else { return };
-    let value = notification.value.unwrap_or(u64::from(id.cast_unsigned()));
-    let info = SigInfo::timer(signal.number(), id, overrun, value);
-    // A full queue loses the expiry, as on Linux.
-    let _ = match notification.thread.and_then(find_thread) {
-        Some(thread) => send::to_thread(&thread, signal, &info),
-        None => send::to_process(process, signal, &info),
-    };
+fn expire_classic(process: &Arc<Process>, which: Which, timer: &mut Timer) {
+    match which {
+        _ if timer.interval_ns == 0 => {}
+        Which::Real => process.timers.real_waits.store(true, Ordering::Relaxed),
+        Which::Virtual | Which::Profiling => {
+            timer.forward(timer.now_ns());
+            timer.arm(process);
+        }
+    }
+    let signal = which.signal();
+    // A standard signal is never refused.
+    let _ = send::to_process(process, signal, &SigInfo::new(signal.number(), SI_KERNEL));
+}
+
+/// A signal of the process has been taken: the timer that sent it goes on. The information is what the program may see.
+#[inline]
+pub fn taken(process: &Arc<Process>, signal: Signal, info: &mut SigInfo) {
+    if let Some((id, private)) = info.sent_by_timer() {
+        let overrun = process.timers.lock().posix.taken(process, id, private);
+        info.set_overrun(overrun);
+    } else if signal == Signal::ALRM && process.timers.real_waits.load(Ordering::Relaxed) {
+        go_on(process);
+    }
+}
+
+/// `ITIMER_REAL` goes on.
+#[cold]
+fn go_on(process: &Arc<Process>) {
+    let mut timers = process.timers.timers.lock();
+    if process.timers.real_waits.swap(false, Ordering::Relaxed) {
+        let timer = &mut timers.classic[Which::Real as usize];
+        timer.forward(timer.now_ns());
+        timer.arm(process);
+    }
 }

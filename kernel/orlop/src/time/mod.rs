@@ -1,13 +1,14 @@
 //! Time: clocks, and what happens at a later one.
 //!
-//! All clocks are the machine's monotonic one plus an offset, or processor time. Waits carry a `Deadline` of the monotonic clock;
-//! [`alarm`]
-//! serves what ends in a signal, [`cpu_alarm`] what waits for processor time.
+//! All clocks are the machine's monotonic one plus an offset, or processor time. Waits carry a `Deadline`, which stays a point of the
+//! wall clock if it was given as one; [`alarm`] serves what ends in a signal, [`cpu_alarm`] what waits for processor time.
+//! [`interval`] and [`posix`] are the timers of processes.
 
 pub mod alarm;
 pub mod clock;
 pub mod cpu_alarm;
 pub mod interval;
+pub mod posix;
 
 pub use clock::{Clock, CpuClock, wall_clock};
 pub use cpu_alarm::CpuAlarms;
