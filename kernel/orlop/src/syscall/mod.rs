@@ -35,6 +35,7 @@ mod record_lock;
 mod restart;
 pub mod sched;
 pub mod signal;
+pub mod socket;
 pub mod splice;
 pub mod stat;
 pub mod system;
