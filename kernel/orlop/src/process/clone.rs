@@ -14,14 +14,15 @@ use hal::task::{self, Task, UserState};
 use hal::user::{UserContext, UserRegs};
 use libkernel::addr::UserAddr;
 
+use super::family::Siblings;
 use super::process::ProcessParts;
-use super::{Pid, Process, Thread, ThreadParts, main_loop, table, users};
+use super::{Pid, Process, Thread, ThreadParts, main_loop, table, users, work};
 use crate::errno::OrErrno;
 use crate::fs::FdTable;
 use crate::memory::AddressSpace;
 use crate::sched;
-use crate::signal::{NO_STACK, ProcessSignals, Signal};
-use crate::syscall::{Caller, Failure};
+use crate::signal::{NO_STACK, ProcessSignals};
+use crate::syscall::{Caller, Failure, Restart};
 use crate::user::UserPtr;
 
 /// Flags that are done, or that have no effect on Linux either where nothing traces and nothing is shared by them.
@@ -48,7 +49,7 @@ const KNOWN: u64 = CLONE_VM
 pub struct CloneRequest {
     /// `CLONE_*`, without the signal.
     pub flags: u64,
-    /// The signal that tells the parent of the end; 0 for none.
+    /// The signal that tells the parent of the end; none if this is no signal's number.
     pub exit_signal: u32,
     /// The new stack pointer; `None` keeps the caller's.
     pub stack: Option<u64>,
@@ -70,14 +71,8 @@ impl CloneRequest {
         let thread_without_handlers = self.has(CLONE_THREAD) && !self.has(CLONE_SIGHAND);
         let handlers_without_memory = self.has(CLONE_SIGHAND) && !self.has(CLONE_VM);
         let handlers_shared_and_cleared = self.has(CLONE_SIGHAND) && self.has(CLONE_CLEAR_SIGHAND);
-        let bad_signal = self.exit_signal != 0 && Signal::new(self.exit_signal).is_none();
         let unknown = self.flags & !KNOWN != 0;
-        if thread_without_handlers
-            || handlers_without_memory
-            || handlers_shared_and_cleared
-            || bad_signal
-            || unknown
-        {
+        if thread_without_handlers || handlers_without_memory || handlers_shared_and_cleared || unknown {
             return Err(Errno::EINVAL);
         }
         Ok(())
@@ -130,19 +125,53 @@ struct Child {
     runnable: task::Runnable,
 }
 
-fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Errno> {
+fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Failure> {
     let parent = caller.thread;
+    let beginning = Beginning::of(parent)?;
     parent.with_credentials(|credentials| users::check(credentials, parent.process().limits()))?;
     leave_some_memory()?;
     let user = user_state(request)?;
     let memory = memory(parent, request)?;
     let regs = registers(caller, request);
     let pid = table::lock().allocate()?;
-    let child = assemble(parent, request, pid, &memory, regs, user);
+    let child = assemble(parent, request, pid, &memory, regs, user)
+        .map_err(Failure::from)
+        .and_then(|child| enter(parent, request, child, &beginning));
     if child.is_err() {
         table::lock().release(pid);
     }
     child
+}
+
+/// What had happened to the caller when it began to make a child.
+struct Beginning {
+    group_signals: u32,
+}
+
+impl Beginning {
+    /// The call runs again once the signals that wait are delivered: whoever sent them before counts on what their handlers do.
+    fn of(parent: &Thread) -> Result<Beginning, Failure> {
+        let beginning = Beginning { group_signals: parent.process().group_signals.load(Ordering::Acquire) };
+        if has_signals(parent) {
+            return Err(Failure::Restart(Restart::Always));
+        }
+        Ok(beginning)
+    }
+
+    /// Whether a child may enter the world. What the caller was sent since then together with others, or what ends it, would miss
+    /// the child: the call runs again, if anybody is left to run it.
+    fn still_holds(&self, parent: &Thread) -> Result<(), Failure> {
+        let is_killed = task::current().work.load(Ordering::Relaxed) & work::KILL != 0;
+        if is_killed || parent.process().group_signals.load(Ordering::Acquire) != self.group_signals {
+            return Err(Failure::Restart(Restart::Always));
+        }
+        Ok(())
+    }
+}
+
+fn has_signals(thread: &Thread) -> bool {
+    let bits = task::current().work.load(Ordering::Relaxed);
+    bits & work::KILL != 0 || bits & work::SIGNAL != 0 && !thread.deliverable().is_empty()
 }
 
 /// How much memory no new thread may eat into: an eighth, and at most so many frames. Children that have not run yet will want more.
@@ -211,13 +240,28 @@ fn assemble(
     let runnable = new_task(&thread, regs, user, memory, first_tid)?;
     let tagged_addresses = task::current().tagged_addresses.load(Ordering::Relaxed);
     runnable.task().tagged_addresses.store(tagged_addresses, Ordering::Relaxed);
-    process.add_thread(thread.clone())?;
-    let mut table = table::lock();
-    table.insert_thread(&thread);
-    if !request.has(CLONE_THREAD) {
-        table.insert_process(&process);
-    }
     Ok(Child { thread, runnable })
+}
+
+/// Enters the child in the table. Parent, group and session are looked at in the same step, and no signal to a group is on its way.
+fn enter(
+    parent: &Thread,
+    request: &CloneRequest,
+    child: Child,
+    beginning: &Beginning,
+) -> Result<Child, Failure> {
+    let process = child.thread.process();
+    let _no_walk = table::WALK.read();
+    beginning.still_holds(parent)?;
+    process.add_thread(child.thread.clone())?;
+    let mut table = table::lock();
+    table.insert_thread(&child.thread);
+    if !request.has(CLONE_THREAD) {
+        let siblings = if request.has(CLONE_PARENT) { Siblings::OfMaker } else { Siblings::Children };
+        table.insert_child(process, parent, siblings, request.exit_signal);
+    }
+    drop(table);
+    Ok(child)
 }
 
 fn new_process(
@@ -234,12 +278,9 @@ fn new_process(
     }
     Process::new(ProcessParts {
         pid,
-        parent: if request.has(CLONE_PARENT) { process.parent() } else { process.pid() },
-        group: process.group(),
         session: process.session(),
         memory: memory.clone(),
         signals: ProcessSignals::new(actions),
-        exit_signal: request.exit_signal,
         limits: process.limits().duplicate(),
         personality: process.personality(),
     })

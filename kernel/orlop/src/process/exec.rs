@@ -41,11 +41,14 @@ fn take_leadership(thread: &Arc<Thread>) {
         return;
     }
     let mut table = table::lock();
-    let former = table.remove_thread(thread);
+    let entered = table.remove_thread(thread);
     thread.set_id(pid);
-    table.insert_thread(thread);
+    let leader = table.insert_thread(thread);
     drop(table);
-    drop(former);
+    drop(entered);
+    if let Some(leader) = leader {
+        leader.stop_counting();
+    }
 }
 
 /// Resets what a new program must not inherit. The point of no return has been passed.
@@ -58,8 +61,9 @@ pub fn finish(thread: &Arc<Thread>) -> Result<(), Errno> {
     thread.clear_child_id.store(0, Ordering::Relaxed);
     hal::task::current().tagged_addresses.store(false, Ordering::Relaxed);
     process.timers.delete_posix();
-    process.exit_signal.store(Signal::CHLD.number(), Ordering::Relaxed);
+    table::lock().set_exit_signal(process, Signal::CHLD.number());
     process.has_executed.store(true, Ordering::Relaxed);
+    process.executions.fetch_add(1, Ordering::Relaxed);
     let files = thread.files().duplicate()?;
     close_on_exec(&files);
     thread.set_files(Some(files));

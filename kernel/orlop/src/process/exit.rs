@@ -8,10 +8,11 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use abi::process::WaitStatus;
-use abi::signal::{SI_KERNEL, SigInfo};
+use abi::signal::{SI_USER, SigInfo};
 use hal::task;
 use libkernel::addr::UserAddr;
 
+use super::family::BATCH;
 use super::report::{self, Vanishes};
 use super::{Pid, Process, Thread, table, work};
 use crate::futex;
@@ -40,14 +41,18 @@ pub(super) fn end_thread(thread: Arc<Thread>) {
     thread.set_fs(None);
     task::set_page_table(None);
     thread.set_memory(None);
-    let user = thread.with_credentials(|credentials| credentials.user.real);
-    // Before anybody can hear of the end: who has waited for it may make another thread in its place.
-    thread.stop_counting();
-    // And who has waited finds nothing under its number any more.
-    let entered = table::lock().remove_thread(&thread);
-    drop(entered);
+    // Before anybody can hear of the end: who has waited for it may make another thread in its place, and finds nothing under its
+    // number any more. The leader keeps both until somebody has waited for the process.
+    if thread.id() != process.pid() {
+        thread.stop_counting();
+        let entered = table::lock().remove_thread(&thread);
+        drop(entered);
+    }
+    if Thread::any_death_signal() {
+        tell_children_of_thread(&thread);
+    }
     if process.remove_thread(&thread) == 0 {
-        end_process(&process, user);
+        end_process(&process);
     } else {
         send::pass_on(&process, &thread, SignalSet::ALL);
     }
@@ -64,7 +69,7 @@ fn clear_child_id(thread: &Thread) {
 }
 
 /// Ends the process of the last thread: it is a zombie from here on, or gone if nobody wants to know.
-fn end_process(process: &Arc<Process>, user: u32) {
+fn end_process(process: &Arc<Process>) {
     let status = final_status(process);
     if process.pid() == Pid::INIT {
         panic!("Attempted to kill init! exitcode=0x{:08x}", status.0);
@@ -72,12 +77,11 @@ fn end_process(process: &Arc<Process>, user: u32) {
     process.timers.disarm();
     process.leave_memory();
     leave_session(process);
-    let (orphaned, vanishes) = become_zombie(process, status, user);
-    for group in orphaned {
-        // A group whose members are gone by now needs no signal.
-        let _ = send::to_group(group, Signal::HUP);
-        let _ = send::to_group(group, Signal::CONT);
-    }
+    let mut groups = give_children_away(process);
+    let vanishes = become_zombie(process, status, &mut groups);
+    groups.sort_unstable();
+    groups.dedup();
+    groups.into_iter().for_each(continue_if_orphaned);
     report::tell_parent_of_end(process, status, vanishes);
 }
 
@@ -96,69 +100,81 @@ fn leave_session(process: &Process) {
     }
 }
 
-/// Gives the children away and becomes a zombie, in one step. The groups with stopped members that nobody could continue now,
-/// and whether the parent wants no zombie: then no wait finds one, at no moment.
-fn become_zombie(process: &Arc<Process>, status: WaitStatus, user: u32) -> (Vec<Pid>, Vanishes) {
+/// Gives the children away, a batch at a time: the table is not held for all of them. Those that ended are told of to their new
+/// parent, those that asked hear that their parent is gone. Groups that lost with this process somebody who could continue them.
+fn give_children_away(process: &Arc<Process>) -> Vec<Pid> {
+    let mut groups = Vec::new();
+    loop {
+        let mut table = table::lock();
+        process.gives_children_away.store(true, Ordering::Relaxed);
+        if process.child_counts.iter().all(|count| count.load(Ordering::Relaxed) == 0) {
+            return groups;
+        }
+        let Some(adopter) = table.adopter(process) else { return groups };
+        let adopted = table.move_children(process, &adopter);
+        if stop::is_any_stopped() {
+            groups.extend(
+                adopted.iter().filter(|one| table::keeps(process, &one.child)).map(|one| one.child.group()),
+            );
+            groups.dedup();
+        }
+        drop(table);
+        report::tell_of_adopted_zombies(&adopter, &adopted);
+        adopted.iter().for_each(|one| send_parent_death_signal(process, &one.child));
+    }
+}
+
+/// Becomes a zombie. Whether the parent wants none is settled in the same step: then no wait finds one, at no moment.
+fn become_zombie(process: &Arc<Process>, status: WaitStatus, groups: &mut Vec<Pid>) -> Vanishes {
     let mut table = table::lock();
     stop::clear(&mut process.signals.shared.lock());
-    let mut groups = affected_groups(&table, process);
-    groups.retain(|&group| !table.is_orphaned(group));
-    let has_children = !process.children.lock().is_empty();
-    let adopter = if has_children { adopter(&table, process) } else { None };
-    let children = adopter.as_ref().map_or_else(Vec::new, |adopter| table.move_children(process, adopter));
-    let vanishes =
-        table.process(process.parent()).map_or(Vanishes::No, |parent| Vanishes::for_parent(parent, process));
-    let mut news = process.news.lock();
-    (news.ended, news.user) = (Some(status), user);
-    news.reaped = vanishes == Vanishes::Yes;
-    drop(news);
-    groups.retain(|&group| table.is_orphaned(group) && has_stopped_member(&table, group));
+    let parent = table.process(process.parent()).cloned();
+    if stop::is_any_stopped() && parent.as_ref().is_some_and(|parent| table::keeps(parent, process)) {
+        groups.push(process.group());
+    }
+    table.change_news(process, |news| news.ended = Some(status));
+    parent.map_or(Vanishes::No, |parent| table.vanish_if_unwanted(process, &parent))
+}
+
+/// Continues a group with stopped members that nobody else can continue now.
+fn continue_if_orphaned(group: Pid) {
+    let table = table::lock();
+    let is_stuck = has_stopped_member(&table, group) && table.is_orphaned(group);
     drop(table);
-    if let Some(adopter) = adopter {
-        report::tell_of_adopted_zombies(&adopter, &children);
-        send_parent_death_signals(&children);
+    if is_stuck {
+        // A group whose members are gone by now needs no signal.
+        let _ = send::to_group(group, Signal::HUP);
+        let _ = send::to_group(group, Signal::CONT);
     }
-    (groups, vanishes)
-}
-
-/// Tells the children that asked for it that their parent is gone (`PR_SET_PDEATHSIG`).
-fn send_parent_death_signals(children: &[Arc<Process>]) {
-    for child in children {
-        if let Some(signal) = child.parent_death_signal() {
-            let info = SigInfo::new(signal.number(), SI_KERNEL);
-            // A full queue loses a real-time signal, as on Linux.
-            let _ = send::to_process(child, signal, &info);
-        }
-    }
-}
-
-/// The groups that this process's end can orphan and that have stopped members: its own, if its parent keeps it, and its
-/// children's.
-fn affected_groups(table: &table::Table, process: &Process) -> Vec<Pid> {
-    if !stop::is_any_stopped() {
-        return Vec::new();
-    }
-    let mut groups: Vec<Pid> = process.children.lock().iter().map(|child| child.group()).collect();
-    groups.push(process.group());
-    groups.sort_unstable();
-    groups.dedup();
-    groups.retain(|&group| has_stopped_member(table, group));
-    groups
 }
 
 fn has_stopped_member(table: &table::Table, group: Pid) -> bool {
-    table.group(group).iter().any(|member| member.signals.shared.lock().stopped.is_some())
+    table.group(group).any(|member| member.signals.shared.lock().stopped.is_some())
 }
 
-/// Who gets the children: the nearest ancestor that adopts, else init. Ancestors are asked only if any process ever adopted: the
-/// chain of them can be long.
-fn adopter(table: &table::Table, process: &Arc<Process>) -> Option<Arc<Process>> {
-    let mut ancestor = table.process(process.parent()).filter(|_| Process::any_adopts());
-    while let Some(candidate) = ancestor {
-        if candidate.adopts.load(Ordering::Relaxed) && candidate.ended().is_none() {
-            return Some(candidate.clone());
+/// Tells the children of a thread that ends before its process, if they asked for it (`PR_SET_PDEATHSIG`).
+fn tell_children_of_thread(thread: &Thread) {
+    let process = thread.process();
+    let mut after = 0;
+    loop {
+        let children = table::lock().some_children(process, after);
+        for child in children.iter().filter(|child| child.belongs_to(thread)) {
+            send_parent_death_signal(process, child);
         }
-        ancestor = table.process(candidate.parent());
+        let Some(last) = children.last().filter(|_| children.len() == BATCH) else { return };
+        after = last.birth();
     }
-    table.process(Pid::INIT).filter(|init| !Arc::ptr_eq(init, process)).cloned()
+}
+
+/// Tells a child, if it asked for it, that the thread which made it is gone.
+fn send_parent_death_signal(process: &Process, child: &Arc<Process>) {
+    if !Thread::any_death_signal() {
+        return;
+    }
+    let user = process.leader().map_or(0, |leader| leader.with_credentials(|own| own.user.real));
+    for signal in child.threads().iter().filter_map(|thread| thread.parent_death_signal()) {
+        let info = SigInfo::user(signal.number(), SI_USER, process.pid().number().cast_signed(), user);
+        // A full queue loses the information of a signal, as on Linux.
+        let _ = send::to_process(child, signal, &info);
+    }
 }

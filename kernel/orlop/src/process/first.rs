@@ -10,7 +10,7 @@ use super::{Credentials, Limits, NAME_SIZE, Pid, Process, Thread, ThreadParts, t
 use crate::fs::{FdTable, FsContext};
 use crate::memory::AddressSpace;
 use crate::signal::action::Actions;
-use crate::signal::{NO_STACK, ProcessSignals, Signal, SignalSet};
+use crate::signal::{NO_STACK, ProcessSignals, SignalSet};
 
 /// What the first process starts with.
 pub struct FirstProcess {
@@ -33,12 +33,9 @@ pub fn first(parts: FirstProcess) -> Result<Arc<Thread>, Errno> {
     let nobody = Pid::new(0);
     let process = Process::new(ProcessParts {
         pid,
-        parent: nobody,
-        group: nobody,
         session: Session::new(nobody),
         memory: parts.memory.clone(),
         signals,
-        exit_signal: Signal::CHLD.number(),
         limits: Limits::initial(),
         personality: 0,
     });

@@ -5,13 +5,16 @@ use core::sync::atomic::Ordering;
 
 use abi::Errno;
 
-use super::{Pid, Process, Session, Thread, find_process, table};
+use super::{Pid, Process, Session, Thread, find_thread, table};
 
-/// The process with a program's number, the caller's own for 0; ESRCH if there is none.
+/// The process of the thread with a program's number, the caller's own for 0; ESRCH if there is none.
 pub fn process_or_self(thread: &Thread, pid: i32) -> Result<Arc<Process>, Errno> {
     match pid {
         0 => Ok(thread.process().clone()),
-        pid => Pid::from_program(pid).and_then(find_process).ok_or(Errno::ESRCH),
+        pid => {
+            let named = Pid::from_program(pid).and_then(find_thread).ok_or(Errno::ESRCH)?;
+            Ok(named.process().clone())
+        }
     }
 }
 
@@ -21,7 +24,12 @@ pub fn set_group(thread: &Thread, pid: i32, group: i32) -> Result<(), Errno> {
         return Err(Errno::EINVAL);
     }
     let caller = thread.process();
-    let process = process_or_self(thread, pid)?;
+    let _no_walk = table::WALK.read();
+    let mut table = table::lock();
+    let process = match pid {
+        0 => caller.clone(),
+        pid => named_process(&table, pid)?,
+    };
     let is_self = Arc::ptr_eq(&process, caller);
     if !is_self && process.parent() != caller.pid() {
         return Err(Errno::ESRCH);
@@ -37,9 +45,9 @@ pub fn set_group(thread: &Thread, pid: i32, group: i32) -> Result<(), Errno> {
         return Err(Errno::EPERM);
     }
     let group = Pid::from_program(group).unwrap_or(process.pid());
-    let mut table = table::lock();
-    let in_session = |member: &Arc<Process>| Arc::ptr_eq(&member.session(), &session);
-    if group != process.pid() && !table.group(group).iter().any(in_session) {
+    // All members of a group are in one session.
+    let in_session = |member: &Arc<Process>| Arc::ptr_eq(&member.session(), &caller.session());
+    if group != process.pid() && !table.group(group).next().is_some_and(in_session) {
         return Err(Errno::EPERM);
     }
     if group != process.group() {
@@ -48,12 +56,23 @@ pub fn set_group(thread: &Thread, pid: i32, group: i32) -> Result<(), Errno> {
     Ok(())
 }
 
+/// The process with a number that `setpgid` was given; EINVAL for that of a thread that leads none.
+fn named_process(table: &table::Table, pid: i32) -> Result<Arc<Process>, Errno> {
+    let pid = Pid::from_program(pid).ok_or(Errno::ESRCH)?;
+    match table.process(pid) {
+        Some(process) => Ok(process.clone()),
+        None if table.thread(pid).is_some() => Err(Errno::EINVAL),
+        None => Err(Errno::ESRCH),
+    }
+}
+
 /// Makes the caller the leader of a new session and of a new group in it; EPERM if it leads a group already.
 pub fn new_session(thread: &Thread) -> Result<Pid, Errno> {
     let process = thread.process();
     let pid = process.pid();
+    let _no_walk = table::WALK.read();
     let mut table = table::lock();
-    if !table.group(pid).is_empty() {
+    if table.group_size(pid) != 0 {
         return Err(Errno::EPERM);
     }
     table.move_to_session(process, Session::new(pid));

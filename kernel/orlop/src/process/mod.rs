@@ -5,6 +5,7 @@ mod cpu_limits;
 mod credentials;
 pub mod exec;
 mod exit;
+mod family;
 mod first;
 pub mod group;
 mod inspect;

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use abi::Errno;
 use abi::process::WaitStatus;
@@ -11,7 +11,7 @@ use hal::task;
 
 use super::session::Session;
 use super::usage::Usage;
-use super::{INFINITY, Limits, Pid, Resource, Thread};
+use super::{INFINITY, Limits, Pid, Resource, Thread, table};
 use crate::memory::AddressSpace;
 use crate::sched::wait::WaitQueue;
 use crate::signal::{ProcessSignals, Signal};
@@ -27,19 +27,32 @@ pub struct Process {
     pub(super) group: AtomicU32,
     /// The session; as `parent`.
     pub(super) session: SpinLock<Arc<Session>>,
-    /// Living children and zombies, in the order of their birth; as `parent`.
-    pub(super) children: SpinLock<Vec<Arc<Process>>>,
+    /// The order of its coming among its parent's children; as `parent`.
+    pub(super) birth: AtomicU64,
+    /// The order of its coming among the members of its group; as `parent`.
+    pub(super) joined: AtomicU64,
+    /// How many children ordinary waits find, and how many need `__WCLONE`; as `parent`.
+    pub(super) child_counts: [AtomicUsize; 2],
+    /// Set when it begins to end: children are made for its adopter instead; as `parent`.
+    pub(super) gives_children_away: AtomicBool,
+    /// The thread of its parent that made it, by [`Thread::serial`].
+    pub(super) maker: AtomicU64,
+    /// How often it has executed a program, and how often its parent had when it became the parent.
+    pub(super) executions: AtomicU32,
+    pub(super) executions_of_parent: AtomicU32,
+    /// How often it was sent a signal together with others.
+    pub(crate) group_signals: AtomicU32,
     /// `None` once the process has ended.
     memory: SpinLock<Option<Arc<AddressSpace>>>,
-    /// The living threads.
+    /// The living threads, each at its `Thread::place`.
     threads: SpinLock<Vec<Arc<Thread>>>,
     /// Where the process waits for its children.
     pub(super) child_changed: WaitQueue,
-    /// What the parent has to learn.
+    /// What the parent has to learn; changed under the lock of the process table.
     pub(super) news: SpinLock<News>,
     /// Pending signals and actions.
     pub(crate) signals: ProcessSignals,
-    /// The signal that tells the parent of the end; 0 for none.
+    /// The signal that tells the parent of the end; none if this is no signal's number. As `parent`.
     pub(super) exit_signal: AtomicU32,
     /// What ended threads and children have used. Locked before `threads`.
     pub(super) usage: SpinLock<Usage>,
@@ -55,8 +68,6 @@ pub struct Process {
     pub(super) thread_ended: WaitQueue,
     /// Whether `execve` has been done: the parent may no longer move it to another group.
     pub(super) has_executed: AtomicBool,
-    /// The signal that the process gets when its parent ends; 0 for none.
-    pub(super) parent_death_signal: AtomicU32,
     /// Whether orphaned descendants come to this process.
     pub(super) adopts: AtomicBool,
     limits: Limits,
@@ -76,19 +87,15 @@ pub(super) struct News {
     pub(super) continued: bool,
     /// Whether somebody has waited for its end.
     pub(super) reaped: bool,
-    /// Its user, once it has ended.
-    pub(super) user: u32,
 }
 
-/// What a new process starts with.
+/// What a new process starts with. Its parent, group and exit signal are settled when it enters the table.
 pub(super) struct ProcessParts {
     pub(super) pid: Pid,
-    pub(super) parent: Pid,
-    pub(super) group: Pid,
+    /// Until [`Table::adopt`](super::table::Table) says which.
     pub(super) session: Arc<Session>,
     pub(super) memory: Arc<AddressSpace>,
     pub(super) signals: ProcessSignals,
-    pub(super) exit_signal: u32,
     pub(super) limits: Limits,
     pub(super) personality: u32,
 }
@@ -105,16 +112,23 @@ impl Process {
         }
         Arc::new(Process {
             pid: parts.pid,
-            parent: AtomicU32::new(parts.parent.number()),
-            group: AtomicU32::new(parts.group.number()),
+            parent: AtomicU32::new(0),
+            group: AtomicU32::new(0),
             session: SpinLock::new(parts.session),
-            children: SpinLock::new(Vec::new()),
+            birth: AtomicU64::new(0),
+            joined: AtomicU64::new(0),
+            child_counts: [const { AtomicUsize::new(0) }; 2],
+            gives_children_away: AtomicBool::new(false),
+            maker: AtomicU64::new(0),
+            executions: AtomicU32::new(0),
+            executions_of_parent: AtomicU32::new(0),
+            group_signals: AtomicU32::new(0),
             memory: SpinLock::new(Some(parts.memory)),
             threads: SpinLock::new(Vec::new()),
             child_changed: WaitQueue::new(),
             news: SpinLock::new(News::default()),
             signals: parts.signals,
-            exit_signal: AtomicU32::new(parts.exit_signal),
+            exit_signal: AtomicU32::new(Signal::CHLD.number()),
             usage: SpinLock::new(Usage::default()),
             timers: IntervalTimers::new(),
             cpu_alarms,
@@ -122,7 +136,6 @@ impl Process {
             returned: WaitQueue::new(),
             thread_ended: WaitQueue::new(),
             has_executed: AtomicBool::new(false),
-            parent_death_signal: AtomicU32::new(0),
             adopts: AtomicBool::new(false),
             limits: parts.limits,
             personality: AtomicU32::new(parts.personality),
@@ -207,6 +220,7 @@ impl Process {
         }
         let mut threads = self.threads.lock();
         threads.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
+        thread.place.store(threads.len(), Ordering::Relaxed);
         threads.push(thread);
         drop(threads);
         drop(shared);
@@ -221,8 +235,12 @@ impl Process {
         let mut usage = self.usage.lock();
         usage.settle(thread);
         let mut threads = self.threads.lock();
-        let index = threads.iter().position(|other| core::ptr::eq(&raw const **other, thread));
-        let removed = index.map(|index| threads.remove(index));
+        let place = thread.place.load(Ordering::Relaxed);
+        let is_there = threads.get(place).is_some_and(|other| core::ptr::eq(&raw const **other, thread));
+        let removed = is_there.then(|| threads.swap_remove(place));
+        if let Some(moved) = threads.get(place) {
+            moved.place.store(place, Ordering::Relaxed);
+        }
         let left = threads.len();
         drop(threads);
         drop(usage);
@@ -245,14 +263,14 @@ impl Process {
         self.personality.store(flags, Ordering::Relaxed);
     }
 
-    /// The signal that the process gets when its parent ends.
-    pub fn parent_death_signal(&self) -> Option<Signal> {
-        Signal::new(self.parent_death_signal.load(Ordering::Relaxed))
+    /// The leader, living or not; `None` once somebody has waited for the end of the process.
+    pub fn leader(&self) -> Option<Arc<Thread>> {
+        table::find_thread(self.pid)
     }
 
-    /// Sets that signal, or none.
-    pub fn set_parent_death_signal(&self, signal: Option<Signal>) {
-        self.parent_death_signal.store(signal.map_or(0, Signal::number), Ordering::Relaxed);
+    /// The serial number of the living thread that was made first.
+    pub(super) fn eldest_thread(&self) -> Option<u64> {
+        self.threads.lock().iter().map(|thread| thread.serial()).min()
     }
 
     /// Whether orphaned descendants come to this process.

@@ -11,6 +11,8 @@ use abi::time::{NANOSECONDS_PER_SECOND, USER_HZ};
 
 use libkernel::sched::cpu_time::CpuTime;
 
+use super::family::Adopted;
+use super::process::News;
 use super::{Pid, Process, table};
 use crate::signal::{Signal, send};
 
@@ -39,18 +41,27 @@ impl Change {
 impl Process {
     /// Notes that a signal has stopped the process, and tells the parent.
     pub(crate) fn report_stopped(&self, signal: Signal) {
-        let mut news = self.news.lock();
-        (news.stopped, news.continued) = (Some(signal), false);
-        drop(news);
+        self.note_job_control(|news| (news.stopped, news.continued) = (Some(signal), false));
         tell_of_job_control(self, Change::Stopped(signal));
     }
 
     /// Notes that the process goes on, and tells the parent.
     pub(crate) fn report_continued(&self) {
-        let mut news = self.news.lock();
-        (news.stopped, news.continued) = (None, true);
-        drop(news);
+        self.note_job_control(|news| (news.stopped, news.continued) = (None, true));
         tell_of_job_control(self, Change::Continued);
+    }
+
+    fn note_job_control(&self, change: impl FnOnce(&mut News)) {
+        let mut table = table::lock();
+        // Whoever has been waited for has no news.
+        if let Some(process) = table.process(self.pid()).cloned() {
+            table.change_news(&process, change);
+        }
+    }
+
+    /// Notes who has become the parent.
+    pub(super) fn note_parent(&self, parent: &Process) {
+        self.executions_of_parent.store(parent.executions.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
@@ -81,12 +92,23 @@ impl Vanishes {
     pub(super) fn for_parent(parent: &Process, process: &Process) -> Vanishes {
         let action = parent.signals.actions.lock().get(Signal::CHLD);
         let unwanted = action.sa_handler == SIG_IGN || action.sa_flags & SA_NOCLDWAIT != 0;
-        if exit_signal(process) == Some(Signal::CHLD) && unwanted { Vanishes::Yes } else { Vanishes::No }
+        if signal_to(parent, process) == Some(Signal::CHLD) && unwanted {
+            Vanishes::Yes
+        } else {
+            Vanishes::No
+        }
     }
 }
 
 fn exit_signal(process: &Process) -> Option<Signal> {
     Signal::new(process.exit_signal.load(Ordering::Relaxed))
+}
+
+/// The signal that tells the parent of the end. Another program than the one that asked for it gets `SIGCHLD`.
+fn signal_to(parent: &Process, process: &Process) -> Option<Signal> {
+    let executions = process.executions_of_parent.load(Ordering::Relaxed);
+    let is_another = parent.executions.load(Ordering::Relaxed) != executions;
+    if is_another { Some(Signal::CHLD) } else { exit_signal(process) }
 }
 
 /// Tells the parent that the process has ended.
@@ -99,31 +121,31 @@ pub(super) fn tell_parent_of_end(process: &Arc<Process>, status: WaitStatus, van
 fn tell_of_end(parent: &Arc<Process>, process: &Arc<Process>, status: WaitStatus, vanishes: Vanishes) {
     let ignored = parent.signals.actions.lock().get(Signal::CHLD).sa_handler == SIG_IGN;
     let silent = vanishes == Vanishes::Yes && ignored;
-    if let Some(signal) = exit_signal(process).filter(|_| !silent) {
+    if let Some(signal) = signal_to(parent, process).filter(|_| !silent) {
         send_child_signal(parent, process, signal, Change::Ended(status));
     }
     if vanishes == Vanishes::Yes {
-        table::lock().remove_process(process);
+        let leader = table::lock().remove_process(process);
+        if let Some(leader) = leader {
+            leader.stop_counting();
+        }
     }
     parent.child_changed.wake_all();
 }
 
 /// Tells the new parent of children that have ended already and that nobody has waited for.
-pub(super) fn tell_of_adopted_zombies(adopter: &Arc<Process>, children: &[Arc<Process>]) {
-    for child in children {
-        child.exit_signal.store(Signal::CHLD.number(), Ordering::Relaxed);
-        let vanishes = Vanishes::for_parent(adopter, child);
-        let mut news = child.news.lock();
-        let Some(status) = news.ended.filter(|_| !news.reaped) else { continue };
-        news.reaped = vanishes == Vanishes::Yes;
-        drop(news);
-        tell_of_end(adopter, child, status, vanishes);
+pub(super) fn tell_of_adopted_zombies(adopter: &Arc<Process>, adopted: &[Adopted]) {
+    for Adopted { child, ended } in adopted {
+        if let (Some(vanishes), Some(status)) = (*ended, child.ended()) {
+            tell_of_end(adopter, child, status, vanishes);
+        }
     }
 }
 
 fn send_child_signal(parent: &Arc<Process>, child: &Process, signal: Signal, change: Change) {
     let (code, status) = change.code_and_status();
-    let mut info = child_info(child.pid(), child.news.lock().user, code, status, child.times().cpu);
+    let user = child.user_in(&table::lock());
+    let mut info = child_info(child.pid(), user, code, status, child.times().cpu);
     info.si_signo = signal.number().cast_signed();
     // A standard signal is never refused; a real-time one without room is lost, as on Linux.
     let _ = send::to_process(parent, signal, &info);

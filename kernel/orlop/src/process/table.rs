@@ -1,36 +1,59 @@
-//! The process table: who has which number, who is whose parent, which processes form a group.
+//! The process table: who has which number, and which processes form a group.
 //!
-//! Threads, processes, groups and sessions draw on one space of numbers; a number is free again when none of the four uses it.
-//! Relatives change under the table's lock only, so that a process is always in exactly one group and the child of exactly one
-//! process. Lock order: the table → `Process::children` → signals.
+//! Threads, processes, groups and sessions draw on one space of numbers; a number is free again when none of the four uses it. A
+//! process keeps its leader's entry until somebody has waited for it: a zombie still has a name, an owner and a priority.
+//! Relatives (`family`), groups and sessions change under the table's lock only, so that a process is always in exactly one group
+//! and the child of exactly one process.
+//!
+//! Who sends one signal to many takes [`WALK`] for the length of its walk; who makes a process or moves it to another group is a
+//! reader of it. So no process is missed and none is met twice, and the table's lock is held for one member at a time.
+//!
+//! Lock order: [`WALK`], which sleeps; the table → `Process::news` → signals.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use abi::Errno;
 use hal::sync::{SpinGuard, SpinLock};
+use libkernel::numbers::Numbers;
 
+use super::family::Families;
 use super::session::Session;
 use super::{Pid, Process, Thread};
+use crate::sched::RwLock;
 
 /// One more than the highest number: Linux's default `pid_max`.
 pub const PID_LIMIT: u32 = 32_768;
+const WORDS: usize = PID_LIMIT as usize / 64;
 
 /// Where numbers go on after the highest: low ones stay with daemons (Linux: `RESERVED_PIDS`).
 const FIRST_REUSED: u32 = 300;
 
-static TABLE: SpinLock<Table> = SpinLock::new(Table { last: 0, made: 0, slots: BTreeMap::new() });
+/// How many entries are looked at before the table's lock is given up.
+const STEP: usize = 256;
+
+static TABLE: SpinLock<Table> = SpinLock::new(Table {
+    last: 0,
+    made: 0,
+    serial: 0,
+    numbers: Numbers::new(),
+    slots: BTreeMap::new(),
+    groups: BTreeMap::new(),
+    families: Families::new(),
+});
+
+/// Written by who sends to many, read by who makes or moves a process.
+pub(super) static WALK: RwLock<()> = RwLock::new(());
 
 /// What uses a number.
 #[derive(Default)]
 struct Slot {
     thread: Option<Arc<Thread>>,
     process: Option<Arc<Process>>,
-    /// The members of the group.
-    group: Vec<Arc<Process>>,
-    /// The session, while any process is in it.
+    /// How many processes are in the group.
+    group_members: usize,
+    /// How many are in the session.
     session_members: usize,
 }
 
@@ -39,7 +62,13 @@ pub(super) struct Table {
     last: u32,
     /// How many threads have been made.
     made: u64,
+    /// The number of the last event whose order counts: a birth, or a change of group.
+    serial: u64,
+    numbers: Numbers<WORDS, { WORDS.div_ceil(64) }>,
     slots: BTreeMap<u32, Slot>,
+    /// The members of each group, in the order of their coming: `Process::joined`.
+    groups: BTreeMap<(Pid, u64), Arc<Process>>,
+    pub(super) families: Families,
 }
 
 /// Locks the table.
@@ -49,36 +78,46 @@ pub(super) fn lock() -> SpinGuard<'static, Table> {
 
 impl Slot {
     fn is_free(&self) -> bool {
-        self.thread.is_none() && self.process.is_none() && self.group.is_empty() && self.session_members == 0
+        self.thread.is_none()
+            && self.process.is_none()
+            && self.group_members == 0
+            && self.session_members == 0
     }
 }
 
 impl Table {
     /// Takes the next free number for a new thread; EAGAIN if there is none.
     pub(super) fn allocate(&mut self) -> Result<Pid, Errno> {
-        let mut candidate = self.last;
-        for _ in 1..PID_LIMIT {
-            candidate = if candidate + 1 >= PID_LIMIT { FIRST_REUSED } else { candidate + 1 };
-            if !self.slots.contains_key(&candidate) {
-                self.last = candidate;
-                self.made += 1;
-                self.slots.insert(candidate, Slot::default());
-                return Ok(Pid::new(candidate));
-            }
-        }
-        Err(Errno::EAGAIN)
+        let limit = PID_LIMIT as usize;
+        let next = self.numbers.take_next(self.last as usize + 1, limit);
+        let found = next.or_else(|| self.numbers.take_next(FIRST_REUSED as usize, limit));
+        let number = found.and_then(|number| u32::try_from(number).ok()).ok_or(Errno::EAGAIN)?;
+        self.last = number;
+        self.made += 1;
+        self.slots.insert(number, Slot::default());
+        Ok(Pid::new(number))
     }
 
     /// Gives a number back that `allocate` handed out and nothing uses.
     pub(super) fn release(&mut self, pid: Pid) {
         if self.slots.get(&pid.number()).is_some_and(Slot::is_free) {
             self.slots.remove(&pid.number());
+            self.numbers.release(pid.number() as usize);
         }
     }
 
-    /// Enters a thread under its number.
-    pub(super) fn insert_thread(&mut self, thread: &Arc<Thread>) {
-        self.slots.entry(thread.id().number()).or_default().thread = Some(thread.clone());
+    /// The next number in the order of events.
+    pub(super) fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// Enters a thread under its number; the one that was there.
+    pub(super) fn insert_thread(&mut self, thread: &Arc<Thread>) -> Option<Arc<Thread>> {
+        if thread.serial() == 0 {
+            thread.set_serial(self.next_serial());
+        }
+        self.slots.entry(thread.id().number()).or_default().thread.replace(thread.clone())
     }
 
     /// Takes a thread out. Its number may be another's by now: that of the thread which called `execve`.
@@ -93,24 +132,21 @@ impl Table {
     /// Enters a process with its group and session, as a child of its parent.
     pub(super) fn insert_process(&mut self, process: &Arc<Process>) {
         self.slots.entry(process.pid().number()).or_default().process = Some(process.clone());
-        self.slots.entry(process.group().number()).or_default().group.push(process.clone());
+        self.join_group(process, process.group());
         self.slots.entry(process.session.lock().id().number()).or_default().session_members += 1;
-        if let Some(parent) = self.process(process.parent()) {
-            parent.children.lock().push(process.clone());
-        }
+        self.enter_family(process);
     }
 
-    /// Takes a process out that has been waited for.
-    pub(super) fn remove_process(&mut self, process: &Arc<Process>) {
+    /// Takes a process out that has been waited for. Its leader, to be dropped without the lock.
+    pub(super) fn remove_process(&mut self, process: &Arc<Process>) -> Option<Arc<Thread>> {
+        self.leave_family(process);
         self.leave_group(process);
         self.leave_session(process);
-        if let Some(parent) = self.process(process.parent()) {
-            parent.children.lock().retain(|child| !Arc::ptr_eq(child, process));
-        }
-        if let Some(slot) = self.slots.get_mut(&process.pid().number()) {
-            slot.process = None;
-        }
+        let slot = self.slots.get_mut(&process.pid().number())?;
+        slot.process = None;
+        let leader = slot.thread.take();
         self.release(process.pid());
+        leader
     }
 
     /// The process with this number.
@@ -118,16 +154,26 @@ impl Table {
         self.slots.get(&pid.number())?.process.as_ref()
     }
 
-    /// The members of a group; empty if there is no such group.
-    pub(super) fn group(&self, group: Pid) -> &[Arc<Process>] {
-        self.slots.get(&group.number()).map_or(&[], |slot| &slot.group)
+    /// The thread with this number. That of a process is its leader, which may have ended.
+    pub(super) fn thread(&self, pid: Pid) -> Option<&Arc<Thread>> {
+        self.slots.get(&pid.number())?.thread.as_ref()
+    }
+
+    /// The members of a group; none if there is no such group.
+    pub(super) fn group(&self, group: Pid) -> impl Iterator<Item = &Arc<Process>> {
+        self.groups.range((group, 0)..=(group, u64::MAX)).map(|(_, member)| member)
+    }
+
+    /// How many members a group has.
+    pub(super) fn group_size(&self, group: Pid) -> usize {
+        self.slots.get(&group.number()).map_or(0, |slot| slot.group_members)
     }
 
     /// Moves a process to another group.
     pub(super) fn move_to_group(&mut self, process: &Arc<Process>, group: Pid) {
         self.leave_group(process);
         process.group.store(group.number(), Ordering::Relaxed);
-        self.slots.entry(group.number()).or_default().group.push(process.clone());
+        self.join_group(process, group);
     }
 
     /// Moves a process to another session.
@@ -138,33 +184,27 @@ impl Table {
         drop(old);
     }
 
-    /// Gives the children of an ending process to another one.
-    pub(super) fn move_children(&mut self, from: &Process, to: &Process) -> Vec<Arc<Process>> {
-        let children = core::mem::take(&mut *from.children.lock());
-        for child in &children {
-            child.parent.store(to.pid().number(), Ordering::Relaxed);
-        }
-        to.children.lock().extend(children.iter().cloned());
-        children
+    /// Whether no member of the group has a parent outside the group and inside the session: nobody could continue it. Init does
+    /// not count, nor do members that have ended.
+    pub(super) fn is_orphaned(&self, group: Pid) -> bool {
+        !self.group(group).any(|member| {
+            let parent = self.process(member.parent()).filter(|parent| parent.pid() != Pid::INIT);
+            member.ended().is_none() && parent.is_some_and(|parent| keeps(parent, member))
+        })
     }
 
-    /// Whether no member of the group has a parent outside the group and inside the session: nobody could continue it.
-    pub(super) fn is_orphaned(&self, group: Pid) -> bool {
-        !self.group(group).iter().any(|member| {
-            let parent = self.process(member.parent());
-            member.ended().is_none()
-                && parent.is_some_and(|parent| {
-                    parent.group() != group && Arc::ptr_eq(&parent.session(), &member.session())
-                })
-        })
+    fn join_group(&mut self, process: &Arc<Process>, group: Pid) {
+        let serial = self.next_serial();
+        process.joined.store(serial, Ordering::Relaxed);
+        self.groups.insert((group, serial), process.clone());
+        self.slots.entry(group.number()).or_default().group_members += 1;
     }
 
     fn leave_group(&mut self, process: &Arc<Process>) {
         let group = process.group();
-        if let Some(slot) = self.slots.get_mut(&group.number()) {
-            // From the end: those that came last often go first.
-            let index = slot.group.iter().rposition(|member| Arc::ptr_eq(member, process));
-            drop(index.map(|index| slot.group.remove(index)));
+        let removed = self.groups.remove(&(group, process.joined.load(Ordering::Relaxed)));
+        if let Some(slot) = self.slots.get_mut(&group.number()).filter(|_| removed.is_some()) {
+            slot.group_members -= 1;
         }
         self.release(group);
     }
@@ -178,6 +218,11 @@ impl Table {
     }
 }
 
+/// Whether a parent can continue a child's group: it is in another group of the same session.
+pub(super) fn keeps(parent: &Process, child: &Process) -> bool {
+    parent.group() != child.group() && Arc::ptr_eq(&parent.session(), &child.session())
+}
+
 /// The process with this number, zombies included.
 pub fn find_process(pid: Pid) -> Option<Arc<Process>> {
     TABLE.lock().process(pid).cloned()
@@ -188,14 +233,30 @@ pub fn made_threads() -> u64 {
     TABLE.lock().made
 }
 
-/// The living thread with this number.
+/// The thread with this number: a living one, or the leader of a process that has not been waited for.
 pub fn find_thread(pid: Pid) -> Option<Arc<Thread>> {
-    TABLE.lock().slots.get(&pid.number())?.thread.clone()
+    TABLE.lock().thread(pid).cloned()
 }
 
-/// The members of a group.
-pub fn group_members(group: Pid) -> Vec<Arc<Process>> {
-    TABLE.lock().group(group).to_vec()
+/// The first member of a group.
+pub fn first_member(group: Pid) -> Option<Arc<Process>> {
+    TABLE.lock().group(group).next().cloned()
+}
+
+/// Calls `visit` with the leader of every member of a group, while none comes or leaves but by its end. It may wake threads.
+pub fn for_each_member(group: Pid, mut visit: impl FnMut(&Arc<Thread>)) {
+    let _walk = WALK.write();
+    let mut from = 0;
+    while let Some((serial, leader)) = next_member(group, from) {
+        visit(&leader);
+        from = serial + 1;
+    }
+}
+
+fn next_member(group: Pid, from: u64) -> Option<(u64, Arc<Thread>)> {
+    let table = TABLE.lock();
+    let mut members = table.groups.range((group, from)..=(group, u64::MAX));
+    members.find_map(|(&(_, serial), member)| Some((serial, table.thread(member.pid())?.clone())))
 }
 
 /// Whether nobody could continue the group if it stopped.
@@ -205,8 +266,20 @@ pub fn is_orphaned(group: Pid) -> bool {
 
 /// The first process whose number is not below `from`: for walks over all processes, which may change meanwhile.
 pub fn next_process(from: Pid) -> Option<Arc<Process>> {
-    let table = TABLE.lock();
-    table.slots.range(from.number()..).find_map(|(_, slot)| slot.process.clone())
+    let mut from = from.number();
+    loop {
+        let table = TABLE.lock();
+        let mut looked_at = 0;
+        for (&number, slot) in table.slots.range(from..).take(STEP) {
+            if let Some(process) = &slot.process {
+                return Some(process.clone());
+            }
+            (looked_at, from) = (looked_at + 1, number + 1);
+        }
+        if looked_at < STEP {
+            return None;
+        }
+    }
 }
 
 /// Calls `visit` for every process, zombies included, in the order of their numbers.
@@ -216,6 +289,16 @@ pub fn for_each_process(mut visit: impl FnMut(&Arc<Process>)) {
         visit(&process);
         from = Pid::new(process.pid().number() + 1);
     }
+}
+
+/// As [`for_each_process`], with the leader of each, while no process is made.
+pub fn for_all_of_this_moment(mut visit: impl FnMut(&Arc<Thread>)) {
+    let _walk = WALK.write();
+    for_each_process(|process| {
+        if let Some(leader) = find_thread(process.pid()) {
+            visit(&leader);
+        }
+    });
 }
 
 /// The process that adopts orphans when no ancestor asks for them.

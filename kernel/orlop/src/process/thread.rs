@@ -16,8 +16,8 @@ use super::{Credentials, Pid, Process, users};
 use crate::fs::{FdTable, FsContext};
 use crate::futex::Held;
 use crate::memory::{AddressSpace, OwnReference};
-use crate::sched;
-use crate::signal::{SignalSet, ThreadSignals};
+use crate::sched::{self, settings};
+use crate::signal::{Signal, SignalSet, ThreadSignals};
 use crate::syscall::Resume;
 use crate::time::CpuAlarms;
 
@@ -27,9 +27,18 @@ pub const NAME_SIZE: usize = 16;
 /// One thread of a process.
 pub struct Thread {
     id: AtomicU32,
+    /// Its number among all threads ever made; set when it enters the process table.
+    serial: AtomicU64,
     process: Arc<Process>,
     this: Weak<Thread>,
     task: Once<Weak<Task>>,
+    /// Where it is among the threads of its process; changed under their lock.
+    pub(super) place: AtomicUsize,
+    /// How it is scheduled and where it may run: what its task has, or had. Whoever changes the one changes the other.
+    parameters: AtomicU32,
+    affinity: AtomicU64,
+    /// The signal that its process gets when the thread that made it ends; 0 for none.
+    parent_death_signal: AtomicU32,
     /// Changed by the thread itself alone; `None` once it has ended.
     files: SpinLock<Option<Arc<FdTable>>>,
     /// As `files`.
@@ -60,6 +69,8 @@ pub struct Thread {
     /// Whether the thread counts for its user (`users`).
     is_counted: AtomicBool,
 }
+
+static ANY_DEATH_SIGNAL: AtomicBool = AtomicBool::new(false);
 
 /// What a new thread starts with.
 pub struct ThreadParts {
@@ -100,9 +111,14 @@ impl Thread {
         users::join(parts.credentials.user.real);
         Arc::new_cyclic(|this| Thread {
             id: AtomicU32::new(parts.id.number()),
+            serial: AtomicU64::new(0),
             process: parts.process,
             this: this.clone(),
             task: Once::new(),
+            place: AtomicUsize::new(0),
+            parameters: AtomicU32::new(0),
+            affinity: AtomicU64::new(0),
+            parent_death_signal: AtomicU32::new(0),
             files: SpinLock::new(Some(parts.files)),
             fs: SpinLock::new(Some(parts.fs)),
             memory_id: AtomicUsize::new(Arc::as_ptr(&parts.memory).addr()),
@@ -132,6 +148,16 @@ impl Thread {
         self.id.store(id.number(), Ordering::Relaxed);
     }
 
+    /// Its number among all threads ever made, which is never used again.
+    pub(super) fn serial(&self) -> u64 {
+        self.serial.load(Ordering::Relaxed)
+    }
+
+    /// Sets that number, before anybody can find the thread.
+    pub(super) fn set_serial(&self, serial: u64) {
+        self.serial.store(serial, Ordering::Relaxed);
+    }
+
     /// The process it belongs to.
     pub fn process(&self) -> &Arc<Process> {
         &self.process
@@ -149,6 +175,8 @@ impl Thread {
 
     /// Binds the thread to its task, once.
     pub(crate) fn set_task(&self, task: &TaskRef) {
+        self.parameters.store(task.sched.parameters.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.affinity.store(settings::affinity(task), Ordering::Relaxed);
         let bound = self.task.set(Arc::downgrade(task));
         assert!(bound.is_ok(), "a thread has one task");
     }
@@ -301,9 +329,49 @@ impl Thread {
         self.is_ending.store(true, Ordering::Relaxed);
     }
 
-    /// How the thread is scheduled.
+    /// How the thread is scheduled, or was when it ended.
     pub fn scheduling(&self) -> Parameters {
-        self.task().map_or_else(Parameters::default, |task| sched::settings::parameters(&task))
+        let last = || Parameters::unpack(self.parameters.load(Ordering::Relaxed));
+        self.task().map_or_else(last, |task| settings::parameters(&task))
+    }
+
+    /// Changes how the thread is scheduled.
+    pub fn set_scheduling(&self, parameters: Parameters) {
+        self.parameters.store(Parameters { lent: 0, ..parameters }.pack(), Ordering::Relaxed);
+        if let Some(task) = self.task() {
+            settings::set_parameters(&task, parameters);
+        }
+    }
+
+    /// The CPUs that the thread may run on, a bit for each, also such as do not exist.
+    pub fn affinity(&self) -> u64 {
+        self.affinity.load(Ordering::Relaxed)
+    }
+
+    /// Confines the thread to CPUs, as [`settings::set_affinity`] does.
+    pub fn set_affinity(&self, allowed: u64) {
+        self.affinity.store(allowed, Ordering::Relaxed);
+        if let Some(task) = self.task() {
+            settings::set_affinity(&task, allowed);
+        }
+    }
+
+    /// The signal that the process gets when the thread that made it ends.
+    pub fn parent_death_signal(&self) -> Option<Signal> {
+        Signal::new(self.parent_death_signal.load(Ordering::Relaxed))
+    }
+
+    /// Sets that signal, or none.
+    pub fn set_parent_death_signal(&self, signal: Option<Signal>) {
+        if signal.is_some() {
+            ANY_DEATH_SIGNAL.store(true, Ordering::Relaxed);
+        }
+        self.parent_death_signal.store(signal.map_or(0, Signal::number), Ordering::Relaxed);
+    }
+
+    /// Whether any thread has ever wanted a signal at the end of its parent.
+    pub(super) fn any_death_signal() -> bool {
+        ANY_DEATH_SIGNAL.load(Ordering::Relaxed)
     }
 }
 

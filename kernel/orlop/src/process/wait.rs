@@ -4,16 +4,19 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use abi::Errno;
-use abi::process::{__WALL, __WCLONE, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WaitStatus};
+use abi::process::{
+    __WALL, __WCLONE, __WNOTHREAD, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WaitStatus,
+};
 use abi::signal::SigInfo;
 
 use libkernel::sched::cpu_time::CpuTime;
 
+use super::family::{Event, Found, Kind};
+use super::process::News;
 use super::report::{self, Change};
 use super::usage::Times;
 use super::{Pid, Process, Thread, table};
 use crate::sched::wait::Deadline;
-use crate::signal::Signal;
 use crate::syscall::Failure;
 
 /// Which children are meant.
@@ -56,82 +59,137 @@ impl Report {
     }
 }
 
+/// What a wait is for.
+pub(super) struct Wanted<'a> {
+    which: Which,
+    options: u32,
+    /// With `__WNOTHREAD`: the thread whose own children are meant.
+    thread: Option<&'a Thread>,
+}
+
+impl Wanted<'_> {
+    /// The one child that is meant.
+    pub(super) fn pid(&self) -> Option<Pid> {
+        if let Which::Child(pid) = self.which { Some(pid) } else { None }
+    }
+
+    /// The one group.
+    pub(super) fn group(&self) -> Option<Pid> {
+        if let Which::Group(group) = self.which { Some(group) } else { None }
+    }
+
+    /// Whether every child is meant that the options admit.
+    pub(super) fn is_for_any(&self) -> bool {
+        self.which == Which::Any && self.thread.is_none()
+    }
+
+    /// Whether the options admit children that tell of their end by another signal than `SIGCHLD`, or those that do not.
+    pub(super) fn admits(&self, is_clone: bool) -> bool {
+        self.options & __WALL != 0 || is_clone == (self.options & __WCLONE != 0)
+    }
+
+    fn asks_for(&self, event: Event) -> bool {
+        let option = match event {
+            Event::Ended => WEXITED,
+            Event::Stopped => WSTOPPED,
+            Event::Continued => WCONTINUED,
+        };
+        self.options & option != 0
+    }
+
+    /// The kinds of news that are wanted.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = Kind> {
+        let of = |event| [false, true].map(|is_clone| Kind { event, is_clone });
+        let all = [Event::Ended, Event::Stopped, Event::Continued].into_iter().flat_map(of);
+        all.filter(|kind| self.asks_for(kind.event) && self.admits(kind.is_clone))
+    }
+
+    /// Whether this child is one of those meant.
+    pub(super) fn fits(&self, child: &Process) -> bool {
+        let meant = match self.which {
+            Which::Any => true,
+            Which::Child(pid) => child.pid() == pid,
+            Which::Group(group) => child.group() == group,
+        };
+        meant && self.thread.is_none_or(|thread| child.belongs_to(thread))
+    }
+
+    /// Whether this child's news are wanted.
+    pub(super) fn has_news(&self, child: &Process) -> bool {
+        let event = child.news.lock().event();
+        event.is_some_and(|event| self.asks_for(event))
+    }
+
+    /// Takes a child's news, or with `WNOWAIT` looks at them.
+    fn take(&self, news: &mut News) -> Option<Change> {
+        let keep = self.options & WNOWAIT != 0;
+        match news.event()? {
+            Event::Ended => news.ended.map(Change::Ended),
+            Event::Stopped if keep => news.stopped.map(Change::Stopped),
+            Event::Stopped => news.stopped.take().map(Change::Stopped),
+            Event::Continued => {
+                news.continued = keep;
+                Some(Change::Continued)
+            }
+        }
+    }
+}
+
 /// Waits for a child that fits. `None` with `WNOHANG` when none has news; ECHILD when there is none to wait for.
 pub fn wait_for_child(thread: &Thread, which: Which, options: u32) -> Result<Option<Report>, Failure> {
     let process = thread.process();
-    let found =
-        process.child_changed.wait_until(Deadline::NEVER, || match look(process, which, options) {
-            Ok(Some(report)) => Some(Ok(Some(report))),
-            Ok(None) if options & WNOHANG != 0 => Some(Ok(None)),
-            Ok(None) => None,
-            Err(errno) => Some(Err(errno)),
-        })?;
+    let wanted = Wanted { which, options, thread: (options & __WNOTHREAD != 0).then_some(thread) };
+    let found = process.child_changed.wait_until(Deadline::NEVER, || match look(process, &wanted) {
+        Ok(Some(report)) => Some(Ok(Some(report))),
+        Ok(None) if options & WNOHANG != 0 => Some(Ok(None)),
+        Ok(None) => None,
+        Err(errno) => Some(Err(errno)),
+    })?;
     found.map_err(Failure::Errno)
 }
 
-fn look(process: &Arc<Process>, which: Which, options: u32) -> Result<Option<Report>, Errno> {
-    let children = process.children.lock();
-    let mut candidates = false;
-    let mut found = None;
-    for child in children.iter().filter(|child| fits(child, which, options)) {
-        if child.news.lock().reaped {
-            continue;
-        }
-        candidates = true;
-        if let Some(report) = take_news(child, options) {
-            found = Some((child.clone(), report));
-            break;
-        }
-    }
-    drop(children);
-    match found {
-        Some((child, report)) => {
-            if matches!(report.change, Change::Ended(_)) && options & WNOWAIT == 0 {
-                reap(process, &child, report.times);
-            }
-            Ok(Some(report))
-        }
-        None if candidates => Ok(None),
-        None => Err(Errno::ECHILD),
-    }
-}
-
-fn fits(child: &Process, which: Which, options: u32) -> bool {
-    let meant = match which {
-        Which::Any => true,
-        Which::Child(pid) => child.pid() == pid,
-        Which::Group(group) => child.group() == group,
+/// Looks for news, and takes them, in one step.
+fn look(process: &Arc<Process>, wanted: &Wanted<'_>) -> Result<Option<Report>, Errno> {
+    let mut table = table::lock();
+    let child = match table.find_news(process, wanted) {
+        Found::News(child) => child,
+        Found::Nothing => return Ok(None),
+        Found::NoChild => return Err(Errno::ECHILD),
     };
-    let is_clone = child.exit_signal.load(Ordering::Relaxed) != Signal::CHLD.number();
-    meant && (options & __WALL != 0 || is_clone == (options & __WCLONE != 0))
-}
-
-/// The child's news that the options ask for, claimed unless `WNOWAIT`.
-fn take_news(child: &Process, options: u32) -> Option<Report> {
-    let keep = options & WNOWAIT != 0;
-    let mut news = child.news.lock();
-    let change = if let Some(status) = news.ended.filter(|_| options & WEXITED != 0) {
-        news.reaped = !keep;
-        Change::Ended(status)
-    } else if let Some(signal) = news.stopped.filter(|_| options & WSTOPPED != 0) {
-        news.stopped = news.stopped.filter(|_| keep);
-        Change::Stopped(signal)
-    } else if news.continued && options & WCONTINUED != 0 {
-        news.continued = keep;
-        Change::Continued
-    } else {
-        return None;
-    };
-    let user = news.user;
-    drop(news);
+    let user = child.user_in(&table);
+    let Some(change) = table.change_news(&child, |news| wanted.take(news)) else { return Ok(None) };
+    let reaps = matches!(change, Change::Ended(_)) && wanted.options & WNOWAIT == 0;
+    let leader = if reaps { table.reap(&child) } else { None };
+    drop(table);
     let times = child.times().plus(child.children_times());
-    Some(Report { pid: child.pid(), user, times, change })
+    if let Some(leader) = leader {
+        leader.stop_counting();
+        let mut usage = process.usage.lock();
+        usage.children = usage.children.plus(times);
+    }
+    Ok(Some(Report { pid: child.pid(), user, times, change }))
 }
 
-/// Takes a zombie out of the world; what it used is the parent's.
-fn reap(process: &Process, child: &Arc<Process>, times: Times) {
-    let mut usage = process.usage.lock();
-    usage.children = usage.children.plus(times);
-    drop(usage);
-    table::lock().remove_process(child);
+impl table::Table {
+    /// Takes a process out of the world that has ended. Its leader, to be dropped without the lock.
+    pub(super) fn reap(&mut self, process: &Arc<Process>) -> Option<Arc<Thread>> {
+        let leader = self.remove_process(process);
+        process.news.lock().reaped = true;
+        leader
+    }
+}
+
+impl Process {
+    /// The real user of its leader.
+    pub(super) fn user_in(&self, table: &table::Table) -> u32 {
+        table.thread(self.pid()).map_or(0, |leader| leader.with_credentials(|own| own.user.real))
+    }
+
+    /// Whether this thread made it, or is the first that lives of a process whose thread made it and has ended.
+    pub(super) fn belongs_to(&self, thread: &Thread) -> bool {
+        let maker = self.maker.load(Ordering::Relaxed);
+        let family = thread.process();
+        let heir = || family.eldest_thread() == Some(thread.serial());
+        thread.serial() == maker || family.find_thread(|other| other.serial() == maker).is_none() && heir()
+    }
 }

@@ -6,6 +6,7 @@
 //! is to end the process, so that waits that only death ends come to an end.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::process::WaitStatus;
@@ -46,15 +47,47 @@ pub fn of_timer(
 
 /// Sends a signal from the kernel to every process of a group; ESRCH if there is none.
 pub fn to_group(group: Pid, signal: Signal) -> Result<(), Errno> {
-    let members = table::group_members(group);
-    if members.is_empty() {
-        return Err(Errno::ESRCH);
-    }
     let info = SigInfo::new(signal.number(), abi::signal::SI_KERNEL);
-    for process in &members {
-        to_process(process, signal, &info)?;
-    }
-    Ok(())
+    to_members(group, |leader| to_process(leader.process(), signal, &info))
+}
+
+/// Sends a signal to every process of a group, with the sender's own `send`. Succeeds if one could be reached, else the last
+/// refusal, or ESRCH without members.
+pub fn to_members(group: Pid, send: impl Fn(&Arc<Thread>) -> Result<(), Errno>) -> Result<(), Errno> {
+    let mut outcome = Err(Errno::ESRCH);
+    table::for_each_member(group, |leader| {
+        let sent = send(leader);
+        note_group_signal(leader);
+        if outcome.is_err() {
+            outcome = sent;
+        }
+    });
+    outcome
+}
+
+/// Sends a signal to every process but init and the caller's own. Those that may not be signalled do not count, as on Linux.
+pub fn to_all(caller: &Process, send: impl Fn(&Arc<Thread>) -> Result<(), Errno>) -> Result<(), Errno> {
+    let mut outcome = Err(Errno::ESRCH);
+    table::for_all_of_this_moment(|leader| {
+        let target = leader.process();
+        if target.pid() == Pid::INIT || core::ptr::eq(&raw const **target, caller) {
+            return;
+        }
+        let sent = send(leader);
+        note_group_signal(leader);
+        if sent != Err(Errno::EPERM) {
+            outcome = sent;
+        } else if outcome == Err(Errno::ESRCH) {
+            outcome = Ok(());
+        }
+    });
+    outcome
+}
+
+/// Whoever was making a child meanwhile begins again, so that the child does not miss the signal. After it was sent: who begins in
+/// between finds it.
+fn note_group_signal(leader: &Thread) {
+    leader.process().group_signals.fetch_add(1, Ordering::Release);
 }
 
 /// Sends a signal from the kernel to the running thread: `SIGPIPE`, `SIGXFSZ`.
@@ -110,8 +143,9 @@ fn send(
 ) -> Result<(), Errno> {
     post(process, target, signal, |pending, limit| {
         let added = pending.add(signal, info, limit);
-        let deliberate = info.si_code < 0 && info.si_code != abi::signal::SI_TKILL;
-        if added == Added::WithoutInformation && signal.is_realtime() && deliberate {
+        // `kill` may not fail for lack of room, and the kernel has nobody to tell (Linux: `__send_signal_locked`).
+        let may_fail = ![abi::signal::SI_USER, abi::signal::SI_KERNEL].contains(&info.si_code);
+        if added == Added::WithoutInformation && signal.is_realtime() && may_fail {
             return Err(Errno::EAGAIN);
         }
         Ok(())

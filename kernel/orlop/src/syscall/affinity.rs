@@ -4,16 +4,15 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 
+use super::sched::thread_or_self;
 use super::{Caller, Failure};
-use crate::process::{Pid, Thread, capability, find_thread};
+use crate::process::{Thread, capability};
 use crate::sched::settings;
 use crate::user::{UserPtr, UserSlice};
 
-fn thread_or_self(caller: &Caller<'_>, pid: i32) -> Result<Arc<Thread>, Errno> {
-    match pid {
-        0 => Ok(caller.thread.clone()),
-        pid => Pid::from_program(pid).and_then(find_thread).ok_or(Errno::ESRCH),
-    }
+/// The thread that is meant. Linux finds none under a negative number.
+fn meant(caller: &Caller<'_>, pid: i32) -> Result<Arc<Thread>, Errno> {
+    if pid < 0 { Err(Errno::ESRCH) } else { thread_or_self(caller, pid) }
 }
 
 /// `sched_getaffinity`: the bytes that were written.
@@ -26,8 +25,8 @@ pub fn sched_getaffinity(
     if !size.is_multiple_of(size_of::<u64>()) || size < size_of::<u64>() {
         return Err(Failure::Errno(Errno::EINVAL));
     }
-    let task = thread_or_self(caller, pid)?.task().ok_or(Errno::ESRCH)?;
-    mask.write(&(settings::affinity(&task) & settings::online()))?;
+    let thread = meant(caller, pid)?;
+    mask.write(&(thread.affinity() & settings::online()))?;
     Ok(size_of::<u64>())
 }
 
@@ -41,7 +40,7 @@ pub fn sched_setaffinity(
     let mut bytes = [0; size_of::<u64>()];
     let known = size.min(bytes.len());
     UserSlice::new(mask.address(), known).read_into(&mut bytes[..known])?;
-    let thread = thread_or_self(caller, pid)?;
+    let thread = meant(caller, pid)?;
     let own = caller.thread.credentials();
     let other = thread.credentials();
     if own.user.effective != other.user.effective && own.user.effective != other.user.real {
@@ -51,8 +50,7 @@ pub fn sched_setaffinity(
     if allowed == 0 {
         return Err(Failure::Errno(Errno::EINVAL));
     }
-    let task = thread.task().ok_or(Errno::ESRCH)?;
-    settings::set_affinity(&task, allowed);
+    thread.set_affinity(allowed);
     Ok(())
 }
 

@@ -35,11 +35,11 @@ pub fn prctl(
         PR_SET_NAME => set_name(caller, second).map(|()| 0),
         PR_GET_NAME => get_name(caller, second).map(|()| 0),
         PR_SET_PDEATHSIG => {
-            process.set_parent_death_signal(optional_signal(second)?);
+            thread.set_parent_death_signal(optional_signal(second)?);
             Ok(0)
         }
         PR_GET_PDEATHSIG => {
-            let number = process.parent_death_signal().map_or(0, Signal::number);
+            let number = thread.parent_death_signal().map_or(0, Signal::number);
             UserPtr::new(UserAddr::new(second)).write(&number)?;
             Ok(0)
         }

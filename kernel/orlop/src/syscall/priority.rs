@@ -8,38 +8,55 @@ use abi::resource::{PRIO_PGRP, PRIO_PROCESS, PRIO_USER};
 use libkernel::sched::Parameters;
 
 use super::{Caller, Failure};
-use crate::process::{Pid, Process, Resource, Thread, capability, find_thread, for_each_process, table};
-use crate::sched::settings;
+use crate::process::{Pid, Resource, Thread, capability, find_thread, for_each_process, table};
 
-/// The threads that a call means; ESRCH without any.
+/// The threads that a call means, leaders that have ended included; ESRCH without any.
 fn selected(caller: &Caller<'_>, kind: u32, who: i32) -> Result<Vec<Arc<Thread>>, Errno> {
     let threads = match kind {
         PRIO_PROCESS if who == 0 => Vec::from([caller.thread.clone()]),
         PRIO_PROCESS => Pid::from_program(who).and_then(find_thread).into_iter().collect(),
-        PRIO_PGRP if who == 0 => threads_of(&table::group_members(caller.thread.process().group())),
-        PRIO_PGRP => {
-            Pid::from_program(who).map_or_else(Vec::new, |group| threads_of(&table::group_members(group)))
-        }
-        PRIO_USER => threads_of_user(caller, who),
+        PRIO_PGRP if who == 0 => threads_of_group(caller.thread.process().group())?,
+        PRIO_PGRP => Pid::from_program(who).map_or(Ok(Vec::new()), threads_of_group)?,
+        PRIO_USER => threads_of_user(caller, who)?,
         _ => return Err(Errno::EINVAL),
     };
     if threads.is_empty() { Err(Errno::ESRCH) } else { Ok(threads) }
 }
 
-fn threads_of(processes: &[Arc<Process>]) -> Vec<Arc<Thread>> {
-    processes.iter().flat_map(|process| process.threads()).collect()
+/// A process's threads, its leader first: that stays even if it has ended.
+fn threads_of(leader: &Arc<Thread>) -> impl Iterator<Item = Arc<Thread>> {
+    let others = leader.process().threads().into_iter().filter(|thread| !Arc::ptr_eq(thread, leader));
+    core::iter::once(leader.clone()).chain(others)
 }
 
-fn threads_of_user(caller: &Caller<'_>, who: i32) -> Vec<Arc<Thread>> {
+/// Adds threads to a list that is as long as a program makes it.
+fn add(list: &mut Vec<Arc<Thread>>, threads: impl Iterator<Item = Arc<Thread>>) -> Result<(), Errno> {
+    for thread in threads {
+        list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        list.push(thread);
+    }
+    Ok(())
+}
+
+fn threads_of_group(group: Pid) -> Result<Vec<Arc<Thread>>, Errno> {
+    let (mut threads, mut result) = (Vec::new(), Ok(()));
+    table::for_each_member(group, |leader| {
+        result = result.and_then(|()| add(&mut threads, threads_of(leader)))
+    });
+    result.map(|()| threads)
+}
+
+fn threads_of_user(caller: &Caller<'_>, who: i32) -> Result<Vec<Arc<Thread>>, Errno> {
     let own = caller.thread.with_credentials(|credentials| credentials.user.real);
     let user = if who == 0 { own } else { who.cast_unsigned() };
-    let mut threads = Vec::new();
+    let (mut threads, mut result) = (Vec::new(), Ok(()));
+    let is_theirs = |thread: &Arc<Thread>| thread.with_credentials(|own| own.user.real) == user;
     for_each_process(|process| {
-        let is_theirs =
-            |thread: &Arc<Thread>| thread.with_credentials(|credentials| credentials.user.real) == user;
-        threads.extend(process.threads().into_iter().filter(is_theirs));
+        if let Some(leader) = process.leader() {
+            result = result.and_then(|()| add(&mut threads, threads_of(&leader).filter(is_theirs)));
+        }
     });
-    threads
+    result.map(|()| threads)
 }
 
 /// `getpriority`: the most favourable value of all, as 20 - nice, so that the answer is positive.
@@ -72,9 +89,7 @@ fn set_nice(caller: &Caller<'_>, thread: &Thread, nice: i8) -> Result<(), Errno>
     if nice < present.nice && !limit_allows(thread, nice) && !own.has_capability(capability::SYS_NICE) {
         return Err(Errno::EACCES);
     }
-    if let Some(task) = thread.task() {
-        settings::set_parameters(&task, Parameters { nice, ..present });
-    }
+    thread.set_scheduling(Parameters { nice, ..present });
     Ok(())
 }
 

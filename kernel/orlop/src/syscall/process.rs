@@ -2,9 +2,9 @@
 
 use abi::Errno;
 use abi::process::{
-    __WALL, __WCLONE, __WNOTHREAD, CLONE_ARGS_SIZE_VER0, CLONE_DETACHED, CLONE_INTO_CGROUP, CLONE_PIDFD,
-    CLONE_VFORK, CLONE_VM, CSIGNAL, CloneArgs, P_ALL, P_PGID, P_PID, Rusage, WCONTINUED, WEXITED, WNOHANG,
-    WNOWAIT, WSTOPPED, WUNTRACED, WaitStatus,
+    __WALL, __WCLONE, __WNOTHREAD, CLONE_ARGS_SIZE_VER0, CLONE_DETACHED, CLONE_INTO_CGROUP, CLONE_PARENT,
+    CLONE_PIDFD, CLONE_THREAD, CLONE_VFORK, CLONE_VM, CSIGNAL, CloneArgs, P_ALL, P_PGID, P_PID, Rusage,
+    WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WUNTRACED, WaitStatus,
 };
 use abi::signal::SigInfo;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
@@ -57,13 +57,19 @@ pub fn clone3(caller: &mut Caller<'_>, arguments: UserAddr, size: usize) -> Resu
     if arguments.flags & (unsupported | CSIGNAL | CLONE_DETACHED) != 0 || arguments.set_tid_size != 0 {
         return Err(Failure::Errno(Errno::EINVAL));
     }
+    let exit_signal = u32::try_from(arguments.exit_signal).map_err(|_| Errno::EINVAL)?;
+    let is_signal = exit_signal == 0 || Signal::new(exit_signal).is_some();
+    let has_no_own = arguments.flags & (CLONE_THREAD | CLONE_PARENT) != 0;
+    if !is_signal || has_no_own && exit_signal != 0 {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
     if (arguments.stack == 0) != (arguments.stack_size == 0) {
         return Err(Failure::Errno(Errno::EINVAL));
     }
     let top = arguments.stack.checked_add(arguments.stack_size).ok_or(Errno::EINVAL)?;
     let request = CloneRequest {
         flags: arguments.flags,
-        exit_signal: u32::try_from(arguments.exit_signal).map_err(|_| Errno::EINVAL)?,
+        exit_signal,
         stack: (top != 0).then_some(top),
         tls: arguments.tls,
         parent_tid: UserAddr::new(arguments.parent_tid),

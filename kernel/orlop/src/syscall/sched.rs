@@ -17,7 +17,7 @@ use super::priority::limit_allows;
 use super::{Caller, Failure, extensible};
 use crate::futex;
 use crate::process::{Pid, Resource, Thread, capability, find_thread};
-use crate::sched::{self, settings};
+use crate::sched;
 use crate::time::to_timespec;
 use crate::user::{self, UserPtr};
 
@@ -27,7 +27,7 @@ pub fn sched_yield(_caller: &mut Caller<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn thread_or_self(caller: &Caller<'_>, pid: i32) -> Result<Arc<Thread>, Errno> {
+pub(super) fn thread_or_self(caller: &Caller<'_>, pid: i32) -> Result<Arc<Thread>, Errno> {
     match pid {
         0 => Ok(caller.thread.clone()),
         pid if pid < 0 => Err(Errno::EINVAL),
@@ -66,8 +66,7 @@ fn change(caller: &Caller<'_>, thread: &Thread, new: Parameters) -> Result<(), E
     if !is_free_to_all(caller, thread, new) {
         caller.thread.credentials().require(capability::SYS_NICE)?;
     }
-    let task = thread.task().ok_or(Errno::ESRCH)?;
-    settings::set_parameters(&task, new);
+    thread.set_scheduling(new);
     futex::priority_changed(thread);
     Ok(())
 }

@@ -9,7 +9,7 @@ use abi::signal::{
 use abi::time::Timespec;
 
 use super::{Caller, Failure, Restart};
-use crate::process::{Pid, Process, Thread, capability, find_process, find_thread, for_each_process, table};
+use crate::process::{Pid, Process, Thread, capability, find_thread};
 use crate::sched;
 use crate::sched::wait::{Deadline, WaitError};
 use crate::signal::action::{Disposition, disposition};
@@ -213,21 +213,13 @@ fn may_signal(caller: &Thread, target: &Thread, signal: Option<Signal>) -> bool 
     same_user || continues || own.has_capability(capability::KILL)
 }
 
-fn may_signal_process(caller: &Thread, target: &Process, signal: Option<Signal>) -> bool {
-    // A zombie has no thread left to ask; signals to it go nowhere.
-    target.find_thread(|_| true).is_none_or(|thread| may_signal(caller, &thread, signal))
-}
-
-fn send_to(
-    caller: &Thread,
-    target: &Arc<Process>,
-    signal: Option<Signal>,
-    info: &SigInfo,
-) -> Result<(), Errno> {
-    if !may_signal_process(caller, target, signal) {
+/// Sends a signal to the process of a thread, which may have ended.
+fn send_to(caller: &Thread, target: &Thread, number: u32, info: &SigInfo) -> Result<(), Errno> {
+    let signal = signal_or_test(number)?;
+    if !may_signal(caller, target, signal) {
         return Err(Errno::EPERM);
     }
-    signal.map_or(Ok(()), |signal| send::to_process(target, signal, info))
+    signal.map_or(Ok(()), |signal| send::to_process(target.process(), signal, info))
 }
 
 /// The information of a signal that a process sends.
@@ -238,50 +230,16 @@ fn sender_info(caller: &Thread, signal: u32, code: i32) -> SigInfo {
 
 /// `kill`.
 pub fn kill(caller: &mut Caller<'_>, pid: i32, number: u32) -> Result<(), Failure> {
-    let signal = signal_or_test(number)?;
-    let info = sender_info(caller.thread, number, SI_USER);
-    let own_group = caller.thread.process().group();
+    let thread = caller.thread;
+    let info = sender_info(thread, number, SI_USER);
+    let send = |target: &Arc<Thread>| send_to(thread, target, number, &info);
     Ok(match pid {
         i32::MIN => Err(Errno::ESRCH),
-        -1 => kill_all(caller.thread, signal, &info),
-        0 => kill_group(caller.thread, own_group, signal, &info),
-        pid if pid < 0 => kill_group(caller.thread, Pid::new(pid.unsigned_abs()), signal, &info),
-        pid => {
-            let target = process_of(Pid::new(pid.unsigned_abs())).ok_or(Errno::ESRCH)?;
-            send_to(caller.thread, &target, signal, &info)
-        }
+        -1 => send::to_all(thread.process(), send),
+        0 => send::to_members(thread.process().group(), send),
+        pid if pid < 0 => send::to_members(Pid::new(pid.unsigned_abs()), send),
+        pid => send(&find_thread(Pid::new(pid.unsigned_abs())).ok_or(Errno::ESRCH)?),
     }?)
-}
-
-/// The process with this number, or of the thread with it.
-fn process_of(pid: Pid) -> Option<Arc<Process>> {
-    find_process(pid).or_else(|| find_thread(pid).map(|thread| thread.process().clone()))
-}
-
-/// All processes but init and the caller.
-fn kill_all(caller: &Thread, signal: Option<Signal>, info: &SigInfo) -> Result<(), Errno> {
-    let mut outcome = Err(Errno::ESRCH);
-    for_each_process(|target| {
-        if target.pid() != Pid::INIT && !Arc::ptr_eq(target, caller.process()) {
-            let sent = send_to(caller, target, signal, info);
-            if sent.is_ok() || outcome == Err(Errno::ESRCH) {
-                outcome = sent;
-            }
-        }
-    });
-    outcome
-}
-
-/// All processes of a group; an error only if none could be reached.
-fn kill_group(caller: &Thread, group: Pid, signal: Option<Signal>, info: &SigInfo) -> Result<(), Errno> {
-    let mut outcome = Err(Errno::ESRCH);
-    for target in table::group_members(group) {
-        let sent = send_to(caller, &target, signal, info);
-        if sent.is_ok() || outcome == Err(Errno::ESRCH) {
-            outcome = sent;
-        }
-    }
-    outcome
 }
 
 /// Sends to one thread, which must be of the given process if that is known.
@@ -296,12 +254,12 @@ fn send_to_thread(
     if process.is_some_and(|pid| pid <= 0) {
         return Err(Failure::Errno(Errno::EINVAL));
     }
-    let signal = signal_or_test(number)?;
     let target = find_thread(thread).ok_or(Errno::ESRCH)?;
     let pid = target.process().pid().number().cast_signed();
     if process.is_some_and(|expected| expected != pid) {
         return Err(Failure::Errno(Errno::ESRCH));
     }
+    let signal = signal_or_test(number)?;
     if !may_signal(caller, &target, signal) {
         return Err(Failure::Errno(Errno::EPERM));
     }
@@ -342,9 +300,8 @@ pub fn rt_sigqueueinfo(
     info: UserPtr<SigInfo>,
 ) -> Result<(), Failure> {
     let info = read_info(caller.thread, pid, number, info)?;
-    let target = Pid::from_program(pid).and_then(process_of).ok_or(Errno::ESRCH)?;
-    let signal = signal_or_test(number)?;
-    Ok(send_to(caller.thread, &target, signal, &info)?)
+    let target = Pid::from_program(pid).and_then(find_thread).ok_or(Errno::ESRCH)?;
+    Ok(send_to(caller.thread, &target, number, &info)?)
 }
 
 /// `rt_tgsigqueueinfo`.

@@ -16,7 +16,7 @@ use libkernel::addr::UserAddr;
 use libkernel::sched::load_average::POINT;
 
 use super::{Caller, Failure};
-use crate::process::{Limit, MayRaise, Pid, Process, Resource, Times, capability, find_process};
+use crate::process::{Limit, MayRaise, Pid, Process, Resource, Thread, Times, capability, find_thread};
 use crate::random;
 use crate::sched;
 use crate::time::{SECOND_NS, to_timeval};
@@ -181,15 +181,16 @@ pub fn prlimit64(
     old: UserPtr<Rlimit>,
 ) -> Result<(), Failure> {
     let resource = Resource::from_number(resource)?;
-    let process = match pid {
-        0 => caller.thread.process().clone(),
-        pid => Pid::from_program(pid).and_then(find_process).ok_or(Errno::ESRCH)?,
-    };
-    may_limit(caller, &process)?;
     let new = new.optional().map(UserPtr::read).transpose()?;
+    let thread = match pid {
+        0 => caller.thread.clone(),
+        pid => Pid::from_program(pid).and_then(find_thread).ok_or(Errno::ESRCH)?,
+    };
+    may_limit(caller, &thread)?;
+    let process = thread.process();
     let before = process.limits().get(resource);
     if let Some(new) = new {
-        set_limit(caller, &process, resource, new)?;
+        set_limit(caller, process, resource, new)?;
     }
     if let Some(old) = old.optional() {
         old.write(&Rlimit { rlim_cur: before.soft, rlim_max: before.hard })?;
@@ -197,17 +198,16 @@ pub fn prlimit64(
     Ok(())
 }
 
-/// EPERM unless the process is the caller's own, or of the same user in every respect.
-fn may_limit(caller: &Caller<'_>, process: &Process) -> Result<(), Errno> {
+/// EPERM unless the thread is the caller, or of the same user in every respect.
+fn may_limit(caller: &Caller<'_>, thread: &Thread) -> Result<(), Errno> {
     let own = caller.thread.credentials();
-    let Some(thread) = process.find_thread(|_| true) else { return Err(Errno::ESRCH) };
     let other = thread.credentials();
     let same =
         [other.user.real, other.user.effective, other.user.saved].iter().all(|&id| id == own.user.real)
             && [other.group.real, other.group.effective, other.group.saved]
                 .iter()
                 .all(|&id| id == own.group.real);
-    if same || process.pid() == caller.thread.process().pid() {
+    if same || core::ptr::eq(thread, &raw const **caller.thread) {
         Ok(())
     } else {
         own.require(capability::SYS_RESOURCE)

@@ -154,8 +154,7 @@ impl Terminal {
     /// `TIOCSPGRP`: ESRCH for no group, EPERM for one of another session.
     fn set_foreground(&self, group: i32, session: &Session) -> Result<(), Errno> {
         let group = Pid::new(u32::try_from(group).map_err(|_| Errno::EINVAL)?);
-        let members = table::group_members(group);
-        let member = members.first().ok_or(Errno::ESRCH)?;
+        let member = table::first_member(group).ok_or(Errno::ESRCH)?;
         if member.session().id() != session.id() {
             return Err(Errno::EPERM);
         }

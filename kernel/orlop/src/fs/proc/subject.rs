@@ -44,9 +44,10 @@ impl Subject {
         Subject { process, thread: Some(thread), scope: Scope::Thread }
     }
 
-    /// The thread that is asked; none once the process has ended.
+    /// The thread that is asked; none once somebody has waited for the end of the process.
     pub fn thread(&self) -> Option<Arc<Thread>> {
-        self.thread.clone().or_else(|| self.process.find_thread(|_| true))
+        let living = || self.process.find_thread(|_| true);
+        self.thread.clone().or_else(living).or_else(|| self.process.leader())
     }
 
     /// Whether it is about one thread alone.
