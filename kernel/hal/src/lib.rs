@@ -22,6 +22,7 @@ pub mod frame;
 #[cfg(any(not(target_os = "linux"), test))]
 mod heap;
 pub mod irq;
+pub mod list;
 pub mod paging;
 pub mod panic;
 pub mod power;
