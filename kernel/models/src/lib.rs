@@ -12,7 +12,7 @@ extern crate self as hal;
 mod machine;
 mod models;
 
-use machine::{arch, contract, cpu, frame, process, task};
+use machine::{arch, contract, cpu, process, task};
 
 macro_rules! kernel_file {
     ($visibility:vis mod $name:ident = $file:literal) => {
@@ -47,6 +47,7 @@ pub mod sched {
     kernel_file!(pub mod mutex = "mutex.rs");
     kernel_file!(pub mod rwlock = "rwlock.rs");
     kernel_file!(pub mod wait = "wait.rs");
+    kernel_file!(mod waiters = "waiters.rs");
 
     pub use crate::machine::sched::{block_unless, deadline, timer, wake};
     pub use mutex::Mutex;

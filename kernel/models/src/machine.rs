@@ -79,12 +79,6 @@ pub mod order {
     }
 }
 
-pub mod frame {
-    //! Memory does not end.
-    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub struct OutOfMemory;
-}
-
 pub mod process {
     //! The work bits that end a wait.
     pub mod work {

@@ -70,7 +70,7 @@ impl FileOperations for EventFile {
             None if file.is_nonblocking() => return Err(Errno::EAGAIN.into()),
             None => self.readable.wait_until(Deadline::NEVER, || self.try_take())?,
         };
-        self.writable.wake_all();
+        self.writable.notify(PollEvents::WRITABLE);
         Ok(sink.put_whole(&taken.to_ne_bytes())?)
     }
 
@@ -90,8 +90,12 @@ impl FileOperations for EventFile {
             }
             self.writable.wait_until(Deadline::NEVER, || self.try_add(value))?;
         }
-        self.readable.wake_all();
+        self.readable.notify(PollEvents::READABLE);
         Ok(SIZE)
+    }
+
+    fn is_pollable(&self) -> bool {
+        true
     }
 
     fn poll(&self, _file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {

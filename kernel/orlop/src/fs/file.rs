@@ -12,6 +12,7 @@ use abi::Errno;
 use abi::fs::{O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY};
 
 use super::clock;
+use super::epoll::Watchers;
 use super::inode::{Body, Inode};
 use super::mount::Location;
 use super::poll::{PollEvents, Watcher};
@@ -73,6 +74,11 @@ pub trait FileOperations: Send + Sync {
     fn poll(&self, file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
         let _ = (file, watcher);
         Ok(PollEvents::ALWAYS_READY)
+    }
+
+    /// Whether readiness means anything to the file. The others are always ready, and `epoll_ctl` refuses them with EPERM.
+    fn is_pollable(&self) -> bool {
+        false
     }
 
     /// The memory that a mapping of the file shows, if it can be mapped.
@@ -137,6 +143,10 @@ pub struct File {
     _write_access: Option<WriteAccess>,
     /// Whom `F_SETOWN` named: a process, or a group if negative.
     owner: AtomicU32,
+    /// What the code behind it noted when it was opened.
+    opening_note: AtomicU32,
+    /// The epoll items that watch it, unless it is an epoll instance, which knows its own.
+    watchers: Watchers,
 }
 
 /// The flags that `F_SETFL` can change.
@@ -157,6 +167,8 @@ impl File {
             position: Mutex::new(0),
             _write_access: write_access,
             owner: AtomicU32::new(0),
+            opening_note: AtomicU32::new(0),
+            watchers: Watchers::new(),
         })
     }
 
@@ -295,6 +307,15 @@ impl File {
         self.owner.store(owner.cast_unsigned(), Ordering::Relaxed);
     }
 
+    /// What the code behind it noted when it was opened; 0 where it did not.
+    pub(super) fn opening_note(&self) -> u32 {
+        self.opening_note.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_opening_note(&self, note: u32) {
+        self.opening_note.store(note, Ordering::Relaxed);
+    }
+
     /// Reads at the file's own position and moves it. EBADF unless open for reading.
     #[inline]
     pub fn read(&self, sink: &mut IoSink<'_>) -> Result<usize, Failure> {
@@ -395,6 +416,14 @@ impl File {
         }
     }
 
+    /// The epoll items that watch it.
+    pub fn watchers(&self) -> &Watchers {
+        match self.special_kind() {
+            SpecialKind::Epoll(epoll) => epoll.watchers(),
+            _ => &self.watchers,
+        }
+    }
+
     /// What the file is ready for; has `watcher` told of changes.
     pub fn poll(&self, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
         match &self.handle {
@@ -408,6 +437,7 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         if let Handle::Special(operations) = &self.handle {
+            self.watchers().end();
             operations.release(self);
         }
         self.location.dentry.inode().locks.release_file(self);

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use abi::Errno;
 use abi::poll::{POLLIN, POLLNVAL, POLLOUT, POLLRDNORM, POLLWRNORM};
 
-pub use crate::sched::wait::{Observable, Observer, PollEvents, Subscription};
+pub use crate::sched::wait::{Observable, Observer, PollEvents, Share, Subscription};
 
 impl PollEvents {
     /// A file that never blocks.
@@ -27,7 +27,7 @@ impl PollEvents {
 
 /// Collects the wait queues that decide about a file's readiness, on behalf of one observer.
 pub struct Watcher<'a> {
-    observer: Option<&'a Arc<dyn Observer>>,
+    observer: Option<(&'a Arc<dyn Observer>, Share)>,
     subscriptions: &'a mut Vec<Subscription>,
 }
 
@@ -37,16 +37,24 @@ impl<'a> Watcher<'a> {
         observer: Option<&'a Arc<dyn Observer>>,
         subscriptions: &'a mut Vec<Subscription>,
     ) -> Watcher<'a> {
-        Watcher { observer, subscriptions }
+        Watcher { observer: observer.map(|observer| (observer, Share::All)), subscriptions }
+    }
+
+    /// As [`Watcher::new`], with the share of wake-ups that the observer wants.
+    pub fn sharing(
+        observer: &'a Arc<dyn Observer>,
+        share: Share,
+        subscriptions: &'a mut Vec<Subscription>,
+    ) -> Watcher<'a> {
+        Watcher { observer: Some((observer, share)), subscriptions }
     }
 
     /// The file's readiness changes when `queue` is woken. Called before the state is looked at.
     pub fn watch<Q: Observable + 'static>(&mut self, queue: &Arc<Q>) -> Result<(), Errno> {
-        let Some(observer) = self.observer else { return Ok(()) };
+        let Some((observer, share)) = self.observer else { return Ok(()) };
         self.subscriptions.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         let queue: Arc<dyn Observable> = queue.clone();
-        let subscription = Subscription::new(queue, observer.clone()).map_err(|_| Errno::ENOMEM)?;
-        self.subscriptions.push(subscription);
+        self.subscriptions.push(Subscription::new(queue, observer.clone(), share));
         Ok(())
     }
 }

@@ -31,6 +31,7 @@ mod run_queue;
 pub mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
+mod waiters;
 
 pub use mutex::Mutex;
 pub use rwlock::RwLock;

@@ -12,7 +12,7 @@ use libkernel::sched::{Arrival, Parameters, Policy};
 
 use super::arrival::Comer;
 use super::run_queue::QUEUES;
-use super::wait::{Deadline, Observer, PollEvents, Subscription, WaitError, WaitQueue};
+use super::wait::{Deadline, Observer, PollEvents, Share, Subscription, WaitError, WaitQueue};
 use super::{Mutex, RwLock, idle_once, placement, settings, spawn, yield_now};
 use crate::kernel::Kernel;
 use crate::process::work;
@@ -240,18 +240,50 @@ fn readers_share_and_writers_do_not() {
 fn an_observer_hears_until_it_unsubscribes() {
     struct Count(AtomicUsize);
     impl Observer for Count {
-        fn notify(&self, _events: PollEvents) {
+        fn notify(&self, _events: PollEvents) -> bool {
             self.0.fetch_add(1, SeqCst);
+            true
         }
     }
     let queue = Arc::new(WaitQueue::new());
     let count = Arc::new(Count(AtomicUsize::new(0)));
-    let subscription = Subscription::new(queue.clone(), count.clone()).expect("memory");
+    let subscription = Subscription::new(queue.clone(), count.clone(), Share::All);
     queue.notify(PollEvents::IN);
     queue.wake_one();
     drop(subscription);
     queue.wake_all();
     assert_eq!(count.0.load(SeqCst), 2);
+}
+
+/// More observers than one batch: all hear, of the exclusive ones only as many as it takes.
+#[test]
+fn exclusive_observers_are_told_in_turn() {
+    struct Count {
+        heard: AtomicUsize,
+        wakes: bool,
+    }
+    impl Observer for Count {
+        fn notify(&self, _events: PollEvents) -> bool {
+            self.heard.fetch_add(1, SeqCst);
+            self.wakes
+        }
+    }
+    let queue = Arc::new(WaitQueue::new());
+    let new = |wakes| Arc::new(Count { heard: AtomicUsize::new(0), wakes });
+    let (plain, idle, busy, last) = (new(true), new(false), new(true), new(true));
+    let enter = |count: &Arc<Count>, share| Subscription::new(queue.clone(), count.clone(), share);
+    let plain_ones: Vec<_> = (0..100).map(|_| enter(&plain, Share::All)).collect();
+    let idle_ones: Vec<_> = (0..100).map(|_| enter(&idle, Share::Exclusive)).collect();
+    let _others = [enter(&busy, Share::Exclusive), enter(&last, Share::Exclusive)];
+    let heard = || [&plain, &idle, &busy, &last].map(|count| count.heard.load(SeqCst));
+    queue.notify(PollEvents::IN);
+    assert_eq!(heard(), [100, 100, 1, 0]);
+    assert!(!queue.notify_one(PollEvents::IN));
+    assert_eq!(heard(), [200, 200, 2, 0]);
+    queue.pass_on();
+    drop((plain_ones, idle_ones));
+    queue.wake_all();
+    assert_eq!(heard(), [200, 200, 3, 1]);
 }
 
 /// The CPUs of a mask.

@@ -10,20 +10,22 @@
 //! entry is gone.
 //!
 //! Besides threads, an [`Observer`] can stand in the queue: it is called at every wake-up until its [`Subscription`] is dropped.
-//! `poll` is built on this.
+//! `poll` is built on this. An exclusive observer is called only until one of them has woken somebody.
+//!
+//! A program chooses how many wait: the queue's lock masks interrupts, so it is held for at most `BATCH` of them at a time.
 //!
 //! Lock order: any lock of the caller → a queue's entries → run queue. Observers are called under the entries' lock.
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
-use hal::frame::OutOfMemory;
 use hal::sync::IrqLock;
-use hal::task::{self, TaskRef};
+use hal::task;
 
 pub use super::deadline::Deadline;
 use super::timer::Timeout;
+use super::waiters::{BATCH, Entries, Round, Threads};
+pub use super::waiters::{Observer, Share};
 use crate::process::work;
 
 /// What a file is ready for; the bits of `poll(2)`.
@@ -66,12 +68,6 @@ impl PollEvents {
     }
 }
 
-/// Someone who wants to hear of every wake-up without sleeping in the queue.
-pub trait Observer: Send + Sync {
-    /// Something happened. Called under the queue's lock, perhaps in an interrupt: may wake threads, must not wait.
-    fn notify(&self, events: PollEvents);
-}
-
 /// A signal came before what was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted;
@@ -108,15 +104,6 @@ impl Patience {
     }
 }
 
-/// Entries in the order of their tickets.
-type List<T> = VecDeque<(u64, T)>;
-
-struct Entries {
-    last_ticket: u64,
-    threads: List<TaskRef>,
-    observers: List<Arc<dyn Observer>>,
-}
-
 /// Threads and observers that wait for the same thing.
 pub struct WaitQueue {
     /// The number of entries, so that a wake-up of nobody costs one load.
@@ -132,11 +119,7 @@ impl WaitQueue {
         WaitQueue {
             waiting: AtomicUsize::new(0),
             oldest: AtomicU64::new(0),
-            entries: IrqLock::new(Entries {
-                last_ticket: 0,
-                threads: VecDeque::new(),
-                observers: VecDeque::new(),
-            }),
+            entries: IrqLock::new(Entries { last_ticket: 0, threads: Threads::new(), observers: None }),
         }
     }
 
@@ -153,46 +136,83 @@ impl WaitQueue {
         self.waiting.load(Ordering::Relaxed) != 0
     }
 
-    /// Wakes the thread that has waited longest, and tells all observers.
+    /// Wakes the thread that has waited longest, and tells all observers that anything may have changed.
     #[inline]
     pub fn wake_one(&self) {
         if self.has_waiters() {
-            self.wake_entries(1, PollEvents::ALL);
+            self.wake_entries(1, usize::MAX, PollEvents::ALL);
         }
     }
 
     /// Wakes every thread and tells all observers that anything may have changed.
     #[inline]
     pub fn wake_all(&self) {
-        self.notify(PollEvents::ALL);
+        if self.has_waiters() {
+            self.wake_entries(usize::MAX, usize::MAX, PollEvents::ALL);
+        }
     }
 
-    /// Wakes every thread and tells all observers what has changed.
+    /// Wakes every thread, and tells all observers and one exclusive one what has changed.
     #[inline]
     pub fn notify(&self, events: PollEvents) {
         if self.has_waiters() {
-            self.wake_entries(usize::MAX, events);
+            self.wake_entries(usize::MAX, 1, events);
         }
     }
 
-    fn wake_entries(&self, threads: usize, events: PollEvents) {
-        let mut entries = self.entries.lock();
-        for (_, observer) in &entries.observers {
-            observer.notify(events);
+    /// Wakes the thread that has waited longest, and tells all observers and one exclusive one what has changed. Whether there was a
+    /// thread.
+    #[inline]
+    pub fn notify_one(&self, events: PollEvents) -> bool {
+        self.has_waiters() && self.wake_entries(1, 1, events) > 0
+    }
+
+    /// Wakes the thread that has waited longest because the one before it leaves something for it. Observers have heard of that.
+    #[inline]
+    pub fn pass_on(&self) {
+        if self.has_waiters() {
+            self.wake_entries(1, 0, PollEvents::NONE);
         }
-        for _ in 0..threads {
-            let Some((_, task)) = entries.threads.pop_front() else { break };
+    }
+
+    /// Returns how many threads were woken. Without events no observer is told.
+    fn wake_entries(&self, threads: usize, exclusive: usize, events: PollEvents) -> usize {
+        let mut entries = self.entries.lock();
+        let last = entries.last_ticket;
+        let mut round = Round { threads, exclusive, events, last, told: 0, told_exclusive: 0, woken: 0 };
+        while self.serve_some(&mut entries, &mut round) {
+            drop(entries);
+            // Interrupts come in here, and who wants to enter or leave.
+            entries = self.entries.lock();
+        }
+        round.woken
+    }
+
+    /// Serves a batch; whether there are more to be served.
+    #[inline]
+    fn serve_some(&self, entries: &mut Entries, round: &mut Round) -> bool {
+        if round.events != PollEvents::NONE
+            && let Some(observers) = &entries.observers
+            && observers.tell_some(round)
+        {
+            return true;
+        }
+        for _ in 0..BATCH.min(round.threads) {
+            let Some(task) = entries.threads.pop(round.last) else { return false };
+            round.threads -= 1;
+            round.woken += 1;
             // Before the wake-up, whose fence pairs with that of `prepare_to_block`.
-            self.publish(&entries);
+            self.publish(entries);
             super::wake(&task);
         }
+        round.threads > 0
     }
 
     /// Lets those without the lock see what changed.
     #[inline]
     fn publish(&self, entries: &Entries) {
         self.waiting.store(entries.len(), Ordering::Relaxed);
-        let oldest = entries.threads.front().map_or(entries.last_ticket + 1, |(ticket, _)| *ticket);
+        let oldest = entries.threads.oldest().unwrap_or(entries.last_ticket + 1);
         self.oldest.store(oldest, Ordering::Relaxed);
     }
 
@@ -267,7 +287,7 @@ impl WaitQueue {
     fn enter(&self) -> Option<u64> {
         let mut entries = self.entries.lock();
         let ticket = entries.next_ticket();
-        let place = push(&mut entries.threads, ticket, task::current().to_ref());
+        let place = entries.threads.push(ticket, task::current().to_ref());
         self.waiting.store(entries.len(), Ordering::Relaxed);
         drop(entries);
         fence(Ordering::SeqCst);
@@ -291,32 +311,33 @@ impl WaitQueue {
     /// passed on.
     fn leave_unwoken(&self, place: Option<u64>) {
         if place.is_some_and(|ticket| !self.take_out(ticket)) {
-            self.wake_one();
+            self.pass_on();
         }
     }
 
     /// Takes an entry out, if no wake-up has; whether it was there.
     fn take_out(&self, ticket: u64) -> bool {
         let mut entries = self.entries.lock();
-        let removed = remove(&mut entries.threads, ticket);
+        let removed = entries.threads.remove(ticket);
         self.publish(&entries);
         drop(entries);
         removed.is_some()
     }
 
-    fn enter_observer(&self, observer: Arc<dyn Observer>) -> Option<u64> {
+    fn enter_observer(&self, observer: Arc<dyn Observer>, share: Share) -> u64 {
         let mut entries = self.entries.lock();
         let ticket = entries.next_ticket();
-        let place = push(&mut entries.observers, ticket, observer);
+        let observers = entries.observers.get_or_insert_default();
+        observers.of(share).insert(ticket, observer);
         self.waiting.store(entries.len(), Ordering::Relaxed);
         drop(entries);
         fence(Ordering::SeqCst);
-        place
+        ticket
     }
 
-    fn leave_observer(&self, ticket: u64) {
+    fn leave_observer(&self, ticket: u64, share: Share) {
         let mut entries = self.entries.lock();
-        let removed = remove(&mut entries.observers, ticket);
+        let removed = entries.observers.as_mut().and_then(|observers| observers.of(share).remove(&ticket));
         self.waiting.store(entries.len(), Ordering::Relaxed);
         drop(entries);
         drop(removed);
@@ -327,28 +348,6 @@ impl Default for WaitQueue {
     fn default() -> WaitQueue {
         WaitQueue::new()
     }
-}
-
-impl Entries {
-    fn len(&self) -> usize {
-        self.threads.len() + self.observers.len()
-    }
-
-    fn next_ticket(&mut self) -> u64 {
-        self.last_ticket += 1;
-        self.last_ticket
-    }
-}
-
-fn push<T>(list: &mut List<T>, ticket: u64, value: T) -> Option<u64> {
-    list.try_reserve(1).ok()?;
-    list.push_back((ticket, value));
-    Some(ticket)
-}
-
-fn remove<T>(list: &mut List<T>, ticket: u64) -> Option<(u64, T)> {
-    let index = list.binary_search_by_key(&ticket, |entry| entry.0).ok()?;
-    list.remove(index)
 }
 
 /// A thing that has a wait queue inside and can be observed through a counted reference.
@@ -367,18 +366,19 @@ impl Observable for WaitQueue {
 pub struct Subscription {
     queue: Arc<dyn Observable>,
     ticket: u64,
+    share: Share,
 }
 
 impl Subscription {
-    /// Enters the observer; from now on it hears of every wake-up. Look at the state after this.
-    pub fn new(queue: Arc<dyn Observable>, observer: Arc<dyn Observer>) -> Result<Subscription, OutOfMemory> {
-        let ticket = queue.wait_queue().enter_observer(observer).ok_or(OutOfMemory)?;
-        Ok(Subscription { queue, ticket })
+    /// Enters the observer. Look at the state after this.
+    pub fn new(queue: Arc<dyn Observable>, observer: Arc<dyn Observer>, share: Share) -> Subscription {
+        let ticket = queue.wait_queue().enter_observer(observer, share);
+        Subscription { queue, ticket, share }
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.queue.wait_queue().leave_observer(self.ticket);
+        self.queue.wait_queue().leave_observer(self.ticket, self.share);
     }
 }

@@ -1,19 +1,23 @@
 //! `epoll_create`, `epoll_ctl`, `epoll_wait` and their variants.
 
+use alloc::sync::Arc;
+
 use abi::Errno;
 use abi::fs::O_RDWR;
-use abi::poll::{EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EpollEvent};
+use abi::poll::{
+    EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLEXCLUSIVE, EPOLLWAKEUP, EpollEvent,
+};
 use libkernel::addr::UserAddr;
 
 use super::at::{content_file, only};
 use super::poll::deadline_argument;
 use super::{Caller, Failure, mask, open};
 use crate::fs::anonymous;
-use crate::fs::epoll::Epoll;
+use crate::fs::epoll::{EXCLUSIVE_BITS, Epoll};
 use crate::fs::fd_table::OnExec;
 use crate::fs::file::SpecialKind;
 use crate::sched::wait::Deadline;
-use crate::user::{UserPtr, UserSlice};
+use crate::user::UserPtr;
 
 /// `epoll_create(size)`: the size means nothing but must be positive.
 pub fn epoll_create(caller: &mut Caller<'_>, size: i32) -> Result<u32, Failure> {
@@ -28,7 +32,8 @@ pub fn epoll_create1(caller: &mut Caller<'_>, flags: u32) -> Result<u32, Failure
     Ok(open::install(caller, file, OnExec::from_open_flags(flags))?)
 }
 
-/// `epoll_ctl(epfd, operation, fd, event)`. EPERM for files that are always ready, such as regular ones.
+/// `epoll_ctl(epfd, operation, fd, event)`. EPERM for files that are always ready, such as regular ones; the errors come in Linux's
+/// order.
 pub fn epoll_ctl(
     caller: &mut Caller<'_>,
     instance: i32,
@@ -36,14 +41,20 @@ pub fn epoll_ctl(
     fd: i32,
     event: UserAddr,
 ) -> Result<(), Failure> {
-    let event =
+    let mut event =
         if operation == EPOLL_CTL_DEL { EpollEvent::new(0, 0) } else { UserPtr::new(event).read()? };
+    // Nothing suspends the machine, so there is nothing to keep awake; Linux drops the flag where it is not allowed, too.
+    event.events &= !EPOLLWAKEUP;
     let instance = content_file(caller, instance)?;
     let file = content_file(caller, fd)?;
-    if file.special().is_none() {
+    if !file.special().is_some_and(|operations| operations.is_pollable()) {
         return Err(Errno::EPERM.into());
     }
     let SpecialKind::Epoll(epoll) = instance.special_kind() else { return Err(Errno::EINVAL.into()) };
+    if Arc::ptr_eq(&instance, &file) {
+        return Err(Errno::EINVAL.into());
+    }
+    check_exclusive(operation, event.events, matches!(file.special_kind(), SpecialKind::Epoll(_)))?;
     let number = fd.cast_unsigned();
     match operation {
         EPOLL_CTL_ADD => epoll.add(number, &file, event)?,
@@ -52,6 +63,18 @@ pub fn epoll_ctl(
         _ => return Err(Errno::EINVAL.into()),
     }
     Ok(())
+}
+
+/// EINVAL for what `EPOLLEXCLUSIVE` does not go with: other flags, an instance as the file, a later change.
+fn check_exclusive(operation: u32, events: u32, is_instance: bool) -> Result<(), Errno> {
+    if events & EPOLLEXCLUSIVE == 0 {
+        return Ok(());
+    }
+    match operation {
+        EPOLL_CTL_ADD if !is_instance && events & !EXCLUSIVE_BITS == 0 => Ok(()),
+        EPOLL_CTL_ADD | EPOLL_CTL_MOD => Err(Errno::EINVAL),
+        _ => Ok(()),
+    }
 }
 
 /// `epoll_wait(epfd, events, limit, timeout_ms)`.
@@ -107,12 +130,16 @@ fn wait(
     limit: i32,
     deadline: Deadline,
 ) -> Result<usize, Failure> {
-    /// More events than one call is ever asked for in earnest.
-    const MOST: usize = 4096;
-    let limit = usize::try_from(limit).ok().filter(|&limit| limit > 0).ok_or(Errno::EINVAL)?;
+    /// Linux's `EP_MAX_EVENTS`.
+    const MOST: usize = i32::MAX as usize / size_of::<EpollEvent>();
+    let limit =
+        usize::try_from(limit).ok().filter(|limit| (1..=MOST).contains(limit)).ok_or(Errno::EINVAL)?;
+    let size = size_of::<EpollEvent>() as u64;
+    hal::user_copy::checked(events, limit as u64 * size).ok_or(Errno::EFAULT)?;
     let instance = content_file(caller, instance)?;
     let SpecialKind::Epoll(epoll) = instance.special_kind() else { return Err(Errno::EINVAL.into()) };
-    let ready = epoll.wait(limit.min(MOST), deadline)?;
-    UserSlice::new(events, ready.len()).write(&ready)?;
-    Ok(ready.len())
+    epoll.wait(limit, deadline, &mut |index, event| {
+        let place = UserAddr::new(events.as_u64().wrapping_add(index as u64 * size));
+        UserPtr::new(place).write(&event)
+    })
 }

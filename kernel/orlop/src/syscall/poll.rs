@@ -30,9 +30,10 @@ struct Sleeper {
 }
 
 impl Observer for Sleeper {
-    fn notify(&self, _events: PollEvents) {
+    fn notify(&self, _events: PollEvents) -> bool {
         self.fired.store(true, Ordering::Release);
         self.queue.wake_all();
+        true
     }
 }
 

@@ -255,6 +255,10 @@ impl FileOperations for Terminal {
         super::request::handle(self, caller, request, argument)
     }
 
+    fn is_pollable(&self) -> bool {
+        true
+    }
+
     fn poll(&self, _file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
         watcher.watch(&self.readable)?;
         watcher.watch(&self.writable)?;

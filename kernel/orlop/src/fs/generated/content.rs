@@ -156,6 +156,11 @@ impl<C: Content> FileOperations for SequenceFile<C> {
         self.class != Class::Process || self.content.changes().is_some()
     }
 
+    /// As Linux has it: all but most of those of processes.
+    fn is_pollable(&self) -> bool {
+        self.class != Class::Process || self.content.changes().is_some()
+    }
+
     fn poll(&self, _file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
         let Some(changes) = self.content.changes() else { return Ok(PollEvents::ALWAYS_READY) };
         changes.poll(&self.seen, watcher)
