@@ -47,7 +47,7 @@ same! { futex_general, abi::futex, linux_raw_sys::general:
 
 same! { ioctl_ioctl, abi::ioctl, linux_raw_sys::ioctl:
     FIONREAD TIOCINQ FIONBIO FIONCLEX FIOCLEX FIOASYNC FIOQSIZE FIGETBSZ FIBMAP FICLONE FICLONERANGE
-    FS_IOC_GETFLAGS FS_IOC_SETFLAGS
+    FS_IOC_GETFLAGS FS_IOC_SETFLAGS RNDGETENTCNT RNDADDTOENTCNT RNDADDENTROPY RNDZAPENTCNT RNDCLEARPOOL RNDRESEEDCRNG
 }
 
 same! { memory_general, abi::memory, linux_raw_sys::general:

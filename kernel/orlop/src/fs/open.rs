@@ -126,7 +126,7 @@ pub fn open_place(place: Location, how: How, credentials: &Credentials) -> Resul
         return Ok(File::new(place, Handle::Path, how.flags, None));
     }
     check_access(&place, how, credentials)?;
-    open_checked(place, how)
+    open_checked(place, how, credentials)
 }
 
 /// What stands between a found file and its opening, for files that were not just made.
@@ -150,7 +150,7 @@ fn check_access(place: &Location, how: How, credentials: &Credentials) -> Result
 }
 
 /// Opens a file that the caller may open.
-fn open_checked(place: Location, how: How) -> Result<Arc<File>, Failure> {
+fn open_checked(place: Location, how: How, credentials: &Credentials) -> Result<Arc<File>, Failure> {
     let flags = how.flags & !CREATION_FLAGS;
     let inode = place.dentry.inode();
     match &inode.body {
@@ -168,7 +168,7 @@ fn open_checked(place: Location, how: How) -> Result<Arc<File>, Failure> {
         }
         Body::Fifo(pipe) => {
             let pipe = pipe.clone();
-            pipe::open_fifo(&pipe, place, flags)
+            pipe::open_fifo(&pipe, place, flags, credentials)
         }
         Body::Device(number) => {
             let number = *number;
@@ -177,6 +177,8 @@ fn open_checked(place: Location, how: How) -> Result<Arc<File>, Failure> {
             device::opened(&file, number, how.flags);
             Ok(file)
         }
+        // What has neither name nor type is opened by the call that makes it, and by no other.
+        Body::Special(_) if inode.kind == FileKind::Untyped => Err(Errno::ENXIO.into()),
         Body::Socket => Err(Errno::ENXIO.into()),
         Body::Made(made) => {
             let operations = made.open()?;
@@ -243,7 +245,7 @@ fn create(
 ) -> Result<Arc<File>, Failure> {
     let new = NewFile::regular(how.permissions);
     let dentry = change::create(directory, name, new, credentials)?;
-    open_checked(Location { mount: directory.mount.clone(), dentry }, how)
+    open_checked(Location { mount: directory.mount.clone(), dentry }, how, credentials)
 }
 
 /// `O_TMPFILE`: makes a file without a name in the directory that `path` names.
@@ -259,7 +261,7 @@ fn open_temporary(
     }
     let dentry = change::create_nameless(&directory, how.permissions, walk.credentials())?;
     let flags = How { flags: how.flags & !(TMPFILE_BIT | O_DIRECTORY), ..how };
-    open_checked(Location { mount: directory.mount, dentry }, flags)
+    open_checked(Location { mount: directory.mount, dentry }, flags, walk.credentials())
 }
 
 /// Opens a program: a regular file with an `x` bit for the caller, on a mount that allows execution. EACCES otherwise.

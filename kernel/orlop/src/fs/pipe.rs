@@ -1,43 +1,48 @@
-//! Pipes: a ring of pages between writers and readers.
+//! Pipes: slots of bytes between writers and readers.
 //!
-//! Bytes live in page frames that are allocated as the ring fills and given back as it drains, but for one. A writer or reader
-//! holds the ring's sleeping lock while it copies to or from user memory, so writes of up to `PIPE_BUF` bytes are whole.
-//! How full the ring is, and how many ends are open, is readable without the lock: wait conditions and `poll` look at that.
+//! Bytes live in page frames that are allocated as slots fill and given back as they drain, but for one. A writer or reader holds the
+//! ring's sleeping lock while it copies to or from user memory, so writes of up to `PIPE_BUF` bytes, which take one slot at most, are
+//! whole. How much is there, how many slots are in use, and how many ends are open, is readable without the lock: wait conditions and
+//! `poll` look at that.
 //!
-//! Lock order: the ring's lock, then nothing.
+//! With its last end a pipe loses its bytes and its size: a fifo begins anew when it is opened again.
+//!
+//! Lock order: the ring's lock, then the leaf of `account`.
 
+pub mod account;
 mod end;
 mod ring;
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use abi::Errno;
-use abi::fs::PIPE_BUF;
+use libkernel::addr::PAGE_SIZE;
 use libkernel::signal_set::Signal;
 
+use super::poll::PollEvents;
 use super::running;
+use crate::process::Credentials;
 use crate::sched::Mutex;
 use crate::sched::wait::{Deadline, WaitQueue};
 use crate::syscall::Failure;
 use crate::user::{IoSink, IoSource};
 
+use account::{DEFAULT_SLOTS, Slots};
 pub use end::{open_fifo, open_pair};
-use ring::Ring;
+use ring::{Ring, Writing};
 
-/// The capacity that a pipe starts with: pipe(7).
-pub const DEFAULT_CAPACITY: usize = 65536;
-
-/// The largest capacity without privilege: `/proc/sys/fs/pipe-max-size`.
-pub const MAX_CAPACITY: usize = 1 << 20;
+const PAGE: usize = PAGE_SIZE as usize;
 
 /// A pipe.
 pub struct Pipe {
-    ring: Mutex<Ring>,
-    /// How many bytes are in the ring; written under its lock.
+    content: Mutex<Content>,
+    /// How many bytes are in the ring; written under its lock, as all that follows.
     filled: AtomicU64,
-    /// How many bytes the ring can hold; written under its lock.
-    capacity: AtomicU64,
+    /// How many slots are in use.
+    used: AtomicUsize,
+    /// How many slots there are.
+    slots: AtomicUsize,
     readers: AtomicU32,
     writers: AtomicU32,
     /// How often an end was opened, so that one waiting for the other end notices even a short visit.
@@ -47,13 +52,20 @@ pub struct Pipe {
     writable: Arc<WaitQueue>,
 }
 
+struct Content {
+    ring: Ring,
+    /// Whose slots these are, as long as an end is open.
+    account: Option<Slots>,
+}
+
 impl Pipe {
     /// An empty pipe without ends.
     pub fn new() -> Arc<Pipe> {
         Arc::new(Pipe {
-            ring: Mutex::new(Ring::new(DEFAULT_CAPACITY)),
+            content: Mutex::new(Content { ring: Ring::new(DEFAULT_SLOTS), account: None }),
             filled: AtomicU64::new(0),
-            capacity: AtomicU64::new(DEFAULT_CAPACITY as u64),
+            used: AtomicUsize::new(0),
+            slots: AtomicUsize::new(DEFAULT_SLOTS),
             readers: AtomicU32::new(0),
             writers: AtomicU32::new(0),
             reader_visits: AtomicU32::new(0),
@@ -68,14 +80,27 @@ impl Pipe {
         self.filled.load(Ordering::Acquire)
     }
 
-    /// How many bytes fit: `F_GETPIPE_SZ`.
+    /// How many bytes fit where every slot is filled: `F_GETPIPE_SZ`.
     pub fn capacity(&self) -> u64 {
-        self.capacity.load(Ordering::Acquire)
+        self.slots.load(Ordering::Acquire) as u64 * PAGE as u64
     }
 
     /// Whether a read would have to wait.
     pub fn is_waiting_for_writers(&self) -> bool {
-        self.filled() == 0 && self.has_writers()
+        self.is_empty() && self.has_writers()
+    }
+
+    /// How many bytes fit into free slots.
+    pub fn room(&self) -> usize {
+        self.slots.load(Ordering::Acquire).saturating_sub(self.used.load(Ordering::Acquire)) * PAGE
+    }
+
+    fn is_empty(&self) -> bool {
+        self.used.load(Ordering::Acquire) == 0
+    }
+
+    fn is_full(&self) -> bool {
+        self.room() == 0
     }
 
     fn has_readers(&self) -> bool {
@@ -86,19 +111,39 @@ impl Pipe {
         self.writers.load(Ordering::Acquire) != 0
     }
 
-    fn room(&self) -> u64 {
-        self.capacity().saturating_sub(self.filled())
+    /// Lets those without the lock see what changed.
+    fn publish(&self, ring: &Ring) {
+        self.filled.store(ring.filled() as u64, Ordering::Release);
+        self.used.store(ring.used(), Ordering::Release);
     }
 
-    /// `F_SETPIPE_SZ`: at least `wanted` bytes, rounded up to a power of two of pages. EBUSY when more than that is in the pipe.
-    pub fn set_capacity(&self, wanted: usize) -> Result<u64, Errno> {
-        let capacity = wanted.max(PIPE_BUF).checked_next_power_of_two().ok_or(Errno::EINVAL)?;
-        let mut ring = self.ring.lock();
-        ring.set_capacity(capacity)?;
-        self.capacity.store(capacity as u64, Ordering::Release);
-        drop(ring);
-        self.writable.wake_all();
-        Ok(capacity as u64)
+    /// `F_SETPIPE_SZ`: at least `wanted` bytes, rounded up to a power of two of pages; returns how many. EPERM beyond the limits of an
+    /// unprivileged caller, EBUSY when more slots are in use.
+    pub fn set_capacity(&self, wanted: u64, credentials: &Credentials) -> Result<u64, Errno> {
+        /// The largest size that can be asked for.
+        const MOST: u64 = 1 << 31;
+        /// The most slots that Linux has memory for in one piece (4 MiB, at 40 bytes each).
+        const MOST_SLOTS: usize = 1 << 16;
+        if wanted > MOST {
+            return Err(Errno::EINVAL);
+        }
+        let slots = (wanted.max(PAGE_SIZE).next_power_of_two() / PAGE_SIZE) as usize;
+        let mut content = self.content.lock();
+        let Content { ring, account } = &mut *content;
+        if account.as_ref().is_some_and(|account| !account.may_become(slots, credentials)) {
+            return Err(Errno::EPERM);
+        }
+        if slots > MOST_SLOTS {
+            return Err(Errno::ENOMEM);
+        }
+        ring.set_most(slots)?;
+        if let Some(account) = account {
+            account.set_count(slots);
+        }
+        self.slots.store(slots, Ordering::Release);
+        drop(content);
+        self.writable.notify(PollEvents::WRITABLE);
+        Ok(self.capacity())
     }
 
     /// Reads what is there, at least one byte; waits for it while there are writers.
@@ -106,73 +151,97 @@ impl Pipe {
         if sink.remaining() == 0 {
             return Ok(());
         }
+        let mut has_waited = false;
         loop {
-            if self.filled() > 0 && self.read_some(sink)? {
+            if !self.is_empty() && self.read_some(sink, has_waited)? {
                 return Ok(());
             }
-            if !self.has_writers() && self.filled() == 0 {
+            if !self.has_writers() && self.is_empty() {
                 return Ok(());
             }
             if nonblocking {
                 return Err(Errno::EAGAIN.into());
             }
-            let ready = || (self.filled() > 0 || !self.has_writers()).then_some(());
+            let ready = || (!self.is_empty() || !self.has_writers()).then_some(());
             self.readable.wait_until(Deadline::NEVER, ready)?;
+            has_waited = true;
         }
     }
 
-    /// Moves what is in the ring; `false` when another reader was faster.
-    fn read_some(&self, sink: &mut IoSink<'_>) -> Result<bool, Errno> {
-        let mut ring = self.ring.lock();
-        if ring.filled() == 0 {
+    /// Moves what is in the ring; `false` when another reader was faster. Who has waited took the only wake-up that there was, and
+    /// passes it on.
+    fn read_some(&self, sink: &mut IoSink<'_>, has_waited: bool) -> Result<bool, Errno> {
+        let mut content = self.content.lock();
+        let ring = &mut content.ring;
+        if ring.is_empty() {
             return Ok(false);
         }
+        let was_full = ring.is_full();
         let outcome = ring.read(sink);
-        let left = ring.filled();
-        self.filled.store(left, Ordering::Release);
-        drop(ring);
-        self.writable.wake_one();
-        if left > 0 {
-            self.readable.wake_one();
+        self.publish(ring);
+        let is_empty = ring.is_empty();
+        drop(content);
+        if was_full {
+            self.writable.notify_one(PollEvents::WRITABLE);
+        }
+        if has_waited && !is_empty {
+            self.readable.pass_on();
         }
         outcome.map(|()| true)
     }
 
     /// Writes all of the source, or what fits without waiting; up to `PIPE_BUF` bytes go in whole or not at all.
-    fn write(&self, nonblocking: bool, source: &mut IoSource<'_>) -> Result<(), Failure> {
-        let whole = source.remaining() <= PIPE_BUF;
-        while source.remaining() > 0 {
+    fn write(&self, nonblocking: bool, writing: Writing, source: &mut IoSource<'_>) -> Result<(), Failure> {
+        if source.remaining() == 0 {
+            return Ok(());
+        }
+        let mut has_waited = false;
+        loop {
             if !self.has_readers() {
                 running::send_signal(Signal::PIPE);
                 return Err(Errno::EPIPE.into());
             }
-            let needed = if whole { source.remaining() as u64 } else { 1 };
-            if self.room() >= needed && self.write_some(needed, source)? {
-                continue;
+            self.write_some(writing, has_waited, source)?;
+            if source.remaining() == 0 {
+                return Ok(());
             }
             if nonblocking {
                 return Err(Errno::EAGAIN.into());
             }
-            let ready = || (self.room() >= needed || !self.has_readers()).then_some(());
+            let ready = || (!self.is_full() || !self.has_readers()).then_some(());
             self.writable.wait_until(Deadline::NEVER, ready)?;
+            has_waited = true;
         }
-        Ok(())
     }
 
-    /// Moves what fits into the ring, if at least `needed` bytes do; `false` when another writer was faster.
-    fn write_some(&self, needed: u64, source: &mut IoSource<'_>) -> Result<bool, Errno> {
-        let mut ring = self.ring.lock();
-        if ring.room() < needed {
-            return Ok(false);
+    /// Moves what fits into the ring, at first by merging. Who has waited passes the wake-up on if it leaves room.
+    fn write_some(&self, writing: Writing, has_waited: bool, source: &mut IoSource<'_>) -> Result<(), Errno> {
+        let before = source.moved();
+        let mut content = self.content.lock();
+        let ring = &mut content.ring;
+        let mut outcome = if has_waited { Ok(()) } else { ring.merge(source) };
+        if outcome.is_ok() {
+            outcome = ring.write(source, writing);
         }
-        let outcome = ring.write(source);
-        self.filled.store(ring.filled(), Ordering::Release);
-        let room = ring.room();
-        drop(ring);
-        self.readable.wake_one();
-        if room > 0 {
-            self.writable.wake_one();
+        self.publish(ring);
+        let is_full = ring.is_full();
+        drop(content);
+        if source.moved() > before {
+            self.readable.notify_one(PollEvents::READABLE);
         }
-        outcome.map(|()| true)
+        if has_waited && !is_full {
+            self.writable.pass_on();
+        }
+        outcome
+    }
+
+    /// Takes back what was read and found no taker.
+    pub fn unread(&self, bytes: &[u8]) {
+        let mut content = self.content.lock();
+        // Without memory for them they are lost, as there is nobody left to give them to.
+        let _ = content.ring.unread(bytes);
+        self.publish(&content.ring);
+        drop(content);
+        self.readable.notify_one(PollEvents::READABLE);
     }
 }

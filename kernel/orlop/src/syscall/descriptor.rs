@@ -19,8 +19,6 @@ use crate::fs::attributes::FileKind;
 use crate::fs::fd_table::OnExec;
 use crate::fs::file::SpecialKind;
 use crate::fs::lock::{Blocking, LockKind};
-use crate::fs::pipe;
-use crate::process::capability;
 use crate::user::UserPtr;
 
 /// `dup(fd)`.
@@ -98,7 +96,7 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: i32, command: u32, argument: u64) -> R
         F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => {
             record_lock::set(caller, &file, command, UserAddr::new(argument))
         }
-        F_GETPIPE_SZ | F_SETPIPE_SZ => pipe_size(caller, &file, command, number),
+        F_GETPIPE_SZ | F_SETPIPE_SZ => pipe_size(caller, &file, command, argument),
         F_ADD_SEALS | F_GET_SEALS => Err(Errno::EINVAL.into()),
         _ => Err(Errno::EINVAL.into()),
     }
@@ -113,21 +111,12 @@ fn set_flags(file: &File, flags: u32) -> Result<u64, Failure> {
     Ok(0)
 }
 
-fn pipe_size(caller: &Caller<'_>, file: &File, command: u32, wanted: u32) -> Result<u64, Failure> {
+fn pipe_size(caller: &Caller<'_>, file: &File, command: u32, wanted: u64) -> Result<u64, Failure> {
     let SpecialKind::Pipe(pipe) = file.special_kind() else { return Err(Errno::EBADF.into()) };
     if command == F_GETPIPE_SZ {
         return Ok(pipe.capacity());
     }
-    let wanted = wanted as usize;
-    let privileged =
-        caller.thread.with_credentials(|credentials| credentials.has_capability(capability::SYS_RESOURCE));
-    if wanted > pipe::MAX_CAPACITY && !privileged {
-        return Err(Errno::EPERM.into());
-    }
-    if wanted > i32::MAX as usize {
-        return Err(Errno::EINVAL.into());
-    }
-    Ok(pipe.set_capacity(wanted)?)
+    Ok(pipe.set_capacity(wanted, &caller.thread.credentials())?)
 }
 
 /// `flock(fd, operation)`.

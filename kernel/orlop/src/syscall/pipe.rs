@@ -1,7 +1,7 @@
 //! `pipe` and `pipe2`.
 
 use abi::Errno;
-use abi::fs::{O_CLOEXEC, O_NONBLOCK};
+use abi::fs::{O_CLOEXEC, O_DIRECT, O_NONBLOCK};
 use libkernel::addr::UserAddr;
 
 use super::open::descriptor_limit;
@@ -15,17 +15,16 @@ pub fn pipe(caller: &mut Caller<'_>, descriptors: UserAddr) -> Result<(), Failur
     pipe2(caller, descriptors, 0)
 }
 
-/// `pipe2(descriptors, flags)`: the reading end, then the writing end. Packets (`O_DIRECT`) are EINVAL.
+/// `pipe2(descriptors, flags)`: the reading end, then the writing end. With `O_DIRECT` each write makes packets.
 pub fn pipe2(caller: &mut Caller<'_>, descriptors: UserAddr, flags: u32) -> Result<(), Failure> {
-    if flags & !(O_CLOEXEC | O_NONBLOCK) != 0 {
+    if flags & !(O_CLOEXEC | O_DIRECT | O_NONBLOCK) != 0 {
         return Err(Errno::EINVAL.into());
     }
     let files = caller.thread.files();
     let limit = descriptor_limit(caller);
     let (read_slot, write_slot) = (files.reserve(0, limit)?, files.reserve(0, limit)?);
     let numbers = [read_slot.number(), write_slot.number()];
-    let (reader, writer) =
-        caller.thread.with_credentials(|credentials| open_pair(credentials, flags & O_NONBLOCK));
+    let (reader, writer) = open_pair(&caller.thread.credentials(), flags & (O_DIRECT | O_NONBLOCK))?;
     UserPtr::new(descriptors).write(&numbers)?;
     let on_exec = OnExec::from_open_flags(flags);
     read_slot.install(reader, on_exec);

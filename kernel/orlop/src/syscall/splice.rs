@@ -48,7 +48,7 @@ pub fn splice(
         (Some(from), Some(to)) if core::ptr::eq(from, to) => return Err(Errno::EINVAL.into()),
         (from, to) => {
             let there = from.map_or(STEP, |pipe| pipe.filled() as usize);
-            let room = to.map_or(STEP, |pipe| pipe.capacity().saturating_sub(pipe.filled()) as usize);
+            let room = to.map_or(STEP, Pipe::room);
             if flags & SPLICE_F_NONBLOCK != 0 && (room == 0 || from.is_some_and(Pipe::is_waiting_for_writers))
             {
                 return Err(Errno::EAGAIN.into());

@@ -9,6 +9,7 @@ use super::at::content_file;
 use super::{Caller, Failure};
 use crate::fs::File;
 use crate::fs::attributes::FileKind;
+use crate::fs::file::SpecialKind;
 use crate::fs::inode::Body;
 use crate::fs::running;
 use crate::user::io::MAX_TRANSFER;
@@ -49,13 +50,15 @@ impl Side<'_> {
     }
 
     /// Takes back what was read and found no taker.
-    fn unread(&mut self, count: usize) {
-        match &mut self.position {
-            None => {
+    fn unread(&mut self, bytes: &[u8]) {
+        let count = bytes.len() as u64;
+        match (&mut self.position, self.file.special_kind()) {
+            (Some(position), _) => *position = position.saturating_sub(count),
+            (None, SpecialKind::Pipe(pipe)) => pipe.unread(bytes),
+            (None, _) => {
                 let mut position = self.file.position().lock();
-                *position = position.saturating_sub(count as u64);
+                *position = position.saturating_sub(count);
             }
-            Some(position) => *position = position.saturating_sub(count as u64),
         }
     }
 }
@@ -90,7 +93,7 @@ fn move_step(from: &mut Side<'_>, to: &mut Side<'_>, buffer: &mut [u8]) -> Resul
     let outcome = to.write(buffer.get(..taken).unwrap_or_default());
     let given = outcome.as_ref().map_or(0, |&given| given);
     if given < taken {
-        from.unread(taken - given);
+        from.unread(buffer.get(given..taken).unwrap_or_default());
     }
     outcome
 }

@@ -6,13 +6,16 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use abi::Errno;
-use abi::fs::{O_NONBLOCK, O_RDONLY, O_WRONLY};
+use abi::fs::{O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY};
 use abi::ioctl::FIONREAD;
 use libkernel::addr::UserAddr;
 
-use super::Pipe;
+use super::account::{DEFAULT_SLOTS, Slots};
+use super::ring::{Ring, Writing};
+use super::{Content, Pipe};
 use crate::fs::anonymous;
 use crate::fs::file::{File, FileOperations, Handle, SpecialKind};
+use crate::fs::filesystem::FileSystemKind;
 use crate::fs::inode::Body;
 use crate::fs::mount::Location;
 use crate::fs::poll::{PollEvents, Watcher};
@@ -34,7 +37,8 @@ impl FileOperations for Pipe {
     }
 
     fn write(&self, file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
-        let outcome = Pipe::write(self, file.is_nonblocking(), source);
+        let writing = if file.flags() & O_DIRECT != 0 { Writing::Packets } else { Writing::Stream };
+        let outcome = Pipe::write(self, file.is_nonblocking(), writing, source);
         source.finish(outcome)
     }
 
@@ -52,19 +56,24 @@ impl FileOperations for Pipe {
         Ok(0)
     }
 
+    fn is_pollable(&self) -> bool {
+        true
+    }
+
     fn poll(&self, file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
         let mut events = PollEvents::NONE;
         if file.is_readable() {
             watcher.watch(&self.readable)?;
-            let hung_up = !self.has_writers() && self.writer_visits.load(Ordering::Relaxed) != 0;
+            let hung_up =
+                !self.has_writers() && self.writer_visits.load(Ordering::Relaxed) != file.opening_note();
             events = events
-                .union(PollEvents::READABLE.when(self.filled() > 0))
+                .union(PollEvents::READABLE.when(!self.is_empty()))
                 .union(PollEvents::HANG_UP.when(hung_up));
         }
         if file.is_writable() {
             watcher.watch(&self.writable)?;
             events = events
-                .union(PollEvents::WRITABLE.when(self.room() >= abi::fs::PIPE_BUF as u64))
+                .union(PollEvents::WRITABLE.when(!self.is_full()))
                 .union(PollEvents::ERROR.when(!self.has_readers()));
         }
         Ok(events)
@@ -80,7 +89,15 @@ impl FileOperations for Pipe {
 }
 
 impl Pipe {
-    fn visit(&self, ends: Ends) {
+    /// Opens ends. The first one brings the slots, on its user's account. ENFILE beyond the user's limit.
+    fn visit(&self, ends: Ends, credentials: &Credentials) -> Result<(), Errno> {
+        let mut content = self.content.lock();
+        if content.account.is_none() {
+            let account = Slots::for_new_pipe(credentials).ok_or(Errno::ENFILE)?;
+            let count = account.count();
+            *content = Content { ring: Ring::new(count), account: Some(account) };
+            self.slots.store(count, Ordering::Release);
+        }
         if ends.reads {
             self.readers.fetch_add(1, Ordering::AcqRel);
             self.reader_visits.fetch_add(1, Ordering::AcqRel);
@@ -89,28 +106,47 @@ impl Pipe {
             self.writers.fetch_add(1, Ordering::AcqRel);
             self.writer_visits.fetch_add(1, Ordering::AcqRel);
         }
+        Ok(())
     }
 
+    /// Closes ends. With the last of all the bytes go, too.
     fn leave(&self, ends: Ends) {
-        if ends.reads && self.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
+        let mut content = self.content.lock();
+        let last_reader = ends.reads && self.readers.fetch_sub(1, Ordering::AcqRel) == 1;
+        let last_writer = ends.writes && self.writers.fetch_sub(1, Ordering::AcqRel) == 1;
+        if !self.has_readers() && !self.has_writers() {
+            *content = Content { ring: Ring::new(DEFAULT_SLOTS), account: None };
+            self.publish(&content.ring);
+        }
+        drop(content);
+        if last_reader {
             self.writable.wake_all();
         }
-        if ends.writes && self.writers.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if last_writer {
             self.readable.wake_all();
         }
     }
 
-    /// Waits for the other end, as fifo(7) has it; on failure the ends are closed again.
-    fn meet_other_end(&self, ends: Ends, nonblocking: bool) -> Result<(), Failure> {
+    /// Opens ends of a fifo and waits for the other one, as fifo(7) has it; on failure they are closed again. Returns how often writers
+    /// had come, for a reader that did not wait for one: their end is not its hang-up.
+    fn meet_other_end(
+        &self,
+        ends: Ends,
+        nonblocking: bool,
+        credentials: &Credentials,
+    ) -> Result<u32, Failure> {
         // In this order: one that is there is seen, also if it goes as soon as it sees this end; one that comes later is counted.
         let (reader_visits, writer_visits) =
             (self.reader_visits.load(Ordering::Acquire), self.writer_visits.load(Ordering::Acquire));
         let (had_readers, had_writers) = (self.has_readers(), self.has_writers());
-        self.visit(ends);
+        self.visit(ends, credentials)?;
         self.readable.wake_all();
         self.writable.wake_all();
         let met = match ends {
-            Ends { reads: true, writes: false } if !nonblocking && !had_writers => {
+            Ends { reads: true, writes: false } if !had_writers => {
+                if nonblocking {
+                    return Ok(writer_visits);
+                }
                 let came = || self.writer_visits.load(Ordering::Acquire) != writer_visits;
                 self.readable.wait_until(Deadline::NEVER, || came().then_some(()))
             }
@@ -120,32 +156,48 @@ impl Pipe {
             }
             _ => Ok(()),
         };
-        met.map_err(|error| {
+        if let Err(error) = met {
             self.leave(ends);
-            error.into()
-        })
+            return Err(error.into());
+        }
+        Ok(0)
     }
 }
 
-/// Opens a fifo, waiting for its other end. ENXIO for a writer that may not wait and has no reader.
-pub fn open_fifo(pipe: &Arc<Pipe>, location: Location, flags: u32) -> Result<Arc<File>, Failure> {
+/// Opens a pipe that has a place: a fifo, waiting for its other end, or a nameless pipe by `/proc/PID/fd`, which waits for nobody.
+/// ENXIO for the writer of a fifo that may not wait and has no reader.
+pub fn open_fifo(
+    pipe: &Arc<Pipe>,
+    location: Location,
+    flags: u32,
+    credentials: &Credentials,
+) -> Result<Arc<File>, Failure> {
+    if flags & O_DIRECT != 0 {
+        return Err(Errno::EINVAL.into());
+    }
     let ends = ends_of(flags);
     let nonblocking = flags & O_NONBLOCK != 0;
-    if nonblocking && ends.writes && !ends.reads && !pipe.has_readers() {
+    let mut note = 0;
+    if location.mount.filesystem.kind == FileSystemKind::PipeFs {
+        pipe.visit(ends, credentials)?;
+    } else if nonblocking && ends.writes && !ends.reads && !pipe.has_readers() {
         return Err(Errno::ENXIO.into());
+    } else {
+        note = pipe.meet_other_end(ends, nonblocking, credentials)?;
     }
-    pipe.meet_other_end(ends, nonblocking)?;
-    Ok(File::new(location, Handle::Special(pipe.clone()), flags, None))
+    let file = File::new(location, Handle::Special(pipe.clone()), flags, None);
+    file.set_opening_note(note);
+    Ok(file)
 }
 
-/// Makes a nameless pipe and opens both ends: the reader's, then the writer's.
-pub fn open_pair(credentials: &Credentials, flags: u32) -> (Arc<File>, Arc<File>) {
+/// Makes a nameless pipe and opens both ends: the reader's, then the writer's. ENFILE beyond the user's limit.
+pub fn open_pair(credentials: &Credentials, flags: u32) -> Result<(Arc<File>, Arc<File>), Errno> {
     let pipe = Pipe::new();
-    pipe.visit(Ends { reads: true, writes: true });
+    pipe.visit(Ends { reads: true, writes: true }, credentials)?;
     let place = anonymous::pipe_location(Body::Fifo(pipe.clone()), credentials);
     let reader = File::new(place.clone(), Handle::Special(pipe.clone()), flags | O_RDONLY, None);
     let writer = File::new(place, Handle::Special(pipe), flags | O_WRONLY, None);
-    (reader, writer)
+    Ok((reader, writer))
 }
 
 fn ends_of(flags: u32) -> Ends {

@@ -1,6 +1,9 @@
-//! The bytes of a pipe: a ring of page frames.
+//! The bytes of a pipe: slots in order, each with some bytes of one page.
+//!
+//! A write fills new slots; what it has beyond whole pages goes into the last slot where that has room and takes more. A packet has a
+//! slot of its own, and is read whole. So small writes that cannot merge fill a pipe long before its bytes do: pipe(7).
 
-use alloc::vec::Vec;
+use alloc::collections::VecDeque;
 
 use abi::Errno;
 use hal::frame::SharedFrame;
@@ -9,142 +12,153 @@ use libkernel::addr::PAGE_SIZE;
 use crate::errno::OrErrno;
 use crate::user::{IoSink, IoSource};
 
-const PAGE: u64 = PAGE_SIZE;
-const PAGE_BYTES: usize = PAGE_SIZE as usize;
+const PAGE: usize = PAGE_SIZE as usize;
 
-/// A byte ring. Positions only grow; a position's page is its slot modulo the number of slots.
+/// Whether the writes of an open file stay apart: `O_DIRECT`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writing {
+    /// They make one stream.
+    Stream,
+    /// Each makes packets.
+    Packets,
+}
+
+struct Slot {
+    frame: SharedFrame,
+    start: usize,
+    end: usize,
+    writing: Writing,
+}
+
+/// A queue of slots, as many as fit.
 pub(super) struct Ring {
-    /// As many slots as the capacity has pages, from the first write on.
-    slots: Vec<Option<SharedFrame>>,
-    capacity: u64,
-    read_position: u64,
-    write_position: u64,
+    slots: VecDeque<Slot>,
+    most: usize,
+    filled: usize,
     /// A frame that was drained, for the next page that fills.
     spare: Option<SharedFrame>,
 }
 
 impl Ring {
-    pub(super) const fn new(capacity: usize) -> Ring {
-        Ring {
-            slots: Vec::new(),
-            capacity: capacity as u64,
-            read_position: 0,
-            write_position: 0,
-            spare: None,
-        }
+    pub(super) const fn new(most: usize) -> Ring {
+        Ring { slots: VecDeque::new(), most, filled: 0, spare: None }
     }
 
-    pub(super) fn filled(&self) -> u64 {
-        self.write_position - self.read_position
+    /// How many bytes there are.
+    pub(super) fn filled(&self) -> usize {
+        self.filled
     }
 
-    pub(super) fn room(&self) -> u64 {
-        self.capacity - self.filled()
+    /// How many slots are in use.
+    pub(super) fn used(&self) -> usize {
+        self.slots.len()
     }
 
-    /// Changes the capacity, a multiple of the page size. EBUSY when more is in the ring.
-    pub(super) fn set_capacity(&mut self, capacity: usize) -> Result<(), Errno> {
-        let pages = capacity / PAGE_BYTES;
-        if self.filled() > capacity as u64 {
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.slots.len() >= self.most
+    }
+
+    /// Changes how many slots there are. EBUSY when more are in use.
+    pub(super) fn set_most(&mut self, most: usize) -> Result<(), Errno> {
+        if self.slots.len() > most {
             return Err(Errno::EBUSY);
         }
-        let mut slots = Vec::new();
-        slots.try_reserve_exact(pages).map_err(|_| Errno::ENOMEM)?;
-        slots.resize(pages, None);
-        for slot in slots.iter_mut().take(self.filled().div_ceil(PAGE) as usize) {
-            *slot = Some(SharedFrame::alloc_zeroed().or_errno()?);
-        }
-        let mut moved =
-            Ring { slots, capacity: capacity as u64, read_position: 0, write_position: 0, spare: None };
-        let mut buffer = [0; 256];
-        while self.filled() > 0 {
-            let mut sink = IoSink::kernel(&mut buffer);
-            self.read(&mut sink)?;
-            let count = sink.moved();
-            moved.write(&mut IoSource::kernel(buffer.get(..count).unwrap_or_default()))?;
-        }
-        *self = moved;
+        self.most = most;
         Ok(())
     }
 
-    /// Moves bytes out until the sink is full or the ring is empty.
+    /// Moves bytes out until the sink is full, the ring is empty, or a packet is over, of which the rest is lost.
     pub(super) fn read(&mut self, sink: &mut IoSink<'_>) -> Result<(), Errno> {
-        while self.filled() > 0 && sink.remaining() > 0 {
-            let within = self.read_position % PAGE;
-            let length = (PAGE - within).min(self.filled());
-            let slot = slot_of(self.read_position, self.slots.len());
-            let Some(Some(frame)) = self.slots.get(slot) else { return Err(Errno::EIO) };
-            let done = sink.put_frame(frame, within as usize, length as usize)?;
-            self.read_position += done as u64;
-            self.recycle(slot);
-            if (done as u64) < length {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Moves bytes in until the source is used up or the ring is full.
-    pub(super) fn write(&mut self, source: &mut IoSource<'_>) -> Result<(), Errno> {
-        self.prepare_slots()?;
-        while self.room() > 0 && source.remaining() > 0 {
-            let within = self.write_position % PAGE;
-            let length = (PAGE - within).min(self.room());
-            let index = slot_of(self.write_position, self.slots.len());
-            let slot = self.slots.get_mut(index).ok_or(Errno::EIO)?;
-            let frame = match slot {
-                Some(frame) => frame,
-                None => slot.insert(match self.spare.take() {
-                    Some(frame) => frame,
-                    None => SharedFrame::alloc_zeroed().or_errno()?,
-                }),
-            };
-            let wanted = length.min(source.remaining() as u64);
-            let done = source.take_frame(frame, within as usize, wanted as usize)?;
-            self.write_position += done as u64;
-            if (done as u64) < wanted {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn prepare_slots(&mut self) -> Result<(), Errno> {
-        if self.slots.is_empty() {
-            let pages = self.capacity as usize / PAGE_BYTES;
-            self.slots.try_reserve_exact(pages).map_err(|_| Errno::ENOMEM)?;
-            self.slots.resize(pages, None);
-        }
-        Ok(())
-    }
-
-    /// After a read: an empty ring starts its page again, a page that was read to its end leaves its slot unless the writers have
-    /// come round to it.
-    fn recycle(&mut self, slot: usize) {
-        if self.filled() == 0 && !self.read_position.is_multiple_of(PAGE) {
-            self.read_position -= self.read_position % PAGE;
-            self.write_position = self.read_position;
-        } else if self.read_position.is_multiple_of(PAGE)
-            && self.filled() + PAGE <= self.capacity
-            && let Some(frame) = self.slots.get_mut(slot).and_then(Option::take)
+        while sink.remaining() > 0
+            && let Some(slot) = self.slots.front_mut()
         {
-            self.spare = Some(frame);
+            let wanted = (slot.end - slot.start).min(sink.remaining());
+            let done = sink.put_frame(&slot.frame, slot.start, wanted)?;
+            slot.start += done;
+            let is_packet = slot.writing == Writing::Packets && done == wanted;
+            let lost = if is_packet { slot.end - slot.start } else { 0 };
+            self.filled -= done + lost;
+            if (slot.start == slot.end || is_packet)
+                && let Some(slot) = self.slots.pop_front()
+                && self.spare.is_none()
+            {
+                self.spare = Some(slot.frame);
+            }
+            if done < wanted || is_packet {
+                break;
+            }
         }
+        Ok(())
     }
-}
 
-fn slot_of(position: u64, slots: usize) -> usize {
-    (position / PAGE).checked_rem(slots as u64).unwrap_or(0) as usize
+    /// Moves what a source has beyond whole pages into the last slot, if it fits there.
+    pub(super) fn merge(&mut self, source: &mut IoSource<'_>) -> Result<(), Errno> {
+        let rest = source.remaining() % PAGE;
+        if rest > 0
+            && let Some(last) = self.slots.back_mut()
+            && last.writing == Writing::Stream
+            && last.end + rest <= PAGE
+        {
+            let done = source.take_frame(&last.frame, last.end, rest)?;
+            last.end += done;
+            self.filled += done;
+        }
+        Ok(())
+    }
+
+    /// Moves bytes into new slots until the source is used up or the ring is full.
+    pub(super) fn write(&mut self, source: &mut IoSource<'_>, writing: Writing) -> Result<(), Errno> {
+        while source.remaining() > 0 && !self.is_full() {
+            self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            let frame = match self.spare.take() {
+                Some(frame) => frame,
+                None => SharedFrame::alloc_zeroed().or_errno()?,
+            };
+            let wanted = source.remaining().min(PAGE);
+            match source.take_frame(&frame, 0, wanted) {
+                Ok(end) => {
+                    self.slots.push_back(Slot { frame, start: 0, end, writing });
+                    self.filled += end;
+                    if end < wanted {
+                        break;
+                    }
+                }
+                Err(fault) => {
+                    self.spare = Some(frame);
+                    return Err(fault);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts bytes that were read back before all others, beyond the number of slots if need be.
+    pub(super) fn unread(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        for piece in bytes.rchunks(PAGE) {
+            self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            let frame = SharedFrame::alloc_zeroed().or_errno()?;
+            frame.write(0, piece);
+            self.slots.push_front(Slot { frame, start: 0, end: piece.len(), writing: Writing::Stream });
+            self.filled += piece.len();
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     fn write(ring: &mut Ring, bytes: &[u8]) -> usize {
         crate::fs::tests::start_memory();
         let mut source = IoSource::kernel(bytes);
-        ring.write(&mut source).expect("memory");
+        ring.merge(&mut source).expect("kernel memory");
+        ring.write(&mut source, Writing::Stream).expect("memory");
         source.moved()
     }
 
@@ -164,7 +178,7 @@ mod tests {
 
     #[test]
     fn bytes_come_out_in_order_over_many_rounds() {
-        let mut ring = Ring::new(2 * PAGE_BYTES);
+        let mut ring = Ring::new(2);
         let bytes = pattern(100_000);
         let (mut sent, mut received) = (0, Vec::new());
         let mut step = 1;
@@ -173,27 +187,55 @@ mod tests {
             received.extend(read(&mut ring, step * 5));
             step = (step * 3) % 2003 + 1;
         }
-        assert_eq!(received, bytes);
+        assert_eq!((received == bytes, ring.filled(), ring.used()), (true, 0, 0));
     }
 
     #[test]
-    fn a_full_ring_holds_its_capacity_and_no_more() {
-        let mut ring = Ring::new(2 * PAGE_BYTES);
-        let bytes = pattern(3 * PAGE_BYTES);
-        assert_eq!(write(&mut ring, &bytes[..100]), 100);
-        assert_eq!(read(&mut ring, 60), bytes[..60]);
-        assert_eq!(write(&mut ring, &bytes[100..]), 2 * PAGE_BYTES - 40);
-        assert_eq!(ring.room(), 0);
-        assert_eq!(read(&mut ring, 2 * PAGE_BYTES), bytes[60..60 + 2 * PAGE_BYTES]);
+    fn small_writes_merge_while_they_fit() {
+        let mut ring = Ring::new(2);
+        let bytes = pattern(2 * PAGE);
+        assert_eq!((write(&mut ring, &bytes[..3000]), ring.used()), (3000, 1));
+        assert_eq!((write(&mut ring, &bytes[3000..4000]), ring.used()), (1000, 1));
+        // No room for all of it in the first page: a slot of its own.
+        assert_eq!((write(&mut ring, &bytes[4000..4100]), ring.used()), (100, 2));
+        assert_eq!((write(&mut ring, &bytes[4100..8096]), ring.is_full()), (3996, true));
+        assert_eq!(write(&mut ring, &bytes[8096..8097]), 0);
+        // A part of a page that was read makes no room, all of it does.
+        assert_eq!((read(&mut ring, 1000), write(&mut ring, &[1])), (bytes[..1000].to_vec(), 0));
+        assert_eq!((read(&mut ring, 3000), write(&mut ring, &[1])), (bytes[1000..4000].to_vec(), 1));
+        assert_eq!((read(&mut ring, 9000), ring.filled()), ([&bytes[4000..8096], &[1]].concat(), 0));
     }
 
     #[test]
-    fn a_new_capacity_keeps_the_content() {
-        let mut ring = Ring::new(4 * PAGE_BYTES);
-        let bytes = pattern(PAGE_BYTES + 5);
+    fn a_packet_is_read_whole_and_its_rest_lost() {
+        crate::fs::tests::start_memory();
+        let mut ring = Ring::new(4);
+        for packet in [&b"one"[..], b"two", b"three"] {
+            ring.write(&mut IoSource::kernel(packet), Writing::Packets).expect("memory");
+        }
+        assert_eq!((ring.used(), ring.filled()), (3, 11));
+        assert_eq!((read(&mut ring, 9), read(&mut ring, 2)), (b"one".to_vec(), b"tw".to_vec()));
+        assert_eq!((ring.filled(), write(&mut ring, b"more")), (5, 4));
+        assert_eq!((read(&mut ring, 9), read(&mut ring, 9)), (b"three".to_vec(), b"more".to_vec()));
+    }
+
+    #[test]
+    fn what_found_no_taker_comes_first_again() {
+        let mut ring = Ring::new(1);
+        let bytes = pattern(PAGE);
         write(&mut ring, &bytes);
-        assert_eq!(ring.set_capacity(PAGE_BYTES), Err(Errno::EBUSY));
-        ring.set_capacity(2 * PAGE_BYTES).expect("fits");
-        assert_eq!(read(&mut ring, 4 * PAGE_BYTES), bytes);
+        let taken = read(&mut ring, PAGE);
+        write(&mut ring, b"later");
+        ring.unread(&taken[100..]).expect("memory");
+        assert!(ring.is_full() && ring.filled() == PAGE - 95);
+        assert_eq!(read(&mut ring, 2 * PAGE), [&bytes[100..], b"later"].concat());
+    }
+
+    #[test]
+    fn fewer_slots_than_are_used_are_refused() {
+        let mut ring = Ring::new(4);
+        write(&mut ring, &pattern(2 * PAGE));
+        assert_eq!((ring.set_most(1), ring.set_most(2)), (Err(Errno::EBUSY), Ok(())));
+        assert!(ring.is_full());
     }
 }

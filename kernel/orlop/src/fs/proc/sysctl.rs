@@ -1,5 +1,7 @@
 //! `/proc/sys`: the kernel's settings, as far as they can be read.
 
+use core::sync::atomic::Ordering;
+
 use abi::Errno;
 use hal::sync::Once;
 use libkernel::text::Text;
@@ -30,7 +32,7 @@ pub fn open_max(text: &mut Text) -> Result<(), Errno> {
 
 /// `fs/pipe-max-size`.
 pub fn pipe_max_size(text: &mut Text) -> Result<(), Errno> {
-    number(text, pipe::MAX_CAPACITY as u64)
+    number(text, pipe::account::MAX_SIZE.load(Ordering::Relaxed))
 }
 
 /// `kernel/domainname`.
