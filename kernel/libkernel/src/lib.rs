@@ -25,6 +25,7 @@ pub mod paging;
 pub mod path;
 pub mod radix;
 pub mod sched;
+pub mod setting;
 pub mod signal_set;
 pub mod symbols;
 pub mod text;

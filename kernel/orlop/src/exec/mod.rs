@@ -14,6 +14,7 @@ mod vdso;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use abi::process::{ADDR_COMPAT_LAYOUT, ADDR_NO_RANDOMIZE, MMAP_PAGE_ZERO, READ_IMPLIES_EXEC, WaitStatus};
@@ -238,8 +239,12 @@ fn personality(thread: &Thread, identity: &NewIdentity) -> u32 {
     if identity.secure { personality & !UNSAFE_PERSONALITY } else { personality }
 }
 
+/// `randomize_va_space`: whether programs are placed at random (1), and their heaps too (2).
+pub static RANDOMIZE: AtomicU32 = AtomicU32::new(2);
+
 fn choose_offsets(personality: u32) -> Offsets {
-    if personality & ADDR_NO_RANDOMIZE != 0 {
+    let degree = RANDOMIZE.load(Ordering::Relaxed);
+    if personality & ADDR_NO_RANDOMIZE != 0 || degree == 0 {
         return Offsets::default();
     }
     let mut bytes = [0; 32];
@@ -247,6 +252,9 @@ fn choose_offsets(personality: u32) -> Offsets {
     let mut words = [0; 4];
     for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
         *word = u64::from_le_bytes(*bytes);
+    }
+    if degree == 1 {
+        words[3] = 0;
     }
     Offsets::from_random(words)
 }

@@ -3,6 +3,7 @@
 //! A lookup makes a fresh inode and dentry for the name. procfs and sysfs are such trees.
 
 pub mod content;
+pub mod setting;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -19,6 +20,7 @@ use super::inode::{
     Body, GeneratedDirectory, GeneratedEntry, GeneratedFile, Inode, LinkTarget, MagicLink, Ownership,
 };
 use content::{Content, SequenceFile};
+use setting::{Setting, SettingFile};
 
 /// What a generated file belongs to. Linux serves each by code of its own, and programs see the difference.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +65,8 @@ enum Node {
     File(Make),
     /// A text that is made in pieces.
     Sequence(&'static dyn Content),
+    /// A setting, with the permissions of its file.
+    Setting(u32, Setting),
     /// A link whose text depends on who reads it.
     Link(fn() -> Result<Arc<[u8]>, Errno>),
     /// More fixed names.
@@ -79,6 +83,26 @@ pub const fn file(name: &'static str, make: Make) -> Fixed {
 /// A text that is made in pieces.
 pub const fn sequence(name: &'static str, content: &'static dyn Content) -> Fixed {
     Fixed { name, node: Node::Sequence(content) }
+}
+
+/// A setting that is only shown: a number.
+pub const fn shown(name: &'static str, get: fn() -> i64) -> Fixed {
+    Fixed { name, node: Node::Setting(0o444, Setting::Shown(get)) }
+}
+
+/// A setting that is only shown: a text.
+pub const fn shown_text(name: &'static str, make: Make) -> Fixed {
+    Fixed { name, node: Node::Setting(0o444, Setting::Text(make)) }
+}
+
+/// A setting that root may change.
+pub const fn setting(name: &'static str, setting: Setting) -> Fixed {
+    Fixed { name, node: Node::Setting(0o644, setting) }
+}
+
+/// A setting with permissions of its own.
+pub const fn setting_with(name: &'static str, permissions: u32, setting: Setting) -> Fixed {
+    Fixed { name, node: Node::Setting(permissions, setting) }
 }
 
 /// A link.
@@ -125,13 +149,13 @@ pub fn entry(
 /// lie above all of them.
 fn fixed_number(directory: u64, index: usize) -> u64 {
     const FIRST: u64 = 2;
-    const FANOUT: u64 = 32;
+    const FANOUT: u64 = 128;
     (directory % (1 << 24)) * FANOUT + FIRST + index as u64
 }
 
 fn kind_of(node: &Node) -> FileKind {
     match node {
-        Node::File(_) | Node::Sequence(_) => FileKind::Regular,
+        Node::File(_) | Node::Sequence(_) | Node::Setting(..) => FileKind::Regular,
         Node::Link(_) => FileKind::Symlink,
         Node::Directory(_) | Node::Generated(_) => FileKind::Directory,
     }
@@ -177,6 +201,7 @@ pub fn find_fixed(
     let (permissions, body) = match &fixed.node {
         Node::File(make) => (0o444, Body::Made(Box::new(FixedFile { content: Made(*make), class }))),
         Node::Sequence(content) => (0o444, Body::Made(Box::new(FixedFile { content: *content, class }))),
+        Node::Setting(permissions, setting) => (*permissions, Body::Made(Box::new(SettingFile(*setting)))),
         Node::Link(text) => (0o777, Body::Magic(Box::new(TextLink(*text)))),
         Node::Directory(names) => (0o555, Body::Generated(Box::new(FixedDirectory { number, names }))),
         Node::Generated(make) => (0o555, Body::Generated(make(number))),

@@ -191,6 +191,14 @@ impl Inode {
         }
     }
 
+    /// What a file that is made up belongs to.
+    pub fn generated_class(&self) -> Option<Class> {
+        match &self.body {
+            Body::Made(file) => Some(file.class()),
+            _ => None,
+        }
+    }
+
     /// The names of a directory that is held in memory.
     pub fn directory(&self) -> Option<&Directory> {
         match &self.body {

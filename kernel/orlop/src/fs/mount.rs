@@ -145,9 +145,15 @@ pub fn root() -> Option<Location> {
     TABLE.read().mounts.first_key_value().map(|(_, mount)| mount.root_location())
 }
 
-/// Attaches a mount at a directory. ENOMEM when the table cannot grow.
+/// `mount-max`: how many mounts there may be.
+pub static MOUNT_MAX: AtomicU32 = AtomicU32::new(100_000);
+
+/// Attaches a mount at a directory. ENOMEM when the table cannot grow, ENOSPC when there are [`MOUNT_MAX`].
 pub fn attach(mount: Arc<Mount>, place: Location) -> Result<(), Errno> {
     let mut table = TABLE.write();
+    if table.mounts.len() >= MOUNT_MAX.load(Ordering::Relaxed) as usize {
+        return Err(Errno::ENOSPC);
+    }
     table.cover(Spot::of(&place), &mount)?;
     place.dentry.add_mount();
     *mount.place.lock() = Some(place);

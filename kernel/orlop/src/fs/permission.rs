@@ -2,7 +2,8 @@
 
 use abi::Errno;
 
-use super::inode::Inode;
+use super::generated::Class;
+use super::inode::{Body, Inode};
 use super::mount::Mount;
 use crate::process::{Credentials, capability};
 
@@ -67,8 +68,11 @@ fn check_classes(
     Err(Errno::EACCES)
 }
 
-/// Whether a capability grants what the mode does not: capabilities(7).
+/// Whether a capability grants what the mode does not: capabilities(7). Settings are nobody's to override.
 fn overrides(inode: &Inode, credentials: &Credentials, access: Access, permissions: u32) -> bool {
+    if inode.generated_class() == Some(Class::Setting) {
+        return false;
+    }
     let executable = inode.is_directory() || permissions & 0o111 != 0;
     if credentials.has_capability(capability::DAC_OVERRIDE)
         && (executable || !access.includes(Access::EXECUTE))
@@ -96,6 +100,14 @@ pub fn is_owner(inode: &Inode, credentials: &Credentials) -> bool {
 /// EPERM unless [`is_owner`].
 pub fn require_owner(inode: &Inode, credentials: &Credentials) -> Result<(), Errno> {
     if is_owner(inode, credentials) { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// EPERM where mode and owner are not the file's to keep: of what the kernel makes up.
+pub fn require_kept_attributes(inode: &Inode) -> Result<(), Errno> {
+    match inode.body {
+        Body::Made(_) | Body::Generated(_) | Body::Magic(_) => Err(Errno::EPERM),
+        _ => Ok(()),
+    }
 }
 
 /// Whether `victim` may be removed from or renamed in `directory`, whose write permission was checked: in a sticky

@@ -16,7 +16,7 @@ use libkernel::addr::UserAddr;
 
 use super::family::Siblings;
 use super::process::ProcessParts;
-use super::{Pid, Process, Thread, ThreadParts, main_loop, table, users, work};
+use super::{Pid, Process, Thread, ThreadParts, main_loop, settings, table, users, work};
 use crate::errno::OrErrno;
 use crate::fs::FdTable;
 use crate::memory::AddressSpace;
@@ -129,6 +129,7 @@ fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Failure> {
     let parent = caller.thread;
     let beginning = Beginning::of(parent)?;
     parent.with_credentials(|credentials| users::check(credentials, parent.process().limits()))?;
+    settings::check_threads()?;
     leave_some_memory()?;
     let user = user_state(request)?;
     let memory = memory(parent, request)?;

@@ -1,7 +1,11 @@
 //! Resource limits: `getrlimit`, `setrlimit`, `prlimit64`.
 
+use core::sync::atomic::Ordering;
+
 use abi::Errno;
 use hal::sync::SpinLock;
+
+use super::OPEN_MAX;
 
 /// A soft and a hard limit; the soft one is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,10 +121,14 @@ impl Limits {
         self.get(resource).soft
     }
 
-    /// Replaces a limit. EINVAL if soft exceeds hard; EPERM if hard is raised and `may_raise` is not [`MayRaise::Yes`].
+    /// Replaces a limit. EINVAL if soft exceeds hard; EPERM if hard is raised and `may_raise` is not [`MayRaise::Yes`], or if it is
+    /// of descriptors and above `nr_open`.
     pub fn set(&self, resource: Resource, new: Limit, may_raise: MayRaise) -> Result<(), Errno> {
         if new.soft > new.hard {
             return Err(Errno::EINVAL);
+        }
+        if resource == Resource::OpenFiles && new.hard > u64::from(OPEN_MAX.load(Ordering::Relaxed)) {
+            return Err(Errno::EPERM);
         }
         let mut limits = self.0.lock();
         let limit = &mut limits[resource as usize];

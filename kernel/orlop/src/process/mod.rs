@@ -16,6 +16,7 @@ mod pid;
 mod process;
 mod report;
 pub mod session;
+mod settings;
 mod show;
 pub mod table;
 mod thread;
@@ -32,7 +33,10 @@ pub use main_loop::run;
 pub use pid::Pid;
 pub use process::Process;
 pub use session::Session;
-pub use table::{PID_LIMIT, find_process, find_thread, for_each_process, made_threads, next_process};
+pub use settings::{OPEN_MAX, PID_MAX, THREADS_MAX, core_pattern, set_core_pattern};
+pub use table::{
+    PID_LIMIT, find_process, find_thread, for_each_process, last_number, made_threads, next_process,
+};
 pub use thread::{NAME_SIZE, Thread, ThreadParts};
 pub use usage::Times;
 

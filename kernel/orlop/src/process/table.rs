@@ -20,11 +20,11 @@ use libkernel::numbers::Numbers;
 
 use super::family::Families;
 use super::session::Session;
-use super::{Pid, Process, Thread};
+use super::{Pid, Process, Thread, settings};
 use crate::sched::RwLock;
 
-/// One more than the highest number: Linux's default `pid_max`.
-pub const PID_LIMIT: u32 = 32_768;
+/// One more than the highest number that can be given out (Linux: `PID_MAX_LIMIT`).
+pub const PID_LIMIT: u32 = 4 << 20;
 const WORDS: usize = PID_LIMIT as usize / 64;
 
 /// Where numbers go on after the highest: low ones stay with daemons (Linux: `RESERVED_PIDS`).
@@ -88,7 +88,7 @@ impl Slot {
 impl Table {
     /// Takes the next free number for a new thread; EAGAIN if there is none.
     pub(super) fn allocate(&mut self) -> Result<Pid, Errno> {
-        let limit = PID_LIMIT as usize;
+        let limit = settings::number_limit() as usize;
         let next = self.numbers.take_next(self.last as usize + 1, limit);
         let found = next.or_else(|| self.numbers.take_next(FIRST_REUSED as usize, limit));
         let number = found.and_then(|number| u32::try_from(number).ok()).ok_or(Errno::EAGAIN)?;
@@ -226,6 +226,11 @@ pub(super) fn keeps(parent: &Process, child: &Process) -> bool {
 /// The process with this number, zombies included.
 pub fn find_process(pid: Pid) -> Option<Arc<Process>> {
     TABLE.lock().process(pid).cloned()
+}
+
+/// The number that was given out last.
+pub fn last_number() -> u32 {
+    TABLE.lock().last
 }
 
 /// How many threads have been made since boot, the first ones of processes included.

@@ -37,6 +37,7 @@ fn change_mode(place: &Location, mode: u32, credentials: &Credentials) -> Result
     permission::check_mount(&place.mount, Access::WRITE)?;
     let inode = place.dentry.inode();
     permission::require_owner(inode, credentials)?;
+    permission::require_kept_attributes(inode)?;
     let keeps_group_bit =
         credentials.in_group(inode.attributes.group()) || credentials.has_capability(capability::FSETID);
     let mode = if keeps_group_bit { mode } else { mode & !S_ISGID };
@@ -94,6 +95,9 @@ fn change_owner(place: &Location, owner: u32, group: u32, credentials: &Credenti
         if gives_away || foreign_group {
             return Err(Errno::EPERM);
         }
+    }
+    if (new_owner, new_group) != (old_owner, old_group) {
+        permission::require_kept_attributes(inode)?;
     }
     attributes.set_owner(new_owner, new_group);
     if !inode.is_directory() && attributes.permissions() & (S_ISUID | S_ISGID) != 0 {

@@ -16,6 +16,7 @@ use libkernel::addr::UserAddr;
 use libkernel::sched::load_average::POINT;
 
 use super::{Caller, Failure};
+use crate::fs::generated::content::Changes;
 use crate::process::{Limit, MayRaise, Pid, Process, Resource, Thread, Times, capability, find_thread};
 use crate::random;
 use crate::sched;
@@ -42,10 +43,25 @@ impl Name {
         }
         name
     }
+
+    fn of(parts: [&[u8]; 2]) -> Name {
+        let mut name = Name::new(b"");
+        let room = name.bytes.iter_mut().take(UTSNAME_LENGTH - 1);
+        for (place, &byte) in room.zip(parts.into_iter().flatten()) {
+            *place = byte;
+            name.length += 1;
+        }
+        name
+    }
 }
 
 static HOST: SpinLock<Name> = SpinLock::new(Name::new(b"(none)"));
 static DOMAIN: SpinLock<Name> = SpinLock::new(Name::new(b"(none)"));
+
+/// Tell of changes of the two.
+pub static HOST_CHANGES: Changes = Changes::new();
+/// See [`HOST_CHANGES`].
+pub static DOMAIN_CHANGES: Changes = Changes::new();
 
 /// The host's name.
 pub fn host_name() -> Vec<u8> {
@@ -57,6 +73,16 @@ pub fn host_name() -> Vec<u8> {
 pub fn domain_name() -> Vec<u8> {
     let name = DOMAIN.lock();
     name.bytes[..name.length].to_vec()
+}
+
+/// Names the host; what is too long is cut.
+pub fn set_host_name(parts: [&[u8]; 2]) {
+    *HOST.lock() = Name::of(parts);
+}
+
+/// Names the domain; what is too long is cut.
+pub fn set_domain_name(parts: [&[u8]; 2]) {
+    *DOMAIN.lock() = Name::of(parts);
 }
 
 /// The version that `uname` shows.
@@ -102,12 +128,16 @@ fn set_name(
 
 /// `sethostname`.
 pub fn sethostname(caller: &mut Caller<'_>, name: UserPtr<u8>, length: i32) -> Result<(), Failure> {
-    set_name(caller, &HOST, name, length)
+    set_name(caller, &HOST, name, length)?;
+    HOST_CHANGES.announce();
+    Ok(())
 }
 
 /// `setdomainname`.
 pub fn setdomainname(caller: &mut Caller<'_>, name: UserPtr<u8>, length: i32) -> Result<(), Failure> {
-    set_name(caller, &DOMAIN, name, length)
+    set_name(caller, &DOMAIN, name, length)?;
+    DOMAIN_CHANGES.announce();
+    Ok(())
 }
 
 /// `sysinfo`.

@@ -180,7 +180,8 @@ impl Changes {
         Changes { count: AtomicU64::new(0), waiters: Once::new() }
     }
 
-    fn count(&self) -> u64 {
+    /// How many there have been.
+    pub fn count(&self) -> u64 {
         self.count.load(Ordering::SeqCst)
     }
 

@@ -1,13 +1,121 @@
-//! `/proc/sys`: the kernel's settings, as far as they can be read.
+//! `/proc/sys`: the kernel's settings.
+//!
+//! What can be written acts; what the kernel has no mechanism for is shown as it is and cannot be written.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use hal::sync::Once;
 use libkernel::text::Text;
 
+use crate::exec;
+use crate::fs::generated::setting::{Number, Setting, Word};
+use crate::fs::generated::{Fixed, directory, setting, setting_with, shown, shown_text};
 use crate::fs::pipe;
+use crate::process::{self, capability};
 use crate::syscall::system as uts;
+
+/// `/proc/sys`.
+pub static SYS: &[Fixed] = &[directory("fs", FS), directory("kernel", KERNEL), directory("vm", VM)];
+
+/// What shows users and groups that have no number here; all have one.
+const OVERFLOW: fn() -> i64 = || 65_534;
+const NONE: fn() -> i64 = || 0;
+
+static FS: &[Fixed] = &[
+    // Files are limited by memory alone.
+    shown("file-max", || i64::MAX),
+    setting("mount-max", Setting::Numbers(&[MOUNT_MAX])),
+    setting("nr_open", Setting::Numbers(&[OPEN_MAX])),
+    shown("overflowgid", OVERFLOW),
+    shown("overflowuid", OVERFLOW),
+    setting("pipe-max-size", Setting::Numbers(&[PIPE_SIZE])),
+    setting("pipe-user-pages-hard", Setting::Numbers(&[PIPE_PAGES_HARD])),
+    setting("pipe-user-pages-soft", Setting::Numbers(&[PIPE_PAGES_SOFT])),
+    // Nothing is dumped.
+    shown("suid_dumpable", NONE),
+];
+
+static KERNEL: &[Fixed] = &[
+    shown_text("arch", |text| line(text, abi::native::process::MACHINE.as_bytes())),
+    shown("cap_last_cap", || i64::from(capability::LAST)),
+    setting("core_pattern", Setting::Word(&CORE_PATTERN)),
+    shown("core_pipe_limit", NONE),
+    shown("core_uses_pid", NONE),
+    setting("domainname", Setting::Word(&DOMAIN)),
+    setting("hostname", Setting::Word(&HOST)),
+    shown("ngroups_max", || 65_536),
+    shown("ns_last_pid", || i64::from(process::last_number())),
+    shown_text("osrelease", |text| line(text, uts::release())),
+    shown_text("ostype", |text| line(text, b"Linux")),
+    shown("overflowgid", OVERFLOW),
+    shown("overflowuid", OVERFLOW),
+    setting("pid_max", Setting::Numbers(&[PID_MAX])),
+    directory("random", RANDOM),
+    setting("randomize_va_space", Setting::Numbers(&[RANDOMIZE])),
+    shown("sysctl_writes_strict", || 1),
+    shown("tainted", NONE),
+    setting("threads-max", Setting::Numbers(&[THREADS_MAX])),
+    shown_text("version", |text| line(text, uts::version())),
+];
+
+static RANDOM: &[Fixed] = &[
+    shown_text("boot_id", boot_id),
+    // In bits: random(4).
+    shown("entropy_avail", || 256),
+    shown("poolsize", || 256),
+    shown_text("uuid", uuid),
+];
+
+static VM: &[Fixed] = &[
+    setting_with("drop_caches", 0o200, Setting::Numbers(&[DROP_CACHES])),
+    shown("max_map_count", || 65_530),
+    shown("mmap_min_addr", || crate::memory::layout::LOWEST_ADDRESS as i64),
+    // Memory is handed out when it is touched.
+    shown("overcommit_memory", || 1),
+    shown("panic_on_oom", NONE),
+];
+
+/// A number that is an atomic of somebody's, who acts on it. The range fits its type.
+macro_rules! atomic_number {
+    ($atomic:expr, $range:expr) => {
+        Number {
+            get: || i64::try_from($atomic.load(Ordering::Relaxed)).unwrap_or(i64::MAX),
+            set: |value| value.try_into().map_or((), |value| $atomic.store(value, Ordering::Relaxed)),
+            range: $range,
+        }
+    };
+}
+
+/// Rounded up to a power of two, and a page at least, as the sizes of pipes are.
+const PIPE_SIZE: Number = Number {
+    set: |value| {
+        let size = value.unsigned_abs().next_power_of_two().max(libkernel::addr::PAGE_SIZE);
+        pipe::account::MAX_SIZE.store(size, Ordering::Relaxed);
+    },
+    ..atomic_number!(pipe::account::MAX_SIZE, 0..=1 << 31)
+};
+const PIPE_PAGES_HARD: Number = atomic_number!(pipe::account::USER_PAGES_HARD, 0..=i64::MAX);
+const PIPE_PAGES_SOFT: Number = atomic_number!(pipe::account::USER_PAGES_SOFT, 0..=i64::MAX);
+
+/// The range is Linux's: `pid_max_min` is above the numbers that are kept for daemons, `pid_max_max` is `PID_MAX_LIMIT`.
+const PID_MAX: Number = atomic_number!(process::PID_MAX, 301..=process::PID_LIMIT as i64);
+/// `MIN_THREADS` and `FUTEX_TID_MASK`.
+const THREADS_MAX: Number = atomic_number!(process::THREADS_MAX, 20..=0x3fff_ffff);
+const OPEN_MAX: Number = atomic_number!(process::OPEN_MAX, 64..=0x7fff_ffc0);
+const MOUNT_MAX: Number = atomic_number!(crate::fs::mount::MOUNT_MAX, 1..=i32::MAX as i64);
+const RANDOMIZE: Number = atomic_number!(exec::RANDOMIZE, 0..=2);
+
+/// Which caches are to be dropped. Every page that holds a file is the only copy of it, so there is nothing to drop.
+const DROP_CACHES: Number = atomic_number!(DROPPED, 1..=4);
+static DROPPED: AtomicU32 = AtomicU32::new(0);
+
+static HOST: Word =
+    Word { get: uts::host_name, set: uts::set_host_name, most: 64, changes: Some(&uts::HOST_CHANGES) };
+static DOMAIN: Word =
+    Word { get: uts::domain_name, set: uts::set_domain_name, most: 64, changes: Some(&uts::DOMAIN_CHANGES) };
+static CORE_PATTERN: Word =
+    Word { get: process::core_pattern, set: process::set_core_pattern, most: 127, changes: None };
 
 fn line(text: &mut Text, value: &[u8]) -> Result<(), Errno> {
     text.put(value);
@@ -15,79 +123,14 @@ fn line(text: &mut Text, value: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-fn number(text: &mut Text, value: u64) -> Result<(), Errno> {
-    writeln!(text, "{value}");
-    Ok(())
-}
-
-/// `fs/file-max`: files are limited by memory alone.
-pub fn file_max(text: &mut Text) -> Result<(), Errno> {
-    number(text, i64::MAX as u64)
-}
-
-/// `fs/nr_open`: the highest `RLIMIT_NOFILE`.
-pub fn open_max(text: &mut Text) -> Result<(), Errno> {
-    number(text, 1 << 20)
-}
-
-/// `fs/pipe-max-size`.
-pub fn pipe_max_size(text: &mut Text) -> Result<(), Errno> {
-    number(text, pipe::account::MAX_SIZE.load(Ordering::Relaxed))
-}
-
-/// `kernel/domainname`.
-pub fn domain_name(text: &mut Text) -> Result<(), Errno> {
-    line(text, &uts::domain_name())
-}
-
-/// `kernel/hostname`.
-pub fn host_name(text: &mut Text) -> Result<(), Errno> {
-    line(text, &uts::host_name())
-}
-
-/// `kernel/ngroups_max`.
-pub fn groups_max(text: &mut Text) -> Result<(), Errno> {
-    number(text, 65536)
-}
-
-/// `kernel/osrelease`.
-pub fn release(text: &mut Text) -> Result<(), Errno> {
-    line(text, uts::release())
-}
-
-/// `kernel/ostype`.
-pub fn system_name(text: &mut Text) -> Result<(), Errno> {
-    line(text, b"Linux")
-}
-
-/// `kernel/version`.
-pub fn build(text: &mut Text) -> Result<(), Errno> {
-    line(text, uts::version())
-}
-
-/// `kernel/pid_max`.
-pub fn pid_max(text: &mut Text) -> Result<(), Errno> {
-    number(text, u64::from(crate::process::PID_LIMIT))
-}
-
-/// `kernel/threads-max`: as many as there are numbers.
-pub fn threads_max(text: &mut Text) -> Result<(), Errno> {
-    pid_max(text)
-}
-
-/// `kernel/random/entropy_avail` and `poolsize`, in bits: random(4).
-pub fn entropy(text: &mut Text) -> Result<(), Errno> {
-    number(text, 256)
-}
-
 /// `kernel/random/uuid`: another one at each look.
-pub fn uuid(text: &mut Text) -> Result<(), Errno> {
+fn uuid(text: &mut Text) -> Result<(), Errno> {
     show_uuid(text, random_uuid());
     Ok(())
 }
 
 /// `kernel/random/boot_id`: one for all of this boot.
-pub fn boot_id(text: &mut Text) -> Result<(), Errno> {
+fn boot_id(text: &mut Text) -> Result<(), Errno> {
     static BOOT_ID: Once<[u8; 16]> = Once::new();
     show_uuid(text, *BOOT_ID.get_or_init(random_uuid));
     Ok(())
@@ -107,14 +150,4 @@ fn show_uuid(text: &mut Text, bytes: [u8; 16]) {
     let (a, b, c) = (word >> 96, word >> 80 & 0xffff, word >> 64 & 0xffff);
     let (d, e) = (word >> 48 & 0xffff, word & 0xffff_ffff_ffff);
     writeln!(text, "{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}");
-}
-
-/// `vm/max_map_count`.
-pub fn max_map_count(text: &mut Text) -> Result<(), Errno> {
-    number(text, 65530)
-}
-
-/// `vm/overcommit_memory`: memory is handed out when it is touched.
-pub fn overcommit(text: &mut Text) -> Result<(), Errno> {
-    number(text, 1)
 }

@@ -23,7 +23,7 @@ static ROOT: &[Fixed] = &[
     link("self", task::self_link),
     file("stat", system::stat),
     file("swaps", system::swaps),
-    directory("sys", SYS),
+    directory("sys", sysctl::SYS),
     link("thread-self", task::thread_self_link),
     directory("tty", TTY),
     file("uptime", system::uptime),
@@ -31,37 +31,7 @@ static ROOT: &[Fixed] = &[
     file("vmstat", system::vmstat),
 ];
 
-static SYS: &[Fixed] = &[directory("fs", FS), directory("kernel", KERNEL), directory("vm", VM)];
-
 static TTY: &[Fixed] = &[file("drivers", terminals::drivers), file("ldiscs", terminals::line_disciplines)];
-
-static FS: &[Fixed] = &[
-    file("file-max", sysctl::file_max),
-    file("nr_open", sysctl::open_max),
-    file("pipe-max-size", sysctl::pipe_max_size),
-];
-
-static KERNEL: &[Fixed] = &[
-    file("domainname", sysctl::domain_name),
-    file("hostname", sysctl::host_name),
-    file("ngroups_max", sysctl::groups_max),
-    file("osrelease", sysctl::release),
-    file("ostype", sysctl::system_name),
-    file("pid_max", sysctl::pid_max),
-    directory("random", RANDOM),
-    file("threads-max", sysctl::threads_max),
-    file("version", sysctl::build),
-];
-
-static RANDOM: &[Fixed] = &[
-    file("boot_id", sysctl::boot_id),
-    file("entropy_avail", sysctl::entropy),
-    file("poolsize", sysctl::entropy),
-    file("uuid", sysctl::uuid),
-];
-
-static VM: &[Fixed] =
-    &[file("max_map_count", sysctl::max_map_count), file("overcommit_memory", sysctl::overcommit)];
 
 /// The root: fixed names, then processes. A process stands at the position of its number, above all fixed names.
 pub struct Root;

@@ -1,0 +1,177 @@
+//! Files of `/proc/sys`: settings that are read and written as a whole.
+//!
+//! Who owns a setting keeps it, usually in an atomic, and acts on it; here are its text and the rules of its file, which are
+//! Linux's (`kernel/sysctl.c`): a number is shown at position 0 alone, written there alone, and checked; root has no more rights
+//! than the mode says.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+use core::sync::atomic::AtomicU64;
+
+use abi::Errno;
+use libkernel::setting::{self, Invalid};
+use libkernel::text::Text;
+
+use super::content::Changes;
+use super::{Class, Make};
+use crate::errno::OrErrno;
+use crate::fs::file::{File, FileOperations};
+use crate::fs::inode::GeneratedFile;
+use crate::fs::poll::{PollEvents, Watcher};
+use crate::syscall::Failure;
+use crate::user::{IoSink, IoSource};
+
+/// What stands behind a file of `/proc/sys`.
+#[derive(Clone, Copy)]
+pub enum Setting {
+    /// A number that is fixed or computed.
+    Shown(fn() -> i64),
+    /// A text that is fixed or computed.
+    Text(Make),
+    /// Numbers that can be written.
+    Numbers(&'static [Number]),
+    /// A word that can be written.
+    Word(&'static Word),
+}
+
+/// A number that can be written.
+pub struct Number {
+    /// What it is.
+    pub get: fn() -> i64,
+    /// Makes it something else, in the range.
+    pub set: fn(i64),
+    /// What it may be. EINVAL for anything else.
+    pub range: RangeInclusive<i64>,
+}
+
+/// A word that can be written.
+pub struct Word {
+    /// What it is.
+    pub get: fn() -> Vec<u8>,
+    /// Makes it something else.
+    pub set: fn([&[u8]; 2]),
+    /// The most bytes it has.
+    pub most: usize,
+    /// Tells of its changes.
+    pub changes: Option<&'static Changes>,
+}
+
+impl Setting {
+    fn show(self, text: &mut Text) -> Result<(), Errno> {
+        match self {
+            Setting::Text(make) => return make(text),
+            Setting::Shown(get) => write!(text, "{}", get()),
+            Setting::Numbers(numbers) => {
+                for (index, number) in numbers.iter().enumerate() {
+                    text.put(if index > 0 { b"\t" } else { b"" });
+                    write!(text, "{}", (number.get)());
+                }
+            }
+            Setting::Word(word) => text.put(&(word.get)()),
+        }
+        text.put(b"\n");
+        Ok(())
+    }
+
+    /// Takes what was written; returns how much of it was used.
+    fn store(self, position: u64, bytes: &[u8]) -> Result<usize, Errno> {
+        match self {
+            Setting::Shown(_) | Setting::Text(_) => Err(Errno::EINVAL),
+            // Linux ignores it (`sysctl_writes_strict`).
+            Setting::Numbers(_) if position != 0 => Ok(bytes.len()),
+            Setting::Numbers(numbers) => {
+                let store = |index: usize, value| {
+                    let number: &Number = numbers.get(index).ok_or(Invalid)?;
+                    let value = i64::try_from(value).map_err(|_| Invalid)?;
+                    if !number.range.contains(&value) {
+                        return Err(Invalid);
+                    }
+                    (number.set)(value);
+                    Ok(())
+                };
+                setting::numbers(bytes, numbers.len(), store).map_err(|Invalid| Errno::EINVAL)
+            }
+            Setting::Word(word) => {
+                let old = (word.get)();
+                if let Some(parts) = setting::word(&old, position, bytes, word.most) {
+                    (word.set)(parts);
+                    word.changes.inspect(|changes| changes.announce());
+                }
+                Ok(bytes.len())
+            }
+        }
+    }
+
+    fn changes(self) -> Option<&'static Changes> {
+        if let Setting::Word(word) = self { word.changes } else { None }
+    }
+}
+
+/// The file of a setting.
+pub struct SettingFile(pub Setting);
+
+impl GeneratedFile for SettingFile {
+    fn open(&self) -> Result<Arc<dyn FileOperations>, Errno> {
+        let seen = AtomicU64::new(self.0.changes().map_or(0, Changes::count));
+        Ok(Arc::new(OpenSetting { setting: self.0, seen }))
+    }
+
+    fn class(&self) -> Class {
+        Class::Setting
+    }
+}
+
+/// One opening of it.
+struct OpenSetting {
+    setting: Setting,
+    /// The number of changes that `poll` has told of.
+    seen: AtomicU64,
+}
+
+impl FileOperations for OpenSetting {
+    fn read(&self, _file: &File, position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
+        let shows_at_start = matches!(self.setting, Setting::Shown(_) | Setting::Numbers(_));
+        if shows_at_start && position != 0 {
+            return Ok(());
+        }
+        let mut text = Text::new();
+        self.setting.show(&mut text)?;
+        text.check().or_errno()?;
+        let skipped = usize::try_from(position).unwrap_or(usize::MAX);
+        if let Some(rest) = text.bytes().get(skipped..).filter(|rest| !rest.is_empty()) {
+            sink.put(rest)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, _file: &File, position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
+        /// The longest value that is looked at; what follows is ignored, as Linux ignores it.
+        const MOST: usize = 4095;
+        let (asked, length) = (source.remaining(), source.remaining().min(MOST));
+        if length == 0 {
+            return Ok(0);
+        }
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length)?;
+        bytes.resize(length, 0);
+        source.take_whole(&mut bytes)?;
+        let stored = self.setting.store(position, &bytes)?;
+        Ok(if stored == length { asked } else { stored })
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn can_be_spliced(&self) -> bool {
+        true
+    }
+
+    fn poll(&self, _file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
+        let Some(changes) = self.setting.changes() else { return Ok(PollEvents::ALWAYS_READY) };
+        let ready = changes.poll(&self.seen, watcher)?;
+        let changed = ready.intersects(PollEvents::PRIORITY);
+        Ok(if changed { ready } else { PollEvents::ALWAYS_READY })
+    }
+}

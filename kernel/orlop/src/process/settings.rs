@@ -1,0 +1,64 @@
+//! What `/proc/sys` sets of processes.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use abi::Errno;
+use hal::sync::SpinLock;
+
+use super::table::PID_LIMIT;
+use crate::sched;
+
+/// `pid_max`: one more than the highest number that is given out.
+pub static PID_MAX: AtomicU32 = AtomicU32::new(32_768);
+
+/// `threads-max`: how many threads there may be.
+pub static THREADS_MAX: AtomicU32 = AtomicU32::new(32_768);
+
+/// `nr_open`: the highest limit of descriptors.
+pub static OPEN_MAX: AtomicU32 = AtomicU32::new(1 << 20);
+
+/// One more than the highest number that is given out now.
+pub(super) fn number_limit() -> u32 {
+    PID_MAX.load(Ordering::Relaxed).min(PID_LIMIT)
+}
+
+/// EAGAIN while there are as many threads as there may be.
+pub(super) fn check_threads() -> Result<(), Errno> {
+    let most = THREADS_MAX.load(Ordering::Relaxed) as usize;
+    if sched::task_count() < most { Ok(()) } else { Err(Errno::EAGAIN) }
+}
+
+/// The longest `core_pattern`.
+const PATTERN_SIZE: usize = 127;
+
+struct Pattern {
+    bytes: [u8; PATTERN_SIZE],
+    length: usize,
+}
+
+static CORE_PATTERN: SpinLock<Pattern> = SpinLock::new(Pattern {
+    bytes: {
+        let mut bytes = [0; PATTERN_SIZE];
+        [bytes[0], bytes[1], bytes[2], bytes[3]] = *b"core";
+        bytes
+    },
+    length: 4,
+});
+
+/// `core_pattern`: what files of dumps are to be called. None are made.
+pub fn core_pattern() -> Vec<u8> {
+    let pattern = CORE_PATTERN.lock();
+    pattern.bytes[..pattern.length].to_vec()
+}
+
+/// Sets it; what is too long is cut.
+pub fn set_core_pattern(parts: [&[u8]; 2]) {
+    let mut pattern = CORE_PATTERN.lock();
+    pattern.length = 0;
+    for &byte in parts.into_iter().flatten().take(PATTERN_SIZE) {
+        let end = pattern.length;
+        pattern.bytes[end] = byte;
+        pattern.length += 1;
+    }
+}
