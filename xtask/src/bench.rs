@@ -153,7 +153,7 @@ pub fn machine(arch: Arch) -> MachineOptions {
         machine: Some(machine),
         cpu: cpu.to_owned(),
         smp: 1,
-        memory: 512,
+        memory: None,
         accel: Accelerator::Tcg,
         icount: true,
     }

@@ -19,10 +19,7 @@ pub fn insert(archive: &mut Archive, arch: Arch) -> Result<()> {
     host_files::insert(archive, &program(arch)?, "/bin/busybox")?;
     for link in links()? {
         if link != "bin/busybox" {
-            archive.insert(
-                &link,
-                Entry { permissions: 0o777, kind: Kind::Symlink("/bin/busybox".to_owned()) },
-            )?;
+            archive.insert(&link, Entry::new(0o777, Kind::Symlink("/bin/busybox".to_owned())))?;
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Running other programs, with errors that name the program.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -34,8 +34,13 @@ pub fn show(command: &Command) -> String {
 
 /// Whether `program` can be found on the search path.
 pub fn exists(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| is_executable(&folder.join(program))))
+    find(program).is_some()
+}
+
+/// Where `program` is found on the search path.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| is_executable(path))
 }
 
 fn is_executable(path: &Path) -> bool {

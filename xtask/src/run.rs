@@ -19,8 +19,10 @@ pub mod job;
 mod libraries;
 pub mod machine;
 pub mod markers;
+mod memory;
 pub mod outcome;
 pub mod placement;
+mod programs;
 pub mod segments;
 pub mod session;
 
@@ -115,13 +117,16 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let machine = options.kernel.machine(&options.machine);
     // What is wrong with the options shall be said before anything is built.
     machine.qemu_machine()?;
+    machine::ensure_qemu(machine.arch)?;
     let source = Source::of_this_process();
     let job = options.job(source)?;
     let toolchain = Toolchain::find()?;
     let checks = if options.debug { Checks::Debug } else { Checks::Release };
     let kernel = options.kernel.file(&toolchain, machine.arch, checks)?;
     let folder = tempfile::tempdir()?;
-    let initramfs = options.segments(&toolchain, job.as_ref())?.write(folder.path())?;
+    let segments = options.segments(&toolchain, job.as_ref())?;
+    let initramfs = segments.write(folder.path())?;
+    let machine = memory::fit(&machine, segments.base(), segments.extra.content_length())?;
     let command_line = options.command_line(&machine, job.as_ref());
     let boot = Boot {
         machine: &machine,
@@ -162,8 +167,7 @@ impl Options {
             None => Segments::new(build::initramfs(toolchain, self.machine.arch)?),
         };
         if let Some(path) = &self.program {
-            host_files::insert(&mut segments.extra, path, &guest_path(path)?)?;
-            libraries::insert(&mut segments.extra, self.machine.arch, path)?;
+            programs::insert(&mut segments.extra, self.machine.arch, path, &guest_path(path)?)?;
         }
         for mapping in &self.share {
             host_files::insert(&mut segments.extra, &mapping.host, &mapping.guest)?;

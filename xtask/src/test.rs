@@ -3,15 +3,17 @@
 //! Stages, in order: `tidy`, host tests, then for each architecture conformance programs on Linux and on Orlop, boots in
 //! many machines, what people type at the prompt, and scripts. Tests that need QEMU run two at a time.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::arch::Arch;
 use crate::build::Checks;
-use crate::run::Kernel;
+use crate::run::{Kernel, machine};
 use crate::tidy;
 use crate::toolchain::Toolchain;
 
@@ -65,10 +67,14 @@ pub struct Stage<'a> {
     kernel: &'a Kernel,
     smp: u32,
     checks: Checks,
+    /// The tests that there are, as far as they were asked about.
+    names: &'a Mutex<BTreeSet<String>>,
 }
 
 impl Stage<'_> {
+    /// Whether a test is to be run. All are asked about before any is.
     fn wants(&self, name: &str) -> bool {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
         name.contains(self.filter)
     }
 
@@ -87,12 +93,17 @@ impl Stage<'_> {
 
 /// Runs the command.
 pub fn run(options: &Options) -> Result<ExitCode> {
+    // What is missing shall be said before anything is built.
+    for arch in Arch::ALL.into_iter().filter(|arch| options.arch.is_none_or(|only| only == *arch)) {
+        machine::ensure_qemu(arch)?;
+    }
     let toolchain = Toolchain::find()?;
     let report = Report::default();
     let filter = options.filter.as_deref().unwrap_or_default();
     let checks = if options.debug { Checks::Debug } else { Checks::Release };
     let (kernel, smp) = (&options.kernel, options.smp);
-    let stage = Stage { toolchain: &toolchain, report: &report, filter, kernel, smp, checks };
+    let names = Mutex::default();
+    let stage = Stage { toolchain: &toolchain, report: &report, filter, kernel, smp, checks, names: &names };
     if options.bless {
         scripts::bless(&stage)?;
         return Ok(ExitCode::SUCCESS);
@@ -104,7 +115,18 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         stage.expect("host", host::run(&stage));
     }
     run_guests(&stage, options.arch);
+    if report.is_empty() {
+        let names = names.into_inner().unwrap_or_else(PoisonError::into_inner);
+        bail!(
+            "no test's name contains {filter:?}. There are:\n    {}\nand tidy, and the host tests: host/",
+            list(&names)
+        );
+    }
     Ok(report.finish())
+}
+
+fn list(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join("\n    ")
 }
 
 fn run_tidy(stage: &Stage<'_>) -> Result<()> {

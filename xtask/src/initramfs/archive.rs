@@ -1,6 +1,6 @@
 //! A file tree in memory, written as a `newc` cpio archive: the format of Linux's initramfs.
 //!
-//! The same tree always gives the same bytes: entries are sorted, owned by root and dated 1970.
+//! The same tree always gives the same bytes: entries are sorted, owned by root, and dated 1970 unless they bring a time.
 //! Format: Linux, Documentation/driver-api/early-userspace/buffer-format.rst.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,8 @@ const TRAILER: &str = "TRAILER!!!";
 pub struct Entry {
     /// Permission bits, without the type.
     pub permissions: u32,
+    /// When it was last changed, in seconds since 1970.
+    pub time: u32,
     /// The type, with its content.
     pub kind: Kind,
 }
@@ -25,6 +27,8 @@ pub enum Kind {
     Directory,
     /// A regular file with its content.
     File(Vec<u8>),
+    /// Another name of a regular file that is in the archive, by its path.
+    HardLink(String),
     /// A symbolic link with its target.
     Symlink(String),
     /// A character device with its numbers.
@@ -49,7 +53,7 @@ impl Kind {
     fn mode_bits(&self) -> u32 {
         match self {
             Kind::Directory => 0o040_000,
-            Kind::File(_) => 0o100_000,
+            Kind::File(_) | Kind::HardLink(_) => 0o100_000,
             Kind::Symlink(_) => 0o120_000,
             Kind::CharacterDevice(_) => 0o020_000,
             Kind::BlockDevice(_) => 0o060_000,
@@ -70,6 +74,13 @@ impl Kind {
             Kind::CharacterDevice(device) | Kind::BlockDevice(device) => *device,
             _ => Device { major: 0, minor: 0 },
         }
+    }
+}
+
+impl Entry {
+    /// An entry without a time.
+    pub fn new(permissions: u32, kind: Kind) -> Self {
+        Self { permissions, time: 0, kind }
     }
 }
 
@@ -105,23 +116,60 @@ impl Archive {
 
     /// Puts a regular file at `path`.
     pub fn insert_file(&mut self, path: &str, permissions: u32, content: impl Into<Vec<u8>>) -> Result<()> {
-        self.insert(path, Entry { permissions, kind: Kind::File(content.into()) })
+        self.insert(path, Entry::new(permissions, Kind::File(content.into())))
     }
 
     /// Puts a folder at `path`.
     pub fn insert_directory(&mut self, path: &str, permissions: u32) -> Result<()> {
-        self.insert(path, Entry { permissions, kind: Kind::Directory })
+        self.insert(path, Entry::new(permissions, Kind::Directory))
+    }
+
+    /// How many bytes of content there are.
+    pub fn content_length(&self) -> u64 {
+        self.entries.values().map(|entry| entry.kind.content().len() as u64).sum()
     }
 
     /// The archive's bytes, padded so that another archive can follow.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        for (index, (path, entry)) in self.entries.iter().enumerate() {
-            write_entry(&mut bytes, u32::try_from(index)? + 1, path, entry)
+        let inodes = self.inodes()?;
+        for (path, entry) in &self.entries {
+            write_entry(&mut bytes, inodes[path.as_str()], path, entry)
                 .with_context(|| format!("/{path} does not fit into a cpio archive"))?;
         }
-        write_entry(&mut bytes, 0, TRAILER, &Entry { permissions: 0, kind: Kind::File(Vec::new()) })?;
+        let trailer = Entry::new(0, Kind::File(Vec::new()));
+        write_entry(&mut bytes, Inode { number: 0, names: 1 }, TRAILER, &trailer)?;
         Ok(bytes)
+    }
+
+    /// Each path's file. Names of one file have one number, which is how an unpacker knows them; the content stands with one of them.
+    fn inodes(&self) -> Result<BTreeMap<&str, Inode>> {
+        let mut inodes = BTreeMap::new();
+        for (number, (path, entry)) in (1..).zip(&self.entries) {
+            let names = if entry.kind == Kind::Directory { 2 } else { 1 };
+            inodes.insert(path.as_str(), Inode { number, names });
+        }
+        let links = self.entries.iter().filter_map(|(path, entry)| match &entry.kind {
+            Kind::HardLink(target) => Some((path, normalise(target))),
+            _ => None,
+        });
+        let mut targets: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for (path, target) in links {
+            targets.entry(target?).or_default().push(path);
+        }
+        for (target, names) in targets {
+            if !matches!(self.entries.get(&target), Some(Entry { kind: Kind::File(_), .. })) {
+                bail!("/{} is to be the same as /{target}, which is no file", names.join(", /"));
+            }
+            let inode =
+                Inode { number: inodes[target.as_str()].number, names: u32::try_from(names.len())? + 1 };
+            for name in
+                names.into_iter().chain(self.entries.get_key_value(&target).map(|(path, _)| path.as_str()))
+            {
+                inodes.insert(name, inode);
+            }
+        }
+        Ok(inodes)
     }
 
     fn create_parents(&mut self, path: &str) -> Result<()> {
@@ -131,8 +179,7 @@ impl Archive {
                 Some(Kind::Directory) => {}
                 Some(_) => bail!("/{path} cannot be added: /{parent} is no folder"),
                 None => {
-                    let folder = Entry { permissions: 0o755, kind: Kind::Directory };
-                    self.entries.insert(parent.to_owned(), folder);
+                    self.entries.insert(parent.to_owned(), Entry::new(0o755, Kind::Directory));
                 }
             }
         }
@@ -149,17 +196,24 @@ fn normalise(path: &str) -> Result<String> {
     Ok(components.join("/"))
 }
 
-fn write_entry(bytes: &mut Vec<u8>, inode: u32, path: &str, entry: &Entry) -> Result<()> {
+/// What a path leads to.
+#[derive(Clone, Copy)]
+struct Inode {
+    number: u32,
+    /// How many paths lead there.
+    names: u32,
+}
+
+fn write_entry(bytes: &mut Vec<u8>, inode: Inode, path: &str, entry: &Entry) -> Result<()> {
     let content = entry.kind.content();
     let device = entry.kind.device();
-    let links = if entry.kind == Kind::Directory { 2 } else { 1 };
     let fields = [
-        inode,
+        inode.number,
         entry.permissions & 0o7777 | entry.kind.mode_bits(),
         0, // user
         0, // group
-        links,
-        0, // time of change
+        inode.names,
+        entry.time,
         u32::try_from(content.len()).context("more than 4 GiB")?,
         0, // device the archive was made on, two numbers
         0,
@@ -214,6 +268,25 @@ mod tests {
         let paths: Vec<_> = archive.entries.keys().map(String::as_str).collect();
         assert_eq!(paths, ["a", "a/b", "a/b/c", "bin", "bin/sh"]);
         assert_eq!(archive.to_bytes().unwrap(), build(&["a/b/c", "bin/sh"]).to_bytes().unwrap());
+    }
+
+    #[test]
+    fn names_of_one_file_share_its_number_and_time() {
+        let mut archive = Archive::default();
+        archive.insert("a", Entry::new(0o600, Kind::HardLink("/b".to_owned()))).unwrap();
+        let file = Entry { permissions: 0o600, time: 0x5678, kind: Kind::File(b"x".to_vec()) };
+        archive.insert("b", file).unwrap();
+        let bytes = archive.to_bytes().unwrap();
+        let second = bytes.windows(6).skip(1).position(|window| window == b"070701").unwrap() + 1;
+        let field = |start: usize, index: usize| {
+            let digits = &bytes[start + 6 + 8 * index..][..8];
+            u32::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap()
+        };
+        // Number, links, time and length.
+        assert_eq!([0, 4, 5, 6].map(|index| field(0, index)), [2, 2, 0, 0]);
+        assert_eq!([0, 4, 5, 6].map(|index| field(second, index)), [2, 2, 0x5678, 1]);
+        archive.insert_directory("b", 0o755).unwrap();
+        assert!(archive.to_bytes().is_err());
     }
 
     #[test]

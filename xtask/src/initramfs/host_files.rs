@@ -1,5 +1,8 @@
-//! Copies files and folders of this machine into an archive.
+//! Copies files and folders of this machine into an archive: with their times and permissions, links as links.
+//!
+//! Owners stay behind: in the guest everything is root's.
 
+use std::collections::HashMap;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -24,15 +27,33 @@ pub fn insert(archive: &mut Archive, host: &Path, guest: &str) -> Result<()> {
     archive.insert(&target, entry(host, &metadata)?)
 }
 
-/// Puts everything below the folder `host` below `guest`; symbolic links stay links.
+/// Puts everything below the folder `host` below `guest`; symbolic links stay links, and so do names of one file.
 pub fn insert_tree(archive: &mut Archive, host: &Path, guest: &str) -> Result<()> {
+    let mut names = HashMap::new();
     for item in WalkDir::new(host).sort_by_file_name() {
         let item = item.with_context(|| format!("cannot walk through {}", host.display()))?;
         let below = item.path().strip_prefix(host)?;
         let below = below.to_str().with_context(|| format!("{} is not UTF-8", item.path().display()))?;
-        archive.insert(&format!("{guest}/{below}"), entry(item.path(), &item.metadata()?)?)?;
+        let target = format!("{guest}/{below}");
+        let metadata = item.metadata()?;
+        let file = (metadata.dev(), metadata.ino());
+        let may_be_known = metadata.is_file() && metadata.nlink() > 1;
+        let entry = match names.get(&file).filter(|_| may_be_known) {
+            Some(first) => entry_of(&metadata, Kind::HardLink(String::clone(first))),
+            None => entry(item.path(), &metadata)?,
+        };
+        if may_be_known {
+            names.entry(file).or_insert_with(|| target.clone());
+        }
+        archive.insert(&target, entry)?;
     }
     Ok(())
+}
+
+fn entry_of(metadata: &Metadata, kind: Kind) -> Entry {
+    // A time that does not fit is as near as can be.
+    let time = u32::try_from(metadata.mtime().max(0)).unwrap_or(u32::MAX);
+    Entry { permissions: metadata.mode() & 0o7777, time, kind }
 }
 
 fn entry(path: &Path, metadata: &Metadata) -> Result<Entry> {
@@ -54,7 +75,7 @@ fn entry(path: &Path, metadata: &Metadata) -> Result<Entry> {
     } else {
         bail!("{} is a socket: it cannot be copied", path.display());
     };
-    Ok(Entry { permissions: metadata.mode() & 0o7777, kind })
+    Ok(entry_of(metadata, kind))
 }
 
 fn device(metadata: &Metadata) -> Device {
@@ -67,22 +88,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_is_copied_with_its_links_and_modes() {
+    fn a_tree_is_copied_with_its_links_modes_and_times() {
         let host = tempfile::tempdir().unwrap();
-        fs::create_dir(host.path().join("d")).unwrap();
-        fs::write(host.path().join("d/f"), "text").unwrap();
-        std::os::unix::fs::symlink("f", host.path().join("d/l")).unwrap();
+        let path = |name: &str| host.path().join(name);
+        fs::create_dir(path("d")).unwrap();
+        fs::write(path("d/f"), "text").unwrap();
+        fs::hard_link(path("d/f"), path("d/g")).unwrap();
+        std::os::unix::fs::symlink("f", path("d/l")).unwrap();
+        let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+        fs::File::options().write(true).open(path("d/f")).unwrap().set_modified(long_ago).unwrap();
         let mut copied = Archive::default();
         insert(&mut copied, host.path(), "/srv").unwrap();
 
-        let mode = |name| fs::symlink_metadata(host.path().join(name)).unwrap().mode() & 0o7777;
         let mut expected = Archive::default();
-        let top = fs::metadata(host.path()).unwrap().mode() & 0o7777;
-        expected.insert_directory("srv", top).unwrap();
-        expected.insert_directory("srv/d", mode("d")).unwrap();
-        expected.insert_file("srv/d/f", mode("d/f"), "text").unwrap();
-        let link = Entry { permissions: mode("d/l"), kind: Kind::Symlink("f".to_owned()) };
-        expected.insert("srv/d/l", link).unwrap();
+        let mut expect = |name: &str, kind: Kind| {
+            let entry = entry_of(&fs::symlink_metadata(path(name)).unwrap(), kind);
+            if name.starts_with("d/f") {
+                assert_eq!(entry.time, 1_000_000_000);
+            }
+            expected.insert(&format!("srv/{name}"), entry).unwrap();
+        };
+        expect("", Kind::Directory);
+        expect("d", Kind::Directory);
+        expect("d/f", Kind::File(b"text".to_vec()));
+        expect("d/g", Kind::HardLink("/srv/d/f".to_owned()));
+        expect("d/l", Kind::Symlink("f".to_owned()));
         assert_eq!(copied.to_bytes().unwrap(), expected.to_bytes().unwrap());
     }
 }

@@ -27,9 +27,9 @@ pub struct MachineOptions {
     /// Number of CPUs.
     #[arg(long, value_name = "N", default_value = "1")]
     pub smp: u32,
-    /// Memory in MiB.
-    #[arg(long, value_name = "MIB", default_value = "512")]
-    pub memory: u32,
+    /// Memory in MiB: 512, or more if the initramfs needs it.
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<u32>,
     /// What executes the guest's instructions; auto takes KVM where the CPU can.
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: Accelerator,
@@ -109,15 +109,10 @@ impl Boot<'_> {
 
     /// QEMU's command line without anything to run.
     pub fn empty_machine(&self) -> Result<Command> {
-        let (program, package) = match self.machine.arch {
-            Arch::X86_64 => ("qemu-system-x86_64", "qemu-system-x86"),
-            Arch::Aarch64 => ("qemu-system-aarch64", "qemu-system-arm"),
-        };
-        toolchain::ensure_program(program, package)?;
-        let mut qemu = Command::new(program);
+        let mut qemu = Command::new(ensure_qemu(self.machine.arch)?);
         qemu.args(["-nodefaults", "-display", "none", "-no-reboot"]);
         qemu.args(["-M", &self.machine.qemu_machine()?, "-cpu", &self.machine.qemu_cpu()]);
-        qemu.args(["-smp", &self.machine.smp.to_string(), "-m", &self.machine.memory.to_string()]);
+        qemu.args(["-smp", &self.machine.smp.to_string(), "-m", &self.machine.memory().to_string()]);
         qemu.args(self.machine.accelerator_arguments());
         qemu.args(match self.console {
             Console::Pipe => ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
@@ -145,7 +140,22 @@ impl Boot<'_> {
     }
 }
 
+/// QEMU's program for `arch`, installed if need be and allowed.
+pub fn ensure_qemu(arch: Arch) -> Result<&'static str> {
+    let (program, package) = match arch {
+        Arch::X86_64 => ("qemu-system-x86_64", "qemu-system-x86"),
+        Arch::Aarch64 => ("qemu-system-aarch64", "qemu-system-arm"),
+    };
+    toolchain::ensure_program(program, package)?;
+    Ok(program)
+}
+
 impl MachineOptions {
+    /// Memory in MiB.
+    pub fn memory(&self) -> u32 {
+        self.memory.unwrap_or(512)
+    }
+
     /// The machine named on the command line, or the usual one, with its properties.
     pub fn qemu_machine(&self) -> Result<String> {
         let machine = self.machine.unwrap_or(match self.arch {
@@ -219,7 +229,7 @@ mod tests {
     fn options(arch: Arch, machine: Option<Machine>) -> MachineOptions {
         let cpu = "max".to_owned();
         let (machine_options, accel) = (None, Accelerator::Tcg);
-        MachineOptions { arch, machine, machine_options, cpu, smp: 1, memory: 64, accel, icount: false }
+        MachineOptions { arch, machine, machine_options, cpu, smp: 1, memory: Some(64), accel, icount: false }
     }
 
     #[test]

@@ -22,6 +22,11 @@ impl Segments {
         Self { base, extra: Archive::default() }
     }
 
+    /// The file that is taken as it is.
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
     /// The file for QEMU's `-initrd`, in `folder` if anything was added.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         let mut bytes =

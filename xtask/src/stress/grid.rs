@@ -49,7 +49,7 @@ fn row(usual: &MachineOptions, machine: Machine, options: &str, cpu: &str, memor
         machine: Some(machine),
         machine_options: (!options.is_empty()).then(|| options.to_owned()),
         cpu: cpu.to_owned(),
-        memory,
+        memory: Some(memory),
         smp,
         ..usual.clone()
     };

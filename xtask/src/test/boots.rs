@@ -99,7 +99,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         guest.machine.machine = Some(place.machine);
         guest.machine.machine_options = Some(place.options.to_owned());
         guest.machine.cpu = place.cpu.to_owned();
-        guest.machine.memory = place.memory;
+        guest.machine.memory = Some(place.memory);
         guest.machine.smp = place.smp;
         push(stage, queue, format!("boot/{arch}/{}", place.name), move || counts_cpus(&guest));
     }

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::Stage;
 use super::guest::{Ended, Ending, Guest};
@@ -14,6 +14,7 @@ use crate::arch::Arch;
 use crate::build;
 use crate::initramfs::host_files;
 use crate::run::Kernel;
+use crate::workspace;
 
 /// Where the programs lie in the guest.
 const GUEST_FOLDER: &str = "/conformance";
@@ -24,17 +25,22 @@ const SHOWN: usize = 2000;
 /// Adds the programs' runs on both kernels to `queue`. On Orlop they run on one CPU as well: what never meets another CPU there
 /// waits for its turn instead, and some faults show only so.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
-    let mut programs = build::package(stage.toolchain, arch, "conformance")?;
-    programs.push(build::self_test(stage.toolchain, arch)?);
     let mut runs = vec![
         (Kernel::Linux, "linux", stage.smp),
         (Kernel::Orlop, "orlop", stage.smp),
         (Kernel::Orlop, "orlop-1-cpu", 1),
     ];
     runs.truncate(if stage.smp == 1 { 2 } else { 3 });
+    let names = names()?;
+    let all = runs.iter().flat_map(|(_, kernel, _)| names.iter().map(|name| test_name(arch, kernel, name)));
+    if all.filter(|name| stage.wants(name)).count() == 0 {
+        return Ok(());
+    }
+    let mut programs = build::package(stage.toolchain, arch, "conformance")?;
+    programs.push(build::self_test(stage.toolchain, arch)?);
     for (kernel, kernel_name, smp) in runs {
         let name = move |program: &Path| {
-            format!("conformance/{arch}/{kernel_name}/{}", program.file_name().unwrap_or_default().display())
+            test_name(arch, kernel_name, &program.file_name().unwrap_or_default().to_string_lossy())
         };
         let programs: Vec<_> =
             programs.iter().filter(|program| stage.wants(&name(program))).cloned().collect();
@@ -55,6 +61,20 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         });
     }
     Ok(())
+}
+
+fn test_name(arch: Arch, kernel: &str, program: &str) -> String {
+    format!("conformance/{arch}/{kernel}/{program}")
+}
+
+/// The programs' names, by their sources: nothing has to be built to know them.
+fn names() -> Result<Vec<String>> {
+    let folder = workspace::root().join("userspace/conformance/src/bin");
+    let sources = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let name = |source: std::io::Result<std::fs::DirEntry>| {
+        Ok(source?.path().file_stem().unwrap_or_default().to_string_lossy().into_owned())
+    };
+    sources.map(name).chain([Ok("selftest".to_owned())]).collect()
 }
 
 fn run(guest: &Guest, programs: &[PathBuf]) -> Vec<Result<(), String>> {

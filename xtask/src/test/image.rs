@@ -58,7 +58,7 @@ fn machine(arch: Arch, kernel: &Kernel, smp: u32) -> MachineOptions {
         machine_options: None,
         cpu: "max".to_owned(),
         smp,
-        memory: 512,
+        memory: None,
         accel: Accelerator::Tcg,
         icount: false,
     }

@@ -35,7 +35,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, queue: &Queue<'a>, guest: &dyn Fn() -> Resu
         [("an image above 4 GiB", 4 << 30, |_| {}), ("memory in pieces", IMAGE, with_memory_in_pieces)];
     for (name, image, change) in places {
         let mut guest = guest()?;
-        guest.machine.memory = 4096;
+        guest.machine.memory = Some(4096);
         guest.append = HELLO.to_owned();
         let placement = Placement { image, tree: TREE, change };
         push(stage, queue, format!("boot/aarch64/{name}"), move || says(&guest, &placement));

@@ -54,6 +54,12 @@ impl Report {
         }
     }
 
+    /// Whether nothing has been tested.
+    pub fn is_empty(&self) -> bool {
+        let totals = self.totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        totals.passed == 0 && totals.failed.is_empty()
+    }
+
     /// Repeats what failed and why, says the total, and tells the status to end with.
     pub fn finish(self) -> ExitCode {
         let totals = self.totals.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -86,7 +92,9 @@ mod tests {
     #[test]
     fn results_are_counted() {
         let report = Report::default();
+        assert!(report.is_empty());
         report.pass("a");
+        assert!(!report.is_empty());
         report.pass_many("b", 3);
         report.record("c", Err("because".to_owned()));
         report.with(|totals| {

@@ -53,10 +53,11 @@ fn run_job(job: &Job<'_>) -> u8 {
             Terminal::Plain => run_program(&SHELL[..1], job.input),
         });
     }
-    let programs = job.programs.iter().enumerate();
-    let statuses =
-        programs.map(|(index, program)| run_between_markers(job, index, || run_program(program, job.input)));
-    statuses.last().unwrap_or(0)
+    let mut status = 0;
+    for (index, program) in job.programs.iter().enumerate() {
+        status = run_between_markers(job, index, || run_program(program, job.input));
+    }
+    status
 }
 
 /// Runs something that returns a status, with a marker line before and one after it.
