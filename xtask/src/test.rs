@@ -3,7 +3,7 @@
 //! Stages, in order: `tidy`, host tests, then for each architecture conformance programs on Linux and on Orlop, boots in
 //! many machines, what people type at the prompt, and scripts. Tests that need QEMU run two at a time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -125,8 +125,14 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(report.finish())
 }
 
+/// Names in lines, those of one stage together.
 fn list(names: &BTreeSet<String>) -> String {
-    names.iter().map(String::as_str).collect::<Vec<_>>().join("\n    ")
+    let mut stages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (stage, name) in names.iter().filter_map(|name| name.rsplit_once('/')) {
+        stages.entry(stage).or_default().push(name);
+    }
+    let line = |(stage, names): (&str, Vec<&str>)| format!("{stage}/: {}", names.join(", "));
+    stages.into_iter().map(line).collect::<Vec<_>>().join("\n    ")
 }
 
 fn run_tidy(stage: &Stage<'_>) -> Result<()> {
