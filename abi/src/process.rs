@@ -183,8 +183,12 @@ constants! { u32:
     PR_GET_PDEATHSIG = 2, "read it";
     PR_GET_DUMPABLE = 3, "whether core dumps and tracing are allowed";
     PR_SET_DUMPABLE = 4, "set it";
+    PR_GET_UNALIGN = 5, "what unaligned access does";
+    PR_SET_UNALIGN = 6, "set it";
     PR_GET_KEEPCAPS = 7, "whether capabilities survive a change of user";
     PR_SET_KEEPCAPS = 8, "set it";
+    PR_GET_TIMING = 13, "how processor time is measured";
+    PR_SET_TIMING = 14, "set it";
     PR_SET_NAME = 15, "the thread's name, 16 bytes";
     PR_GET_NAME = 16, "read it";
     PR_GET_SECCOMP = 21, "the seccomp mode";
@@ -192,6 +196,7 @@ constants! { u32:
     PR_CAPBSET_READ = 23, "whether a capability is in the bounding set";
     PR_CAPBSET_DROP = 24, "take it out";
     PR_GET_TSC = 25, "whether RDTSC is allowed (x86)";
+    PR_TSC_ENABLE = 1, "PR_SET_TSC: it is";
     PR_SET_TSC = 26, "set it";
     PR_GET_SECUREBITS = 27, "read the securebits";
     PR_SET_SECUREBITS = 28, "set them";
@@ -206,6 +211,10 @@ constants! { u32:
     PR_SET_THP_DISABLE = 41, "no transparent huge pages";
     PR_GET_THP_DISABLE = 42, "read it";
     PR_CAP_AMBIENT = 47, "ambient capabilities";
+    PR_CAP_AMBIENT_IS_SET = 1, "PR_CAP_AMBIENT: whether one is there";
+    PR_CAP_AMBIENT_RAISE = 2, "PR_CAP_AMBIENT: add one";
+    PR_CAP_AMBIENT_LOWER = 3, "PR_CAP_AMBIENT: take one away";
+    PR_CAP_AMBIENT_CLEAR_ALL = 4, "PR_CAP_AMBIENT: take all away";
     PR_GET_SPECULATION_CTRL = 52, "state of a speculation feature";
     PR_SET_SPECULATION_CTRL = 53, "set it";
     PR_SET_TAGGED_ADDR_CTRL = 55, "whether calls accept tagged addresses (AArch64)";
@@ -213,6 +222,19 @@ constants! { u32:
     PR_SET_SYSCALL_USER_DISPATCH = 59, "signal on system calls outside a range";
     PR_SET_VMA = 0x5356_4d41, "attributes of a mapping";
     PR_SET_PTRACER = 0x5961_6d61, "who may trace";
+}
+
+constants! { u32:
+    SECBIT_NOROOT = 0x01, "user 0 gets no capabilities by execve";
+    SECBIT_NOROOT_LOCKED = 0x02, "that stays so";
+    SECBIT_NO_SETUID_FIXUP = 0x04, "changes of user leave capabilities alone";
+    SECBIT_NO_SETUID_FIXUP_LOCKED = 0x08, "that stays so";
+    SECBIT_KEEP_CAPS = 0x10, "leaving user 0 keeps the permitted capabilities";
+    SECBIT_KEEP_CAPS_LOCKED = 0x20, "that stays so";
+    SECBIT_NO_CAP_AMBIENT_RAISE = 0x40, "no ambient capability can be added";
+    SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED = 0x80, "that stays so";
+    SECURE_ALL_BITS = 0x55, "mask of what is not a lock";
+    SECURE_ALL_LOCKS = 0xaa, "mask of the locks";
 }
 
 constants! { u64:

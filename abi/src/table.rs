@@ -172,7 +172,7 @@ macro_rules! for_each_syscall {
             (modify_ldt,              154,  none, none, "absent"),
             (pivot_root,              155,  41,   none, "absent"),
             (_sysctl,                 156,  none, none, "absent"),
-            (prctl,                   157,  167,  control::prctl, "names, capabilities, subreaper, no_new_privs, tagged addresses, the signal at the parent's death"),
+            (prctl,                   157,  167,  control::prctl, "no seccomp, no PR_SET_MM, no PR_TSC_SIGSEGV, nothing about speculation, machine checks or scheduling of cores"),
             (arch_prctl,              158,  none, control::arch_prctl, "the bases of FS and GS only"),
             (adjtimex,                159,  171,  none, "absent"),
             (setrlimit,               160,  164,  system::setrlimit, "full"),

@@ -1,14 +1,15 @@
 //! Who a program runs as: set-user-ID and set-group-ID files, and what `execve` does to capabilities.
 //!
-//! Source: credentials(7), capabilities(7) "Transformation of capabilities during execve()". Files have no
-//! capabilities of their own here; root's are the traditional ones.
+//! Source: credentials(7), capabilities(7) "Transformation of capabilities during execve()", Linux 6.1's
+//! `security/commoncap.c`. Files have no capabilities of their own here; root's are the traditional ones.
 
 use alloc::sync::Arc;
 
 use abi::fs::{MS_NOSUID, S_ISGID, S_ISUID, S_IXGRP};
+use abi::process::{SECBIT_KEEP_CAPS, SECBIT_NOROOT};
 
 use crate::fs::File;
-use crate::process::Credentials;
+use crate::process::{Credentials, Identity, Thread};
 
 /// Credentials of the new program, and whether it gained privileges (`AT_SECURE`).
 pub struct NewIdentity {
@@ -18,29 +19,50 @@ pub struct NewIdentity {
     pub secure: bool,
 }
 
-/// What the caller becomes by executing `file`.
-pub fn after_exec(old: &Arc<Credentials>, file: &File) -> NewIdentity {
-    let (set_user, set_group) = set_identifiers(file);
-    if set_user.is_none() && set_group.is_none() && is_plain(old) {
-        return NewIdentity { credentials: old.clone(), secure: false };
+/// What the thread becomes by executing `file`.
+pub fn after_exec(thread: &Thread, file: &File) -> NewIdentity {
+    let old = thread.credentials();
+    // Who has renounced privileges gets none from a file (`PR_SET_NO_NEW_PRIVS`).
+    let renounced = thread.no_new_privileges();
+    let (set_user, set_group) = if renounced { (None, None) } else { set_identifiers(file) };
+    if set_user.is_none() && set_group.is_none() && is_plain(&old) {
+        return NewIdentity { credentials: old, secure: false };
     }
-    let mut new = (**old).clone();
-    if let Some(user) = set_user {
-        new.user.effective = user;
+    let mut new = (*old).clone();
+    new.user.effective = set_user.unwrap_or(old.user.effective);
+    new.group.effective = set_group.unwrap_or(old.group.effective);
+    let is_setid = new.user.effective != old.user.real || new.group.effective != old.group.real;
+    let has_root = !old.has_securebit(SECBIT_NOROOT);
+    let effective_root = has_root && new.user.effective == 0;
+    let is_root = effective_root || has_root && new.user.real == 0;
+    new.capabilities.permitted =
+        if is_root { old.capabilities.bounding | old.capabilities.inheritable } else { 0 };
+    let gains = new.capabilities.permitted & !old.capabilities.permitted != 0;
+    if renounced && (is_setid || gains) {
+        new.user.effective = new.user.real;
+        new.group.effective = new.group.real;
+        new.capabilities.permitted &= old.capabilities.permitted;
     }
-    if let Some(group) = set_group {
-        new.group.effective = group;
+    for identity in [&mut new.user, &mut new.group] {
+        *identity = Identity { saved: identity.effective, file_system: identity.effective, ..*identity };
     }
-    new.user.saved = new.user.effective;
-    new.user.file_system = new.user.effective;
-    new.group.saved = new.group.effective;
-    new.group.file_system = new.group.effective;
-    set_capabilities(&mut new, old);
-    new.keep_capabilities = false;
-    let secure = new.user.effective != new.user.real
-        || new.group.effective != new.group.real
-        || (new.user.real != 0 && new.capabilities.effective & !new.capabilities.ambient != 0);
+    settle_capabilities(&mut new, is_setid, effective_root);
+    let sets = &new.capabilities;
+    let is_elevated = effective_root || sets.permitted & !sets.ambient != 0;
+    let secure = is_setid || new.user.real != 0 && is_elevated;
     NewIdentity { credentials: Arc::new(new), secure }
+}
+
+/// Ambient capabilities are added to what is permitted, unless the file sets an identifier. With effective root all that is
+/// permitted is in effect, else what is ambient.
+fn settle_capabilities(new: &mut Credentials, is_setid: bool, effective_root: bool) {
+    let sets = &mut new.capabilities;
+    if is_setid {
+        sets.ambient = 0;
+    }
+    sets.permitted |= sets.ambient;
+    sets.effective = if effective_root { sets.permitted } else { sets.ambient };
+    new.securebits &= !SECBIT_KEEP_CAPS;
 }
 
 /// User and group that the file's set-ID bits name.
@@ -59,29 +81,51 @@ fn set_identifiers(file: &File) -> (Option<u32>, Option<u32>) {
 /// Whether `execve` of an ordinary file leaves the credentials as they are: root with all it can have, nobody
 /// changing identity.
 fn is_plain(old: &Credentials) -> bool {
-    let same = |identity: &crate::process::Identity| {
-        identity.effective == identity.saved && identity.effective == identity.file_system
+    let same = |identity: &Identity| {
+        let Identity { real, effective, saved, file_system } = *identity;
+        real == effective && effective == saved && effective == file_system
     };
     let sets = &old.capabilities;
-    let expected =
-        if old.user.effective == 0 || old.user.real == 0 { sets.bounding | sets.inheritable } else { 0 };
-    let effective = if old.user.effective == 0 { expected } else { 0 };
-    let capabilities = sets.permitted == expected && sets.effective == effective && sets.ambient == 0;
-    same(&old.user)
-        && same(&old.group)
-        && capabilities
-        && !old.keep_capabilities
-        && old.user.real == old.user.effective
-        && old.group.real == old.group.effective
+    let is_root = old.user.effective == 0 && !old.has_securebit(SECBIT_NOROOT);
+    let expected = if is_root { sets.bounding | sets.inheritable } else { 0 };
+    let capabilities = sets.permitted == expected && sets.effective == expected && sets.ambient == 0;
+    same(&old.user) && same(&old.group) && capabilities && !old.has_securebit(SECBIT_KEEP_CAPS)
 }
 
-fn set_capabilities(new: &mut Credentials, old: &Credentials) {
-    let gained = new.user.effective != old.user.effective || new.group.effective != old.group.effective;
-    let sets = &mut new.capabilities;
-    if gained {
-        sets.ambient = 0;
+/// Whether the memory of a program may be seen by others of its user: not if it acts as somebody else than its real user, or gains
+/// something by `execve` (Linux: `begin_new_exec`, `commit_creds`).
+pub fn is_dumpable(old: &Credentials, new: &Credentials) -> bool {
+    old.user.effective == old.user.real && old.group.effective == old.group.real && !old.is_exceeded_by(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::capability;
+    use abi::process::SECBIT_NO_SETUID_FIXUP;
+
+    #[test]
+    fn root_is_plain_unless_it_renounced_being_root() {
+        let mut root = Credentials::root();
+        assert!(is_plain(&root));
+        root.securebits = SECBIT_NOROOT;
+        assert!(!is_plain(&root));
+        let mut user = Credentials::root();
+        user.securebits = SECBIT_NO_SETUID_FIXUP;
+        user.set_three_users([Some(7), Some(7), Some(7)]).expect("root may");
+        assert_eq!(user.capabilities.effective, capability::ALL);
+        assert!(!is_plain(&user));
     }
-    let is_root = new.user.effective == 0 || new.user.real == 0;
-    sets.permitted = if is_root { sets.bounding | sets.inheritable } else { sets.ambient };
-    sets.effective = if new.user.effective == 0 { sets.permitted } else { sets.ambient };
+
+    #[test]
+    fn ambient_capabilities_survive() {
+        let mut user = Credentials::root();
+        user.set_user(7).expect("root may");
+        user.capabilities.ambient = 4;
+        user.capabilities.permitted = 0;
+        settle_capabilities(&mut user, false, false);
+        assert_eq!((user.capabilities.permitted, user.capabilities.effective), (4, 4));
+        settle_capabilities(&mut user, true, false);
+        assert_eq!((user.capabilities.ambient, user.capabilities.effective), (0, 0));
+    }
 }

@@ -120,7 +120,7 @@ fn start(thread: &Arc<Thread>, context: &mut UserContext, mut start: Start<'_>) 
         start.arguments.push(b"", &mut start.room)?;
     }
     let (program, access) = find_program(thread, &mut start)?;
-    let identity = identity::after_exec(&thread.credentials(), program.file());
+    let identity = identity::after_exec(thread, program.file());
     let built = build(thread, &program, &start, &identity, access)?;
     commit(thread, context, built, identity, &start.request.name)
 }
@@ -276,7 +276,13 @@ fn commit(
         return Err(Errno::ENOMEM.into());
     }
     thread.process().set_personality(personality(thread, &identity));
+    let old = thread.credentials();
+    let may_be_seen = identity::is_dumpable(&old, &identity.credentials);
     thread.set_credentials(identity.credentials);
+    thread.process().set_dumpable(may_be_seen);
+    if identity.secure {
+        thread.set_parent_death_signal(None);
+    }
     thread.set_name(name.rsplit(|byte| *byte == b'/').next().unwrap_or_default());
     context.regs = UserRegs::new(built.start, built.stack.as_u64());
     Ok(())

@@ -11,7 +11,7 @@ use libkernel::addr::UserRange;
 
 use super::AddressSpace;
 use super::area::{Area, AreaFlags};
-use super::space::State;
+use super::space::{State, flags};
 use crate::errno::OrErrno;
 
 impl AddressSpace {
@@ -30,6 +30,8 @@ impl AddressSpace {
         child_state.executable = parent_state.executable.clone();
         drop(child_state);
         child.register_barrier(self.registered_barriers());
+        child.set_flags(flags::DUMPABLE, self.flags() & flags::DUMPABLE != 0);
+        child.set_flags(self.flags() & flags::NO_HUGE_PAGES, true);
         Ok(child)
     }
 

@@ -34,6 +34,16 @@ pub struct AddressSpace {
     pub(super) this: Weak<AddressSpace>,
     /// Commands of `membarrier` by which it is registered.
     barriers: AtomicU32,
+    /// What `prctl` says about it: [`flags`].
+    flags: AtomicU32,
+}
+
+/// What a program says about its memory; a child inherits it.
+pub mod flags {
+    /// Others of the same user may look into it (`PR_SET_DUMPABLE`).
+    pub const DUMPABLE: u32 = 1;
+    /// No huge pages, of which there are none anyhow (`PR_SET_THP_DISABLE`); survives `execve`.
+    pub const NO_HUGE_PAGES: u32 = 2;
 }
 
 /// One thread's reference to its memory. Counted by itself, so that a thread on one CPU does not write to the count of the
@@ -97,6 +107,7 @@ impl AddressSpace {
             state: RwLock::new(state),
             this: this.clone(),
             barriers: AtomicU32::new(0),
+            flags: AtomicU32::new(flags::DUMPABLE),
         }))
     }
 
@@ -108,6 +119,20 @@ impl AddressSpace {
     /// Registers for barriers by a command of `membarrier`, or several.
     pub fn register_barrier(&self, commands: u32) {
         self.barriers.fetch_or(commands, Ordering::Relaxed);
+    }
+
+    /// The [`flags`] that are set.
+    pub fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Sets or clears [`flags`].
+    pub fn set_flags(&self, bits: u32, set: bool) {
+        if set {
+            self.flags.fetch_or(bits, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!bits, Ordering::Relaxed);
+        }
     }
 
     /// The commands by which it is registered for barriers.

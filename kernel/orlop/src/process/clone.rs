@@ -310,6 +310,7 @@ fn new_thread(
         signal_mask: parent.signal_mask(),
         signal_stack: stack,
         no_new_privileges: parent.no_new_privileges(),
+        timer_slack_ns: parent.timer_slack_ns(),
     });
     if request.has(CLONE_CHILD_CLEARTID) {
         thread.set_clear_child_id(request.child_tid);

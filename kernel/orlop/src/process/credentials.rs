@@ -7,6 +7,7 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
+use abi::process::{SECBIT_KEEP_CAPS, SECBIT_NO_SETUID_FIXUP};
 
 /// Capability numbers, `linux/capability.h`.
 pub mod capability {
@@ -28,6 +29,8 @@ pub mod capability {
     pub const SETUID: u32 = 7;
     /// Change the bounding set.
     pub const SETPCAP: u32 = 8;
+    /// Change the flags of files that nobody may change.
+    pub const LINUX_IMMUTABLE: u32 = 9;
     /// Lock memory beyond the limit.
     pub const IPC_LOCK: u32 = 14;
     /// Reach the hardware, and map the lowest addresses.
@@ -50,6 +53,8 @@ pub mod capability {
     pub const SYS_TTY_CONFIG: u32 = 26;
     /// Make device nodes.
     pub const MKNOD: u32 = 27;
+    /// Override mandatory access control.
+    pub const MAC_OVERRIDE: u32 = 32;
     /// Read and clear the kernel log.
     pub const SYSLOG: u32 = 34;
     /// Set timers that wake the machine.
@@ -60,13 +65,15 @@ pub mod capability {
     pub const ALL: u64 = (1 << (LAST + 1)) - 1;
 }
 
-/// The capabilities that travel with the file-system identity rather than the effective one: `capabilities(7)`.
+/// The capabilities that travel with the file-system identity rather than the effective one: Linux's `CAP_FS_SET`.
 const FILE_CAPABILITIES: u64 = (1 << capability::CHOWN)
     | (1 << capability::DAC_OVERRIDE)
     | (1 << capability::DAC_READ_SEARCH)
     | (1 << capability::FOWNER)
     | (1 << capability::FSETID)
-    | (1 << capability::MKNOD);
+    | (1 << capability::MKNOD)
+    | (1 << capability::LINUX_IMMUTABLE)
+    | (1 << capability::MAC_OVERRIDE);
 
 /// Real, effective, saved and file-system identifier, of user or group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -107,8 +114,8 @@ pub struct Credentials {
     pub groups: Arc<[u32]>,
     /// Capability sets.
     pub capabilities: Capabilities,
-    /// Whether leaving user 0 keeps the permitted capabilities: `prctl(PR_SET_KEEPCAPS)`.
-    pub keep_capabilities: bool,
+    /// How capabilities follow the user: `SECBIT_*`.
+    pub securebits: u32,
 }
 
 impl Credentials {
@@ -125,7 +132,7 @@ impl Credentials {
                 bounding: capability::ALL,
                 ambient: 0,
             },
-            keep_capabilities: false,
+            securebits: 0,
         }
     }
 
@@ -134,9 +141,25 @@ impl Credentials {
         number <= capability::LAST && self.capabilities.effective & (1 << number) != 0
     }
 
+    /// Whether one of the `SECBIT_*` is set.
+    pub fn has_securebit(&self, bit: u32) -> bool {
+        self.securebits & bit != 0
+    }
+
     /// EPERM unless the thread has the capability.
     pub fn require(&self, number: u32) -> Result<(), Errno> {
         if self.has_capability(number) { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
+    /// Whether others act as somebody else than these do, or can do more: what they then have in memory is not for the same people
+    /// (Linux: `commit_creds`).
+    pub fn is_exceeded_by(&self, new: &Credentials) -> bool {
+        let differs = |old: Identity, new: Identity| {
+            (old.effective, old.file_system) != (new.effective, new.file_system)
+        };
+        differs(self.user, new.user)
+            || differs(self.group, new.group)
+            || new.capabilities.permitted & !self.capabilities.permitted != 0
     }
 
     /// Whether files of this group grant their group permissions.
@@ -211,13 +234,17 @@ impl Credentials {
         }
     }
 
-    /// Leaving and regaining user 0 takes and gives capabilities: `capabilities(7)`, "Effect of user ID changes".
+    /// Leaving and regaining user 0 takes and gives capabilities: `capabilities(7)`, "Effect of user ID changes to capabilities".
     fn user_changed(&mut self, old: Identity) {
+        if self.has_securebit(SECBIT_NO_SETUID_FIXUP) {
+            return;
+        }
+        let keeps = self.has_securebit(SECBIT_KEEP_CAPS);
         let was_root = old.real == 0 || old.effective == 0 || old.saved == 0;
         let is_root = self.user.real == 0 || self.user.effective == 0 || self.user.saved == 0;
         let sets = &mut self.capabilities;
         if was_root && !is_root {
-            if !self.keep_capabilities {
+            if !keeps {
                 sets.permitted = 0;
                 sets.effective = 0;
             }
@@ -228,10 +255,12 @@ impl Credentials {
         } else if old.effective != 0 && self.user.effective == 0 {
             sets.effective = sets.permitted;
         }
-        self.file_system_user_changed(old.file_system);
     }
 
     fn file_system_user_changed(&mut self, old: u32) {
+        if self.has_securebit(SECBIT_NO_SETUID_FIXUP) {
+            return;
+        }
         let sets = &mut self.capabilities;
         if old == 0 && self.user.file_system != 0 {
             sets.effective &= !FILE_CAPABILITIES;

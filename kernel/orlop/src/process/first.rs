@@ -6,6 +6,7 @@ use abi::Errno;
 
 use super::process::ProcessParts;
 use super::session::Session;
+use super::thread::TIMER_SLACK_NS;
 use super::{Credentials, Limits, NAME_SIZE, Pid, Process, Thread, ThreadParts, table};
 use crate::fs::{FdTable, FsContext};
 use crate::memory::AddressSpace;
@@ -52,6 +53,7 @@ pub fn first(parts: FirstProcess) -> Result<Arc<Thread>, Errno> {
         signal_mask: SignalSet::EMPTY,
         signal_stack: NO_STACK,
         no_new_privileges: false,
+        timer_slack_ns: TIMER_SLACK_NS,
     });
     process.add_thread(thread.clone())?;
     let mut table = table::lock();

@@ -3,7 +3,7 @@
 use super::{Credentials, Process, capability, current};
 
 /// Whether the running thread may look into a process: one of its own process may; otherwise all of the process's users and groups
-/// must be the caller's, and it must have no capability that the caller lacks; or the caller may trace everybody (Linux:
+/// must be the caller's, it must have no capability that the caller lacks, and be dumpable; or the caller may trace everybody (Linux:
 /// `PTRACE_MODE_READ_FSCREDS`).
 pub fn may_inspect(process: &Process) -> bool {
     let Some(caller) = current() else { return true };
@@ -13,7 +13,7 @@ pub fn may_inspect(process: &Process) -> bool {
     // Of a process that has ended nothing is left to be seen.
     let Some(target) = process.find_thread(|_| true) else { return true };
     let (caller, target) = (caller.credentials(), target.credentials());
-    caller.has_capability(capability::SYS_PTRACE) || is_same(&caller, &target)
+    caller.has_capability(capability::SYS_PTRACE) || process.is_dumpable() && is_same(&caller, &target)
 }
 
 fn is_same(caller: &Credentials, target: &Credentials) -> bool {

@@ -13,6 +13,7 @@ use super::session::Session;
 use super::usage::Usage;
 use super::{INFINITY, Limits, Pid, Resource, Thread, table};
 use crate::memory::AddressSpace;
+use crate::memory::flags;
 use crate::sched::wait::WaitQueue;
 use crate::signal::{ProcessSignals, Signal};
 use crate::time::CpuAlarms;
@@ -173,9 +174,23 @@ impl Process {
     pub fn set_address_space(&self, thread: &Thread, space: Arc<AddressSpace>) {
         task::set_page_table(Some(space.page_table().clone()));
         thread.set_memory(Some(space.clone()));
+        let kept = self.address_space().map_or(0, |old| old.flags() & flags::NO_HUGE_PAGES);
+        space.set_flags(kept, true);
         let old = self.memory.lock().replace(space);
         drop(old);
         self.return_memory();
+    }
+
+    /// Whether others of its user may look into its memory.
+    pub fn is_dumpable(&self) -> bool {
+        self.address_space().is_some_and(|space| space.flags() & flags::DUMPABLE != 0)
+    }
+
+    /// Says whether they may.
+    pub fn set_dumpable(&self, may: bool) {
+        if let Some(space) = self.address_space() {
+            space.set_flags(flags::DUMPABLE, may);
+        }
     }
 
     /// Gives the memory up at the end.

@@ -64,6 +64,9 @@ pub struct Thread {
     /// Alarms on its processor time.
     pub(crate) cpu_alarms: CpuAlarms,
     no_new_privileges: AtomicBool,
+    /// By how many nanoseconds its sleeps may be longer than asked for, and what that was when it began.
+    timer_slack_ns: AtomicU64,
+    first_timer_slack_ns: u64,
     /// Whether the thread has left its loop.
     is_ending: AtomicBool,
     /// Whether the thread counts for its user (`users`).
@@ -94,7 +97,12 @@ pub struct ThreadParts {
     pub signal_stack: StackT,
     /// Whether `execve` grants nothing (`PR_SET_NO_NEW_PRIVS`).
     pub no_new_privileges: bool,
+    /// By how many nanoseconds its sleeps may be longer than asked for.
+    pub timer_slack_ns: u64,
 }
+
+/// The timer slack of the first process (Linux: 50 µs).
+pub const TIMER_SLACK_NS: u64 = 50_000;
 
 /// A thread's name without its padding, unprintable bytes escaped.
 pub struct ShownName([u8; NAME_SIZE]);
@@ -133,6 +141,8 @@ impl Thread {
             account: Account::new(),
             cpu_alarms: CpuAlarms::new(),
             no_new_privileges: AtomicBool::new(parts.no_new_privileges),
+            timer_slack_ns: AtomicU64::new(parts.timer_slack_ns),
+            first_timer_slack_ns: parts.timer_slack_ns,
             is_ending: AtomicBool::new(false),
             is_counted: AtomicBool::new(true),
         })
@@ -267,7 +277,12 @@ impl Thread {
     /// Makes the thread act as somebody else.
     pub fn set_credentials(&self, credentials: Arc<Credentials>) {
         let new = credentials.user.real;
+        let exceeds = self.with_credentials(|old| old.is_exceeded_by(&credentials));
         let old = core::mem::replace(&mut *self.credentials.lock(), credentials);
+        if exceeds {
+            self.process.set_dumpable(false);
+            self.set_parent_death_signal(None);
+        }
         if old.user.real != new {
             users::join(new);
             users::leave(old.user.real);
@@ -317,6 +332,17 @@ impl Thread {
     /// From now on `execve` grants nothing; there is no way back.
     pub fn renounce_privileges(&self) {
         self.no_new_privileges.store(true, Ordering::Relaxed);
+    }
+
+    /// By how many nanoseconds its sleeps may be longer than asked for. All are exact here: no timer is put off to meet another.
+    pub fn timer_slack_ns(&self) -> u64 {
+        self.timer_slack_ns.load(Ordering::Relaxed)
+    }
+
+    /// Sets that; zero is what it was when the thread began.
+    pub fn set_timer_slack_ns(&self, slack_ns: u64) {
+        let slack_ns = if slack_ns == 0 { self.first_timer_slack_ns } else { slack_ns };
+        self.timer_slack_ns.store(slack_ns, Ordering::Relaxed);
     }
 
     /// Whether the thread has left its loop, and does what is left to do at its end.

@@ -1,21 +1,22 @@
 //! `prctl` and `arch_prctl`.
 
-use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::process::{
-    PR_CAPBSET_DROP, PR_CAPBSET_READ, PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_GET_NAME,
-    PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_TAGGED_ADDR_CTRL, PR_GET_TID_ADDRESS,
-    PR_SET_CHILD_SUBREAPER, PR_SET_KEEPCAPS, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG,
-    PR_SET_TAGGED_ADDR_CTRL, PR_TAGGED_ADDR_ENABLE,
+    PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE, PR_GET_NAME, PR_GET_PDEATHSIG, PR_GET_SECCOMP,
+    PR_GET_TAGGED_ADDR_CTRL, PR_GET_THP_DISABLE, PR_GET_TID_ADDRESS, PR_GET_TIMERSLACK, PR_GET_TIMING,
+    PR_GET_TSC, PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, PR_SET_MM, PR_SET_NAME, PR_SET_PDEATHSIG,
+    PR_SET_TAGGED_ADDR_CTRL, PR_SET_THP_DISABLE, PR_SET_TIMERSLACK, PR_SET_TIMING, PR_SET_TSC,
+    PR_TAGGED_ADDR_ENABLE, PR_TSC_ENABLE,
 };
 use hal::task;
 use libkernel::addr::UserAddr;
 use libkernel::arch::native::HAS_ADDRESS_TAGS;
 
-use super::{Caller, Failure};
-use crate::process::{Credentials, NAME_SIZE, capability};
+use super::{Caller, Failure, privilege};
+use crate::memory::flags;
+use crate::process::{NAME_SIZE, capability};
 use crate::signal::Signal;
 use crate::user::{UserPtr, UserSlice};
 
@@ -28,54 +29,79 @@ pub fn prctl(
     fourth: u64,
     fifth: u64,
 ) -> Result<u64, Failure> {
-    let rest_is_zero = third == 0 && fourth == 0 && fifth == 0;
+    let rest = [third, fourth, fifth];
+    if let Some(result) = privilege::prctl(caller, option, second, rest) {
+        return result.map_err(Failure::Errno);
+    }
+    let rest_is_zero = rest == [0; 3];
     let thread = caller.thread;
     let process = thread.process();
+    let done = |()| 0;
     match option {
-        PR_SET_NAME => set_name(caller, second).map(|()| 0),
-        PR_GET_NAME => get_name(caller, second).map(|()| 0),
+        PR_SET_NAME => set_name(caller, second).map(done),
+        PR_GET_NAME => get_name(caller, second).map(done),
         PR_SET_PDEATHSIG => {
             thread.set_parent_death_signal(optional_signal(second)?);
             Ok(0)
         }
         PR_GET_PDEATHSIG => {
             let number = thread.parent_death_signal().map_or(0, Signal::number);
-            UserPtr::new(UserAddr::new(second)).write(&number)?;
-            Ok(0)
+            Ok(UserPtr::new(UserAddr::new(second)).write(&number).map(done)?)
         }
-        PR_GET_DUMPABLE => Ok(1),
-        PR_GET_KEEPCAPS => {
-            Ok(u64::from(thread.with_credentials(|credentials| credentials.keep_capabilities)))
-        }
-        PR_SET_KEEPCAPS if second <= 1 => {
-            change(caller, |credentials| credentials.keep_capabilities = second == 1);
-            Ok(0)
-        }
-        PR_CAPBSET_READ => {
-            let bit = capability_bit(second)?;
-            Ok(u64::from(thread.with_credentials(|credentials| credentials.capabilities.bounding & bit != 0)))
-        }
-        PR_CAPBSET_DROP => Ok(drop_from_bounding_set(caller, capability_bit(second)?).map(|()| 0)?),
         PR_SET_CHILD_SUBREAPER => {
             process.set_adopts(second != 0);
             Ok(0)
         }
         PR_GET_CHILD_SUBREAPER => {
-            UserPtr::new(UserAddr::new(second)).write(&i32::from(process.adopts()))?;
+            Ok(UserPtr::new(UserAddr::new(second)).write(&i32::from(process.adopts())).map(done)?)
+        }
+        PR_SET_TIMERSLACK => {
+            thread.set_timer_slack_ns(second);
             Ok(0)
         }
-        PR_SET_NO_NEW_PRIVS if second == 1 && rest_is_zero => {
-            thread.renounce_privileges();
-            Ok(0)
+        PR_GET_TIMERSLACK => Ok(thread.timer_slack_ns()),
+        PR_GET_TIMING => Ok(0),
+        // Statistical: by the tick.
+        PR_SET_TIMING if second == 0 => Ok(0),
+        PR_GET_TSC if abi::native::HAS_TSC => {
+            Ok(UserPtr::new(UserAddr::new(second)).write(&PR_TSC_ENABLE).map(done)?)
         }
-        PR_GET_NO_NEW_PRIVS if second == 0 && rest_is_zero => Ok(u64::from(thread.no_new_privileges())),
+        PR_SET_TSC if abi::native::HAS_TSC && second == u64::from(PR_TSC_ENABLE) => Ok(0),
+        // No filter and no strict mode: SECCOMP_MODE_DISABLED.
+        PR_GET_SECCOMP => Ok(0),
         PR_GET_TID_ADDRESS => {
-            UserPtr::new(UserAddr::new(second)).write(&thread.clear_child_id().as_u64())?;
+            let address = thread.clear_child_id().as_u64();
+            Ok(UserPtr::new(UserAddr::new(second)).write(&address).map(done)?)
+        }
+        PR_SET_TAGGED_ADDR_CTRL if rest_is_zero => set_tagged_addresses(second).map(done),
+        PR_GET_TAGGED_ADDR_CTRL if second == 0 && rest_is_zero => tagged_addresses(),
+        PR_GET_DUMPABLE | PR_SET_DUMPABLE | PR_GET_THP_DISABLE | PR_SET_THP_DISABLE | PR_SET_MM => {
+            Ok(of_memory(caller, option, second, rest)?)
+        }
+        _ => Err(Failure::Errno(Errno::EINVAL)),
+    }
+}
+
+/// What concerns the memory of the process.
+fn of_memory(caller: &Caller<'_>, option: u32, second: u64, rest: [u64; 3]) -> Result<u64, Errno> {
+    let space = caller.thread.process().address_space().ok_or(Errno::ESRCH)?;
+    let is_set = |flag: u32| Ok(u64::from(space.flags() & flag != 0));
+    match option {
+        PR_GET_DUMPABLE => is_set(flags::DUMPABLE),
+        PR_SET_DUMPABLE if second <= 1 => {
+            space.set_flags(flags::DUMPABLE, second == 1);
             Ok(0)
         }
-        PR_SET_TAGGED_ADDR_CTRL if rest_is_zero => set_tagged_addresses(second).map(|()| 0),
-        PR_GET_TAGGED_ADDR_CTRL if second == 0 && rest_is_zero => tagged_addresses(),
-        _ => Err(Failure::Errno(Errno::EINVAL)),
+        PR_GET_THP_DISABLE if second == 0 && rest == [0; 3] => is_set(flags::NO_HUGE_PAGES),
+        PR_SET_THP_DISABLE if rest == [0; 3] => {
+            space.set_flags(flags::NO_HUGE_PAGES, second != 0);
+            Ok(0)
+        }
+        PR_SET_MM if rest[2] == 0 => {
+            caller.thread.credentials().require(capability::SYS_RESOURCE)?;
+            Err(Errno::EINVAL)
+        }
+        _ => Err(Errno::EINVAL),
     }
 }
 
@@ -104,12 +130,6 @@ fn optional_signal(number: u64) -> Result<Option<Signal>, Errno> {
     u32::try_from(number).ok().and_then(Signal::new).map(Some).ok_or(Errno::EINVAL)
 }
 
-fn drop_from_bounding_set(caller: &Caller<'_>, bit: u64) -> Result<(), Errno> {
-    caller.thread.with_credentials(|credentials| credentials.require(capability::SETPCAP))?;
-    change(caller, |credentials| credentials.capabilities.bounding &= !bit);
-    Ok(())
-}
-
 fn get_name(caller: &Caller<'_>, address: u64) -> Result<(), Failure> {
     Ok(UserSlice::new(UserAddr::new(address), NAME_SIZE).write(&caller.thread.name())?)
 }
@@ -125,16 +145,6 @@ fn set_name(caller: &Caller<'_>, address: u64) -> Result<(), Failure> {
     }
     caller.thread.set_name(&name);
     Ok(())
-}
-
-fn capability_bit(number: u64) -> Result<u64, Errno> {
-    if number <= u64::from(capability::LAST) { Ok(1 << number) } else { Err(Errno::EINVAL) }
-}
-
-fn change(caller: &Caller<'_>, change: impl FnOnce(&mut Credentials)) {
-    let mut credentials = Credentials::clone(&caller.thread.credentials());
-    change(&mut credentials);
-    caller.thread.set_credentials(Arc::new(credentials));
 }
 
 /// `arch_prctl`: the bases of FS and GS; EINVAL for the rest.

@@ -30,6 +30,7 @@ pub mod path;
 pub mod pipe;
 pub mod poll;
 pub mod priority;
+mod privilege;
 pub mod process;
 mod record_lock;
 mod restart;

@@ -83,8 +83,12 @@ impl Subject {
         FIRST + (u64::from(self.id().number()) * 2 + u64::from(self.is_thread())) * ENTRIES + index
     }
 
-    /// The files of a process belong to its effective user.
+    /// The files of a process belong to its effective user, but to root if others of that user may not look into it; its
+    /// directory is that user's always (Linux: `task_dump_owner`).
     pub fn ownership(&self, permissions: u32) -> Ownership {
+        if permissions != 0o555 && !self.process.is_dumpable() {
+            return Ownership { permissions, user: 0, group: 0 };
+        }
         let (user, group) = self.thread().map_or((0, 0), |thread| {
             thread.with_credentials(|credentials| (credentials.user.effective, credentials.group.effective))
         });
