@@ -22,6 +22,7 @@ pub mod poll;
 pub mod process;
 pub mod resource;
 pub mod signal;
+pub mod syslog;
 pub mod table;
 pub mod terminal;
 pub mod time;

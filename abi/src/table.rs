@@ -118,7 +118,7 @@ macro_rules! for_each_syscall {
             (times,                   100,  153,  time::times, "full"),
             (ptrace,                  101,  117,  none, "absent"),
             (getuid,                  102,  174,  identity::getuid, "full"),
-            (syslog,                  103,  116,  none, "absent"),
+            (syslog,                  103,  116,  syslog::syslog, "full"),
             (getgid,                  104,  176,  identity::getgid, "full"),
             (setuid,                  105,  146,  identity::setuid, "full"),
             (setgid,                  106,  144,  identity::setgid, "full"),

@@ -19,6 +19,7 @@ pub mod elf;
 pub mod fault;
 pub mod line_discipline;
 pub mod lock_order;
+pub mod log_ring;
 pub mod numbers;
 pub mod ordered;
 pub mod paging;

@@ -1,71 +1,190 @@
-//! The kernel log: lines on the console with the time since boot.
+//! The kernel log: records in memory, and lines on the console with the time since boot.
+//!
+//! Every record goes into a ring, from which programs read it ([`kmsg`], [`syslog`]). It goes to the console, too, if it matters
+//! enough: the boot words `loglevel=`, `quiet`, `debug` and `ignore_loglevel`, later `syslog(2)` and `/proc/sys/kernel/printk`, say
+//! how much that is. The numbers are Linux's: of `include/linux/kern_levels.h` and `printk.h`.
+//!
+//! Lock order: the ring's lock is a leaf, and taken with interrupts masked; the console's comes after it has been left.
 
+pub mod kmsg;
+pub mod syslog;
+
+use alloc::sync::Arc;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
-/// Whether notices are kept off the console: the boot word `quiet`.
-static QUIET: AtomicBool = AtomicBool::new(false);
+use hal::sync::{IrqLock, Once};
+use libkernel::command_line::CommandLine;
+use libkernel::log_ring::{Found, Header, LONGEST, LogRing};
 
-/// How much a line matters.
-#[derive(Clone, Copy, PartialEq, Eq)]
+use crate::sched::wait::WaitQueue;
+
+/// How much a record matters: the less, the more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Always shown.
-    Warning,
-    /// Shown unless the boot line says `quiet`.
-    Notice,
+    /// The system is unusable.
+    Emergency = 0,
+    /// Something went wrong. Shown with `quiet`, too.
+    Error = 3,
+    /// Something may go wrong.
+    Warning = 4,
+    /// What goes on. `quiet` keeps it off the console.
+    Information = 6,
 }
 
-/// Keeps notices off the console from now on.
-pub fn be_quiet() {
-    QUIET.store(true, Ordering::Relaxed);
+/// Levels below this one are shown on the console.
+static CONSOLE_LEVEL: AtomicU32 = AtomicU32::new(DEFAULT_CONSOLE_LEVEL);
+/// Whether all are: `ignore_loglevel`.
+static SHOWS_ALL: AtomicBool = AtomicBool::new(false);
+
+/// What the console shows where nothing else is said, with `quiet`, and with `debug`.
+const DEFAULT_CONSOLE_LEVEL: u32 = 7;
+const QUIET: u32 = 4;
+const DEBUG: u32 = 10;
+/// The least that can be asked for later, and the level of a record that names none.
+const MINIMUM_CONSOLE_LEVEL: u32 = 1;
+const DEFAULT_LEVEL: u32 = 4;
+
+/// Records and bytes of text that are kept.
+const RECORDS: usize = 1024;
+const BYTES: usize = 1 << 16;
+
+static RING: IrqLock<LogRing<RECORDS, BYTES>> = IrqLock::new(LogRing::new());
+/// Who waits for the next record.
+static ARRIVAL: Once<Arc<WaitQueue>> = Once::new();
+/// The first record that was made after the log was last cleared.
+static CLEARED: AtomicU64 = AtomicU64::new(0);
+
+/// Reads the boot words, in their order.
+pub fn configure(command_line: CommandLine<'_>) {
+    for word in command_line.words() {
+        let number = || core::str::from_utf8(word.value?).ok()?.parse().ok();
+        match word.name {
+            b"quiet" => CONSOLE_LEVEL.store(QUIET, Relaxed),
+            b"debug" => CONSOLE_LEVEL.store(DEBUG, Relaxed),
+            b"loglevel" => number().into_iter().for_each(|level| CONSOLE_LEVEL.store(level, Relaxed)),
+            b"ignore_loglevel" => SHOWS_ALL.store(true, Relaxed),
+            _ => {}
+        }
+    }
 }
 
-struct Line(hal::console::Output);
+/// `/proc/sys/kernel/printk`: what the console shows, the level of records that name none, the least that the console can be set to
+/// show, and what it shows by default.
+pub fn levels() -> [u32; 4] {
+    [CONSOLE_LEVEL.load(Relaxed), DEFAULT_LEVEL, MINIMUM_CONSOLE_LEVEL, DEFAULT_CONSOLE_LEVEL]
+}
 
-impl Write for Line {
+fn arrival() -> &'static Arc<WaitQueue> {
+    ARRIVAL.get_or_init(|| Arc::new(WaitQueue::new()))
+}
+
+/// A record while it is written.
+struct Text {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+impl Text {
+    /// The text; what does not fit is cut.
+    fn of(text: fmt::Arguments<'_>) -> Text {
+        let mut whole = Text { bytes: [0; LONGEST], length: 0 };
+        // A record never fails.
+        let _ = whole.write_fmt(text);
+        whole
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl Write for Text {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for part in text.split_inclusive('\n') {
-            match part.strip_suffix('\n') {
-                Some(line) => {
-                    self.0.write(line.as_bytes());
-                    self.0.write(b"\r\n");
-                }
-                None => self.0.write(part.as_bytes()),
-            }
+        let room = self.bytes.get_mut(self.length..).unwrap_or_default();
+        for (place, byte) in room.iter_mut().zip(text.bytes()) {
+            *place = byte;
+            self.length += 1;
         }
         Ok(())
     }
 }
 
-/// Writes one line. Used through [`crate::log!`] and [`crate::notice!`].
-pub fn line(level: Level, text: fmt::Arguments<'_>) {
-    if level == Level::Notice && QUIET.load(Ordering::Relaxed) {
-        return;
+/// Adds a record of this facility and level, and tells who waits for it.
+fn add(priority: u32, text: &[u8]) {
+    let header = Header { priority, ns: hal::time::now_ns() };
+    RING.lock().push(header, text);
+    if let Some(arrival) = ARRIVAL.get() {
+        arrival.wake_all();
     }
-    write_line(Line(hal::console::lock()), text);
+    if SHOWS_ALL.load(Relaxed) || priority & LEVEL_BITS < CONSOLE_LEVEL.load(Relaxed) {
+        show(&mut hal::console::lock(), header.ns, text);
+    }
 }
 
-/// Writes one line although whoever has the console may be stuck: what a watchdog has to say.
+/// A priority's bits for the level; above them is the facility.
+const LEVEL_BITS: u32 = 7;
+
+/// Writes one record. Used through [`crate::log!`] and [`crate::notice!`].
+pub fn line(level: Level, text: fmt::Arguments<'_>) {
+    add(level as u32, Text::of(text).bytes());
+}
+
+/// Writes one record although whoever has the ring or the console may be stuck: what a watchdog has to say. Who waits for records
+/// hears of it with the next one.
 pub fn urgent(text: fmt::Arguments<'_>) {
     const PATIENCE_NS: u64 = 100_000_000;
-    write_line(Line(hal::console::lock_or_go_on(PATIENCE_NS)), text);
+    let (now, text) = (hal::time::now_ns(), Text::of(text));
+    if let Some(mut ring) = RING.try_lock() {
+        ring.push(Header { priority: Level::Emergency as u32, ns: now }, text.bytes());
+    }
+    show(&mut hal::console::lock_or_go_on(PATIENCE_NS), now, text.bytes());
 }
 
-fn write_line(mut line: Line, text: fmt::Arguments<'_>) {
-    let now = hal::time::now_ns();
-    let (seconds, microseconds) = (now / 1_000_000_000, now / 1_000 % 1_000_000);
-    // The console never fails.
-    let _ = writeln!(line, "[{seconds:5}.{microseconds:06}] {text}");
+/// Seconds and microseconds.
+fn split(ns: u64) -> (u64, u64) {
+    (ns / 1_000_000_000, ns / 1_000 % 1_000_000)
 }
 
-/// Logs a line that is always shown: `log!("pid {} died", 7)`.
+fn show(console: &mut hal::console::Output, ns: u64, text: &[u8]) {
+    for line in text.split(|&byte| byte == b'\n') {
+        let (seconds, microseconds) = split(ns);
+        // The console never fails.
+        let _ = write!(ToConsole(console), "[{seconds:5}.{microseconds:06}] ");
+        console.write(line);
+        console.write(b"\r\n");
+    }
+}
+
+struct ToConsole<'a>(&'a mut hal::console::Output);
+
+impl Write for ToConsole<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Copies the text of record `number`.
+fn copy(number: u64, into: &mut [u8; LONGEST]) -> Found {
+    RING.lock().copy(number, into)
+}
+
+/// The oldest record, and the next one to come.
+fn bounds() -> (u64, u64) {
+    let ring = RING.lock();
+    (ring.first(), ring.next())
+}
+
+/// Logs a line that `quiet` does not hide: `log!("pid {} died", 7)`.
 #[macro_export]
 macro_rules! log {
-    ($($text:tt)*) => { $crate::log::line($crate::log::Level::Warning, format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::log::line($crate::log::Level::Error, format_args!($($text)*)) };
 }
 
 /// Logs a line that `quiet` hides: `notice!("{} KiB free", 7)`.
 #[macro_export]
 macro_rules! notice {
-    ($($text:tt)*) => { $crate::log::line($crate::log::Level::Notice, format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::log::line($crate::log::Level::Information, format_args!($($text)*)) };
 }

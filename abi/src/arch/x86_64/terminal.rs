@@ -14,3 +14,5 @@ pub const SERIAL_NUMBER: &str = "4:64";
 pub const SERIAL_NAMES: &str = "ttyS";
 /// What Linux's driver calls itself.
 pub const SERIAL_DRIVER: &str = "serial";
+/// What else `console=` may call it: the drivers' own names, which an address may follow.
+pub const SERIAL_SYNONYMS: &[&str] = &["uart", "uart8250"];

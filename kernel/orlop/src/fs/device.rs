@@ -9,6 +9,7 @@ use abi::native::terminal::{SERIAL_MAJOR, SERIAL_MINOR, SERIAL_NAME};
 
 use super::attributes::{DeviceNumber, FileKind};
 use super::file::{File, FileOperations};
+use crate::log::kmsg;
 use crate::tty;
 
 /// A device that every system has: its name in `/dev`, number and permissions.
@@ -32,17 +33,19 @@ pub const KNOWN_DEVICES: &[KnownDevice] = &[
     known(b"full", 1, 7, 0o666),
     known(b"random", 1, 8, 0o666),
     known(b"urandom", 1, 9, 0o666),
+    known(b"kmsg", 1, kmsg::MINOR, 0o644),
     known(b"tty", 5, 0, 0o666),
     known(b"console", 5, 1, 0o600),
     known(SERIAL_NAME.as_bytes(), SERIAL_MAJOR, SERIAL_MINOR, 0o600),
 ];
 
 /// The code behind a device, for one opening of it. ENXIO where there is none.
-pub fn open(kind: FileKind, number: DeviceNumber) -> Result<Arc<dyn FileOperations>, Errno> {
+pub fn open(kind: FileKind, number: DeviceNumber, flags: u32) -> Result<Arc<dyn FileOperations>, Errno> {
     if kind != FileKind::CharacterDevice {
         return Err(Errno::ENXIO);
     }
     match number.major {
+        1 if number.minor == kmsg::MINOR => Ok(kmsg::Reader::open(flags)?),
         1 => memory::open(number.minor),
         _ => tty::open_device(number),
     }

@@ -58,6 +58,12 @@ pub trait FileOperations: Send + Sync {
         false
     }
 
+    /// `lseek` of a file that has positions of its own; `None` where it moves as other files do.
+    fn seek(&self, offset: i64, whence: u32) -> Option<Result<u64, Errno>> {
+        let _ = (offset, whence);
+        None
+    }
+
     /// A device-specific request. ENOTTY for one the file does not know.
     fn ioctl(
         &self,

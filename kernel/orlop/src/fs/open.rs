@@ -172,7 +172,7 @@ fn open_checked(place: Location, how: How, credentials: &Credentials) -> Result<
         }
         Body::Device(number) => {
             let number = *number;
-            let operations = device::open(inode.kind, number)?;
+            let operations = device::open(inode.kind, number, how.flags)?;
             let file = File::new(place, Handle::Special(operations), flags, None);
             device::opened(&file, number, how.flags);
             Ok(file)

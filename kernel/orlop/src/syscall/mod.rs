@@ -39,6 +39,7 @@ pub mod signal;
 pub mod socket;
 pub mod splice;
 pub mod stat;
+pub mod syslog;
 pub mod system;
 mod table;
 pub mod time;

@@ -21,6 +21,9 @@ pub fn lseek(caller: &mut Caller<'_>, fd: i32, offset: i64, whence: u32) -> Resu
     if whence > SEEK_HOLE {
         return Err(Errno::EINVAL.into());
     }
+    if let Some(moved) = file.special().and_then(|operations| operations.seek(offset, whence)) {
+        return Ok(moved?);
+    }
     if !file.is_seekable() {
         return if file.accepts_positions() { Ok(0) } else { Err(Errno::ESPIPE.into()) };
     }

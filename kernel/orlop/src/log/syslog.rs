@@ -1,0 +1,161 @@
+//! The log as text for `syslog(2)` and `/proc/kmsg`: a level and a time before each line.
+//!
+//! There is one reader's position for the whole system: what one takes, the others do not see (syslog(2)).
+
+use alloc::format;
+use alloc::vec::Vec;
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
+
+use abi::Errno;
+use abi::syslog::{SYSLOG_ACTION_READ_ALL, SYSLOG_ACTION_SIZE_BUFFER};
+use hal::sync::IrqLock;
+use libkernel::log_ring::{Found, Header, LONGEST};
+
+use super::{CLEARED, CONSOLE_LEVEL, MINIMUM_CONSOLE_LEVEL, arrival, bounds, copy, split};
+use crate::process::{Credentials, capability};
+use crate::sched::Mutex;
+use crate::sched::wait::Deadline;
+use crate::syscall::Failure;
+use crate::user::IoSink;
+
+/// `/proc/sys/kernel/dmesg_restrict`: whether only the privileged may read the log. Debian's default.
+pub static RESTRICTED: AtomicBool = AtomicBool::new(true);
+
+/// Bytes of the log's memory.
+pub const SIZE: usize = super::BYTES;
+
+/// EPERM unless somebody with these credentials may do `action`: anybody may read all, and ask for the size, where that is not
+/// restricted.
+pub fn check(action: u32, credentials: &Credentials) -> Result<(), Errno> {
+    let is_open = matches!(action, SYSLOG_ACTION_READ_ALL | SYSLOG_ACTION_SIZE_BUFFER);
+    let may = is_open && !RESTRICTED.load(Relaxed)
+        || credentials.has_capability(capability::SYSLOG)
+        || credentials.has_capability(capability::SYS_ADMIN);
+    if may { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// The reader's position: a record, and how much of its text has been taken.
+#[derive(Clone, Copy)]
+struct Position {
+    record: u64,
+    taken: usize,
+}
+
+static READER: Mutex<Position> = Mutex::new(Position { record: 0, taken: 0 });
+
+/// A record as text.
+fn lines(header: Header, text: &[u8], into: &mut Vec<u8>) -> Result<(), Errno> {
+    let (seconds, microseconds) = split(header.ns);
+    let start = format!("<{}>[{seconds:5}.{microseconds:06}] ", header.priority);
+    for line in text.split(|&byte| byte == b'\n') {
+        into.try_reserve(start.len() + line.len() + 1).map_err(|_| Errno::ENOMEM)?;
+        into.extend_from_slice(start.as_bytes());
+        into.extend_from_slice(line);
+        into.push(b'\n');
+    }
+    Ok(())
+}
+
+/// The record at `position` or the next one that is left, as text behind what is there; `None`: it is still to come.
+fn next_lines(position: &mut Position, into: &mut Vec<u8>) -> Result<Option<()>, Errno> {
+    let mut text = [0; LONGEST];
+    loop {
+        match copy(position.record, &mut text) {
+            Found::Record(header, length) => {
+                return lines(header, text.get(..length).unwrap_or_default(), into).map(Some);
+            }
+            Found::Lost(first) => *position = Position { record: first, taken: 0 },
+            Found::NotYet => return Ok(None),
+        }
+    }
+}
+
+/// Whether the reader would have to wait.
+pub fn is_read() -> bool {
+    READER.lock().record >= bounds().1
+}
+
+/// Takes what was not taken before, as much as there is room for; waits for a record first.
+pub fn read(sink: &mut IoSink<'_>) -> Result<(), Failure> {
+    while sink.remaining() > 0 {
+        if is_read() {
+            if sink.moved() > 0 {
+                break;
+            }
+            arrival().wait_until(Deadline::NEVER, || (!is_read()).then_some(()))?;
+        }
+        let mut position = READER.lock();
+        let mut text = Vec::new();
+        if next_lines(&mut position, &mut text)?.is_none() {
+            continue;
+        }
+        let rest = text.get(position.taken..).unwrap_or_default();
+        let moved = sink.put(rest)?;
+        position.taken += moved;
+        if position.taken >= text.len() {
+            *position = Position { record: position.record + 1, taken: 0 };
+        }
+    }
+    Ok(())
+}
+
+/// Copies the last records since the log was cleared, as many whole ones as there is room for.
+pub fn read_all(sink: &mut IoSink<'_>) -> Result<(), Failure> {
+    let (first, end) = bounds();
+    let mut position = Position { record: CLEARED.load(Relaxed).max(first), taken: 0 };
+    let (mut text, mut starts) = (Vec::new(), Vec::new());
+    while position.record < end {
+        starts.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        starts.push(text.len());
+        if next_lines(&mut position, &mut text)?.is_none() {
+            break;
+        }
+        position.record += 1;
+    }
+    let fits = |start: &&usize| text.len() - **start <= sink.remaining();
+    let start = starts.iter().find(fits).copied().unwrap_or(text.len());
+    sink.put(text.get(start..).unwrap_or_default())?;
+    Ok(())
+}
+
+/// Hides what was logged until now from [`read_all`].
+pub fn clear() {
+    CLEARED.store(bounds().1, Relaxed);
+}
+
+/// Bytes that [`read`] would take.
+pub fn unread() -> Result<usize, Errno> {
+    let mut position = *READER.lock();
+    let (end, mut text, mut sum) = (bounds().1, Vec::new(), 0);
+    while position.record < end && next_lines(&mut position, &mut text)?.is_some() {
+        sum += text.len() - position.taken.min(text.len());
+        text.clear();
+        position = Position { record: position.record + 1, taken: 0 };
+    }
+    Ok(sum)
+}
+
+/// What the console showed before it was turned off.
+static SAVED: IrqLock<Option<u32>> = IrqLock::new(None);
+
+/// Lets the console show the least there is.
+pub fn turn_console_off() {
+    SAVED.lock().get_or_insert(CONSOLE_LEVEL.load(Relaxed));
+    CONSOLE_LEVEL.store(MINIMUM_CONSOLE_LEVEL, Relaxed);
+}
+
+/// Lets the console show what it did before it was turned off.
+pub fn turn_console_on() {
+    if let Some(level) = SAVED.lock().take() {
+        CONSOLE_LEVEL.store(level, Relaxed);
+    }
+}
+
+/// Sets what the console shows. EINVAL unless that is 1 to 8.
+pub fn set_console_level(level: i32) -> Result<(), Errno> {
+    let level = u32::try_from(level).ok().filter(|level| (1..=8).contains(level)).ok_or(Errno::EINVAL)?;
+    *SAVED.lock() = None;
+    CONSOLE_LEVEL.store(level.max(MINIMUM_CONSOLE_LEVEL), Relaxed);
+    Ok(())
+}
