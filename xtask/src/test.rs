@@ -17,6 +17,7 @@ use crate::run::{Kernel, machine};
 use crate::tidy;
 use crate::toolchain::Toolchain;
 
+mod beginnings;
 mod boots;
 mod conformance;
 mod host;

@@ -7,7 +7,7 @@ use crate::backtrace::Place;
 use crate::console::Console;
 use crate::contract::{Cpu as _, Platform as _, Smp as _};
 use crate::sync::Once;
-use core::fmt::Write as _;
+use core::fmt::{self, Write as _};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use libkernel::symbols::Table;
 
@@ -48,8 +48,7 @@ pub fn set_symbols(bytes: &'static [u8]) {
 /// Ends the kernel after an exception of its own.
 pub fn fatal(fatal: &Fatal<'_>) -> ! {
     begin();
-    let _ =
-        writeln!(Console, "\nkernel exception {} (code {:#x}) on CPU {}", fatal.what, fatal.code, Arch::id());
+    say(format_args!("kernel exception {} (code {:#x}) on CPU {}", fatal.what, fatal.code, Arch::id()));
     for row in fatal.registers.chunks(4) {
         for (name, value) in row {
             let _ = write!(Console, " {name:>6} {value:016x}");
@@ -58,6 +57,21 @@ pub fn fatal(fatal: &Fatal<'_>) -> ! {
     }
     print_frame(fatal.pc, false);
     backtrace(fatal.frame_pointer);
+    end(format_args!("Fatal exception"), || {})
+}
+
+/// Writes a line with the time since boot, as the kernel's log has it.
+fn say(text: fmt::Arguments<'_>) {
+    let now = Arch::now_ns();
+    let (seconds, microseconds) = (now / 1_000_000_000, now / 1_000 % 1_000_000);
+    let _ = writeln!(Console, "[{seconds:5}.{microseconds:06}] {text}");
+}
+
+/// Says why the kernel ends, in the words that Linux has for it and that people and scripts look for, and ends it.
+fn end(why: fmt::Arguments<'_>, details: impl FnOnce()) -> ! {
+    say(format_args!("Kernel panic - not syncing: {why}"));
+    details();
+    say(format_args!("---[ end Kernel panic - not syncing: {why} ]---"));
     Arch::exit(FAILED)
 }
 
@@ -115,7 +129,10 @@ pub(crate) fn symbol(address: u64) -> Option<(impl core::fmt::Display, u64)> {
 #[panic_handler]
 fn panic(information: &core::panic::PanicInfo<'_>) -> ! {
     begin();
-    let _ = writeln!(Console, "\nkernel {information}");
-    backtrace(Arch::frame_pointer());
-    Arch::exit(FAILED)
+    end(format_args!("{}", information.message()), || {
+        if let Some(place) = information.location() {
+            say(format_args!("CPU: {} at {place}", Arch::id()));
+        }
+        backtrace(Arch::frame_pointer());
+    })
 }

@@ -8,14 +8,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
+use abi::native::terminal::{SERIAL_NAME, SERIAL_SYNONYMS};
 use hal::boot::{BootInfo, Initramfs, LeftOut};
 use hal::cpu::MAX_CPUS;
 use hal::task::{Runnable, Task, UserState};
 use hal::user::{UserContext, UserRegs};
-use libkernel::command_line::{CommandLine, Word};
+use libkernel::command_line::{CommandLine, FALLBACKS, Word};
 
 use crate::errno::OrErrno;
+use crate::fs::walk::{LastLink, Walk};
 use crate::fs::{self, FdTable, FsContext};
+use crate::log::Level;
 use crate::memory::AddressSpace;
 use crate::process::{self, Credentials, FirstProcess, Thread};
 use crate::sched::watchdog;
@@ -32,11 +35,13 @@ const KNOWN_OPTIONS: &[&[u8]] = &[
     b"earlycon",
     b"earlyprintk",
     b"idle",
+    b"ignore_loglevel",
     b"init_on_alloc",
     b"ip",
     b"kaslr",
     b"loglevel",
     b"maxcpus",
+    b"mem",
     b"mitigations",
     b"noapic",
     b"nokaslr",
@@ -63,9 +68,7 @@ const ENVIRONMENT: [&[u8]; 2] = [b"HOME=/", b"TERM=linux"];
 /// Starts the kernel on the boot CPU and becomes its idle task.
 pub fn start(boot: &'static BootInfo) -> ! {
     let command_line = CommandLine::new(boot.command_line);
-    if command_line.words().any(|word| word.is_named(b"quiet")) {
-        log::be_quiet();
-    }
+    log::configure(command_line);
     notice!("Orlop {} on {}", env!("CARGO_PKG_VERSION"), abi::native::process::MACHINE);
     notice!("Command line: {}", Printable(boot.command_line));
     notice!("Memory: {} KiB", boot.memory_bytes / 1024);
@@ -81,6 +84,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
         log!("CPU {identity:#x} {reason}; it is left out");
     });
     notice!("CPUs: {}", hal::cpu::count());
+    look_at_consoles(command_line);
     sched::spawn(Box::new(move || bring_up(boot))).expect("memory for the first task");
     sched::idle()
 }
@@ -92,6 +96,20 @@ fn cpu_limit(command_line: &CommandLine<'_>) -> usize {
     }
     let number = |name| core::str::from_utf8(command_line.option(name)?).ok()?.parse::<usize>().ok();
     ["maxcpus", "nr_cpus"].into_iter().filter_map(number).fold(MAX_CPUS, usize::min).max(1)
+}
+
+/// Says where the log goes if `console=` names a line that this machine does not have.
+fn look_at_consoles(command_line: CommandLine<'_>) {
+    let is_ours = |value: &[u8]| {
+        let name = value.split(|&byte| byte == b',').next().unwrap_or_default();
+        name == SERIAL_NAME.as_bytes() || SERIAL_SYNONYMS.iter().any(|synonym| name == synonym.as_bytes())
+    };
+    // One of several that is there is what whoever wrote them counted on.
+    let level = if command_line.options("console").any(is_ours) { Level::Information } else { Level::Error };
+    for absent in command_line.options("console").filter(|value| !is_ours(value)) {
+        let name = Printable(absent);
+        log::line(level, format_args!("console={name}: there is no such device; {SERIAL_NAME} is used"));
+    }
 }
 
 /// Bytes that are mostly text.
@@ -138,40 +156,78 @@ fn first_thread(command_line: CommandLine<'static>) -> Result<Runnable, Errno> {
 
 /// Becomes the first program that can be run.
 fn become_init(thread: Arc<Thread>, command_line: CommandLine<'static>) {
-    let context = load_init(&thread, &command_line);
+    let context = load_init(&thread, command_line);
     process::run(thread, context);
 }
 
-/// Loads the first program that can be run.
-fn load_init(thread: &Arc<Thread>, command_line: &CommandLine<'static>) -> UserContext {
-    let is_known = |name: &[u8]| KNOWN_OPTIONS.iter().any(|known| Word { name, value: None }.is_named(known));
-    let arguments: Vec<Vec<u8>> =
-        command_line.init_arguments(is_known).map(|word| word.bytes().collect()).collect();
-    let mut environment: Vec<Vec<u8>> = ENVIRONMENT.iter().map(|variable| variable.to_vec()).collect();
-    environment.extend(command_line.init_environment(is_known).map(|word| word.bytes().collect()));
+/// Loads the first program that can be run, or ends the kernel, in the order and the words of Linux (`init/main.c`, `kernel_init`).
+fn load_init(thread: &Arc<Thread>, command_line: CommandLine<'static>) -> UserContext {
     let mut context = UserContext::new(UserRegs::new(0, 0));
-    for path in command_line.init_candidates() {
-        match run_init(thread, &mut context, path, &arguments, &environment) {
-            Ok(()) => return context,
-            Err(Failure::Errno(Errno::ENOENT)) => {}
-            Err(Failure::Errno(errno)) => {
-                log!("Failed to execute {} (error -{})", Printable(path), errno.number());
-            }
-            Err(Failure::Restart(_)) => {}
+    let strings = InitStrings::of(command_line);
+    let mut run = |path| run_init(thread, &mut context, path, &strings).err();
+    let (path, is_wanted) = command_line.initramfs_init();
+    if let Err(errno) = look_for(thread, path) {
+        if is_wanted {
+            log!("check access for rdinit={} failed: -{}, ignoring", Printable(path), errno.number());
+        }
+    } else {
+        let Some(error) = run(path) else { return context };
+        log!("Failed to execute {} (error {error})", Printable(path));
+    }
+    if let Some(path) = command_line.requested_init() {
+        let Some(error) = run(path) else { return context };
+        panic!("Requested init {} failed (error {error}).", Printable(path));
+    }
+    for path in FALLBACKS {
+        let Some(error) = run(path) else { return context };
+        if error != ABSENT {
+            log!("Starting init: {} exists but couldn't execute it (error {error})", Printable(path));
         }
     }
-    panic!("No working init found. Try passing rdinit= to the kernel.");
+    panic!(
+        "No working init found.  Try passing init= option to kernel. See Linux Documentation/admin-guide/init.rst for guidance."
+    );
 }
 
+/// Whether there is something at `path`.
+fn look_for(thread: &Thread, path: &[u8]) -> Result<(), Errno> {
+    Walk::new(&thread.fs(), &thread.credentials()).resolve(None, path, LastLink::Follow).map(drop)
+}
+
+/// What init gets besides its name.
+struct InitStrings {
+    arguments: Vec<Vec<u8>>,
+    environment: Vec<Vec<u8>>,
+}
+
+impl InitStrings {
+    fn of(command_line: CommandLine<'_>) -> InitStrings {
+        let is_known =
+            |name: &[u8]| KNOWN_OPTIONS.iter().any(|known| Word { name, value: None }.is_named(known));
+        let arguments = command_line.init_arguments(is_known).map(|word| word.bytes().collect()).collect();
+        let mut environment: Vec<Vec<u8>> = ENVIRONMENT.iter().map(|variable| variable.to_vec()).collect();
+        environment.extend(command_line.init_environment(is_known).map(|word| word.bytes().collect()));
+        InitStrings { arguments, environment }
+    }
+}
+
+/// The error of a program that does not exist, as `run_init` tells it.
+const ABSENT: i64 = Errno::ENOENT.to_return();
+
+/// Loads one program. The error is told as Linux tells it, a negative number.
 fn run_init(
     thread: &Arc<Thread>,
     context: &mut UserContext,
     path: &[u8],
-    arguments: &[Vec<u8>],
-    environment: &[Vec<u8>],
-) -> Result<(), Failure> {
-    let arguments: Vec<&[u8]> = core::iter::once(path).chain(arguments.iter().map(Vec::as_slice)).collect();
-    let environment: Vec<&[u8]> = environment.iter().map(Vec::as_slice).collect();
+    strings: &InitStrings,
+) -> Result<(), i64> {
+    let arguments: Vec<&[u8]> =
+        core::iter::once(path).chain(strings.arguments.iter().map(Vec::as_slice)).collect();
+    let environment: Vec<&[u8]> = strings.environment.iter().map(Vec::as_slice).collect();
     notice!("Run {} as init process", Printable(path));
-    exec::load_first(thread, context, path, &arguments, &environment)
+    exec::load_first(thread, context, path, &arguments, &environment).map_err(|failure| match failure {
+        Failure::Errno(errno) => errno.to_return(),
+        // Nothing signals process 1 before it runs.
+        Failure::Restart(_) => Errno::EINTR.to_return(),
+    })
 }

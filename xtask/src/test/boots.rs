@@ -1,10 +1,10 @@
-//! Boots in many machines, and what a kernel's command line and exit channel have to do in each.
+//! Boots in many machines, and what the exit channel has to do in each.
 
 use anyhow::Result;
 
 use super::guest::{Ending, Guest};
 use super::queue::Queue;
-use super::{Stage, image, loaders, watchdog};
+use super::{Stage, beginnings, image, loaders, watchdog};
 use crate::arch::Arch;
 use crate::run::Kernel;
 use crate::run::machine::Machine::{self, Microvm, Pc, Q35, Virt};
@@ -82,14 +82,6 @@ const STATUSES: [(&str, u8); 6] = [
     ("kill -SEGV $$", 139),
 ];
 
-/// Kernel command lines without a job: further words, what must be written, and whether the kernel ends well.
-const COMMAND_LINES: [(&str, &str, &str); 4] = [
-    ("quoted words for init", r#"rdinit=/bin/sh -- -c "echo one  two""#, "one  two"),
-    ("init's environment", r#"rdinit=/bin/sh GREETING=hello -- -c "echo $GREETING $HOME""#, "hello /"),
-    ("a missing init", "rdinit=/no/such/file", "/no/such/file"),
-    ("an init that ends", r#"rdinit=/bin/sh -- -c "exit 3""#, "panic"),
-];
-
 /// Adds all of them to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
     let archive = image::busybox(stage, arch)?;
@@ -111,12 +103,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     if arch == Arch::Aarch64 {
         loaders::add(stage, queue, &guest)?;
     }
-    for (name, append, written) in COMMAND_LINES {
-        let mut guest = guest()?;
-        guest.append = append.to_owned();
-        push(stage, queue, format!("boot/{arch}/{name}"), move || writes(&guest, written));
-    }
-    Ok(())
+    beginnings::add(stage, arch, queue)
 }
 
 /// Adds one test to `queue`, if it is wanted.
@@ -150,10 +137,4 @@ fn counts_cpus(guest: &Guest) -> Result<Result<(), String>> {
 fn ends_with(guest: &Guest, command: &str, status: u8) -> Result<Result<(), String>> {
     let (ended, _) = guest.run_one(&["/bin/sh", "-c", command])?;
     Ok(if ended.ending == Ending::Status(status) { Ok(()) } else { Err(ended.ending.to_string()) })
-}
-
-fn writes(guest: &Guest, expected: &str) -> Result<Result<(), String>> {
-    let output = guest.run_to_end()?;
-    let output = String::from_utf8_lossy(&output);
-    Ok(if output.contains(expected) { Ok(()) } else { Err(format!("{expected} is not in\n{output}")) })
 }

@@ -55,6 +55,30 @@ impl MemoryMap {
         self.ranges().iter().any(|range| range.start <= wanted.start && wanted.end <= range.end)
     }
 
+    /// The first `bytes` of the map, from the lowest address up: what `mem=` leaves.
+    pub fn limited(&self, bytes: u64) -> Self {
+        let mut sorted = Self { ranges: self.ranges, count: self.count };
+        sorted.merge();
+        let (mut limited, mut left) = (Self::empty(), bytes);
+        for range in sorted.ranges().iter().filter(|range| range.length() > 0) {
+            let taken = range.length().min(left);
+            if taken > 0 {
+                limited.push(PhysRange::new(range.start, taken));
+            }
+            left -= taken;
+        }
+        limited
+    }
+
+    /// Calls `take` with every part of `wanted` that the map holds.
+    pub fn for_each_part(&self, wanted: PhysRange, take: &mut impl FnMut(PhysRange)) {
+        let parts = self
+            .ranges()
+            .iter()
+            .map(|range| PhysRange { start: range.start.max(wanted.start), end: range.end.min(wanted.end) });
+        parts.filter(|part| part.start < part.end).for_each(take);
+    }
+
     /// All usable bytes.
     pub fn total_bytes(&self) -> u64 {
         self.ranges().iter().map(|range| range.length()).sum()
@@ -157,6 +181,20 @@ mod tests {
             map.without(range(0x2100, 0x2101)).ranges()[..2],
             [range(0x1000, 0x2000), range(0x3000, 0x4000)]
         );
+    }
+
+    #[test]
+    fn a_limit_keeps_the_lowest_memory() {
+        let mut map = MemoryMap::empty();
+        map.push(range(0x8000, 0xa000));
+        map.push(range(0x1000, 0x4000));
+        assert_eq!(map.limited(u64::MAX).ranges(), [range(0x1000, 0x4000), range(0x8000, 0xa000)]);
+        let limited = map.limited(0x4000);
+        assert_eq!(limited.ranges(), [range(0x1000, 0x4000), range(0x8000, 0x9000)]);
+        assert_eq!(map.limited(0x3000).ranges(), [range(0x1000, 0x4000)]);
+        let mut parts = Vec::new();
+        limited.for_each_part(range(0x3000, 0xa000), &mut |part| parts.push(part));
+        assert_eq!(parts, [range(0x3000, 0x4000), range(0x8000, 0x9000)]);
     }
 
     #[test]

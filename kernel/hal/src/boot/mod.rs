@@ -11,6 +11,7 @@ use crate::sync::{Once, SpinLock};
 use crate::{frame, task, upcalls};
 pub use early::{EarlyFrames, MemoryMap};
 use libkernel::addr::PhysRange;
+use libkernel::command_line::{self, CommandLine};
 pub use secondary::{LeftOut, start_other_cpus};
 
 /// Facts about this boot, valid for ever. The initramfs is not among them: see [`take_initramfs`].
@@ -35,6 +36,8 @@ pub struct Handover {
 }
 
 static BOOT_INFO: Once<BootInfo> = Once::new();
+/// The memory that is used: all there is, unless `mem=` says less.
+static MEMORY: Once<MemoryMap> = Once::new();
 static INITRAMFS: SpinLock<Option<PhysRange>> = SpinLock::new(None);
 
 /// The facts about this boot; `None` before the kernel's start.
@@ -46,12 +49,14 @@ pub fn info() -> Option<&'static BootInfo> {
 /// interrupt controllers, clocks, what needs device memory. On the boot stack, interrupts off.
 pub fn start(handover: Handover, devices: impl FnOnce()) -> ! {
     let initramfs = handover.initramfs.unwrap_or(PhysRange { end: handover.kernel.start, ..handover.kernel });
-    handover.memory.for_each_free(&[handover.kernel, initramfs], &mut frame::add_region);
+    let limit = CommandLine::new(handover.command_line).option("mem").and_then(command_line::size);
+    let memory = MEMORY.get_or_init(|| handover.memory.limited(limit.unwrap_or(u64::MAX)));
+    memory.for_each_free(&[handover.kernel, initramfs], &mut frame::add_region);
     frame::init();
     devices();
     task::init_boot_task();
     *INITRAMFS.lock() = handover.initramfs;
-    let memory_bytes = handover.memory.total_bytes();
+    let memory_bytes = memory.total_bytes();
     let _ = BOOT_INFO.set(BootInfo { command_line: handover.command_line, memory_bytes });
     Arch::interrupts_enable();
     upcalls::upcalls().start(BOOT_INFO.get().expect("set above"))
@@ -76,6 +81,9 @@ impl Initramfs {
 
 impl Drop for Initramfs {
     fn drop(&mut self) {
-        frame::add_region(self.0);
+        // The loader may have put it where `mem=` leaves nothing.
+        if let Some(memory) = MEMORY.get() {
+            memory.for_each_part(self.0, &mut frame::add_region);
+        }
     }
 }

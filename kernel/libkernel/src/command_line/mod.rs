@@ -11,7 +11,7 @@ mod tests;
 /// Most arguments and most variables that init gets; further ones are dropped.
 pub const INIT_LIMIT: usize = 32;
 
-/// What to try when neither `rdinit=` nor `init=` leads to a program.
+/// What to try when `rdinit=` leads to no program and there is no `init=`.
 pub const FALLBACKS: [&[u8]; 4] = [b"/sbin/init", b"/etc/init", b"/bin/init", b"/bin/sh"];
 
 /// One word, split at its first `=`.
@@ -116,12 +116,14 @@ impl<'a> CommandLine<'a> {
         self.words().filter(|word| word.is_named(name.as_bytes())).filter_map(|word| word.value)
     }
 
-    /// The programs to try as the first one, in order. The first that exists in the initramfs and can be executed wins;
-    /// when a requested one is absent, Linux goes on to the next.
-    pub fn init_candidates(self) -> impl Iterator<Item = &'a [u8]> {
-        let initramfs = self.option("rdinit").filter(|path| !path.is_empty()).unwrap_or(b"/init");
-        let root = self.option("init").filter(|path| !path.is_empty());
-        core::iter::once(initramfs).chain(root).chain(FALLBACKS)
+    /// The program to try first, which belongs to the initramfs, and whether it was asked for: `rdinit=`.
+    pub fn initramfs_init(self) -> (&'a [u8], bool) {
+        self.option("rdinit").filter(|path| !path.is_empty()).map_or((b"/init", false), |path| (path, true))
+    }
+
+    /// The program that is wanted where that is absent: `init=`.
+    pub fn requested_init(self) -> Option<&'a [u8]> {
+        self.option("init").filter(|path| !path.is_empty())
     }
 
     /// Init's arguments behind its own name. `is_known` tells the kernel's own words.
@@ -139,6 +141,25 @@ impl<'a> CommandLine<'a> {
             .filter(|word| !word.name.contains(&b'.'))
             .take(INIT_LIMIT)
     }
+}
+
+/// A size in bytes: a decimal or, behind `0x`, hexadecimal number with a letter for its unit, as Linux's `memparse` reads it.
+pub fn size(text: &[u8]) -> Option<u64> {
+    let (digits, radix) = match text.strip_prefix(b"0x") {
+        Some(digits) => (digits, 16),
+        None => (text, 10),
+    };
+    let end = digits.iter().position(|&digit| !char::from(digit).is_digit(radix)).unwrap_or(digits.len());
+    let (digits, unit) = digits.split_at(end);
+    let number = u64::from_str_radix(core::str::from_utf8(digits).ok()?, radix).ok()?;
+    let shift = match unit.first().map(u8::to_ascii_lowercase) {
+        Some(b'k') => 10,
+        Some(b'm') => 20,
+        Some(b'g') => 30,
+        Some(b't') => 40,
+        _ => 0,
+    };
+    number.checked_mul(1 << shift)
 }
 
 fn is_separator(word: &Word<'_>) -> bool {

@@ -26,7 +26,8 @@ fn the_shell_gets_its_script() {
     let line = CommandLine::new(b"console=ttyS0 rdinit=/bin/sh -- -c \"echo hi\" x=1\0junk");
     let arguments: Vec<_> = line.init_arguments(|_| false).map(text).collect();
     assert_eq!(arguments, ["-c", "echo hi", "x=1"]);
-    assert_eq!(line.init_candidates().next(), Some(&b"/bin/sh"[..]));
+    assert_eq!(line.initramfs_init(), (&b"/bin/sh"[..], true));
+    assert_eq!(line.requested_init(), None);
     assert_eq!(line.option("x"), None, "what is behind -- is not the kernel's");
 }
 
@@ -36,8 +37,8 @@ fn unknown_words_go_to_init() {
     let known = |name: &[u8]| matches!(name, b"quiet" | b"panic");
     assert_eq!(line.init_arguments(known).map(text).collect::<Vec<_>>(), ["single", "ro"]);
     assert_eq!(line.init_environment(known).map(text).collect::<Vec<_>>(), ["HOME=/x"]);
-    let candidates: Vec<_> = line.init_candidates().take(3).collect();
-    assert_eq!(candidates, [&b"/init"[..], b"/sbin/my", b"/sbin/init"]);
+    assert_eq!(line.initramfs_init(), (&b"/init"[..], false));
+    assert_eq!(line.requested_init(), Some(&b"/sbin/my"[..]));
 }
 
 #[test]
@@ -46,6 +47,18 @@ fn the_last_option_counts() {
     assert_eq!(line.option("panic"), Some(&b"2"[..]));
     assert_eq!(line.option("my_word"), Some(&b""[..]));
     assert!(line.options("console").eq([&b"a"[..], b"b"]));
+}
+
+#[test]
+fn sizes_have_units() {
+    for (text, bytes) in
+        [("64M", 64 << 20), ("1g", 1 << 30), ("0x10k", 16384), ("4096", 4096), ("2T", 2 << 40), ("5x", 5)]
+    {
+        assert_eq!(size(text.as_bytes()), Some(bytes), "{text}");
+    }
+    for text in ["", "M", "99999999999999999999", "9999999999T"] {
+        assert_eq!(size(text.as_bytes()), None, "{text}");
+    }
 }
 
 proptest! {

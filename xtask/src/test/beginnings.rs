@@ -1,0 +1,116 @@
+//! What a kernel's command line makes of a boot, and with which words one ends.
+
+use anyhow::Result;
+
+use super::boots::push;
+use super::guest::Guest;
+use super::queue::Queue;
+use super::{Stage, image};
+use crate::arch::Arch;
+use crate::run::Kernel;
+
+/// A kernel command line.
+struct Line {
+    name: &'static str,
+    /// Words behind those that name the console and end the machine after a panic.
+    append: &'static str,
+    /// What must be written, in this order, and what must not.
+    written: &'static [&'static str],
+    absent: &'static str,
+}
+
+const fn line(name: &'static str, append: &'static str, written: &'static [&'static str]) -> Line {
+    Line { name, append, written, absent: "nothing writes this" }
+}
+
+const LINES: [Line; 14] = [
+    line("quoted words for init", r#"rdinit=/bin/sh -- -c "echo one  two""#, &["one  two"]),
+    line("init's environment", r#"rdinit=/bin/sh GREETING=hello -- -c "echo $GREETING $HOME""#, &["hello /"]),
+    line(
+        "a missing init",
+        r#"rdinit=/no/such/file init=/bin/sh -- -c "echo it went on""#,
+        &[
+            "check access for rdinit=/no/such/file failed: -2, ignoring",
+            "Run /bin/sh as init process",
+            "it went on",
+        ],
+    ),
+    line(
+        "an init without its interpreter",
+        r#"rdinit=/broken init=/bin/sh -- -c "echo it went on""#,
+        &["Run /broken as init process", "Failed to execute /broken (error -2)", "it went on"],
+    ),
+    line(
+        "an init that is no program",
+        r#"rdinit=/text init=/bin/sh -- -c "echo it went on""#,
+        &["Failed to execute /text (error -8)", "it went on"],
+    ),
+    line(
+        "a requested init that is missing",
+        "rdinit=/none init=/none/either",
+        &[
+            "Kernel panic - not syncing: Requested init /none/either failed (error -2).",
+            "---[ end Kernel panic - not syncing: Requested init /none/either failed (error -2). ]---",
+        ],
+    ),
+    line(
+        "an init that ends",
+        r#"rdinit=/bin/sh -- -c "exit 3""#,
+        &["] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000300", "]---"],
+    ),
+    line(
+        "a console that is not there",
+        r#"console=ttyXYZ9 rdinit=/bin/sh -- -c :"#,
+        &["console=ttyXYZ9: there is no such device"],
+    ),
+    Line {
+        absent: "Command line",
+        ..line("quiet", r#"quiet rdinit=/bin/sh -- -c "echo began""#, &["began"])
+    },
+    Line {
+        absent: "check access",
+        ..line("no messages", r#"loglevel=1 rdinit=/none init=/bin/sh -- -c "echo began""#, &["began"])
+    },
+    line(
+        "the last log level",
+        r#"quiet loglevel=7 rdinit=/bin/sh -- -c "echo began""#,
+        &["Command line", "began"],
+    ),
+    line("all messages", r#"quiet loglevel=0 ignore_loglevel rdinit=/bin/sh -- -c :"#, &["Command line"]),
+    line(
+        "less memory",
+        r#"mem=64M rdinit=/bin/sh -- -c "mkdir -p /proc; mount -t proc p /proc; set -- $(grep MemTotal /proc/meminfo); [ $2 -le 65536 ] && [ $2 -gt 49152 ] && echo it is less""#,
+        &["it is less"],
+    ),
+    line(
+        "messages for dmesg",
+        r#"quiet rdinit=/bin/sh -- -c "mkdir -p /dev; mount -t devtmpfs d /dev; dmesg | grep process; dmesg -n 8; echo '<4>a warning' > /dev/kmsg""#,
+        &["Run /bin/sh as init process", "a warning"],
+    ),
+];
+
+/// Adds all of them to `queue`.
+pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
+    let mut archive = image::busybox(stage, arch)?;
+    archive.insert_file("broken", 0o755, b"#!/no/such/interpreter\n")?;
+    archive.insert_file("text", 0o755, b"This is no program.\n")?;
+    for line in LINES {
+        let mut guest = image::guest(stage, arch, &Kernel::Orlop, "beginnings", &archive)?;
+        guest.append = line.append.to_owned();
+        push(stage, queue, format!("boot/{arch}/{}", line.name), move || writes(&guest, &line));
+    }
+    Ok(())
+}
+
+fn writes(guest: &Guest, line: &Line) -> Result<Result<(), String>> {
+    let output = guest.run_to_end()?;
+    let output = String::from_utf8_lossy(&output);
+    let mut rest = &*output;
+    for written in line.written {
+        match rest.split_once(written) {
+            Some((_, after)) => rest = after,
+            None => return Ok(Err(format!("{written} is not in\n{output}"))),
+        }
+    }
+    Ok(if output.contains(line.absent) { Err(format!("{} is in\n{output}", line.absent)) } else { Ok(()) })
+}
