@@ -30,6 +30,11 @@ pub fn seed(secret: u64) {
     RANKS.fetch_add(secret, Relaxed);
 }
 
+/// A number that programs do not know, once [`seed`] has been called.
+pub(crate) fn secret() -> u64 {
+    u64::from(next_rank()) << 32 | u64::from(next_rank())
+}
+
 /// The next rank: SplitMix64 (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
 fn next_rank() -> u32 {
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;

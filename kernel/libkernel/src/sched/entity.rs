@@ -54,7 +54,8 @@ pub struct Entity<T> {
     pub(super) left: Link<T>,
     pub(super) right: Link<T>,
     /// The node's random height in the treap.
-    rank: u32,
+    /// Given by each tree that it comes into.
+    pub(super) rank: u32,
     parameters: u32,
     pub(super) is_real_time: bool,
     pub(super) weight: u32,
@@ -68,15 +69,8 @@ pub struct Entity<T> {
     pub(super) turn_ns: u64,
 }
 
-/// Spreads numbers over the whole range (the last step of MurmurHash3, A. Appleby, public domain).
-fn scatter(number: u32) -> u32 {
-    let mixed = (number ^ number >> 16).wrapping_mul(0x85eb_ca6b);
-    let mixed = (mixed ^ mixed >> 13).wrapping_mul(0xc2b2_ae35);
-    mixed ^ mixed >> 16
-}
-
 impl<T> Entity<T> {
-    /// An entity that is in no queue. Its number should be its own: what is made of it keeps the trees flat.
+    /// An entity that is in no queue.
     pub fn new(parameters: Parameters, number: u32) -> Box<Entity<T>> {
         let mut entity = Box::new(Entity {
             value: None,
@@ -86,7 +80,7 @@ impl<T> Entity<T> {
             least: 0,
             left: None,
             right: None,
-            rank: scatter(number),
+            rank: 0,
             parameters: 0,
             is_real_time: false,
             weight: 1,

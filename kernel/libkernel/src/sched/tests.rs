@@ -520,3 +520,23 @@ fn the_tree_stays_flat() {
     }
     assert!(tree.check() <= 48);
 }
+
+/// Tasks that come in the order of what their ranks once were: a program that knew them built a list, and recursion along it ran
+/// over the kernel's stack.
+#[test]
+fn no_order_of_arrival_makes_the_tree_deep() {
+    fn scatter(number: u32) -> u32 {
+        let mixed = (number ^ number >> 16).wrapping_mul(0x85eb_ca6b);
+        let mixed = (mixed ^ mixed >> 13).wrapping_mul(0xc2b2_ae35);
+        mixed ^ mixed >> 16
+    }
+    let mut numbers: Vec<u32> = (0..20_000).collect();
+    numbers.sort_by_key(|&number| core::cmp::Reverse(scatter(number)));
+    let mut tree: Tree<usize> = Tree::new();
+    for (order, number) in (0..).zip(numbers) {
+        let mut entity = Entity::new(Parameters::default(), number);
+        entity.place = Place { order, number: 0 };
+        tree.insert(entity);
+    }
+    assert!(tree.check() <= 60);
+}

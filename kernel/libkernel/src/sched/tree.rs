@@ -1,24 +1,28 @@
 //! The ordered tree of both classes: a treap of owned nodes.
 //!
 //! A node's random rank is at least that of its children, which makes the expected depth logarithmic whatever the order of
-//! arrival (R. Seidel and C. Aragon, "Randomized Search Trees", Algorithmica 16, 1996). Each node knows the smallest virtual
+//! arrival (R. Seidel and C. Aragon, "Randomized Search Trees", Algorithmica 16, 1996). The recursion here goes as deep, on a
+//! kernel stack: programs choose the order, so they may not know the ranks, and each arrival gets a new one. Each node knows the smallest virtual
 //! time of its subtree, so that the first eligible entity is found by one descent. The tree of one or two nodes, the usual
 //! one, costs a few comparisons.
 
 use alloc::boxed::Box;
 
 use super::entity::{Entity, Link, Place};
+use crate::ordered;
 
 /// Entities in the order of their places.
 #[derive(Debug)]
 pub(super) struct Tree<T> {
     root: Link<T>,
     len: usize,
+    /// What the next rank is made from; 0 until there is one.
+    ranks: u64,
 }
 
 impl<T> Tree<T> {
     pub(super) const fn new() -> Tree<T> {
-        Tree { root: None, len: 0 }
+        Tree { root: None, len: 0, ranks: 0 }
     }
 
     #[inline]
@@ -34,8 +38,21 @@ impl<T> Tree<T> {
             // The tree was empty: nothing is dropped, and the compiler need not ask.
             core::mem::forget(self.root.replace(entity));
         } else {
+            entity.rank = self.next_rank();
             insert(&mut self.root, entity);
         }
+    }
+
+    /// The next rank: xorshift64* (S. Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled", ACM
+    /// Transactions on Mathematical Software 42, 2016), with a secret start.
+    fn next_rank(&mut self) -> u32 {
+        if self.ranks == 0 {
+            self.ranks = ordered::secret() | 1;
+        }
+        self.ranks ^= self.ranks >> 12;
+        self.ranks ^= self.ranks << 25;
+        self.ranks ^= self.ranks >> 27;
+        (self.ranks.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
     }
 
     /// Takes the first entity whose virtual time satisfies `eligible`, which holds for all smaller ones too.
