@@ -47,4 +47,4 @@ pub mod walk;
 pub use context::FsContext;
 pub use fd_table::FdTable;
 pub use file::File;
-pub use path::{display_path, path_from};
+pub use path::{display_path, path_from, short};

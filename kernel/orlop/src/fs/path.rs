@@ -3,6 +3,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use abi::Errno;
+
 use super::directory::Name;
 use super::filesystem::FileSystemKind;
 use super::mount::Location;
@@ -17,8 +19,16 @@ pub struct PlacePath {
     pub removed: bool,
 }
 
-/// The path of `place` as seen from `root`.
-pub fn path_from(place: &Location, root: &Location) -> PlacePath {
+/// The longest path that a call or a link gives, with its end (Linux: `PATH_MAX`).
+const MOST: usize = 4096;
+
+/// ENAMETOOLONG for a path that is too long for a call's answer or a link's text. A place can lie as deep as a program likes.
+pub fn short(text: Vec<u8>) -> Result<Vec<u8>, Errno> {
+    if text.len() < MOST { Ok(text) } else { Err(Errno::ENAMETOOLONG) }
+}
+
+/// The path of `place` as seen from `root`. ENOMEM without room for it.
+pub fn path_from(place: &Location, root: &Location) -> Result<PlacePath, Errno> {
     let mut names: Vec<Name> = Vec::new();
     let removed = place.dentry.is_removed();
     let mut current = place.clone();
@@ -34,40 +44,42 @@ pub fn path_from(place: &Location, root: &Location) -> PlacePath {
             continue;
         }
         let (parent, name) = current.dentry.place();
+        names.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         names.push(name);
         match parent {
             Some(parent) => current.dentry = parent,
             None => break false,
         }
     };
-    PlacePath { text: join(&names), reachable, removed }
+    Ok(PlacePath { text: join(&names)?, reachable, removed })
 }
 
 /// The path as Linux shows it in `/proc`: nameless files by their description, removed ones marked.
-pub fn display_path(place: &Location, root: &Location) -> Vec<u8> {
+pub fn display_path(place: &Location, root: &Location) -> Result<Vec<u8>, Errno> {
     let inode = place.dentry.inode();
-    match inode.filesystem.kind {
+    Ok(match inode.filesystem.kind {
         FileSystemKind::PipeFs => alloc::format!("pipe:[{}]", inode.number).into_bytes(),
         FileSystemKind::AnonymousInodes => place.dentry.name().to_vec(),
         _ => {
-            let PlacePath { mut text, removed, .. } = path_from(place, root);
+            let PlacePath { mut text, removed, .. } = path_from(place, root)?;
             if removed {
                 text.extend_from_slice(b" (deleted)");
             }
             text
         }
-    }
+    })
 }
 
 /// Joins names, the innermost first, to a path.
-pub(super) fn join(names: &[Name]) -> Vec<u8> {
+pub(super) fn join(names: &[Name]) -> Result<Vec<u8>, Errno> {
     if names.is_empty() {
-        return b"/".to_vec();
+        return Ok(b"/".to_vec());
     }
-    let mut text = Vec::with_capacity(names.iter().map(|name| name.len() + 1).sum());
+    let mut text = Vec::new();
+    text.try_reserve_exact(names.iter().map(|name| name.len() + 1).sum()).map_err(|_| Errno::ENOMEM)?;
     for name in names.iter().rev() {
         text.push(b'/');
         text.extend_from_slice(name);
     }
-    text
+    Ok(text)
 }

@@ -11,9 +11,9 @@ use super::at::{PathCall, content_file, file, path_argument};
 use super::{Caller, Failure};
 use crate::fs::listing::{self, Listed};
 use crate::fs::mount::Location;
-use crate::fs::path_from;
 use crate::fs::permission::{self, Access};
 use crate::fs::walk::LastLink;
+use crate::fs::{path_from, short};
 use crate::process::{Credentials, capability};
 
 /// `getdents64(fd, buffer, size)`.
@@ -101,12 +101,13 @@ fn encode_old(records: &mut Vec<u8>, limit: usize, entry: &Listed<'_>) -> bool {
 /// `getcwd(buffer, size)`: returns the length with the NUL. ENOENT when the directory has been removed.
 pub fn getcwd(caller: &mut Caller<'_>, buffer: UserAddr, size: usize) -> Result<usize, Failure> {
     let context = caller.thread.fs();
-    let path = path_from(&context.working_directory(), &context.root());
+    let path = path_from(&context.working_directory(), &context.root())?;
     if path.removed {
         return Err(Errno::ENOENT.into());
     }
     let mut text = if path.reachable { Vec::new() } else { b"(unreachable)".to_vec() };
     text.extend_from_slice(&path.text);
+    let mut text = short(text)?;
     text.push(0);
     if text.len() > size {
         return Err(Errno::ERANGE.into());

@@ -114,7 +114,7 @@ impl MagicLink for DescriptorLink {
 
     fn text(&self) -> Result<Arc<[u8]>, Errno> {
         self.subject.check_access()?;
-        Ok(Arc::from(shown_path(self.file()?.location())?))
+        Ok(Arc::from(crate::fs::short(shown_path(self.file()?.location())?)?))
     }
 }
 

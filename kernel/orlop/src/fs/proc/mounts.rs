@@ -18,7 +18,7 @@ use crate::fs::path_from;
 const BATCH: usize = 16;
 
 /// Writes the line of a mount at a path.
-pub type Line = fn(&Mount, &[u8], &mut Text);
+pub type Line = fn(&Mount, &[u8], &mut Text) -> Result<(), Errno>;
 
 /// The mounts below a root, a line for each.
 pub struct Mounts {
@@ -33,9 +33,9 @@ impl Content for Mounts {
     fn fill(&self, cursor: u64, text: &mut Text) -> Result<Option<u64>, Errno> {
         let mut next = None;
         for mount in mount::numbered_from(u32::try_from(cursor).unwrap_or(u32::MAX)).take(BATCH) {
-            let path = path_from(&mount.root_location(), &self.root);
+            let path = path_from(&mount.root_location(), &self.root)?;
             if path.reachable {
-                (self.line)(&mount, &path.text, text);
+                (self.line)(&mount, &path.text, text)?;
             }
             next = Some(u64::from(mount.id) + 1);
         }
@@ -48,7 +48,7 @@ impl Content for Mounts {
 }
 
 /// `mounts`: source, place, type, flags, and two numbers for programs of old.
-pub fn table_line(mount: &Mount, place: &[u8], text: &mut Text) {
+pub fn table_line(mount: &Mount, place: &[u8], text: &mut Text) -> Result<(), Errno> {
     text.name(&mount.source, Within::FirstField);
     text.put(b" ");
     text.name(place, Within::Field);
@@ -56,14 +56,15 @@ pub fn table_line(mount: &Mount, place: &[u8], text: &mut Text) {
     flag_words(mount.flags(), text);
     options_of(mount, text);
     text.put(b" 0 0\n");
+    Ok(())
 }
 
 /// `mountinfo`: the same with numbers, the parent, and the directory that shows.
-pub fn information_line(mount: &Mount, place: &[u8], text: &mut Text) {
+pub fn information_line(mount: &Mount, place: &[u8], text: &mut Text) -> Result<(), Errno> {
     let parent = mount.place().map_or(mount.id, |place| place.mount.id);
     let device = mount.filesystem.device;
     write!(text, "{} {parent} {}:{} ", mount.id, device.major, device.minor);
-    text.name(&shown_root(mount), Within::Field);
+    text.name(&shown_root(mount)?, Within::Field);
     text.put(b" ");
     text.name(place, Within::Field);
     text.put(b" ");
@@ -73,22 +74,25 @@ pub fn information_line(mount: &Mount, place: &[u8], text: &mut Text) {
     text.put(if mount.flags() & MS_RDONLY != 0 { b" ro" } else { b" rw" });
     options_of(mount, text);
     text.put(b"\n");
+    Ok(())
 }
 
 /// `mountstats`: for people.
-pub fn statistics_line(mount: &Mount, place: &[u8], text: &mut Text) {
+pub fn statistics_line(mount: &Mount, place: &[u8], text: &mut Text) -> Result<(), Errno> {
     text.put(b"device ");
     text.name(&mount.source, Within::FirstField);
     text.put(b" mounted on ");
     text.name(place, Within::Field);
     writeln!(text, " with fstype {}", mount.filesystem.kind.name());
+    Ok(())
 }
 
 /// The path of the directory that shows, within its file system.
-fn shown_root(mount: &Mount) -> alloc::vec::Vec<u8> {
+fn shown_root(mount: &Mount) -> Result<alloc::vec::Vec<u8>, Errno> {
     let mut names = alloc::vec::Vec::new();
     let mut dentry = mount.root.clone();
     while let (Some(parent), name) = dentry.place() {
+        names.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         names.push(name);
         dentry = parent;
     }

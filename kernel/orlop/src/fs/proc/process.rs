@@ -15,12 +15,12 @@ use super::task::Tasks;
 use super::{maps, status, window};
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
-use crate::fs::display_path;
 use crate::fs::file::FileOperations;
 use crate::fs::generated::content::{Content, SequenceFile};
 use crate::fs::generated::{Class, entry};
 use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, GeneratedFile, LinkTarget, MagicLink};
 use crate::fs::mount::{self, Location};
+use crate::fs::{display_path, short};
 use crate::process::{Pid, find_process, find_thread, next_process};
 
 /// What a name in the directory stands for.
@@ -240,7 +240,7 @@ impl MagicLink for SubjectLink {
 
     fn text(&self) -> Result<Arc<[u8]>, Errno> {
         self.subject.check_access()?;
-        Ok(Arc::from(shown_path(&(self.target)(&self.subject)?)?))
+        Ok(Arc::from(short(shown_path(&(self.target)(&self.subject)?)?)?))
     }
 }
 
@@ -250,7 +250,7 @@ pub fn shown_path(place: &Location) -> Result<Vec<u8>, Errno> {
         Some(context) => context.root(),
         None => mount::root().ok_or(Errno::ENOENT)?,
     };
-    Ok(display_path(place, &root))
+    display_path(place, &root)
 }
 
 fn comm(subject: &Subject, text: &mut Text) -> Result<(), Errno> {

@@ -46,26 +46,26 @@ conformance::tests!(&[
     ("a_level_wakes_all", sharing::a_level_wakes_all),
 ]);
 
-pub fn instance() -> Result<i32, Errno> {
+fn instance() -> Result<i32, Errno> {
     raw::call(nr::epoll_create1, &[0]).map(|fd| fd as i32)
 }
 
-pub fn counter(count: u32) -> Result<i32, Errno> {
+fn counter(count: u32) -> Result<i32, Errno> {
     raw::call(nr::eventfd2, &[count.into(), EFD_NONBLOCK.into()]).map(|fd| fd as i32)
 }
 
-pub fn control(instance: i32, operation: u32, fd: i32, events: u32) -> Result<(), Errno> {
+fn control(instance: i32, operation: u32, fd: i32, events: u32) -> Result<(), Errno> {
     let event = EpollEvent::new(events, fd as u64);
     let arguments = [instance as u64, operation.into(), fd as u64, (&raw const event) as u64];
     raw::call(nr::epoll_ctl, &arguments).map(drop)
 }
 
-pub fn add(instance: i32, fd: i32, events: u32) -> Result<(), Errno> {
+fn add(instance: i32, fd: i32, events: u32) -> Result<(), Errno> {
     control(instance, EPOLL_CTL_ADD, fd, events)
 }
 
 /// The events of up to `limit` files; waits so many milliseconds for them.
-pub fn wait(instance: i32, limit: usize, timeout: i32) -> Result<Vec<(u32, i32)>, Errno> {
+fn wait(instance: i32, limit: usize, timeout: i32) -> Result<Vec<(u32, i32)>, Errno> {
     let mut events = alloc::vec![EpollEvent::new(0, 0); limit];
     let arguments = [instance as u64, events.as_mut_ptr() as u64, limit as u64, i64::from(timeout) as u64];
     let count = raw::call(nr::epoll_pwait, &arguments)? as usize;
@@ -73,22 +73,20 @@ pub fn wait(instance: i32, limit: usize, timeout: i32) -> Result<Vec<(u32, i32)>
 }
 
 /// Whose events are there now.
-pub fn ready(instance: i32) -> Result<Vec<i32>, Errno> {
+fn ready(instance: i32) -> Result<Vec<i32>, Errno> {
     Ok(wait(instance, 16, 0)?.into_iter().map(|(_, fd)| fd).collect())
 }
 
-pub fn raise(counter: i32) -> Result<(), Errno> {
+fn raise(counter: i32) -> Result<(), Errno> {
     write(counter, &1_u64.to_ne_bytes()).map(drop)
 }
 
-pub fn lower(counter: i32) -> Result<(), Errno> {
+fn lower(counter: i32) -> Result<(), Errno> {
     read(counter, &mut [0; 8]).map(drop)
 }
 
-/// `EPOLLIN`.
-pub const IN: u32 = POLLIN as u32;
-/// `EPOLLOUT`.
-pub const OUT: u32 = POLLOUT as u32;
+const IN: u32 = POLLIN as u32;
+const OUT: u32 = POLLOUT as u32;
 
 fn news_come_in_their_order() -> Outcome {
     let epoll = instance()?;
