@@ -360,9 +360,13 @@ constants! { i64:
     ST_NOSUID = 0x02, "set-id bits ignored";
     ST_NODEV = 0x04, "device files unusable";
     ST_NOEXEC = 0x08, "no execution";
+    ST_SYNCHRONOUS = 0x10, "written at once";
     ST_VALID = 0x20, "f_flags is filled in";
+    ST_MANDLOCK = 0x40, "mandatory locks";
     ST_NOATIME = 0x400, "access times not updated";
+    ST_NODIRATIME = 0x800, "access times of directories not updated";
     ST_RELATIME = 0x1000, "access times updated when older than the last change";
+    ST_NOSYMFOLLOW = 0x2000, "symbolic links not followed";
 }
 
 constants! { u64:
@@ -372,6 +376,7 @@ constants! { u64:
     MS_NOEXEC = 8, "no execution";
     MS_SYNCHRONOUS = 16, "write at once";
     MS_REMOUNT = 32, "change an existing mount";
+    MS_MANDLOCK = 64, "mandatory locks, which Linux no longer has either";
     MS_DIRSYNC = 128, "write directories at once";
     MS_NOSYMFOLLOW = 256, "do not follow symbolic links";
     MS_NOATIME = 1024, "do not update access times";
@@ -387,6 +392,7 @@ constants! { u64:
     MS_RELATIME = 1 << 21, "access times updated when older than the last change";
     MS_STRICTATIME = 1 << 24, "access times always updated";
     MS_LAZYTIME = 1 << 25, "times are written late";
+    MS_NOUSER = 1 << 31, "of the kernel's own: EINVAL from programs";
     MS_MGC_VAL = 0xc0ed_0000, "old magic in the upper half, ignored";
     MS_MGC_MSK = 0xffff_0000, "its mask";
 }

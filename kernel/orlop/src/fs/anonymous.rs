@@ -7,12 +7,13 @@ use hal::sync::Once;
 
 use super::attributes::FileKind;
 use super::clock;
-use super::dentry::Dentry;
+use super::dentry::{Dentry, Linkable};
 use super::directory::Name;
 use super::file::{File, FileOperations, Handle};
 use super::filesystem::{FileSystem, FileSystemKind};
 use super::inode::{Body, Directory, Inode, Ownership};
 use super::mount::{Location, Mount};
+use super::writers::ContentWriter;
 use crate::memory::Object;
 use crate::process::Credentials;
 
@@ -51,7 +52,7 @@ fn location(
         group: credentials.group.file_system,
     };
     let inode = Inode::new(&mount.filesystem, kind, ownership, body, clock::now());
-    Location { mount, dentry: Dentry::new_nameless(inode, None, label) }
+    Location { mount, dentry: Dentry::new_nameless(inode, None, label, Linkable::No) }
 }
 
 /// The place of a new nameless pipe.
@@ -63,10 +64,13 @@ pub fn pipe_location(body: Body, credentials: &Credentials) -> Location {
 /// Opens a new regular file that has no name; `label` is what `/proc/PID/fd` shows.
 pub fn open_memory(label: Name, credentials: &Credentials) -> Arc<File> {
     let mount = mount_of(&MEMORY, FileSystemKind::TmpFs);
-    let body = Body::Bytes(Object::new(0));
+    let object = Object::new(0);
+    let body = Body::Bytes(object.clone());
     let place = location(mount, FileKind::Regular, body, label, credentials);
     place.dentry.inode().attributes.set_permissions(0o777);
-    File::new(place, Handle::Bytes, O_RDWR | O_LARGEFILE, None)
+    // Nobody can execute it yet, and its mount is always writable.
+    let writer = ContentWriter::enter(&place.mount, &object).ok();
+    File::new(place, Handle::Bytes, O_RDWR | O_LARGEFILE, writer)
 }
 
 /// Opens a new file that exists only as `operations`; `label` is what `/proc/PID/fd` shows, such as `anon_inode:[eventfd]`.

@@ -139,6 +139,11 @@ impl Attributes {
         self.permissions.store(permissions & PERMISSION_BITS, Ordering::Relaxed);
     }
 
+    /// Clears some of the permission bits.
+    pub fn drop_permissions(&self, bits: u32) {
+        self.permissions.fetch_and(!bits, Ordering::Relaxed);
+    }
+
     /// The user that owns the file.
     pub fn owner(&self) -> u32 {
         self.owner.load(Ordering::Relaxed)
@@ -160,14 +165,18 @@ impl Attributes {
         self.links.load(Ordering::Relaxed)
     }
 
-    /// Counts one name more.
-    pub fn add_link(&self) {
-        self.links.fetch_add(1, Ordering::Relaxed);
+    /// Counts one name more; returns how many there were.
+    pub fn add_link(&self) -> u32 {
+        self.links.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Counts one name less.
-    pub fn remove_link(&self) {
-        let _ = self.links.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |links| links.checked_sub(1));
+    /// Counts one name less; returns how many are left.
+    pub fn remove_link(&self) -> u32 {
+        let one_less = |links: u32| links.checked_sub(1);
+        match self.links.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
+            Ok(before) => before - 1,
+            Err(none) => none,
+        }
     }
 
     /// A directory is gone: neither its name nor its `.` counts any more.

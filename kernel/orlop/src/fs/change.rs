@@ -1,6 +1,6 @@
 //! Making names: new files, directories, links.
 //!
-//! A change holds its directory's `changes` lock from the look at the old name to the entry of the new one. Checks come in
+//! A change is begun by entering its mount as a writer, and holds its directory's `changes` lock from the look at the old name to the entry of the new one. Checks come in
 //! Linux's order: an existing name is EEXIST before permissions are looked at.
 
 use alloc::sync::Arc;
@@ -10,12 +10,13 @@ use abi::fs::{S_ISGID, S_ISUID};
 
 use super::attributes::{DeviceNumber, FileKind};
 use super::clock;
-use super::dentry::Dentry;
+use super::dentry::{Dentry, Linkable};
 use super::directory::Name;
 use super::inode::{Body, Directory, Inode, Ownership};
 use super::mount::Location;
 use super::permission::{self, Access};
 use super::pipe::Pipe;
+use super::writers::MountWriter;
 use crate::memory::Object;
 use crate::process::{Credentials, capability};
 
@@ -77,10 +78,12 @@ pub fn create(
 ) -> Result<Arc<Dentry>, Errno> {
     let parent = directory.dentry.inode();
     let Some(stored) = parent.directory() else { return Err(refusal(parent)) };
+    let writer = MountWriter::enter(&directory.mount);
     let _changes = stored.changes.lock();
     if stored.names.read().find(name).is_some() {
         return Err(Errno::EEXIST);
     }
+    let _writer = writer?;
     may_change(directory, credentials)?;
     let kind = new.kind;
     let inode = new_inode(parent, new, credentials)?;
@@ -88,7 +91,7 @@ pub fn create(
     let dentry = Dentry::new(inode, directory.dentry.clone(), label.clone());
     enter(parent, stored, label, &dentry)?;
     if kind == FileKind::Directory {
-        parent.attributes.add_link();
+        parent.add_link();
     }
     Ok(dentry)
 }
@@ -97,17 +100,19 @@ pub fn create(
 pub fn create_nameless(
     directory: &Location,
     permissions: u32,
+    linkable: Linkable,
     credentials: &Credentials,
 ) -> Result<Arc<Dentry>, Errno> {
     let parent = directory.dentry.inode();
+    let _writer = MountWriter::enter(&directory.mount)?;
     if parent.directory().is_none() {
         return Err(Errno::EOPNOTSUPP);
     }
     may_change(directory, credentials)?;
     let inode = new_inode(parent, NewFile::regular(permissions), credentials)?;
-    inode.attributes.remove_link();
+    inode.remove_link();
     let label = alloc::format!("#{}", inode.number);
-    Ok(Dentry::new_nameless(inode, Some(directory.dentry.clone()), Arc::from(label.as_bytes())))
+    Ok(Dentry::new_nameless(inode, Some(directory.dentry.clone()), Arc::from(label.as_bytes()), linkable))
 }
 
 /// Gives an inode one more name: link(2).
@@ -119,13 +124,15 @@ pub fn link(
 ) -> Result<(), Errno> {
     let inode = target.dentry.inode();
     let parent = directory.dentry.inode();
-    if !Arc::ptr_eq(&target.mount, &directory.mount) {
-        return Err(Errno::EXDEV);
-    }
     let Some(stored) = parent.directory() else { return Err(refusal(parent)) };
+    let writer = MountWriter::enter(&directory.mount);
     let _changes = stored.changes.lock();
     if stored.names.read().find(name).is_some() {
         return Err(Errno::EEXIST);
+    }
+    let _writer = writer?;
+    if !Arc::ptr_eq(&target.mount, &directory.mount) {
+        return Err(Errno::EXDEV);
     }
     may_change(directory, credentials)?;
     if inode.is_directory() {
@@ -137,14 +144,14 @@ pub fn link(
     let label: Name = Arc::from(name);
     let dentry = Dentry::new(inode.clone(), directory.dentry.clone(), label.clone());
     enter(parent, stored, label, &dentry)?;
-    inode.attributes.add_link();
+    inode.add_link();
+    target.dentry.forbid_linking();
     inode.touch_changed(clock::now());
     Ok(())
 }
 
-/// EROFS or EACCES unless the caller may change the names of the directory.
+/// EACCES unless the caller, who has entered the mount as a writer, may change the names of the directory.
 pub fn may_change(directory: &Location, credentials: &Credentials) -> Result<(), Errno> {
-    permission::check_mount(&directory.mount, Access::WRITE)?;
     permission::check(directory.dentry.inode(), credentials, Access::WRITE.and(Access::EXECUTE))
 }
 
@@ -168,6 +175,7 @@ fn new_inode(parent: &Inode, new: NewFile, credentials: &Credentials) -> Result<
     if !hal::frame::may_allocate() {
         return Err(Errno::ENOSPC);
     }
+    parent.filesystem.check_room_for_inode()?;
     let kind = new.kind;
     let ownership = inherit(parent, kind, new.permissions, credentials);
     let body = new.into_body(&parent.filesystem)?;

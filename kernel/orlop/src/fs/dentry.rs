@@ -12,6 +12,15 @@ use hal::sync::SpinLock;
 use super::directory::Name;
 use super::inode::Inode;
 
+/// Whether a file without a name may get one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Linkable {
+    /// `O_TMPFILE`.
+    Yes,
+    /// `O_TMPFILE | O_EXCL`, `memfd_create`, pipes.
+    No,
+}
+
 /// Whether a dentry's name is in its directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -19,8 +28,8 @@ enum Standing {
     Named,
     /// It was removed while someone still held the dentry.
     Removed,
-    /// It never was, but may be linked in: `O_TMPFILE`.
-    Temporary,
+    /// It never was.
+    Nameless(Linkable),
 }
 
 struct Place {
@@ -49,9 +58,14 @@ impl Dentry {
         Dentry::with_place(inode, Place { parent: Some(parent), name, standing: Standing::Named })
     }
 
-    /// A file that has a directory but no name in it: `O_TMPFILE`, `memfd_create`.
-    pub fn new_nameless(inode: Arc<Inode>, parent: Option<Arc<Dentry>>, label: Name) -> Arc<Dentry> {
-        Dentry::with_place(inode, Place { parent, name: label, standing: Standing::Temporary })
+    /// A file that may have a directory but no name in it: `O_TMPFILE`, `memfd_create`.
+    pub fn new_nameless(
+        inode: Arc<Inode>,
+        parent: Option<Arc<Dentry>>,
+        label: Name,
+        linkable: Linkable,
+    ) -> Arc<Dentry> {
+        Dentry::with_place(inode, Place { parent, name: label, standing: Standing::Nameless(linkable) })
     }
 
     fn with_place(inode: Arc<Inode>, place: Place) -> Arc<Dentry> {
@@ -86,7 +100,15 @@ impl Dentry {
 
     /// Whether it may get a name although it has none: `O_TMPFILE`.
     pub fn is_linkable_without_name(&self) -> bool {
-        self.place.lock().standing == Standing::Temporary
+        self.place.lock().standing == Standing::Nameless(Linkable::Yes)
+    }
+
+    /// The file has got a name elsewhere: this dentry gives it none any more.
+    pub fn forbid_linking(&self) {
+        let mut place = self.place.lock();
+        if place.standing == Standing::Nameless(Linkable::Yes) {
+            place.standing = Standing::Nameless(Linkable::No);
+        }
     }
 
     /// The name was taken out of its directory.

@@ -16,8 +16,8 @@ use super::epoll::Watchers;
 use super::inode::{Body, Inode};
 use super::mount::Location;
 use super::poll::{PollEvents, Watcher};
+use super::writers::ContentWriter;
 use crate::memory::Object;
-use crate::memory::object::WriteAccess;
 use crate::sched::Mutex;
 use crate::syscall::{Caller, Failure};
 use crate::user::{IoSink, IoSource};
@@ -145,8 +145,8 @@ pub struct File {
     flags: AtomicU32,
     /// Where the next `read` or `write` begins; also orders them.
     position: Mutex<u64>,
-    /// Keeps the file from being executed while it is open for writing.
-    _write_access: Option<WriteAccess>,
+    /// Keeps the file from being executed and its mount from becoming read-only while it is open for writing.
+    writer: Option<ContentWriter>,
     /// Whom `F_SETOWN` named: a process, or a group if negative.
     owner: AtomicU32,
     /// What the code behind it noted when it was opened.
@@ -164,14 +164,14 @@ impl File {
         location: Location,
         handle: Handle,
         flags: u32,
-        write_access: Option<WriteAccess>,
+        writer: Option<ContentWriter>,
     ) -> Arc<File> {
         Arc::new(File {
             location,
             handle,
             flags: AtomicU32::new(flags),
             position: Mutex::new(0),
-            _write_access: write_access,
+            writer,
             owner: AtomicU32::new(0),
             opening_note: AtomicU32::new(0),
             watchers: Watchers::new(),
@@ -257,6 +257,11 @@ impl File {
             Handle::Bytes => self.inode().object(),
             _ => None,
         }
+    }
+
+    /// Leave to write to a regular file, where it is open for that.
+    pub fn writer(&self) -> Option<&ContentWriter> {
+        self.writer.as_ref()
     }
 
     /// What `mmap` of it maps.

@@ -4,11 +4,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use abi::fs::{ANON_INODE_FS_MAGIC, PIPEFS_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC};
+use abi::Errno;
+use abi::fs::{ANON_INODE_FS_MAGIC, MS_RDONLY, PIPEFS_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC};
 use hal::sync::SpinLock;
 
 use super::attributes::DeviceNumber;
 use super::dentry::Dentry;
+use super::writers::Writers;
 use crate::memory::object::PageBudget;
 
 /// The types of file system there are.
@@ -69,8 +71,16 @@ pub struct FileSystem {
     pub device: DeviceNumber,
     /// The pages that its files may hold, and how many they do.
     pub budget: Arc<PageBudget>,
+    /// Who writes to it, through any mount.
+    pub(super) writers: Writers,
+    /// The `MS_*` flags of the file system itself.
+    flags: AtomicU64,
+    /// How many inodes there may be.
+    inode_limit: u64,
     next_inode: AtomicU64,
     inodes: AtomicU64,
+    /// Inodes without a name that somebody still has open: they are to go, so the file system is not done with writing.
+    nameless: AtomicU64,
     mounts: AtomicU32,
     /// The root of a tree that ends with its last mount. Names and dentries hold each other, so the end must take them apart.
     temporary_root: SpinLock<Option<Arc<Dentry>>>,
@@ -80,15 +90,24 @@ pub struct FileSystem {
 static NEXT_UNNAMED_DEVICE: AtomicU32 = AtomicU32::new(1);
 
 impl FileSystem {
-    /// A new, empty instance whose files may hold `page_limit` pages.
+    /// A new, empty instance whose files may hold `page_limit` pages, with as many inodes.
     pub fn new(kind: FileSystemKind, page_limit: u64) -> Arc<FileSystem> {
+        FileSystem::limited(kind, page_limit, u64::MAX)
+    }
+
+    /// As [`FileSystem::new`], with a limit on inodes.
+    pub fn limited(kind: FileSystemKind, page_limit: u64, inode_limit: u64) -> Arc<FileSystem> {
         let minor = NEXT_UNNAMED_DEVICE.fetch_add(1, Ordering::Relaxed);
         Arc::new(FileSystem {
             kind,
             device: DeviceNumber::new(0, minor),
             budget: Arc::new(PageBudget::new(page_limit)),
+            writers: Writers::new(),
+            flags: AtomicU64::new(0),
+            inode_limit,
             next_inode: AtomicU64::new(1),
             inodes: AtomicU64::new(0),
+            nameless: AtomicU64::new(0),
             mounts: AtomicU32::new(0),
             temporary_root: SpinLock::new(None),
         })
@@ -109,6 +128,43 @@ impl FileSystem {
             let root = self.temporary_root.lock().take();
             take_apart(root);
         }
+    }
+
+    /// The `MS_*` flags of the file system itself.
+    #[inline]
+    pub fn flags(&self) -> u64 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the flags. EBUSY if it would become read-only while somebody writes to it, or has a file open that lost its name.
+    pub fn set_flags(&self, flags: u64) -> Result<(), Errno> {
+        if flags & MS_RDONLY == 0 {
+            self.writers.allow();
+        } else {
+            let was_forbidden = self.writers.is_forbidden();
+            self.writers.forbid()?;
+            if !was_forbidden && self.nameless.load(Ordering::Relaxed) != 0 {
+                self.writers.allow();
+                return Err(Errno::EBUSY);
+            }
+        }
+        self.flags.store(flags, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// ENOSPC where there are as many inodes as there may be.
+    pub fn check_room_for_inode(&self) -> Result<(), Errno> {
+        if self.inode_count() < self.inode_limit { Ok(()) } else { Err(Errno::ENOSPC) }
+    }
+
+    /// An inode has lost its last name.
+    pub(super) fn note_nameless(&self) {
+        self.nameless.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An inode without a name has got one, or is gone.
+    pub(super) fn forget_nameless(&self) {
+        self.nameless.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A number no other inode of this file system has; counts the inode.
@@ -133,9 +189,9 @@ impl FileSystem {
         (limit, limit.saturating_sub(self.budget.used()))
     }
 
-    /// Inodes in all and inodes that are free: as many as pages, as Linux's tmpfs has it.
+    /// Inodes in all and inodes that are free: as many as pages, as Linux's tmpfs has it, unless there is another limit.
     pub fn inode_space(&self) -> (u64, u64) {
-        let limit = self.budget.limit();
+        let limit = self.budget.limit().min(self.inode_limit);
         (limit, limit.saturating_sub(self.inode_count()))
     }
 }

@@ -241,6 +241,26 @@ impl Inode {
         }
     }
 
+    /// One more name.
+    pub fn add_link(&self) {
+        if self.attributes.add_link() == 0 {
+            self.filesystem.forget_nameless();
+        }
+    }
+
+    /// One name less.
+    pub fn remove_link(&self) {
+        if self.attributes.remove_link() == 0 {
+            self.filesystem.note_nameless();
+        }
+    }
+
+    /// A directory is gone: neither its name nor its `.` counts any more.
+    pub fn remove_all_links(&self) {
+        self.attributes.remove_all_links();
+        self.filesystem.note_nameless();
+    }
+
     /// The content changed: modification and change time become `now`.
     pub fn touch_modified(&self, now: Timespec) {
         self.attributes.update_times(|times| {
@@ -262,6 +282,9 @@ impl Inode {
 
 impl Drop for Inode {
     fn drop(&mut self) {
+        if self.attributes.links() == 0 {
+            self.filesystem.forget_nameless();
+        }
         self.filesystem.forget_inode();
     }
 }

@@ -4,9 +4,11 @@ use abi::Errno;
 use abi::fs::{S_ISGID, S_ISUID};
 use libkernel::signal_set::Signal;
 
+use super::clock;
 use super::inode::Inode;
 use super::running;
-use crate::process::{INFINITY, capability};
+use super::writers::ContentWriter;
+use crate::process::{Credentials, INFINITY, capability};
 use crate::syscall::Failure;
 use crate::user::IoSource;
 
@@ -34,24 +36,35 @@ fn exceed() -> Errno {
     Errno::EFBIG
 }
 
-/// After a write by someone without the right to keep them, set-id bits go: inode(7).
+/// The one way to change the size of a regular file: limit, content, times and set-id bits. Whoever asks writes to the file.
+pub fn set_size(inode: &Inode, size: u64, _writer: &ContentWriter) -> Result<(), Errno> {
+    let object = inode.object().ok_or(Errno::EINVAL)?;
+    if size > object.size() {
+        check_size(size)?;
+    }
+    object.truncate(size)?;
+    inode.touch_modified(clock::now());
+    drop_set_id_bits(inode);
+    Ok(())
+}
+
+/// After a change of the content by someone without the right to keep them, set-id bits go: inode(7).
 #[inline]
 pub fn drop_set_id_bits(inode: &Inode) {
     if inode.attributes.permissions() & (S_ISUID | S_ISGID) != 0 {
-        drop_set_id_bits_unless_privileged(inode);
+        running::with_credentials(|credentials| {
+            if !credentials.has_capability(capability::FSETID) {
+                inode.attributes.drop_permissions(lost_bits(inode, credentials));
+            }
+        });
     }
 }
 
-#[cold]
-fn drop_set_id_bits_unless_privileged(inode: &Inode) {
-    if !running::has_capability(capability::FSETID) {
-        clear_set_id_bits(inode);
-    }
-}
-
-/// Clears set-user-id, and set-group-id where it means that (the group may execute).
-pub fn clear_set_id_bits(inode: &Inode) {
+/// The set-id bits that a change of content or owner takes away. Set-group-id always goes where the group may execute; where it may
+/// not, those keep the bit who belong to the group, or may set such bits (Linux 6.1: `setattr_should_drop_suidgid`).
+pub fn lost_bits(inode: &Inode, credentials: &Credentials) -> u32 {
     let permissions = inode.attributes.permissions();
-    let group_bits = if permissions & 0o010 != 0 { S_ISGID } else { 0 };
-    inode.attributes.set_permissions(permissions & !(S_ISUID | group_bits));
+    let keeps_group = permissions & 0o010 == 0
+        && (credentials.in_group(inode.attributes.group()) || credentials.has_capability(capability::FSETID));
+    permissions & if keeps_group { S_ISUID } else { S_ISUID | S_ISGID }
 }

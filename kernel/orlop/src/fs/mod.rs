@@ -43,6 +43,7 @@ pub mod sysfs;
 mod tests;
 pub mod types;
 pub mod walk;
+pub mod writers;
 
 pub use context::FsContext;
 pub use fd_table::FdTable;

@@ -11,11 +11,14 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::Errno;
+use abi::fs::MS_RDONLY;
 use hal::sync::{SpinLock, SpinRwLock};
 
 use super::dentry::Dentry;
 use super::filesystem::FileSystem;
 use super::generated::content::Changes;
+use super::writers::Writers;
+use crate::sched::Mutex;
 
 /// A dentry, and the mount through which it was reached.
 #[derive(Clone)]
@@ -45,17 +48,19 @@ pub struct Mount {
     pub source: Arc<[u8]>,
     /// The `MS_*` flags that hold for this mount.
     flags: AtomicU64,
+    /// Who writes through it.
+    pub(super) writers: Writers,
     /// Where it is attached; `None` for the root and for what was never attached.
     place: SpinLock<Option<Location>>,
 }
 
-/// Which mount and dentry a place is, by address.
+/// Which mount and dentry a place is, by address: what lies in one mount stands together.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Spot(usize, usize);
 
 impl Spot {
     fn of(place: &Location) -> Spot {
-        Spot(Arc::as_ptr(&place.dentry).addr(), Arc::as_ptr(&place.mount).addr())
+        Spot(Arc::as_ptr(&place.mount).addr(), Arc::as_ptr(&place.dentry).addr())
     }
 }
 
@@ -80,6 +85,22 @@ impl Table {
         Ok(())
     }
 
+    /// The mounts that lie in a mount.
+    fn inside(&self, mount: &Arc<Mount>) -> impl Iterator<Item = &Arc<Mount>> {
+        let outer = Arc::as_ptr(mount).addr();
+        self.covers.range(Spot(outer, 0)..=Spot(outer, usize::MAX)).flat_map(|(_, mounts)| mounts)
+    }
+
+    /// Takes a mount out of the tree; returns where it was.
+    fn take_out(&mut self, mount: &Arc<Mount>) -> Option<Location> {
+        let listed = self.mounts.remove(&mount.id);
+        let place = mount.place.lock().take()?;
+        self.uncover(Spot::of(&place), mount);
+        place.dentry.remove_mount();
+        drop(listed);
+        Some(place)
+    }
+
     /// Takes a mount off a spot.
     fn uncover(&mut self, spot: Spot, mount: &Arc<Mount>) {
         let Some(mounts) = self.covers.get_mut(&spot) else { return };
@@ -90,6 +111,9 @@ impl Table {
     }
 }
 
+/// Held by whoever changes the tree of mounts, from the look at it to the end of the change; before the table's lock.
+pub static TREE: Mutex<()> = Mutex::new(());
+
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
 impl Mount {
@@ -97,30 +121,47 @@ impl Mount {
     pub fn new(filesystem: Arc<FileSystem>, root: Arc<Dentry>, source: Arc<[u8]>, flags: u64) -> Arc<Mount> {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         filesystem.add_mount();
-        Arc::new(Mount {
-            id,
-            root,
-            filesystem,
-            source,
-            flags: AtomicU64::new(flags),
-            place: SpinLock::new(None),
-        })
+        let writers = Writers::new();
+        if flags & MS_RDONLY != 0 {
+            // Nobody writes yet.
+            let _ = writers.forbid();
+        }
+        let flags = AtomicU64::new(flags);
+        Arc::new(Mount { id, root, filesystem, source, flags, writers, place: SpinLock::new(None) })
     }
 
-    /// The `MS_*` flags.
+    /// The `MS_*` flags that hold here: the mount's own and those of its file system.
+    #[inline]
     pub fn flags(&self) -> u64 {
+        self.own_flags() | self.filesystem.flags()
+    }
+
+    /// The mount's own flags.
+    #[inline]
+    pub fn own_flags(&self) -> u64 {
         self.flags.load(Ordering::Relaxed)
     }
 
-    /// Replaces the flags: `mount -o remount`.
-    pub fn set_flags(&self, flags: u64) {
+    /// Replaces the mount's own flags: `mount -o remount`. EBUSY if it would become read-only with files open for writing.
+    pub fn set_flags(&self, flags: u64) -> Result<(), Errno> {
+        if flags & MS_RDONLY != 0 {
+            self.writers.forbid()?;
+        } else {
+            self.writers.allow();
+        }
         self.flags.store(flags, Ordering::Relaxed);
         CHANGES.announce();
+        Ok(())
     }
 
     /// Where it is attached.
     pub fn place(&self) -> Option<Location> {
         self.place.lock().clone()
+    }
+
+    /// A mount, not yet attached, that shows the part of the file system below `root`: `MS_BIND`.
+    pub fn view(&self, root: Arc<Dentry>) -> Arc<Mount> {
+        Mount::new(self.filesystem.clone(), root, self.source.clone(), self.own_flags())
     }
 
     /// Its root, as a place.
@@ -163,6 +204,64 @@ pub fn attach(mount: Arc<Mount>, place: Location) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Attaches at `place` what is seen at `from`, with all that is mounted inside: `MS_BIND | MS_REC`. Nothing is attached on an error.
+pub fn attach_copy(from: &Location, place: Location) -> Result<(), Errno> {
+    let copy = from.mount.view(from.dentry.clone());
+    // What was mounted inside is settled before the copy lies inside itself.
+    let mut originals = vec_of((from.mount.clone(), copy.clone()))?;
+    let mut done = 0;
+    while let Some((original, copied)) = originals.get(done).cloned() {
+        done += 1;
+        let mut after = None;
+        while let Some(inner) = next_inside(&original, after.as_ref()) {
+            let is_seen = |at: &Location| done > 1 || from.dentry.is_ancestor_of(&at.dentry);
+            if let Some(at) = inner.place().filter(is_seen) {
+                let view = inner.view(inner.root.clone());
+                let spot = Location { mount: copied.clone(), dentry: at.dentry };
+                originals.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                originals.push((inner.clone(), view.clone()));
+                *view.place.lock() = Some(spot);
+            }
+            after = Some(inner);
+        }
+    }
+    attach(copy.clone(), place)?;
+    for (_, view) in originals.iter().skip(1) {
+        let spot = view.place.lock().take();
+        if let Some(spot) = spot
+            && let Err(errno) = attach(view.clone(), spot)
+        {
+            originals.clear();
+            // The copy was attached above, and this takes all of it away again.
+            let _ = detach(&copy, InUse::DetachAnyway);
+            return Err(errno);
+        }
+    }
+    Ok(())
+}
+
+fn vec_of<T>(first: T) -> Result<Vec<T>, Errno> {
+    let mut all = Vec::new();
+    all.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+    all.push(first);
+    Ok(all)
+}
+
+/// The mount inside a mount that follows another in the table's order. The lock is let go in between.
+fn next_inside(outer: &Arc<Mount>, after: Option<&Arc<Mount>>) -> Option<Arc<Mount>> {
+    let table = TABLE.read();
+    let mut inside = table.inside(outer);
+    match after {
+        None => inside.next().cloned(),
+        Some(after) => {
+            let spot = Spot::of(&after.place()?);
+            let first = Spot(spot.0, spot.1.checked_add(1)?);
+            let last = Spot(spot.0, usize::MAX);
+            table.covers.range(first..=last).find_map(|(_, mounts)| mounts.last()).cloned()
+        }
+    }
+}
+
 /// Whether [`detach`] minds that a mount is in use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum InUse {
@@ -172,7 +271,8 @@ pub enum InUse {
     DetachAnyway,
 }
 
-/// Detaches a mount, of which the caller holds one reference. EINVAL for the root and for what is not attached.
+/// Detaches a mount, of which the caller holds one reference; if it is in use, with all that is mounted inside. EINVAL for the root
+/// and for what is not attached.
 pub fn detach(mount: &Arc<Mount>, in_use: InUse) -> Result<(), Errno> {
     /// The table's own two references and the caller's; mounts below, open files and directories hold more.
     const UNUSED: usize = 3;
@@ -184,18 +284,23 @@ pub fn detach(mount: &Arc<Mount>, in_use: InUse) -> Result<(), Errno> {
     if in_use == InUse::Refuse && Arc::strong_count(mount) > UNUSED {
         return Err(Errno::EBUSY);
     }
-    let removed = table.mounts.remove(&mount.id);
-    let place = mount.place.lock().take();
-    if let Some(place) = &place {
-        table.uncover(Spot::of(place), mount);
-    }
+    let place = table.take_out(mount);
     drop(table);
-    drop(removed);
+    drop(place);
     CHANGES.announce();
-    if let Some(place) = place {
-        place.dentry.remove_mount();
+    // From here on nobody finds it. What lies inside goes from the innermost outwards, without a list.
+    let mut current = mount.clone();
+    loop {
+        match next_inside(&current, None) {
+            Some(inner) => current = inner,
+            None if Arc::ptr_eq(&current, mount) => return Ok(()),
+            None => {
+                let place = TABLE.write().take_out(&current);
+                CHANGES.announce();
+                current = place.map_or_else(|| mount.clone(), |place| place.mount);
+            }
+        }
     }
-    Ok(())
 }
 
 /// Moves a mount to another directory: `MS_MOVE`.

@@ -12,21 +12,22 @@ use abi::fs::{
 
 use super::attributes::FileKind;
 use super::change::{self, NewFile};
-use super::clock;
 use super::context::FsContext;
+use super::dentry::Linkable;
 use super::device;
 use super::file::{self, File, Handle};
 use super::inode::Body;
+use super::limits;
 use super::mount::Location;
 use super::permission::{self, Access};
 use super::pipe;
 use super::walk::{self, Followed, Last, LastLink, Walk};
-use crate::memory::object::WriteAccess;
+use super::writers::ContentWriter;
 use crate::process::Credentials;
 use crate::syscall::Failure;
 
 /// The bit by which `O_TMPFILE` differs from `O_DIRECTORY`.
-const TMPFILE_BIT: u32 = abi::fs::__O_TMPFILE;
+pub const TMPFILE_BIT: u32 = abi::fs::__O_TMPFILE;
 
 /// The flags that open(2) knows; it ignores the others, openat2(2) refuses them.
 pub const KNOWN_FLAGS: u32 = O_ACCMODE
@@ -159,12 +160,14 @@ fn open_checked(place: Location, how: How, credentials: &Credentials) -> Result<
                 return Err(Errno::EINVAL.into());
             }
             let writes = flags & O_ACCMODE != O_RDONLY;
-            let write_access = if writes { Some(WriteAccess::acquire(object)?) } else { None };
-            if how.has(O_TRUNC) {
-                object.truncate(0)?;
-                inode.touch_modified(clock::now());
+            let mut writer = None;
+            if writes || how.has(O_TRUNC) {
+                writer = Some(ContentWriter::enter(&place.mount, object)?);
             }
-            Ok(File::new(place, Handle::Bytes, flags, write_access))
+            if let Some(writer) = writer.as_ref().filter(|_| how.has(O_TRUNC)) {
+                limits::set_size(inode, 0, writer)?;
+            }
+            Ok(File::new(place, Handle::Bytes, flags, writer.filter(|_| writes)))
         }
         Body::Fifo(pipe) => {
             let pipe = pipe.clone();
@@ -245,6 +248,8 @@ fn create(
 ) -> Result<Arc<File>, Failure> {
     let new = NewFile::regular(how.permissions);
     let dentry = change::create(directory, name, new, credentials)?;
+    // There is nothing to cut off, and no set-id bit to lose.
+    let how = How { flags: how.flags & !O_TRUNC, ..how };
     open_checked(Location { mount: directory.mount.clone(), dentry }, how, credentials)
 }
 
@@ -259,8 +264,9 @@ fn open_temporary(
     if !directory.dentry.inode().is_directory() {
         return Err(Errno::ENOTDIR.into());
     }
-    let dentry = change::create_nameless(&directory, how.permissions, walk.credentials())?;
-    let flags = How { flags: how.flags & !(TMPFILE_BIT | O_DIRECTORY), ..how };
+    let linkable = if how.has(O_EXCL) { Linkable::No } else { Linkable::Yes };
+    let dentry = change::create_nameless(&directory, how.permissions, linkable, walk.credentials())?;
+    let flags = How { flags: how.flags & !(TMPFILE_BIT | O_DIRECTORY | O_TRUNC), ..how };
     open_checked(Location { mount: directory.mount, dentry }, flags, walk.credentials())
 }
 

@@ -10,6 +10,7 @@ use super::dentry::Dentry;
 use super::inode::Inode;
 use super::mount::Location;
 use super::permission;
+use super::writers::MountWriter;
 use crate::process::Credentials;
 
 /// What a removal expects to find.
@@ -30,6 +31,7 @@ pub fn remove(
 ) -> Result<(), Errno> {
     let parent = directory.dentry.inode();
     let Some(stored) = parent.directory() else { return Err(refusal(directory, name)) };
+    let _writer = MountWriter::enter(&directory.mount)?;
     let changes = stored.changes.lock();
     let dentry = stored.names.read().find(name).cloned().ok_or(Errno::ENOENT)?;
     change::may_change(directory, credentials)?;
@@ -85,10 +87,10 @@ pub fn bury(dentry: &Arc<Dentry>) -> Result<(), Errno> {
 pub fn forget(parent: &Inode, inode: &Inode) {
     let now = clock::now();
     if inode.is_directory() {
-        inode.attributes.remove_all_links();
-        parent.attributes.remove_link();
+        inode.remove_all_links();
+        parent.remove_link();
     } else {
-        inode.attributes.remove_link();
+        inode.remove_link();
     }
     inode.touch_changed(now);
     parent.touch_modified(now);

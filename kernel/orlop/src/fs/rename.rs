@@ -15,6 +15,7 @@ use super::inode::{Directory, Inode};
 use super::mount::Location;
 use super::permission::{self, Access};
 use super::remove::{self, Victim};
+use super::writers::MountWriter;
 use crate::process::Credentials;
 use crate::sched::Mutex;
 use crate::sched::mutex::MutexGuard;
@@ -48,6 +49,7 @@ pub fn rename(from: End<'_>, to: End<'_>, target: Target, credentials: &Credenti
     if !Arc::ptr_eq(&from.directory.mount, &to.directory.mount) {
         return Err(Errno::EXDEV);
     }
+    let _writer = MountWriter::enter(&from.directory.mount)?;
     let (old_parent, new_parent) = (from.directory.dentry.inode(), to.directory.dentry.inode());
     let old = old_parent.directory().ok_or_else(|| change::refusal(old_parent))?;
     let new = new_parent.directory().ok_or_else(|| change::refusal(new_parent))?;
@@ -99,6 +101,12 @@ fn check_ends(
         if from.must_be_directory || (to.must_be_directory && !other_may_be_file) {
             return Err(Errno::ENOTDIR);
         }
+    }
+    if target == Target::Exchange
+        && to.must_be_directory
+        && existing.is_some_and(|other| !other.inode().is_directory())
+    {
+        return Err(Errno::ENOTDIR);
     }
     if source_is_directory && source.is_ancestor_of(&to.directory.dentry) {
         return Err(Errno::EINVAL);
@@ -181,8 +189,8 @@ impl Plan<'_> {
         let moved = self.old.names.write().remove(self.from.name);
         self.source.move_to(self.to.directory.dentry.clone(), label);
         if self.source.inode().is_directory() {
-            old_parent.attributes.remove_link();
-            new_parent.attributes.add_link();
+            old_parent.remove_link();
+            new_parent.add_link();
         }
         self.stamp();
         drop((replaced, moved));
@@ -198,12 +206,12 @@ impl Plan<'_> {
         other.move_to(self.from.directory.dentry.clone(), old_place.1);
         match (self.source.inode().is_directory(), other.inode().is_directory()) {
             (true, false) => {
-                old_parent.attributes.remove_link();
-                new_parent.attributes.add_link();
+                old_parent.remove_link();
+                new_parent.add_link();
             }
             (false, true) => {
-                new_parent.attributes.remove_link();
-                old_parent.attributes.add_link();
+                new_parent.remove_link();
+                old_parent.add_link();
             }
             _ => {}
         }

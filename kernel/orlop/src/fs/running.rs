@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use hal::task;
 use libkernel::signal_set::Signal;
 
-use crate::process::{self, INFINITY, Resource, Thread, work};
+use crate::process::{self, Credentials, INFINITY, Resource, Thread, work};
 use crate::signal::send;
 
 /// Looks at the running thread; `None` in a kernel task.
@@ -18,10 +18,9 @@ pub fn file_size_limit() -> u64 {
     with_thread(|thread| thread.process().limits().soft(Resource::FileSize)).unwrap_or(INFINITY)
 }
 
-/// Whether the running thread has a capability; kernel tasks have all.
-pub fn has_capability(number: u32) -> bool {
-    with_thread(|thread| thread.with_credentials(|credentials| credentials.has_capability(number)))
-        .unwrap_or(true)
+/// Looks at the credentials of the running thread; kernel tasks have none, and may do everything.
+pub fn with_credentials(look: impl FnOnce(&Credentials)) {
+    with_thread(|thread| thread.with_credentials(|credentials| look(credentials)));
 }
 
 /// Whether a signal waits for the running thread, so that long work should stop.

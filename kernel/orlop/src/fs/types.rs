@@ -25,7 +25,7 @@ pub fn create(name: &[u8], source: &[u8], flags: u64, options: &[u8]) -> Result<
     match name {
         b"tmpfs" | b"ramfs" => {
             let options = Options::parse(options)?;
-            let filesystem = FileSystem::new(FileSystemKind::TmpFs, options.pages);
+            let filesystem = FileSystem::limited(FileSystemKind::TmpFs, options.pages, options.inodes);
             let root = new_root_directory(&filesystem, options.permissions);
             root.inode().attributes.set_owner(options.user, options.group);
             filesystem.end_with_last_mount(&root);
@@ -44,6 +44,22 @@ pub fn create(name: &[u8], source: &[u8], flags: u64, options: &[u8]) -> Result<
             Ok(Mount::new(root.inode().filesystem.clone(), root, source, flags))
         }
         _ => Err(Errno::ENODEV),
+    }
+}
+
+/// Other options for a file system that is mounted: `MS_REMOUNT`. EINVAL for what its type does not know, or cannot change.
+pub fn reconfigure(filesystem: &FileSystem, options: &[u8]) -> Result<(), Errno> {
+    match filesystem.kind {
+        FileSystemKind::TmpFs | FileSystemKind::RootFs => {
+            let asked = Options::parse(options)?;
+            let names_size = |word: &[u8]| word.starts_with(b"size=") || word.starts_with(b"nr_blocks=");
+            if options.split(|&byte| byte == b',').any(names_size) {
+                filesystem.budget.set_limit(asked.pages)?;
+            }
+            Ok(())
+        }
+        _ if options.is_empty() => Ok(()),
+        _ => Err(Errno::EINVAL),
     }
 }
 
@@ -73,6 +89,7 @@ fn default_pages() -> u64 {
 /// What tmpfs takes as options: tmpfs(5).
 struct Options {
     pages: u64,
+    inodes: u64,
     permissions: u32,
     user: u32,
     group: u32,
@@ -81,7 +98,8 @@ struct Options {
 impl Options {
     /// Reads `size=64m,mode=1777,uid=0,gid=0,…`. EINVAL for anything that tmpfs does not know.
     fn parse(text: &[u8]) -> Result<Options, Errno> {
-        let mut options = Options { pages: default_pages(), permissions: 0o1777, user: 0, group: 0 };
+        let mut options =
+            Options { pages: default_pages(), inodes: u64::MAX, permissions: 0o1777, user: 0, group: 0 };
         for word in text.split(|&byte| byte == b',').filter(|word| !word.is_empty()) {
             let mut halves = word.splitn(2, |&byte| byte == b'=');
             let (name, value) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
@@ -92,7 +110,8 @@ impl Options {
                 b"uid" => options.user = number(value, 10)? as u32,
                 b"gid" => options.group = number(value, 10)? as u32,
                 b"nr_inodes" => {
-                    scaled(value)?;
+                    let limit = scaled(value)?;
+                    options.inodes = if limit == 0 { u64::MAX } else { limit };
                 }
                 _ => return Err(Errno::EINVAL),
             }

@@ -13,14 +13,15 @@ use core::ops::Deref;
 
 use abi::Errno;
 use abi::fs::{
-    RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS,
-    RESOLVE_NO_XDEV,
+    MS_NOSYMFOLLOW, RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
 };
 
+use super::clock;
 use super::context::FsContext;
 use super::dentry::Dentry;
 use super::inode::{Body, LinkTarget};
-use super::mount::{self, Location};
+use super::mount::{self, Location, Mount};
 use super::permission::{self, Access};
 use crate::process::Credentials;
 
@@ -45,7 +46,7 @@ impl Rules {
     pub const BENEATH: Rules = Rules(RESOLVE_BENEATH);
     /// Treat the starting directory as the root.
     pub const IN_ROOT: Rules = Rules(RESOLVE_IN_ROOT);
-    /// Succeed only with what is cached, as everything here is.
+    /// Succeed only with what is in memory, and without a change: EAGAIN.
     pub const CACHED: Rules = Rules(RESOLVE_CACHED);
     /// All bits that mean something.
     pub const KNOWN: u64 = RESOLVE_NO_XDEV
@@ -198,6 +199,7 @@ impl<'a> Walk<'a> {
             None => Err(Errno::ENOENT),
             Some(b'/') => {
                 let root = self.restart_at_root()?;
+                self.root.get_or_insert_with(|| root.clone());
                 self.descend_text(root, Text::Given(path))
             }
             Some(_) => self.descend_text(start.ok_or(Errno::EBADF)?, Text::Given(path)),
@@ -211,7 +213,7 @@ impl<'a> Walk<'a> {
                 Last::Here => tail.directory,
                 Last::Up => self.up(tail.directory)?,
                 Last::Name(name) => {
-                    let dentry = child(&tail.directory.dentry, name)?;
+                    let dentry = self.child(&tail.directory.dentry, name)?;
                     if dentry.inode().is_symlink()
                         && (last_link == LastLink::Follow || tail.must_be_directory)
                     {
@@ -235,7 +237,7 @@ impl<'a> Walk<'a> {
 
     /// Follows a link that stands in the last component.
     pub fn follow_last<'p>(&mut self, tail: Tail<'_>, link: &Arc<Dentry>) -> Result<Followed<'p>, Errno> {
-        match self.read_link(link)? {
+        match self.read_link(link, &tail.directory.mount)? {
             LinkTarget::Place(place) => {
                 if tail.must_be_directory && !place.dentry.inode().is_directory() {
                     return Err(Errno::ENOTDIR);
@@ -274,11 +276,11 @@ impl<'a> Walk<'a> {
                 b"." => place,
                 b".." => self.up(place)?,
                 name => {
-                    let dentry = child(&place.dentry, name)?;
+                    let dentry = self.child(&place.dentry, name)?;
                     if !dentry.inode().is_symlink() {
                         self.enter(Location { mount: place.mount, dentry })?
                     } else {
-                        match self.read_link(&dentry)? {
+                        match self.read_link(&dentry, &place.mount)? {
                             LinkTarget::Place(target) => target,
                             LinkTarget::Path(text) => {
                                 let start = self.link_start(place, &text)?;
@@ -291,6 +293,12 @@ impl<'a> Walk<'a> {
                 }
             };
         }
+    }
+
+    /// What `name` stands for. With [`Rules::CACHED`] EAGAIN for what is not in memory, or is made up when it is looked at.
+    #[inline(always)]
+    fn child(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+        if self.rules.include(Rules::CACHED) { cached_child(directory, name) } else { child(directory, name) }
     }
 
     /// ENOTDIR unless the place is a directory, EACCES unless it may be searched.
@@ -339,35 +347,54 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Where a link leads; counts it.
-    fn read_link(&mut self, link: &Dentry) -> Result<LinkTarget, Errno> {
+    /// Where a link leads; counts it, and notes that it was read.
+    fn read_link(&mut self, link: &Arc<Dentry>, mount: &Arc<Mount>) -> Result<LinkTarget, Errno> {
         self.links_followed += 1;
-        if self.links_followed > MAX_LINKS || self.rules.include(Rules::NO_LINKS) {
+        let refused = self.rules.include(Rules::NO_LINKS) || mount.flags() & MS_NOSYMFOLLOW != 0;
+        if self.links_followed > MAX_LINKS || refused {
             return Err(Errno::ELOOP);
         }
         match &link.inode().body {
             Body::Symlink(text) if text.is_empty() => Err(Errno::ENOENT),
-            Body::Symlink(text) => Ok(LinkTarget::Path(text.clone())),
-            Body::Magic(magic) => self.check_magic(magic.follow()?),
+            Body::Symlink(text) => {
+                let place = Location { mount: mount.clone(), dentry: link.clone() };
+                if self.rules.include(Rules::CACHED) && clock::is_access_due(&place) {
+                    return Err(Errno::EAGAIN);
+                }
+                clock::touch_accessed(&place);
+                Ok(LinkTarget::Path(text.clone()))
+            }
+            Body::Magic(_) if self.rules.include(Rules::CACHED) => Err(Errno::EAGAIN),
+            Body::Magic(magic) => self.check_magic(magic.follow()?, mount),
             _ => Err(Errno::EINVAL),
         }
     }
 
-    fn check_magic(&self, target: LinkTarget) -> Result<LinkTarget, Errno> {
-        if let LinkTarget::Place(_) = target {
+    fn check_magic(&self, target: LinkTarget, mount: &Mount) -> Result<LinkTarget, Errno> {
+        if let LinkTarget::Place(place) = &target {
             if self.rules.include(Rules::NO_MAGIC_LINKS) {
                 return Err(Errno::ELOOP);
             }
             if self.rules.include(Rules::BENEATH) || self.rules.include(Rules::IN_ROOT) {
                 return Err(Errno::EXDEV);
             }
+            self.check_crossing(mount, place)?;
         }
         Ok(target)
     }
 
     /// Where the text of a link in `directory` is walked from.
     fn link_start(&mut self, directory: Location, text: &[u8]) -> Result<Location, Errno> {
-        if text.first() == Some(&b'/') { self.restart_at_root() } else { Ok(directory) }
+        if text.first() != Some(&b'/') {
+            return Ok(directory);
+        }
+        // As on Linux, a walk that has not needed the root so far does not know that it would stay in one mount.
+        if self.root.is_none() && self.rules.include(Rules::NO_CROSSING) {
+            return Err(Errno::EXDEV);
+        }
+        let root = self.restart_at_root()?;
+        self.check_crossing(&directory.mount, &root)?;
+        Ok(root)
     }
 
     fn restart_at_root(&mut self) -> Result<Location, Errno> {
@@ -378,6 +405,12 @@ impl<'a> Walk<'a> {
             Some(root) => Ok(root.clone()),
             None => Ok(self.context.root()),
         }
+    }
+
+    /// EXDEV where a link leads from one mount to another and must not.
+    fn check_crossing(&self, from: &Mount, to: &Location) -> Result<(), Errno> {
+        let crosses = self.rules.include(Rules::NO_CROSSING) && from.id != to.mount.id;
+        if crosses { Err(Errno::EXDEV) } else { Ok(()) }
     }
 
     fn root(&mut self) -> &Location {
@@ -399,7 +432,10 @@ fn tail_of(directory: Location, cursor: Cursor<'_>, start: usize, end: usize) ->
     let (last, must_be_directory) = match cursor.text.get(start..end).unwrap_or_default() {
         b"." => (Last::Here, true),
         b".." => (Last::Up, true),
-        name if name.len() > MAX_NAME => return Err(Errno::ENAMETOOLONG),
+        // What makes up its names says that there is none such.
+        name if name.len() > MAX_NAME && directory.dentry.inode().directory().is_some() => {
+            return Err(Errno::ENAMETOOLONG);
+        }
         _ => (Last::Name(LastName { text: cursor.text, start, end }), must_be_directory),
     };
     Ok(Tail { directory, last, must_be_directory })
@@ -414,6 +450,15 @@ pub fn child(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno>
         return Ok(found.clone());
     }
     child_elsewhere(directory, name)
+}
+
+fn cached_child(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+    match &directory.inode().body {
+        Body::Generated(_) => Err(Errno::EAGAIN),
+        _ => {
+            child(directory, name).map_err(|errno| if errno == Errno::ENOENT { Errno::EAGAIN } else { errno })
+        }
+    }
 }
 
 /// [`child`], where the name is not among stored ones.

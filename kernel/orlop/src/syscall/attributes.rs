@@ -1,16 +1,18 @@
 //! Changing what `stat` shows: mode, owner, times; and the extended attributes that no file system here has.
 
 use abi::Errno;
-use abi::fs::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, S_ISGID, S_ISUID};
+use abi::fs::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, S_ISGID};
 use abi::time::{NANOSECONDS_PER_SECOND, Timespec, Timeval, UTIME_NOW, UTIME_OMIT};
 use libkernel::addr::UserAddr;
 
 use super::at::{self, PathCall, follow_unless, only, path_argument};
 use super::{Caller, Failure};
 use crate::fs::clock;
+use crate::fs::limits;
 use crate::fs::mount::Location;
 use crate::fs::permission::{self, Access};
 use crate::fs::walk::LastLink;
+use crate::fs::writers::MountWriter;
 use crate::process::{Credentials, capability};
 use crate::user::{UserPtr, UserSlice};
 
@@ -34,8 +36,11 @@ pub fn fchmod(caller: &mut Caller<'_>, fd: i32, mode: u32) -> Result<(), Failure
 }
 
 fn change_mode(place: &Location, mode: u32, credentials: &Credentials) -> Result<(), Errno> {
-    permission::check_mount(&place.mount, Access::WRITE)?;
+    let _writer = MountWriter::enter(&place.mount)?;
     let inode = place.dentry.inode();
+    if inode.is_symlink() {
+        return Err(Errno::EOPNOTSUPP);
+    }
     permission::require_owner(inode, credentials)?;
     permission::require_kept_attributes(inode)?;
     let keeps_group_bit =
@@ -81,7 +86,7 @@ pub fn fchown(caller: &mut Caller<'_>, fd: i32, owner: u32, group: u32) -> Resul
 /// Sets owner and group, either left alone if it is -1: chown(2).
 fn change_owner(place: &Location, owner: u32, group: u32, credentials: &Credentials) -> Result<(), Errno> {
     const UNCHANGED: u32 = u32::MAX;
-    permission::check_mount(&place.mount, Access::WRITE)?;
+    let _writer = MountWriter::enter(&place.mount)?;
     let inode = place.dentry.inode();
     let attributes = &inode.attributes;
     let (old_owner, old_group) = (attributes.owner(), attributes.group());
@@ -99,10 +104,12 @@ fn change_owner(place: &Location, owner: u32, group: u32, credentials: &Credenti
     if (new_owner, new_group) != (old_owner, old_group) {
         permission::require_kept_attributes(inode)?;
     }
-    attributes.set_owner(new_owner, new_group);
-    if !inode.is_directory() && attributes.permissions() & (S_ISUID | S_ISGID) != 0 {
-        crate::fs::limits::clear_set_id_bits(inode);
+    let lost = if inode.is_directory() { 0 } else { limits::lost_bits(inode, credentials) };
+    if lost != 0 {
+        permission::require_owner(inode, credentials)?;
+        attributes.drop_permissions(lost);
     }
+    attributes.set_owner(new_owner, new_group);
     inode.touch_changed(clock::now());
     Ok(())
 }
@@ -220,7 +227,7 @@ fn set_path_times(
 
 /// Sets the times. Who may write may say "now"; any other time is for the owner: utimensat(2).
 fn change_times(place: &Location, times: [NewTime; 2], credentials: &Credentials) -> Result<(), Errno> {
-    permission::check_mount(&place.mount, Access::WRITE)?;
+    let _writer = MountWriter::enter(&place.mount)?;
     let inode = place.dentry.inode();
     if !permission::is_owner(inode, credentials) {
         if times != [NewTime::Now; 2] {

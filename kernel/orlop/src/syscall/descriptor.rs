@@ -6,7 +6,7 @@ use abi::Errno;
 use abi::fs::{
     F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLK, F_GETOWN, F_GETPIPE_SZ,
     F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETOWN, F_SETPIPE_SZ,
-    FD_CLOEXEC, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, O_ASYNC, O_CLOEXEC, O_DIRECT, O_NONBLOCK,
+    FD_CLOEXEC, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, O_ASYNC, O_CLOEXEC, O_DIRECT, O_NOATIME, O_NONBLOCK,
 };
 use abi::ioctl::{FIGETBSZ, FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE};
 use libkernel::addr::UserAddr;
@@ -19,6 +19,7 @@ use crate::fs::attributes::FileKind;
 use crate::fs::fd_table::OnExec;
 use crate::fs::file::SpecialKind;
 use crate::fs::lock::{Blocking, LockKind};
+use crate::fs::permission;
 use crate::user::UserPtr;
 
 /// `dup(fd)`.
@@ -86,7 +87,7 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: i32, command: u32, argument: u64) -> R
     }
     let file = content_file(caller, fd)?;
     match command {
-        F_SETFL => set_flags(&file, number),
+        F_SETFL => set_flags(caller, &file, number),
         F_GETOWN => Ok(i64::from(file.owner()).cast_unsigned()),
         F_SETOWN => {
             file.set_owner(number.cast_signed());
@@ -102,8 +103,11 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: i32, command: u32, argument: u64) -> R
     }
 }
 
-/// `F_SETFL`. EINVAL for `O_DIRECT`, which no file here can do.
-fn set_flags(file: &File, flags: u32) -> Result<u64, Failure> {
+/// `F_SETFL`. EINVAL for `O_DIRECT`, which no file here can do; EPERM for `O_NOATIME` on somebody else's file.
+fn set_flags(caller: &Caller<'_>, file: &File, flags: u32) -> Result<u64, Failure> {
+    if flags & O_NOATIME != 0 && file.flags() & O_NOATIME == 0 {
+        permission::require_owner(file.inode(), &caller.thread.credentials())?;
+    }
     if flags & O_DIRECT != 0 && file.object().is_some() {
         return Err(Errno::EINVAL.into());
     }

@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::fs::{
-    AT_FDCWD, MNT_DETACH, MNT_EXPIRE, MNT_FORCE, MS_BIND, MS_MGC_MSK, MS_MGC_VAL, MS_MOVE, MS_NOATIME,
-    MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_RELATIME, MS_REMOUNT,
-    MS_SHARED, MS_SILENT, MS_SLAVE, MS_STRICTATIME, MS_UNBINDABLE, UMOUNT_NOFOLLOW,
+    AT_FDCWD, MNT_DETACH, MNT_EXPIRE, MNT_FORCE, MS_BIND, MS_MANDLOCK, MS_MGC_MSK, MS_MGC_VAL, MS_MOVE,
+    MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_NOUSER, MS_PRIVATE,
+    MS_RDONLY, MS_REC, MS_RELATIME, MS_REMOUNT, MS_SHARED, MS_SILENT, MS_SLAVE, MS_STRICTATIME,
+    MS_SYNCHRONOUS, MS_UNBINDABLE, UMOUNT_NOFOLLOW,
 };
 use libkernel::addr::UserAddr;
 
@@ -21,7 +22,13 @@ use crate::user::string::read_string;
 
 /// The flags that stay with a mount.
 const KEPT_FLAGS: u64 =
-    MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME;
+    MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_NOSYMFOLLOW;
+
+/// The flags that belong to a file system with all of its mounts. What is written at once is so in any case: it is memory.
+const FILE_SYSTEM_FLAGS: u64 = MS_RDONLY | MS_SYNCHRONOUS | MS_MANDLOCK;
+
+/// The flags that say how access times are kept.
+const ATIME_FLAGS: u64 = MS_NOATIME | MS_NODIRATIME | MS_RELATIME;
 
 /// Flags that change how mounts propagate, which one tree of mounts has no use for.
 const PROPAGATION: u64 = MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE;
@@ -43,20 +50,31 @@ pub fn mount(
     let place = call.resolve(caller, AT_FDCWD, &path, LastLink::Follow)?;
     call.credentials.require(capability::SYS_ADMIN)?;
     let flags = if flags & MS_MGC_MSK == MS_MGC_VAL { flags & !MS_MGC_MSK } else { flags };
+    if flags & MS_NOUSER != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let _turn = mount::TREE.lock();
     if flags & MS_REMOUNT != 0 {
-        return Ok(remount(&place, flags)?);
+        return Ok(remount(&place, flags, &data.unwrap_or_default())?);
     }
     if flags & PROPAGATION != 0 {
         return Ok(propagate(&place, flags)?);
     }
     let source = source.unwrap_or_default();
     if flags & (MS_BIND | MS_MOVE) != 0 {
+        if source.is_empty() {
+            return Err(Errno::EINVAL.into());
+        }
         let from = call.resolve(caller, AT_FDCWD, &source, LastLink::Follow)?;
-        let done = if flags & MS_BIND != 0 { bind(from, place) } else { relocate(&from, place) };
+        let depth = if flags & MS_REC != 0 { Depth::Tree } else { Depth::One };
+        let done = if flags & MS_BIND != 0 { bind(&from, place, depth) } else { relocate(&from, place) };
         return Ok(done?);
     }
     let kind = kind.ok_or(Errno::EINVAL)?;
     let made = types::create(&kind, &source, kept_flags(flags), &data.unwrap_or_default())?;
+    if made.filesystem.flags() == 0 && flags & FILE_SYSTEM_FLAGS != 0 {
+        made.filesystem.set_flags(flags & FILE_SYSTEM_FLAGS)?;
+    }
     Ok(attach(made, place)?)
 }
 
@@ -82,13 +100,25 @@ fn attach(made: Arc<Mount>, place: Location) -> Result<(), Errno> {
     mount::attach(made, place)
 }
 
-/// `MS_REMOUNT`: new flags for the mount whose root is given.
-fn remount(place: &Location, flags: u64) -> Result<(), Errno> {
+/// `MS_REMOUNT`: new flags for the mount whose root is given and, without `MS_BIND`, for its file system. Without a word about access
+/// times they stay as they are. EBUSY if there are writers where there shall be none.
+fn remount(place: &Location, flags: u64, options: &[u8]) -> Result<(), Errno> {
     if !is_mount_root(place) {
         return Err(Errno::EINVAL);
     }
-    place.mount.set_flags(kept_flags(flags));
-    Ok(())
+    let Location { mount, .. } = place;
+    let says_nothing_of_times = flags & (ATIME_FLAGS | MS_STRICTATIME) == 0;
+    let own = if says_nothing_of_times {
+        flags & KEPT_FLAGS | mount.own_flags() & ATIME_FLAGS
+    } else {
+        kept_flags(flags)
+    };
+    if flags & MS_BIND != 0 {
+        return mount.set_flags(own);
+    }
+    types::reconfigure(&mount.filesystem, options)?;
+    mount.filesystem.set_flags(flags & FILE_SYSTEM_FLAGS)?;
+    mount.set_flags(own)
 }
 
 /// Propagation: every mount is private here, so only `MS_PRIVATE` can be had.
@@ -97,14 +127,22 @@ fn propagate(place: &Location, flags: u64) -> Result<(), Errno> {
     if flags & !known != 0 || !is_mount_root(place) { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
+/// Whether what is mounted inside comes along.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    One,
+    Tree,
+}
+
 /// `MS_BIND`: shows a directory, or a file on a file, at a second place.
-fn bind(from: Location, place: Location) -> Result<(), Errno> {
+fn bind(from: &Location, place: Location, depth: Depth) -> Result<(), Errno> {
     if from.dentry.inode().is_directory() != place.dentry.inode().is_directory() {
         return Err(Errno::ENOTDIR);
     }
-    let Location { mount: whole, dentry } = from;
-    let made = Mount::new(whole.filesystem.clone(), dentry, whole.source.clone(), whole.flags());
-    mount::attach(made, place)
+    match depth {
+        Depth::One => mount::attach(from.mount.view(from.dentry.clone()), place),
+        Depth::Tree => mount::attach_copy(from, place),
+    }
 }
 
 /// `MS_MOVE`: EINVAL unless a mount's root moves; ELOOP if it would lie in itself.
@@ -144,6 +182,7 @@ pub fn umount2(caller: &mut Caller<'_>, target: UserAddr, flags: u32) -> Result<
         return Err(Errno::EINVAL.into());
     }
     check_not_root(&call.context, &place)?;
+    let _turn = mount::TREE.lock();
     let in_use = if flags & MNT_DETACH != 0 { InUse::DetachAnyway } else { InUse::Refuse };
     Ok(mount::detach(&place.mount, in_use)?)
 }

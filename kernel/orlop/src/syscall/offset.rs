@@ -9,9 +9,9 @@ use libkernel::addr::UserAddr;
 use super::at::{PathCall, content_file, path_argument};
 use super::{Caller, Failure};
 use crate::fs::attributes::FileKind;
-use crate::fs::inode::Inode;
 use crate::fs::permission::{self, Access};
 use crate::fs::walk::LastLink;
+use crate::fs::writers::ContentWriter;
 use crate::fs::{File, clock, limits};
 use crate::memory::object::Growth;
 
@@ -73,7 +73,13 @@ pub fn truncate(caller: &mut Caller<'_>, path: UserAddr, length: i64) -> Result<
     }
     permission::check_mount(&place.mount, Access::WRITE)?;
     permission::check(inode, &call.credentials, Access::WRITE)?;
-    Ok(set_size(inode, length)?)
+    if inode.generated_class().is_some() {
+        // There is nothing to be cut, and no harm in it: shells open settings with O_TRUNC.
+        return Ok(());
+    }
+    let object = inode.object().ok_or(Errno::EINVAL)?;
+    let writer = ContentWriter::enter(&place.mount, object)?;
+    Ok(limits::set_size(inode, length, &writer)?)
 }
 
 /// `ftruncate(fd, length)`.
@@ -83,20 +89,11 @@ pub fn ftruncate(caller: &mut Caller<'_>, fd: i32, length: i64) -> Result<(), Fa
     if !file.is_writable() {
         return Err(Errno::EINVAL.into());
     }
-    Ok(set_size(file.inode(), length)?)
-}
-
-fn set_size(inode: &Inode, length: u64) -> Result<(), Errno> {
-    if inode.generated_class().is_some() {
-        // There is nothing to be cut, and no harm in it: shells open settings with O_TRUNC.
+    if file.inode().generated_class().is_some() {
         return Ok(());
     }
-    let object = inode.object().ok_or(Errno::EINVAL)?;
-    limits::check_size(length)?;
-    object.truncate(length)?;
-    inode.touch_modified(clock::now());
-    limits::drop_set_id_bits(inode);
-    Ok(())
+    let writer = file.writer().ok_or(Errno::EINVAL)?;
+    Ok(limits::set_size(file.inode(), length, writer)?)
 }
 
 /// `fallocate(fd, mode, offset, length)`.
@@ -130,7 +127,7 @@ pub fn fallocate(
         object.punch(start, count)?;
     } else {
         let growth = if mode & FALLOC_FL_KEEP_SIZE != 0 { Growth::Keep } else { Growth::Grow };
-        if growth == Growth::Grow && end > inode.size() {
+        if end > inode.size() {
             limits::check_size(end)?;
         }
         object.allocate(start, count, growth)?;

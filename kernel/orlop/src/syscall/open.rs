@@ -11,7 +11,7 @@ use libkernel::addr::UserAddr;
 use super::at::{self, PathCall};
 use super::{Caller, Failure};
 use crate::fs::fd_table::OnExec;
-use crate::fs::open::{self, How, KNOWN_FLAGS, PATH_FLAGS};
+use crate::fs::open::{self, How, KNOWN_FLAGS, PATH_FLAGS, TMPFILE_BIT};
 use crate::fs::walk::{Rules, Walk};
 use crate::fs::{FdTable, File};
 use crate::process::Resource;
@@ -57,6 +57,9 @@ pub fn openat2(
     }
     if how.resolve & Rules::BENEATH.0 != 0 && how.resolve & Rules::IN_ROOT.0 != 0 {
         return Err(Errno::EINVAL.into());
+    }
+    if how.resolve & Rules::CACHED.0 != 0 && flags & (O_TRUNC | O_CREAT | TMPFILE_BIT) != 0 {
+        return Err(Errno::EAGAIN.into());
     }
     open_with(caller, directory, path, flags, how.mode as u32, Rules(how.resolve))
 }

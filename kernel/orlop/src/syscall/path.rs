@@ -10,6 +10,7 @@ use super::at::{PathCall, keep_unless, only, path_argument};
 use super::{Caller, Failure};
 use crate::fs::attributes::{DeviceNumber, FileKind};
 use crate::fs::change::{self, NewFile};
+use crate::fs::permission::{self, Access};
 use crate::fs::remove::{self, Victim};
 use crate::fs::rename::{self, End, Target};
 use crate::fs::walk::{self, Last, Tail};
@@ -157,6 +158,7 @@ pub fn unlinkat(caller: &mut Caller<'_>, directory: i32, path: UserAddr, flags: 
         }
     };
     if tail.must_be_directory && victim == Victim::File {
+        permission::check_mount(&tail.directory.mount, Access::WRITE)?;
         let found = walk::child(&tail.directory.dentry, name)?;
         let is_directory = found.inode().is_directory();
         return Err(if is_directory { Errno::EISDIR } else { Errno::ENOTDIR }.into());

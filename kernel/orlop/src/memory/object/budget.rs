@@ -7,19 +7,28 @@ use abi::Errno;
 /// A limit on pages, shared by objects.
 #[derive(Debug)]
 pub struct PageBudget {
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
 }
 
 impl PageBudget {
     /// A budget of `limit` pages.
     pub const fn new(limit: u64) -> Self {
-        Self { limit, used: AtomicU64::new(0) }
+        Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0) }
     }
 
     /// Pages in all.
-    pub const fn limit(&self) -> u64 {
-        self.limit
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Sets another limit. EINVAL below what is in use.
+    pub fn set_limit(&self, limit: u64) -> Result<(), Errno> {
+        if limit < self.used() {
+            return Err(Errno::EINVAL);
+        }
+        self.limit.store(limit, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Pages in use.
@@ -28,7 +37,8 @@ impl PageBudget {
     }
 
     fn charge(&self) -> Result<(), Errno> {
-        let one_more = |used: u64| (used < self.limit).then_some(used + 1);
+        let limit = self.limit();
+        let one_more = |used: u64| (used < limit).then_some(used + 1);
         match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
             Ok(_) => Ok(()),
             Err(_) => Err(Errno::ENOSPC),

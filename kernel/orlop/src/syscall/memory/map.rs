@@ -69,8 +69,7 @@ pub fn mmap(
 }
 
 fn open_file(caller: &Caller<'_>, fd: i32) -> Result<Arc<File>, Errno> {
-    let fd = u32::try_from(fd).map_err(|_| Errno::EBADF)?;
-    caller.thread.with_files(|files| files.get(fd))
+    crate::syscall::at::content_file(caller, fd)
 }
 
 fn checked_length(length: u64, offset: u64, flags: u32, has_file: bool) -> Result<u64, Errno> {
