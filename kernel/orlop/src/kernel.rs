@@ -43,7 +43,7 @@ impl Upcalls for Kernel {
             return Err(Unresolved);
         }
         let memory = thread.memory().ok_or(Unresolved)?;
-        memory.handle_fault(&fault, thread.process().limits()).map_err(|_| Unresolved)
+        memory.handle_fault(&fault, thread.bounds()).map_err(|_| Unresolved)
     }
 
     fn timer(&self) {

@@ -2,6 +2,7 @@
 //!
 //! One file for each part of the kernel; each row says how many there are beside it. `cargo xtask bench --long` runs them.
 
+mod areas;
 mod epoll;
 mod generated;
 mod names;
@@ -13,4 +14,4 @@ pub const MANY: usize = 10_000;
 
 /// The rows of the table, in its order.
 pub const OPERATIONS: &[&[(&str, Operation)]] =
-    &[generated::OPERATIONS, names::OPERATIONS, epoll::OPERATIONS];
+    &[areas::OPERATIONS, generated::OPERATIONS, names::OPERATIONS, epoll::OPERATIONS];

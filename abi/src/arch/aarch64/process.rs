@@ -77,3 +77,6 @@ constants! { u32:
 
 /// AT_PLATFORM and the machine of `uname`.
 pub const MACHINE: &str = "aarch64";
+
+/// The sizes of huge pages that `mmap` knows of, as powers of two (with 4 KiB pages).
+pub const HUGE_PAGE_SHIFTS: &[u32] = &[16, 21, 25, 30];

@@ -21,3 +21,6 @@ constants! { u64:
 
 /// AT_PLATFORM and the machine of `uname`.
 pub const MACHINE: &str = "x86_64";
+
+/// The sizes of huge pages that `mmap` knows of, as powers of two (with 4 KiB pages).
+pub const HUGE_PAGE_SHIFTS: &[u32] = &[21, 30];

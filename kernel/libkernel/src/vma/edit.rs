@@ -1,6 +1,6 @@
 //! Changes to an interval map: insert, remove, update, resize.
 
-use super::{Entry, InsertError, Interval, IntervalMap, LEAF_CAPACITY, Leaf, OutOfMemory, Position};
+use super::{Entry, GROUP, InsertError, Interval, IntervalMap, LEAF_CAPACITY, Leaf, OutOfMemory, Position};
 use crate::addr::{USER_END, UserAddr, UserRange};
 use alloc::vec::Vec;
 
@@ -55,6 +55,7 @@ impl<V: Interval> IntervalMap<V> {
         }
         if let Some((start, last)) = emptied {
             self.leaves.drain(start..=last);
+            self.bound_groups_from(start);
         }
         self.note_gap_before(range.end());
         Ok(())
@@ -171,8 +172,35 @@ impl<V: Interval> IntervalMap<V> {
 
     fn add_leaf(&mut self, at: usize, leaf: Leaf<V>) -> Result<(), OutOfMemory> {
         self.leaves.try_reserve(1).map_err(|_| OutOfMemory)?;
+        let groups = (self.leaves.len() + 1).div_ceil(GROUP);
+        self.groups.try_reserve(groups.saturating_sub(self.groups.len())).map_err(|_| OutOfMemory)?;
         self.leaves.insert(at, leaf);
+        // Each group from here on has lost its last leaf to the next one: a bound may stay too high.
+        if self.groups.is_empty() {
+            self.bound_groups_from(0);
+        } else {
+            self.groups.resize(groups, 0);
+            for group in at / GROUP..groups {
+                let edges = [group * GROUP, at.max(group * GROUP)];
+                let bound =
+                    edges.into_iter().filter_map(|edge| self.leaves.get(edge)).map(|leaf| leaf.gap_bound);
+                self.groups[group] = bound.fold(self.groups[group], u64::max);
+            }
+        }
         Ok(())
+    }
+
+    /// Computes the bounds of the groups from that of leaf `first` on anew, after leaves have gone; there is room for them.
+    fn bound_groups_from(&mut self, first: usize) {
+        if self.leaves.len() <= GROUP {
+            self.groups.clear();
+            return;
+        }
+        self.groups.truncate(first / GROUP);
+        let start = self.groups.len() * GROUP;
+        let bounds =
+            self.leaves[start..].chunks(GROUP).map(|leaves| leaves.iter().map(|leaf| leaf.gap_bound).max());
+        self.groups.extend(bounds.map(Option::unwrap_or_default));
     }
 
     /// Merges neighbours from `first` on, up to the pair whose boundary is `end`.
@@ -197,6 +225,7 @@ impl<V: Interval> IntervalMap<V> {
         self.leaves[next.leaf].entries.remove(next.index);
         if self.leaves[next.leaf].entries.is_empty() {
             self.leaves.remove(next.leaf);
+            self.bound_groups_from(next.leaf);
         }
         self.count -= 1;
         self.note_gap(position);
@@ -208,8 +237,12 @@ impl<V: Interval> IntervalMap<V> {
         let Some(entry) = self.entry(position) else { return };
         let end = entry.range.end().as_u64();
         let next = self.entry(self.after(position)).map_or(USER_END, |next| next.range.start().as_u64());
+        let gap = next.saturating_sub(end);
         let leaf = &mut self.leaves[position.leaf];
-        leaf.gap_bound = leaf.gap_bound.max(next.saturating_sub(end));
+        leaf.gap_bound = leaf.gap_bound.max(gap);
+        if let Some(bound) = self.groups.get_mut(position.leaf / GROUP) {
+            *bound = (*bound).max(gap);
+        }
     }
 
     /// The same for the last entry that ends at or below `address`.

@@ -1,41 +1,94 @@
-//! The search for free addresses.
+//! The search for free addresses: below the entries that bound it, by the bounds of leaves and of groups of leaves.
 
-use super::IntervalMap;
+use super::{GROUP, Interval, IntervalMap, Leaf};
 use crate::addr::UserAddr;
 
-impl<V> IntervalMap<V> {
+impl<V: Interval> Leaf<V> {
+    /// Where the free addresses below the leaf end at most.
+    fn free_end(&self) -> u64 {
+        self.entries.first().map_or(u64::MAX, |entry| entry.free_end())
+    }
+}
+
+/// What a leaf had to say.
+enum Found {
+    /// Free addresses end here.
+    At(u64),
+    /// None, and none further down.
+    Nowhere,
+    /// None. Free addresses may end here.
+    Below(u64),
+}
+
+impl<V: Interval> IntervalMap<V> {
     /// The highest address from which `length` free bytes end at or below `high`, not below `low`. Takes `&mut self`
     /// because a leaf that was searched in vain remembers its true largest gap.
     pub fn find_gap_top_down(&mut self, length: u64, low: UserAddr, high: UserAddr) -> Option<UserAddr> {
-        let (low, mut upper) = (low.as_u64(), high.as_u64());
+        let mut upper = self.first_from(high).map_or(high.as_u64(), |(range, value)| {
+            range.start().as_u64().saturating_sub(value.room_below()).min(high.as_u64())
+        });
+        let (low, high) = (low.as_u64(), high.as_u64());
         if length == 0 || upper.checked_sub(low)? < length {
             return None;
         }
-        let count = self.leaves.partition_point(|leaf| leaf.start() < upper);
-        for index in (0..count).rev() {
-            let leaf = &mut self.leaves[index];
+        let count = self.leaves.partition_point(|leaf| leaf.start() < high);
+        let mut index = count;
+        while let Some(next) = index.checked_sub(1) {
+            index = self.first_of_full_group(next, count, length).unwrap_or(next);
             let is_topmost = index + 1 == count;
-            if leaf.gap_bound >= length || is_topmost {
-                let mut largest = 0;
-                for entry in leaf.entries.iter().rev().filter(|entry| entry.range.start() < high) {
-                    let bottom = entry.range.end().as_u64().max(low);
-                    let gap = upper.saturating_sub(bottom);
-                    if gap >= length {
-                        return Some(UserAddr::new(upper - length));
-                    }
-                    largest = largest.max(gap);
-                    upper = entry.range.start().as_u64();
-                    if upper.saturating_sub(low) < length {
-                        return None;
-                    }
+            if index == next && (self.leaves[index].gap_bound >= length || is_topmost) {
+                match self.search_leaf(index, length, low, upper, high) {
+                    Found::At(end) => return Some(UserAddr::new(end - length)),
+                    Found::Nowhere => return None,
+                    Found::Below(end) => upper = end,
                 }
-                if !is_topmost {
-                    leaf.gap_bound = largest;
-                }
+            } else {
+                upper = self.leaves[index].free_end();
             }
-            upper = leaf.start();
+            self.settle_group(index, count);
         }
         (upper.checked_sub(low)? >= length).then(|| UserAddr::new(upper - length))
+    }
+
+    /// Looks at the gaps above the entries of one leaf, from `upper` downwards.
+    fn search_leaf(&mut self, index: usize, length: u64, low: u64, mut upper: u64, high: u64) -> Found {
+        let is_topmost = self.leaves.get(index + 1).is_none_or(|next| next.start() >= high);
+        let leaf = &mut self.leaves[index];
+        let mut largest = 0;
+        for entry in leaf.entries.iter().rev().filter(|entry| entry.range.start().as_u64() < high) {
+            let bottom = entry.range.end().as_u64().max(low);
+            let gap = upper.saturating_sub(bottom);
+            if gap >= length {
+                return Found::At(upper);
+            }
+            largest = largest.max(gap);
+            upper = entry.free_end();
+            if upper.saturating_sub(low) < length {
+                return Found::Nowhere;
+            }
+        }
+        if !is_topmost {
+            leaf.gap_bound = largest;
+        }
+        Found::Below(upper)
+    }
+
+    /// The first leaf of the group that ends with leaf `last`, if no gap of the group is long enough. Not of the topmost leaf's.
+    fn first_of_full_group(&self, last: usize, count: usize, length: u64) -> Option<usize> {
+        let is_last = (last + 1).is_multiple_of(GROUP) && last + 1 < count;
+        let bound = self.groups.get(last / GROUP)?;
+        (is_last && *bound < length).then(|| last + 1 - GROUP)
+    }
+
+    /// Lowers the bound of the group that begins with leaf `first` to what its leaves say.
+    fn settle_group(&mut self, first: usize, count: usize) {
+        if first.is_multiple_of(GROUP)
+            && first + GROUP < count
+            && let Some(bound) = self.groups.get_mut(first / GROUP)
+        {
+            let leaves = &self.leaves[first..first + GROUP];
+            *bound = leaves.iter().map(|leaf| leaf.gap_bound).max().unwrap_or(0);
+        }
     }
 
     /// The lowest address, not below `low`, from which `length` free bytes end at or below `high`.
@@ -46,23 +99,34 @@ impl<V> IntervalMap<V> {
         }
         let fits = |from: u64, to: u64| to.checked_sub(from).is_some_and(|gap| gap >= length);
         let first = self.leaves.partition_point(|leaf| leaf.end() <= lower);
-        for (index, leaf) in self.leaves.iter().enumerate().skip(first) {
-            if fits(lower, leaf.start().min(high)) {
+        let mut index = first;
+        while let Some(leaf) = self.leaves.get(index) {
+            if fits(lower, leaf.free_end().min(high)) {
                 return Some(UserAddr::new(lower));
             }
-            if leaf.gap_bound >= length || index == first {
+            let last = self.last_of_full_group(index, first, length).unwrap_or(index);
+            if last == index && (leaf.gap_bound >= length || index == first) {
                 for entry in leaf.entries.iter().filter(|entry| entry.range.end() > low) {
-                    if fits(lower, entry.range.start().as_u64().min(high)) {
+                    if fits(lower, entry.free_end().min(high)) {
                         return Some(UserAddr::new(lower));
                     }
                     lower = entry.range.end().as_u64();
                 }
             }
-            lower = lower.max(leaf.end());
+            lower = lower.max(self.leaves[last].end());
             if !fits(lower, high) {
                 return None;
             }
+            index = last + 1;
         }
         fits(lower, high).then_some(UserAddr::new(lower))
+    }
+
+    /// The last leaf of the group that begins with leaf `index`, if no gap of the group is long enough and all of it lies above the
+    /// leaf `first`.
+    fn last_of_full_group(&self, index: usize, first: usize, length: u64) -> Option<usize> {
+        let begins = index.is_multiple_of(GROUP) && index > first;
+        let bound = self.groups.get(index / GROUP)?;
+        (begins && *bound < length).then(|| (index + GROUP).min(self.leaves.len()) - 1)
     }
 }

@@ -3,7 +3,8 @@
 //! [`IntervalMap`] is a sorted sequence cut into leaves of at most [`LEAF_CAPACITY`] entries, under one sorted list of
 //! leaves: a tree of two levels. The usual process has one leaf, where a lookup is one binary search over packed
 //! entries; with 65,530 mappings, Linux's limit, there are some 2,000 leaves and an insertion still moves at most a leaf.
-//! Each leaf bounds the gaps in it from above, so that a search for free addresses skips full leaves.
+//! Each leaf bounds the gaps in it from above, and where there are many leaves each [`GROUP`] of them does, so that a search
+//! for free addresses skips what is full: at the limit it looks at some 32 groups, 64 leaves and 64 entries.
 //!
 //! Neighbours that touch and [`Interval::merges_with`] each other are one entry. Whatever can fail for want of memory
 //! fails before it has changed what the map says.
@@ -18,6 +19,8 @@ use alloc::vec::Vec;
 
 /// Entries in a leaf at most.
 const LEAF_CAPACITY: usize = 64;
+/// Leaves that share a bound, once there are more than so many.
+const GROUP: usize = 64;
 
 /// There was no memory for the map's own nodes or for a copy of a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +46,11 @@ pub trait Interval: Sized {
     /// A copy for the other part of a range that is being cut, or for another map; `None` when memory is short.
     fn try_clone(&self) -> Option<Self>;
 
+    /// How many bytes below its range a search for free addresses leaves alone.
+    fn room_below(&self) -> u64 {
+        0
+    }
+
     /// True when `next`, whose range begins where this one's ends, says the same.
     fn merges_with(&self, next: &Self) -> bool;
 }
@@ -61,6 +69,13 @@ struct Leaf<V> {
     gap_bound: u64,
 }
 
+impl<V: Interval> Entry<V> {
+    /// Where the free addresses below the entry end at most.
+    fn free_end(&self) -> u64 {
+        self.range.start().as_u64().saturating_sub(self.value.room_below())
+    }
+}
+
 /// Where an entry stands. The end is `{ leaves.len(), 0 }`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Position {
@@ -73,6 +88,8 @@ struct Position {
 pub struct IntervalMap<V> {
     leaves: Vec<Leaf<V>>,
     count: usize,
+    /// At least the bounds of the leaves of each group, the last of which may have fewer; empty while there is only one group.
+    groups: Vec<u64>,
 }
 
 impl<V> Default for IntervalMap<V> {
@@ -94,7 +111,7 @@ impl<V> Leaf<V> {
 impl<V> IntervalMap<V> {
     /// A map without entries.
     pub const fn new() -> Self {
-        Self { leaves: Vec::new(), count: 0 }
+        Self { leaves: Vec::new(), count: 0, groups: Vec::new() }
     }
 
     /// Number of entries.
@@ -211,6 +228,9 @@ impl<V: Interval> IntervalMap<V> {
             }
             leaves.push(Leaf { entries, gap_bound: leaf.gap_bound });
         }
-        Some(Self { leaves, count: self.count })
+        let mut groups = Vec::new();
+        groups.try_reserve_exact(self.groups.len()).ok()?;
+        groups.extend_from_slice(&self.groups);
+        Some(Self { leaves, count: self.count, groups })
     }
 }

@@ -5,7 +5,14 @@ use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
 
+/// Values from [`ROOMY`] on keep so many addresses free below them.
+const ROOMY: u8 = 200;
+const ROOM: u64 = 3;
+
 impl Interval for u8 {
+    fn room_below(&self) -> u64 {
+        if *self >= ROOMY { ROOM } else { 0 }
+    }
     fn try_clone(&self) -> Option<Self> {
         Some(*self)
     }
@@ -32,6 +39,8 @@ fn check(map: &IntervalMap<u8>, model: &[Option<u8>]) {
         map.iter().map(|(range, value)| (range.start().as_u64(), range.end().as_u64(), *value)).collect();
     assert_eq!(found, entries);
     assert_eq!(map.len(), entries.len());
+    let groups = map.leaves.len().div_ceil(GROUP);
+    assert_eq!(map.groups.len(), if groups < 2 { 0 } else { groups });
     for (index, leaf) in map.leaves.iter().enumerate() {
         assert!(!leaf.entries.is_empty() && leaf.entries.len() <= LEAF_CAPACITY);
         for position in 0..leaf.entries.len() {
@@ -41,12 +50,17 @@ fn check(map: &IntervalMap<u8>, model: &[Option<u8>]) {
                 .map(|next| next.range.start().as_u64() - map.entry(position).unwrap().range.end().as_u64());
             assert!(gap.is_none_or(|gap| gap <= leaf.gap_bound));
         }
+        assert!(map.groups.get(index / GROUP).is_none_or(|bound| *bound >= leaf.gap_bound));
     }
 }
 
 fn model_gap(model: &[Option<u8>], length: usize, low: usize, high: usize) -> Vec<u64> {
+    let is_free = |place: usize| {
+        let above = model[place..].iter().take(ROOM as usize + 1).flatten().next();
+        model[place].is_none() && above.is_none_or(|value| *value < ROOMY)
+    };
     (low..(high + 1).saturating_sub(length))
-        .filter(|&start| model[start..start + length].iter().all(Option::is_none))
+        .filter(|&start| (start..start + length).all(is_free))
         .map(|start| start as u64)
         .collect()
 }
@@ -100,6 +114,54 @@ fn many_entries_stay_in_order() {
     assert!(pieces > 3990);
 }
 
+/// Enough leaves for groups: gaps of two kinds, and searches from both ends, among insertions and removals.
+#[test]
+fn groups_of_leaves_hide_no_gap() {
+    const SLOTS: u64 = 12_000;
+    let mut map = IntervalMap::new();
+    let mut model = vec![None; 3 * SLOTS as usize];
+    let mut seed = 1u64;
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    for n in 0..SLOTS {
+        let slot = n * 7919 % SLOTS;
+        map.insert(range(slot * 3, 2), (slot % 2) as u8).unwrap();
+        model[(slot * 3) as usize..][..2].fill(Some((slot % 2) as u8));
+    }
+    check(&map, &model);
+    for round in 0..2000u64 {
+        let (slot, count) = (random(SLOTS - 300), 1 + random(if round % 100 == 0 { 300 } else { 3 }));
+        let length = 3 * count - random(3);
+        let hole = range(slot * 3, length);
+        map.remove(hole, |_, _| {}).unwrap();
+        model[(slot * 3) as usize..][..length as usize].fill(None);
+        let wanted = 2 + random(2 * count + 2);
+        let found = map.find_gap_top_down(wanted, UserAddr::new(0), UserAddr::new(3 * SLOTS - 1));
+        let lowest =
+            map.find_gap_bottom_up(wanted, UserAddr::new(random(3 * SLOTS)), UserAddr::new(3 * SLOTS - 1));
+        for start in [found, lowest].into_iter().flatten() {
+            assert!(!map.overlaps(range(start.as_u64(), wanted)));
+        }
+        // As long as the hole or shorter: it was there to be found.
+        assert!(found.is_some() || wanted > length);
+        if round % 3 != 0 {
+            map.insert(hole, 7).unwrap();
+            model[(slot * 3) as usize..][..length as usize].fill(Some(7));
+        }
+        if round % 500 == 0 {
+            check(&map, &model);
+            let expected = model_gap(&model, wanted as usize, 0, 3 * SLOTS as usize - 1).last().copied();
+            assert_eq!(
+                map.find_gap_top_down(wanted, UserAddr::new(0), UserAddr::new(3 * SLOTS - 1))
+                    .map(UserAddr::as_u64),
+                expected
+            );
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Insert(u8),
@@ -113,6 +175,7 @@ enum Step {
 fn any_step() -> impl Strategy<Value = (Step, u64, u64)> {
     let step = prop_oneof![
         6 => (0u8..3).prop_map(Step::Insert),
+        1 => Just(Step::Insert(ROOMY)),
         2 => Just(Step::Remove),
         2 => (0u8..3).prop_map(Step::Update),
         1 => (1u64..5).prop_map(Step::Grow),

@@ -16,8 +16,7 @@ use crate::errno::OrErrno;
 use crate::fs::File;
 use crate::memory::area::AreaFlags;
 use crate::memory::layout::Offsets;
-use crate::memory::{AddressSpace, Content, MapRequest, Object, Placement};
-use crate::process::Limits;
+use crate::memory::{AddressSpace, Bounds, Content, MapRequest, Object, Placement};
 use crate::user::IoSink;
 
 /// A file whose ELF headers have been read and checked.
@@ -112,7 +111,7 @@ impl Program {
         interpreter: Option<&Self>,
         space: &AddressSpace,
         offsets: &Offsets,
-        limits: &Limits,
+        bounds: &dyn Bounds,
     ) -> Result<Loaded, Errno> {
         let image = self.image()?;
         let relocatable = self.header.placement == ElfPlacement::Relocatable;
@@ -122,10 +121,10 @@ impl Program {
             (true, Some(_)) => aligned(offsets.program_base().as_u64(), &image),
             (true, None) => free_base(space, &image)?,
         };
-        self.map_segments(&image, space, base, limits)?;
+        self.map_segments(&image, space, base, bounds)?;
         let program_entry = base.wrapping_add(self.header.entry);
         let (start, interpreter_base) = match interpreter {
-            Some(interpreter) => interpreter.load_as_interpreter(space, limits)?,
+            Some(interpreter) => interpreter.load_as_interpreter(space, bounds)?,
             None => (program_entry, 0),
         };
         Ok(Loaded {
@@ -141,13 +140,13 @@ impl Program {
     }
 
     /// Maps the program as another one's interpreter; its entry point and base.
-    fn load_as_interpreter(&self, space: &AddressSpace, limits: &Limits) -> Result<(u64, u64), Errno> {
+    fn load_as_interpreter(&self, space: &AddressSpace, bounds: &dyn Bounds) -> Result<(u64, u64), Errno> {
         let image = self.image()?;
         let base = match self.header.placement {
             ElfPlacement::Fixed => 0,
             ElfPlacement::Relocatable => free_base(space, &image)?,
         };
-        self.map_segments(&image, space, base, limits)?;
+        self.map_segments(&image, space, base, bounds)?;
         Ok((base.wrapping_add(self.header.entry), base))
     }
 
@@ -156,18 +155,23 @@ impl Program {
         image: &Image<'_>,
         space: &AddressSpace,
         base: u64,
-        limits: &Limits,
+        bounds: &dyn Bounds,
     ) -> Result<(), Errno> {
         for segment in image.segments() {
             let address = base.checked_add(segment.address).ok_or(Errno::ENOEXEC)?;
             let segment = Segment { address, ..segment };
-            self.map_file_part(&segment, space, limits)?;
-            map_zero_part(&segment, space, limits)?;
+            self.map_file_part(&segment, space, bounds)?;
+            map_zero_part(&segment, space, bounds)?;
         }
         Ok(())
     }
 
-    fn map_file_part(&self, segment: &Segment, space: &AddressSpace, limits: &Limits) -> Result<(), Errno> {
+    fn map_file_part(
+        &self,
+        segment: &Segment,
+        space: &AddressSpace,
+        bounds: &dyn Bounds,
+    ) -> Result<(), Errno> {
         if segment.file_size == 0 {
             return Ok(());
         }
@@ -178,12 +182,12 @@ impl Program {
             file: Some(self.file.clone()),
             first_page: segment.file_offset / PAGE_SIZE,
         };
-        map_at(space, range.page_aligned_outward(), segment.prot, content, limits)
+        map_at(space, range.page_aligned_outward(), segment.prot, content, bounds)
     }
 }
 
 /// Zeroes what the segment has beyond the file: the rest of its last page, and whole pages behind that.
-fn map_zero_part(segment: &Segment, space: &AddressSpace, limits: &Limits) -> Result<(), Errno> {
+fn map_zero_part(segment: &Segment, space: &AddressSpace, bounds: &dyn Bounds) -> Result<(), Errno> {
     let file_end = UserAddr::new(segment.address + segment.file_size);
     let end = UserAddr::new(segment.end()).page_up().ok_or(Errno::ENOEXEC)?;
     let whole_start = match segment.file_size {
@@ -194,7 +198,7 @@ fn map_zero_part(segment: &Segment, space: &AddressSpace, limits: &Limits) -> Re
     if whole.is_empty() {
         return Ok(());
     }
-    map_at(space, whole, segment.prot, Content::Anonymous, limits)
+    map_at(space, whole, segment.prot, Content::Anonymous, bounds)
 }
 
 /// Zeroes the page that the file part ends in from there to its end, also beyond the segment: the C library's
@@ -214,7 +218,7 @@ fn map_at(
     range: UserRange,
     prot: Prot,
     content: Content,
-    limits: &Limits,
+    bounds: &dyn Bounds,
 ) -> Result<(), Errno> {
     let request = MapRequest {
         placement: Placement::Fixed(range.start()),
@@ -224,7 +228,7 @@ fn map_at(
         flags: AreaFlags::empty(),
         content,
     };
-    space.map(request, limits).map(|_| ())
+    space.map(request, bounds).map(|_| ())
 }
 
 /// The base at which a relocatable image fits among the mappings.

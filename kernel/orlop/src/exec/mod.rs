@@ -199,8 +199,8 @@ fn build(
     let mmap_base = offsets.mmap_base(limits.soft(Resource::Stack));
     let mut layout = Layout { mmap_base, ..Layout::empty() };
     space.set_layout(layout.clone(), None);
-    let loaded = program.load(interpreter.as_ref(), &space, &offsets, limits)?;
-    let vdso = vdso::map(&space, limits)?;
+    let loaded = program.load(interpreter.as_ref(), &space, &offsets, thread.bounds())?;
+    let vdso = vdso::map(&space, thread.bounds())?;
     let content = StackContent {
         path: &start.request.name,
         arguments: &start.arguments,
@@ -211,7 +211,7 @@ fn build(
         vdso,
     };
     let executable = program.wants_executable_stack()?;
-    let stack = stack::build(&space, offsets.stack_top(), executable, &content, limits)?;
+    let stack = stack::build(&space, offsets.stack_top(), executable, &content, thread.bounds())?;
     layout.brk_start = offsets.brk_start(loaded.end, loaded.among_mappings)?;
     layout.brk = layout.brk_start;
     layout.stack_start = stack.pointer;

@@ -17,8 +17,8 @@ use super::arguments::Strings;
 use super::loader::Loaded;
 use crate::errno::OrErrno;
 use crate::memory::area::AreaFlags;
-use crate::memory::{AddressSpace, Content, MapRequest, Placement};
-use crate::process::{Credentials, Limits};
+use crate::memory::{AddressSpace, Bounds, Content, MapRequest, Placement};
+use crate::process::Credentials;
 
 /// The stack area reaches so far below what is on the stack at first; it grows from there.
 const FREE_STACK: u64 = 128 << 10;
@@ -59,11 +59,11 @@ pub fn build(
     top: UserAddr,
     executable: bool,
     content: &StackContent<'_>,
-    limits: &Limits,
+    bounds: &dyn Bounds,
 ) -> Result<Stack, Errno> {
     let mut cursor = Cursor { space, address: top.as_u64() };
     let plan = Plan::new(top, content)?;
-    map_area(space, plan.pointer, top, executable, limits)?;
+    map_area(space, plan.pointer, top, executable, bounds)?;
     cursor.address = plan.strings_end;
     let path = cursor.push(&[content.path, b"\0"])?;
     let environment = cursor.push(&[content.environment.bytes()])?;
@@ -118,7 +118,7 @@ fn map_area(
     pointer: UserAddr,
     top: UserAddr,
     executable: bool,
-    limits: &Limits,
+    bounds: &dyn Bounds,
 ) -> Result<(), Errno> {
     let start = UserAddr::new(pointer.as_u64().saturating_sub(FREE_STACK)).page_down();
     let range = UserRange::from_bounds(start, top).ok_or(Errno::ENOMEM)?;
@@ -131,7 +131,7 @@ fn map_area(
         flags: AreaFlags::GROWS_DOWN,
         content: Content::Anonymous,
     };
-    space.map(request, limits).map(|_| ())
+    space.map(request, bounds).map(|_| ())
 }
 
 /// Writes strings from the top down.
@@ -221,6 +221,7 @@ fn auxiliary_vector(content: &StackContent<'_>, addresses: &Addresses) -> [[u64;
 mod tests {
     use super::*;
     use crate::exec::arguments::Room;
+    use crate::process::Limits;
 
     fn strings(list: &[&[u8]]) -> Strings {
         let mut strings = Strings::default();

@@ -7,19 +7,18 @@ use libkernel::addr::{PAGE_SIZE, UserAddr};
 use libkernel::paging::Prot;
 
 use crate::memory::area::AreaFlags;
-use crate::memory::{AddressSpace, Content, MapRequest, Object, Placement};
-use crate::process::Limits;
+use crate::memory::{AddressSpace, Bounds, Content, MapRequest, Object, Placement};
 use crate::vdso;
 
 /// Maps the vDSO among the mappings; the address of its image, or `None` where there is no vDSO.
-pub fn map(space: &AddressSpace, limits: &Limits) -> Result<Option<UserAddr>, Errno> {
+pub fn map(space: &AddressSpace, bounds: &dyn Bounds) -> Result<Option<UserAddr>, Errno> {
     let Some(object) = vdso::object() else { return Ok(None) };
     let data = space.find_free(vdso::PAGES * PAGE_SIZE)?.start();
     let image = data.checked_add(PAGE_SIZE).ok_or(Errno::ENOMEM)?;
     let all = Prot::READ_WRITE.union(Prot::EXECUTE);
     // Nobody may write the data; a debugger may set breakpoints in a private copy of the image.
-    map_page(space, object, 0, data, Prot::READ, Prot::READ, limits)?;
-    map_page(space, object, 1, image, Prot::READ_EXECUTE, all, limits)?;
+    map_page(space, object, 0, data, Prot::READ, Prot::READ, bounds)?;
+    map_page(space, object, 1, image, Prot::READ_EXECUTE, all, bounds)?;
     Ok(Some(image))
 }
 
@@ -30,7 +29,7 @@ fn map_page(
     address: UserAddr,
     prot: Prot,
     max_prot: Prot,
-    limits: &Limits,
+    bounds: &dyn Bounds,
 ) -> Result<(), Errno> {
     let request = MapRequest {
         placement: Placement::FixedIfFree(address),
@@ -40,5 +39,5 @@ fn map_page(
         flags: AreaFlags::empty(),
         content: Content::Object { object: object.clone(), file: None, first_page },
     };
-    space.map(request, limits).map(|_| ())
+    space.map(request, bounds).map(|_| ())
 }

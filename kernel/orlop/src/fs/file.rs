@@ -418,6 +418,18 @@ impl File {
         }
     }
 
+    /// A mapping of the file's own content is stored to. Set-id bits stay, as on Linux.
+    pub fn note_mapped_store(&self, object: &Arc<Object>) {
+        if self.object().is_some_and(|own| Arc::ptr_eq(own, object)) {
+            self.inode().touch_modified(clock::now());
+        }
+    }
+
+    /// Whether nothing of it may be executed: it was opened through a mount that says so (`MS_NOEXEC`).
+    pub fn forbids_execution(&self) -> bool {
+        self.location.mount.flags() & abi::fs::MS_NOEXEC != 0
+    }
+
     /// The content was written: times follow, and set-id bits go as an unprivileged writer's doing.
     fn note_written(&self, moved: usize) {
         if moved > 0 {

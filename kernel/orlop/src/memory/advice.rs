@@ -10,13 +10,14 @@ use libkernel::fault::Access;
 use super::AddressSpace;
 use super::area::{Area, AreaFlags};
 use super::map::must_end;
-use crate::errno::OrErrno;
 
 /// Advice that Orlop knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Advice {
     /// Nothing that matters here.
     None,
+    /// The pages will not be needed soon: nothing to do here, but locked ones refuse.
+    Reclaim,
     /// The pages may go; private ones come back as they began.
     DontNeed,
     /// As [`Advice::DontNeed`], also where locked.
@@ -31,6 +32,15 @@ pub enum Advice {
     Populate(Access),
 }
 
+/// What `msync` says of copies that the kernel may have of a file's pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OtherCopies {
+    /// Nothing.
+    Valid,
+    /// They are to be read anew (`MS_INVALIDATE`); here as on tmpfs there are none.
+    Invalid,
+}
+
 impl AddressSpace {
     /// `madvise` on a range of whole pages. `ENOMEM` where part of it is not mapped; the rest was advised.
     pub fn advise(&self, range: UserRange, advice: Advice) -> Result<(), Errno> {
@@ -38,14 +48,34 @@ impl AddressSpace {
             Advice::Populate(access) => self.populate_for(range, access),
             Advice::Flags(set, clear) => self.change_flags(range, set, clear),
             Advice::None => self.check_mapped(range),
+            Advice::Reclaim => self.reclaim(range),
             Advice::Remove => self.remove_backing(range),
             Advice::DontNeed | Advice::DontNeedLocked | Advice::Free => self.discard(range, advice),
         }
     }
 
+    /// `msync`: `EBUSY` where locked pages are to be forgotten (`MS_INVALIDATE`), else `ENOMEM` unless the whole range is mapped.
+    pub fn synchronise(&self, range: UserRange, copies: OtherCopies) -> Result<(), Errno> {
+        let state = self.state.read();
+        let locked = |(_, area): (UserRange, &Area)| area.flags.contains(AreaFlags::LOCKED);
+        if copies == OtherCopies::Invalid && state.areas.range(range).any(locked) {
+            return Err(Errno::EBUSY);
+        }
+        if state.areas.covers(range) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
     /// `ENOMEM` unless the whole range is mapped.
     pub fn check_mapped(&self, range: UserRange) -> Result<(), Errno> {
         if self.state.read().areas.covers(range) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    fn reclaim(&self, range: UserRange) -> Result<(), Errno> {
+        let state = self.state.read();
+        let locked = |(_, area): (UserRange, &Area)| area.flags.contains(AreaFlags::LOCKED);
+        if state.areas.range(range).any(locked) {
+            return Err(Errno::EINVAL);
+        }
+        if state.areas.covers(range) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
     fn discard(&self, range: UserRange, advice: Advice) -> Result<(), Errno> {
@@ -96,13 +126,12 @@ impl AddressSpace {
             if set.contains(AreaFlags::WIPE_ON_FORK) && (area.view().is_some() || area.is_shared()) {
                 return Err(Errno::EINVAL);
             }
-            state
-                .areas
-                .update(piece, |_, area| {
-                    area.flags.insert(set);
-                    area.flags.remove(clear);
-                })
-                .or_errno()?;
+            // A shortage is EAGAIN here, so that ENOMEM says one thing.
+            let changed = state.change_area(piece, |area| {
+                area.flags.insert(set);
+                area.flags.remove(clear);
+            });
+            changed.map_err(|_| Errno::EAGAIN)?;
             address = piece.end();
         }
         if address < range.end() { Err(Errno::ENOMEM) } else { outcome }

@@ -15,6 +15,7 @@ use libkernel::paging::Prot;
 use libkernel::vma::Interval;
 
 use super::AddressSpace;
+use super::layout::STACK_GUARD_GAP;
 use super::object::{Mapping, Object};
 use crate::fs::File;
 
@@ -36,6 +37,8 @@ bitflags! {
         const WIPE_ON_FORK = 1 << 5;
         /// Left out of core dumps (`MADV_DONTDUMP`).
         const DONT_DUMP = 1 << 6;
+        /// With [`AreaFlags::LOCKED`]: pages come when they are touched (`MLOCK_ONFAULT`).
+        const LOCK_ON_FAULT = 1 << 7;
     }
 }
 
@@ -89,6 +92,14 @@ impl ObjectView {
     /// The file it was mapped from.
     pub fn file(&self) -> Option<&Arc<File>> {
         self.file.as_ref()
+    }
+
+    /// A program is about to store there: the file's times follow, as those of tmpfs do, with the first store to a page that was
+    /// not mapped (Linux's `fault_dirty_shared_page`).
+    pub fn note_store(&self) {
+        if let Some(file) = &self.file {
+            file.note_mapped_store(self.object());
+        }
     }
 
     /// The object's page index that `address` shows.
@@ -174,6 +185,10 @@ impl Interval for Area {
             Backing::Object(view) => Backing::Object(view.try_clone()?),
         };
         Some(Self { prot: self.prot, max_prot: self.max_prot, flags: self.flags, backing })
+    }
+
+    fn room_below(&self) -> u64 {
+        if self.flags.contains(AreaFlags::GROWS_DOWN) { STACK_GUARD_GAP } else { 0 }
     }
 
     fn merges_with(&self, next: &Self) -> bool {

@@ -5,18 +5,19 @@ use libkernel::paging::Prot;
 
 use super::AddressSpace;
 use super::area::{Area, AreaFlags};
+use super::bounds::Bounds;
 use super::map::may_commit;
 use super::space::{Discarded, State, Usage};
-use crate::process::{Limits, Resource};
+use crate::process::Resource;
 
 impl AddressSpace {
     /// Moves the program break to `wanted` if that is possible, and returns where it is then.
-    pub fn set_brk(&self, wanted: UserAddr, limits: &Limits) -> UserAddr {
+    pub fn set_brk(&self, wanted: UserAddr, bounds: &dyn Bounds) -> UserAddr {
         let mut discarded = Discarded::new();
         let (brk, grown) = {
             let mut state = self.state.write();
-            let grown = self.move_brk(&mut state, wanted, limits, &mut discarded);
-            (state.layout.brk, grown.filter(|_| state.lock_future))
+            let grown = self.move_brk(&mut state, wanted, bounds, &mut discarded);
+            (state.layout.brk, grown.filter(|_| state.lock_future == AreaFlags::LOCKED))
         };
         if let Some(grown) = grown {
             self.populate(grown);
@@ -29,12 +30,12 @@ impl AddressSpace {
         &self,
         state: &mut State,
         wanted: UserAddr,
-        limits: &Limits,
+        bounds: &dyn Bounds,
         discarded: &mut Discarded,
     ) -> Option<UserRange> {
         let start = state.layout.brk_start;
         let size = wanted.as_u64().checked_sub(start.as_u64())?;
-        if start.is_null() || size > limits.soft(Resource::Data) {
+        if start.is_null() || size > bounds.limits().soft(Resource::Data) {
             return None;
         }
         let old_end = state.layout.brk.page_up()?;
@@ -44,7 +45,7 @@ impl AddressSpace {
         }
         let added = UserRange::from_bounds(old_end, new_end);
         if let Some(added) = added.filter(|added| !added.is_empty()) {
-            state.extend_heap(added, limits)?;
+            state.extend_heap(added, bounds)?;
         }
         if new_end > old_end && added.is_none() {
             return None;
@@ -55,17 +56,20 @@ impl AddressSpace {
 }
 
 impl State {
-    fn extend_heap(&mut self, added: UserRange, limits: &Limits) -> Option<()> {
+    fn extend_heap(&mut self, added: UserRange, bounds: &dyn Bounds) -> Option<()> {
         // A page stays free above the heap, as Linux keeps it.
         let with_gap = UserRange::new(added.start(), page_up(added.length())?.checked_add(PAGE_SIZE)?)?;
-        if self.areas.overlaps(with_gap) {
+        if !self.is_free(with_gap) {
             return None;
         }
+        bounds.may_lie_at(added.start()).and_then(|()| self.may_add_area()).ok()?;
         let mut area = Area::anonymous(Prot::READ_WRITE);
-        if self.lock_future {
-            area.flags.insert(AreaFlags::LOCKED);
+        area.flags.insert(self.lock_future);
+        let more = Usage::of(&area, added);
+        if !self.may_lock(more.locked, bounds) {
+            return None;
         }
-        self.may_grow(Usage::of(&area, added), limits).ok()?;
+        self.may_grow(more, bounds).ok()?;
         may_commit(added.page_count()).ok()?;
         self.insert(added, area).ok()
     }

@@ -14,9 +14,10 @@ use libkernel::paging::Prot;
 
 use super::AddressSpace;
 use super::area::{Area, AreaFlags, Backing, ObjectView};
-use super::layout::STACK_GUARD_GAP;
+use super::bounds::Bounds;
+use super::layout::{LOWEST_ADDRESS, STACK_GUARD_GAP};
 use super::space::{State, Usage};
-use crate::process::{Limits, Resource};
+use crate::process::Resource;
 
 /// A read fault on an object maps up to so many pages that the object already has, around the one touched.
 const FAULT_AROUND: u64 = 16;
@@ -74,12 +75,12 @@ impl FaultError {
 
 impl AddressSpace {
     /// Makes the page of a fault accessible, or says why it cannot be. May sleep.
-    pub fn handle_fault(&self, fault: &UserFault, limits: &Limits) -> Result<(), FaultError> {
+    pub fn handle_fault(&self, fault: &UserFault, bounds: &dyn Bounds) -> Result<(), FaultError> {
         let address = UserAddr::new(fault.address).untagged();
         let entry = if fault.present { Entry::Present } else { Entry::Absent };
         match self.fault_at(address, fault.access, entry) {
             Err(FaultError::NotMapped) => {
-                self.grow_stack(address, limits)?;
+                self.grow_stack(address, bounds)?;
                 self.fault_at(address, fault.access, entry)
             }
             outcome => outcome,
@@ -135,7 +136,11 @@ impl AddressSpace {
         }
         let frame = view.object().page_or_create(index).map_err(object_error)?;
         if area.is_shared() {
-            return self.map_shared(page, frame, area.prot);
+            self.map_shared(page, frame, area.prot)?;
+            if access == Access::Write {
+                view.note_store();
+            }
+            return Ok(());
         }
         if access == Access::Write {
             return self.map_page(page, frame.duplicate()?, area.prot);
@@ -189,7 +194,7 @@ impl AddressSpace {
 
     /// Extends the area above `address` down to it, if that area grows down, the limit on stacks allows it
     /// and a gap remains to what lies below.
-    fn grow_stack(&self, address: UserAddr, limits: &Limits) -> Result<(), FaultError> {
+    fn grow_stack(&self, address: UserAddr, bounds: &dyn Bounds) -> Result<(), FaultError> {
         let mut state = self.state.write();
         let start = address.page_down();
         let (range, area) = state.areas.first_from(address).ok_or(FaultError::NotMapped)?;
@@ -202,9 +207,11 @@ impl AddressSpace {
         let added = UserRange::from_bounds(start, range.start()).ok_or(FaultError::NotMapped)?;
         let whole = UserRange::from_bounds(start, range.end()).ok_or(FaultError::NotMapped)?;
         let more = Usage::of(area, added);
-        let allowed = whole.length() <= limits.soft(Resource::Stack)
+        let allowed = whole.length() <= bounds.limits().soft(Resource::Stack)
+            && start.as_u64() >= LOWEST_ADDRESS
             && state.has_guard_gap(start)
-            && state.may_grow(more, limits).is_ok();
+            && state.may_lock(more.locked, bounds)
+            && state.may_grow(more, bounds).is_ok();
         if !allowed {
             return Err(FaultError::NotMapped);
         }

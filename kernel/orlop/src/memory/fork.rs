@@ -11,6 +11,7 @@ use libkernel::addr::UserRange;
 
 use super::AddressSpace;
 use super::area::{Area, AreaFlags};
+use super::bounds::LOCK_FLAGS;
 use super::space::{State, flags};
 use crate::errno::OrErrno;
 
@@ -45,7 +46,7 @@ impl AddressSpace {
     ) -> Result<(), Errno> {
         let mut copy = area.copy_to(&child.this, 0)?;
         // Locks are not inherited (mlock(2)).
-        copy.flags.remove(AreaFlags::LOCKED);
+        copy.flags.remove(LOCK_FLAGS);
         child_state.insert(range, copy)?;
         if area.is_shared() || area.flags.contains(AreaFlags::WIPE_ON_FORK) {
             return Ok(());

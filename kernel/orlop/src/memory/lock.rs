@@ -6,10 +6,10 @@
 use abi::Errno;
 use libkernel::addr::{PAGE_SHIFT, UserRange};
 
-use super::AddressSpace;
 use super::area::AreaFlags;
+use super::bounds::{Bounds, LOCK_FLAGS};
 use super::space::State;
-use crate::errno::OrErrno;
+use super::{AddressSpace, FaultError};
 
 /// When locked pages come in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,23 +20,34 @@ pub enum LockTime {
     OnFault,
 }
 
+impl LockTime {
+    fn flags(self) -> AreaFlags {
+        match self {
+            LockTime::Now => AreaFlags::LOCKED,
+            LockTime::OnFault => LOCK_FLAGS,
+        }
+    }
+}
+
 impl AddressSpace {
-    /// Locks a range of whole pages; at most `limit` bytes may be locked then. `ENOMEM` where that is too
-    /// much or part of the range is not mapped.
-    pub fn lock(&self, range: UserRange, time: LockTime, limit: u64) -> Result<(), Errno> {
+    /// Locks a range of whole pages. `ENOMEM` where that is more than may be locked, part of the range is not mapped, or a page
+    /// of it cannot be had; `EAGAIN` where memory is short.
+    pub fn lock(&self, range: UserRange, time: LockTime, bounds: &dyn Bounds) -> Result<(), Errno> {
         {
             let mut state = self.state.write();
-            let already = state.locked_pages(range);
-            let wanted = state.usage.locked.saturating_add(range.page_count()).saturating_sub(already);
-            if wanted > limit >> PAGE_SHIFT {
+            let pages = range.page_count();
+            if !state.may_lock(pages, bounds) && !state.may_lock(pages - state.locked_pages(range), bounds) {
                 return Err(Errno::ENOMEM);
             }
-            state.mark_locked(range, AreaFlags::LOCKED)?;
+            state.mark_locked(range, time.flags())?;
         }
-        if time == LockTime::Now {
-            self.populate(range);
+        if time == LockTime::OnFault {
+            return Ok(());
         }
-        Ok(())
+        self.page_in(range).map_err(|error| match error {
+            FaultError::OutOfMemory => Errno::EAGAIN,
+            FaultError::NotMapped | FaultError::Denied | FaultError::BeyondObject => Errno::ENOMEM,
+        })
     }
 
     /// Unlocks a range of whole pages. `ENOMEM` where part of it is not mapped.
@@ -44,14 +55,14 @@ impl AddressSpace {
         self.state.write().mark_locked(range, AreaFlags::empty())
     }
 
-    /// Locks everything that is mapped. `ENOMEM` where that is more than `limit` bytes.
-    pub fn lock_all(&self, time: LockTime, limit: u64) -> Result<(), Errno> {
+    /// Locks everything that is mapped. `ENOMEM` where that is more than may be locked.
+    pub fn lock_all(&self, time: LockTime, bounds: &dyn Bounds) -> Result<(), Errno> {
         {
             let mut state = self.state.write();
-            if state.usage.total > limit >> PAGE_SHIFT {
+            if state.usage.total > bounds.lock_limit() >> PAGE_SHIFT {
                 return Err(Errno::ENOMEM);
             }
-            state.mark_everything(AreaFlags::LOCKED)?;
+            state.mark_everything(time.flags())?;
         }
         let next = |from| self.state.read().areas.first_from(from).map(|(range, _)| range);
         let mut cursor = UserRange::ALL.start();
@@ -65,13 +76,13 @@ impl AddressSpace {
     /// Unlocks everything, and what will be mapped.
     pub fn unlock_all(&self) -> Result<(), Errno> {
         let mut state = self.state.write();
-        state.lock_future = false;
+        state.lock_future = AreaFlags::empty();
         state.mark_everything(AreaFlags::empty())
     }
 
-    /// Whether mappings to come are locked (`MCL_FUTURE`).
-    pub fn set_lock_future(&self, lock_future: bool) {
-        self.state.write().lock_future = lock_future;
+    /// Whether and how mappings to come are locked (`MCL_FUTURE`).
+    pub fn set_lock_future(&self, time: Option<LockTime>) {
+        self.state.write().lock_future = time.map_or(AreaFlags::empty(), LockTime::flags);
     }
 }
 
@@ -91,19 +102,17 @@ impl State {
     }
 
     /// Sets or clears the lock on a range, stopping with `ENOMEM` at the first gap.
-    fn mark_locked(&mut self, range: UserRange, locked: AreaFlags) -> Result<(), Errno> {
+    pub(super) fn mark_locked(&mut self, range: UserRange, locked: AreaFlags) -> Result<(), Errno> {
         let mut cursor = range.start();
         while cursor < range.end() {
             let (found, area) = self.areas.get(cursor).ok_or(Errno::ENOMEM)?;
             let piece = UserRange::from_bounds(cursor, found.end().min(range.end())).ok_or(Errno::ENOMEM)?;
             let was_locked = area.flags.contains(AreaFlags::LOCKED);
             let pages = piece.page_count();
-            self.areas
-                .update(piece, |_, area| {
-                    area.flags.remove(AreaFlags::LOCKED);
-                    area.flags.insert(locked);
-                })
-                .or_errno()?;
+            self.change_area(piece, |area| {
+                area.flags.remove(LOCK_FLAGS);
+                area.flags.insert(locked);
+            })?;
             if was_locked {
                 self.usage.locked = self.usage.locked.saturating_sub(pages);
             }

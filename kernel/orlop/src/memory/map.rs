@@ -11,12 +11,14 @@ use libkernel::fault::Access;
 use libkernel::paging::Prot;
 
 use super::AddressSpace;
+use super::FaultError;
 use super::area::{Area, AreaFlags, Backing, ObjectView};
+use super::bounds::Bounds;
 use super::layout::LOWEST_ADDRESS;
 use super::object::Object;
 use super::space::{Discarded, State, Usage};
 use crate::fs::File;
-use crate::process::{Limits, Resource, work};
+use crate::process::work;
 
 /// Where Linux puts `MAP_32BIT` mappings.
 const LOW_WINDOW: Range<u64> = 0x4000_0000..0x8000_0000;
@@ -68,14 +70,17 @@ pub enum Content {
 
 impl AddressSpace {
     /// Makes a mapping and returns its addresses.
-    pub fn map(&self, request: MapRequest, limits: &Limits) -> Result<UserRange, Errno> {
+    pub fn map(&self, request: MapRequest, bounds: &dyn Bounds) -> Result<UserRange, Errno> {
         let mut discarded = Discarded::new();
-        let (range, locked) = {
+        let (range, wants_pages) = {
             let mut state = self.state.write();
+            state.may_add_area()?;
             let range = state.place(request.placement, request.length)?;
-            self.map_locked(&mut state, range, request, limits, &mut discarded)?
+            bounds.may_lie_at(range.start())?;
+            state.refuse_occupied(request.placement, range)?;
+            self.map_locked(&mut state, range, request, bounds, &mut discarded)?
         };
-        if locked {
+        if wants_pages {
             self.populate(range);
         }
         Ok(range)
@@ -86,21 +91,22 @@ impl AddressSpace {
         state: &mut State,
         range: UserRange,
         request: MapRequest,
-        limits: &Limits,
+        bounds: &dyn Bounds,
         discarded: &mut Discarded,
     ) -> Result<(UserRange, bool), Errno> {
         let mut area = self.area_of(request, range)?;
-        if state.lock_future {
-            area.flags.insert(AreaFlags::LOCKED);
-        }
-        let locked = area.flags.contains(AreaFlags::LOCKED);
+        area.flags.insert(state.lock_future);
+        let wants_pages = area.wants_pages();
         let more = Usage::of(&area, range);
-        state.may_map(&area, range, more, limits)?;
+        if more.locked != 0 && !state.may_lock(more.locked, bounds) {
+            return Err(Errno::EAGAIN);
+        }
+        state.may_map(&area, range, more, bounds)?;
         if state.areas.overlaps(range) {
             self.unmap_locked(state, range, discarded)?;
         }
         state.insert(range, area)?;
-        Ok((range, locked))
+        Ok((range, wants_pages))
     }
 
     fn area_of(&self, request: MapRequest, range: UserRange) -> Result<Area, Errno> {
@@ -121,16 +127,20 @@ impl AddressSpace {
     /// Pages the range in, as far as that goes: what fails will fail again when it is touched. The range may be
     /// vast, so a thread that is to end stops.
     pub fn populate(&self, range: UserRange) {
+        let _ = self.page_in(range);
+    }
+
+    /// Pages the range in, up to the first page that cannot be had.
+    pub(super) fn page_in(&self, range: UserRange) -> Result<(), FaultError> {
         for page in range.pages().take_while(|_| !must_end()) {
             let access = match self.state.read().areas.get(page) {
                 Some((_, area)) if area.prot.is_writable() && !area.is_shared() => Access::Write,
                 Some(_) => Access::Read,
-                None => return,
+                None => return Err(FaultError::NotMapped),
             };
-            if self.fault_in(page, access).is_err() {
-                return;
-            }
+            self.fault_in(page, access)?;
         }
+        Ok(())
     }
 }
 
@@ -141,11 +151,7 @@ impl State {
             return Err(Errno::ENOMEM);
         }
         match placement {
-            Placement::Fixed(address) => fixed_range(address, length),
-            Placement::FixedIfFree(address) => {
-                let range = fixed_range(address, length)?;
-                if self.areas.overlaps(range) { Err(Errno::EEXIST) } else { Ok(range) }
-            }
+            Placement::Fixed(address) | Placement::FixedIfFree(address) => fixed_range(address, length),
             Placement::Low(hint) => self.place_low(hint, length),
             Placement::Hint(hint) => match self.free_at_hint(hint, length) {
                 Some(range) => Ok(range),
@@ -154,12 +160,17 @@ impl State {
         }
     }
 
+    fn refuse_occupied(&self, placement: Placement, range: UserRange) -> Result<(), Errno> {
+        let occupied = matches!(placement, Placement::FixedIfFree(_)) && self.areas.overlaps(range);
+        if occupied { Err(Errno::EEXIST) } else { Ok(()) }
+    }
+
     fn free_at_hint(&self, hint: UserAddr, length: u64) -> Option<UserRange> {
         if hint.is_null() {
             return None;
         }
         let start = hint.page_down().max(UserAddr::new(LOWEST_ADDRESS));
-        UserRange::new(start, length).filter(|range| !self.areas.overlaps(*range))
+        UserRange::new(start, length).filter(|range| self.is_free(*range))
     }
 
     fn place_low(&self, hint: UserAddr, length: u64) -> Result<UserRange, Errno> {
@@ -183,11 +194,11 @@ impl State {
     }
 
     /// The limits on a new mapping, which may replace others.
-    fn may_map(&self, area: &Area, range: UserRange, more: Usage, limits: &Limits) -> Result<(), Errno> {
-        if limits.soft(Resource::AddressSpace) != u64::MAX || limits.soft(Resource::Data) != u64::MAX {
+    fn may_map(&self, area: &Area, range: UserRange, more: Usage, bounds: &dyn Bounds) -> Result<(), Errno> {
+        if self.may_grow(more, bounds).is_err() {
             let replaced = self.covered_pages(range);
-            let total = more.total.saturating_sub(replaced);
-            self.may_grow(Usage { total, ..more }, limits)?;
+            let rest = |pages: u64| pages.saturating_sub(replaced);
+            self.may_grow(Usage { total: rest(more.total), data: rest(more.data), ..more }, bounds)?;
         }
         if area.is_data() && !area.flags.contains(AreaFlags::NO_RESERVE) {
             may_commit(more.total)

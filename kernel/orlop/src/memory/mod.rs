@@ -10,6 +10,7 @@
 
 mod advice;
 pub mod area;
+mod bounds;
 mod brk;
 mod fault;
 mod fork;
@@ -26,7 +27,8 @@ mod space;
 mod tests;
 mod unmap;
 
-pub use advice::Advice;
+pub use advice::{Advice, OtherCopies};
+pub use bounds::{Bounds, MAX_AREAS};
 pub use fault::FaultError;
 pub use layout::Layout;
 pub use map::{Content, MapRequest, Placement};

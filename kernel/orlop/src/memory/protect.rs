@@ -7,10 +7,9 @@ use libkernel::paging::Prot;
 
 use super::AddressSpace;
 use super::area::{Area, AreaFlags};
+use super::bounds::Bounds;
 use super::map::may_commit;
 use super::space::{State, Usage};
-use crate::errno::OrErrno;
-use crate::process::Limits;
 
 /// How far `mprotect` reaches beyond what it was given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +23,13 @@ pub enum Reach {
 impl AddressSpace {
     /// `mprotect` on a range of whole pages. `ENOMEM` where part of it is not mapped and `EACCES` where the
     /// mapping forbids the rights; what lies before that has changed then, as on Linux.
-    pub fn protect(&self, range: UserRange, prot: Prot, reach: Reach, limits: &Limits) -> Result<(), Errno> {
+    pub fn protect(
+        &self,
+        range: UserRange,
+        prot: Prot,
+        reach: Reach,
+        bounds: &dyn Bounds,
+    ) -> Result<(), Errno> {
         let mut state = self.state.write();
         let range = match reach {
             Reach::Exact => range,
@@ -41,7 +46,7 @@ impl AddressSpace {
             if area.prot != prot {
                 let writes = if area.is_shared() { Writes::Shared } else { Writes::CopyOnWrite };
                 let change = Change::new(area, piece, prot);
-                state.apply(&change, limits)?;
+                state.apply(&change, bounds)?;
                 self.page_table.protect(piece, prot, writes, &mut batch);
             }
             cursor = piece.end();
@@ -69,14 +74,14 @@ impl Change {
 
 impl State {
     /// Changes the rights, with the limits on private writable memory.
-    fn apply(&mut self, change: &Change, limits: &Limits) -> Result<(), Errno> {
+    fn apply(&mut self, change: &Change, bounds: &dyn Bounds) -> Result<(), Errno> {
         if change.after.data > change.before.data {
-            self.may_grow(Usage { data: change.after.data, ..Usage::default() }, limits)?;
+            self.may_grow(Usage { data: change.after.data, ..Usage::default() }, bounds)?;
             if change.reserves {
                 may_commit(change.after.data)?;
             }
         }
-        self.areas.update(change.piece, |_, area| area.prot = change.prot).or_errno()?;
+        self.change_area(change.piece, |area| area.prot = change.prot)?;
         self.usage.subtract(change.before);
         self.usage.add(change.after);
         Ok(())

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
+use libkernel::fault::Access;
 
 use super::AddressSpace;
 use super::area::{Area, AreaDescription, Role};
@@ -30,15 +31,24 @@ impl AddressSpace {
     }
 
     /// What a futex at `address` is known by if processes may share it: the identity of the object and the offset
-    /// in it. `None` for private memory, `EFAULT` where nothing is mapped.
+    /// in it. `None` for private memory. `EFAULT` where nothing is mapped or can be read, and for the process's own memory that
+    /// cannot be written: nobody would ever change it (Linux's `get_futex_key`).
     pub fn shared_location(&self, address: UserAddr) -> Result<Option<(usize, u64)>, Errno> {
         let state = self.state.read();
         let (_, area) = state.areas.get(address).ok_or(Errno::EFAULT)?;
-        let location = area.view().filter(|_| area.is_shared()).map(|view| {
-            let offset = view.page_index(address).wrapping_mul(PAGE_SIZE) + address.page_offset() as u64;
-            (Arc::as_ptr(view.object()).addr(), offset)
-        });
-        Ok(location)
+        if !area.allows(Access::Read) {
+            return Err(Errno::EFAULT);
+        }
+        if !area.is_shared() && area.prot.is_writable() {
+            return Ok(None);
+        }
+        let view = area.view().ok_or(Errno::EFAULT)?;
+        let page = view.page_index(address);
+        if page >= view.object().size().div_ceil(PAGE_SIZE) {
+            return Err(Errno::EFAULT);
+        }
+        let offset = page.wrapping_mul(PAGE_SIZE) + address.page_offset() as u64;
+        Ok(Some((Arc::as_ptr(view.object()).addr(), offset)))
     }
 
     /// Pages that are mapped now (`VmRSS`).

@@ -6,9 +6,9 @@ use libkernel::addr::{PAGE_SHIFT, UserAddr, UserRange};
 
 use super::AddressSpace;
 use super::area::AreaFlags;
+use super::bounds::{Bounds, max_areas};
 use super::map::may_commit;
 use super::space::{Discarded, State, Usage};
-use crate::process::Limits;
 
 /// What `mremap` is to do; lengths are of whole pages, addresses are page-aligned.
 #[derive(Clone, Copy, Debug)]
@@ -47,24 +47,24 @@ pub enum KeepOld {
 
 impl AddressSpace {
     /// `mremap`; the address of the mapping afterwards.
-    pub fn remap(&self, request: RemapRequest, limits: &Limits) -> Result<UserAddr, Errno> {
+    pub fn remap(&self, request: RemapRequest, bounds: &dyn Bounds) -> Result<UserAddr, Errno> {
         let mut discarded = Discarded::new();
-        let (range, locked) = {
+        let (range, wants_pages) = {
             let mut state = self.state.write();
-            self.remap_locked(&mut state, request, limits, &mut discarded)?
+            self.remap_locked(&mut state, request, bounds, &mut discarded)?
         };
-        if locked {
+        if wants_pages {
             self.populate(range);
         }
         Ok(range.start())
     }
 
-    /// The new range, and whether it has pages to lock.
+    /// The new range, and whether it has pages to lock. The order of checks is Linux's (`mremap`, `mremap_to`, `move_vma`).
     fn remap_locked(
         &self,
         state: &mut State,
         request: RemapRequest,
-        limits: &Limits,
+        bounds: &dyn Bounds,
         discarded: &mut Discarded,
     ) -> Result<(UserRange, bool), Errno> {
         self.clear_target(state, request, discarded)?;
@@ -75,19 +75,26 @@ impl AddressSpace {
         if stays && old_length == new_length {
             return Ok((whole(old)?, false));
         }
-        let grown = state.check_growth(old, old_length, new_length, limits)?;
+        let grown = state.check_growth(old, old_length, new_length, bounds)?;
         let at_end = grown.range.end().as_u64() - old.as_u64() == old_length;
         if stays && old_length != 0 && at_end && state.extend_in_place(grown.range, old, new_length) {
-            return Ok((whole(old)?, grown.locked));
+            return Ok((whole(old)?, grown.wants_pages));
+        }
+        if keep_old == KeepOld::Yes {
+            state.may_grow(grown.kept, bounds)?;
         }
         let target = match movement {
             Movement::Forbidden => return Err(Errno::ENOMEM),
             Movement::Allowed => state.find_free(new_length)?,
             Movement::To(target) => whole(target)?,
         };
+        bounds.may_lie_at(target.start())?;
+        if state.areas.len() + SPARE_AREAS >= max_areas() {
+            return Err(Errno::ENOMEM);
+        }
         let old = UserRange::new(old, old_length).ok_or(Errno::EINVAL)?;
         self.move_area(state, old, target, keep_old, discarded)?;
-        Ok((target, grown.locked))
+        Ok((target, grown.wants_pages))
     }
 
     /// Checks that the old range is mapped, and frees a fixed target.
@@ -102,6 +109,10 @@ impl AddressSpace {
             Movement::Forbidden | Movement::Allowed => None,
         };
         state.areas.get(request.old).ok_or(Errno::EFAULT)?;
+        let must_move = target.is_some() || request.keep_old == KeepOld::Yes;
+        if must_move && state.areas.len() + SPARE_AREAS + 2 >= max_areas() {
+            return Err(Errno::ENOMEM);
+        }
         target.map_or(Ok(()), |target| self.unmap_locked(state, target, discarded))
     }
 
@@ -149,17 +160,23 @@ impl AddressSpace {
             self.unmap_locked(state, target, discarded)?;
             return Err(Errno::ENOMEM);
         }
-        if keep_old == KeepOld::No {
-            self.unmap_locked(state, old, discarded)?;
+        match keep_old {
+            KeepOld::No => self.unmap_locked(state, old, discarded),
+            // The lock has moved with the pages.
+            KeepOld::Yes => state.mark_locked(old, AreaFlags::empty()),
         }
-        Ok(())
     }
 }
+
+/// Moving an area may cut two, and Linux leaves so many to spare.
+const SPARE_AREAS: usize = 3;
 
 /// What a growing area is, as far as the caller goes on to need it.
 struct Grown {
     range: UserRange,
-    locked: bool,
+    wants_pages: bool,
+    /// What the old range adds if it stays.
+    kept: Usage,
 }
 
 impl State {
@@ -169,7 +186,7 @@ impl State {
         old: UserAddr,
         old_length: u64,
         new_length: u64,
-        limits: &Limits,
+        bounds: &dyn Bounds,
     ) -> Result<Grown, Errno> {
         let (range, area) = self.areas.get(old).ok_or(Errno::EFAULT)?;
         if old_length == 0 && !area.is_shared() {
@@ -181,14 +198,21 @@ impl State {
         if let Some(view) = area.view() {
             view.page_index(old).checked_add(new_length >> PAGE_SHIFT).ok_or(Errno::EINVAL)?;
         }
-        let added = new_length - old_length;
-        let more = added >> PAGE_SHIFT;
-        let data = if area.is_data() { more } else { 0 };
-        self.may_grow(Usage { total: more, data, locked: 0 }, limits)?;
-        if data != 0 && !area.flags.contains(AreaFlags::NO_RESERVE) {
-            may_commit(more)?;
+        let of_pages = |pages| {
+            let pages_if = |condition: bool| if condition { pages } else { 0 };
+            let locked = pages_if(area.flags.contains(AreaFlags::LOCKED));
+            Usage { total: pages, data: pages_if(area.is_data()), locked }
+        };
+        let more = of_pages((new_length - old_length) >> PAGE_SHIFT);
+        if more.locked != 0 && !self.may_lock(more.locked, bounds) {
+            return Err(Errno::EAGAIN);
         }
-        Ok(Grown { range, locked: area.flags.contains(AreaFlags::LOCKED) && more != 0 })
+        self.may_grow(more, bounds)?;
+        if more.data != 0 && !area.flags.contains(AreaFlags::NO_RESERVE) {
+            may_commit(more.data)?;
+        }
+        let wants_pages = area.wants_pages() && more.total != 0;
+        Ok(Grown { range, wants_pages, kept: of_pages(old_length >> PAGE_SHIFT) })
     }
 
     /// Extends the area upwards where the old range ends it and the addresses behind are free.

@@ -21,11 +21,7 @@ use super::area::{Area, AreaFlags};
 use super::layout::Layout;
 use super::object::ExecuteAccess;
 use crate::errno::OrErrno;
-use crate::process::{Limits, Resource};
 use crate::sched::RwLock;
-
-/// The most areas of one address space (`vm.max_map_count`).
-const MAX_AREAS: usize = 65_530;
 
 /// The memory that a process sees.
 pub struct AddressSpace {
@@ -71,8 +67,8 @@ pub(super) struct State {
     pub(super) areas: IntervalMap<Area>,
     pub(super) usage: Usage,
     pub(super) layout: Layout,
-    /// `mlockall(MCL_FUTURE)`: areas to come are locked.
-    pub(super) lock_future: bool,
+    /// `mlockall(MCL_FUTURE)`: how areas to come are locked, if they are.
+    pub(super) lock_future: AreaFlags,
     /// Keeps the program's file from being written.
     pub(super) executable: Option<Arc<ExecuteAccess>>,
 }
@@ -99,7 +95,7 @@ impl AddressSpace {
             areas: IntervalMap::new(),
             usage: Usage::default(),
             layout: Layout::empty(),
-            lock_future: false,
+            lock_future: AreaFlags::empty(),
             executable: None,
         };
         Ok(Arc::new_cyclic(|this| Self {
@@ -202,9 +198,6 @@ impl Usage {
 impl State {
     /// Adds an area over free addresses; joins it with equal neighbours.
     pub(super) fn insert(&mut self, range: UserRange, area: Area) -> Result<(), Errno> {
-        if self.areas.len() >= MAX_AREAS {
-            return Err(Errno::ENOMEM);
-        }
         let usage = Usage::of(&area, range);
         self.areas.insert(range, area).map_err(|_| Errno::ENOMEM)?;
         self.usage.add(usage);
@@ -213,9 +206,7 @@ impl State {
 
     /// Removes what lies in the range, cutting areas at its ends. Nothing has changed when it fails.
     pub(super) fn remove(&mut self, range: UserRange, discarded: &mut Discarded) -> Result<(), Errno> {
-        if self.areas.len() >= MAX_AREAS {
-            return Err(Errno::ENOMEM);
-        }
+        self.may_take_out(range)?;
         let usage = &mut self.usage;
         self.areas
             .remove(range, |range, area| {
@@ -225,15 +216,6 @@ impl State {
                 }
             })
             .or_errno()
-    }
-
-    /// Fails with `ENOMEM` where so many more pages would pass a limit (`RLIMIT_AS`, `RLIMIT_DATA`).
-    pub(super) fn may_grow(&self, more: Usage, limits: &Limits) -> Result<(), Errno> {
-        let fits = |used: u64, more: u64, resource| {
-            more == 0 || used.saturating_add(more) <= limits.soft(resource) >> libkernel::addr::PAGE_SHIFT
-        };
-        let total = fits(self.usage.total, more.total, Resource::AddressSpace);
-        if total && fits(self.usage.data, more.data, Resource::Data) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
     /// The pages of the range that areas cover.

@@ -84,7 +84,7 @@ fn attend(thread: &Arc<Thread>, context: &mut UserContext, bits: u32, restart: O
 fn page_fault(thread: &Arc<Thread>, fault: &UserFault) {
     let Some(memory) = thread.memory() else { return };
     thread.count_fault();
-    if let Err(error) = memory.handle_fault(fault, thread.process().limits()) {
+    if let Err(error) = memory.handle_fault(fault, thread.bounds()) {
         refuse(thread, fault, error.signal());
     }
 }

@@ -12,10 +12,10 @@ use libkernel::addr::UserAddr;
 use libkernel::sched::Parameters;
 
 use super::usage::Account;
-use super::{Credentials, Pid, Process, users};
+use super::{Credentials, Limits, Pid, Process, users};
 use crate::fs::{FdTable, FsContext};
 use crate::futex::Held;
-use crate::memory::{AddressSpace, OwnReference};
+use crate::memory::{AddressSpace, Bounds, OwnReference};
 use crate::sched::{self, settings};
 use crate::signal::{Signal, SignalSet, ThreadSignals};
 use crate::syscall::Resume;
@@ -113,7 +113,22 @@ impl fmt::Display for ShownName {
     }
 }
 
+impl Bounds for Thread {
+    fn limits(&self) -> &Limits {
+        self.process().limits()
+    }
+
+    fn is_capable(&self, capability: u32) -> bool {
+        self.with_credentials(|credentials| credentials.has_capability(capability))
+    }
+}
+
 impl Thread {
+    /// What bounds the memory of this thread's process.
+    pub fn bounds(&self) -> &dyn Bounds {
+        self
+    }
+
     /// A thread without a task yet.
     pub fn new(parts: ThreadParts) -> Arc<Thread> {
         users::join(parts.credentials.user.real);

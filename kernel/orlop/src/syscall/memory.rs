@@ -17,8 +17,7 @@ use crate::memory::area::AreaFlags;
 use crate::memory::lock::LockTime;
 use crate::memory::protect::Reach;
 use crate::memory::remap::{KeepOld, Movement};
-use crate::memory::{Advice, OwnReference, RemapRequest, Residency};
-use crate::process::{Resource, capability};
+use crate::memory::{Advice, OtherCopies, OwnReference, RemapRequest, Residency};
 use crate::user::UserSlice;
 
 mod map;
@@ -53,7 +52,9 @@ pub fn munmap(caller: &mut Caller<'_>, start: UserAddr, length: u64) -> Outcome<
 }
 
 /// `mprotect(2)`.
-pub fn mprotect(caller: &mut Caller<'_>, start: UserAddr, length: u64, prot: u32) -> Outcome<()> {
+pub fn mprotect(caller: &mut Caller<'_>, start: UserAddr, length: u64, prot: u64) -> Outcome<()> {
+    // All 64 bits count; none above these means anything.
+    let prot = u32::try_from(prot).unwrap_or(u32::MAX & !(PROT_GROWSDOWN | PROT_GROWSUP));
     let grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
     let prot = prot & !grows;
     if grows == PROT_GROWSDOWN | PROT_GROWSUP || !start.is_page_aligned() {
@@ -69,8 +70,7 @@ pub fn mprotect(caller: &mut Caller<'_>, start: UserAddr, length: u64, prot: u32
         return Err(errno.into());
     }
     let reach = if grows == PROT_GROWSDOWN { Reach::GrowsDown } else { Reach::Exact };
-    let limits = caller.thread.process().limits();
-    Ok(space(caller)?.protect(range, Prot::from_bits_truncate(prot), reach, limits)?)
+    Ok(space(caller)?.protect(range, Prot::from_bits_truncate(prot), reach, caller.thread.bounds())?)
 }
 
 /// `mremap(2)`.
@@ -79,9 +79,10 @@ pub fn mremap(
     old: UserAddr,
     old_length: u64,
     new_length: u64,
-    flags: u32,
+    flags: u64,
     target: UserAddr,
 ) -> Outcome<u64> {
+    let flags = u32::try_from(flags).map_err(|_| Errno::EINVAL)?;
     let may_move = flags & MREMAP_MAYMOVE != 0;
     let unknown = flags & !(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) != 0;
     let needs_move = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) != 0 && !may_move;
@@ -99,14 +100,12 @@ pub fn mremap(
     };
     let keep_old = if flags & MREMAP_DONTUNMAP != 0 { KeepOld::Yes } else { KeepOld::No };
     let request = RemapRequest { old, old_length, new_length, movement, keep_old };
-    let limits = caller.thread.process().limits();
-    Ok(space(caller)?.remap(request, limits)?.as_u64())
+    Ok(space(caller)?.remap(request, caller.thread.bounds())?.as_u64())
 }
 
 /// `brk(2)`, as the kernel has it: returns where the break is, moved or not.
 pub fn brk(caller: &mut Caller<'_>, wanted: UserAddr) -> Outcome<u64> {
-    let limits = caller.thread.process().limits();
-    Ok(space(caller)?.set_brk(wanted, limits).as_u64())
+    Ok(space(caller)?.set_brk(wanted, caller.thread.bounds()).as_u64())
 }
 
 /// `madvise(2)`.
@@ -123,9 +122,8 @@ pub fn madvise(caller: &mut Caller<'_>, start: UserAddr, length: u64, advice: u3
 fn decode_advice(advice: u32) -> Result<Advice, Errno> {
     let none = AreaFlags::empty();
     Ok(match advice {
-        MADV_NORMAL | MADV_RANDOM | MADV_SEQUENTIAL | MADV_WILLNEED | MADV_COLD | MADV_PAGEOUT => {
-            Advice::None
-        }
+        MADV_NORMAL | MADV_RANDOM | MADV_SEQUENTIAL | MADV_WILLNEED => Advice::None,
+        MADV_COLD | MADV_PAGEOUT => Advice::Reclaim,
         MADV_DONTNEED => Advice::DontNeed,
         MADV_DONTNEED_LOCKED => Advice::DontNeedLocked,
         MADV_FREE => Advice::Free,
@@ -142,14 +140,15 @@ fn decode_advice(advice: u32) -> Result<Advice, Errno> {
     })
 }
 
-/// `msync(2)`. Files live in memory, so there is nothing to write back: only the arguments are checked.
+/// `msync(2)`. Files live in memory, so there is nothing to write back or to read anew.
 pub fn msync(caller: &mut Caller<'_>, start: UserAddr, length: u64, flags: u32) -> Outcome<()> {
     let both = MS_ASYNC | MS_SYNC;
     if flags & !(both | MS_INVALIDATE) != 0 || flags & both == both {
         return Err(Errno::EINVAL.into());
     }
     let range = page_range(start, length, Errno::ENOMEM)?;
-    Ok(space(caller)?.check_mapped(range)?)
+    let copies = if flags & MS_INVALIDATE != 0 { OtherCopies::Invalid } else { OtherCopies::Valid };
+    Ok(space(caller)?.synchronise(range, copies)?)
 }
 
 /// `mincore(2)`: one byte for each page, bit 0 set where it is in memory.
@@ -173,17 +172,6 @@ pub fn mincore(caller: &mut Caller<'_>, start: UserAddr, length: u64, vector: Us
     Ok(())
 }
 
-/// How much the caller may lock, in bytes; `EPERM` where it may lock nothing at all.
-fn lock_limit(caller: &Caller<'_>) -> Result<u64, Errno> {
-    if caller.thread.with_credentials(|credentials| credentials.has_capability(capability::IPC_LOCK)) {
-        return Ok(u64::MAX);
-    }
-    match caller.thread.process().limits().soft(Resource::LockedMemory) {
-        0 => Err(Errno::EPERM),
-        limit => Ok(limit),
-    }
-}
-
 /// The whole pages that a range of bytes touches.
 fn touched_pages(start: UserAddr, length: u64) -> Result<UserRange, Errno> {
     let start = start.untagged();
@@ -201,9 +189,10 @@ pub fn mlock2(caller: &mut Caller<'_>, start: UserAddr, length: u64, flags: u32)
     if flags & !MLOCK_ONFAULT != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let limit = lock_limit(caller)?;
+    let bounds = caller.thread.bounds();
+    bounds.may_lock_something()?;
     let time = if flags & MLOCK_ONFAULT != 0 { LockTime::OnFault } else { LockTime::Now };
-    Ok(space(caller)?.lock(touched_pages(start, length)?, time, limit)?)
+    Ok(space(caller)?.lock(touched_pages(start, length)?, time, bounds)?)
 }
 
 /// `munlock(2)`.
@@ -216,13 +205,14 @@ pub fn mlockall(caller: &mut Caller<'_>, flags: u32) -> Outcome<()> {
     if flags == 0 || flags & !(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0 || flags == MCL_ONFAULT {
         return Err(Errno::EINVAL.into());
     }
-    let limit = lock_limit(caller)?;
+    let bounds = caller.thread.bounds();
+    bounds.may_lock_something()?;
     let time = if flags & MCL_ONFAULT != 0 { LockTime::OnFault } else { LockTime::Now };
     let space = space(caller)?;
     if flags & MCL_CURRENT != 0 {
-        space.lock_all(time, limit)?;
+        space.lock_all(time, bounds)?;
     }
-    space.set_lock_future(flags & MCL_FUTURE != 0);
+    space.set_lock_future((flags & MCL_FUTURE != 0).then_some(time));
     Ok(())
 }
 

@@ -69,7 +69,7 @@ static RANDOM: &[Fixed] = &[
 
 static VM: &[Fixed] = &[
     setting_with("drop_caches", 0o200, Setting::Numbers(&[DROP_CACHES])),
-    shown("max_map_count", || 65_530),
+    setting("max_map_count", Setting::Numbers(&[MAX_AREAS])),
     shown("mmap_min_addr", || crate::memory::layout::LOWEST_ADDRESS as i64),
     // Memory is handed out when it is touched.
     shown("overcommit_memory", || 1),
@@ -103,6 +103,7 @@ const PID_MAX: Number = atomic_number!(process::PID_MAX, 301..=process::PID_LIMI
 /// `MIN_THREADS` and `FUTEX_TID_MASK`.
 const THREADS_MAX: Number = atomic_number!(process::THREADS_MAX, 20..=0x3fff_ffff);
 const OPEN_MAX: Number = atomic_number!(process::OPEN_MAX, 64..=0x7fff_ffc0);
+const MAX_AREAS: Number = atomic_number!(crate::memory::MAX_AREAS, 0..=i32::MAX as i64);
 const MOUNT_MAX: Number = atomic_number!(crate::fs::mount::MOUNT_MAX, 1..=i32::MAX as i64);
 const RANDOMIZE: Number = atomic_number!(exec::RANDOMIZE, 0..=2);
 

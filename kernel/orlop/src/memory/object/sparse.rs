@@ -1,9 +1,14 @@
 //! Holes: finding, making and filling them (`lseek` with `SEEK_DATA`, `fallocate`).
 
+use alloc::vec::Vec;
+use core::ops::Range;
+
 use abi::Errno;
+use hal::frame::SharedFrame;
 use libkernel::addr::PAGE_SIZE;
 
 use super::{MAX_SIZE, Object};
+use crate::memory::map::must_end;
 
 impl Object {
     /// The first offset at or after `offset`, below the size, that lies in a page; `None` if only holes follow.
@@ -26,17 +31,49 @@ impl Object {
     pub fn allocate(&self, offset: u64, length: u64, size: Growth) -> Result<(), Errno> {
         let _writers = self.resize.lock();
         let end = offset.checked_add(length).filter(|end| *end <= MAX_SIZE).ok_or(Errno::EFBIG)?;
-        let made = (offset / PAGE_SIZE..end.div_ceil(PAGE_SIZE))
-            .try_for_each(|index| self.page_or_create(index).map(drop));
-        if let Err(errno) = made {
-            // What was made behind the end holds nothing.
-            self.remove_pages(self.size().div_ceil(PAGE_SIZE)..u64::MAX);
+        let mut holes = Vec::new();
+        if let Err(errno) = self.fill_holes(offset / PAGE_SIZE..end.div_ceil(PAGE_SIZE), &mut holes) {
+            holes.into_iter().for_each(|hole| self.remove_untouched(hole));
             return Err(errno);
         }
         if size == Growth::Grow && end > self.size() {
             self.size.store(end, core::sync::atomic::Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Gives every page of a range that has none a frame; `holes` says where, in runs. `EINTR` for a thread that is to end.
+    fn fill_holes(&self, pages: Range<u64>, holes: &mut Vec<Range<u64>>) -> Result<(), Errno> {
+        for index in pages {
+            if must_end() {
+                return Err(Errno::EINTR);
+            }
+            if self.page(index).is_some() {
+                continue;
+            }
+            match holes.last_mut() {
+                Some(hole) if hole.end == index => hole.end += 1,
+                _ => {
+                    holes.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                    holes.push(index..index + 1);
+                }
+            }
+            self.page_or_create(index)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the pages of a range that are nobody's but the object's: what a program has mapped meanwhile stays.
+    fn remove_untouched(&self, pages: Range<u64>) {
+        for index in pages {
+            // Whoever takes a page takes it under this lock.
+            let removed = {
+                let mut present = self.pages.lock();
+                let is_ours = present.get(index).is_some_and(SharedFrame::is_unique);
+                if is_ours { present.remove_first(index..index + 1) } else { None }
+            };
+            self.release_charges(u64::from(removed.is_some()));
+        }
     }
 
     /// Makes a hole of a range of bytes: whole pages go, parts of pages are zeroed. The size stays.

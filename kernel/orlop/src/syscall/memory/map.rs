@@ -4,16 +4,14 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::memory::*;
-use abi::native::process::MAP_32BIT;
+use abi::native::process::{HUGE_PAGE_SHIFTS, MAP_32BIT};
 use libkernel::addr::{PAGE_MASK, PAGE_SHIFT, UserAddr, page_up};
 use libkernel::paging::Prot;
 
 use crate::fs::File;
 use crate::fs::file::Mapping;
 use crate::memory::area::AreaFlags;
-use crate::memory::layout::LOWEST_ADDRESS;
 use crate::memory::{Content, MapRequest, Object, Placement};
-use crate::process::capability;
 use crate::syscall::{Caller, Failure};
 
 /// The flags that every kind of mapping takes (Linux's `LEGACY_MAP_MASK`); `MAP_SHARED_VALIDATE` refuses others.
@@ -31,41 +29,57 @@ const KNOWN_FLAGS: u32 = MAP_SHARED
     | MAP_NONBLOCK
     | MAP_STACK
     | MAP_HUGETLB
-    | MAP_FIXED_NOREPLACE
+    | MAP_HUGE_SIZES
     | MAP_32BIT;
+
+/// The field of a huge page's size, and the bits that the sizes that Linux knows by name take of it.
+const MAP_HUGE_SHIFT: u32 = 26;
+const MAP_HUGE_MASK: u32 = 0x3f;
+const MAP_HUGE_SIZES: u32 = (21 | 30) << MAP_HUGE_SHIFT;
 
 /// `mmap(2)`.
 pub fn mmap(
     caller: &mut Caller<'_>,
     address: UserAddr,
     length: u64,
-    prot: u32,
-    flags: u32,
+    prot: u64,
+    flags: u64,
     fd: i32,
     offset: u64,
 ) -> Result<u64, Failure> {
+    // Only one type of mapping minds bits that nobody knows.
+    let has_high_flags = flags >> u32::BITS != 0;
+    let [prot, flags] = [prot, flags].map(low_half);
     if offset & PAGE_MASK != 0 {
         return Err(Errno::EINVAL.into());
     }
     let file = if flags & MAP_ANONYMOUS == 0 { Some(open_file(caller, fd)?) } else { None };
     let prot = Prot::from_bits_truncate(prot);
     let length = checked_length(length, offset, flags, file.is_some())?;
-    let placement = placement(caller, address, flags)?;
+    let placement = placement(address, flags);
+    if has_high_flags && flags & MAP_TYPE == MAP_SHARED_VALIDATE && file.is_some() {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
     let mut request = match file {
         Some(file) => file_request(file, prot, flags, offset >> PAGE_SHIFT, length)?,
         None => anonymous_request(prot, flags, length)?,
     };
     request.placement = placement;
     if flags & MAP_LOCKED != 0 {
-        check_lock(caller, length)?;
+        caller.thread.bounds().may_lock_something()?;
         request.flags.insert(AreaFlags::LOCKED);
     }
     let space = super::space(caller)?;
-    let range = space.map(request, caller.thread.process().limits())?;
+    let range = space.map(request, caller.thread.bounds())?;
     if flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE {
         space.populate(range);
     }
     Ok(range.start().as_u64())
+}
+
+/// The low 32 bits.
+const fn low_half(word: u64) -> u32 {
+    (word & 0xffff_ffff) as u32
 }
 
 fn open_file(caller: &Caller<'_>, fd: i32) -> Result<Arc<File>, Errno> {
@@ -74,7 +88,9 @@ fn open_file(caller: &Caller<'_>, fd: i32) -> Result<Arc<File>, Errno> {
 
 fn checked_length(length: u64, offset: u64, flags: u32, has_file: bool) -> Result<u64, Errno> {
     if flags & MAP_HUGETLB != 0 {
-        return Err(if has_file { Errno::EINVAL } else { Errno::ENOMEM });
+        let size = flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+        let exists = size == 0 || HUGE_PAGE_SHIFTS.contains(&size);
+        return Err(if has_file || !exists { Errno::EINVAL } else { Errno::ENOMEM });
     }
     if length == 0 {
         return Err(Errno::EINVAL);
@@ -85,23 +101,13 @@ fn checked_length(length: u64, offset: u64, flags: u32, has_file: bool) -> Resul
 }
 
 #[allow(clippy::bad_bit_mask, reason = "MAP_32BIT is zero where there is no such flag")]
-fn placement(caller: &Caller<'_>, address: UserAddr, flags: u32) -> Result<Placement, Errno> {
-    let placement = match flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) {
-        0 if flags & MAP_32BIT != 0 => return Ok(Placement::Low(address)),
-        0 => return Ok(Placement::Hint(address)),
+fn placement(address: UserAddr, flags: u32) -> Placement {
+    match flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) {
+        0 if flags & MAP_32BIT != 0 => Placement::Low(address),
+        0 => Placement::Hint(address),
         MAP_FIXED => Placement::Fixed(address),
         _ => Placement::FixedIfFree(address),
-    };
-    let low = address.as_u64() < LOWEST_ADDRESS;
-    let may_map_low =
-        || caller.thread.with_credentials(|credentials| credentials.has_capability(capability::SYS_RAWIO));
-    if low && !may_map_low() { Err(Errno::EPERM) } else { Ok(placement) }
-}
-
-fn check_lock(caller: &Caller<'_>, length: u64) -> Result<(), Errno> {
-    let limit = super::lock_limit(caller)?;
-    let locked = super::space(caller)?.usage().locked << PAGE_SHIFT;
-    if locked.saturating_add(length) > limit { Err(Errno::EAGAIN) } else { Ok(()) }
+    }
 }
 
 fn common_flags(flags: u32) -> AreaFlags {
@@ -156,6 +162,12 @@ fn file_request(
     }
     if !file.is_readable() {
         return Err(Errno::EACCES);
+    }
+    if file.forbids_execution() {
+        if prot.is_executable() {
+            return Err(Errno::EPERM);
+        }
+        max_prot = max_prot.without(Prot::EXECUTE);
     }
     let content = content_of(file, first_page, length, area)?;
     if area.contains(AreaFlags::GROWS_DOWN) {
