@@ -35,7 +35,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 pub(crate) use stack::stack_window;
 pub(crate) use stack::{KernelStack, is_stack_word};
 
-pub use sched_data::{Entity, SchedData, TimeoutNode};
+pub use sched_data::{Entity, SchedData, TimeoutNode, WaitNode, WaitPlace, Waiting};
 pub use switch::{exit_to, other_cpus_on, set_page_table, switch_to};
 pub use user_state::{
     BadImage, UserState, duplicate_user_state, floating_point_size, gs_base, load_floating_point,

@@ -8,13 +8,29 @@ use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use libkernel::sched::{Member, Parameters, Place};
-use libkernel::timeouts;
+use libkernel::{ordered, timeouts};
 
 /// A task in the eyes of the policy.
 pub type Entity = libkernel::sched::Entity<Runnable>;
 
 /// How a task stands among those that sleep until a time.
 pub type TimeoutNode = timeouts::Node<TaskRef>;
+
+/// Where a task waits for a word of memory: what the word lies in, where in that, and the order among those who wait for it.
+pub type WaitPlace = (usize, u64, u64);
+
+/// A task that waits for a word of memory.
+pub struct Waiting {
+    /// The task.
+    pub task: TaskRef,
+    /// Which wake-ups concern it.
+    pub bits: u32,
+    /// The lock that it waits to be moved to: what it lies in, and where.
+    pub target: Option<(usize, u64)>,
+}
+
+/// How a task stands among those that wait for words.
+pub type WaitNode = ordered::Node<WaitPlace, Waiting>;
 
 /// The scheduler's own part of a task.
 pub struct SchedData {
@@ -34,6 +50,10 @@ pub struct SchedData {
     pub moved_ns: AtomicU64,
     /// Where those who may wake it find it, in their own terms.
     pub station: AtomicUsize,
+    /// Where it stands at its station: a [`WaitPlace`]. Changed by whoever puts it there.
+    pub wait_place: (AtomicUsize, AtomicU64, AtomicU64),
+    /// What it stands among those with that wait for words, while it does not: so that it can always be put there.
+    pub waiter: Seat<WaitNode>,
     /// What it stands among sleepers with, while it does not: so that it can always sleep.
     pub timeout: Seat<TimeoutNode>,
     /// The number of its entity.
@@ -58,6 +78,8 @@ impl SchedData {
             preemptions: AtomicU64::new(0),
             moved_ns: AtomicU64::new(0),
             station: AtomicUsize::new(usize::MAX),
+            wait_place: (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0)),
+            waiter: Seat::new(ordered::Node::new()),
             timeout: Seat::new(timeouts::Node::new()),
             number,
             order: AtomicU64::new(0),

@@ -1,63 +1,24 @@
 //! Buckets of waiting threads.
 
-use alloc::collections::VecDeque;
-use core::ptr;
-use core::sync::atomic::{AtomicUsize, Ordering};
-
 use abi::Errno;
 use hal::sync::{SpinGuard, SpinLock};
-use hal::task::{Task, TaskRef};
+use hal::task::Task;
 
 use super::inheritance::{self, Inheriting, Left};
 use super::key::{BUCKETS, Key};
-use crate::sched;
+use super::queue::{self, Order, Queue, Waiter};
 
 static TABLE: [SpinLock<Bucket>; BUCKETS] = [const { SpinLock::new(Bucket::new()) }; BUCKETS];
 
-/// The place of a thread that does not wait, or has been woken.
-const NOWHERE: usize = usize::MAX;
+/// How many waiters are looked at before a bucket is let go of.
+pub(super) const PIECE: usize = 64;
 
-/// Where a thread stands: the index of its bucket, changed under that bucket's lock. It waits for one futex at a time.
-fn place(task: &Task) -> &AtomicUsize {
-    &task.sched.station
-}
-
-/// Whether somebody has taken the thread out of its bucket.
-#[inline]
-pub(super) fn is_woken(task: &Task) -> bool {
-    place(task).load(Ordering::Acquire) == NOWHERE
-}
-
-/// A thread that waits.
-pub(super) struct Entry {
-    pub(super) key: Key,
-    pub(super) bits: u32,
-    pub(super) task: TaskRef,
-}
-
-/// Notes that a thread waits in the bucket with this index, which is locked.
-pub(super) fn enter(task: &Task, index: usize) {
-    place(task).store(index, Ordering::Relaxed);
-}
-
-/// Notes that a thread waits no longer; its bucket is locked.
-pub(super) fn leave(task: &Task) {
-    place(task).store(NOWHERE, Ordering::Release);
-}
-
-impl Entry {
-    /// Says that the thread waits no longer, and wakes it.
-    #[inline]
-    pub(super) fn wake_up(self) {
-        leave(&self.task);
-        sched::wake(&self.task);
-    }
-}
-
-/// Waiters whose keys hash alike, in the order of their coming.
+/// Waiters whose keys hash alike.
 pub(super) struct Bucket {
     pub(super) index: usize,
-    waiting: VecDeque<Entry>,
+    /// The number of who came last.
+    last_ticket: u64,
+    waiting: Queue,
     pub(super) inheriting: Inheriting,
 }
 
@@ -91,14 +52,53 @@ impl Pair {
     }
 }
 
+/// How far one has come along the waiters of a word. The bucket is let go of after each piece; who comes after the beginning is not
+/// met, so the walk ends.
+pub(super) struct Walk {
+    from: Order,
+    last_ticket: Option<u64>,
+    /// How many more are looked at in this piece.
+    left: usize,
+    is_over: bool,
+}
+
+impl Walk {
+    /// At the beginning.
+    pub(super) const fn new() -> Walk {
+        Walk { from: Order::FIRST, last_ticket: None, left: PIECE, is_over: false }
+    }
+
+    /// Whether there is nobody more, or nobody more is wanted.
+    pub(super) const fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Nobody more is wanted.
+    pub(super) const fn end(&mut self) {
+        self.is_over = true;
+    }
+
+    /// The bucket has been let go of.
+    pub(super) const fn begin_piece(&mut self) {
+        self.left = PIECE;
+    }
+}
+
 impl Bucket {
     const fn new() -> Bucket {
-        Bucket { index: 0, waiting: VecDeque::new(), inheriting: Inheriting::new() }
+        Bucket { index: 0, last_ticket: 0, waiting: Queue::new(), inheriting: Inheriting::new() }
+    }
+
+    /// The order of who comes now with this priority.
+    #[inline]
+    pub(super) fn next_order(&mut self, priority: u8) -> Order {
+        self.last_ticket += 1;
+        Order::new(priority, self.last_ticket)
     }
 
     /// Whether somebody waits plainly at the key.
     pub(super) fn has_plain(&self, key: Key) -> bool {
-        self.waiting.iter().any(|entry| entry.key == key)
+        self.waiting.first(key, Order::FIRST).is_some()
     }
 
     /// EINVAL if somebody waits at the key who wants more than to be woken.
@@ -107,48 +107,55 @@ impl Bucket {
         if self.inheriting.concerns(key) { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
-    /// Adds a waiter; without room it is given back.
-    pub(super) fn push(&mut self, entry: Entry) -> Result<(), Entry> {
-        if self.waiting.try_reserve(1).is_err() {
-            return Err(entry);
-        }
-        enter(&entry.task, self.index);
-        self.waiting.push_back(entry);
-        Ok(())
-    }
-
-    /// Wakes up to `count` waiters for one of `bits` of the key; how many there were.
-    pub(super) fn wake(&mut self, key: Key, count: usize, bits: u32) -> usize {
-        let mut woken = 0;
-        while woken < count {
-            let Some(entry) = self.take(key, bits) else { break };
-            entry.wake_up();
-            woken += 1;
-        }
-        woken
-    }
-
-    /// Takes out the first waiter for one of `bits` of the key.
+    /// Adds a waiter.
     #[inline]
-    pub(super) fn take(&mut self, key: Key, bits: u32) -> Option<Entry> {
-        let is_wanted = |entry: &Entry| entry.key == key && entry.bits & bits != 0;
-        if self.waiting.front().is_some_and(is_wanted) {
-            return self.waiting.pop_front();
+    pub(super) fn push(&mut self, key: Key, waiter: Waiter) {
+        let order = self.next_order(queue::own_priority(waiter.task()));
+        self.waiting.enter(self.index, key, order, waiter);
+    }
+
+    /// Adds one who waited elsewhere in this order, behind those of the same priority.
+    pub(super) fn push_moved(&mut self, key: Key, order: Order, waiter: Waiter) {
+        let order = self.next_order(order.priority());
+        self.waiting.enter(self.index, key, order, waiter);
+    }
+
+    /// Wakes up to `count` waiters for one of `bits` of the key; how many there were in this piece of the walk.
+    #[inline]
+    pub(super) fn wake(&mut self, key: Key, count: usize, bits: u32, walk: &mut Walk) -> usize {
+        for woken in 0..count {
+            let Some((_, waiter)) = self.take_next(key, bits, walk) else { return woken };
+            waiter.wake_up();
         }
-        let index = self.waiting.iter().position(is_wanted)?;
-        self.waiting.remove(index)
+        walk.end();
+        count
+    }
+
+    /// Takes the next waiter for one of `bits` out; `None` at the end of the walk, or of a piece.
+    #[inline]
+    pub(super) fn take_next(&mut self, key: Key, bits: u32, walk: &mut Walk) -> Option<(Order, Waiter)> {
+        let last_ticket = *walk.last_ticket.get_or_insert(self.last_ticket);
+        while walk.left != 0 {
+            let Some((order, waiting)) = self.waiting.first(key, walk.from) else {
+                walk.end();
+                return None;
+            };
+            walk.left -= 1;
+            walk.from = order.next();
+            if waiting.bits & bits != 0 && order.ticket() <= last_ticket {
+                return self.waiting.take(key, order).map(|waiter| (order, waiter));
+            }
+        }
+        None
     }
 }
 
 /// Locks the bucket where a thread waits; `None` if it waits nowhere.
 pub(super) fn lock_place_of(task: &Task) -> Option<SpinGuard<'static, Bucket>> {
     loop {
-        let index = place(task).load(Ordering::Acquire);
-        if index == NOWHERE {
-            return None;
-        }
+        let index = queue::station(task)?;
         let bucket = lock(index);
-        if place(task).load(Ordering::Acquire) == index {
+        if queue::station(task) == Some(index) {
             return Some(bucket);
         }
     }
@@ -157,12 +164,12 @@ pub(super) fn lock_place_of(task: &Task) -> Option<SpinGuard<'static, Bucket>> {
 /// Takes a thread out that no longer wants to wait, and says where it stood; `None` if somebody has woken it meanwhile.
 pub(super) fn withdraw(task: &Task) -> Option<Left> {
     let mut bucket = lock_place_of(task)?;
-    leave(task);
-    let index = bucket.waiting.iter().position(|entry| ptr::eq(&raw const *entry.task, task));
-    if let Some(removed) = index.and_then(|index| bucket.waiting.remove(index)) {
+    queue::leave(task);
+    let (key, order) = queue::place(task);
+    if let Some(waiter) = bucket.waiting.take(key, order) {
         drop(bucket);
-        drop(removed);
+        drop(waiter.stand_down());
         return Some(Left::Word);
     }
-    inheritance::withdraw(bucket, task)
+    inheritance::withdraw(bucket, key, order)
 }

@@ -11,6 +11,7 @@
 //!
 //! [`FUTEX_WAITERS`]: abi::futex::FUTEX_WAITERS
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr;
@@ -19,42 +20,40 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use abi::Errno;
 use hal::sync::{SpinGuard, SpinLock};
-use hal::task::{Task, TaskRef};
+use hal::task::Task;
 
 use super::bucket::{self, Bucket};
 use super::key::Key;
+use super::queue::{self, Order, Queue, Waiter};
 use crate::process::Thread;
-use crate::sched::{self, settings};
+use crate::sched::settings;
 
 /// A chain of locks and owners that is longer counts as a circle (Linux: `max_lock_depth`).
 const LONGEST_CHAIN: usize = 1024;
 
 /// A lock that somebody waits for.
 pub(super) struct Lock {
-    pub(super) key: Key,
     pub(super) owner: Arc<Thread>,
     /// The one before has died: the owner has yet to write itself into the word.
     pub(super) is_inherited: bool,
-    waiting: Vec<Waiter>,
 }
 
-/// A thread that waits for a lock, or for being moved to one.
-pub(super) struct Waiter {
-    pub(super) thread: Arc<Thread>,
-    pub(super) task: TaskRef,
-}
-
-/// Who waits at `key` to be moved to the lock `target` (`FUTEX_WAIT_REQUEUE_PI`).
-pub(super) struct Candidate {
-    pub(super) key: Key,
-    pub(super) target: Key,
-    pub(super) waiter: Waiter,
-}
-
-/// Locks of a bucket, and who waits to be moved to one.
+/// Locks of a bucket, who waits for them, and who waits to be moved to one (`FUTEX_WAIT_REQUEUE_PI`).
 pub(super) struct Inheriting {
-    pub(super) locks: Vec<Lock>,
-    pub(super) candidates: Vec<Candidate>,
+    locks: BTreeMap<Key, Lock>,
+    /// By the priority that each has, lent or its own; [`Bucket::reorder`] is told when that changes.
+    waiting: Queue,
+    candidates: Queue,
+}
+
+/// Who is the first of those who wait.
+pub(super) struct First {
+    pub(super) order: Order,
+    pub(super) thread: Option<Arc<Thread>>,
+    /// The number of the thread.
+    pub(super) number: u32,
+    /// The lock to be moved to.
+    pub(super) target: Option<Key>,
 }
 
 /// The locks that a thread holds while others wait, each with the highest priority that waits for it.
@@ -83,47 +82,21 @@ pub enum Left {
     Lock,
 }
 
-impl Waiter {
-    fn priority(&self) -> u8 {
-        settings::effective_priority(&self.task)
-    }
-
-    fn is(&self, task: &Task) -> bool {
-        ptr::eq(&raw const *self.task, task)
-    }
-
-    /// Lets it go on.
-    pub(super) fn wake_up(&self) {
-        bucket::leave(&self.task);
-        sched::wake(&self.task);
-    }
+/// The thread that a task runs, while it waits here.
+fn thread_of(task: &Task) -> Option<Arc<Thread>> {
+    task.owner::<Thread>().and_then(Thread::to_ref)
 }
 
-/// The first of those with the highest priority.
-fn highest(priorities: impl Iterator<Item = u8>) -> Option<(usize, u8)> {
-    // Of equals, the last of the reversed order.
-    priorities.enumerate().max_by_key(|&(index, priority)| (priority, core::cmp::Reverse(index)))
-}
-
-impl Lock {
-    fn level(&self) -> Option<u8> {
-        highest(self.waiting.iter().map(Waiter::priority)).map(|(_, priority)| priority)
-    }
-
-    /// Who is to have the lock next, for [`Bucket::hand_over`]. Asked once: priorities change at any time.
-    pub(super) fn next(&self) -> Option<usize> {
-        highest(self.waiting.iter().map(Waiter::priority)).map(|(index, _)| index)
-    }
-
-    /// The number of a thread that waits.
-    pub(super) fn number_of(&self, index: usize) -> u32 {
-        self.waiting[index].thread.id().number()
-    }
+fn first_of(queue: &Queue, key: Key) -> Option<First> {
+    let (order, waiting) = queue.first(key, Order::FIRST)?;
+    let thread = thread_of(&waiting.task);
+    let number = thread.as_ref().map_or(0, |thread| thread.id().number());
+    Some(First { order, thread, number, target: waiting.target.map(Key::from_parts) })
 }
 
 impl Inheriting {
     pub(super) const fn new() -> Inheriting {
-        Inheriting { locks: Vec::new(), candidates: Vec::new() }
+        Inheriting { locks: BTreeMap::new(), waiting: Queue::new(), candidates: Queue::new() }
     }
 
     /// Whether somebody waits at `key` whom no plain wake concerns.
@@ -134,31 +107,38 @@ impl Inheriting {
 
     #[cold]
     fn finds(&self, key: Key) -> bool {
-        self.locks.iter().any(|lock| lock.key == key)
-            || self.candidates.iter().any(|waiter| waiter.key == key)
+        self.locks.contains_key(&key) || self.first_candidate(key).is_some()
     }
 
     pub(super) fn find(&mut self, key: Key) -> Option<&mut Lock> {
-        self.locks.iter_mut().find(|lock| lock.key == key)
+        self.locks.get_mut(&key)
     }
 
-    /// The candidate at `key` to be moved first.
-    pub(super) fn first_candidate(&self, key: Key) -> Option<usize> {
-        let of_key =
-            |candidate: &Candidate| if candidate.key == key { 1 + candidate.waiter.priority() } else { 0 };
-        highest(self.candidates.iter().map(of_key)).filter(|&(_, order)| order != 0).map(|(index, _)| index)
+    /// Who is to have a lock next.
+    pub(super) fn next_owner(&self, key: Key) -> Option<First> {
+        first_of(&self.waiting, key)
+    }
+
+    /// Who is to be moved from `key` first.
+    pub(super) fn first_candidate(&self, key: Key) -> Option<First> {
+        first_of(&self.candidates, key)
+    }
+
+    /// Takes one out who waits to be moved.
+    pub(super) fn take_candidate(&mut self, key: Key, order: Order) -> Option<Waiter> {
+        self.candidates.take(key, order)
     }
 
     /// Tells the owner of a lock what waits for it; a lock for which nobody waits is forgotten.
     fn tell_owner(&mut self, key: Key) {
-        let Some(index) = self.locks.iter().position(|lock| lock.key == key) else { return };
-        let lock = &self.locks[index];
-        match lock.level() {
-            None if !lock.is_inherited => {
-                let lock = self.locks.swap_remove(index);
+        let level = self.waiting.first(key, Order::FIRST).map(|(order, _)| order.priority());
+        let Some(lock) = self.locks.get(&key) else { return };
+        if level.is_none() && !lock.is_inherited {
+            if let Some(lock) = self.locks.remove(&key) {
                 lock.owner.held.remove(key, &lock.owner);
             }
-            level => lock.owner.held.set(key, level.unwrap_or(0), &lock.owner),
+        } else {
+            lock.owner.held.set(key, level.unwrap_or(0), &lock.owner);
         }
     }
 
@@ -168,19 +148,6 @@ impl Inheriting {
             lock.is_inherited = false;
         }
         self.tell_owner(key);
-    }
-
-    /// Takes a thread out.
-    fn withdraw(&mut self, task: &Task) -> Option<(Left, Option<Arc<Thread>>)> {
-        if let Some(index) = self.candidates.iter().position(|candidate| candidate.waiter.is(task)) {
-            self.candidates.remove(index);
-            return Some((Left::Word, None));
-        }
-        let lock = self.locks.iter_mut().find(|lock| lock.waiting.iter().any(|waiter| waiter.is(task)))?;
-        lock.waiting.retain(|waiter| !waiter.is(task));
-        let (key, owner) = (lock.key, lock.owner.clone());
-        self.tell_owner(key);
-        Some((Left::Lock, Some(owner)))
     }
 }
 
@@ -192,51 +159,61 @@ impl Bucket {
         owner: &Arc<Thread>,
         waiter: Waiter,
     ) -> Result<(), (Waiter, Errno)> {
-        let inheriting = &mut self.inheriting;
-        // Also for the one that it is to be given: that must not fail.
-        if inheriting.locks.try_reserve(1).is_err() || waiter.thread.held.reserve().is_err() {
-            return Err((waiter, Errno::ENOMEM));
+        // So that giving it the lock cannot fail.
+        let prepared = match waiter.task().owner::<Thread>() {
+            Some(thread) => thread.held.prepare_to_wait(),
+            None => Err(Errno::ESRCH),
+        };
+        if let Err(errno) = prepared {
+            return Err((waiter, errno));
         }
-        if inheriting.find(key).is_none() {
-            match owner.held.add(key) {
-                Ok(()) => {}
-                Err(errno) => return Err((waiter, errno)),
+        if self.inheriting.find(key).is_none() {
+            if let Err(errno) = owner.held.add(key) {
+                return Err((waiter, errno));
             }
-            let (owner, waiting) = (owner.clone(), Vec::new());
-            inheriting.locks.push(Lock { key, owner, is_inherited: false, waiting });
+            self.inheriting.locks.insert(key, Lock { owner: owner.clone(), is_inherited: false });
         }
-        let Some(lock) = inheriting.find(key) else { return Err((waiter, Errno::EAGAIN)) };
-        if lock.waiting.try_reserve(1).is_err() {
-            inheriting.tell_owner(key);
-            return Err((waiter, Errno::ENOMEM));
-        }
-        bucket::enter(&waiter.task, self.index);
-        waiter.thread.held.waits.fetch_add(1, Relaxed);
-        lock.waiting.push(waiter);
-        inheriting.tell_owner(key);
+        let order = self.next_order(settings::effective_priority(waiter.task()));
+        self.inheriting.waiting.enter(self.index, key, order, waiter);
+        self.inheriting.tell_owner(key);
         Ok(())
     }
 
-    /// Makes `waiter` wait at `key` to be moved to the lock `target`.
-    pub(super) fn wait_to_be_moved(&mut self, key: Key, target: Key, waiter: Waiter) -> Result<(), Errno> {
-        self.inheriting.candidates.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        self.put_back(key, target, waiter);
-        Ok(())
+    /// Makes `waiter` wait at `key` to be moved to the lock that it names.
+    pub(super) fn wait_to_be_moved(&mut self, key: Key, waiter: Waiter) {
+        let order = self.next_order(queue::own_priority(waiter.task()));
+        self.put_back(key, order, waiter);
     }
 
     /// As [`Bucket::wait_to_be_moved`], for one who has just been taken out.
-    pub(super) fn put_back(&mut self, key: Key, target: Key, waiter: Waiter) {
-        bucket::enter(&waiter.task, self.index);
-        self.inheriting.candidates.push(Candidate { key, target, waiter });
+    pub(super) fn put_back(&mut self, key: Key, order: Order, waiter: Waiter) {
+        self.inheriting.candidates.enter(self.index, key, order, waiter);
+    }
+
+    /// The priority of a task that waits here may have changed. The lock that it waits for, if any.
+    fn reorder(&mut self, task: &Task) -> Option<Key> {
+        let (key, order) = queue::place(task);
+        if !self.inheriting.waiting.holds(key, order) {
+            return None;
+        }
+        let priority = settings::effective_priority(task);
+        if order.priority() != priority
+            && let Some(waiter) = self.inheriting.waiting.take(key, order)
+        {
+            let order = Order::new(priority, order.ticket());
+            self.inheriting.waiting.enter(self.index, key, order, waiter);
+        }
+        Some(key)
     }
 
     /// Gives a lock to one who waits for it; `is_inherited` if that has to write it into the word by itself.
-    pub(super) fn hand_over(&mut self, key: Key, index: usize, is_inherited: bool) {
-        let Some(lock) = self.inheriting.find(key) else { return };
-        let next = lock.waiting.remove(index);
-        let former = core::mem::replace(&mut lock.owner, next.thread.clone());
+    pub(super) fn hand_over(&mut self, key: Key, order: Order, is_inherited: bool) {
+        let Some(next) = self.inheriting.waiting.take(key, order) else { return };
+        let Some(thread) = thread_of(next.task()) else { return next.wake_up() };
+        let Some(lock) = self.inheriting.find(key) else { return next.wake_up() };
+        let former = core::mem::replace(&mut lock.owner, thread.clone());
         lock.is_inherited = is_inherited;
-        next.thread.held.give(key);
+        thread.held.give(key);
         self.inheriting.tell_owner(key);
         next.wake_up();
         // Last: without what it was lent, it may have to make way.
@@ -251,9 +228,11 @@ impl Held {
         Held { inner, waits: AtomicU32::new(0) }
     }
 
-    /// Makes room for one lock more.
-    fn reserve(&self) -> Result<(), Errno> {
-        self.inner.lock().locks.try_reserve(1).map_err(|_| Errno::ENOMEM)
+    /// Makes room for one lock more, and counts a wait for it.
+    fn prepare_to_wait(&self) -> Result<(), Errno> {
+        self.inner.lock().locks.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.waits.fetch_add(1, Relaxed);
+        Ok(())
     }
 
     /// The thread holds one lock more, that somebody is about to wait for; a place stays for one that it is given.
@@ -323,10 +302,11 @@ fn give_away_held(thread: &Thread) {
         let last = thread.held.inner.lock().locks.last().copied();
         let Some((key, _)) = last else { return };
         let mut bucket = bucket::lock(key.bucket());
-        let found = bucket.inheriting.find(key).filter(|lock| ptr::eq(&raw const *lock.owner, thread));
-        let Some(lock) = found else { continue };
-        match lock.next() {
-            Some(next) => bucket.hand_over(key, next, true),
+        if !bucket.inheriting.find(key).is_some_and(|lock| ptr::eq(&raw const *lock.owner, thread)) {
+            continue;
+        }
+        match bucket.inheriting.next_owner(key) {
+            Some(next) => bucket.hand_over(key, next.order, true),
             None => bucket.inheriting.settle(key),
         }
     }
@@ -334,14 +314,22 @@ fn give_away_held(thread: &Thread) {
 
 /// Takes a thread out of its bucket that no longer wants to wait, and says where it stood.
 #[cold]
-pub(super) fn withdraw(mut bucket: SpinGuard<'_, Bucket>, task: &Task) -> Option<Left> {
-    let (left, owner) = bucket.inheriting.withdraw(task)?;
+pub(super) fn withdraw(mut bucket: SpinGuard<'_, Bucket>, key: Key, order: Order) -> Option<Left> {
+    if let Some(waiter) = bucket.inheriting.candidates.take(key, order) {
+        drop(bucket);
+        drop(waiter.stand_down());
+        return Some(Left::Word);
+    }
+    let waiter = bucket.inheriting.waiting.take(key, order)?;
+    let owner = bucket.inheriting.find(key).map(|lock| lock.owner.clone());
+    bucket.inheriting.tell_owner(key);
     drop(bucket);
+    drop(waiter.stand_down());
     if let Some(owner) = owner {
         // A circle has been told to who closed it.
         let _ = pass_on(owner, None);
     }
-    Some(left)
+    Some(Left::Lock)
 }
 
 /// The priority of who waits for `owner`'s lock has changed: tells those for whom `owner` waits, and so on. If the chain comes to
@@ -398,9 +386,8 @@ fn trace(thread: &Thread) -> Option<u64> {
 fn tell_owner_of(thread: &Thread) -> Option<Arc<Thread>> {
     let task = thread.task()?;
     let mut bucket = bucket::lock_place_of(&task)?;
-    let waits = |lock: &&Lock| lock.waiting.iter().any(|waiter| waiter.is(&task));
-    let (key, owner) =
-        bucket.inheriting.locks.iter().find(waits).map(|lock| (lock.key, lock.owner.clone()))?;
+    let key = bucket.reorder(&task)?;
+    let owner = bucket.inheriting.find(key)?.owner.clone();
     bucket.inheriting.tell_owner(key);
     Some(owner)
 }

@@ -20,7 +20,7 @@ pub enum Sharing {
 }
 
 /// The identity of a futex while somebody waits for it: what it lies in, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// Which address space or memory object; unique while that lives, which every waiter sees to.
     container: usize,
@@ -31,8 +31,8 @@ pub struct Key {
 pub(super) const BUCKETS: usize = 256;
 
 impl Key {
-    /// The key of a word of this thread's process. EFAULT for an address that is no program's, and if a shared word lies in no
-    /// mapping. As on Linux, an address with a tag is another key than one without, unless an object names the place.
+    /// The key of a word of this thread's process. EFAULT for an address that is no program's, and if a shared word cannot be read or
+    /// can never change. As on Linux, an address with a tag is another key than one without, unless an object names the place.
     #[inline]
     pub(super) fn of(thread: &Thread, address: UserAddr, sharing: Sharing) -> Result<Key, Errno> {
         user_copy::checked(address, size_of::<u32>() as u64).ok_or(Errno::EFAULT)?;
@@ -51,6 +51,18 @@ impl Key {
         let memory = thread.memory().ok_or(Errno::EFAULT)?;
         let place = memory.shared_location(address.untagged())?;
         Ok(place.map(|(container, offset)| Key { container, offset }))
+    }
+
+    /// As the tasks know it.
+    #[inline]
+    pub(super) const fn parts(self) -> (usize, u64) {
+        (self.container, self.offset)
+    }
+
+    /// What [`Key::parts`] gave.
+    #[inline]
+    pub(super) const fn from_parts((container, offset): (usize, u64)) -> Key {
+        Key { container, offset }
     }
 
     /// The key of no program's word.

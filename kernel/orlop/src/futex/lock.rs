@@ -6,12 +6,13 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
-use abi::futex::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
+use abi::futex::{FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
 use hal::{task, user_copy};
 
 use super::bucket::{self, Bucket};
-use super::inheritance::{Lock, Waiter, is_circle, pass_on};
+use super::inheritance::{Lock, is_circle, pass_on};
 use super::key::Key;
+use super::queue::Waiter;
 use super::{Attempt, Word, retry_with_page, sleep};
 use crate::process::{Pid, Thread, find_thread};
 use crate::sched;
@@ -80,11 +81,6 @@ pub(super) fn number(thread: &Thread) -> u32 {
     thread.id().number()
 }
 
-pub(super) fn waiter(thread: &Thread) -> Result<Waiter, Errno> {
-    let thread = thread.to_ref().ok_or(Errno::ESRCH)?;
-    Ok(Waiter { thread, task: task::current().to_ref() })
-}
-
 /// Takes a lock. EDEADLK if the thread has it, or its owner waits for the thread; ESRCH if the word names nobody; EAGAIN if it
 /// only tries; EINVAL if the word names another owner than it did when others began to wait.
 pub fn lock(
@@ -139,10 +135,12 @@ fn take(
     if patience == Patience::Tries {
         return refuse(Errno::EAGAIN);
     }
-    match bucket.wait_for_lock(key, &owner, waiter(thread).map_err(Attempt::Failed)?) {
+    match bucket.wait_for_lock(key, &owner, Waiter::current(FUTEX_BITSET_MATCH_ANY, None)) {
         Ok(()) => Ok(Taking::Waits(owner)),
-        Err((_, Errno::EAGAIN)) => Ok(Taking::OwnerEnds),
-        Err((_, errno)) => refuse(errno),
+        Err((waiter, errno)) => {
+            drop(waiter.stand_down());
+            if errno == Errno::EAGAIN { Ok(Taking::OwnerEnds) } else { refuse(errno) }
+        }
     }
 }
 
@@ -196,12 +194,12 @@ pub fn unlock(thread: &Thread, word: Word) -> Result<(), Errno> {
             Some(lock) if !core::ptr::eq(&raw const *lock.owner, thread) => {
                 return Err(Attempt::Failed(Errno::EINVAL));
             }
-            Some(lock) => lock.next().map(|next| (next, FUTEX_WAITERS | lock.number_of(next))),
+            Some(_) => bucket.inheriting.next_owner(key),
             None => None,
         };
-        exchange(word, value, next.map_or(0, |(_, new)| new))?;
-        if let Some((next, _)) = next {
-            bucket.hand_over(key, next, false);
+        exchange(word, value, next.as_ref().map_or(0, |next| FUTEX_WAITERS | next.number))?;
+        if let Some(next) = next {
+            bucket.hand_over(key, next.order, false);
         }
         Ok(())
     })

@@ -1,7 +1,7 @@
 //! Futexes: sleeping on a word of user memory.
 //!
 //! A word is known by its [`Key`]: the address space and address where it is private, the memory object and offset where processes
-//! share it. Waiters stand in buckets by hash of the key. The word is looked at under the bucket's lock, by a copy that does not
+//! share it. Waiters stand in buckets by hash of the key, in each by key, priority and coming ([`queue`]). The word is looked at under the bucket's lock, by a copy that does not
 //! fault; where it would, the lock is dropped, the page is brought in and all is tried again. A thread waits for one futex at a
 //! time, so a word in its task says in which bucket it stands, or that it has been woken.
 //!
@@ -14,6 +14,7 @@ mod inheritance;
 mod key;
 pub mod lock;
 pub mod operation;
+mod queue;
 pub mod robust;
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,8 @@ use crate::process::{Thread, work};
 use crate::sched;
 use crate::sched::timer::Timeout;
 use crate::sched::wait::{Deadline, WaitError};
-use bucket::Entry;
+use bucket::Walk;
+use queue::Waiter;
 
 /// How often an update of a contended word is tried before it counts as failed.
 const ATTEMPTS: usize = 1024;
@@ -117,8 +119,8 @@ pub fn wait(
     retry_with_page(|| {
         let mut bucket = bucket::lock(key.bucket());
         word.expect(expected)?;
-        let entry = Entry { key, bits, task: task::current().to_ref() };
-        bucket.push(entry).map_err(|_| Attempt::Failed(Errno::ENOMEM))
+        bucket.push(key, Waiter::current(bits, None));
+        Ok(())
     })?;
     Ok(sleep_in_place(deadline).map_err(|(error, _)| error))
 }
@@ -136,8 +138,8 @@ fn sleep_in_place(deadline: Deadline) -> Result<(), (WaitError, Left)> {
     let interrupted =
         || task.work.load(core::sync::atomic::Ordering::Relaxed) & (work::SIGNAL | work::KILL) != 0;
     loop {
-        sched::block_unless(|| bucket::is_woken(&task) || interrupted() || deadline.has_passed());
-        let error = if bucket::is_woken(&task) {
+        sched::block_unless(|| queue::is_woken(&task) || interrupted() || deadline.has_passed());
+        let error = if queue::is_woken(&task) {
             break;
         } else if interrupted() {
             WaitError::Interrupted
@@ -159,9 +161,23 @@ fn sleep_in_place(deadline: Deadline) -> Result<(), (WaitError, Left)> {
 #[inline(always)]
 pub fn wake(thread: &Thread, word: Word, count: usize, bits: u32) -> Result<usize, Errno> {
     let key = word.key(thread)?;
+    let mut walk = Walk::new();
     let mut bucket = bucket::lock(key.bucket());
     bucket.all_are_plain(key)?;
-    Ok(bucket.wake(key, count, bits))
+    let woken = bucket.wake(key, count, bits, &mut walk);
+    drop(bucket);
+    Ok(if walk.is_over() { woken } else { woken + wake_rest(key, count - woken, bits, walk) })
+}
+
+/// Goes on with a walk, piece by piece; how many were woken.
+#[cold]
+fn wake_rest(key: Key, count: usize, bits: u32, mut walk: Walk) -> usize {
+    let mut woken = 0;
+    while !walk.is_over() {
+        walk.begin_piece();
+        woken += bucket::lock(key.bucket()).wake(key, count - woken, bits, &mut walk);
+    }
+    woken
 }
 
 /// Wakes one waiter, if there is one: a robust lock that is given up.

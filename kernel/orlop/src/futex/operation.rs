@@ -9,8 +9,8 @@ use abi::futex::{
 use hal::user_copy;
 use libkernel::addr::UserAddr;
 
-use super::bucket::Pair;
-use super::{Attempt, Word, retry_with_page};
+use super::bucket::{Pair, Walk};
+use super::{Attempt, Key, Word, retry_with_page};
 use crate::process::Thread;
 
 /// How many waiters an operation on two words wakes at the first, and wakes or moves to at the second.
@@ -31,28 +31,46 @@ pub fn requeue(
     expected: Option<u32>,
 ) -> Result<usize, Errno> {
     let (source, target) = (from.key(thread)?, to.key(thread)?);
-    retry_with_page(|| {
+    let mut progress = retry_with_page(|| {
         let mut buckets = Pair::lock(source, target);
         buckets.of(source).all_are_plain(source).map_err(Attempt::Failed)?;
         if let Some(expected) = expected {
             from.expect(expected)?;
         }
-        let woken = buckets.of(source).wake(source, counts.first, FUTEX_BITSET_MATCH_ANY);
-        if source == target {
-            return Ok(woken);
-        }
-        let mut moved = 0;
-        while moved < counts.second {
-            let Some(mut entry) = buckets.of(source).take(source, FUTEX_BITSET_MATCH_ANY) else { break };
-            entry.key = target;
-            // Without room the waiter is not lost: it is woken and looks again.
-            if let Err(entry) = buckets.of(target).push(entry) {
-                entry.wake_up();
+        let mut progress = Progress { walk: Walk::new(), woken: 0, moved: 0 };
+        progress.advance(&mut buckets, source, target, counts);
+        Ok(progress)
+    })?;
+    while !progress.walk.is_over() {
+        progress.walk.begin_piece();
+        progress.advance(&mut Pair::lock(source, target), source, target, counts);
+    }
+    Ok(progress.woken + progress.moved)
+}
+
+/// How far a requeueing has come.
+struct Progress {
+    walk: Walk,
+    woken: usize,
+    moved: usize,
+}
+
+impl Progress {
+    /// Goes on by a piece.
+    fn advance(&mut self, buckets: &mut Pair, source: Key, target: Key, counts: Counts) {
+        while self.woken < counts.first || self.moved < counts.second {
+            let next = buckets.of(source).take_next(source, FUTEX_BITSET_MATCH_ANY, &mut self.walk);
+            let Some((order, waiter)) = next else { return };
+            if self.woken < counts.first {
+                waiter.wake_up();
+                self.woken += 1;
+            } else {
+                buckets.of(target).push_moved(target, order, waiter);
+                self.moved += 1;
             }
-            moved += 1;
         }
-        Ok(woken + moved)
-    })
+        self.walk.end();
+    }
 }
 
 /// Changes the second word, wakes waiters of the first, and those of the second if its old value compares as encoded.
@@ -65,18 +83,28 @@ pub fn wake_op(
 ) -> Result<usize, Errno> {
     let (first_key, second_key) = (first.key(thread)?, second.key(thread)?);
     let operation = Operation::decode(encoded)?;
-    retry_with_page(|| {
+    let (woken, rest) = retry_with_page(|| {
         let mut buckets = Pair::lock(first_key, second_key);
         for key in [first_key, second_key] {
             buckets.of(key).all_are_plain(key).map_err(Attempt::Failed)?;
         }
         let old = change(second.address, operation)?;
-        let mut woken = buckets.of(first_key).wake(first_key, counts.first, FUTEX_BITSET_MATCH_ANY);
-        if operation.holds(old) {
-            woken += buckets.of(second_key).wake(second_key, counts.second, FUTEX_BITSET_MATCH_ANY);
+        let mut wake = |key, count| {
+            let mut walk = Walk::new();
+            let woken = buckets.of(key).wake(key, count, FUTEX_BITSET_MATCH_ANY, &mut walk);
+            (woken, (key, count - woken, walk))
+        };
+        let (woken, rest) = wake(first_key, counts.first);
+        if !operation.holds(old) {
+            return Ok((woken, [Some(rest), None]));
         }
-        Ok(woken)
-    })
+        let (more, second_rest) = wake(second_key, counts.second);
+        Ok((woken + more, [Some(rest), Some(second_rest)]))
+    })?;
+    let rest = rest.into_iter().flatten().filter(|(_, _, walk)| !walk.is_over());
+    Ok(rest.fold(woken, |woken, (key, count, walk)| {
+        woken + super::wake_rest(key, count, FUTEX_BITSET_MATCH_ANY, walk)
+    }))
 }
 
 fn change(address: UserAddr, operation: Operation) -> Result<u32, Attempt> {

@@ -3,27 +3,29 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use abi::futex::FUTEX_BITSET_MATCH_ANY;
-use hal::task;
-
-use super::bucket::{self, Entry, Pair};
+use super::bucket::{self, Pair, Walk};
 use super::key::Key;
+use super::queue::Waiter;
 use super::sleep;
 use crate::sched::tests::Run;
 use crate::sched::wait::{Deadline, WaitError};
 use crate::sched::yield_now;
+use abi::futex::FUTEX_BITSET_MATCH_ANY;
 
 fn wait_at(key: Key, bits: u32, deadline: Deadline) -> Result<(), WaitError> {
-    let entry = Entry { key, bits, task: task::current().to_ref() };
-    assert!(bucket::lock(key.bucket()).push(entry).is_ok());
+    bucket::lock(key.bucket()).push(key, Waiter::current(bits, None));
     sleep(deadline).map_err(|(error, _)| error)
+}
+
+fn wake(key: Key, count: usize, bits: u32) -> usize {
+    bucket::lock(key.bucket()).wake(key, count, bits, &mut Walk::new())
 }
 
 /// Wakes until `wanted` waiters have been, giving them time to come.
 fn wake_in_all(key: Key, wanted: usize, bits: u32) {
     let mut woken = 0;
     while woken < wanted {
-        woken += bucket::lock(key.bucket()).wake(key, wanted - woken, bits);
+        woken += wake(key, wanted - woken, bits);
         yield_now();
     }
 }
@@ -37,7 +39,7 @@ fn waiters_are_woken_by_their_bits() {
     }
     run.task(move || {
         wake_in_all(key, 2, 1);
-        assert_eq!(bucket::lock(key.bucket()).wake(key, usize::MAX, 1), 0);
+        assert_eq!(wake(key, usize::MAX, 1), 0);
         wake_in_all(key, 1, 2);
     });
     run.run_until_the_end();
@@ -49,7 +51,7 @@ fn a_wait_that_times_out_leaves_nothing_behind() {
     let mut run = Run::new();
     run.task(move || {
         assert_eq!(wait_at(key, 1, Deadline::after(1_000_000)), Err(WaitError::TimedOut));
-        assert_eq!(bucket::lock(key.bucket()).wake(key, 1, FUTEX_BITSET_MATCH_ANY), 0);
+        assert_eq!(wake(key, 1, FUTEX_BITSET_MATCH_ANY), 0);
     });
     run.run_until_the_end();
 }
@@ -65,15 +67,14 @@ fn a_moved_waiter_is_woken_at_its_new_place() {
         waiter_woken.fetch_add(1, SeqCst);
     });
     run.task(move || {
-        let mut entry = loop {
-            if let Some(entry) = Pair::lock(from, to).of(from).take(from, 1) {
-                break entry;
+        let (order, waiter) = loop {
+            if let Some(next) = Pair::lock(from, to).of(from).take_next(from, 1, &mut Walk::new()) {
+                break next;
             }
             yield_now();
         };
-        entry.key = to;
-        assert!(Pair::lock(from, to).of(to).push(entry).is_ok());
-        assert_eq!(bucket::lock(from.bucket()).wake(from, 1, 1), 0);
+        Pair::lock(from, to).of(to).push_moved(to, order, waiter);
+        assert_eq!(wake(from, 1, 1), 0);
         assert_eq!(woken.load(SeqCst), 0);
         wake_in_all(to, 1, 1);
     });

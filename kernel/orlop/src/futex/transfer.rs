@@ -5,12 +5,13 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
-use abi::futex::{FUTEX_OWNER_DIED, FUTEX_WAITERS};
+use abi::futex::{FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_WAITERS};
 
-use super::bucket::{self, Pair};
-use super::inheritance::{Candidate, Left, pass_on};
+use super::bucket::{self, PIECE, Pair};
+use super::inheritance::{Left, pass_on};
 use super::key::Key;
-use super::lock::{Claim, ENDING_NS, exchange, number, settle, waiter};
+use super::lock::{Claim, ENDING_NS, exchange, settle};
+use super::queue::Waiter;
 use super::{Attempt, Word, retry_with_page, sleep};
 use crate::process::Thread;
 use crate::sched;
@@ -39,8 +40,8 @@ pub fn wait(
     retry_with_page(|| {
         let mut bucket = bucket::lock(key.bucket());
         word.expect(expected)?;
-        let waiter = waiter(thread).map_err(Attempt::Failed)?;
-        bucket.wait_to_be_moved(key, target_key, waiter).map_err(Attempt::Failed)
+        bucket.wait_to_be_moved(key, Waiter::current(FUTEX_BITSET_MATCH_ANY, Some(target_key)));
+        Ok(())
     })?;
     match sleep(deadline) {
         Ok(()) => settle(thread, (target, target_key)).map(|()| Moved::Locked),
@@ -62,19 +63,28 @@ pub fn requeue(
     if key == target_key {
         return Err(Errno::EINVAL);
     }
+    let limit = more.saturating_add(1);
+    let mut moved = 0;
     loop {
-        let moved = retry_with_page(|| {
+        // In pieces: the buckets are let go of in between.
+        let piece = (limit - moved).min(PIECE);
+        let moving = retry_with_page(|| {
             let mut buckets = Pair::lock(key, target_key);
-            word.expect(expected)?;
-            move_all(&mut buckets, key, (target, target_key), more.saturating_add(1))
+            if moved == 0 {
+                word.expect(expected)?;
+            }
+            move_all(&mut buckets, key, (target, target_key), piece)
         })?;
-        match moved {
+        match moving {
             Moving::Done(count, owner) => {
                 if let Some(owner) = owner {
                     // Nobody is there to be told of a circle.
                     let _ = pass_on(owner, None);
                 }
-                return Ok(count);
+                moved += count;
+                if count < piece || moved == limit {
+                    return Ok(moved);
+                }
             }
             Moving::OwnerEnds => {
                 if sched::sleep(Deadline::after(ENDING_NS)) == WaitError::Interrupted {
@@ -98,12 +108,11 @@ fn move_all(buckets: &mut Pair, key: Key, target: (Word, Key), limit: usize) -> 
     let Some(first) = source.inheriting.first_candidate(key) else {
         return if source.has_plain(key) { refuse(Errno::EINVAL) } else { Ok(Moving::Done(0, None)) };
     };
-    if source.has_plain(key) || source.inheriting.candidates[first].target != target.1 {
+    if source.has_plain(key) || first.target != Some(target.1) {
         return refuse(Errno::EINVAL);
     }
     let claim = Claim::read(target.0)?;
-    let first_number = number(&source.inheriting.candidates[first].waiter.thread);
-    if claim.named() == first_number {
+    if claim.named() == first.number {
         return refuse(Errno::EDEADLK);
     }
     let mut moved = 0;
@@ -112,12 +121,14 @@ fn move_all(buckets: &mut Pair, key: Key, target: (Word, Key), limit: usize) -> 
         Some(_) => return refuse(Errno::EINVAL),
         None if claim.named() == 0 => {
             let waiters = if limit > 1 { FUTEX_WAITERS } else { 0 };
-            let taken = claim.value & FUTEX_OWNER_DIED | waiters | first_number;
+            let taken = claim.value & FUTEX_OWNER_DIED | waiters | first.number;
+            let owner = first.thread.ok_or(Attempt::Failed(Errno::ESRCH))?;
             exchange(target.0, claim.value, taken)?;
             moved = 1;
-            let Candidate { waiter, .. } = buckets.of(key).inheriting.candidates.remove(first);
-            waiter.wake_up();
-            waiter.thread
+            if let Some(waiter) = buckets.of(key).inheriting.take_candidate(key, first.order) {
+                waiter.wake_up();
+            }
+            owner
         }
         None => claim.owner().ok_or(Attempt::Failed(Errno::ESRCH))?,
     };
@@ -142,12 +153,12 @@ fn move_to_owned(
     for moved in 0..limit {
         let source = &mut buckets.of(key).inheriting;
         let Some(next) = source.first_candidate(key) else { return Ok(moved) };
-        if source.candidates[next].target != target {
+        if next.target != Some(target) {
             return Err(Errno::EINVAL);
         }
-        let Candidate { waiter, .. } = source.candidates.remove(next);
+        let Some(waiter) = source.take_candidate(key, next.order) else { return Ok(moved) };
         if let Err((waiter, errno)) = buckets.of(target).wait_for_lock(target, owner, waiter) {
-            buckets.of(key).put_back(key, target, waiter);
+            buckets.of(key).put_back(key, next.order, waiter);
             return Err(errno);
         }
     }

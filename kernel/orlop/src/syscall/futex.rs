@@ -34,50 +34,53 @@ pub fn futex(
     third_value: u32,
 ) -> Result<usize, Failure> {
     let command = operation & FUTEX_CMD_MASK;
+    // In Linux's order: the timeout, what makes no sense together, then the addresses.
+    let deadline = deadline(operation, UserAddr::new(timeout_or_count))?;
     if operation & FUTEX_CLOCK_REALTIME != 0
         && !matches!(command, FUTEX_WAIT_BITSET | FUTEX_WAIT_REQUEUE_PI | FUTEX_LOCK_PI2)
     {
         return Err(Failure::Errno(Errno::ENOSYS));
     }
     let sharing = if operation & FUTEX_PRIVATE_FLAG != 0 { Sharing::Private } else { Sharing::Shared };
-    let word = Word::new(address, sharing)?;
+    let word = || Word::new(address, sharing);
+    let second = || Word::new(second, sharing);
     let thread = caller.thread;
     let counts = || -> Result<Counts, Errno> {
         Ok(Counts { first: count(value)?, second: count_of(timeout_or_count)? })
     };
     match command {
-        FUTEX_WAIT | FUTEX_WAIT_BITSET => {
-            let bits = if command == FUTEX_WAIT { FUTEX_BITSET_MATCH_ANY } else { third_value };
-            let deadline = deadline(operation, UserAddr::new(timeout_or_count))?;
-            wait(caller, word, value, bits, deadline).map(|()| 0)
-        }
-        FUTEX_WAKE => Ok(core_futex::wake(thread, word, at_least_one(value), FUTEX_BITSET_MATCH_ANY)?),
+        FUTEX_WAIT => wait(caller, word()?, value, FUTEX_BITSET_MATCH_ANY, deadline).map(|()| 0),
+        FUTEX_WAIT_BITSET => wait(caller, word()?, value, third_value, deadline).map(|()| 0),
+        FUTEX_WAKE => Ok(core_futex::wake(thread, word()?, at_least_one(value), FUTEX_BITSET_MATCH_ANY)?),
         FUTEX_WAKE_BITSET if third_value == 0 => Err(Failure::Errno(Errno::EINVAL)),
-        FUTEX_WAKE_BITSET => Ok(core_futex::wake(thread, word, at_least_one(value), third_value)?),
-        FUTEX_REQUEUE => Ok(operation::requeue(thread, word, Word::new(second, sharing)?, counts()?, None)?),
+        FUTEX_WAKE_BITSET => Ok(core_futex::wake(thread, word()?, at_least_one(value), third_value)?),
+        FUTEX_REQUEUE => {
+            let counts = counts()?;
+            Ok(operation::requeue(thread, word()?, second()?, counts, None)?)
+        }
         FUTEX_CMP_REQUEUE => {
-            Ok(operation::requeue(thread, word, Word::new(second, sharing)?, counts()?, Some(third_value))?)
+            let counts = counts()?;
+            Ok(operation::requeue(thread, word()?, second()?, counts, Some(third_value))?)
         }
         FUTEX_WAKE_OP => {
             let counts = Counts { first: at_least_one(value), second: at_least_one_of(timeout_or_count) };
-            Ok(operation::wake_op(thread, word, Word::new(second, sharing)?, counts, third_value)?)
+            Ok(operation::wake_op(thread, word()?, second()?, counts, third_value)?)
         }
         FUTEX_LOCK_PI | FUTEX_LOCK_PI2 => {
-            let deadline = deadline(operation, UserAddr::new(timeout_or_count))?.unwrap_or(Deadline::NEVER);
-            locked(lock::lock(thread, word, deadline, Patience::Waits)?)
+            locked(lock::lock(thread, word()?, deadline.unwrap_or(Deadline::NEVER), Patience::Waits)?)
         }
-        FUTEX_TRYLOCK_PI => locked(lock::lock(thread, word, Deadline::NEVER, Patience::Tries)?),
-        FUTEX_UNLOCK_PI => Ok(lock::unlock(thread, word).map(|()| 0)?),
+        FUTEX_TRYLOCK_PI => locked(lock::lock(thread, word()?, Deadline::NEVER, Patience::Tries)?),
+        FUTEX_UNLOCK_PI => Ok(lock::unlock(thread, word()?).map(|()| 0)?),
         FUTEX_WAIT_REQUEUE_PI => {
-            let deadline = deadline(operation, UserAddr::new(timeout_or_count))?.unwrap_or(Deadline::NEVER);
-            wait_to_be_moved(thread, word, value, Word::new(second, sharing)?, deadline)
+            let deadline = deadline.unwrap_or(Deadline::NEVER);
+            wait_to_be_moved(thread, word()?, value, second()?, deadline)
         }
         FUTEX_CMP_REQUEUE_PI => {
             let Counts { first, second: more } = counts()?;
             if first != 1 {
                 return Err(Failure::Errno(Errno::EINVAL));
             }
-            Ok(transfer::requeue(thread, word, Word::new(second, sharing)?, more, third_value)?)
+            Ok(transfer::requeue(thread, word()?, second()?, more, third_value)?)
         }
         _ => Err(Failure::Errno(Errno::ENOSYS)),
     }
@@ -125,16 +128,26 @@ fn at_least_one_of(register: u64) -> usize {
     count_of(register).unwrap_or(1).max(1)
 }
 
-/// The end of a wait: relative for `FUTEX_WAIT`, else absolute; on the wall clock for `FUTEX_LOCK_PI` and where a flag says so.
+/// The end of a wait, of an operation that waits: relative for `FUTEX_WAIT`, else absolute; on the wall clock for `FUTEX_LOCK_PI` and
+/// where a flag says so.
+#[inline]
 fn deadline(operation: u32, timeout: UserAddr) -> Result<Option<Deadline>, Errno> {
-    if timeout.is_null() {
+    let waits = matches!(
+        operation & FUTEX_CMD_MASK,
+        FUTEX_WAIT | FUTEX_WAIT_BITSET | FUTEX_LOCK_PI | FUTEX_LOCK_PI2 | FUTEX_WAIT_REQUEUE_PI
+    );
+    if !waits || timeout.is_null() {
         return Ok(None);
     }
+    read_deadline(operation, timeout).map(Some)
+}
+
+fn read_deadline(operation: u32, timeout: UserAddr) -> Result<Deadline, Errno> {
     let ns = from_timespec(&UserPtr::<Timespec>::new(timeout).read()?)?;
     let absolute = operation & FUTEX_CMD_MASK != FUTEX_WAIT;
     let on_wall = operation & FUTEX_CLOCK_REALTIME != 0 || operation & FUTEX_CMD_MASK == FUTEX_LOCK_PI;
     let clock = if on_wall { Clock::Wall } else { Clock::Monotonic };
-    clock.deadline(ns, absolute).map(Some)
+    clock.deadline(ns, absolute)
 }
 
 /// Waits; an interrupted wait with an end is continued by `restart_syscall`.

@@ -1,0 +1,160 @@
+//! Who waits for the words of a bucket: by word, then by priority, then in the order of their coming.
+//!
+//! A thread waits for one word at a time. The node that it waits with lies in its task while it does not, so that waiting and being
+//! moved cannot fail; and the task says where it stands, so that it is found without a walk. All of it changes under the lock of the
+//! bucket that the task's station names.
+
+use alloc::boxed::Box;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use hal::task::{self, Task, TaskRef, WaitNode, WaitPlace, Waiting};
+use libkernel::ordered::Tree;
+
+use super::key::Key;
+use crate::sched::{self, settings};
+
+/// The station of a thread that does not wait, or has been woken.
+const NOWHERE: usize = usize::MAX;
+
+/// The index of the bucket where a thread stands.
+#[inline]
+pub(super) fn station(task: &Task) -> Option<usize> {
+    Some(task.sched.station.load(Acquire)).filter(|&index| index != NOWHERE)
+}
+
+/// Whether somebody has taken the thread out of its bucket.
+#[inline]
+pub(super) fn is_woken(task: &Task) -> bool {
+    task.sched.station.load(Acquire) == NOWHERE
+}
+
+/// Notes that a thread waits no longer; its bucket is locked.
+pub(super) fn leave(task: &Task) {
+    task.sched.station.store(NOWHERE, Release);
+}
+
+/// Where a thread stands in its bucket, which is locked: the word, and the order there.
+pub(super) fn place(task: &Task) -> (Key, Order) {
+    let (container, offset, order) = &task.sched.wait_place;
+    (Key::from_parts((container.load(Relaxed), offset.load(Relaxed))), Order(order.load(Relaxed)))
+}
+
+/// The order among those who wait for one word: the highest priority first, of equals who came first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Order(u64);
+
+impl Order {
+    /// Before all others.
+    pub(super) const FIRST: Order = Order(0);
+
+    const TICKET_BITS: u32 = 56;
+
+    /// The order of who has a real-time priority (0 for none) and this number of its coming.
+    pub(super) const fn new(priority: u8, ticket: u64) -> Order {
+        Order(((u8::MAX - priority) as u64) << Order::TICKET_BITS | ticket)
+    }
+
+    pub(super) const fn ticket(self) -> u64 {
+        self.0 & ((1 << Order::TICKET_BITS) - 1)
+    }
+
+    pub(super) const fn priority(self) -> u8 {
+        u8::MAX - (self.0 >> Order::TICKET_BITS) as u8
+    }
+
+    /// What comes right behind.
+    pub(super) const fn next(self) -> Order {
+        Order(self.0 + 1)
+    }
+}
+
+/// The real-time priority that a thread has of its own, 0 for none: by this it waits for words.
+pub(super) fn own_priority(task: &Task) -> u8 {
+    settings::parameters(task).real_time_priority()
+}
+
+/// A thread that waits and stands nowhere at the moment.
+pub(super) struct Waiter {
+    node: Box<WaitNode>,
+    waiting: Waiting,
+}
+
+impl Waiter {
+    /// The running thread.
+    #[inline]
+    pub(super) fn current(bits: u32, target: Option<Key>) -> Waiter {
+        let task = task::current().to_ref();
+        // It is there, as the thread waits for nothing else.
+        let node = task.sched.waiter.take().unwrap_or_else(WaitNode::new);
+        Waiter { node, waiting: Waiting { task, bits, target: target.map(Key::parts) } }
+    }
+
+    pub(super) fn task(&self) -> &TaskRef {
+        &self.waiting.task
+    }
+
+    /// Says that the thread waits no longer, and wakes it. It has its node back before it can learn of that.
+    #[inline]
+    pub(super) fn wake_up(self) {
+        let task = self.stand_down();
+        leave(&task);
+        sched::wake(&task);
+    }
+
+    /// Gives the thread its node back.
+    #[inline]
+    pub(super) fn stand_down(self) -> TaskRef {
+        let Waiter { node, waiting } = self;
+        drop(waiting.task.sched.waiter.put(node));
+        waiting.task
+    }
+}
+
+/// Waiters in their order.
+pub(super) struct Queue(Tree<WaitPlace, Waiting>);
+
+fn wait_place(key: Key, order: Order) -> WaitPlace {
+    let (container, offset) = key.parts();
+    (container, offset, order.0)
+}
+
+impl Queue {
+    pub(super) const fn new() -> Queue {
+        Queue(Tree::new())
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a waiter, to the bucket with this index.
+    #[inline]
+    pub(super) fn enter(&mut self, index: usize, key: Key, order: Order, waiter: Waiter) {
+        let place = wait_place(key, order);
+        let sched = &waiter.waiting.task.sched;
+        sched.wait_place.0.store(place.0, Relaxed);
+        sched.wait_place.1.store(place.1, Relaxed);
+        sched.wait_place.2.store(place.2, Relaxed);
+        sched.station.store(index, Relaxed);
+        self.0.insert(waiter.node, place, waiter.waiting);
+    }
+
+    /// The first who waits for a word and is not before `from`.
+    #[inline]
+    pub(super) fn first(&self, key: Key, from: Order) -> Option<(Order, &Waiting)> {
+        let ((container, offset, order), waiting) = self.0.first_from(wait_place(key, from))?;
+        ((container, offset) == key.parts()).then_some((Order(order), waiting))
+    }
+
+    /// Takes a waiter out.
+    #[inline]
+    pub(super) fn take(&mut self, key: Key, order: Order) -> Option<Waiter> {
+        self.0.take(wait_place(key, order)).map(|(node, waiting)| Waiter { node, waiting })
+    }
+
+    /// Whether one waits there.
+    pub(super) fn holds(&self, key: Key, order: Order) -> bool {
+        self.0.get(wait_place(key, order)).is_some()
+    }
+}
