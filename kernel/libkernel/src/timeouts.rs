@@ -57,28 +57,30 @@ impl<T> Timeouts<T> {
 
     /// Adds a value; equal deadlines keep the order of their coming.
     #[inline]
-    pub fn insert(&mut self, node: Box<Node<T>>, base: Base, deadline_ns: u64, value: T) -> Key {
+    pub fn insert(&mut self, mut node: Box<Node<T>>, base: Base, deadline_ns: u64, value: T) -> Key {
         let place = (deadline_ns, self.next_number);
         self.next_number += 1;
-        self.tree(base).insert(node, place, value);
+        node.fill(value);
+        self.tree(base).insert(node, place);
         Key { base, place }
     }
 
     /// Takes an entry out, if it is still there.
     #[inline]
     pub fn remove(&mut self, key: Key) -> Option<(Box<Node<T>>, T)> {
-        self.tree(key.base).take(key.place)
+        let mut node = self.tree(key.base).take(key.place)?;
+        node.empty().map(|value| (node, value))
     }
 
     /// Takes the first entry whose deadline is not after `now_ns`, to which the wall clock adds `wall_offset_ns`.
     #[inline]
     pub fn pop_expired(&mut self, now_ns: u64, wall_offset_ns: u64) -> Option<(Box<Node<T>>, T)> {
         let is_due = |now: u64| move |place: &Place| place.0 <= now;
-        let expired = self
-            .monotonic
-            .take_first_if(is_due(now_ns))
-            .or_else(|| self.wall.take_first_if(is_due(now_ns.saturating_add(wall_offset_ns))));
-        expired.map(|(node, _, value)| (node, value))
+        let mut node = self.monotonic.take_first_if(is_due(now_ns)).or_else(|| {
+            let wall_ns = now_ns.saturating_add(wall_offset_ns);
+            self.wall.take_first_if(is_due(wall_ns))
+        })?;
+        node.empty().map(|value| (node, value))
     }
 
     #[inline]

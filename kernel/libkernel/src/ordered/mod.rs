@@ -11,10 +11,12 @@ mod tests;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A place in a tree: empty, or with a key and a value while it stands in one.
+/// A place in a tree: empty, or with a value while it stands in one or is about to.
 #[derive(Debug)]
 pub struct Node<K, V> {
-    entry: Option<(K, V)>,
+    /// What it stands by, or did last.
+    key: K,
+    value: Option<V>,
     rank: u32,
     left: Link<K, V>,
     right: Link<K, V>,
@@ -44,15 +46,39 @@ fn next_rank() -> u32 {
     (mixed >> 32) as u32
 }
 
-impl<K, V> Node<K, V> {
+impl<K: Default, V> Node<K, V> {
     /// A node that stands nowhere.
     #[expect(clippy::new_ret_no_self, reason = "a node is never without its box")]
     pub fn new() -> Box<Node<K, V>> {
-        Box::new(Node { entry: None, rank: next_rank(), left: None, right: None })
+        Box::new(Node { key: K::default(), value: None, rank: next_rank(), left: None, right: None })
+    }
+}
+
+impl<K, V> Node<K, V> {
+    /// Puts a value in, before it stands in a tree. It is empty.
+    #[inline]
+    pub fn fill(&mut self, value: V) {
+        let before = self.value.replace(value);
+        debug_assert!(before.is_none(), "the node stands somewhere");
+        // Nothing is dropped, and the compiler need not ask.
+        core::mem::forget(before);
     }
 
-    fn key(&self) -> Option<&K> {
-        self.entry.as_ref().map(|(key, _)| key)
+    /// The value, if there is one.
+    #[inline]
+    pub fn value(&self) -> Option<&V> {
+        self.value.as_ref()
+    }
+
+    /// Takes the value out.
+    #[inline]
+    pub fn empty(&mut self) -> Option<V> {
+        self.value.take()
+    }
+
+    #[inline]
+    fn is_leaf(&self) -> bool {
+        self.left.is_none() && self.right.is_none()
     }
 }
 
@@ -82,12 +108,13 @@ impl<K, V> Default for Tree<K, V> {
 }
 
 impl<K: Ord + Copy, V> Tree<K, V> {
-    /// Enters a value at a key that no other has.
+    /// Enters a node, which has a value, at a key that no other has.
     #[inline]
-    pub fn insert(&mut self, mut node: Box<Node<K, V>>, key: K, value: V) {
-        node.entry = Some((key, value));
+    pub fn insert(&mut self, mut node: Box<Node<K, V>>, key: K) {
+        node.key = key;
         if self.root.is_none() {
-            self.root = Some(node);
+            // Nothing is dropped, and the compiler need not ask.
+            core::mem::forget(self.root.replace(node));
         } else {
             insert(&mut self.root, node, key);
         }
@@ -100,23 +127,22 @@ impl<K: Ord + Copy, V> Tree<K, V> {
         while let Some(left) = node.left.as_deref() {
             node = left;
         }
-        node.entry.as_ref().map(|(key, value)| (*key, value))
+        node.value.as_ref().map(|value| (node.key, value))
     }
 
     /// The first entry whose key is not before this one.
     #[inline]
     pub fn first_from(&self, from: K) -> Option<(K, &V)> {
         let (mut link, mut found) = (&self.root, None);
-        while let Some((key, value)) = link.as_ref().and_then(|node| node.entry.as_ref()) {
-            let node = link.as_ref()?;
-            link = if *key < from {
+        while let Some(node) = link.as_deref() {
+            link = if node.key < from {
                 &node.right
             } else {
-                found = Some((*key, value));
+                found = Some(node);
                 &node.left
             };
         }
-        found
+        found.and_then(|node| node.value.as_ref().map(|value| (node.key, value)))
     }
 
     /// The value at a key.
@@ -124,30 +150,27 @@ impl<K: Ord + Copy, V> Tree<K, V> {
         self.first_from(key).filter(|(found, _)| *found == key).map(|(_, value)| value)
     }
 
-    /// Takes the entry at a key out, with its node.
+    /// Takes the node at a key out, with its value.
     #[inline]
-    pub fn take(&mut self, key: K) -> Option<(Box<Node<K, V>>, V)> {
-        emptied(take(&mut self.root, key)?).map(|(node, _, value)| (node, value))
+    pub fn take(&mut self, key: K) -> Option<Box<Node<K, V>>> {
+        if self.root.as_ref().is_some_and(|root| root.is_leaf() && root.key == key) {
+            return self.root.take();
+        }
+        take(&mut self.root, key)
     }
 
-    /// Takes the first entry out if its key is `wanted`, with its node.
+    /// Takes the first node out, with its value, if its key is `wanted`.
     #[inline]
-    pub fn take_first_if(&mut self, wanted: impl Fn(&K) -> bool) -> Option<(Box<Node<K, V>>, K, V)> {
+    pub fn take_first_if(&mut self, wanted: impl Fn(&K) -> bool) -> Option<Box<Node<K, V>>> {
         let (key, _) = self.first()?;
-        if wanted(&key) { emptied(take_first(&mut self.root)?) } else { None }
+        if wanted(&key) { take_first(&mut self.root) } else { None }
     }
-}
-
-fn emptied<K, V>(mut node: Box<Node<K, V>>) -> Option<(Box<Node<K, V>>, K, V)> {
-    let (key, value) = node.entry.take()?;
-    Some((node, key, value))
 }
 
 fn insert<K: Ord + Copy, V>(link: &mut Link<K, V>, mut node: Box<Node<K, V>>, key: K) {
     match link {
         Some(above) if above.rank >= node.rank => {
-            let is_before = above.key().is_some_and(|other| key < *other);
-            insert(if is_before { &mut above.left } else { &mut above.right }, node, key);
+            insert(if key < above.key { &mut above.left } else { &mut above.right }, node, key);
         }
         _ => {
             (node.left, node.right) = split(link.take(), key);
@@ -159,7 +182,7 @@ fn insert<K: Ord + Copy, V>(link: &mut Link<K, V>, mut node: Box<Node<K, V>>, ke
 /// Cuts a tree into what comes before `key` and the rest.
 fn split<K: Ord + Copy, V>(link: Link<K, V>, key: K) -> (Link<K, V>, Link<K, V>) {
     let Some(mut node) = link else { return (None, None) };
-    if node.key().is_some_and(|other| *other < key) {
+    if node.key < key {
         let (before, rest) = split(node.right.take(), key);
         node.right = before;
         (Some(node), rest)
@@ -200,7 +223,7 @@ fn take_first<K, V>(link: &mut Link<K, V>) -> Link<K, V> {
 
 fn take<K: Ord + Copy, V>(link: &mut Link<K, V>, key: K) -> Link<K, V> {
     let node = link.as_mut()?;
-    match key.cmp(node.key()?) {
+    match key.cmp(&node.key) {
         core::cmp::Ordering::Less => take(&mut node.left, key),
         core::cmp::Ordering::Greater => take(&mut node.right, key),
         core::cmp::Ordering::Equal => unlink(link),

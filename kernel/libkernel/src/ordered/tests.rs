@@ -10,8 +10,14 @@ fn check<K: Ord + Copy, V>(link: &Link<K, V>, keys: &mut Vec<K>) -> usize {
     let Some(node) = link else { return 0 };
     assert!([&node.left, &node.right].into_iter().flatten().all(|child| child.rank <= node.rank));
     let left = check(&node.left, keys);
-    keys.push(*node.key().expect("a node in the tree has a key"));
+    keys.push(node.key);
     1 + left.max(check(&node.right, keys))
+}
+
+fn insert<K: Ord + Copy + Default, V>(tree: &mut Tree<K, V>, key: K, value: V) {
+    let mut node = Node::new();
+    node.fill(value);
+    tree.insert(node, key);
 }
 
 fn depth(tree: &Tree<u64, u64>) -> usize {
@@ -25,11 +31,11 @@ fn depth(tree: &Tree<u64, u64>) -> usize {
 fn keys_in_order_leave_the_tree_flat() {
     let mut tree = Tree::new();
     for key in 0..10_000 {
-        tree.insert(Node::new(), key, key);
+        insert(&mut tree, key, key);
     }
     assert!(depth(&tree) < 60);
     for key in 0..10_000 {
-        assert_eq!(tree.take_first_if(|_| true).map(|(_, key, _)| key), Some(key));
+        assert_eq!(tree.take_first_if(|_| true).map(|node| node.key), Some(key));
     }
     assert!(tree.is_empty());
 }
@@ -37,10 +43,11 @@ fn keys_in_order_leave_the_tree_flat() {
 #[test]
 fn a_node_is_used_again() {
     let mut tree = Tree::new();
-    tree.insert(Node::new(), 1, 'a');
-    let (node, value) = tree.take(1).expect("it is there");
-    assert_eq!(value, 'a');
-    tree.insert(node, 2, 'b');
+    insert(&mut tree, 1, 'a');
+    let mut node = tree.take(1).expect("it is there");
+    assert_eq!(node.empty(), Some('a'));
+    node.fill('b');
+    tree.insert(node, 2);
     assert_eq!((tree.get(1), tree.get(2)), (None, Some(&'b')));
 }
 
@@ -52,12 +59,12 @@ proptest! {
         for (what, key) in steps {
             match what {
                 0 => if model.insert(key, key * 2).is_none() {
-                    tree.insert(Node::new(), key, key * 2);
+                    insert(&mut tree, key, key * 2);
                 },
-                1 => prop_assert_eq!(tree.take(key).map(|(_, value)| value), model.remove(&key)),
+                1 => prop_assert_eq!(tree.take(key).and_then(|mut node| node.empty()), model.remove(&key)),
                 2 => {
                     let wanted = model.first_key_value().filter(|(first, _)| **first < key).map(|(first, _)| *first);
-                    prop_assert_eq!(tree.take_first_if(|first| *first < key).map(|(_, key, _)| key), wanted);
+                    prop_assert_eq!(tree.take_first_if(|first| *first < key).map(|node| node.key), wanted);
                     wanted.map(|first| model.remove(&first));
                 }
                 _ => {

@@ -110,7 +110,7 @@ impl Bucket {
     /// Adds a waiter.
     #[inline]
     pub(super) fn push(&mut self, key: Key, waiter: Waiter) {
-        let order = self.next_order(queue::own_priority(waiter.task()));
+        let order = self.next_order(waiter.task().map_or(0, |task| queue::own_priority(task)));
         self.waiting.enter(self.index, key, order, waiter);
     }
 

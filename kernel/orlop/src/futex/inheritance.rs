@@ -160,7 +160,7 @@ impl Bucket {
         waiter: Waiter,
     ) -> Result<(), (Waiter, Errno)> {
         // So that giving it the lock cannot fail.
-        let prepared = match waiter.task().owner::<Thread>() {
+        let prepared = match waiter.task().and_then(|task| task.owner::<Thread>()) {
             Some(thread) => thread.held.prepare_to_wait(),
             None => Err(Errno::ESRCH),
         };
@@ -173,7 +173,7 @@ impl Bucket {
             }
             self.inheriting.locks.insert(key, Lock { owner: owner.clone(), is_inherited: false });
         }
-        let order = self.next_order(settings::effective_priority(waiter.task()));
+        let order = self.next_order(waiter.task().map_or(0, |task| settings::effective_priority(task)));
         self.inheriting.waiting.enter(self.index, key, order, waiter);
         self.inheriting.tell_owner(key);
         Ok(())
@@ -181,7 +181,7 @@ impl Bucket {
 
     /// Makes `waiter` wait at `key` to be moved to the lock that it names.
     pub(super) fn wait_to_be_moved(&mut self, key: Key, waiter: Waiter) {
-        let order = self.next_order(queue::own_priority(waiter.task()));
+        let order = self.next_order(waiter.task().map_or(0, |task| queue::own_priority(task)));
         self.put_back(key, order, waiter);
     }
 
@@ -209,7 +209,7 @@ impl Bucket {
     /// Gives a lock to one who waits for it; `is_inherited` if that has to write it into the word by itself.
     pub(super) fn hand_over(&mut self, key: Key, order: Order, is_inherited: bool) {
         let Some(next) = self.inheriting.waiting.take(key, order) else { return };
-        let Some(thread) = thread_of(next.task()) else { return next.wake_up() };
+        let Some(thread) = next.task().and_then(|task| thread_of(task)) else { return next.wake_up() };
         let Some(lock) = self.inheriting.find(key) else { return next.wake_up() };
         let former = core::mem::replace(&mut lock.owner, thread.clone());
         lock.is_inherited = is_inherited;

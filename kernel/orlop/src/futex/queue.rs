@@ -73,11 +73,8 @@ pub(super) fn own_priority(task: &Task) -> u8 {
     settings::parameters(task).real_time_priority()
 }
 
-/// A thread that waits and stands nowhere at the moment.
-pub(super) struct Waiter {
-    node: Box<WaitNode>,
-    waiting: Waiting,
-}
+/// A thread that waits and stands nowhere at the moment: its node, filled.
+pub(super) struct Waiter(Box<WaitNode>);
 
 impl Waiter {
     /// The running thread.
@@ -85,28 +82,32 @@ impl Waiter {
     pub(super) fn current(bits: u32, target: Option<Key>) -> Waiter {
         let task = task::current().to_ref();
         // It is there, as the thread waits for nothing else.
-        let node = task.sched.waiter.take().unwrap_or_else(WaitNode::new);
-        Waiter { node, waiting: Waiting { task, bits, target: target.map(Key::parts) } }
+        let mut node = task.sched.waiter.take().unwrap_or_else(WaitNode::new);
+        node.fill(Waiting { task, bits, target: target.map(Key::parts) });
+        Waiter(node)
     }
 
-    pub(super) fn task(&self) -> &TaskRef {
-        &self.waiting.task
+    pub(super) fn task(&self) -> Option<&TaskRef> {
+        self.0.value().map(|waiting| &waiting.task)
     }
 
     /// Says that the thread waits no longer, and wakes it. It has its node back before it can learn of that.
     #[inline]
     pub(super) fn wake_up(self) {
-        let task = self.stand_down();
-        leave(&task);
-        sched::wake(&task);
+        if let Some(task) = self.stand_down() {
+            leave(&task);
+            sched::wake(&task);
+        }
     }
 
     /// Gives the thread its node back.
     #[inline]
-    pub(super) fn stand_down(self) -> TaskRef {
-        let Waiter { node, waiting } = self;
-        drop(waiting.task.sched.waiter.put(node));
-        waiting.task
+    pub(super) fn stand_down(self) -> Option<TaskRef> {
+        let Waiter(mut node) = self;
+        let Waiting { task, .. } = node.empty()?;
+        let surplus = task.sched.waiter.put(node);
+        debug_assert!(surplus.is_none(), "the thread waits twice");
+        Some(task)
     }
 }
 
@@ -132,12 +133,13 @@ impl Queue {
     #[inline]
     pub(super) fn enter(&mut self, index: usize, key: Key, order: Order, waiter: Waiter) {
         let place = wait_place(key, order);
-        let sched = &waiter.waiting.task.sched;
-        sched.wait_place.0.store(place.0, Relaxed);
-        sched.wait_place.1.store(place.1, Relaxed);
-        sched.wait_place.2.store(place.2, Relaxed);
-        sched.station.store(index, Relaxed);
-        self.0.insert(waiter.node, place, waiter.waiting);
+        if let Some(task) = waiter.task() {
+            task.sched.wait_place.0.store(place.0, Relaxed);
+            task.sched.wait_place.1.store(place.1, Relaxed);
+            task.sched.wait_place.2.store(place.2, Relaxed);
+            task.sched.station.store(index, Relaxed);
+        }
+        self.0.insert(waiter.0, place);
     }
 
     /// The first who waits for a word and is not before `from`.
@@ -150,7 +152,7 @@ impl Queue {
     /// Takes a waiter out.
     #[inline]
     pub(super) fn take(&mut self, key: Key, order: Order) -> Option<Waiter> {
-        self.0.take(wait_place(key, order)).map(|(node, waiting)| Waiter { node, waiting })
+        self.0.take(wait_place(key, order)).map(Waiter)
     }
 
     /// Whether one waits there.

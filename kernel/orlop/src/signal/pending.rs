@@ -90,6 +90,11 @@ impl Pending {
     pub fn take(&mut self, wanted: SignalSet, info: &mut SigInfo) -> Option<Signal> {
         let signal = self.set.intersection(wanted).first()?;
         let same = |queued: &SigInfo| queued.signal() == signal.number();
+        if self.queue.len() == 1 && self.queue.front().is_some_and(same) {
+            self.take_at(0, info);
+            self.set = self.set.without(signal);
+            return Some(signal);
+        }
         match self.queue.iter().position(same) {
             Some(index) => self.take_at(index, info),
             None => *info = SigInfo::user(signal.number(), abi::signal::SI_USER, 0, 0),
