@@ -54,13 +54,10 @@ pub fn futex(
         FUTEX_WAKE => Ok(core_futex::wake(thread, word()?, at_least_one(value), FUTEX_BITSET_MATCH_ANY)?),
         FUTEX_WAKE_BITSET if third_value == 0 => Err(Failure::Errno(Errno::EINVAL)),
         FUTEX_WAKE_BITSET => Ok(core_futex::wake(thread, word()?, at_least_one(value), third_value)?),
-        FUTEX_REQUEUE => {
+        FUTEX_REQUEUE | FUTEX_CMP_REQUEUE => {
+            let expected = (command == FUTEX_CMP_REQUEUE).then_some(third_value);
             let counts = counts()?;
-            Ok(operation::requeue(thread, word()?, second()?, counts, None)?)
-        }
-        FUTEX_CMP_REQUEUE => {
-            let counts = counts()?;
-            Ok(operation::requeue(thread, word()?, second()?, counts, Some(third_value))?)
+            Ok(operation::requeue(thread, word()?, second()?, counts, expected)?)
         }
         FUTEX_WAKE_OP => {
             let counts = Counts { first: at_least_one(value), second: at_least_one_of(timeout_or_count) };
