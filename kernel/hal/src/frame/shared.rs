@@ -59,8 +59,9 @@ impl SharedFrame {
         self.references() == 1
     }
 
+    /// How many references there are, this one included; others come and go meanwhile.
     #[inline]
-    pub(crate) fn references(&self) -> u32 {
+    pub fn references(&self) -> u32 {
         record(self.0).count.load(Ordering::Acquire)
     }
 

@@ -136,6 +136,17 @@ impl PageTable {
         Some(Mapped { frame, prot: entry.prot(), dirty: entry.is_dirty() })
     }
 
+    /// Calls `visit` for every page that is mapped in `range`, in ascending order. What is mapped meanwhile may be missed.
+    pub fn each_mapped(&self, range: UserRange, mut visit: impl FnMut(UserAddr, Mapped)) {
+        self.each(range, |leaves| {
+            for (page, _) in leaves.slots().filter(|(_, slot)| slot.load().holds_frame()) {
+                if let Some(mapped) = self.lookup(page) {
+                    visit(page, mapped);
+                }
+            }
+        });
+    }
+
     /// Answers a write to a private page: gives the page at `address` the rights `prot`, after copying its frame if
     /// anybody else holds it. The old frame goes to the batch.
     pub fn copy_on_write(

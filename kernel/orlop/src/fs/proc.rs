@@ -3,12 +3,14 @@
 //! Nothing is stored. A lookup makes a fresh inode and dentry for the name, a read makes the text anew; so a name is as long-lived as
 //! what it describes. [`tree`] holds the tables of fixed names, [`system`] and [`sysctl`] the texts about the whole system,
 //! [`subject`] who a file is about, [`process`] the directory of one process, [`task`] and [`descriptors`] what lies below it,
-//! [`maps`], [`mounts`], [`status`] and [`window`] the texts in that directory.
+//! [`maps`], [`smaps`], [`mounts`], [`status`], [`kept`] and [`window`] the files in that directory.
 
 mod descriptors;
+mod kept;
 mod maps;
 mod mounts;
 mod process;
+mod smaps;
 mod status;
 mod subject;
 mod sysctl;

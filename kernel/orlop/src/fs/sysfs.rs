@@ -37,7 +37,29 @@ static NAMES: &[Fixed] = &[
     directory("class", &[directory("tty", terminals::CLASS)]),
     directory("dev", &[directory("block", &[]), directory("char", terminals::NUMBERS)]),
     directory("devices", DEVICES),
-    directory("kernel", &[]),
+    directory("kernel", KERNEL),
+];
+
+static KERNEL: &[Fixed] = &[directory("mm", &[directory("transparent_hugepage", HUGE_PAGES)])];
+
+/// There are none.
+static HUGE_PAGES: &[Fixed] = &[
+    file("defrag", |text| {
+        text.put(b"always defer defer+madvise madvise [never]\n");
+        Ok(())
+    }),
+    file("enabled", |text| {
+        text.put(b"always madvise [never]\n");
+        Ok(())
+    }),
+    file("shmem_enabled", |text| {
+        text.put(b"always within_size advise [never] deny force\n");
+        Ok(())
+    }),
+    file("use_zero_page", |text| {
+        text.put(b"0\n");
+        Ok(())
+    }),
 ];
 
 static DEVICES: &[Fixed] =

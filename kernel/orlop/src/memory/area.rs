@@ -209,10 +209,16 @@ pub struct AreaDescription {
     pub prot: Prot,
     /// Whether stores are shared.
     pub shared: bool,
+    /// What `mprotect` may grant.
+    pub max_prot: Prot,
+    /// What else it is.
+    pub flags: AreaFlags,
     /// Byte offset of the first address in the file or object; zero for anonymous memory.
     pub offset: u64,
     /// The mapped file.
     pub file: Option<Arc<File>>,
+    /// The object whose pages it shows.
+    pub object: Option<Arc<Object>>,
     /// What it is, where no file says so.
     pub role: Role,
 }

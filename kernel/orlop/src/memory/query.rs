@@ -89,7 +89,17 @@ impl State {
         let offset = view.map_or(0, |view| view.page_index(range.start()).wrapping_mul(PAGE_SIZE));
         let file = view.and_then(|view| view.file().cloned());
         let role = self.role(range, area);
-        AreaDescription { range, prot: area.prot, shared: area.is_shared(), offset, file, role }
+        AreaDescription {
+            range,
+            prot: area.prot,
+            shared: area.is_shared(),
+            max_prot: area.max_prot,
+            flags: area.flags,
+            offset,
+            file,
+            object: view.map(|view| view.object().clone()),
+            role,
+        }
     }
 
     fn role(&self, range: UserRange, area: &Area) -> Role {

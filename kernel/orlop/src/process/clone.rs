@@ -284,6 +284,7 @@ fn new_process(
         signals: ProcessSignals::new(actions),
         limits: process.limits().duplicate(),
         personality: process.personality(),
+        kept: process.kept.duplicate(),
     })
 }
 

@@ -53,6 +53,8 @@ pub mod capability {
     pub const SYS_TTY_CONFIG: u32 = 26;
     /// Make device nodes.
     pub const MKNOD: u32 = 27;
+    /// Say again who has logged in.
+    pub const AUDIT_CONTROL: u32 = 30;
     /// Override mandatory access control.
     pub const MAC_OVERRIDE: u32 = 32;
     /// Read and clear the kernel log.

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 
+use super::kept::Kept;
 use super::process::ProcessParts;
 use super::session::Session;
 use super::thread::TIMER_SLACK_NS;
@@ -39,6 +40,7 @@ pub fn first(parts: FirstProcess) -> Result<Arc<Thread>, Errno> {
         signals,
         limits: Limits::initial(),
         personality: 0,
+        kept: Kept::initial(),
     });
     let mut name = [0; NAME_SIZE];
     name[..4].copy_from_slice(b"init");

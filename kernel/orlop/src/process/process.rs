@@ -9,6 +9,7 @@ use abi::process::WaitStatus;
 use hal::sync::SpinLock;
 use hal::task;
 
+use super::kept::Kept;
 use super::session::Session;
 use super::usage::Usage;
 use super::{INFINITY, Limits, Pid, Resource, Thread, table};
@@ -73,6 +74,8 @@ pub struct Process {
     pub(super) adopts: AtomicBool,
     limits: Limits,
     personality: AtomicU32,
+    /// What it keeps for others.
+    pub(crate) kept: Kept,
     /// When it was made, on the monotonic clock.
     pub(super) started_ns: u64,
 }
@@ -99,6 +102,7 @@ pub(super) struct ProcessParts {
     pub(super) signals: ProcessSignals,
     pub(super) limits: Limits,
     pub(super) personality: u32,
+    pub(super) kept: Kept,
 }
 
 /// Whether a process has ever asked to adopt.
@@ -140,6 +144,7 @@ impl Process {
             adopts: AtomicBool::new(false),
             limits: parts.limits,
             personality: AtomicU32::new(parts.personality),
+            kept: parts.kept,
             started_ns: hal::time::now_ns(),
         })
     }

@@ -168,6 +168,10 @@ impl FileOperations for OpenSetting {
         true
     }
 
+    fn is_pollable(&self) -> bool {
+        true
+    }
+
     fn poll(&self, _file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
         let Some(changes) = self.setting.changes() else { return Ok(PollEvents::ALWAYS_READY) };
         let ready = changes.poll(&self.seen, watcher)?;

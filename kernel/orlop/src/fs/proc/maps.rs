@@ -18,20 +18,21 @@ use crate::memory::AddressSpace;
 use crate::memory::area::{AreaDescription, Role};
 
 /// Areas that are described under one hold of the address space's lock.
-const BATCH: usize = 32;
+pub const BATCH: usize = 32;
 
 /// Writes what a file shows of one area.
-type Describe = fn(&AddressSpace, &AreaDescription, &mut Text) -> Result<(), Errno>;
+pub type Describe = fn(&AddressSpace, &AreaDescription, &mut Text) -> Result<(), Errno>;
 
 /// The areas of the memory that a process had when the file was opened.
-struct Areas {
+pub struct Areas {
     subject: Subject,
     space: Weak<AddressSpace>,
     describe: Describe,
 }
 
 impl Areas {
-    fn open(subject: Subject, describe: Describe) -> Result<Arc<dyn FileOperations>, Errno> {
+    /// Opens a file that shows each area so.
+    pub fn open(subject: Subject, describe: Describe) -> Result<Arc<dyn FileOperations>, Errno> {
         let space = subject.memory()?;
         Ok(SequenceFile::open(Areas { subject, space, describe }, Class::Process))
     }
@@ -58,10 +59,11 @@ pub fn maps(subject: Subject) -> Result<Arc<dyn FileOperations>, Errno> {
     })
 }
 
+/// Where Linux begins the name of an area.
+pub const NAME_COLUMN: usize = 73;
+
 /// The line of an area.
 pub fn line(area: &AreaDescription, text: &mut Text) {
-    /// Where Linux begins the name.
-    const NAME_COLUMN: usize = 73;
     let letter = |is_set: bool, letter: u8| if is_set { letter } else { b'-' };
     let start = text.bytes().len();
     text.hexadecimal(area.range.start().as_u64(), 8);

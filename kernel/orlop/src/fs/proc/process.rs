@@ -12,7 +12,7 @@ use super::descriptors::{Descriptors, Show};
 use super::mounts::{self, Mounts};
 use super::subject::Subject;
 use super::task::Tasks;
-use super::{maps, status, window};
+use super::{kept, maps, smaps, status, window};
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
 use crate::fs::file::FileOperations;
@@ -28,6 +28,8 @@ use crate::process::{Pid, find_process, find_thread, next_process};
 enum Node {
     /// A text that is written at one time.
     Text(Write),
+    /// The same, and what takes what is written.
+    Kept(Write, Store),
     /// A file that is opened by its own code.
     File(Open),
     /// A link to a place.
@@ -39,6 +41,7 @@ enum Node {
 }
 
 type Write = fn(&Subject, &mut Text) -> Result<(), Errno>;
+type Store = fn(&Subject, u64, &[u8]) -> Result<usize, Errno>;
 type Open = fn(Subject) -> Result<Arc<dyn FileOperations>, Errno>;
 
 /// In whose directory a name is.
@@ -70,6 +73,14 @@ const fn text(name: &'static str, write: Write) -> Named {
     Named::new(name, 0o444, Node::Text(write))
 }
 
+const fn kept(name: &'static str, write: Write, store: Store) -> Named {
+    Named::new(name, 0o644, Node::Kept(write, store))
+}
+
+const fn private_text(name: &'static str, write: Write) -> Named {
+    Named::new(name, 0o400, Node::Text(write))
+}
+
 const fn file(name: &'static str, permissions: u32, open: Open) -> Named {
     Named::new(name, permissions, Node::File(open))
 }
@@ -80,24 +91,45 @@ const fn link(name: &'static str, target: fn(&Subject) -> Result<Location, Errno
 
 static NAMES: &[Named] = &[
     file("auxv", 0o400, window::auxiliary_vector),
+    // No hierarchy of control groups is there to be in.
+    text("cgroup", |_, _| Ok(())),
     file("cmdline", 0o444, window::command_line),
-    text("comm", comm),
+    kept("comm", kept::name, kept::set_name),
+    kept("coredump_filter", kept::dump_filter, kept::set_dump_filter).of_process(),
     link("cwd", |subject| Ok(subject.context()?.working_directory())),
     file("environ", 0o400, window::environment),
     link("exe", maps::executable),
     Named::new("fd", 0o500, Node::Descriptors(Show::Links)),
     Named::new("fdinfo", 0o555, Node::Descriptors(Show::Texts)),
+    text("gid_map", status::identity_map),
+    private_text("io", status::transfers),
     text("limits", status::limits),
+    kept("loginuid", kept::login_user, kept::set_login_user),
     file("maps", 0o444, maps::maps),
     file("mem", 0o600, window::memory),
     file("mountinfo", 0o444, |subject| mounts(&subject, mounts::information_line)),
     file("mounts", 0o444, |subject| mounts(&subject, mounts::table_line)),
     file("mountstats", 0o400, |subject| mounts(&subject, mounts::statistics_line)).of_process(),
+    text("oom_score", kept::oom_score),
+    kept("oom_score_adj", kept::oom_adjustment, kept::set_oom_adjustment),
+    file("pagemap", 0o400, smaps::page_map),
+    private_text("personality", status::personality),
     link("root", |subject| Ok(subject.context()?.root())),
+    text("sessionid", kept::login_session),
+    text("setgroups", status::group_setting),
+    file("smaps", 0o444, smaps::smaps),
+    file("smaps_rollup", 0o444, smaps::rollup),
     text("stat", status::stat),
     text("statm", status::statm),
     text("status", status::status),
     Named::new("task", 0o555, Node::Tasks).of_process(),
+    Named::new("timerslack_ns", 0o666, Node::Kept(kept::timer_slack, kept::set_timer_slack)).of_process(),
+    text("uid_map", status::identity_map),
+    // Where a thread sleeps is nobody's business, as with Linux's `kptr_restrict`.
+    text("wchan", |_, text| {
+        text.put(b"0");
+        Ok(())
+    }),
 ];
 
 /// The directory of a process or thread.
@@ -120,7 +152,7 @@ impl Entries {
 
 fn kind_of(node: Node) -> FileKind {
     match node {
-        Node::Text(_) | Node::File(_) => FileKind::Regular,
+        Node::Text(_) | Node::Kept(..) | Node::File(_) => FileKind::Regular,
         Node::Link(_) => FileKind::Symlink,
         Node::Tasks | Node::Descriptors(_) => FileKind::Directory,
     }
@@ -134,6 +166,9 @@ impl GeneratedDirectory for Entries {
         let subject = self.subject.clone();
         let body = match named.node {
             Node::Text(write) => Body::Made(Box::new(SubjectFile { subject, open: Opening::Text(write) })),
+            Node::Kept(write, store) => {
+                Body::Made(Box::new(SubjectFile { subject, open: Opening::Kept(write, store) }))
+            }
             Node::File(open) => Body::Made(Box::new(SubjectFile { subject, open: Opening::File(open) })),
             Node::Link(target) => Body::Magic(Box::new(SubjectLink { subject, target })),
             Node::Tasks => Body::Generated(Box::new(Tasks { subject })),
@@ -194,6 +229,7 @@ struct SubjectFile {
 
 enum Opening {
     Text(Write),
+    Kept(Write, Store),
     File(Open),
 }
 
@@ -202,7 +238,12 @@ impl GeneratedFile for SubjectFile {
         self.subject.check()?;
         let subject = self.subject.clone();
         match self.open {
-            Opening::Text(write) => Ok(SequenceFile::open(SubjectText { subject, write }, Class::Process)),
+            Opening::Text(write) => {
+                Ok(SequenceFile::open(SubjectText { subject, write, store: None }, Class::Process))
+            }
+            Opening::Kept(write, store) => {
+                Ok(SequenceFile::open(SubjectText { subject, write, store: Some(store) }, Class::Process))
+            }
             Opening::File(open) => open(subject),
         }
     }
@@ -216,6 +257,7 @@ impl GeneratedFile for SubjectFile {
 struct SubjectText {
     subject: Subject,
     write: Write,
+    store: Option<Store>,
 }
 
 impl Content for SubjectText {
@@ -223,6 +265,15 @@ impl Content for SubjectText {
         self.subject.check()?;
         (self.write)(&self.subject, text)?;
         Ok(None)
+    }
+
+    fn is_writable(&self) -> bool {
+        self.store.is_some()
+    }
+
+    fn store(&self, position: u64, bytes: &[u8]) -> Result<usize, Errno> {
+        self.subject.check()?;
+        self.store.map_or(Err(Errno::EINVAL), |store| store(&self.subject, position, bytes))
     }
 }
 
@@ -251,12 +302,6 @@ pub fn shown_path(place: &Location) -> Result<Vec<u8>, Errno> {
         None => mount::root().ok_or(Errno::ENOENT)?,
     };
     display_path(place, &root)
-}
-
-fn comm(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
-    text.put(status::name_of(subject).bytes());
-    text.put(b"\n");
-    Ok(())
 }
 
 fn mounts(subject: &Subject, line: mounts::Line) -> Result<Arc<dyn FileOperations>, Errno> {

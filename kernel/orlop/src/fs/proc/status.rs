@@ -301,3 +301,34 @@ const LIMITS: &[(&str, Resource, &str)] = &[
     ("Max realtime priority", Resource::RealTimePriority, ""),
     ("Max realtime timeout", Resource::RealTimeTime, "us"),
 ];
+
+/// `io`: what was moved, which is not counted.
+pub fn transfers(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    subject.check_access()?;
+    for label in ["rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes"] {
+        writeln!(text, "{label}: 0");
+    }
+    Ok(())
+}
+
+/// `personality`.
+pub fn personality(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    // Linux: `proc_pid_personality` locks as a debugger would.
+    if !may_inspect(&subject.process) {
+        return Err(Errno::EPERM);
+    }
+    writeln!(text, "{:08x}", subject.process.personality());
+    Ok(())
+}
+
+/// `uid_map` and `gid_map`: there is one namespace of users, in which all have their own numbers.
+pub fn identity_map(_subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    writeln!(text, "{:10} {:10} {:10}", 0, 0, u32::MAX);
+    Ok(())
+}
+
+/// `setgroups`.
+pub fn group_setting(_subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    text.put(b"allow\n");
+    Ok(())
+}

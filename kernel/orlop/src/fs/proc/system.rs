@@ -157,8 +157,53 @@ pub fn version(text: &mut Text) -> Result<(), Errno> {
     Ok(())
 }
 
-/// `vmstat`: the counts that are kept.
+/// `interrupts`: how many each CPU has taken; of which kind is not told apart.
+pub fn interrupts(text: &mut Text) -> Result<(), Errno> {
+    cpu_heads(text, 11);
+    text.put(b"INT:");
+    (0..hal::cpu::count()).for_each(|cpu| write!(text, " {:10}", accounts::interrupts(cpu)));
+    text.put(b"   All interrupts\n");
+    Ok(())
+}
+
+/// `softirqs`: there are none, what interrupts leave to be done is done by tasks.
+pub fn soft_interrupts(text: &mut Text) -> Result<(), Errno> {
+    cpu_heads(text, 20);
+    let kinds =
+        ["HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU"];
+    for kind in kinds {
+        write!(text, "{kind:>12}:");
+        (0..hal::cpu::count()).for_each(|_| write!(text, " {:10}", 0));
+        text.put(b"\n");
+    }
+    Ok(())
+}
+
+/// The line above a table that has a column for each CPU.
+fn cpu_heads(text: &mut Text, margin: usize) {
+    write!(text, "{:margin$}", "");
+    (0..hal::cpu::count()).for_each(|cpu| write!(text, "CPU{cpu:<8}"));
+    text.put(b"\n");
+}
+
+/// `cgroups`: no controller.
+pub fn control_groups(text: &mut Text) -> Result<(), Errno> {
+    text.put(b"#subsys_name\thierarchy\tnum_cgroups\tenabled\n");
+    Ok(())
+}
+
+/// `diskstats`, `modules`, `partitions`: there are none.
+pub fn nothing(_text: &mut Text) -> Result<(), Errno> {
+    Ok(())
+}
+
+/// `vmstat`: the counts that are kept; nothing is ever moved to a disk.
 pub fn vmstat(text: &mut Text) -> Result<(), Errno> {
-    write!(text, "nr_free_pages {}\nnr_shmem {}\n", hal::frame::statistics().free, file_pages());
+    write!(
+        text,
+        "nr_free_pages {}\nnr_shmem {}\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n",
+        hal::frame::statistics().free,
+        file_pages()
+    );
     Ok(())
 }

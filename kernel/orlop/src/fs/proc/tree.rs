@@ -10,17 +10,23 @@ use crate::fs::generated::{Fixed, directory, file, find_fixed, link, list_fixed}
 use crate::fs::inode::{GeneratedDirectory, GeneratedEntry};
 
 static ROOT: &[Fixed] = &[
+    file("cgroups", system::control_groups),
     file("cmdline", system::command_line),
     file("cpuinfo", system::cpuinfo),
     file("consoles", terminals::consoles),
     file("devices", terminals::devices),
+    file("diskstats", system::nothing),
     file("filesystems", system::filesystems),
+    file("interrupts", system::interrupts),
     file("loadavg", system::loadavg),
     file("meminfo", system::meminfo),
     #[cfg(debug_assertions)]
     file("lock_stat", system::lock_statistics),
+    file("modules", system::nothing),
     link("mounts", mounts::link),
+    file("partitions", system::nothing),
     link("self", task::self_link),
+    file("softirqs", system::soft_interrupts),
     file("stat", system::stat),
     file("swaps", system::swaps),
     directory("sys", sysctl::SYS),

@@ -1,0 +1,97 @@
+//! What a process keeps for those who write it into `/proc/PID`: the kernel itself makes no use of it.
+//!
+//! No process is chosen to die when memory ends (who asks for more is refused, or dies of its own fault), nothing is dumped, and
+//! there is no audit. Children inherit all of it.
+
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+use abi::Errno;
+
+/// The values of one process.
+pub struct Kept {
+    oom_adjustment: AtomicI32,
+    /// What the adjustment may not go below without privilege.
+    least_oom_adjustment: AtomicI32,
+    dump_filter: AtomicU32,
+    login_user: AtomicU32,
+    login_session: AtomicU32,
+}
+
+/// The user and session of who has not logged in (Linux: `AUDIT_UID_UNSET`, `AUDIT_SID_UNSET`).
+pub const NOBODY: u32 = u32::MAX;
+
+/// Anonymous memory and ELF headers (Linux: `MMF_DUMP_FILTER_DEFAULT`), and the bits there are.
+const DUMP_FILTER: u32 = 0x33;
+const DUMP_FILTER_BITS: u32 = 0x1ff;
+
+static LAST_SESSION: AtomicU32 = AtomicU32::new(0);
+
+impl Kept {
+    /// What the first process starts with.
+    pub fn initial() -> Kept {
+        Kept {
+            oom_adjustment: AtomicI32::new(0),
+            least_oom_adjustment: AtomicI32::new(0),
+            dump_filter: AtomicU32::new(DUMP_FILTER),
+            login_user: AtomicU32::new(NOBODY),
+            login_session: AtomicU32::new(NOBODY),
+        }
+    }
+
+    /// The values of a child.
+    pub fn duplicate(&self) -> Kept {
+        Kept {
+            oom_adjustment: AtomicI32::new(self.oom_adjustment()),
+            least_oom_adjustment: AtomicI32::new(self.least_oom_adjustment.load(Ordering::Relaxed)),
+            dump_filter: AtomicU32::new(self.dump_filter()),
+            login_user: AtomicU32::new(self.login_user()),
+            login_session: AtomicU32::new(self.login_session()),
+        }
+    }
+
+    /// `oom_score_adj`.
+    pub fn oom_adjustment(&self) -> i32 {
+        self.oom_adjustment.load(Ordering::Relaxed)
+    }
+
+    /// Sets it. EINVAL beyond 1000 either way; EACCES if it sinks below what a privileged process last set.
+    pub fn set_oom_adjustment(&self, value: i32, is_privileged: bool) -> Result<(), Errno> {
+        if !(-1000..=1000).contains(&value) {
+            return Err(Errno::EINVAL);
+        }
+        if is_privileged {
+            self.least_oom_adjustment.store(value, Ordering::Relaxed);
+        } else if value < self.least_oom_adjustment.load(Ordering::Relaxed) {
+            return Err(Errno::EACCES);
+        }
+        self.oom_adjustment.store(value, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// `coredump_filter`.
+    pub fn dump_filter(&self) -> u32 {
+        self.dump_filter.load(Ordering::Relaxed)
+    }
+
+    /// Sets it; bits that mean nothing are dropped.
+    pub fn set_dump_filter(&self, filter: u32) {
+        self.dump_filter.store(filter & DUMP_FILTER_BITS, Ordering::Relaxed);
+    }
+
+    /// `loginuid`; [`NOBODY`] before a login.
+    pub fn login_user(&self) -> u32 {
+        self.login_user.load(Ordering::Relaxed)
+    }
+
+    /// `sessionid`; [`NOBODY`] before a login.
+    pub fn login_session(&self) -> u32 {
+        self.login_session.load(Ordering::Relaxed)
+    }
+
+    /// Somebody has logged in, which begins a session; or nobody.
+    pub fn log_in(&self, user: u32) {
+        let session = if user == NOBODY { NOBODY } else { LAST_SESSION.fetch_add(1, Ordering::Relaxed) + 1 };
+        self.login_user.store(user, Ordering::Relaxed);
+        self.login_session.store(session, Ordering::Relaxed);
+    }
+}
