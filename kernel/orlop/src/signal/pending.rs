@@ -1,6 +1,12 @@
 //! Signals that were sent and wait for delivery.
+//!
+//! A few stand in one short queue, which is all that most programs ever need. Once that is full, others line up behind it, each
+//! number by itself: whoever takes a signal does not walk past those of other numbers, and adding one copies none.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use abi::signal::NSIG;
 
 use super::{SigInfo, Signal, SignalSet};
 
@@ -8,9 +14,55 @@ use super::{SigInfo, Signal, SignalSet};
 #[derive(Default)]
 pub struct Pending {
     set: SignalSet,
+    /// The first ones, at most [`FEW`].
     queue: VecDeque<SigInfo>,
+    /// Those that came when the queue was full or somebody was here, by their index; empty while there are none.
+    lines: Vec<Line>,
+    /// How many are in the lines.
+    in_lines: usize,
     /// How often signals have been forgotten.
     discards: u64,
+}
+
+/// How many signals stand in the short queue.
+const FEW: usize = 8;
+
+/// The signals of one number in the order of their coming, a block at a time.
+#[derive(Default)]
+struct Line(VecDeque<VecDeque<SigInfo>>);
+
+impl Line {
+    /// How many signals are in a block.
+    const BLOCK: usize = 32;
+
+    /// Adds one at the end; false without memory.
+    fn push(&mut self, info: &SigInfo) -> bool {
+        if self.0.back().is_none_or(|block| block.len() == Line::BLOCK) {
+            let mut block = VecDeque::new();
+            if block.try_reserve_exact(Line::BLOCK).is_err() || self.0.try_reserve(1).is_err() {
+                return false;
+            }
+            self.0.push_back(block);
+        }
+        if let Some(block) = self.0.back_mut() {
+            block.push_back(*info);
+        }
+        true
+    }
+
+    fn pop(&mut self) -> Option<SigInfo> {
+        let block = self.0.front_mut()?;
+        let info = block.pop_front();
+        // The last block is kept while signals come into it.
+        if block.is_empty() {
+            self.0.pop_front();
+        }
+        info
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().map(VecDeque::len).sum()
+    }
 }
 
 /// What became of the signal of a timer.
@@ -40,7 +92,7 @@ pub enum Added {
 impl Pending {
     /// Nothing pending.
     pub const fn new() -> Pending {
-        Pending { set: SignalSet::EMPTY, queue: VecDeque::new(), discards: 0 }
+        Pending { set: SignalSet::EMPTY, queue: VecDeque::new(), lines: Vec::new(), in_lines: 0, discards: 0 }
     }
 
     /// The signals in it.
@@ -50,7 +102,27 @@ impl Pending {
 
     /// How many signals are queued.
     pub fn queued(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.in_lines
+    }
+
+    /// Puts a signal behind the others; false without memory.
+    fn push(&mut self, signal: Signal, info: &SigInfo) -> bool {
+        if self.in_lines == 0 && self.queue.len() < FEW {
+            let room = self.queue.try_reserve(1).is_ok();
+            if room {
+                self.queue.push_back(*info);
+            }
+            return room;
+        }
+        if self.lines.is_empty() {
+            if self.lines.try_reserve_exact(NSIG as usize).is_err() {
+                return false;
+            }
+            self.lines.resize_with(NSIG as usize, Line::default);
+        }
+        let added = self.lines[signal.index()].push(info);
+        self.in_lines += usize::from(added);
+        added
     }
 
     /// Adds a signal; beyond `limit` queued ones only its number is kept.
@@ -59,31 +131,24 @@ impl Pending {
             return Added::Merged;
         }
         self.set = self.set.with(signal);
-        let room = (self.queue.len() as u64) < limit && self.queue.try_reserve(1).is_ok();
-        if !room {
-            return Added::WithoutInformation;
-        }
-        self.queue.push_back(*info);
-        Added::Queued
+        let added = (self.queued() as u64) < limit && self.push(signal, info);
+        if added { Added::Queued } else { Added::WithoutInformation }
     }
 
     /// Adds the signal of a timer, which is in it once at most: `before` is what was said when it was added last and not taken since.
     /// Unlike others it stands beside a standard signal that is pending already. Without memory its number alone is pending.
     pub fn add_of_timer(&mut self, signal: Signal, info: &SigInfo, before: Option<u64>) -> Fate {
-        if before.is_some_and(|discards| discards == self.discards || self.holds(info)) {
+        if before.is_some_and(|discards| discards == self.discards || self.holds(signal, info)) {
             return Fate::StillQueued;
         }
         self.set = self.set.with(signal);
-        if self.queue.try_reserve(1).is_err() {
-            return Fate::Lost;
-        }
-        self.queue.push_back(*info);
-        Fate::Queued(self.discards)
+        if self.push(signal, info) { Fate::Queued(self.discards) } else { Fate::Lost }
     }
 
     /// Whether a signal of this timer is queued.
-    fn holds(&self, info: &SigInfo) -> bool {
-        self.queue.iter().any(|queued| queued.sent_by_timer() == info.sent_by_timer())
+    fn holds(&self, signal: Signal, info: &SigInfo) -> bool {
+        let line = self.lines.get(signal.index()).into_iter().flat_map(|line| line.0.iter().flatten());
+        self.queue.iter().chain(line).any(|queued| queued.sent_by_timer() == info.sent_by_timer())
     }
 
     /// Takes the first signal that is in `wanted`; its information goes to `info`.
@@ -97,12 +162,32 @@ impl Pending {
         }
         match self.queue.iter().position(same) {
             Some(index) => self.take_at(index, info),
-            None => *info = SigInfo::user(signal.number(), abi::signal::SI_USER, 0, 0),
+            None => self.take_from_line(signal, info),
         }
-        if !self.queue.iter().any(same) {
+        let line_is_empty = self.lines.get(signal.index()).is_none_or(|line| line.0.is_empty());
+        if line_is_empty && !self.queue.iter().any(same) {
             self.set = self.set.without(signal);
         }
         Some(signal)
+    }
+
+    /// Moves the first of a line out. A signal that is nowhere has lost its information.
+    #[cold]
+    fn take_from_line(&mut self, signal: Signal, info: &mut SigInfo) {
+        match self.lines.get_mut(signal.index()).and_then(Line::pop) {
+            Some(queued) => {
+                *info = queued;
+                self.leave_lines(1);
+            }
+            None => *info = SigInfo::user(signal.number(), abi::signal::SI_USER, 0, 0),
+        }
+    }
+
+    fn leave_lines(&mut self, count: usize) {
+        self.in_lines -= count;
+        if self.in_lines == 0 {
+            self.lines = Vec::new();
+        }
     }
 
     /// Moves one entry out. Information is large, and alone in most queues: it is copied once.
@@ -123,6 +208,13 @@ impl Pending {
         self.set = self.set.difference(set);
         self.discards += 1;
         self.queue.retain(|info| Signal::new(info.signal()).is_some_and(|signal| !set.contains(signal)));
+        let mut left = 0;
+        let signals = (1..=NSIG).filter_map(Signal::new);
+        for (line, _) in self.lines.iter_mut().zip(signals).filter(|(_, signal)| set.contains(*signal)) {
+            left += line.len();
+            *line = Line::default();
+        }
+        self.leave_lines(left);
     }
 }
 
@@ -165,6 +257,28 @@ mod tests {
             assert_eq!(take(&mut pending), Some(info(40, code)));
         }
         assert!(pending.set().is_empty());
+    }
+
+    #[test]
+    fn many_line_up_by_their_numbers() {
+        let mut pending = Pending::new();
+        let mut expected = [Vec::new(), Vec::new(), Vec::new()];
+        for code in 1..=500 {
+            let kind = (code * 7 % 3) as usize;
+            let (signal, info) = info(40 + kind as u32, code);
+            assert_eq!(pending.add(signal, &info, 500), Added::Queued);
+            expected[kind].push((signal, info));
+        }
+        let (signal, one_more) = info(41, 501);
+        assert_eq!(pending.add(signal, &one_more, 500), Added::WithoutInformation);
+        pending.discard(SignalSet::EMPTY.with(Signal::new(42).expect("a signal")));
+        assert_eq!(pending.queued(), expected[0].len() + expected[1].len());
+        for expected in expected[..2].iter().flatten() {
+            assert_eq!(take(&mut pending).as_ref(), Some(expected));
+        }
+        assert_eq!((take(&mut pending), pending.queued()), (None, 0));
+        assert_eq!(add(&mut pending, 40, 1), Added::Queued);
+        assert_eq!(take(&mut pending), Some(info(40, 1)));
     }
 
     #[test]
