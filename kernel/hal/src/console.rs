@@ -55,6 +55,16 @@ pub fn enable_input() {
     Arch::console_enable_input();
 }
 
+/// Stops that delivery for a while. Calls of this and of [`resume_input`] must not overlap.
+pub fn pause_input() {
+    Arch::console_pause_input();
+}
+
+/// Goes on with it.
+pub fn resume_input() {
+    Arch::console_resume_input();
+}
+
 /// A `fmt::Write` for the console that waits for nobody: for the kernel's end, where whoever holds it may have been stopped.
 pub(crate) struct Console;
 

@@ -244,6 +244,10 @@ pub trait Platform {
     fn console_write(bytes: &[u8]);
     /// Makes received console bytes interrupt; they arrive as `Upcalls::console_input`.
     fn console_enable_input();
+    /// Leaves received bytes where they are; the line waits as far as it can.
+    fn console_pause_input();
+    /// Undoes `console_pause_input`.
+    fn console_resume_input();
     /// 64 bits from the CPU's random source, if it has one.
     fn random_u64() -> Option<u64>;
     /// Some fast counter, for jitter.

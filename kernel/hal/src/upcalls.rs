@@ -32,8 +32,9 @@ pub trait Upcalls: Sync {
     /// interrupts masked, or where the last guard of a wanted CPU is dropped (`sync::preempt`). On the task's own stack: the
     /// scheduler may switch, and nothing else.
     fn preempt(&self);
-    /// Something arrived on the console. Interrupt context.
-    fn console_input(&self, received: Received);
+    /// Something arrived on the console. Interrupt context. False if there is no place for more: the kernel has then called
+    /// `console::pause_input`, and what the line brings stays there.
+    fn console_input(&self, received: Received) -> bool;
 }
 
 static UPCALLS: Once<&'static dyn Upcalls> = Once::new();

@@ -61,8 +61,8 @@ impl Upcalls for Kernel {
         sched::reschedule();
     }
 
-    fn console_input(&self, received: Received) {
+    fn console_input(&self, received: Received) -> bool {
         accounts::count_interrupt();
-        tty::console::receive(received);
+        tty::console::receive(received)
     }
 }

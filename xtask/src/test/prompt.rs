@@ -5,17 +5,18 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Child, Command};
-use std::sync::mpsc::{self, Receiver};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::queue::Queue;
-use super::{PATIENCE, Stage};
+use super::{PATIENCE, Stage, image};
 use crate::arch::Arch;
 use crate::build::{self, Checks};
+use crate::initramfs::archive::{Entry, Kind};
 use crate::run::Kernel;
 
 const PROMPT: &str = "/ # ";
@@ -87,8 +88,83 @@ const LINES: &[Line<'_>] = &[
     (b"echo alive\r", &["\nalive\n", PROMPT]),
 ];
 
-/// Adds the test to `queue`.
+/// At the shell of a busybox that is init, which an ordinary inittab starts on the serial line.
+const AT_BUSYBOX: &[Line<'_>] = &[
+    (b"", &["Please press Enter to activate this console"]),
+    (b"\r", &["built-in shell", PROMPT]),
+    (b"tty\r", &["\n/dev/tty", PROMPT]),
+    (b"lss\r", &["lss: not found", PROMPT]),
+    (b"echo go; cat\r", &["\ngo\n"]),
+    (b"one\r", &["one\none\n"]),
+    (b"\x03", &["^C", PROMPT]),
+    (b"exit\r", &["Please press Enter to activate this console"]),
+    (b"\r", &["built-in shell", PROMPT]),
+    (b"poweroff -f\r", &[]),
+];
+
+/// Adds the tests to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
+    add_own(stage, arch, queue)?;
+    add_busybox(stage, arch, queue)?;
+    let name = format!("prompt/{arch}/stream");
+    if stage.wants(&name) {
+        queue.push(move || {
+            let result = stream(&mut command(stage, arch)).map_err(|error| format!("{error:#}"));
+            stage.report.record(&name, result);
+        });
+    }
+    Ok(())
+}
+
+/// Commands out of a pipe come faster than they run; none may be lost.
+fn stream(command: &mut Command) -> Result<()> {
+    const COMMANDS: usize = 2000;
+    let mut machine = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let mut input = machine.stdin.take().context("no standard input")?;
+    let typing = std::thread::spawn(move || {
+        let lines = (1..=COMMANDS).map(|number| format!("echo number $(({number}))\n")).collect::<String>();
+        input.write_all(lines.as_bytes())
+    });
+    let output = machine.wait_with_output()?;
+    typing.join().map_err(|_| anyhow::anyhow!("nothing was typed"))??;
+    let output = String::from_utf8_lossy(&output.stdout);
+    let numbers =
+        output.lines().filter_map(|line| line.rsplit_once("number ")?.1.trim().parse::<usize>().ok());
+    let expected = 1..=COMMANDS;
+    if !numbers.eq(expected) {
+        let end = output.len().saturating_sub(500);
+        bail!(
+            "not every command was run; the end of what was said:\n{}",
+            output.get(end..).unwrap_or(&output)
+        );
+    }
+    Ok(())
+}
+
+fn add_busybox<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
+    let name = format!("prompt/{arch}/inittab");
+    if !stage.wants(&name) {
+        return Ok(());
+    }
+    let line = match arch {
+        Arch::X86_64 => "ttyS0",
+        Arch::Aarch64 => "ttyAMA0",
+    };
+    let mut image = image::busybox(stage, arch)?;
+    let inittab = format!("::sysinit:/bin/mount -t devtmpfs dev /dev\n{line}::askfirst:-/bin/sh\n");
+    image.insert_file("etc/inittab", 0o644, inittab)?;
+    image.insert("init", Entry::new(0o777, Kind::Symlink("/bin/busybox".to_owned())))?;
+    let path = image::guest(stage, arch, stage.kernel, "inittab", &image)?.initramfs;
+    queue.push(move || {
+        let mut run = command(stage, arch);
+        run.arg("--initramfs").arg(path);
+        let result = type_all(run, AT_BUSYBOX, 0).map_err(|error| format!("{error:#}"));
+        stage.report.record(&name, result);
+    });
+    Ok(())
+}
+
+fn add_own<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
     let name = format!("prompt/{arch}/keys");
     if !stage.wants(&name) {
         return Ok(());
@@ -97,25 +173,26 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     stage.kernel.file(stage.toolchain, arch, stage.checks)?;
     build::initramfs(stage.toolchain, arch)?;
     queue.push(move || {
-        let result = type_all(stage, arch).map_err(|error| format!("{error:#}"));
+        let long = format!("echo {} | wc -c\r", "x".repeat(5000));
+        let exit = format!("exit {STATUS}\r");
+        let last: [Line<'_>; 2] = [(long.as_bytes(), &["5001", PROMPT]), (exit.as_bytes(), &[])];
+        let lines = [LINES, &last].concat();
+        let result = type_all(command(stage, arch), &lines, STATUS).map_err(|error| format!("{error:#}"));
         stage.report.record(&name, result);
     });
     Ok(())
 }
 
-fn type_all(stage: &Stage<'_>, arch: Arch) -> Result<()> {
-    let mut person = Person::sit_down(&mut command(stage, arch))?;
-    for (typed, seen) in LINES {
+/// Types all lines at `command`, which then has to end with `status`.
+fn type_all(command: Command, lines: &[Line<'_>], status: u8) -> Result<()> {
+    let mut person = Person::sit_down(command)?;
+    for (typed, seen) in lines {
         person.type_and_see(typed, seen)?;
     }
-    let long = format!("echo {} | wc -c\r", "x".repeat(5000));
-    person.type_and_see(long.as_bytes(), &["5001", PROMPT])?;
-    person.type_and_see(format!("exit {STATUS}\r").as_bytes(), &[])?;
-    let status = person.machine.wait()?;
-    if status.code() != Some(STATUS.into()) {
-        bail!("exit {STATUS} ended with {status}\n{}", person.last_seen());
+    match person.wait_for_end()? {
+        Some(ended) if ended.code() == Some(status.into()) => Ok(()),
+        ended => bail!("status {status} was expected, and it ended with {ended:?}\n{}", person.last_seen()),
     }
-    Ok(())
 }
 
 /// `cargo xtask run`, as somebody types it.
@@ -144,14 +221,15 @@ struct Person {
 }
 
 impl Person {
-    /// Starts `command` at a terminal of its own.
-    fn sit_down(command: &mut Command) -> Result<Self> {
+    /// Starts `command` at a terminal of its own, which is closed when the last process that has it from there ends.
+    fn sit_down(mut command: Command) -> Result<Self> {
         let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
         grantpt(&terminal)?;
         unlockpt(&terminal)?;
         let path = ptsname(&terminal, Vec::new())?.into_string()?;
         let open = || File::options().read(true).write(true).open(&path).context("no pseudo-terminal");
         let machine = command.stdin(open()?).stdout(open()?).stderr(open()?).spawn()?;
+        drop(command);
         let terminal = File::from(terminal);
         let mut reading = terminal.try_clone()?;
         let (sender, screen) = mpsc::channel();
@@ -186,6 +264,18 @@ impl Person {
             }
         }
         Ok(())
+    }
+
+    /// Waits until nobody has the terminal any more.
+    fn wait_for_end(&mut self) -> Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => self.seen.extend(bytes),
+                Err(RecvTimeoutError::Disconnected) => return Ok(Some(self.machine.wait()?)),
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
+            }
+        }
     }
 
     /// Looks for `part` behind what has been looked at.

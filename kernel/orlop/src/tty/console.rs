@@ -19,14 +19,15 @@ use crate::process::Credentials;
 use crate::sched::wait::WaitQueue;
 use crate::syscall::Failure;
 
-/// Bytes that wait for the line discipline; more are lost, as on a real serial line. As many as a terminal holds besides, so that
-/// what a person pastes while a program is busy arrives.
-const RING_SIZE: usize = 16 * 1024;
+/// Bytes that wait for the line discipline; more wait in the line itself.
+const RING_SIZE: usize = 1024;
 
 struct Ring {
     bytes: [Received; RING_SIZE],
     start: usize,
     length: usize,
+    /// Whether the line has been told to wait. Changed, like the line's own state, under the ring's lock.
+    is_line_paused: bool,
 }
 
 impl Ring {
@@ -38,6 +39,10 @@ impl Ring {
                 self.length += 1;
             }
         }
+        if self.length == RING_SIZE {
+            self.is_line_paused = true;
+            hal::console::pause_input();
+        }
     }
 
     fn pop(&mut self) -> Option<Received> {
@@ -47,12 +52,16 @@ impl Ring {
         let received = self.bytes.get(self.start).copied();
         self.start = (self.start + 1) % RING_SIZE;
         self.length -= 1;
+        if self.is_line_paused && self.length <= RING_SIZE / 2 {
+            self.is_line_paused = false;
+            hal::console::resume_input();
+        }
         received
     }
 }
 
 static RECEIVED: IrqLock<Ring> =
-    IrqLock::new(Ring { bytes: [Received::Byte(0); RING_SIZE], start: 0, length: 0 });
+    IrqLock::new(Ring { bytes: [Received::Byte(0); RING_SIZE], start: 0, length: 0, is_line_paused: false });
 static ARRIVAL: WaitQueue = WaitQueue::new();
 static TERMINAL: Once<Arc<Terminal>> = Once::new();
 
@@ -70,10 +79,14 @@ pub fn terminal() -> Arc<Terminal> {
     TERMINAL.get_or_init(|| Terminal::new(super::SERIAL, Arc::new(SerialLine))).clone()
 }
 
-/// Something came from the serial line. Interrupt context.
-pub fn receive(received: Received) {
-    RECEIVED.lock().push(received);
+/// Something came from the serial line. Interrupt context. False if the line has to wait.
+pub fn receive(received: Received) -> bool {
+    let mut ring = RECEIVED.lock();
+    ring.push(received);
+    let goes_on = !ring.is_line_paused;
+    drop(ring);
     ARRIVAL.wake_one();
+    goes_on
 }
 
 /// Gives what arrives to the terminal, for ever: the body of the console's kernel task.

@@ -71,17 +71,33 @@ pub(super) fn write(bytes: &[u8]) {
 pub(super) fn enable_input() {
     let Some(port) = port() else { return };
     port.registers.write32(INTERRUPT_CLEAR, INTERRUPT_RECEIVE);
-    port.registers.write32(INTERRUPT_MASK, INTERRUPT_RECEIVE);
+    resume_input();
     super::platform::gic::enable(port.interrupt);
 }
 
+/// Lets received bytes interrupt no more: they stay in the FIFO.
+pub(super) fn pause_input() {
+    if let Some(port) = port() {
+        port.registers.write32(INTERRUPT_MASK, 0);
+    }
+}
+
+/// Lets them interrupt again, those that are there already included.
+pub(super) fn resume_input() {
+    if let Some(port) = port() {
+        port.registers.write32(INTERRUPT_MASK, INTERRUPT_RECEIVE);
+    }
+}
+
 impl Port {
-    /// The port's interrupt: hands up all that waits. Reading the last one takes the interrupt back.
+    /// The port's interrupt: hands up all that waits, until that is too much. Reading the last one takes the interrupt back.
     pub fn handle_interrupt(&self) {
         while self.registers.read32(FLAGS) & FLAG_RECEIVE_EMPTY == 0 {
             let data = self.registers.read32(DATA);
             let is_break = data & DATA_BREAK != 0;
-            upcalls().console_input(if is_break { Received::Break } else { Received::Byte(data as u8) });
+            if !upcalls().console_input(if is_break { Received::Break } else { Received::Byte(data as u8) }) {
+                break;
+            }
         }
     }
 }

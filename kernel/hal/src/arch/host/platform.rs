@@ -54,6 +54,10 @@ impl Platform for Arch {
 
     fn console_enable_input() {}
 
+    fn console_pause_input() {}
+
+    fn console_resume_input() {}
+
     fn random_u64() -> Option<u64> {
         None
     }

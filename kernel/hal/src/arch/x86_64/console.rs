@@ -59,12 +59,22 @@ pub fn write(bytes: &[u8]) {
 /// Makes received bytes interrupt.
 pub fn enable_input() {
     write_register(FIFO_CONTROL, 0x07);
-    write_register(INTERRUPT_ENABLE, 0x01);
+    resume_input();
     ioapic::enable(LINE);
 }
 
-/// Takes all that was received. At most one FIFO's worth and some, so that a flood cannot hold the CPU.
-pub fn receive(mut take: impl FnMut(Received)) {
+/// Makes received bytes interrupt no more: they stay in the FIFO.
+pub fn pause_input() {
+    write_register(INTERRUPT_ENABLE, 0x00);
+}
+
+/// Makes them interrupt again, those that are there already included.
+pub fn resume_input() {
+    write_register(INTERRUPT_ENABLE, 0x01);
+}
+
+/// Takes all that was received, until `take` wants no more. At most one FIFO's worth and some, so that a flood cannot hold the CPU.
+pub fn receive(mut take: impl FnMut(Received) -> bool) {
     for _ in 0..64 {
         // A machine without the port reads all ones.
         let status = read(LINE_STATUS);
@@ -73,6 +83,8 @@ pub fn receive(mut take: impl FnMut(Received)) {
         }
         // A BREAK comes with a byte of zero.
         let byte = read(DATA);
-        take(if status & BREAK != 0 { Received::Break } else { Received::Byte(byte) });
+        if !take(if status & BREAK != 0 { Received::Break } else { Received::Byte(byte) }) {
+            break;
+        }
     }
 }

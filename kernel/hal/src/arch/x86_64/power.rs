@@ -50,6 +50,14 @@ impl Platform for Arch {
         console::enable_input();
     }
 
+    fn console_pause_input() {
+        console::pause_input();
+    }
+
+    fn console_resume_input() {
+        console::resume_input();
+    }
+
     fn random_u64() -> Option<u64> {
         random_u64()
     }
