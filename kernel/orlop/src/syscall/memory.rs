@@ -54,7 +54,7 @@ pub fn munmap(caller: &mut Caller<'_>, start: UserAddr, length: u64) -> Outcome<
 /// `mprotect(2)`.
 pub fn mprotect(caller: &mut Caller<'_>, start: UserAddr, length: u64, prot: u64) -> Outcome<()> {
     // All 64 bits count; none above these means anything.
-    let prot = u32::try_from(prot).unwrap_or(u32::MAX & !(PROT_GROWSDOWN | PROT_GROWSUP));
+    let prot = u32::try_from(prot).unwrap_or(!(PROT_GROWSDOWN | PROT_GROWSUP));
     let grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
     let prot = prot & !grows;
     if grows == PROT_GROWSDOWN | PROT_GROWSUP || !start.is_page_aligned() {
