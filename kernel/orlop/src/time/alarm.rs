@@ -100,11 +100,15 @@ impl Alarm {
 
 fn insert(node: Box<AlarmNode>, base: Base, due_ns: u64, listener: Listener) -> Key {
     let mut alarms = ALARMS.lock();
-    let before = alarms.next_deadline(wall_offset_ns());
+    let offset_ns = wall_offset_ns();
+    let before = alarms.next_deadline(offset_ns);
     let key = alarms.insert(node, base, due_ns, listener);
-    let is_first = alarms.next_deadline(wall_offset_ns()) != before;
     drop(alarms);
-    if is_first {
+    let due_ns = match base {
+        Base::Monotonic => due_ns,
+        Base::Wall => due_ns.saturating_sub(offset_ns),
+    };
+    if before.is_none_or(|before| due_ns < before) {
         EARLIER.wake_one();
     }
     key
