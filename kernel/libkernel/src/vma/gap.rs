@@ -34,9 +34,14 @@ impl<V: Interval> IntervalMap<V> {
         let count = self.leaves.partition_point(|leaf| leaf.start() < high);
         let mut index = count;
         while let Some(next) = index.checked_sub(1) {
-            index = self.first_of_full_group(next, count, length).unwrap_or(next);
+            if let Some(first) = self.first_of_full_group(next, count, length) {
+                index = first;
+                upper = self.leaves[index].free_end();
+                continue;
+            }
+            index = next;
             let is_topmost = index + 1 == count;
-            if index == next && (self.leaves[index].gap_bound >= length || is_topmost) {
+            if self.leaves[index].gap_bound >= length || is_topmost {
                 match self.search_leaf(index, length, low, upper, high) {
                     Found::At(end) => return Some(UserAddr::new(end - length)),
                     Found::Nowhere => return None,
