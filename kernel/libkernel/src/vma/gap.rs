@@ -4,6 +4,29 @@ use super::{GROUP, Interval, IntervalMap, Leaf};
 use crate::addr::UserAddr;
 
 impl<V: Interval> Leaf<V> {
+    /// Looks at the gaps above the entries of one leaf, from `upper` downwards.
+    #[inline]
+    fn search(&self, length: u64, low: u64, mut upper: u64, high: u64) -> Found {
+        let mut largest = 0;
+        for entry in self.entries.iter().rev() {
+            if entry.range.start().as_u64() >= high {
+                upper = upper.min(entry.free_end());
+                continue;
+            }
+            let bottom = entry.range.end().as_u64().max(low);
+            let gap = upper.saturating_sub(bottom);
+            if gap >= length {
+                return Found::At(upper);
+            }
+            largest = largest.max(gap);
+            upper = entry.free_end();
+            if upper.saturating_sub(low) < length {
+                return Found::Nowhere;
+            }
+        }
+        Found::Below { upper, largest }
+    }
+
     /// Where the free addresses below the leaf end at most.
     fn free_end(&self) -> u64 {
         self.entries.first().map_or(u64::MAX, |entry| entry.free_end())
@@ -16,22 +39,20 @@ enum Found {
     At(u64),
     /// None, and none further down.
     Nowhere,
-    /// None. Free addresses may end here.
-    Below(u64),
+    /// None: the largest is so long. Further free addresses may end at `upper`.
+    Below { upper: u64, largest: u64 },
 }
 
 impl<V: Interval> IntervalMap<V> {
     /// The highest address from which `length` free bytes end at or below `high`, not below `low`. Takes `&mut self`
     /// because a leaf that was searched in vain remembers its true largest gap.
     pub fn find_gap_top_down(&mut self, length: u64, low: UserAddr, high: UserAddr) -> Option<UserAddr> {
-        let mut upper = self.first_from(high).map_or(high.as_u64(), |(range, value)| {
-            range.start().as_u64().saturating_sub(value.room_below()).min(high.as_u64())
-        });
         let (low, high) = (low.as_u64(), high.as_u64());
-        if length == 0 || upper.checked_sub(low)? < length {
+        if length == 0 || high.checked_sub(low)? < length {
             return None;
         }
         let count = self.leaves.partition_point(|leaf| leaf.start() < high);
+        let mut upper = self.leaves.get(count).map_or(high, |next| next.free_end().min(high));
         let mut index = count;
         while let Some(next) = index.checked_sub(1) {
             if let Some(first) = self.first_of_full_group(next, count, length) {
@@ -42,10 +63,15 @@ impl<V: Interval> IntervalMap<V> {
             index = next;
             let is_topmost = index + 1 == count;
             if self.leaves[index].gap_bound >= length || is_topmost {
-                match self.search_leaf(index, length, low, upper, high) {
+                match self.leaves[index].search(length, low, upper, high) {
                     Found::At(end) => return Some(UserAddr::new(end - length)),
                     Found::Nowhere => return None,
-                    Found::Below(end) => upper = end,
+                    Found::Below { upper: end, largest } => {
+                        upper = end;
+                        if !is_topmost {
+                            self.leaves[index].gap_bound = largest;
+                        }
+                    }
                 }
             } else {
                 upper = self.leaves[index].free_end();
@@ -53,29 +79,6 @@ impl<V: Interval> IntervalMap<V> {
             self.settle_group(index, count);
         }
         (upper.checked_sub(low)? >= length).then(|| UserAddr::new(upper - length))
-    }
-
-    /// Looks at the gaps above the entries of one leaf, from `upper` downwards.
-    fn search_leaf(&mut self, index: usize, length: u64, low: u64, mut upper: u64, high: u64) -> Found {
-        let is_topmost = self.leaves.get(index + 1).is_none_or(|next| next.start() >= high);
-        let leaf = &mut self.leaves[index];
-        let mut largest = 0;
-        for entry in leaf.entries.iter().rev().filter(|entry| entry.range.start().as_u64() < high) {
-            let bottom = entry.range.end().as_u64().max(low);
-            let gap = upper.saturating_sub(bottom);
-            if gap >= length {
-                return Found::At(upper);
-            }
-            largest = largest.max(gap);
-            upper = entry.free_end();
-            if upper.saturating_sub(low) < length {
-                return Found::Nowhere;
-            }
-        }
-        if !is_topmost {
-            leaf.gap_bound = largest;
-        }
-        Found::Below(upper)
     }
 
     /// The first leaf of the group that ends with leaf `last`, if no gap of the group is long enough. Not of the topmost leaf's.

@@ -63,16 +63,14 @@ pub(super) fn max_areas() -> usize {
 impl State {
     /// `ENOMEM` where so many more pages would pass a limit (`RLIMIT_AS`, `RLIMIT_DATA`; Linux's `may_expand_vm`).
     pub(super) fn may_grow(&self, more: Usage, bounds: &dyn Bounds) -> Result<(), Errno> {
-        let limits = bounds.limits();
         let fits =
             |used: u64, more: u64, limit: u64| more == 0 || used.saturating_add(more) <= limit >> PAGE_SHIFT;
-        let data = || {
-            let limit = limits.get(Resource::Data);
-            // Valgrind sets the soft limit to nothing and means the hard one.
-            fits(self.usage.data, more.data, if limit.soft == 0 { limit.hard } else { limit.soft })
-        };
-        let total = fits(self.usage.total, more.total, limits.soft(Resource::AddressSpace));
-        if total && (more.data == 0 || data()) { Ok(()) } else { Err(Errno::ENOMEM) }
+        let [total, data] = bounds.limits().two(Resource::AddressSpace, Resource::Data);
+        // Valgrind sets the soft limit of data to nothing and means the hard one.
+        let data = if data.soft == 0 { data.hard } else { data.soft };
+        let allowed =
+            fits(self.usage.total, more.total, total.soft) && fits(self.usage.data, more.data, data);
+        if allowed { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
     /// Whether so many more pages may be locked (`RLIMIT_MEMLOCK`; Linux's `mlock_future_check`). The errors differ by call.

@@ -116,6 +116,12 @@ impl Limits {
         self.0.lock()[resource as usize]
     }
 
+    /// Both limits of two resources, as they are at one time.
+    pub fn two(&self, first: Resource, second: Resource) -> [Limit; 2] {
+        let limits = self.0.lock();
+        [limits[first as usize], limits[second as usize]]
+    }
+
     /// The enforced limit of a resource.
     pub fn soft(&self, resource: Resource) -> u64 {
         self.get(resource).soft
