@@ -89,6 +89,60 @@ const LINES: [Line; 14] = [
     ),
 ];
 
+/// Compressed archives of one file each, `from-KIND`, whose content is `from KIND`; and one with a file of 40 MiB of zeroes.
+const GZIP: &[u8] = include_bytes!("initramfs/file.cpio.gz");
+const XZ: &[u8] = include_bytes!("initramfs/file.cpio.xz");
+const ZSTD: &[u8] = include_bytes!("initramfs/file.cpio.zst");
+const BZIP2: &[u8] = include_bytes!("initramfs/file.cpio.bz2");
+const LARGE: &[u8] = include_bytes!("initramfs/large.cpio.xz");
+
+/// An initramfs with more behind busybox's archive.
+struct Initramfs {
+    parts: &'static [&'static [u8]],
+    line: Line,
+}
+
+/// Shows the files of all parts that could be unpacked.
+const SHOW: &str = r#"rdinit=/bin/sh -- -c "cat /from-*; echo it went on""#;
+
+const INITRAMFS: [Initramfs; 5] = [
+    Initramfs {
+        parts: &[XZ, &[0; 7], ZSTD, GZIP],
+        line: line("compressed archives", SHOW, &["from gz", "from xz", "from zst", "it went on"]),
+    },
+    Initramfs {
+        parts: &[ZSTD, XZ.split_at(XZ.len() / 2).0],
+        line: line(
+            "an archive that is cut off",
+            SHOW,
+            &["] Initramfs unpacking failed: ", "from zst", "it went on"],
+        ),
+    },
+    Initramfs {
+        parts: &[b"070701 and nothing that follows from it"],
+        line: line("an archive that is broken", SHOW, &["] Initramfs unpacking failed: ", "it went on"]),
+    },
+    Initramfs {
+        parts: &[BZIP2],
+        line: line(
+            "an archive of an unknown kind",
+            SHOW,
+            &["] Initramfs unpacking failed: compression method bzip2 not configured", "it went on"],
+        ),
+    },
+    Initramfs {
+        parts: &[LARGE],
+        line: Line {
+            absent: "it went on",
+            ..line(
+                "an archive that does not fit",
+                r#"quiet mem=64M rdinit=/bin/sh -- -c "echo it went on""#,
+                &["Kernel panic - not syncing: Initramfs unpacking failed: write error"],
+            )
+        },
+    },
+];
+
 /// Adds all of them to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
     let mut archive = image::busybox(stage, arch)?;
@@ -98,6 +152,16 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         let mut guest = image::guest(stage, arch, &Kernel::Orlop, "beginnings", &archive)?;
         guest.append = line.append.to_owned();
         push(stage, queue, format!("boot/{arch}/{}", line.name), move || writes(&guest, &line));
+    }
+    for initramfs in INITRAMFS {
+        let name = initramfs.line.name;
+        let mut guest = image::guest(stage, arch, &Kernel::Orlop, name, &archive)?;
+        let mut bytes = std::fs::read(&guest.initramfs)?;
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.extend(initramfs.parts.concat());
+        std::fs::write(&guest.initramfs, bytes)?;
+        guest.append = initramfs.line.append.to_owned();
+        push(stage, queue, format!("boot/{arch}/{name}"), move || writes(&guest, &initramfs.line));
     }
     Ok(())
 }

@@ -15,6 +15,8 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
 use libkernel::buddy::Buddy;
+#[cfg(any(not(target_os = "linux"), test))]
+use libkernel::buddy::{CHUNK_FRAMES, MAX_ORDER};
 
 /// Most regions that firmware may report.
 const MAX_REGIONS: usize = 64;
@@ -286,4 +288,27 @@ pub(crate) fn free_block(frame: PhysAddr, order: u32) {
     let mut stock = STOCK.lock();
     stock.buddy.free(frame.frame_number(), order);
     stock.publish();
+}
+
+/// Takes so many neighbouring chunks that nobody has had yet, and leaves the reserve alone: see [`Buddy::allocate_chunks`].
+#[cfg(any(not(target_os = "linux"), test))]
+#[cold]
+pub(crate) fn allocate_chunks(count: usize) -> Result<PhysAddr, OutOfMemory> {
+    let wanted = count * CHUNK_FRAMES as usize;
+    if FREE.load(Ordering::Relaxed) < wanted + WATERMARK.load(Ordering::Relaxed) {
+        return Err(OutOfMemory);
+    }
+    let mut stock = STOCK.lock();
+    let frame = stock.buddy.allocate_chunks(count).ok_or(OutOfMemory)?;
+    stock.publish();
+    Ok(PhysAddr::of_frame(frame))
+}
+
+/// Gives them back.
+#[cfg(any(not(target_os = "linux"), test))]
+#[cold]
+pub(crate) fn free_chunks(first: PhysAddr, count: usize) {
+    for chunk in 0..count as u64 {
+        free_block(first.wrapping_add(chunk * CHUNK_FRAMES * PAGE_SIZE), MAX_ORDER);
+    }
 }

@@ -17,7 +17,7 @@ pub(crate) use shared::synchronise_instructions;
 
 pub(crate) use allocator::{add_region, init};
 #[cfg(any(not(target_os = "linux"), test))]
-pub(crate) use allocator::{allocate_block, free_block};
+pub(crate) use allocator::{allocate_block, allocate_chunks, free_block, free_chunks};
 pub(crate) use table::record;
 
 use crate::arch::Arch;

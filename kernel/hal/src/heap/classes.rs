@@ -1,6 +1,7 @@
 //! The size classes of the heap.
 use core::alloc::Layout;
 use libkernel::addr::PAGE_SIZE;
+use libkernel::buddy::CHUNK_FRAMES;
 
 /// Bytes of an object of each class. Multiples of 16, so that every object is aligned to 16.
 const SIZES: [u16; CLASSES] = [16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048];
@@ -9,6 +10,9 @@ pub const CLASSES: usize = 13;
 
 /// Largest object that a slab holds; larger ones are blocks of whole frames.
 const LARGEST: usize = 2048;
+
+/// The largest object of all: the window of a compressed initramfs, or a table that a program may ask for.
+const LARGEST_CHUNKS: usize = 256 << 20;
 
 const STEP: usize = 16;
 /// The class of `n * 16` bytes, as an index by `n`.
@@ -32,6 +36,8 @@ pub enum Place {
     Slab(usize),
     /// In a block of `1 << order` frames of its own.
     Block(u32),
+    /// In so many neighbouring chunks, the largest blocks.
+    Chunks(usize),
 }
 
 /// The place of an allocation; `None` if it is larger than any block.
@@ -45,9 +51,12 @@ pub fn place(layout: Layout) -> Option<Place> {
     if size <= LARGEST {
         return Some(Place::Slab(BY_STEP[size.div_ceil(STEP)].into()));
     }
-    let frames = size.div_ceil(PAGE_SIZE as usize).checked_next_power_of_two()?;
-    let order = frames.trailing_zeros();
-    (order <= libkernel::buddy::MAX_ORDER).then_some(Place::Block(order))
+    let frames = size.div_ceil(PAGE_SIZE as usize);
+    if frames > CHUNK_FRAMES as usize {
+        return (size <= LARGEST_CHUNKS && layout.align() <= PAGE_SIZE as usize)
+            .then_some(Place::Chunks(frames.div_ceil(CHUNK_FRAMES as usize)));
+    }
+    Some(Place::Block(frames.next_power_of_two().trailing_zeros()))
 }
 
 /// Bytes of an object.
@@ -83,7 +92,7 @@ mod tests {
                 match place(Layout::from_size_align(bytes, 1 << shift).unwrap()) {
                     Some(Place::Slab(class)) => assert!(size(class).is_multiple_of(1 << shift)),
                     Some(Place::Block(order)) => assert!(PAGE_SIZE << order >= 1 << shift),
-                    None => panic!(),
+                    _ => panic!(),
                 }
             }
         }
@@ -92,6 +101,8 @@ mod tests {
     #[test]
     fn absurd_sizes_have_no_place() {
         assert_eq!(place(Layout::from_size_align(isize::MAX as usize - 4096, 1).unwrap()), None);
-        assert_eq!(place(Layout::from_size_align(8 << 20, 1).unwrap()), None);
+        assert_eq!(place(Layout::from_size_align(300 << 20, 1).unwrap()), None);
+        assert_eq!(place(Layout::from_size_align(9 << 20, 1).unwrap()), Some(Place::Chunks(3)));
+        assert_eq!(place(Layout::from_size_align(4 << 20, 1).unwrap()), Some(Place::Block(10)));
     }
 }

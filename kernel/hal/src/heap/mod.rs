@@ -9,7 +9,7 @@ mod slab;
 use crate::arch::Arch;
 use crate::contract::Paging as _;
 use crate::cpu::MAX_CPUS;
-use crate::frame::{allocate_block, free_block};
+use crate::frame::{allocate_block, allocate_chunks, free_block, free_chunks};
 use crate::sync::PerCpu;
 use classes::{CLASSES, Place};
 use core::alloc::{GlobalAlloc, Layout};
@@ -53,6 +53,7 @@ unsafe impl GlobalAlloc for Heap {
         match classes::place(layout) {
             Some(Place::Slab(class)) => with_list(class, |list| list.pop(class)),
             Some(Place::Block(order)) => allocate_block(order).map_or(ptr::null_mut(), Arch::direct_map),
+            Some(Place::Chunks(count)) => allocate_chunks(count).map_or(ptr::null_mut(), Arch::direct_map),
             None => ptr::null_mut(),
         }
     }
@@ -62,6 +63,7 @@ unsafe impl GlobalAlloc for Heap {
         match classes::place(layout) {
             Some(Place::Slab(class)) => with_list(class, |list| list.push(class, object.cast())),
             Some(Place::Block(order)) => free_block(Arch::direct_unmap(object), order),
+            Some(Place::Chunks(count)) => free_chunks(Arch::direct_unmap(object), count),
             None => {}
         }
     }

@@ -25,6 +25,11 @@ impl Bitmap {
         self.words[chunk / 64] >> (chunk % 64) & 1 != 0
     }
 
+    /// Removes a number.
+    pub fn remove(&mut self, chunk: usize) {
+        self.words[chunk / 64] &= !(1 << (chunk % 64));
+    }
+
     /// Removes and returns the lowest number.
     pub fn take_first(&mut self) -> Option<usize> {
         while let Some(word) = self.words.get_mut(self.first) {

@@ -154,6 +154,26 @@ impl<L: Links> Buddy<L> {
         Some(self.base + u64::from(block))
     }
 
+    /// Takes `count` neighbouring chunks that nobody has had yet: for the few things that are larger than a block, as a rule while the
+    /// kernel starts. They are given back one by one. Looks at every chunk below them.
+    pub fn allocate_chunks(&mut self, count: usize) -> Option<u64> {
+        let chunks = self.links.len() / CHUNK_FRAMES as usize;
+        let mut length = 0;
+        for chunk in 0..chunks {
+            length = if self.untouched.contains(chunk) { length + 1 } else { 0 };
+            if length == count {
+                let first = chunk + 1 - count;
+                for chunk in first..=chunk {
+                    self.untouched.remove(chunk);
+                    self.links.set(chunk * CHUNK_FRAMES as usize, Link::NOT_FREE);
+                }
+                self.free -= count as u64 * CHUNK_FRAMES;
+                return Some(self.base + first as u64 * CHUNK_FRAMES);
+            }
+        }
+        None
+    }
+
     /// Gives back a block that [`Self::allocate`] gave with the same order.
     #[inline]
     pub fn free(&mut self, frame: u64, order: u32) {

@@ -67,6 +67,24 @@ fn a_split_block_is_freed_frame_by_frame() {
     assert_eq!(buddy.allocate(MAX_ORDER), Some(0));
 }
 
+#[test]
+fn neighbouring_chunks_are_those_that_nobody_has_had() {
+    const CHUNKS: u64 = 8;
+    let mut links = garbage((CHUNKS * CHUNK_FRAMES) as usize);
+    let mut buddy = Buddy::new(&mut links[..], 0);
+    buddy.add_range(0..CHUNKS * CHUNK_FRAMES);
+    assert_eq!(buddy.allocate(0), Some(0));
+    assert_eq!(buddy.allocate_chunks(3), Some(CHUNK_FRAMES));
+    assert_eq!(buddy.allocate_chunks(5), None);
+    assert_eq!(buddy.allocate_chunks(4), Some(4 * CHUNK_FRAMES));
+    assert_eq!(buddy.free_frames(), CHUNK_FRAMES - 1);
+    (1..8).for_each(|chunk| buddy.free(chunk * CHUNK_FRAMES, MAX_ORDER));
+    assert_eq!(buddy.free_frames(), CHUNKS * CHUNK_FRAMES - 1);
+    let all: BTreeMap<_, _> = (0..7).map(|_| (buddy.allocate(MAX_ORDER), ())).collect();
+    assert_eq!(all.len(), 7);
+    assert!(!all.contains_key(&None));
+}
+
 proptest! {
     #[test]
     fn no_frame_is_given_twice(

@@ -21,12 +21,12 @@ impl<F> Default for HardLinks<F> {
 impl<F> HardLinks<F> {
     /// The file that `entry` is a further name of. Its data, if it has any, replaces the file's: archives carry the
     /// content with the last name.
-    pub fn find(&self, entry: &Entry<'_>) -> Option<&F> {
+    pub fn find(&self, entry: &Entry) -> Option<&F> {
         self.files.get(&key(entry)?)
     }
 
     /// Remembers the file that was made for `entry`, if it may have further names.
-    pub fn remember(&mut self, entry: &Entry<'_>, file: F) {
+    pub fn remember(&mut self, entry: &Entry, file: F) {
         if let Some(key) = key(entry) {
             self.files.insert(key, file);
         }
@@ -38,7 +38,7 @@ impl<F> HardLinks<F> {
     }
 }
 
-fn key(entry: &Entry<'_>) -> Option<(u32, u32, u32, u32)> {
+fn key(entry: &Entry) -> Option<(u32, u32, u32, u32)> {
     let kind = entry.mode & TYPE_MASK;
     let may_have_links = entry.links >= 2 && kind != DIRECTORY;
     may_have_links.then_some((entry.device.0, entry.device.1, entry.inode, kind))

@@ -3,7 +3,7 @@
 //! The rules are Linux's (`Documentation/driver-api/early-userspace/buffer-format.rst`): headers start at multiples of
 //! four, zero bytes between archives are padding, anything else there is a compressed part, which the caller unpacks
 //! and reads by the same rules. Files that share an inode number within one archive are hard links; see [`HardLinks`].
-//! After an error nothing more is read; what came before stays good.
+//! What comes before an error stays good. An archive is read as it comes, from an [`Input`], and never held as a whole.
 
 mod links;
 #[cfg(test)]
@@ -11,32 +11,57 @@ mod tests;
 
 pub use links::HardLinks;
 
+use alloc::vec::Vec;
+
 /// Length of a header: a magic of six bytes and thirteen numbers of eight hexadecimal digits.
 const HEADER_LENGTH: usize = 110;
 /// Longest name, with its terminating zero byte (`PATH_MAX`).
 const NAME_LIMIT: usize = 4096;
 const TRAILER: &[u8] = b"TRAILER!!!";
 
-/// What is wrong with an archive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CpioError {
-    /// A header begins with something else than `070701` or `070702`.
-    BadMagic,
-    /// A number in a header is not hexadecimal.
-    BadNumber,
-    /// A name is empty or longer than 4095 bytes.
-    BadName,
-    /// The archive ends in the middle of an entry.
-    Truncated,
+/// What is wrong with an archive, or with the stream that it comes from: for people to read.
+pub type Problem = &'static str;
+
+const BAD_MAGIC: Problem = "no cpio magic";
+const BAD_NUMBER: Problem = "bad number in a header";
+const BAD_NAME: Problem = "bad name";
+const TRUNCATED: Problem = "broken padding or truncated archive";
+
+/// Where an archive comes from.
+pub trait Input {
+    /// Bytes that come next; none at the end.
+    fn ready(&mut self) -> Result<&[u8], Problem>;
+    /// Goes on behind the first `count` of them.
+    fn consume(&mut self, count: usize);
 }
 
-/// A file, directory, link or device in an archive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Entry<'a> {
+impl<I: Input + ?Sized> Input for &mut I {
+    fn ready(&mut self) -> Result<&[u8], Problem> {
+        (**self).ready()
+    }
+
+    fn consume(&mut self, count: usize) {
+        (**self).consume(count);
+    }
+}
+
+impl Input for &[u8] {
+    fn ready(&mut self) -> Result<&[u8], Problem> {
+        Ok(self)
+    }
+
+    fn consume(&mut self, count: usize) {
+        *self = self.get(count..).unwrap_or_default();
+    }
+}
+
+/// A file, directory, link or device in an archive. Its content follows: [`Reader::data`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
     /// Path, without a leading slash as archives are usually made, up to its first zero byte. Not trusted: it may hold `..`.
-    pub name: &'a [u8],
-    /// Content of a file, target of a symbolic link.
-    pub data: &'a [u8],
+    pub name: Vec<u8>,
+    /// Bytes of the content of a file, or of the target of a symbolic link.
+    pub size: u32,
     /// `S_IF*` type and permissions.
     pub mode: u32,
     /// Owner.
@@ -56,71 +81,84 @@ pub struct Entry<'a> {
 }
 
 /// What comes next in an initramfs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Item<'a> {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Item {
     /// An entry of an archive.
-    Entry(Entry<'a>),
+    Entry(Entry),
     /// The end of an archive: inode numbers start anew.
     Trailer,
-    /// Compressed data begins here; it may be followed by more, so the caller tells by [`Reader::skip_compressed`] how long it was.
-    Compressed(&'a [u8]),
+    /// Something else begins here, as compressed data does. Nothing of it has been consumed.
+    Other,
+    /// The end of the input.
+    End,
 }
 
-/// Reads an initramfs item by item.
-#[derive(Clone, Debug)]
-pub struct Reader<'a> {
-    bytes: &'a [u8],
-    position: usize,
-    state: State,
+/// Reads archives item by item.
+#[derive(Debug)]
+pub struct Reader<I> {
+    input: I,
+    /// Bytes consumed, by which entries are aligned.
+    position: u64,
+    /// Whether an entry came before, and no trailer: another one must follow.
+    is_inside: bool,
+    /// Content of the last entry that was not asked for yet.
+    unread: u32,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    /// At the start or behind a trailer, where padding and compressed parts may stand.
-    Between,
-    /// Behind an entry: another header must follow.
-    Inside,
-    /// Nothing more is read.
-    Ended,
-}
-
-impl<'a> Reader<'a> {
-    /// Reads `bytes` from their start.
-    pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0, state: State::Between }
+impl<I: Input> Reader<I> {
+    /// Reads `input` from its start, which counts as `position`.
+    pub const fn new(input: I, position: u64) -> Self {
+        Self { input, position, is_inside: false, unread: 0 }
     }
 
-    /// Skips the `length` bytes of the compressed part that was just reported.
-    pub fn skip_compressed(&mut self, length: usize) {
-        self.position = self.position.saturating_add(length).min(self.bytes.len());
-        self.state = State::Between;
+    /// The input, and the position that it has come to.
+    pub fn into_parts(self) -> (I, u64) {
+        (self.input, self.position)
     }
 
-    /// How many bytes have been read.
-    pub const fn position(&self) -> usize {
-        self.position
-    }
-
-    fn next_item(&mut self) -> Result<Option<Item<'a>>, CpioError> {
-        if self.state == State::Between {
-            let rest = self.bytes.get(self.position..).unwrap_or_default();
-            let Some(padding) = rest.iter().position(|&byte| byte != 0) else { return Ok(None) };
-            self.position += padding;
-            if rest[padding] != b'0' || !self.position.is_multiple_of(4) {
-                self.state = State::Ended;
-                return Ok(Some(Item::Compressed(&rest[padding..])));
+    /// The next item; passes over what is left of the last entry's content.
+    pub fn next_item(&mut self) -> Result<Item, Problem> {
+        while self.data(&mut |_| Ok(()))? {}
+        if self.is_inside {
+            self.align()?;
+        } else {
+            while self.input.ready()?.first() == Some(&0) {
+                let zeroes = self.input.ready()?.iter().take_while(|&&byte| byte == 0).count();
+                self.consume(zeroes);
             }
-        } else if self.position >= self.bytes.len() {
-            // An archive without a trailer: Linux takes it as it is.
-            return Ok(None);
         }
-        self.entry().map(Some)
+        match self.input.ready()?.first() {
+            // An archive without a trailer: Linux takes it as it is.
+            None => Ok(Item::End),
+            Some(&first) if !self.is_inside && (first != b'0' || !self.position.is_multiple_of(4)) => {
+                Ok(Item::Other)
+            }
+            Some(_) => self.entry(),
+        }
     }
 
-    fn entry(&mut self) -> Result<Item<'a>, CpioError> {
-        let header = self.take(HEADER_LENGTH)?;
+    /// Calls `take` with the next piece of the last entry's content; false if there is none left.
+    pub fn data(&mut self, take: &mut dyn FnMut(&[u8]) -> Result<(), Problem>) -> Result<bool, Problem> {
+        if self.unread == 0 {
+            return Ok(false);
+        }
+        let piece = self.input.ready()?;
+        let piece = &piece[..piece.len().min(self.unread as usize)];
+        if piece.is_empty() {
+            return Err(TRUNCATED);
+        }
+        take(piece)?;
+        let length = piece.len();
+        self.unread -= length as u32;
+        self.consume(length);
+        Ok(true)
+    }
+
+    fn entry(&mut self) -> Result<Item, Problem> {
+        let mut header = [0; HEADER_LENGTH];
+        self.take(&mut header)?;
         if !matches!(&header[..6], b"070701" | b"070702") {
-            return Err(CpioError::BadMagic);
+            return Err(BAD_MAGIC);
         }
         let mut fields = [0; 13];
         for (field, digits) in fields.iter_mut().zip(header[6..].chunks_exact(8)) {
@@ -141,26 +179,19 @@ impl<'a> Reader<'a> {
             name_size,
             _,
         ] = fields;
-        let name_size = name_size as usize;
-        if !(2..=NAME_LIMIT).contains(&name_size) {
-            return Err(CpioError::BadName);
-        }
-        let name = self.take(name_size)?;
-        let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
-        self.align();
-        let data = self.take(size as usize)?;
-        self.align();
-        if name == TRAILER {
-            self.state = State::Between;
+        let name = self.name(name_size as usize)?;
+        self.align()?;
+        self.unread = size;
+        self.is_inside = name != TRAILER;
+        if !self.is_inside {
             return Ok(Item::Trailer);
         }
         if name.is_empty() {
-            return Err(CpioError::BadName);
+            return Err(BAD_NAME);
         }
-        self.state = State::Inside;
         Ok(Item::Entry(Entry {
             name,
-            data,
+            size,
             mode,
             uid,
             gid,
@@ -172,36 +203,52 @@ impl<'a> Reader<'a> {
         }))
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], CpioError> {
-        let rest = self.bytes.get(self.position..).ok_or(CpioError::Truncated)?;
-        let taken = rest.get(..length).ok_or(CpioError::Truncated)?;
-        self.position += length;
-        Ok(taken)
+    fn name(&mut self, size: usize) -> Result<Vec<u8>, Problem> {
+        if !(2..=NAME_LIMIT).contains(&size) {
+            return Err(BAD_NAME);
+        }
+        let mut name = alloc::vec![0; size];
+        self.take(&mut name)?;
+        name.truncate(name.iter().position(|&byte| byte == 0).unwrap_or(size));
+        Ok(name)
     }
 
-    fn align(&mut self) {
-        self.position = self.position.next_multiple_of(4);
+    /// Fills `into`.
+    fn take(&mut self, mut into: &mut [u8]) -> Result<(), Problem> {
+        while !into.is_empty() {
+            let piece = self.input.ready()?;
+            let length = piece.len().min(into.len());
+            if length == 0 {
+                return Err(TRUNCATED);
+            }
+            let (filled, rest) = into.split_at_mut(length);
+            filled.copy_from_slice(&piece[..length]);
+            self.consume(length);
+            into = rest;
+        }
+        Ok(())
+    }
+
+    /// Passes over what is left until the next multiple of four. It may be missing at the end.
+    fn align(&mut self) -> Result<(), Problem> {
+        while !self.position.is_multiple_of(4) {
+            if self.input.ready()?.is_empty() {
+                break;
+            }
+            self.consume(1);
+        }
+        Ok(())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.input.consume(count);
+        self.position += count as u64;
     }
 }
 
-impl<'a> Iterator for Reader<'a> {
-    type Item = Result<Item<'a>, CpioError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.state == State::Ended {
-            return None;
-        }
-        let item = self.next_item().transpose();
-        if !matches!(item, Some(Ok(_))) {
-            self.state = State::Ended;
-        }
-        item
-    }
-}
-
-fn hexadecimal(digits: &[u8]) -> Result<u32, CpioError> {
+fn hexadecimal(digits: &[u8]) -> Result<u32, Problem> {
     digits.iter().try_fold(0, |number, &digit| {
-        let value = char::from(digit).to_digit(16).ok_or(CpioError::BadNumber)?;
+        let value = char::from(digit).to_digit(16).ok_or(BAD_NUMBER)?;
         Ok(number << 4 | value)
     })
 }

@@ -24,22 +24,59 @@ fn archive(files: &[(&[u8], &[u8])]) -> Vec<u8> {
     archive
 }
 
-fn names(bytes: &[u8]) -> Vec<&[u8]> {
-    Reader::new(bytes)
-        .filter_map(|item| match item {
-            Ok(Item::Entry(entry)) => Some(entry.name),
-            _ => None,
-        })
-        .collect()
+/// An input that gives so many bytes at a time.
+struct Pieces<'a>(&'a [u8], usize);
+
+impl Input for Pieces<'_> {
+    fn ready(&mut self) -> Result<&[u8], Problem> {
+        Ok(&self.0[..self.0.len().min(self.1)])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.0 = &self.0[count..];
+    }
+}
+
+/// All items, and how reading ended: with a problem, or where something else began or the input ended.
+fn items(input: impl Input) -> (Vec<Item>, Result<Item, Problem>) {
+    let (mut reader, mut items) = (Reader::new(input, 0), vec![]);
+    loop {
+        match reader.next_item() {
+            Ok(item @ (Item::Entry(_) | Item::Trailer)) => items.push(item),
+            end => return (items, end),
+        }
+    }
+}
+
+fn names(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let name = |item| match item {
+        Item::Entry(entry) => Some(entry.name),
+        _ => None,
+    };
+    items(bytes).0.into_iter().filter_map(name).collect()
 }
 
 #[test]
 fn an_entry_is_read_whole() {
     let bytes = archive(&[(b"dir/file", b"hello")]);
-    let Some(Ok(Item::Entry(entry))) = Reader::new(&bytes).next() else { panic!("no entry") };
-    assert_eq!((entry.name, entry.data), (&b"dir/file"[..], &b"hello"[..]));
-    assert_eq!((entry.mode, entry.uid, entry.gid, entry.modified), (0o100_644, 1, 2, 9));
-    assert_eq!((entry.inode, entry.device, entry.node), (7, (3, 4), (5, 6)));
+    for piece in [1, 3, 1000] {
+        let mut reader = Reader::new(Pieces(&bytes, piece), 0);
+        let Ok(Item::Entry(entry)) = reader.next_item() else { panic!("no entry") };
+        assert_eq!((&entry.name[..], entry.size), (&b"dir/file"[..], 5));
+        assert_eq!((entry.mode, entry.uid, entry.gid, entry.modified), (0o100_644, 1, 2, 9));
+        assert_eq!((entry.inode, entry.device, entry.node), (7, (3, 4), (5, 6)));
+        let mut data: Vec<u8> = vec![];
+        while reader
+            .data(&mut |piece| {
+                data.extend(piece);
+                Ok(())
+            })
+            .unwrap()
+        {}
+        assert_eq!(data, b"hello");
+        assert_eq!(reader.next_item(), Ok(Item::Trailer));
+        assert_eq!(reader.next_item(), Ok(Item::End));
+    }
 }
 
 #[test]
@@ -49,7 +86,7 @@ fn archives_follow_one_another_with_padding() {
     bytes.extend(archive(&[(b"b", b"22")]));
     bytes.extend([0; 7]);
     assert_eq!(names(&bytes), [b"a", b"b"]);
-    assert_eq!(Reader::new(&bytes).last(), Some(Ok(Item::Trailer)));
+    assert_eq!(items(&bytes[..]).1, Ok(Item::End));
 }
 
 #[test]
@@ -58,17 +95,12 @@ fn a_compressed_part_is_the_callers() {
     let start = bytes.len();
     bytes.extend([0, 0x1f, 0x8b, 8, 0, 0, 0, 0]);
     bytes.extend(archive(&[(b"b", b"")]));
-    let mut reader = Reader::new(&bytes);
-    let part = reader.find_map(|item| match item {
-        Ok(Item::Compressed(part)) => Some(part),
-        _ => None,
-    });
-    assert_eq!(part.unwrap().len(), bytes.len() - start - 1);
-    assert_eq!(reader.next(), None);
-    reader.skip_compressed(2);
-    assert!(matches!(reader.next(), Some(Ok(Item::Compressed([8, ..])))));
-    reader.skip_compressed(1);
-    assert!(matches!(reader.next(), Some(Ok(Item::Entry(Entry { name: b"b", .. })))));
+    let mut reader = Reader::new(&bytes[..], 0);
+    while reader.next_item() != Ok(Item::Other) {}
+    let (rest, position) = reader.into_parts();
+    assert_eq!((rest[0], position), (0x1f, start as u64 + 1));
+    let mut reader = Reader::new(&rest[3..], position + 3);
+    assert!(matches!(reader.next_item(), Ok(Item::Entry(entry)) if entry.name == b"b"));
 }
 
 #[test]
@@ -76,11 +108,11 @@ fn what_came_before_an_error_stays() {
     let mut bytes = archive(&[(b"a", b"1"), (b"b", b"2")]);
     let second = bytes.windows(6).rposition(|window| window == b"070701").unwrap() - 4;
     bytes.truncate(second);
-    assert_eq!(names(&bytes), [b"a"]);
-    assert_eq!(Reader::new(&bytes).last(), Some(Err(CpioError::Truncated)));
+    assert_eq!(names(&bytes), [b"a", b"b"]);
+    assert_eq!(items(&bytes[..]).1, Err(TRUNCATED));
     let mut bytes = archive(&[(b"a", b"1")]);
     bytes[20] = b'x';
-    assert_eq!(Reader::new(&bytes).next(), Some(Err(CpioError::BadNumber)));
+    assert_eq!(items(&bytes[..]), (vec![], Err(BAD_NUMBER)));
 }
 
 #[test]
@@ -90,9 +122,11 @@ fn links_are_found_within_an_archive() {
     add(&mut bytes, b"second", b"data", 2);
     add(&mut bytes, b"alone", b"", 1);
     let mut links = HardLinks::default();
-    let found: Vec<_> = Reader::new(&bytes)
+    let found: Vec<_> = items(&bytes[..])
+        .0
+        .into_iter()
         .map(|item| {
-            let Ok(Item::Entry(entry)) = item else { panic!("no entry") };
+            let Item::Entry(entry) = item else { panic!("no entry") };
             let first = links.find(&entry).copied();
             links.remember(&entry, entry.name.len());
             first
@@ -104,7 +138,8 @@ fn links_are_found_within_an_archive() {
 proptest! {
     #[test]
     fn noise_does_no_harm(bytes in proptest::collection::vec(prop_oneof![Just(b'0'), Just(b'7'), any::<u8>()], 0..400)) {
-        prop_assert!(Reader::new(&bytes).count() <= bytes.len());
+        prop_assert!(items(&bytes[..]).0.len() <= bytes.len());
+        prop_assert_eq!(items(&bytes[..]), items(Pieces(&bytes, 1)));
     }
 
     #[test]
@@ -115,12 +150,13 @@ proptest! {
     ) {
         let files: Vec<(&[u8], &[u8])> = files.iter().map(|(name, data)| (name.as_bytes(), data.as_bytes())).collect();
         let mut bytes = archive(&files);
-        prop_assert!(names(&bytes).into_iter().eq(files.iter().map(|file| file.0)));
+        prop_assert!(names(&bytes).iter().map(Vec::as_slice).eq(files.iter().map(|file| file.0)));
         for (place, byte) in damage {
             let place = place.index(bytes.len());
             bytes[place] = byte;
         }
         bytes.truncate(cut.index(bytes.len() + 1));
         prop_assert!(names(&bytes).len() <= bytes.len());
+        prop_assert_eq!(items(&bytes[..]), items(Pieces(&bytes, 5)));
     }
 }

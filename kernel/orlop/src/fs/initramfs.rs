@@ -2,13 +2,18 @@
 //!
 //! What an archive asks for is done as Linux does it: names are relative to the root, files without a parent directory are passed
 //! over, later entries replace earlier ones, hard links are kept. A broken archive ends the unpacking with a line on the console;
-//! what was unpacked stays.
+//! what was unpacked stays. An archive that does not fit into memory ends the kernel. Archives and parts that are compressed by gzip, xz
+//! or zstd may follow each other in any order; neither is ever in memory as a whole but as files.
 
+mod compressed;
 mod gzip;
+mod xz;
+mod zstd;
 
 use abi::Errno;
 use alloc::sync::Arc;
-use libkernel::cpio::{CpioError, Entry, HardLinks, Item, Reader};
+use alloc::vec::Vec;
+use libkernel::cpio::{Entry, HardLinks, Input, Item, Problem, Reader};
 
 use super::attributes::{DeviceNumber, FileKind, PERMISSION_BITS};
 use super::change::{self, NewFile};
@@ -20,12 +25,12 @@ use super::inode::{Body, Directory, Inode, Ownership};
 use super::mount::{self, Location, Mount};
 use super::remove::{self, Victim};
 use super::walk::{Last, LastLink, Walk};
-use crate::log;
+use crate::log::{self, Level};
 use crate::process::Credentials;
 use crate::user::IoSource;
 
-/// How deep compressed parts may lie in each other.
-const MAX_NESTING: u32 = 2;
+/// What is said of a file that has no room. The kernel ends then: programs would find files without their ends.
+const NO_ROOM: Problem = "write error";
 
 /// Mounts the root, makes what Linux's built-in archive holds, and unpacks `archive` over it.
 pub fn unpack(archive: &[u8]) {
@@ -35,8 +40,16 @@ pub fn unpack(archive: &[u8]) {
     let mut unpacker =
         Unpacker { context: &context, credentials: &Credentials::root(), links: HardLinks::default() };
     unpacker.make_defaults();
-    if let Err(problem) = unpacker.unpack(archive, 0) {
-        log!("Initramfs unpacking failed: {problem}");
+    match unpacker.unpack(archive) {
+        Ok(()) => {}
+        Err(NO_ROOM) => {
+            let pages = hal::frame::statistics().total;
+            panic!("Initramfs unpacking failed: {NO_ROOM}: it does not fit into {} KiB of memory", pages * 4);
+        }
+        // As on Linux, what was unpacked may do.
+        Err(problem) => {
+            log::line(Level::Emergency, format_args!("Initramfs unpacking failed: {problem}"));
+        }
     }
 }
 
@@ -78,69 +91,88 @@ impl Unpacker<'_> {
         }
     }
 
-    fn unpack(&mut self, bytes: &[u8], nesting: u32) -> Result<(), &'static str> {
-        let mut reader = Reader::new(bytes);
+    /// Unpacks archives and compressed parts, in any order.
+    fn unpack(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        let mut reader = Reader::new(bytes, 0);
+        while self.unpack_archives(&mut reader)? == Item::Other {
+            let (rest, position) = reader.into_parts();
+            let mut part = compressed::open(rest)?;
+            let mut inner = Reader::new(&mut *part, 0);
+            if self.unpack_archives(&mut inner)? == Item::Other {
+                return Err("junk within compressed archive");
+            }
+            let behind = part.rest();
+            reader = Reader::new(behind, position + (rest.len() - behind.len()) as u64);
+        }
+        Ok(())
+    }
+
+    /// Unpacks archives up to the end, or to something else; which of the two it was.
+    fn unpack_archives<I: Input>(&mut self, reader: &mut Reader<I>) -> Result<Item, Problem> {
         loop {
-            match reader.next() {
-                None => return Ok(()),
-                Some(Err(error)) => return Err(describe(error)),
-                Some(Ok(Item::Trailer)) => self.links.clear(),
-                Some(Ok(Item::Entry(entry))) => self.make_entry(&entry).map_err(|_| "write error")?,
-                Some(Ok(Item::Compressed(part))) if nesting < MAX_NESTING => {
-                    let (inner, consumed) = gzip::decompress(part)?;
-                    self.unpack(&inner, nesting + 1)?;
-                    reader.skip_compressed(consumed);
-                }
-                Some(Ok(Item::Compressed(_))) => return Err("compressed too often"),
+            match reader.next_item()? {
+                Item::Trailer => self.links.clear(),
+                Item::Entry(entry) => self.make_entry(&entry, reader)?,
+                end => return Ok(end),
             }
         }
     }
 
-    /// Makes one entry. Only a full file system is an error; what has no place in the tree is passed over.
-    fn make_entry(&mut self, entry: &Entry<'_>) -> Result<(), Errno> {
-        match self.try_entry(entry) {
-            Err(errno @ (Errno::ENOSPC | Errno::ENOMEM)) => Err(errno),
-            _ => Ok(()),
+    /// Makes one entry. What has no place in the tree is passed over.
+    fn make_entry<I: Input>(&mut self, entry: &Entry, reader: &mut Reader<I>) -> Result<(), Problem> {
+        let target = if FileKind::from_mode(entry.mode) == Some(FileKind::Symlink) {
+            read_target(entry, reader)?
+        } else {
+            Vec::new()
+        };
+        match self.try_entry(entry, target) {
+            Ok(Some(place)) => write_content(&place, reader)?,
+            Err(Errno::ENOSPC | Errno::ENOMEM) => return Err(NO_ROOM),
+            Ok(None) | Err(_) => return Ok(()),
         }
+        Ok(())
     }
 
-    fn try_entry(&mut self, entry: &Entry<'_>) -> Result<(), Errno> {
+    /// Makes the file; of a regular one, where its content goes.
+    fn try_entry(&mut self, entry: &Entry, target: Vec<u8>) -> Result<Option<Location>, Errno> {
         let kind = FileKind::from_mode(entry.mode).ok_or(Errno::EINVAL)?;
         let permissions = entry.mode & PERMISSION_BITS;
+        let name = &entry.name;
         let place = match kind {
-            FileKind::Directory => self.make_or_keep(entry.name, NewFile::directory(permissions))?,
-            FileKind::Regular => return self.make_regular(entry),
-            FileKind::Symlink => self.make(entry.name, NewFile::symlink(Arc::from(entry.data)))?,
+            FileKind::Directory => self.make_or_keep(name, NewFile::directory(permissions))?,
+            FileKind::Regular => {
+                let place = self.make_regular(entry)?;
+                self.finish(entry, &place);
+                return Ok(Some(place));
+            }
+            FileKind::Symlink => self.make(name, NewFile::symlink(Arc::from(target)))?,
             _ => match self.links.find(entry).cloned() {
-                Some(first) => return self.link(&first, entry.name),
+                Some(first) => {
+                    self.link(&first, name)?;
+                    return Ok(None);
+                }
                 None => {
                     let number = DeviceNumber::new(entry.node.0, entry.node.1);
-                    self.make(entry.name, NewFile::node(kind, permissions, number))?
+                    self.make(name, NewFile::node(kind, permissions, number))?
                 }
             },
         };
         self.finish(entry, &place);
-        Ok(())
+        Ok(None)
     }
 
-    fn make_regular(&mut self, entry: &Entry<'_>) -> Result<(), Errno> {
-        let place = match self.links.find(entry).cloned() {
+    fn make_regular(&mut self, entry: &Entry) -> Result<Location, Errno> {
+        match self.links.find(entry).cloned() {
             Some(first) => {
-                self.link(&first, entry.name)?;
-                first
+                self.link(&first, &entry.name)?;
+                Ok(first)
             }
-            None => self.make(entry.name, NewFile::regular(entry.mode))?,
-        };
-        if !entry.data.is_empty() {
-            let object = place.dentry.inode().object().ok_or(Errno::EIO)?;
-            object.write(0, &mut IoSource::kernel(entry.data))?;
+            None => self.make(&entry.name, NewFile::regular(entry.mode)),
         }
-        self.finish(entry, &place);
-        Ok(())
     }
 
     /// Owner, times, and the memory of hard links.
-    fn finish(&mut self, entry: &Entry<'_>, place: &Location) {
+    fn finish(&mut self, entry: &Entry, place: &Location) {
         let inode = place.dentry.inode();
         inode.attributes.set_owner(entry.uid, entry.gid);
         if inode.kind != FileKind::Symlink {
@@ -187,11 +219,28 @@ impl Unpacker<'_> {
     }
 }
 
-fn describe(error: CpioError) -> &'static str {
-    match error {
-        CpioError::BadMagic => "no cpio magic",
-        CpioError::BadNumber => "bad number in a header",
-        CpioError::BadName => "bad name",
-        CpioError::Truncated => "broken padding or truncated archive",
+/// The target of a symbolic link.
+fn read_target<I: Input>(entry: &Entry, reader: &mut Reader<I>) -> Result<Vec<u8>, Problem> {
+    /// The longest target (`PATH_MAX`).
+    const MOST: u32 = 4096;
+    let mut target = Vec::new();
+    if entry.size <= MOST {
+        while reader.data(&mut |piece| {
+            target.extend_from_slice(piece);
+            Ok(())
+        })? {}
     }
+    Ok(target)
+}
+
+/// Writes what follows in the archive into a regular file.
+fn write_content<I: Input>(place: &Location, reader: &mut Reader<I>) -> Result<(), Problem> {
+    let Some(object) = place.dentry.inode().object() else { return Ok(()) };
+    let mut position = 0;
+    while reader.data(&mut |piece| {
+        object.write(position, &mut IoSource::kernel(piece)).map_err(|_| NO_ROOM)?;
+        position += piece.len() as u64;
+        Ok(())
+    })? {}
+    Ok(())
 }

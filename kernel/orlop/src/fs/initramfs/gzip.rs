@@ -1,13 +1,13 @@
-//! Compressed parts of an initramfs: one gzip member, RFC 1952.
-//!
-//! The member is inflated twice: once into a window to learn its size, once into a buffer of exactly that size. So the largest block
-//! that memory must hold is the archive itself.
+//! One gzip member: RFC 1952. Its window is 32 KiB.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use libkernel::cpio::{Input, Problem};
 use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::{DecompressorOxide, decompress as inflate, inflate_flags};
+use miniz_oxide::inflate::core::{DecompressorOxide, decompress as inflate};
+
+use super::compressed::Part;
 
 /// Bytes of a deflate window.
 const WINDOW: usize = 32768;
@@ -15,29 +15,82 @@ const WINDOW: usize = 32768;
 /// Bytes behind the compressed data: check sum and size.
 const TRAILER: usize = 8;
 
-/// Unpacks the member at the start of `part`; also returns how many bytes it took.
-pub fn decompress(part: &[u8]) -> Result<(Vec<u8>, usize), &'static str> {
-    let header = header_length(part).ok_or("invalid magic at start of compressed archive")?;
-    let data = part.get(header..).unwrap_or_default();
-    let (length, compressed) = measure(data).ok_or("junk within compressed archive")?;
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(length).map_err(|_| "out of memory")?;
-    bytes.resize(length, 0);
-    let mut state = Box::<DecompressorOxide>::default();
-    let flags = inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-    let (status, _, written) = inflate(&mut state, data, &mut bytes, 0, flags);
-    if status != TINFLStatus::Done || written != length {
-        return Err("junk within compressed archive");
+/// A member while it is read.
+pub struct Gzip<'a> {
+    rest: &'a [u8],
+    state: Box<DecompressorOxide>,
+    window: Vec<u8>,
+    /// What of `window` was inflated and not consumed yet.
+    start: usize,
+    end: usize,
+    /// Check sum and number of all bytes that were inflated.
+    sum: u32,
+    total: u32,
+    is_over: bool,
+}
+
+impl<'a> Gzip<'a> {
+    /// The member at the start of `bytes`.
+    #[inline(never)]
+    pub fn new(bytes: &'a [u8]) -> Result<Gzip<'a>, Problem> {
+        let header = header_length(bytes).ok_or("invalid magic at start of compressed archive")?;
+        let mut window = Vec::new();
+        window.try_reserve_exact(WINDOW).map_err(|_| "out of memory")?;
+        window.resize(WINDOW, 0);
+        let rest = bytes.get(header..).unwrap_or_default();
+        let state = Box::default();
+        Ok(Gzip { rest, state, window, start: 0, end: 0, sum: 0, total: 0, is_over: false })
     }
-    let trailer = data.get(compressed..compressed + TRAILER).ok_or("compressed data is cut off")?;
-    let (sum, size) = (word(trailer, 0), word(trailer, 4));
-    if sum != checksum(&bytes) {
-        return Err("crc error");
+
+    /// Inflates what fits between the last piece and the window's end.
+    #[inline(never)]
+    fn inflate_more(&mut self) -> Result<(), Problem> {
+        let position = self.end % WINDOW;
+        let (status, read, written) = inflate(&mut self.state, self.rest, &mut self.window, position, 0);
+        self.rest = self.rest.get(read..).unwrap_or_default();
+        (self.start, self.end) = (position, position + written);
+        let piece = self.window.get(self.start..self.end).unwrap_or_default();
+        self.sum = checksum(self.sum, piece);
+        self.total = self.total.wrapping_add(written as u32);
+        match status {
+            TINFLStatus::Done => self.finish(),
+            TINFLStatus::HasMoreOutput => Ok(()),
+            TINFLStatus::FailedCannotMakeProgress | TINFLStatus::NeedsMoreInput => {
+                Err("compressed data is cut off")
+            }
+            _ => Err("invalid compressed format (err=1)"),
+        }
     }
-    if size != length as u32 {
-        return Err("length error");
+
+    /// At the end of the deflated data: whether it is what the member says.
+    fn finish(&mut self) -> Result<(), Problem> {
+        self.is_over = true;
+        let (trailer, rest) = self.rest.split_at_checked(TRAILER).ok_or("compressed data is cut off")?;
+        self.rest = rest;
+        if word(trailer, 0) != self.sum {
+            return Err("crc error");
+        }
+        if word(trailer, 4) != self.total { Err("length error") } else { Ok(()) }
     }
-    Ok((bytes, header + compressed + TRAILER))
+}
+
+impl Input for Gzip<'_> {
+    fn ready(&mut self) -> Result<&[u8], Problem> {
+        while self.start == self.end && !self.is_over {
+            self.inflate_more()?;
+        }
+        Ok(self.window.get(self.start..self.end).unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+    }
+}
+
+impl<'a> Part<'a> for Gzip<'a> {
+    fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
 }
 
 /// How long the member's header is; `None` if it is none, or not of deflate.
@@ -68,32 +121,12 @@ fn header_length(part: &[u8]) -> Option<usize> {
     Some(length)
 }
 
-/// The inflated size of deflated data, and how many bytes of it were used.
-fn measure(data: &[u8]) -> Option<(usize, usize)> {
-    let mut state = Box::<DecompressorOxide>::default();
-    let mut window = Vec::new();
-    window.try_reserve_exact(WINDOW).ok()?;
-    window.resize(WINDOW, 0);
-    let (mut total, mut used, mut position) = (0usize, 0, 0);
-    loop {
-        let (status, read, written) = inflate(&mut state, data.get(used..)?, &mut window, position, 0);
-        used += read;
-        total = total.checked_add(written)?;
-        position = (position + written) % WINDOW;
-        match status {
-            TINFLStatus::Done => return Some((total, used)),
-            TINFLStatus::HasMoreOutput => {}
-            _ => return None,
-        }
-    }
-}
-
 fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
-/// CRC-32 as gzip has it, four bits at a step.
-fn checksum(bytes: &[u8]) -> u32 {
+/// CRC-32 as gzip has it, four bits at a step: of what `sum` is of, and these bytes behind it.
+fn checksum(sum: u32, bytes: &[u8]) -> u32 {
     const POLYNOMIAL: u32 = 0xedb8_8320;
     const TABLE: [u32; 16] = {
         let mut table = [0; 16];
@@ -111,7 +144,7 @@ fn checksum(bytes: &[u8]) -> u32 {
         table
     };
     let step = |sum: u32, nibble: u8| sum >> 4 ^ TABLE[((sum as u8 ^ nibble) & 15) as usize];
-    !bytes.iter().fold(u32::MAX, |sum, &byte| step(step(sum, byte), byte >> 4))
+    !bytes.iter().fold(!sum, |sum, &byte| step(step(sum, byte), byte >> 4))
 }
 
 #[cfg(test)]
@@ -120,21 +153,7 @@ mod tests {
 
     #[test]
     fn checksum_is_the_published_one() {
-        assert_eq!(checksum(b"123456789"), 0xcbf4_3926);
-    }
-
-    #[test]
-    fn a_stored_member_unpacks_and_says_its_length() {
-        let mut member = [0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3].to_vec();
-        member.extend_from_slice(b"name\0");
-        member.extend_from_slice(&[1, 9, 0, !9, 0xff]);
-        member.extend_from_slice(b"123456789");
-        member.extend_from_slice(&0xcbf4_3926u32.to_le_bytes());
-        member.extend_from_slice(&9u32.to_le_bytes());
-        let length = member.len();
-        member.extend_from_slice(b"what follows");
-        assert_eq!(decompress(&member), Ok((b"123456789".to_vec(), length)));
-        member[20] ^= 1;
-        assert_eq!(decompress(&member), Err("crc error"));
+        assert_eq!(checksum(0, b"123456789"), 0xcbf4_3926);
+        assert_eq!(checksum(checksum(0, b"1234"), b"56789"), 0xcbf4_3926);
     }
 }
