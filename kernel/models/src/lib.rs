@@ -1,4 +1,5 @@
-//! The kernel's own locks and wait queues, run by `loom` in every order that the memory model allows.
+//! The kernel's own locks and wait queues, run by `loom` in every order that the memory model allows with two or
+//! three forced changes of thread.
 //!
 //! The code is that of `hal` and `orlop`: `build.rs` copies the files and puts `loom`'s atomics in the place of the machine's. What
 //! they stand on (the interrupt mask, the running task) is in [`machine`]. Only tests are built: `cargo test -p models`.

@@ -1,4 +1,4 @@
-//! The models: a few threads, few steps, every order.
+//! The models: a few threads, few steps, every order with a few forced changes of thread.
 use crate::machine::atomic::{AtomicU32, AtomicUsize};
 use crate::sched::wait::{Deadline, WaitQueue};
 use crate::sched::{Mutex, RwLock};
