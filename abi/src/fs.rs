@@ -398,6 +398,11 @@ constants! { u64:
 }
 
 constants! { u32:
+    XATTR_CREATE = 1, "setxattr: EEXIST if it is there";
+    XATTR_REPLACE = 2, "setxattr: ENODATA if it is not there";
+}
+
+constants! { u32:
     MNT_FORCE = 1, "umount2: even if busy";
     MNT_DETACH = 2, "umount2: from the tree now, the rest when unused";
     MNT_EXPIRE = 4, "umount2: if unused since the last such call";

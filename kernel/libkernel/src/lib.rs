@@ -17,6 +17,7 @@ pub mod cpio;
 pub mod device_tree;
 pub mod elf;
 pub mod fault;
+pub mod intervals;
 pub mod line_discipline;
 pub mod lock_order;
 pub mod log_ring;

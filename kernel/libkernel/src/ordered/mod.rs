@@ -38,7 +38,7 @@ pub(crate) fn secret() -> u64 {
 }
 
 /// The next rank: SplitMix64 (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
-fn next_rank() -> u32 {
+pub(crate) fn next_rank() -> u32 {
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
     let state = RANKS.fetch_add(STEP, Relaxed);
     let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

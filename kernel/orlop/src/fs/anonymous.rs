@@ -64,12 +64,11 @@ pub fn pipe_location(body: Body, credentials: &Credentials) -> Location {
 /// Opens a new regular file that has no name; `label` is what `/proc/PID/fd` shows.
 pub fn open_memory(label: Name, credentials: &Credentials) -> Arc<File> {
     let mount = mount_of(&MEMORY, FileSystemKind::TmpFs);
-    let object = Object::new(0);
-    let body = Body::Bytes(object.clone());
+    let body = Body::Bytes(Object::new(0));
     let place = location(mount, FileKind::Regular, body, label, credentials);
     place.dentry.inode().attributes.set_permissions(0o777);
-    // Nobody can execute it yet, and its mount is always writable.
-    let writer = ContentWriter::enter(&place.mount, &object).ok();
+    // Its mount is always writable.
+    let writer = ContentWriter::of_nameless(&place.mount).ok();
     File::new(place, Handle::Bytes, O_RDWR | O_LARGEFILE, writer)
 }
 

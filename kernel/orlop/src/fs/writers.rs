@@ -80,7 +80,7 @@ impl Drop for MountWriter {
 
 /// What a regular file holds while it is open for writing, or is cut off: its mount stays writable, and nobody executes it.
 pub struct ContentWriter {
-    _access: WriteAccess,
+    _access: Option<WriteAccess>,
     _mount: MountWriter,
 }
 
@@ -88,6 +88,11 @@ impl ContentWriter {
     /// EROFS by the mount, ETXTBSY while the file is executed.
     pub fn enter(mount: &Arc<Mount>, object: &Arc<Object>) -> Result<ContentWriter, Errno> {
         let mount = MountWriter::enter(mount)?;
-        Ok(ContentWriter { _access: WriteAccess::acquire(object)?, _mount: mount })
+        Ok(ContentWriter { _access: Some(WriteAccess::acquire(object)?), _mount: mount })
+    }
+
+    /// For a file without a name that one call makes and opens: Linux executes it, too.
+    pub fn of_nameless(mount: &Arc<Mount>) -> Result<ContentWriter, Errno> {
+        Ok(ContentWriter { _access: None, _mount: MountWriter::enter(mount)? })
     }
 }

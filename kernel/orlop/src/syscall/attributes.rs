@@ -1,4 +1,4 @@
-//! Changing what `stat` shows: mode, owner, times; and the extended attributes that no file system here has.
+//! Changing what `stat` shows: mode, owner, times.
 
 use abi::Errno;
 use abi::fs::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, S_ISGID};
@@ -243,14 +243,4 @@ fn change_times(place: &Location, times: [NewTime; 2], credentials: &Credentials
         times.changed = now;
     });
     Ok(())
-}
-
-/// The calls on extended attributes: EOPNOTSUPP, as from a file system without them.
-pub fn extended(_caller: &mut Caller<'_>) -> Result<(), Failure> {
-    Err(Errno::EOPNOTSUPP.into())
-}
-
-/// The calls that list extended attributes: there are none.
-pub fn list_extended(_caller: &mut Caller<'_>) -> Result<usize, Failure> {
-    Ok(0)
 }

@@ -44,6 +44,7 @@ pub mod system;
 mod table;
 pub mod time;
 pub mod transfer;
+pub mod xattr;
 
 use alloc::sync::Arc;
 

@@ -6,8 +6,9 @@ extern crate alloc;
 
 use abi::Errno;
 use abi::fs::*;
+use abi::native::nr;
 use conformance::files::{as_user, create, mode_of, rename, unlink};
-use conformance::{Outcome, check, check_eq, scratch};
+use conformance::{Outcome, check, check_eq, raw, scratch};
 use libsyscall::file::*;
 
 conformance::tests!(&[
@@ -15,6 +16,7 @@ conformance::tests!(&[
     ("permissions_of_others", permissions_of_others),
     ("the_sticky_bit", the_sticky_bit),
     ("access_is_asked", access_is_asked),
+    ("extended_attributes_look_at_their_arguments", extended_attributes_look_at_their_arguments),
 ]);
 
 fn the_mask_of_new_files() -> Outcome {
@@ -91,4 +93,41 @@ fn access_is_asked() -> Outcome {
         check_eq!(faccessat(AT_FDCWD, c"a", F_OK), Ok(()));
         Ok(())
     })
+}
+
+/// What no attribute is needed for: path, descriptor, name, flags and size.
+fn extended_attributes_look_at_their_arguments() -> Outcome {
+    scratch::enter()?;
+    let fd = create(c"f", b"")?;
+    let place_only = open(c"f", O_PATH, 0)?;
+    mknodat(AT_FDCWD, c"fifo", S_IFIFO | 0o600, 0)?;
+    let (file, none, fifo) = (c"f".as_ptr() as u64, c"none".as_ptr() as u64, c"fifo".as_ptr() as u64);
+    let (user, value) = (c"user.a".as_ptr() as u64, c"v".as_ptr() as u64);
+    let call = |number, arguments: &[u64]| raw::call(number, arguments);
+    for number in [nr::listxattr, nr::llistxattr] {
+        check_eq!((call(number, &[none, 0, 0]), call(number, &[file, 0, 0])), (Err(Errno::ENOENT), Ok(0)));
+        check_eq!(call(number, &[8, 0, 0]), Err(Errno::EFAULT));
+    }
+    for (get, set, remove) in
+        [(nr::getxattr, nr::setxattr, nr::removexattr), (nr::lgetxattr, nr::lsetxattr, nr::lremovexattr)]
+    {
+        for number in [get, set, remove] {
+            check_eq!(call(number, &[none, user, value, 1, 0]), Err(Errno::ENOENT));
+            check_eq!(call(number, &[file, user, value, 1, 0]), Err(Errno::EOPNOTSUPP));
+            check_eq!(call(number, &[file, c"".as_ptr() as u64, value, 1, 0]), Err(Errno::ERANGE));
+            check_eq!(call(number, &[file, 8, value, 1, 0]), Err(Errno::EFAULT));
+        }
+        check_eq!(call(get, &[fifo, user, value, 1]), Err(Errno::ENODATA));
+        check_eq!(call(set, &[fifo, user, value, 1, 0]), Err(Errno::EPERM));
+        check_eq!(call(set, &[file, user, value, 1, 4]), Err(Errno::EINVAL));
+        check_eq!(call(set, &[file, user, value, 65537, 0]), Err(Errno::E2BIG));
+        check_eq!(call(set, &[file, user, 8, 1, 0]), Err(Errno::EFAULT));
+    }
+    let fds = [u64::MAX, place_only as u64].map(|fd| {
+        [nr::fgetxattr, nr::fsetxattr, nr::fremovexattr, nr::flistxattr]
+            .map(|number| call(number, &[fd, user, value, 1, 0]))
+    });
+    check!(fds.as_flattened().iter().all(|result| *result == Err(Errno::EBADF)));
+    check_eq!(call(nr::fgetxattr, &[fd as u64, user, value, 1]), Err(Errno::EOPNOTSUPP));
+    Ok(())
 }
