@@ -15,12 +15,14 @@ mod ready;
 mod watchers;
 
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Bound::{Excluded, Unbounded};
 
 use abi::Errno;
-use abi::poll::{EPOLLET, EPOLLONESHOT, EpollEvent};
+use abi::poll::EpollEvent;
+use arrayvec::ArrayVec;
 use hal::list::Node;
 use hal::sync::SpinLock;
 
@@ -38,6 +40,15 @@ pub use watchers::Watchers;
 
 /// What an item is shared as.
 type ItemRef = Arc<Node<Item>>;
+
+/// How many items are looked at before their events are handed over.
+const BATCH: usize = 16;
+
+/// Items that were taken from the ready list, in their order.
+type Batch = ArrayVec<ItemRef, BATCH>;
+
+/// Takes some events, the first of which has this number.
+pub type Give<'a> = dyn FnMut(usize, &[EpollEvent]) -> Result<(), Errno> + 'a;
 
 /// An epoll instance.
 pub struct Epoll {
@@ -75,13 +86,10 @@ impl Epoll {
         let structure = nesting::check(self, file)?;
         let _scan = self.scan.lock();
         let item = Item::new(self, fd, file, event);
-        {
-            let mut items = self.items.lock();
-            if items.contains_key(&item.key) {
-                return Err(Errno::EEXIST);
-            }
-            items.insert(item.key, item.clone());
-        }
+        match self.items.lock().entry(item.key) {
+            Entry::Vacant(place) => place.insert(item.clone()),
+            Entry::Occupied(_) => return Err(Errno::EEXIST),
+        };
         file.watchers().insert(item.clone());
         let added = match structure {
             Some(structure) => structure.check_paths(file).and_then(|()| item.watch(file)),
@@ -97,20 +105,17 @@ impl Epoll {
     /// `EPOLL_CTL_MOD`. EINVAL for an item that was added as an exclusive one.
     pub fn modify(&self, fd: u32, file: &Arc<File>, event: EpollEvent) -> Result<(), Errno> {
         let _scan = self.scan.lock();
-        self.find(fd, file)?.change(event)
+        let item = self.items.lock().get(&Key::new(fd, file)).cloned().ok_or(Errno::ENOENT)?;
+        item.change(event, file)
     }
 
     /// `EPOLL_CTL_DEL`.
     pub fn remove(&self, fd: u32, file: &Arc<File>) -> Result<(), Errno> {
         let _scan = self.scan.lock();
-        let item = self.find(fd, file)?;
+        let item = self.items.lock().remove(&Key::new(fd, file)).ok_or(Errno::ENOENT)?;
         file.watchers().remove(&item);
-        self.forget(&item);
+        item.end();
         Ok(())
-    }
-
-    fn find(&self, fd: u32, file: &Arc<File>) -> Result<ItemRef, Errno> {
-        self.items.lock().get(&Key::new(fd, file)).cloned().ok_or(Errno::ENOENT)
     }
 
     /// Takes an item out, which its file knows no more.
@@ -128,14 +133,9 @@ impl Epoll {
         items.range((start, Unbounded)).take(FEW).map(|(_, item)| item.clone()).collect()
     }
 
-    /// Waits for news of up to `limit` files and hands each to `give`, with its number from 0; returns how many there were, 0 when
-    /// the deadline passed first. News that `give` cannot take stay.
-    pub fn wait(
-        &self,
-        limit: usize,
-        deadline: Deadline,
-        give: &mut dyn FnMut(usize, EpollEvent) -> Result<(), Errno>,
-    ) -> Result<usize, Failure> {
+    /// Waits for news of up to `limit` files and hands them to `give`, some at a time, with the number of the first from 0; returns how
+    /// many there were, 0 when the deadline passed first. News that `give` cannot take stay.
+    pub fn wait(&self, limit: usize, deadline: Deadline, give: &mut Give<'_>) -> Result<usize, Failure> {
         loop {
             let given = self.collect(limit, give)?;
             if given > 0 {
@@ -151,43 +151,39 @@ impl Epoll {
     }
 
     /// Looks once at every listed item until `limit` have news.
-    fn collect(
-        &self,
-        limit: usize,
-        give: &mut dyn FnMut(usize, EpollEvent) -> Result<(), Errno>,
-    ) -> Result<usize, Errno> {
+    fn collect(&self, limit: usize, give: &mut Give<'_>) -> Result<usize, Errno> {
         let mut scan = self.scan.lock();
         *scan += 1;
         let mut given = 0;
-        let mut fault = None;
-        while given < limit
-            && let Some(item) = self.ready.next(*scan)
-        {
-            let state = item.look();
-            if state == 0 {
-                continue;
-            }
-            if let Err(errno) = give(given, item.event(state)) {
-                self.ready.put_back(item);
-                fault = Some(errno);
+        let mut outcome = Ok(());
+        while given < limit && outcome.is_ok() {
+            let mut batch = Batch::new();
+            self.ready.next_few(*scan, limit - given, &mut batch);
+            if batch.is_empty() {
                 break;
             }
-            given += 1;
-            let mode = item.mode();
-            if mode & EPOLLONESHOT != 0 {
-                item.disarm();
-            } else if mode & EPOLLET == 0 {
-                self.ready.enter(item);
+            let mut events = ArrayVec::<EpollEvent, BATCH>::new();
+            batch.retain(|item| {
+                let state = item.look();
+                if state != 0 {
+                    events.push(item.event(state));
+                }
+                state != 0
+            });
+            // Nothing is consumed before it is given.
+            outcome = if events.is_empty() { Ok(()) } else { give(given, &events) };
+            if outcome.is_ok() {
+                given += events.len();
+                self.ready.settle(&mut batch);
+            } else {
+                self.ready.put_back_all(&mut batch);
             }
         }
         drop(scan);
         if !self.ready.is_empty() {
             self.ready.changed.pass_on();
         }
-        match fault {
-            Some(errno) if given == 0 => Err(errno),
-            _ => Ok(given),
-        }
+        outcome.map(|()| given).or_else(|errno| if given > 0 { Ok(given) } else { Err(errno) })
     }
 
     /// Whether any listed item has news; those that have none are taken from the list.

@@ -24,8 +24,8 @@ pub enum Taking {
 pub struct EventFile {
     count: SpinLock<u64>,
     taking: Taking,
-    readable: Arc<WaitQueue>,
-    writable: Arc<WaitQueue>,
+    /// One queue for both sides, of which one at most has reason to wait.
+    changed: Arc<WaitQueue>,
 }
 
 /// The bytes that reads and writes move.
@@ -34,12 +34,7 @@ const SIZE: usize = size_of::<u64>();
 impl EventFile {
     /// A counter that starts at `count`.
     pub fn new(count: u64, taking: Taking) -> Arc<EventFile> {
-        Arc::new(EventFile {
-            count: SpinLock::new(count),
-            taking,
-            readable: Arc::new(WaitQueue::new()),
-            writable: Arc::new(WaitQueue::new()),
-        })
+        Arc::new(EventFile { count: SpinLock::new(count), taking, changed: Arc::new(WaitQueue::new()) })
     }
 
     fn try_take(&self) -> Option<u64> {
@@ -68,9 +63,9 @@ impl FileOperations for EventFile {
         let taken = match self.try_take() {
             Some(taken) => taken,
             None if file.is_nonblocking() => return Err(Errno::EAGAIN.into()),
-            None => self.readable.wait_until(Deadline::NEVER, || self.try_take())?,
+            None => self.changed.wait_until(Deadline::NEVER, || self.try_take())?,
         };
-        self.writable.notify(PollEvents::WRITABLE);
+        self.changed.notify(PollEvents::WRITABLE);
         Ok(sink.put_whole(&taken.to_ne_bytes())?)
     }
 
@@ -88,9 +83,9 @@ impl FileOperations for EventFile {
             if file.is_nonblocking() {
                 return Err(Errno::EAGAIN.into());
             }
-            self.writable.wait_until(Deadline::NEVER, || self.try_add(value))?;
+            self.changed.wait_until(Deadline::NEVER, || self.try_add(value))?;
         }
-        self.readable.notify(PollEvents::READABLE);
+        self.changed.notify(PollEvents::READABLE);
         Ok(SIZE)
     }
 
@@ -99,8 +94,7 @@ impl FileOperations for EventFile {
     }
 
     fn poll(&self, _file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
-        watcher.watch(&self.readable)?;
-        watcher.watch(&self.writable)?;
+        watcher.watch(&self.changed)?;
         let count = *self.count.lock();
         let readable = PollEvents::READABLE.when(count > 0);
         Ok(readable.union(PollEvents::WRITABLE.when(count < u64::MAX - 1)))

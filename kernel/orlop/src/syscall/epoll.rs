@@ -17,7 +17,7 @@ use crate::fs::epoll::{EXCLUSIVE_BITS, Epoll};
 use crate::fs::fd_table::OnExec;
 use crate::fs::file::SpecialKind;
 use crate::sched::wait::Deadline;
-use crate::user::UserPtr;
+use crate::user::{UserPtr, UserSlice};
 
 /// `epoll_create(size)`: the size means nothing but must be positive.
 pub fn epoll_create(caller: &mut Caller<'_>, size: i32) -> Result<u32, Failure> {
@@ -138,8 +138,8 @@ fn wait(
     hal::user_copy::checked(events, limit as u64 * size).ok_or(Errno::EFAULT)?;
     let instance = content_file(caller, instance)?;
     let SpecialKind::Epoll(epoll) = instance.special_kind() else { return Err(Errno::EINVAL.into()) };
-    epoll.wait(limit, deadline, &mut |index, event| {
-        let place = UserAddr::new(events.as_u64().wrapping_add(index as u64 * size));
-        UserPtr::new(place).write(&event)
+    epoll.wait(limit, deadline, &mut |first, some| {
+        let place = UserAddr::new(events.as_u64().wrapping_add(first as u64 * size));
+        UserSlice::new(place, some.len()).write(some)
     })
 }

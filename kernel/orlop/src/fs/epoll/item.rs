@@ -4,7 +4,7 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 use abi::Errno;
 use abi::poll::{
@@ -104,25 +104,28 @@ impl Item {
         let share = if self.mode() & EPOLLEXCLUSIVE != 0 { Share::Exclusive } else { Share::All };
         let observer: Arc<dyn Observer> = item;
         let mut subscriptions = Vec::new();
-        file.poll(&mut Watcher::sharing(&observer, share, &mut subscriptions))?;
+        let state = file.poll(&mut Watcher::sharing(&observer, share, &mut subscriptions))?;
         *self.subscriptions.lock() = subscriptions;
-        self.enter_if_ready();
+        self.enter_if(state);
         Ok(())
     }
 
     /// `EPOLL_CTL_MOD`.
-    pub(super) fn change(&self, event: EpollEvent) -> Result<(), Errno> {
+    pub(super) fn change(&self, event: EpollEvent, file: &File) -> Result<(), Errno> {
         if self.mode() & EPOLLEXCLUSIVE != 0 {
             return Err(Errno::EINVAL);
         }
         self.data.store(event.data, Ordering::Relaxed);
-        self.events.store(event.events | UNASKED, Ordering::Release);
-        self.enter_if_ready();
+        self.events.store(event.events | UNASKED, Ordering::Relaxed);
+        // A wake-up that read what was watched before has come before this look.
+        fence(Ordering::SeqCst);
+        self.enter_if(state_of(file));
         Ok(())
     }
 
-    fn enter_if_ready(&self) {
-        if self.look() != 0
+    /// Lists the item if that is news.
+    fn enter_if(&self, state: PollEvents) {
+        if state.0 & self.mode() & !MODE_BITS != 0
             && let Some(item) = self.this.upgrade()
         {
             self.ready.enter(item);
@@ -149,8 +152,7 @@ impl Item {
     pub(super) fn look(&self) -> u32 {
         let wanted = self.mode() & !MODE_BITS;
         let Some(file) = self.file().filter(|_| wanted != 0) else { return 0 };
-        let state = file.poll(&mut Watcher::new(None, &mut Vec::new())).unwrap_or(PollEvents::NONE);
-        state.0 & wanted
+        state_of(&file).0 & wanted
     }
 
     /// Whether the scan of this number meets it for the first time.
@@ -178,4 +180,9 @@ impl Item {
             _ => self.end(),
         }
     }
+}
+
+/// What a file is ready for now.
+fn state_of(file: &File) -> PollEvents {
+    file.poll(&mut Watcher::new(None, &mut Vec::new())).unwrap_or(PollEvents::NONE)
 }

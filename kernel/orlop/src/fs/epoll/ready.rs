@@ -2,11 +2,12 @@
 
 use alloc::sync::Arc;
 
+use abi::poll::{EPOLLET, EPOLLONESHOT};
 use hal::list::List;
 use hal::sync::IrqLock;
 
-use super::ItemRef;
 use super::item::Item;
+use super::{Batch, ItemRef};
 use crate::fs::poll::Observable;
 use crate::sched::wait::WaitQueue;
 
@@ -45,6 +46,39 @@ impl Ready {
         if !item.has_ended() {
             list.push_front(item);
         }
+    }
+
+    /// Takes the first items that this scan has not met, at most so many.
+    pub(super) fn next_few(&self, scan: u64, most: usize, batch: &mut Batch) {
+        let mut list = self.list.lock();
+        while batch.len() < most
+            && !batch.is_full()
+            && let Some(item) = list.pop_front()
+        {
+            if !item.meet(scan) {
+                list.push_front(item);
+                break;
+            }
+            batch.push(item);
+        }
+    }
+
+    /// What becomes of items whose events were given: single shots are disarmed, levels come to the end of the list.
+    pub(super) fn settle(&self, batch: &mut Batch) {
+        let mut list = self.list.lock();
+        for item in batch.drain(..) {
+            let mode = item.mode();
+            if mode & EPOLLONESHOT != 0 {
+                item.disarm();
+            } else if mode & EPOLLET == 0 && !item.has_ended() {
+                list.push_back(item);
+            }
+        }
+    }
+
+    /// Lists items before all others again: their events were not given.
+    pub(super) fn put_back_all(&self, batch: &mut Batch) {
+        batch.drain(..).rev().for_each(|item| self.put_back(item));
     }
 
     /// Takes the first item that this scan has not met; none when it comes upon one that it has.
