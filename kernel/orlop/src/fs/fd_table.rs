@@ -338,7 +338,11 @@ mod tests {
 
     struct Nothing;
 
-    impl FileOperations for Nothing {}
+    impl FileOperations for Nothing {
+        fn is_pollable(&self) -> bool {
+            false
+        }
+    }
 
     fn file() -> Arc<File> {
         crate::fs::tests::start_memory();

@@ -82,10 +82,9 @@ pub trait FileOperations: Send + Sync {
         Ok(PollEvents::ALWAYS_READY)
     }
 
-    /// Whether readiness means anything to the file. The others are always ready, and `epoll_ctl` refuses them with EPERM.
-    fn is_pollable(&self) -> bool {
-        false
-    }
+    /// Whether readiness means anything to the file: whether Linux's code for it has a `poll`. The others are always ready, and
+    /// `epoll_ctl` refuses them with EPERM. Without a default, so that no file forgets to say it.
+    fn is_pollable(&self) -> bool;
 
     /// The memory that a mapping of the file shows, if it can be mapped.
     fn mapping(&self) -> Mapping {

@@ -46,6 +46,10 @@ impl Reader {
 }
 
 impl FileOperations for Reader {
+    fn is_pollable(&self) -> bool {
+        true
+    }
+
     fn read(&self, file: &File, _position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         let mut text = [0; LONGEST];
         loop {

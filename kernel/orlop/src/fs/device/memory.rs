@@ -48,6 +48,10 @@ pub fn open(minor: u32) -> Result<Arc<dyn FileOperations>, Errno> {
 struct Null;
 
 impl FileOperations for Null {
+    fn is_pollable(&self) -> bool {
+        false
+    }
+
     fn read(&self, _file: &File, _position: u64, _sink: &mut IoSink<'_>) -> Result<(), Failure> {
         Ok(())
     }
@@ -65,6 +69,10 @@ impl FileOperations for Null {
 struct Zero;
 
 impl FileOperations for Zero {
+    fn is_pollable(&self) -> bool {
+        false
+    }
+
     fn read(&self, _file: &File, _position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         put_zeroes(sink)
     }
@@ -86,6 +94,10 @@ impl FileOperations for Zero {
 struct Full;
 
 impl FileOperations for Full {
+    fn is_pollable(&self) -> bool {
+        false
+    }
+
     fn read(&self, _file: &File, _position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         put_zeroes(sink)
     }

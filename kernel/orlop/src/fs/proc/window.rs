@@ -49,6 +49,10 @@ pub fn command_line(subject: Subject) -> Result<Arc<dyn FileOperations>, Errno> 
 }
 
 impl FileOperations for CommandLine {
+    fn is_pollable(&self) -> bool {
+        false
+    }
+
     /// A program that writes a title over its arguments may run on into its environment. It is told by the byte that ended the
     /// last argument: where that is no longer zero, the text up to the first zero is the title, of a page at most (Linux:
     /// `get_mm_cmdline`).
@@ -123,6 +127,10 @@ pub fn memory(subject: Subject) -> Result<Arc<dyn FileOperations>, Errno> {
 }
 
 impl FileOperations for Window {
+    fn is_pollable(&self) -> bool {
+        false
+    }
+
     fn read(&self, _file: &File, position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         let Some(space) = self.space.upgrade() else { return Ok(()) };
         let layout = space.layout();

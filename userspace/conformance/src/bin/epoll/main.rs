@@ -191,7 +191,7 @@ fn what_cannot_be_watched() -> Outcome {
         let fd = open(path, O_RDONLY, 0)?;
         check_eq!((path, add(epoll, fd, IN)), (path, Err(Errno::EPERM)));
     }
-    for path in [c"/dev/random", c"/proc/uptime", c"/proc/sys/kernel/ostype"] {
+    for path in [c"/dev/random", c"/proc/uptime", c"/proc/sys/kernel/ostype", c"/proc/mounts", c"/dev/kmsg"] {
         let fd = open(path, O_RDONLY, 0)?;
         check_eq!((path, add(epoll, fd, IN)), (path, Ok(())));
         check_eq!((path, control(epoll, EPOLL_CTL_DEL, fd, 0)), (path, Ok(())));
