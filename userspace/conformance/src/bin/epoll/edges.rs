@@ -31,6 +31,8 @@ pub fn a_part_is_no_edge() -> Outcome {
     // A part of a page makes no room.
     check_eq!(read(reader, &mut [0; 100]), Ok(100));
     check_eq!((ready(writes)?, write(writer, &[0])), (Vec::new(), Err(Errno::EAGAIN)));
+    // The write that was refused is an edge all the same.
+    check_eq!((ready(reads)?, ready(writes)?), (Vec::from([reader]), Vec::new()));
     check_eq!(read(reader, &mut [0; 4096]), Ok(4096));
     check_eq!((ready(reads)?, ready(writes)?), (Vec::new(), Vec::from([writer])));
     Ok(())
