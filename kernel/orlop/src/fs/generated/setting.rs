@@ -130,10 +130,6 @@ struct OpenSetting {
 }
 
 impl FileOperations for OpenSetting {
-    fn is_pollable(&self) -> bool {
-        true
-    }
-
     fn read(&self, _file: &File, position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         let shows_at_start = matches!(self.setting, Setting::Shown(_) | Setting::Numbers(_));
         if shows_at_start && position != 0 {

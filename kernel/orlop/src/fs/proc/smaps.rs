@@ -248,6 +248,10 @@ impl PageMap {
 }
 
 impl FileOperations for PageMap {
+    fn is_pollable(&self) -> bool {
+        false
+    }
+
     /// EINVAL for parts of entries.
     fn read(&self, _file: &File, position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         /// Bytes of an entry, and entries that are made at once.
