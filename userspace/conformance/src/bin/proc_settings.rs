@@ -30,6 +30,7 @@ conformance::tests!(&[
     ("numbers_of_processes_stay_below_pid_max", numbers_of_processes_stay_below_pid_max),
     ("descriptors_stay_below_nr_open", descriptors_stay_below_nr_open),
     ("mounts_stay_below_mount_max", mounts_stay_below_mount_max),
+    ("areas_stay_below_max_map_count", areas_stay_below_max_map_count),
     ("the_size_of_pipes", the_size_of_pipes),
     ("poll_tells_of_the_host_name", poll_tells_of_the_host_name),
     ("what_programs_look_for", what_programs_look_for),
@@ -252,6 +253,20 @@ fn mounts_stay_below_mount_max() -> Outcome {
     check_eq!(setting.set(&setting.before), Ok(setting.before.len()));
     mount(c"none", c"at", c"tmpfs", 0, None)?;
     umount2(c"at", 0)?;
+    Ok(())
+}
+
+fn areas_stay_below_max_map_count() -> Outcome {
+    const PAGE: usize = 4096;
+    let setting = Setting::open("vm/max_map_count")?;
+    check_eq!((setting.set("-1"), setting.set("x")), (Err(Errno::EINVAL), Err(Errno::EINVAL)));
+    let start = libsyscall::memory::map_anonymous(200 * PAGE)?;
+    check_eq!(setting.set("100"), Ok(3));
+    let made = (0..200).step_by(2).take_while(|index| {
+        // SAFETY: nothing refers to these pages.
+        unsafe { libsyscall::memory::mprotect(start.wrapping_add(index * PAGE), PAGE, 0) }.is_ok()
+    });
+    check!((30..100).contains(&made.count()));
     Ok(())
 }
 

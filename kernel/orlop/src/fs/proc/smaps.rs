@@ -234,7 +234,7 @@ impl PageMap {
             space.page_table().each_mapped(part, |page, mapped| {
                 let (mappings, cached) = uses(&area, page, &mapped.frame);
                 let is_exclusive = mappings == 1 && !mapped.frame.is_zero();
-                let number = if self.shows_frames { mapped.frame.phys().frame_number() as u64 } else { 0 };
+                let number = if self.shows_frames { mapped.frame.phys().frame_number() } else { 0 };
                 let bits =
                     PRESENT | if cached { OF_FILE } else { 0 } | if is_exclusive { EXCLUSIVE } else { 0 };
                 let index = (page.page_number() - range.start().page_number()) as usize;
@@ -258,7 +258,7 @@ impl FileOperations for PageMap {
         const SIZE: u64 = 8;
         const STEP: u64 = 512;
         let Some(space) = self.space.upgrade() else { return Ok(()) };
-        if position % SIZE != 0 || sink.remaining() as u64 % SIZE != 0 {
+        if !position.is_multiple_of(SIZE) || !(sink.remaining() as u64).is_multiple_of(SIZE) {
             return Err(Errno::EINVAL.into());
         }
         let mut page = position / SIZE;
