@@ -6,6 +6,7 @@ mod areas;
 mod epoll;
 mod generated;
 mod names;
+mod processes;
 mod time;
 
 use crate::Operation;
@@ -14,5 +15,11 @@ use crate::Operation;
 pub const MANY: usize = 10_000;
 
 /// The rows of the table, in its order.
-pub const OPERATIONS: &[&[(&str, Operation)]] =
-    &[areas::OPERATIONS, generated::OPERATIONS, names::OPERATIONS, epoll::OPERATIONS, time::OPERATIONS];
+pub const OPERATIONS: &[&[(&str, Operation)]] = &[
+    areas::OPERATIONS,
+    generated::OPERATIONS,
+    names::OPERATIONS,
+    processes::OPERATIONS,
+    epoll::OPERATIONS,
+    time::OPERATIONS,
+];
