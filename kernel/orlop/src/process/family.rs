@@ -192,10 +192,16 @@ impl Table {
 
     /// Changes what a child's parent has to learn.
     pub(super) fn change_news<R>(&mut self, child: &Arc<Process>, change: impl FnOnce(&mut News) -> R) -> R {
-        self.families.unindex(child);
+        let before = child.kind_of_news();
         let result = change(&mut child.news.lock());
-        if self.families.children.contains_key(&(child.parent(), child.birth())) {
-            self.families.index(child);
+        // Most looks change nothing: the end of a child stays until it leaves the family.
+        if child.kind_of_news() != before {
+            if let Some(before) = before {
+                self.families.news.remove(&(child.parent(), before, child.birth()));
+            }
+            if self.families.children.contains_key(&(child.parent(), child.birth())) {
+                self.families.index(child);
+            }
         }
         result
     }
