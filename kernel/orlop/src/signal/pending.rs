@@ -155,7 +155,7 @@ impl Pending {
     pub fn take(&mut self, wanted: SignalSet, info: &mut SigInfo) -> Option<Signal> {
         let signal = self.set.intersection(wanted).first()?;
         let same = |queued: &SigInfo| queued.signal() == signal.number();
-        if self.queue.len() == 1 && self.queue.front().is_some_and(same) {
+        if self.in_lines == 0 && self.queue.len() == 1 && self.queue.front().is_some_and(same) {
             self.take_at(0, info);
             self.set = self.set.without(signal);
             return Some(signal);
