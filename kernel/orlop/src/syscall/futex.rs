@@ -188,9 +188,9 @@ pub fn get_robust_list(
     head: UserPtr<u64>,
     size: UserPtr<u64>,
 ) -> Result<(), Failure> {
-    let thread = match Pid::from_program(pid) {
-        None => caller.thread.clone(),
-        Some(pid) => find_thread(pid).ok_or(Errno::ESRCH)?,
+    let thread = match pid {
+        0 => caller.thread.clone(),
+        pid => Pid::from_program(pid).and_then(find_thread).ok_or(Errno::ESRCH)?,
     };
     let own = caller.thread.credentials();
     let other = thread.credentials();

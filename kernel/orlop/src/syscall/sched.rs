@@ -168,23 +168,26 @@ pub fn sched_setattr(
     Ok(change(caller, &thread, parameters_of(&asked, thread.scheduling())?)?)
 }
 
-/// Reads the structure; a size that is not served is answered with the one that is.
+const CLAMPS: u64 = SCHED_FLAG_UTIL_CLAMP_MIN | SCHED_FLAG_UTIL_CLAMP_MAX;
+
+/// Reads the structure; a size that is not served is answered with the one that is. EINVAL for clamps in one that ends before them.
 fn read_attr(attr: UserPtr<SchedAttr>) -> Result<SchedAttr, Errno> {
     let size: UserPtr<u32> = UserPtr::new(attr.address());
     let bytes = match size.read()? {
         0 => SCHED_ATTR_SIZE_VER0,
         bytes => bytes as usize,
     };
-    let read = extensible::read_since(attr.address(), bytes, SCHED_ATTR_SIZE_VER0);
+    let read: Result<SchedAttr, Errno> = extensible::read_since(attr.address(), bytes, SCHED_ATTR_SIZE_VER0);
     if matches!(read, Err(Errno::E2BIG | Errno::EINVAL)) {
         size.write(&(size_of::<SchedAttr>() as u32))?;
         return Err(Errno::E2BIG);
     }
-    read
+    let read = read?;
+    let has_clamps = bytes >= size_of::<SchedAttr>();
+    if read.sched_flags & CLAMPS != 0 && !has_clamps { Err(Errno::EINVAL) } else { Ok(read) }
 }
 
 fn parameters_of(asked: &SchedAttr, present: Parameters) -> Result<Parameters, Errno> {
-    const CLAMPS: u64 = SCHED_FLAG_UTIL_CLAMP_MIN | SCHED_FLAG_UTIL_CLAMP_MAX;
     const KNOWN: u64 = SCHED_FLAG_RESET_ON_FORK
         | SCHED_FLAG_RECLAIM
         | SCHED_FLAG_DL_OVERRUN
@@ -193,9 +196,6 @@ fn parameters_of(asked: &SchedAttr, present: Parameters) -> Result<Parameters, E
     let flags = asked.sched_flags;
     if flags & !(KNOWN | CLAMPS) != 0 {
         return Err(Errno::EINVAL);
-    }
-    if flags & CLAMPS != 0 {
-        return Err(Errno::EOPNOTSUPP);
     }
     let mut new = present;
     if flags & SCHED_FLAG_KEEP_POLICY == 0 {
@@ -211,7 +211,7 @@ fn parameters_of(asked: &SchedAttr, present: Parameters) -> Result<Parameters, E
             new.nice = i8::try_from(asked.sched_nice.clamp(-20, 19)).unwrap_or_default();
         }
     }
-    Ok(new)
+    if flags & CLAMPS != 0 { Err(Errno::EOPNOTSUPP) } else { Ok(new) }
 }
 
 /// `sched_getattr(pid, attr, size, flags)`.

@@ -7,6 +7,7 @@ use abi::signal::{
     SI_TKILL, SI_USER, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGSET_SIZE, SigInfo, Sigaction, StackT,
 };
 use abi::time::Timespec;
+use libkernel::addr::UserAddr;
 
 use super::{Caller, Failure, Restart};
 use crate::process::{Pid, Process, Thread, capability, find_thread};
@@ -15,7 +16,7 @@ use crate::sched::wait::{Deadline, WaitError};
 use crate::signal::action::{Disposition, disposition};
 use crate::signal::{Signal, SignalSet, frame, send};
 use crate::time::from_timespec;
-use crate::user::UserPtr;
+use crate::user::{self, UserPtr};
 
 fn check_size(size: usize) -> Result<(), Errno> {
     if size == SIGSET_SIZE { Ok(()) } else { Err(Errno::EINVAL) }
@@ -39,8 +40,8 @@ pub fn rt_sigaction(
     size: usize,
 ) -> Result<(), Failure> {
     check_size(size)?;
-    let signal = signal_number(signal)?;
     let new = new.optional().map(UserPtr::read).transpose()?;
+    let signal = signal_number(signal)?;
     if new.is_some() && SignalSet::UNSTOPPABLE.contains(signal) {
         return Err(Failure::Errno(Errno::EINVAL));
     }
@@ -108,11 +109,11 @@ pub fn rt_sigprocmask(
     Ok(())
 }
 
-/// `rt_sigpending`.
-pub fn rt_sigpending(caller: &mut Caller<'_>, set: UserPtr<u64>, size: usize) -> Result<(), Failure> {
-    check_size(size)?;
+/// `rt_sigpending`: the first `size` bytes of the set, as on Linux.
+pub fn rt_sigpending(caller: &mut Caller<'_>, set: UserAddr, size: usize) -> Result<(), Failure> {
     let pending = caller.thread.pending_signals().intersection(caller.thread.signal_mask());
-    set.write(&pending.bits())?;
+    let bytes = pending.bits().to_ne_bytes();
+    user::write_bytes(set, bytes.get(..size).ok_or(Errno::EINVAL)?)?;
     Ok(())
 }
 
@@ -281,15 +282,21 @@ pub fn tgkill(caller: &mut Caller<'_>, process: i32, thread: i32, signal: u32) -
     send_to_thread(caller.thread, Some(process), thread, signal, &info)
 }
 
-/// Reads a program's own information. Nobody may pretend to be the kernel or `kill` towards others.
-fn read_info(caller: &Thread, target: i32, signal: u32, info: UserPtr<SigInfo>) -> Result<SigInfo, Errno> {
+/// Reads a program's own information.
+fn read_info(signal: u32, info: UserPtr<SigInfo>) -> Result<SigInfo, Errno> {
     let mut info = info.read()?;
     info.si_signo = signal.cast_signed();
     // No program speaks for a timer of the kernel's.
     info.hide_private();
-    let own = caller.process().pid().number().cast_signed();
+    Ok(info)
+}
+
+/// Nobody may pretend to be the kernel or `kill` towards others: EPERM. As on Linux, `target` is one's own only if it is the
+/// calling thread's number, for a signal to a process too.
+fn check_origin(caller: &Thread, target: i32, info: &SigInfo) -> Result<(), Errno> {
     let pretends = info.si_code >= 0 || info.si_code == SI_TKILL;
-    if pretends && target != own { Err(Errno::EPERM) } else { Ok(info) }
+    let own = caller.id().number().cast_signed();
+    if pretends && target != own { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 /// `rt_sigqueueinfo`.
@@ -299,7 +306,8 @@ pub fn rt_sigqueueinfo(
     number: u32,
     info: UserPtr<SigInfo>,
 ) -> Result<(), Failure> {
-    let info = read_info(caller.thread, pid, number, info)?;
+    let info = read_info(number, info)?;
+    check_origin(caller.thread, pid, &info)?;
     let target = Pid::from_program(pid).and_then(find_thread).ok_or(Errno::ESRCH)?;
     Ok(send_to(caller.thread, &target, number, &info)?)
 }
@@ -312,6 +320,10 @@ pub fn rt_tgsigqueueinfo(
     signal: u32,
     info: UserPtr<SigInfo>,
 ) -> Result<(), Failure> {
-    let info = read_info(caller.thread, process, signal, info)?;
+    let info = read_info(signal, info)?;
+    if process <= 0 || thread <= 0 {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    check_origin(caller.thread, thread, &info)?;
     send_to_thread(caller.thread, Some(process), thread, signal, &info)
 }

@@ -132,7 +132,7 @@ pub fn nanosleep(
     sleep(caller, Deadline::after(ns), Some(remaining))
 }
 
-/// `clock_nanosleep`.
+/// `clock_nanosleep`. What is wrong is looked for in Linux's order.
 pub fn clock_nanosleep(
     caller: &mut Caller<'_>,
     id: i32,
@@ -140,17 +140,22 @@ pub fn clock_nanosleep(
     request: UserPtr<Timespec>,
     remaining: UserAddr,
 ) -> Result<(), Failure> {
-    let clock = Clock::from_id(id, caller.thread)?;
     clock::require_timers(id)?;
+    // Only its own sleeper could end it. By its long number, below, it is another error.
+    if id == CLOCK_THREAD_CPUTIME_ID {
+        return Err(Failure::Errno(Errno::EOPNOTSUPP));
+    }
     let ns = from_timespec(&request.read()?)?;
+    if clock::is_alarm(id) && flags & !TIMER_ABSTIME != 0 {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    clock::require_alarms(id, caller.thread)?;
+    let clock = Clock::from_id(id, caller.thread)?;
     let absolute = flags & TIMER_ABSTIME != 0;
     let remaining = (!absolute).then_some(remaining);
     match clock {
-        // Only its own sleeper could end it. By the short number Linux has no such sleep at all.
-        Clock::Cpu(clock) if id < 0 && clock.is_of_thread(caller.thread) => {
-            Err(Failure::Errno(Errno::EINVAL))
-        }
-        Clock::Cpu(clock) if id != CLOCK_THREAD_CPUTIME_ID => {
+        Clock::Cpu(clock) if clock.is_of_thread(caller.thread) => Err(Failure::Errno(Errno::EINVAL)),
+        Clock::Cpu(clock) => {
             let due_ns = if absolute { ns } else { clock.now_ns().saturating_add(ns) };
             sleep_on_cpu_clock(caller, clock, due_ns, remaining)
         }
@@ -246,13 +251,13 @@ pub fn timer_create(
     timer: UserPtr<i32>,
 ) -> Result<(), Failure> {
     let event = event.optional().map(UserPtr::read).transpose()?;
-    let clock = Clock::from_id(id, caller.thread)?;
     clock::require_timers(id)?;
-    clock::require_alarms(id, caller.thread)?;
     let notification = match event {
         None => Notification { signal: Some(Signal::ALRM), thread: None, value: None },
         Some(event) => notification(caller, &event)?,
     };
+    clock::require_alarms(id, caller.thread)?;
+    let clock = Clock::from_id(id, caller.thread)?;
     let process = caller.thread.process();
     let number = posix::create(process, notification, clock)?;
     if let Err(errno) = timer.write(&number) {

@@ -145,22 +145,33 @@ pub fn resolution_ns(id: i32) -> u64 {
     if by_tick { TICK_NS } else { 1 }
 }
 
-/// EOPNOTSUPP for a clock that can be read but not waited for.
+/// EOPNOTSUPP for a clock that can be read but not waited for, or that a file would be; EINVAL if the number is nobody's. Whose
+/// processor time a negative number stands for, [`Clock::from_id`] says.
 pub fn require_timers(id: i32) -> Result<(), Errno> {
+    /// Linux: `CLOCKFD`.
+    const FILE: i32 = 3;
     match id {
         CLOCK_MONOTONIC_RAW | CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_COARSE => Err(Errno::EOPNOTSUPP),
+        CLOCK_REALTIME | CLOCK_TAI | CLOCK_MONOTONIC | CLOCK_BOOTTIME => Ok(()),
+        CLOCK_REALTIME_ALARM | CLOCK_BOOTTIME_ALARM => Ok(()),
+        CLOCK_PROCESS_CPUTIME_ID | CLOCK_THREAD_CPUTIME_ID => Ok(()),
+        id if id >= 0 => Err(Errno::EINVAL),
+        id if id & (PER_THREAD | KIND) == FILE => Err(Errno::EOPNOTSUPP),
         _ => Ok(()),
     }
 }
 
+/// Whether a sleep on this clock would wake the machine.
+pub fn is_alarm(id: i32) -> bool {
+    matches!(id, CLOCK_REALTIME_ALARM | CLOCK_BOOTTIME_ALARM)
+}
+
 /// EPERM for a clock that would wake the machine, unless the thread may do that.
 pub fn require_alarms(id: i32, thread: &Thread) -> Result<(), Errno> {
-    match id {
-        CLOCK_REALTIME_ALARM | CLOCK_BOOTTIME_ALARM => {
-            thread.with_credentials(|credentials| credentials.require(capability::WAKE_ALARM))
-        }
-        _ => Ok(()),
+    if !is_alarm(id) {
+        return Ok(());
     }
+    thread.with_credentials(|credentials| credentials.require(capability::WAKE_ALARM))
 }
 
 impl CpuClock {
