@@ -114,6 +114,12 @@ impl Pending {
             }
             return room;
         }
+        self.push_to_line(signal, info)
+    }
+
+    /// Puts a signal at the end of its number's line; false without memory.
+    #[cold]
+    fn push_to_line(&mut self, signal: Signal, info: &SigInfo) -> bool {
         if self.lines.is_empty() {
             if self.lines.try_reserve_exact(NSIG as usize).is_err() {
                 return false;
@@ -155,20 +161,33 @@ impl Pending {
     pub fn take(&mut self, wanted: SignalSet, info: &mut SigInfo) -> Option<Signal> {
         let signal = self.set.intersection(wanted).first()?;
         let same = |queued: &SigInfo| queued.signal() == signal.number();
-        if self.in_lines == 0 && self.queue.len() == 1 && self.queue.front().is_some_and(same) {
-            self.take_at(0, info);
+        if let Some(only) = self.only().filter(|only| same(only)) {
+            *info = *only;
+            self.queue.clear();
             self.set = self.set.without(signal);
             return Some(signal);
         }
-        match self.queue.iter().position(same) {
-            Some(index) => self.take_at(index, info),
+        self.take_one_of_several(signal, info);
+        Some(signal)
+    }
+
+    /// The one that is queued, if there is exactly one.
+    fn only(&self) -> Option<&SigInfo> {
+        self.queue.front().filter(|_| self.queued() == 1)
+    }
+
+    /// Takes the first with this number, and looks whether there are more.
+    #[inline(never)]
+    fn take_one_of_several(&mut self, signal: Signal, info: &mut SigInfo) {
+        let same = |queued: &SigInfo| queued.signal() == signal.number();
+        match self.queue.iter().position(same).and_then(|index| self.queue.remove(index)) {
+            Some(queued) => *info = queued,
             None => self.take_from_line(signal, info),
         }
         let line_is_empty = self.lines.get(signal.index()).is_none_or(|line| line.0.is_empty());
         if line_is_empty && !self.queue.iter().any(same) {
             self.set = self.set.without(signal);
         }
-        Some(signal)
     }
 
     /// Moves the first of a line out. A signal that is nowhere has lost its information.
@@ -187,16 +206,6 @@ impl Pending {
         self.in_lines -= count;
         if self.in_lines == 0 {
             self.lines = Vec::new();
-        }
-    }
-
-    /// Moves one entry out. Information is large, and alone in most queues: it is copied once.
-    fn take_at(&mut self, index: usize, info: &mut SigInfo) {
-        if let [only] = self.queue.make_contiguous() {
-            *info = *only;
-            self.queue.clear();
-        } else if let Some(queued) = self.queue.remove(index) {
-            *info = queued;
         }
     }
 
