@@ -115,7 +115,7 @@ impl<K: Ord + Copy, V> Tree<K, V> {
             // Nothing is dropped, and the compiler need not ask.
             core::mem::forget(self.root.replace(node));
         } else {
-            insert(&mut self.root, node, key);
+            insert_below(&mut self.root, node, key);
         }
     }
 
@@ -158,6 +158,17 @@ impl<K: Ord + Copy, V> Tree<K, V> {
         take(&mut self.root, key)
     }
 
+    /// Takes the only node out, with its value, if it is `wanted`; `None` also if there are several.
+    #[inline]
+    pub fn take_only_if(&mut self, wanted: impl FnOnce(&K, &V) -> bool) -> Option<Box<Node<K, V>>> {
+        let root = self.root.as_ref()?;
+        if root.is_leaf() && root.value.as_ref().is_some_and(|value| wanted(&root.key, value)) {
+            self.root.take()
+        } else {
+            None
+        }
+    }
+
     /// Takes the first node out, with its value, if its key is `wanted`.
     #[inline]
     pub fn take_first_if(&mut self, wanted: impl Fn(&K) -> bool) -> Option<Box<Node<K, V>>> {
@@ -166,10 +177,12 @@ impl<K: Ord + Copy, V> Tree<K, V> {
     }
 }
 
-fn insert<K: Ord + Copy, V>(link: &mut Link<K, V>, mut node: Box<Node<K, V>>, key: K) {
+/// Out of the way of who enters an empty tree.
+#[inline(never)]
+fn insert_below<K: Ord + Copy, V>(link: &mut Link<K, V>, mut node: Box<Node<K, V>>, key: K) {
     match link {
         Some(above) if above.rank >= node.rank => {
-            insert(if key < above.key { &mut above.left } else { &mut above.right }, node, key);
+            insert_below(if key < above.key { &mut above.left } else { &mut above.right }, node, key);
         }
         _ => {
             (node.left, node.right) = split(link.take(), key);

@@ -53,7 +53,7 @@ fn a_node_is_used_again() {
 
 proptest! {
     #[test]
-    fn the_tree_is_its_model(steps in proptest::collection::vec((0u8..4, 0u64..60), 1..300)) {
+    fn the_tree_is_its_model(steps in proptest::collection::vec((0u8..5, 0u64..60), 1..300)) {
         let mut tree = Tree::new();
         let mut model = BTreeMap::new();
         for (what, key) in steps {
@@ -66,6 +66,13 @@ proptest! {
                     let wanted = model.first_key_value().filter(|(first, _)| **first < key).map(|(first, _)| *first);
                     prop_assert_eq!(tree.take_first_if(|first| *first < key).map(|node| node.key), wanted);
                     wanted.map(|first| model.remove(&first));
+                }
+                3 => {
+                    let only = model.first_key_value().filter(|_| model.len() == 1).map(|(only, _)| *only);
+                    let wanted = only.filter(|only| *only >= key);
+                    let taken = tree.take_only_if(|only, value| *only >= key && *value == *only * 2);
+                    prop_assert_eq!(taken.map(|node| node.key), wanted);
+                    wanted.map(|only| model.remove(&only));
                 }
                 _ => {
                     let model = model.range(key..).next().map(|(key, value)| (*key, value));

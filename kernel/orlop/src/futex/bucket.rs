@@ -120,6 +120,12 @@ impl Bucket {
         self.waiting.enter(self.index, key, order, waiter);
     }
 
+    /// Wakes the waiter for one of `bits` of the key if nobody else waits in the bucket, the usual case; whether there was one.
+    #[inline]
+    pub(super) fn wake_only(&mut self, key: Key, bits: u32) -> bool {
+        self.waiting.take_only(key, bits).map(Waiter::wake_up).is_some()
+    }
+
     /// Wakes up to `count` waiters for one of `bits` of the key; how many there were in this piece of the walk.
     #[inline]
     pub(super) fn wake(&mut self, key: Key, count: usize, bits: u32, walk: &mut Walk) -> usize {

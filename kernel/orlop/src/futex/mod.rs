@@ -22,6 +22,7 @@ pub mod transfer;
 
 use abi::Errno;
 use abi::futex::FUTEX_BITSET_MATCH_ANY;
+use hal::sync::SpinGuard;
 use hal::task;
 use hal::user_copy;
 use libkernel::addr::UserAddr;
@@ -33,7 +34,7 @@ use crate::process::{Thread, work};
 use crate::sched;
 use crate::sched::timer::Timeout;
 use crate::sched::wait::{Deadline, WaitError};
-use bucket::Walk;
+use bucket::{Bucket, Walk};
 use queue::Waiter;
 
 /// How often an update of a contended word is tried before it counts as failed.
@@ -133,7 +134,7 @@ fn sleep(deadline: Deadline) -> Result<(), (WaitError, Left)> {
 /// [`sleep`] for the wait that matters most.
 #[inline(always)]
 fn sleep_in_place(deadline: Deadline) -> Result<(), (WaitError, Left)> {
-    let timeout = Timeout::start(deadline);
+    let _timeout = Timeout::start(deadline);
     let task = task::current();
     let interrupted =
         || task.work.load(core::sync::atomic::Ordering::Relaxed) & (work::SIGNAL | work::KILL) != 0;
@@ -153,7 +154,6 @@ fn sleep_in_place(deadline: Deadline) -> Result<(), (WaitError, Left)> {
             None => break,
         }
     }
-    drop(timeout);
     Ok(())
 }
 
@@ -161,12 +161,21 @@ fn sleep_in_place(deadline: Deadline) -> Result<(), (WaitError, Left)> {
 #[inline(always)]
 pub fn wake(thread: &Thread, word: Word, count: usize, bits: u32) -> Result<usize, Errno> {
     let key = word.key(thread)?;
-    let mut walk = Walk::new();
     let mut bucket = bucket::lock(key.bucket());
     bucket.all_are_plain(key)?;
+    if count != 0 && bucket.wake_only(key, bits) {
+        return Ok(1);
+    }
+    Ok(wake_in_turn(bucket, key, count, bits))
+}
+
+/// Wakes up to `count` of the waiters of a bucket; how many there were.
+#[inline(never)]
+fn wake_in_turn(mut bucket: SpinGuard<'_, Bucket>, key: Key, count: usize, bits: u32) -> usize {
+    let mut walk = Walk::new();
     let woken = bucket.wake(key, count, bits, &mut walk);
     drop(bucket);
-    Ok(if walk.is_over() { woken } else { woken + wake_rest(key, count - woken, bits, walk) })
+    if walk.is_over() { woken } else { woken + wake_rest(key, count - woken, bits, walk) }
 }
 
 /// Goes on with a walk, piece by piece; how many were woken.

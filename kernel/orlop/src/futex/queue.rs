@@ -155,6 +155,16 @@ impl Queue {
         self.0.take(wait_place(key, order)).map(Waiter)
     }
 
+    /// Takes the waiter out if it is the only one of the bucket, and waits for the word and for one of `bits`.
+    #[inline]
+    pub(super) fn take_only(&mut self, key: Key, bits: u32) -> Option<Waiter> {
+        self.0
+            .take_only_if(|(container, offset, _), waiting| {
+                (*container, *offset) == key.parts() && waiting.bits & bits != 0
+            })
+            .map(Waiter)
+    }
+
     /// Whether one waits there.
     pub(super) fn holds(&self, key: Key, order: Order) -> bool {
         self.0.get(wait_place(key, order)).is_some()

@@ -227,11 +227,14 @@ impl Timeout {
     /// Wakes the running task at the deadline. Spurious wake-ups after the drop are possible and harmless.
     #[inline]
     pub fn start(deadline: Deadline) -> Timeout {
-        Timeout { entry: deadline.point().map(|(base, ns)| enter(base, ns)) }
+        match deadline.point() {
+            Some((base, ns)) => enter(base, ns),
+            None => Timeout { entry: None },
+        }
     }
 }
 
-fn enter(base: Base, deadline_ns: u64) -> (usize, Key) {
+fn enter(base: Base, deadline_ns: u64) -> Timeout {
     let task = task::current().to_ref();
     // It is there, as this is the only one.
     let node = task.sched.timeout.take().unwrap_or_else(Node::new);
@@ -239,7 +242,7 @@ fn enter(base: Base, deadline_ns: u64) -> (usize, Key) {
         let mut wanted = clock.wanted.lock();
         let key = wanted.timeouts.insert(node, base, deadline_ns, task);
         wanted.arm();
-        (hal::cpu::id(), key)
+        Timeout { entry: Some((hal::cpu::id(), key)) }
     })
 }
 
