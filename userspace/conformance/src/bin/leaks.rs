@@ -56,14 +56,14 @@ fn loses_nothing(times: u32, least: i64, body: impl Fn() -> Outcome) -> Outcome 
 }
 
 fn processes_that_end() -> Outcome {
-    loses_nothing(1500, 96, || {
+    loses_nothing(400, 96, || {
         check_eq!(child::run(|| 7)?, WaitStatus::exited(7));
         Ok(())
     })
 }
 
 fn processes_that_are_killed() -> Outcome {
-    loses_nothing(1500, 96, || {
+    loses_nothing(400, 96, || {
         let status = child::run(|| kill(getpid(), SIGKILL).map_or(1, |()| 0))?;
         check_eq!(status, WaitStatus::signaled(SIGKILL));
         Ok(())
@@ -71,14 +71,14 @@ fn processes_that_are_killed() -> Outcome {
 }
 
 fn threads_that_end() -> Outcome {
-    loses_nothing(2000, 96, || {
+    loses_nothing(600, 96, || {
         check_eq!(thread::spawn(|| 7)?.join(), 7);
         Ok(())
     })
 }
 
 fn threads_that_end_with_their_process() -> Outcome {
-    loses_nothing(400, 4 * 96, || {
+    loses_nothing(120, 4 * 96, || {
         let status = child::run(|| {
             for _ in 0..4 {
                 let Ok(sleeper) = thread::spawn(|| {
@@ -98,7 +98,7 @@ fn threads_that_end_with_their_process() -> Outcome {
 }
 
 fn programs_that_are_executed() -> Outcome {
-    loses_nothing(500, 128, || {
+    loses_nothing(150, 128, || {
         let command = Command::new(b"/proc/self/exe")?.args(helper_arguments("nothing", &[]))?;
         check_eq!(command.spawn()?.wait()?, WaitStatus::exited(0));
         Ok(())
