@@ -124,6 +124,11 @@ pub(crate) fn symbol(address: u64) -> Option<(impl core::fmt::Display, u64)> {
     SYMBOLS.get()?.lookup(address)
 }
 
+/// The address and the name of the kernel's function with this index, in ascending order.
+pub fn symbol_at(index: usize) -> Option<(u64, impl core::fmt::Display)> {
+    SYMBOLS.get()?.get(index)
+}
+
 /// A Rust panic: message, backtrace, failing exit.
 #[cfg(target_os = "none")]
 #[panic_handler]

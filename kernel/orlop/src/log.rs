@@ -12,7 +12,7 @@ pub mod syslog;
 use alloc::sync::Arc;
 use core::fmt::{self, Write};
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
 
 use hal::sync::{IrqLock, Once};
 use libkernel::command_line::CommandLine;
@@ -33,18 +33,20 @@ pub enum Level {
     Information = 6,
 }
 
-/// Levels below this one are shown on the console.
-static CONSOLE_LEVEL: AtomicU32 = AtomicU32::new(DEFAULT_CONSOLE_LEVEL);
+/// Levels below this one are shown on the console: the first number of `/proc/sys/kernel/printk`.
+pub static CONSOLE_LEVEL: AtomicI32 = AtomicI32::new(7);
+/// The level of a record that names none: the second number.
+pub static MESSAGE_LEVEL: AtomicI32 = AtomicI32::new(4);
+/// The least that `syslog(2)` lets the console show: the third number.
+pub static MINIMUM_CONSOLE_LEVEL: AtomicI32 = AtomicI32::new(1);
+/// What the console shows where nothing else is said: the fourth number, which is only shown, as in Linux.
+pub static DEFAULT_CONSOLE_LEVEL: AtomicI32 = AtomicI32::new(7);
 /// Whether all are: `ignore_loglevel`.
 static SHOWS_ALL: AtomicBool = AtomicBool::new(false);
 
-/// What the console shows where nothing else is said, with `quiet`, and with `debug`.
-const DEFAULT_CONSOLE_LEVEL: u32 = 7;
-const QUIET: u32 = 4;
-const DEBUG: u32 = 10;
-/// The least that can be asked for later, and the level of a record that names none.
-const MINIMUM_CONSOLE_LEVEL: u32 = 1;
-const DEFAULT_LEVEL: u32 = 4;
+/// What the console shows with `quiet`, and with `debug`.
+const QUIET: i32 = 4;
+const DEBUG: i32 = 10;
 
 /// Records and bytes of text that are kept.
 const RECORDS: usize = 1024;
@@ -68,12 +70,6 @@ pub fn configure(command_line: CommandLine<'_>) {
             _ => {}
         }
     }
-}
-
-/// `/proc/sys/kernel/printk`: what the console shows, the level of records that name none, the least that the console can be set to
-/// show, and what it shows by default.
-pub fn levels() -> [u32; 4] {
-    [CONSOLE_LEVEL.load(Relaxed), DEFAULT_LEVEL, MINIMUM_CONSOLE_LEVEL, DEFAULT_CONSOLE_LEVEL]
 }
 
 fn arrival() -> &'static Arc<WaitQueue> {
@@ -118,7 +114,7 @@ fn add(priority: u32, text: &[u8]) {
     if let Some(arrival) = ARRIVAL.get() {
         arrival.wake_all();
     }
-    if SHOWS_ALL.load(Relaxed) || priority & LEVEL_BITS < CONSOLE_LEVEL.load(Relaxed) {
+    if SHOWS_ALL.load(Relaxed) || (priority & LEVEL_BITS).cast_signed() < CONSOLE_LEVEL.load(Relaxed) {
         show(&mut hal::console::lock(), header.ns, text);
     }
 }

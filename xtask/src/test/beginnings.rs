@@ -7,6 +7,7 @@ use super::guest::Guest;
 use super::queue::Queue;
 use super::{Stage, image};
 use crate::arch::Arch;
+use crate::initramfs::archive::{Entry, Kind};
 use crate::run::Kernel;
 
 /// A kernel command line.
@@ -23,7 +24,7 @@ const fn line(name: &'static str, append: &'static str, written: &'static [&'sta
     Line { name, append, written, absent: "nothing writes this" }
 }
 
-const LINES: [Line; 14] = [
+const LINES: [Line; 19] = [
     line("quoted words for init", r#"rdinit=/bin/sh -- -c "echo one  two""#, &["one  two"]),
     line("init's environment", r#"rdinit=/bin/sh GREETING=hello -- -c "echo $GREETING $HOME""#, &["hello /"]),
     line(
@@ -87,6 +88,40 @@ const LINES: [Line; 14] = [
         r#"quiet rdinit=/bin/sh -- -c "mkdir -p /dev; mount -t devtmpfs d /dev; dmesg | grep process; dmesg -n 8; echo '<4>a warning' > /dev/kmsg""#,
         &["Run /bin/sh as init process", "a warning"],
     ),
+    line(
+        "times of shared files",
+        r#"rdinit=/bin/sh -- -c "stat -c '%n %Y' /old /old/file""#,
+        &["/old 1000000000", "/old/file 900000000"],
+    ),
+    line(
+        "a question by sysrq-trigger",
+        r#"quiet rdinit=/bin/sh -- -c "mkdir -p /proc; mount -t proc p /proc; echo t > /proc/sysrq-trigger; echo l > /proc/sysrq-trigger; echo it went on""#,
+        &["sysrq: Show State", "task:sh ", "sysrq: end", "backtrace of all active CPUs", "it went on"],
+    ),
+    Line {
+        absent: "it went on",
+        ..line(
+            "a crash by sysrq-trigger",
+            r#"quiet rdinit=/bin/sh -- -c "mkdir -p /proc; mount -t proc p /proc; echo c > /proc/sysrq-trigger; echo it went on""#,
+            &["sysrq: Trigger a crash", "Kernel panic - not syncing: sysrq triggered crash"],
+        )
+    },
+    Line {
+        absent: "it went on",
+        ..line(
+            "power off by sysrq-trigger",
+            r#"quiet rdinit=/bin/sh -- -c "mkdir -p /proc; mount -t proc p /proc; echo o > /proc/sysrq-trigger; sleep 1; echo it went on""#,
+            &["sysrq: Power Off"],
+        )
+    },
+    Line {
+        absent: "not shown",
+        ..line(
+            "log levels in /proc/sys",
+            r#"quiet rdinit=/bin/sh -- -c "mkdir -p /proc /dev; mount -t proc p /proc; mount -t devtmpfs d /dev; cd /proc/sys/kernel; echo '<4>not shown' > /dev/kmsg; echo 5 5 > printk; echo '<4>is shown' > /dev/kmsg; echo 'not shown' > /dev/kmsg""#,
+            &["is shown"],
+        )
+    },
 ];
 
 /// Compressed archives of one file each, `from-KIND`, whose content is `from KIND`; and one with a file of 40 MiB of zeroes.
@@ -148,6 +183,11 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     let mut archive = image::busybox(stage, arch)?;
     archive.insert_file("broken", 0o755, b"#!/no/such/interpreter\n")?;
     archive.insert_file("text", 0o755, b"This is no program.\n")?;
+    for (path, time, kind) in
+        [("old", 1_000_000_000, Kind::Directory), ("old/file", 900_000_000, Kind::File(b"old".to_vec()))]
+    {
+        archive.insert(path, Entry { time, ..Entry::new(0o755, kind) })?;
+    }
     for line in LINES {
         let mut guest = image::guest(stage, arch, &Kernel::Orlop, "beginnings", &archive)?;
         guest.append = line.append.to_owned();

@@ -77,11 +77,16 @@ impl<'a> Table<'a> {
     pub fn lookup(&self, address: u64) -> Option<(Name<'a>, u64)> {
         let offset = u32::try_from(address.checked_sub(self.base)?).ok()?;
         let after = self.addresses.partition_point(|start| u32::from_le_bytes(*start) <= offset);
-        let index = after.checked_sub(1)?;
+        let (start, name) = self.get(after.checked_sub(1)?)?;
+        Some((name, address - start))
+    }
+
+    /// The address and the name of the function with this index, in ascending order of address.
+    pub fn get(&self, index: usize) -> Option<(u64, Name<'a>)> {
         let start = u32::from_le_bytes(*self.addresses.get(index)?);
         let name = u32::from_le_bytes(*self.name_offsets.get(index)?) as usize;
         let encoded = self.names.get(name..)?.split(|&byte| byte == 0).next()?;
-        Some((Name { pairs: self.pairs, encoded }, u64::from(offset - start)))
+        Some((self.base.wrapping_add(start.into()), Name { pairs: self.pairs, encoded }))
     }
 }
 

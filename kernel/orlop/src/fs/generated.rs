@@ -53,6 +53,9 @@ impl Class {
 /// Writes the whole text of a file.
 pub type Make = fn(&mut Text) -> Result<(), Errno>;
 
+/// Makes a fresh opening of a file for the running thread.
+pub type Open = fn() -> Result<Arc<dyn FileOperations>, Errno>;
+
 /// One fixed name.
 pub struct Fixed {
     name: &'static str,
@@ -67,6 +70,8 @@ enum Node {
     Sequence(&'static dyn Content),
     /// A setting, with the permissions of its file.
     Setting(u32, Setting),
+    /// A file with code of its own, with its permissions: what opens it, for the running thread.
+    Opened(u32, Open),
     /// A link whose text depends on who reads it.
     Link(fn() -> Result<Arc<[u8]>, Errno>),
     /// More fixed names.
@@ -83,6 +88,11 @@ pub const fn file(name: &'static str, make: Make) -> Fixed {
 /// A text that is made in pieces.
 pub const fn sequence(name: &'static str, content: &'static dyn Content) -> Fixed {
     Fixed { name, node: Node::Sequence(content) }
+}
+
+/// A file with code of its own.
+pub const fn opened(name: &'static str, permissions: u32, open: Open) -> Fixed {
+    Fixed { name, node: Node::Opened(permissions, open) }
 }
 
 /// A setting that is only shown: a number.
@@ -155,7 +165,7 @@ fn fixed_number(directory: u64, index: usize) -> u64 {
 
 fn kind_of(node: &Node) -> FileKind {
     match node {
-        Node::File(_) | Node::Sequence(_) | Node::Setting(..) => FileKind::Regular,
+        Node::File(_) | Node::Sequence(_) | Node::Opened(..) | Node::Setting(..) => FileKind::Regular,
         Node::Link(_) => FileKind::Symlink,
         Node::Directory(_) | Node::Generated(_) => FileKind::Directory,
     }
@@ -201,6 +211,9 @@ pub fn find_fixed(
     let (permissions, body) = match &fixed.node {
         Node::File(make) => (0o444, Body::Made(Box::new(FixedFile { content: Made(*make), class }))),
         Node::Sequence(content) => (0o444, Body::Made(Box::new(FixedFile { content: *content, class }))),
+        Node::Opened(permissions, open) => {
+            (*permissions, Body::Made(Box::new(OpenedFile { open: *open, class })))
+        }
         Node::Setting(permissions, setting) => (*permissions, Body::Made(Box::new(SettingFile(*setting)))),
         Node::Link(text) => (0o777, Body::Magic(Box::new(TextLink(*text)))),
         Node::Directory(names) => (0o555, Body::Generated(Box::new(FixedDirectory { number, names }))),
@@ -248,6 +261,22 @@ struct FixedFile<C> {
 impl<C: Content + Copy + 'static> GeneratedFile for FixedFile<C> {
     fn open(&self) -> Result<Arc<dyn FileOperations>, Errno> {
         Ok(SequenceFile::open(self.content, self.class))
+    }
+
+    fn class(&self) -> Class {
+        self.class
+    }
+}
+
+/// A file with code of its own.
+struct OpenedFile {
+    open: Open,
+    class: Class,
+}
+
+impl GeneratedFile for OpenedFile {
+    fn open(&self) -> Result<Arc<dyn FileOperations>, Errno> {
+        (self.open)()
     }
 
     fn class(&self) -> Class {

@@ -11,6 +11,7 @@ mod xz;
 mod zstd;
 
 use abi::Errno;
+use abi::time::Timespec;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use libkernel::cpio::{Entry, HardLinks, Input, Item, Problem, Reader};
@@ -37,10 +38,16 @@ pub fn unpack(archive: &[u8]) {
     let root = mount_root();
     let context = FsContext::at(root);
     context.set_umask(0);
-    let mut unpacker =
-        Unpacker { context: &context, credentials: &Credentials::root(), links: HardLinks::default() };
+    let mut unpacker = Unpacker {
+        context: &context,
+        credentials: &Credentials::root(),
+        links: HardLinks::default(),
+        folders: Vec::new(),
+    };
     unpacker.make_defaults();
-    match unpacker.unpack(archive) {
+    let outcome = unpacker.unpack(archive);
+    unpacker.set_times_of_folders();
+    match outcome {
         Ok(()) => {}
         Err(NO_ROOM) => {
             let pages = hal::frame::statistics().total;
@@ -75,6 +82,8 @@ struct Unpacker<'a> {
     context: &'a FsContext,
     credentials: &'a Credentials,
     links: HardLinks<Location>,
+    /// Directories and when they were changed, which is set when no more names are made in them.
+    folders: Vec<(Location, u32)>,
 }
 
 impl Unpacker<'_> {
@@ -139,7 +148,12 @@ impl Unpacker<'_> {
         let permissions = entry.mode & PERMISSION_BITS;
         let name = &entry.name;
         let place = match kind {
-            FileKind::Directory => self.make_or_keep(name, NewFile::directory(permissions))?,
+            FileKind::Directory => {
+                self.folders.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                let place = self.make_or_keep(name, NewFile::directory(permissions))?;
+                self.folders.push((place.clone(), entry.modified));
+                place
+            }
             FileKind::Regular => {
                 let place = self.make_regular(entry)?;
                 self.finish(entry, &place);
@@ -178,12 +192,13 @@ impl Unpacker<'_> {
         if inode.kind != FileKind::Symlink {
             inode.attributes.set_permissions(entry.mode & PERMISSION_BITS);
         }
-        let modified = abi::time::Timespec { tv_sec: i64::from(entry.modified), tv_nsec: 0 };
-        inode.attributes.update_times(|times| {
-            times.accessed = modified;
-            times.modified = modified;
-        });
+        set_times(place, entry.modified);
         self.links.remember(entry, place.clone());
+    }
+
+    /// Gives the directories their times. In the order of the archives: the last entry of a name decides.
+    fn set_times_of_folders(&mut self) {
+        self.folders.drain(..).for_each(|(place, modified)| set_times(&place, modified));
     }
 
     fn walk(&self) -> Walk<'_> {
@@ -217,6 +232,15 @@ impl Unpacker<'_> {
         let _ = remove::remove(&tail.directory, name, Victim::File, self.credentials);
         change::link(first, &tail.directory, name, self.credentials)
     }
+}
+
+/// Sets the times of a file, in seconds since 1970.
+fn set_times(place: &Location, seconds: u32) {
+    let modified = Timespec { tv_sec: i64::from(seconds), tv_nsec: 0 };
+    place.dentry.inode().attributes.update_times(|times| {
+        times.accessed = modified;
+        times.modified = modified;
+    });
 }
 
 /// The target of a symbolic link.

@@ -1,12 +1,13 @@
 //! procfs: processes and the kernel's settings as files.
 //!
 //! Nothing is stored. A lookup makes a fresh inode and dentry for the name, a read makes the text anew; so a name is as long-lived as
-//! what it describes. [`tree`] holds the tables of fixed names, [`system`] and [`sysctl`] the texts about the whole system,
+//! what it describes. [`tree`] holds the tables of fixed names, [`system`] and [`sysctl`] the texts about the whole system, [`kernel`] its log and symbols,
 //! [`subject`] who a file is about, [`process`] the directory of one process, [`task`] and [`descriptors`] what lies below it,
 //! [`maps`], [`smaps`], [`mounts`], [`status`], [`kept`] and [`window`] the files in that directory.
 
 mod descriptors;
 mod kept;
+mod kernel;
 mod maps;
 mod mounts;
 mod process;

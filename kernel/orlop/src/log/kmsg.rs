@@ -14,7 +14,7 @@ use abi::poll::{POLLERR, POLLPRI};
 use abi::syslog::SYSLOG_ACTION_READ_ALL;
 use libkernel::log_ring::{Found, Header, LONGEST};
 
-use super::{CLEARED, DEFAULT_LEVEL, LEVEL_BITS, add, arrival, bounds, copy, syslog};
+use super::{CLEARED, LEVEL_BITS, MESSAGE_LEVEL, add, arrival, bounds, copy, syslog};
 use crate::fs::file::{File, FileOperations};
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::current;
@@ -144,7 +144,7 @@ fn split_priority(text: &[u8]) -> (u32, &[u8]) {
     match named() {
         Some((number, rest)) if number > LEVEL_BITS => (number, rest),
         Some((number, rest)) => (number | USER, rest),
-        None => (DEFAULT_LEVEL | USER, text),
+        None => (MESSAGE_LEVEL.load(Relaxed).cast_unsigned() & LEVEL_BITS | USER, text),
     }
 }
 

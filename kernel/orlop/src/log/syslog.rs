@@ -4,7 +4,7 @@
 
 use alloc::format;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
 
 use abi::Errno;
@@ -13,6 +13,7 @@ use hal::sync::IrqLock;
 use libkernel::log_ring::{Found, Header, LONGEST};
 
 use super::{CLEARED, CONSOLE_LEVEL, MINIMUM_CONSOLE_LEVEL, arrival, bounds, copy, split};
+use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::{Credentials, capability};
 use crate::sched::Mutex;
 use crate::sched::wait::Deadline;
@@ -20,7 +21,7 @@ use crate::syscall::Failure;
 use crate::user::IoSink;
 
 /// `/proc/sys/kernel/dmesg_restrict`: whether only the privileged may read the log. Debian's default.
-pub static RESTRICTED: AtomicBool = AtomicBool::new(true);
+pub static RESTRICTED: AtomicU32 = AtomicU32::new(1);
 
 /// Bytes of the log's memory.
 pub const SIZE: usize = super::BYTES;
@@ -29,7 +30,7 @@ pub const SIZE: usize = super::BYTES;
 /// restricted.
 pub fn check(action: u32, credentials: &Credentials) -> Result<(), Errno> {
     let is_open = matches!(action, SYSLOG_ACTION_READ_ALL | SYSLOG_ACTION_SIZE_BUFFER);
-    let may = is_open && !RESTRICTED.load(Relaxed)
+    let may = is_open && RESTRICTED.load(Relaxed) == 0
         || credentials.has_capability(capability::SYSLOG)
         || credentials.has_capability(capability::SYS_ADMIN);
     if may { Ok(()) } else { Err(Errno::EPERM) }
@@ -76,12 +77,21 @@ pub fn is_read() -> bool {
     READER.lock().record >= bounds().1
 }
 
-/// Takes what was not taken before, as much as there is room for; waits for a record first.
-pub fn read(sink: &mut IoSink<'_>) -> Result<(), Failure> {
+/// Readable if something was not taken yet.
+pub fn poll(watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
+    watcher.watch(arrival())?;
+    Ok(PollEvents::READABLE.when(!is_read()))
+}
+
+/// Takes what was not taken before, as much as there is room for; waits for a record first, or fails with EAGAIN.
+pub fn read(sink: &mut IoSink<'_>, is_nonblocking: bool) -> Result<(), Failure> {
     while sink.remaining() > 0 {
         if is_read() {
             if sink.moved() > 0 {
                 break;
+            }
+            if is_nonblocking {
+                return Err(Errno::EAGAIN.into());
             }
             arrival().wait_until(Deadline::NEVER, || (!is_read()).then_some(()))?;
         }
@@ -137,12 +147,12 @@ pub fn unread() -> Result<usize, Errno> {
 }
 
 /// What the console showed before it was turned off.
-static SAVED: IrqLock<Option<u32>> = IrqLock::new(None);
+static SAVED: IrqLock<Option<i32>> = IrqLock::new(None);
 
 /// Lets the console show the least there is.
 pub fn turn_console_off() {
     SAVED.lock().get_or_insert(CONSOLE_LEVEL.load(Relaxed));
-    CONSOLE_LEVEL.store(MINIMUM_CONSOLE_LEVEL, Relaxed);
+    CONSOLE_LEVEL.store(MINIMUM_CONSOLE_LEVEL.load(Relaxed), Relaxed);
 }
 
 /// Lets the console show what it did before it was turned off.
@@ -154,8 +164,10 @@ pub fn turn_console_on() {
 
 /// Sets what the console shows. EINVAL unless that is 1 to 8.
 pub fn set_console_level(level: i32) -> Result<(), Errno> {
-    let level = u32::try_from(level).ok().filter(|level| (1..=8).contains(level)).ok_or(Errno::EINVAL)?;
+    if !(1..=8).contains(&level) {
+        return Err(Errno::EINVAL);
+    }
     *SAVED.lock() = None;
-    CONSOLE_LEVEL.store(level.max(MINIMUM_CONSOLE_LEVEL), Relaxed);
+    CONSOLE_LEVEL.store(level.max(MINIMUM_CONSOLE_LEVEL.load(Relaxed)), Relaxed);
     Ok(())
 }

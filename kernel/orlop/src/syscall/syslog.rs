@@ -13,7 +13,7 @@ pub fn syslog(caller: &mut Caller<'_>, action: u32, buffer: UserAddr, length: i3
     caller.thread.with_credentials(|credentials| log::check(action, credentials))?;
     match action {
         SYSLOG_ACTION_CLOSE | SYSLOG_ACTION_OPEN => {}
-        SYSLOG_ACTION_READ => return read(buffer, length, log::read),
+        SYSLOG_ACTION_READ => return read(buffer, length, |sink| log::read(sink, false)),
         SYSLOG_ACTION_READ_ALL => return read(buffer, length, log::read_all),
         SYSLOG_ACTION_READ_CLEAR => {
             let done = read(buffer, length, log::read_all)?;

@@ -96,8 +96,8 @@ pub fn serve() {
     loop {
         let received = ARRIVAL.wait_uninterruptibly(|| RECEIVED.lock().pop());
         match received {
-            Received::Break => is_for_kernel = true,
-            Received::Byte(byte) if core::mem::take(&mut is_for_kernel) => sysrq::answer(byte),
+            Received::Break => is_for_kernel = sysrq::is_on(),
+            Received::Byte(byte) if core::mem::take(&mut is_for_kernel) => sysrq::answer_console(byte),
             Received::Byte(byte) => {
                 terminal.wait_for_room();
                 terminal.receive(byte);

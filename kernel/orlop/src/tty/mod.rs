@@ -8,7 +8,7 @@ pub mod console;
 mod job;
 mod modes;
 mod request;
-mod sysrq;
+pub mod sysrq;
 mod terminal;
 
 use alloc::sync::Arc;

@@ -19,6 +19,7 @@ use crate::errno::OrErrno;
 use crate::fs::file::{File, FileOperations};
 use crate::fs::inode::GeneratedFile;
 use crate::fs::poll::{PollEvents, Watcher};
+use crate::process::current;
 use crate::syscall::Failure;
 use crate::user::{IoSink, IoSource};
 
@@ -43,6 +44,8 @@ pub struct Number {
     pub set: fn(i64),
     /// What it may be. EINVAL for anything else.
     pub range: RangeInclusive<i64>,
+    /// What a thread needs besides, to write it. EPERM without.
+    pub capability: Option<u32>,
 }
 
 /// A word that can be written.
@@ -81,6 +84,7 @@ impl Setting {
             // Linux ignores it (`sysctl_writes_strict`).
             Setting::Numbers(_) if position != 0 => Ok(bytes.len()),
             Setting::Numbers(numbers) => {
+                numbers.iter().filter_map(|number| number.capability).try_for_each(require)?;
                 let store = |index: usize, value| {
                     let number: &Number = numbers.get(index).ok_or(Invalid)?;
                     let value = i64::try_from(value).map_err(|_| Invalid)?;
@@ -106,6 +110,11 @@ impl Setting {
     fn changes(self) -> Option<&'static Changes> {
         if let Setting::Word(word) = self { word.changes } else { None }
     }
+}
+
+fn require(capability: u32) -> Result<(), Errno> {
+    let Some(thread) = current() else { return Ok(()) };
+    thread.with_credentials(|credentials| credentials.require(capability))
 }
 
 /// The file of a setting.

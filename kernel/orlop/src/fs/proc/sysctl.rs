@@ -2,6 +2,7 @@
 //!
 //! What can be written acts; what the kernel has no mechanism for is shown as it is and cannot be written.
 
+use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
@@ -12,8 +13,10 @@ use crate::exec;
 use crate::fs::generated::setting::{Number, Setting, Word};
 use crate::fs::generated::{Fixed, directory, setting, setting_with, shown, shown_text};
 use crate::fs::pipe;
+use crate::log;
 use crate::process::{self, capability};
 use crate::syscall::system as uts;
+use crate::tty::sysrq;
 
 /// `/proc/sys`.
 pub static SYS: &[Fixed] = &[directory("fs", FS), directory("kernel", KERNEL), directory("vm", VM)];
@@ -42,6 +45,7 @@ static KERNEL: &[Fixed] = &[
     setting("core_pattern", Setting::Word(&CORE_PATTERN)),
     shown("core_pipe_limit", NONE),
     shown("core_uses_pid", NONE),
+    setting("dmesg_restrict", Setting::Numbers(&[LOG_RESTRICTED])),
     setting("domainname", Setting::Word(&DOMAIN)),
     setting("hostname", Setting::Word(&HOST)),
     shown("ngroups_max", || 65_536),
@@ -51,9 +55,11 @@ static KERNEL: &[Fixed] = &[
     shown("overflowgid", OVERFLOW),
     shown("overflowuid", OVERFLOW),
     setting("pid_max", Setting::Numbers(&[PID_MAX])),
+    setting("printk", Setting::Numbers(PRINTK)),
     directory("random", RANDOM),
     setting("randomize_va_space", Setting::Numbers(&[RANDOMIZE])),
     shown("sysctl_writes_strict", || 1),
+    setting("sysrq", Setting::Numbers(&[SYSRQ])),
     shown("tainted", NONE),
     setting("threads-max", Setting::Numbers(&[THREADS_MAX])),
     shown_text("version", |text| line(text, uts::version())),
@@ -83,6 +89,7 @@ macro_rules! atomic_number {
             get: || i64::try_from($atomic.load(Ordering::Relaxed)).unwrap_or(i64::MAX),
             set: |value| value.try_into().map_or((), |value| $atomic.store(value, Ordering::Relaxed)),
             range: $range,
+            capability: None,
         }
     };
 }
@@ -106,6 +113,18 @@ const OPEN_MAX: Number = atomic_number!(process::OPEN_MAX, 64..=0x7fff_ffc0);
 const MAX_AREAS: Number = atomic_number!(crate::memory::MAX_AREAS, 0..=i32::MAX as i64);
 const MOUNT_MAX: Number = atomic_number!(crate::fs::mount::MOUNT_MAX, 1..=i32::MAX as i64);
 const RANDOMIZE: Number = atomic_number!(exec::RANDOMIZE, 0..=2);
+
+/// As in Linux, not checked: what is below or above all levels shows nothing or everything.
+static PRINTK: &[Number] = &[
+    atomic_number!(log::CONSOLE_LEVEL, ANY),
+    atomic_number!(log::MESSAGE_LEVEL, ANY),
+    atomic_number!(log::MINIMUM_CONSOLE_LEVEL, ANY),
+    atomic_number!(log::DEFAULT_CONSOLE_LEVEL, ANY),
+];
+const ANY: RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
+const SYSRQ: Number = atomic_number!(sysrq::ALLOWED, ANY);
+const LOG_RESTRICTED: Number =
+    Number { capability: Some(capability::SYS_ADMIN), ..atomic_number!(log::syslog::RESTRICTED, 0..=1) };
 
 /// Which caches are to be dropped. Every page that holds a file is the only copy of it, so there is nothing to drop.
 const DROP_CACHES: Number = atomic_number!(DROPPED, 1..=4);

@@ -4,9 +4,9 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 
-use super::{mounts, process, sysctl, system, task, terminals};
+use super::{kernel, mounts, process, sysctl, system, task, terminals};
 use crate::fs::dentry::Dentry;
-use crate::fs::generated::{Fixed, directory, file, find_fixed, link, list_fixed};
+use crate::fs::generated::{Fixed, directory, file, find_fixed, link, list_fixed, opened};
 use crate::fs::inode::{GeneratedDirectory, GeneratedEntry};
 
 static ROOT: &[Fixed] = &[
@@ -18,6 +18,8 @@ static ROOT: &[Fixed] = &[
     file("diskstats", system::nothing),
     file("filesystems", system::filesystems),
     file("interrupts", system::interrupts),
+    opened("kallsyms", 0o444, kernel::open_symbols),
+    opened("kmsg", 0o400, kernel::open_log),
     file("loadavg", system::loadavg),
     file("meminfo", system::meminfo),
     #[cfg(debug_assertions)]
@@ -32,6 +34,7 @@ static ROOT: &[Fixed] = &[
     directory("sys", sysctl::SYS),
     link("thread-self", task::thread_self_link),
     directory("tty", TTY),
+    opened("sysrq-trigger", 0o200, kernel::open_trigger),
     file("uptime", system::uptime),
     file("version", system::version),
     file("vmstat", system::vmstat),
