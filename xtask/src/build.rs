@@ -17,7 +17,7 @@ mod kernel;
 mod programs;
 mod symbols;
 
-pub use symbols::readable;
+pub use symbols::{address, readable};
 
 /// The one program that is not for everyday.
 const SELF_TEST: &str = "selftest";

@@ -14,6 +14,7 @@ use crate::linux;
 use crate::toolchain::Toolchain;
 
 pub mod control;
+pub mod debugger;
 pub mod input;
 pub mod job;
 mod libraries;

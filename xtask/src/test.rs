@@ -23,6 +23,7 @@ mod conformance;
 mod host;
 mod image;
 pub mod loaders;
+mod machines;
 mod prompt;
 mod scripts;
 mod selftest;
@@ -56,6 +57,9 @@ pub struct Options {
     /// Write what Linux answers into the files of expected output.
     #[arg(long)]
     bless: bool,
+    /// Only the grid of machines: other firmware, other loaders, parts that are not there.
+    #[arg(long, conflicts_with = "filter")]
+    machines: bool,
     /// Only tests whose names contain this.
     filter: Option<String>,
 }
@@ -100,7 +104,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     let toolchain = Toolchain::find()?;
     let report = Report::default();
-    let filter = options.filter.as_deref().unwrap_or_default();
+    let filter =
+        if options.machines { machines::PREFIX } else { options.filter.as_deref().unwrap_or_default() };
     let checks = if options.debug { Checks::Debug } else { Checks::Release };
     let (kernel, smp) = (&options.kernel, options.smp);
     let names = Mutex::default();
@@ -156,6 +161,9 @@ fn run_guests(stage: &Stage<'_>, only: Option<Arch>) {
         }
         if stage.concerns("boot/") {
             stage.expect(&format!("boot/{arch}"), boots::add(stage, arch, &queue));
+        }
+        if stage.concerns(machines::PREFIX) {
+            stage.expect(&format!("machines/{arch}"), machines::add(stage, arch, &queue));
         }
         stage.expect(&format!("prompt/{arch}"), prompt::add(stage, arch, &queue));
         stage.expect(&format!("scripts/{arch}"), scripts::add(stage, arch, &queue));

@@ -23,6 +23,13 @@ pub fn table(file: &[u8]) -> Result<Option<(u64, Vec<u8>)>> {
     Ok(Some((place.address(), libkernel::symbols::encode(&borrowed))))
 }
 
+/// The address of the symbol `name` in a linked file.
+pub fn address(file: &[u8], name: &str) -> Result<u64> {
+    let file = object::File::parse(file).context("not an object file")?;
+    let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name));
+    Ok(symbol.with_context(|| format!("there is no symbol {name}"))?.address())
+}
+
 /// The name as written in the source, without the hash.
 pub fn readable(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::run::control::Control;
+use crate::run::debugger::Debugger;
 use crate::run::job::{Input, Job, Terminal};
 use crate::run::machine::{Boot, Console, MachineOptions};
 use crate::run::markers::{Event, Markers};
@@ -193,6 +194,20 @@ impl Guest {
         session.stop_for(length)?;
         output.extend(self.hear(&session));
         Ok(output)
+    }
+
+    /// As [`Self::run_to_end`], of a machine that stands still until `prepare` has changed what it wants.
+    pub fn run_prepared(&self, prepare: impl FnOnce(&mut Debugger) -> Result<()>) -> Result<Vec<u8>> {
+        let folder = tempfile::tempdir()?;
+        let socket = folder.path().join("debugger");
+        let command_line = self.command_line("");
+        let mut qemu = self.loaded(&self.initramfs, &command_line).command()?;
+        qemu.args(["-S", "-gdb", &Debugger::argument(&socket)]);
+        let session = Session::start(&qemu, std::process::Stdio::piped())?;
+        let mut debugger = Debugger::connect(&socket)?;
+        prepare(&mut debugger)?;
+        debugger.leave()?;
+        Ok(self.hear(&session))
     }
 
     /// Boots without a job, everything put where `placement` says; returns what was written, and whether QEMU ended by

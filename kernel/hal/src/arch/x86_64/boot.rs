@@ -11,7 +11,9 @@ use libkernel::addr::PhysRange;
 use libkernel::arch::x86_64::segments;
 
 // PVH's note and entry. At the entry: 32-bit protected mode, flat segments, paging and interrupts off, ebx holds
-// the physical address of hvm_start_info (Xen, docs/misc/pvh.pandoc).
+// the physical address of hvm_start_info; every other general register, esp too, holds anything (Xen, docs/misc/pvh.pandoc).
+// No stack is used before the boot stack is loaded, and the caches are on from the first write of CR0: what a loader, or a
+// reset, left in CR0.CD and NW would make the whole boot crawl, and NW without CD is a fault (SDM volume 3, 11.5.1).
 //
 //   registers kept through the mode switch: ebx = start info, edi:esi = time-stamp counter at the first instruction
 global_asm!(
@@ -43,14 +45,14 @@ pvh_entry:
     or eax, 0x901
     wrmsr
     mov eax, cr0
+    and eax, 0x9fffffff
     or eax, 0x80010001
     mov cr0, eax
     mov eax, offset boot_gdt_pointer - BASE
     lgdt [eax]
-    push {code}
-    mov eax, offset boot_long_mode - BASE
-    push eax
-    retf
+    .byte 0xea
+    .long boot_long_mode - BASE
+    .word {code}
     .code64
 boot_long_mode:
     mov rax, offset boot_higher_half

@@ -1,0 +1,119 @@
+//! A debugger's side of GDB's remote protocol, spoken to QEMU over a socket: for tests that start a kernel with other registers
+//! and memory than QEMU gives it.
+//!
+//! A packet is `$`, text, `#` and two digits of a checksum, acknowledged by `+` (GDB's manual, appendix E).
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// How long the machine may take to come to a place, or QEMU to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The numbers that QEMU's x86_64 machines give to registers.
+#[derive(Clone, Copy)]
+pub enum Register {
+    /// RBP.
+    Rbp = 6,
+    /// RSP.
+    Rsp = 7,
+}
+
+/// A machine that stands still.
+pub struct Debugger(UnixStream);
+
+impl Debugger {
+    /// The word for QEMU's `-gdb` that makes it listen at `path`.
+    pub fn argument(path: &Path) -> String {
+        format!("unix:{},server=on,wait=off", path.display())
+    }
+
+    /// Connects to a QEMU that is just being started.
+    pub fn connect(path: &Path) -> Result<Self> {
+        let deadline = Instant::now() + PATIENCE;
+        let stream = loop {
+            match UnixStream::connect(path) {
+                Ok(stream) => break stream,
+                Err(error) if Instant::now() > deadline => {
+                    return Err(error).context("QEMU does not listen to a debugger");
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut debugger = Self(stream);
+        // QEMU lets nobody set registers who has not asked what there are.
+        debugger.ask("qXfer:features:read:target.xml:0,ff")?;
+        Ok(debugger)
+    }
+
+    /// Lets the machine run until it is about to execute what lies at `address`.
+    pub fn run_to(&mut self, address: u64) -> Result<()> {
+        self.expect_ok(&format!("Z1,{address:x},1"))?;
+        let stopped = self.ask("c")?;
+        if !stopped.starts_with("T05") {
+            bail!("the machine did not come to {address:#x}: {stopped}");
+        }
+        self.expect_ok(&format!("z1,{address:x},1"))
+    }
+
+    /// Sets a register.
+    pub fn set(&mut self, register: Register, value: u64) -> Result<()> {
+        self.expect_ok(&format!("P{:x}={}", register as u32, hexadecimal(&value.to_le_bytes())))
+    }
+
+    /// Lets the machine run on, and says no more.
+    pub fn leave(mut self) -> Result<()> {
+        self.expect_ok("D")
+    }
+
+    fn expect_ok(&mut self, packet: &str) -> Result<()> {
+        match self.ask(packet)?.as_str() {
+            "OK" => Ok(()),
+            answer => bail!("QEMU answers {answer} to {packet}"),
+        }
+    }
+
+    fn ask(&mut self, packet: &str) -> Result<String> {
+        write!(self.0, "${packet}#{:02x}", checksum(packet.as_bytes()))?;
+        while self.byte()? != b'$' {}
+        let mut answer = Vec::new();
+        loop {
+            match self.byte()? {
+                b'#' => break,
+                byte => answer.push(byte),
+            }
+        }
+        let _checksum = (self.byte()?, self.byte()?);
+        self.0.write_all(b"+")?;
+        Ok(String::from_utf8(answer)?)
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        let mut byte = [0];
+        self.0.read_exact(&mut byte).context("QEMU does not answer its debugger")?;
+        Ok(byte[0])
+    }
+}
+
+fn checksum(packet: &[u8]) -> u8 {
+    packet.iter().fold(0, |sum, byte| sum.wrapping_add(*byte))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_carry_the_checksum_of_the_manual() {
+        assert_eq!(checksum(b"OK"), 0x9a);
+        assert_eq!(hexadecimal(&0x12_u64.to_le_bytes()), "1200000000000000");
+    }
+}
