@@ -84,6 +84,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
         log!("CPU {identity:#x} {reason}; it is left out");
     });
     notice!("CPUs: {}", hal::cpu::count());
+    hal::boot::for_each_lack(&mut |what| notice!("This machine lacks {what}"));
     look_at_consoles(command_line);
     sched::spawn(Box::new(move || bring_up(boot))).expect("memory for the first task");
     sched::idle()

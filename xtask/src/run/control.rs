@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -20,9 +20,9 @@ pub struct Control {
 }
 
 impl Control {
-    /// Connects to the socket at `path`.
+    /// Connects to the socket at `path` of a QEMU that may just be starting.
     pub fn connect(path: &Path) -> Result<Self> {
-        let stream = UnixStream::connect(path).context("QEMU has no control socket")?;
+        let stream = connect(path).context("QEMU has no control socket")?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let answers = BufReader::new(stream.try_clone()?).lines();
         let mut control = Self { stream, answers };
@@ -33,6 +33,19 @@ impl Control {
     /// Sends a BREAK to the console, whose port is called `console`.
     pub fn send_break(&mut self) -> Result<()> {
         self.execute(r#"{"execute":"chardev-send-break","arguments":{"id":"console"}}"#).map(drop)
+    }
+
+    /// Lets a machine that was started with `-S` run, waits until it ends, and says why it ended, in QEMU's word for it.
+    pub fn run_to_end(&mut self, patience: Duration) -> Result<String> {
+        self.stream.set_read_timeout(Some(patience))?;
+        self.execute(r#"{"execute":"cont"}"#)?;
+        loop {
+            let line = self.answers.next().context("QEMU has ended without a word")??;
+            let event: Value = serde_json::from_str(&line)?;
+            if event["event"] == "SHUTDOWN" {
+                return Ok(event["data"]["reason"].as_str().unwrap_or_default().to_owned());
+            }
+        }
     }
 
     /// The registers of all CPUs, as QEMU shows them.
@@ -55,6 +68,17 @@ impl Control {
             if let Some(value) = answer.get("return") {
                 return Ok(value.clone());
             }
+        }
+    }
+}
+
+/// Connects to a socket that QEMU makes when it starts.
+pub fn connect(path: &Path) -> std::io::Result<UnixStream> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match UnixStream::connect(path) {
+            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
+            result => return result,
         }
     }
 }

@@ -6,9 +6,11 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+use super::control;
 
 /// How long the machine may take to come to a place, or QEMU to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,16 +35,7 @@ impl Debugger {
 
     /// Connects to a QEMU that is just being started.
     pub fn connect(path: &Path) -> Result<Self> {
-        let deadline = Instant::now() + PATIENCE;
-        let stream = loop {
-            match UnixStream::connect(path) {
-                Ok(stream) => break stream,
-                Err(error) if Instant::now() > deadline => {
-                    return Err(error).context("QEMU does not listen to a debugger");
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(5)),
-            }
-        };
+        let stream = control::connect(path).context("QEMU does not listen to a debugger")?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut debugger = Self(stream);
         // QEMU lets nobody set registers who has not asked what there are.

@@ -196,6 +196,19 @@ impl Guest {
         Ok(output)
     }
 
+    /// As [`Self::run_to_end`], with more `arguments` for QEMU; says besides why the machine ended, in QEMU's word for it.
+    pub fn run_to_ending(&self, arguments: &[String]) -> Result<(Vec<u8>, String)> {
+        let folder = tempfile::tempdir()?;
+        let socket = folder.path().join("control");
+        let command_line = self.command_line("");
+        let mut qemu = self.loaded(&self.initramfs, &command_line).command()?;
+        qemu.arg("-S").arg("-qmp").arg(format!("unix:{},server=on,wait=off", socket.display()));
+        let session = Session::start(qemu.args(arguments), std::process::Stdio::piped())?;
+        let reason = Control::connect(&socket)?.run_to_end(self.patience);
+        let output = if reason.is_ok() { self.hear(&session) } else { Vec::new() };
+        Ok((output, reason?))
+    }
+
     /// As [`Self::run_to_end`], of a machine that stands still until `prepare` has changed what it wants.
     pub fn run_prepared(&self, prepare: impl FnOnce(&mut Debugger) -> Result<()>) -> Result<Vec<u8>> {
         let folder = tempfile::tempdir()?;

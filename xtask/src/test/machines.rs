@@ -11,6 +11,7 @@ use crate::arch::Arch;
 use crate::build;
 use crate::run::Kernel;
 use crate::run::debugger::{Debugger, Register};
+use crate::run::machine::Machine::{self, Microvm, Pc, Q35, Virt};
 
 /// What the names of these tests start with.
 pub const PREFIX: &str = "machines/";
@@ -18,16 +19,102 @@ pub const PREFIX: &str = "machines/";
 /// Where the kernel is linked, above its physical address.
 const LINK_OFFSET: u64 = 0xffff_ffff_8000_0000;
 
+/// A machine, what its kernel must write before its first program, and how it must end when that switches it off.
+struct Row {
+    machine: Machine,
+    /// Properties of the machine, in QEMU's words.
+    properties: &'static str,
+    cpu: &'static str,
+    smp: u32,
+    written: &'static [&'static str],
+    ending: &'static str,
+}
+
+/// QEMU's words for a machine that was switched off, and for one that was reset.
+const OFF: &str = "guest-shutdown";
+const RESET: &str = "guest-reset";
+
+const fn row(machine: Machine, properties: &'static str, written: &'static [&'static str]) -> Row {
+    Row { machine, properties, cpu: "max", smp: 1, written, ending: OFF }
+}
+
+const fn cpu(machine: Machine, cpu: &'static str) -> Row {
+    Row { cpu, ..row(machine, "", &[]) }
+}
+
+const NO_TIMER: &str = "lacks an 8254 timer";
+const NO_CONTROLLERS: &str = "lacks 8259 interrupt controllers";
+const NO_KEYBOARD: &str = "lacks a keyboard controller";
+const NO_CLOCK: &str = "lacks a real-time clock";
+const NO_ACPI: &str = "lacks ACPI";
+
+const X86_64: [Row; 15] = [
+    row(Q35, "pit=off,hpet=off,i8042=off", &[NO_KEYBOARD, NO_TIMER]),
+    row(Q35, "pic=off", &[NO_CONTROLLERS]),
+    row(Pc, "pit=off,pic=off", &[NO_CONTROLLERS, NO_TIMER]),
+    Row { smp: 2, ..row(Microvm, "pit=off", &["CPUs: 2", NO_TIMER]) },
+    row(Microvm, "pic=off,rtc=off", &[NO_CONTROLLERS, NO_CLOCK]),
+    Row {
+        smp: 2,
+        ending: RESET,
+        ..row(
+            Microvm,
+            "pit=off,pic=off,rtc=off,acpi=off",
+            &["CPUs: 1", NO_CONTROLLERS, NO_KEYBOARD, NO_TIMER, NO_CLOCK, NO_ACPI],
+        )
+    },
+    cpu(Q35, "Haswell"),
+    cpu(Q35, "EPYC"),
+    cpu(Microvm, "Nehalem"),
+    cpu(Microvm, "max,-smap"),
+    cpu(Microvm, "max,-fsgsbase"),
+    cpu(Microvm, "max,-xsave"),
+    cpu(Microvm, "max,-rdrand,-rdseed"),
+    cpu(Microvm, "max,-mce"),
+    cpu(Pc, "qemu64,-pdpe1gb,-x2apic"),
+];
+
+const AARCH64: [Row; 2] = [cpu(Virt, "neoverse-n1"), row(Virt, "acpi=off,its=off", &[])];
+
 /// Adds all of them to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
     let archive = image::busybox(stage, arch)?;
+    let guest = || image::guest(stage, arch, &Kernel::Orlop, "machines", &archive);
+    let rows: &'static [Row] = match arch {
+        Arch::X86_64 => &X86_64,
+        Arch::Aarch64 => &AARCH64,
+    };
+    for row in rows {
+        let mut guest = guest()?;
+        guest.machine.machine = Some(row.machine);
+        guest.machine.machine_options = Some(row.properties.to_owned());
+        guest.machine.cpu = row.cpu.to_owned();
+        guest.machine.smp = row.smp;
+        guest.append = r#"rdinit=/bin/sh -- -c "echo hello there; busybox poweroff -f""#.to_owned();
+        let name = format!("{PREFIX}{arch}/{} {}", guest.machine.qemu_machine()?, row.cpu);
+        push(stage, queue, name, move || runs(&guest, row));
+    }
     if arch == Arch::X86_64 {
-        let mut guest = image::guest(stage, arch, &Kernel::Orlop, "machines", &archive)?;
+        let mut guest = guest()?;
         guest.append = HELLO.to_owned();
         let name = "PVH with registers that the specification leaves open";
         push(stage, queue, format!("{PREFIX}{arch}/{name}"), move || starts_without_a_stack(&guest));
     }
     Ok(())
+}
+
+/// Whether the kernel says what it has to, runs its program, and the machine ends as it should.
+fn runs(guest: &Guest, row: &Row) -> Result<Result<(), String>> {
+    let (output, ending) = guest.run_to_ending(&[])?;
+    let output = String::from_utf8_lossy(&output);
+    let mut rest = &*output;
+    for written in row.written.iter().chain(&["\nhello there"]) {
+        match rest.split_once(written) {
+            Some((_, after)) => rest = after,
+            None => return Ok(Err(format!("{written} is not in\n{output}"))),
+        }
+    }
+    Ok(if ending == row.ending { Ok(()) } else { Err(format!("ended by {ending}:\n{output}")) })
 }
 
 /// PVH promises no stack (Xen, docs/misc/pvh.pandoc).

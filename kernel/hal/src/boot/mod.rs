@@ -40,6 +40,23 @@ static BOOT_INFO: Once<BootInfo> = Once::new();
 static MEMORY: Once<MemoryMap> = Once::new();
 static INITRAMFS: SpinLock<Option<PhysRange>> = SpinLock::new(None);
 
+/// What this machine lacks of the things that its architecture mostly has, as noted while it was brought up.
+static LACKS: SpinLock<[Option<&'static str>; 8]> = SpinLock::new([None; 8]);
+
+/// Notes that the machine lacks something, with what comes of it.
+#[allow(dead_code, reason = "the host machine lacks nothing")]
+pub(crate) fn lacks(what: &'static str) {
+    if let Some(slot) = LACKS.lock().iter_mut().find(|slot| slot.is_none()) {
+        *slot = Some(what);
+    }
+}
+
+/// Calls `visit` with all that the machine lacks.
+pub fn for_each_lack(visit: &mut dyn FnMut(&'static str)) {
+    let lacks = *LACKS.lock();
+    lacks.into_iter().flatten().for_each(visit);
+}
+
 /// The facts about this boot; `None` before the kernel's start.
 pub fn info() -> Option<&'static BootInfo> {
     BOOT_INFO.get()

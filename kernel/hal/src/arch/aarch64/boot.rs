@@ -176,6 +176,8 @@ fn initialise_devices(tree: &DeviceTree<'_>, boot_count: u64) {
     if let Some(registers) = tree.registers(Kind::RealTimeClock).next() {
         // SAFETY: the tree says so.
         timer::set_real_time_clock(unsafe { map(registers) });
+    } else {
+        crate::boot::lacks("a real-time clock: the time of day begins in 1970");
     }
 }
 

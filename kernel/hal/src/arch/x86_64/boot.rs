@@ -3,7 +3,7 @@
 //! The boot tables map the first GiB twice, at its own addresses and at `IMAGE`, all of it writable and executable; the
 //! final tables replace them as soon as memory is known. See `docs/boot-x86_64.md`.
 use super::platform::{acpi, apic, ioapic, kernel_map, pic, pvh, smap};
-use super::{Arch, console, cpu, smp, timer, user_registers};
+use super::{Arch, console, cpu, power, smp, timer, user_registers};
 use crate::boot::{EarlyFrames, Handover};
 use crate::contract::Platform as _;
 use core::arch::global_asm;
@@ -163,7 +163,12 @@ fn initialise_devices(boot_cycles: u64) {
         Arch::exit(1);
     }
     user_registers::initialise();
-    pic::silence();
+    if !pic::silence() {
+        crate::boot::lacks("8259 interrupt controllers: nothing was to be silenced");
+    }
+    if !power::has_keyboard_controller() {
+        crate::boot::lacks("a keyboard controller: restart is ACPI's or a triple fault");
+    }
     apic::initialise();
     ioapic::initialise();
     timer::initialise(boot_cycles);

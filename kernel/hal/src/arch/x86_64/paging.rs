@@ -23,6 +23,8 @@ pub const DIRECT_MAP_BYTES: u64 = 1 << 39;
 pub const KERNEL_STACKS: u64 = 0xffff_e000_0000_0000;
 /// Start of device registers: entry 480 of the root.
 pub const DEVICES: u64 = 0xffff_f000_0000_0000;
+/// Bytes of that window.
+const DEVICES_BYTES: u64 = 1 << 39;
 /// What is added to the kernel image's physical addresses: entry 511 of the root.
 pub const IMAGE: u64 = 0xffff_ffff_8000_0000;
 
@@ -172,8 +174,12 @@ impl Paging for Arch {
     }
 }
 
-/// Maps device registers at their own place in the device window.
+/// Maps device registers, or memory of the firmware's, at their own place in the device window. What lies behind the window's end,
+/// at 512 GiB, cannot be mapped: firmware's tables may name any address.
 pub fn map_device(page: PhysAddr) -> Result<*mut u8, OutOfMemory> {
+    if page.as_u64() >= DEVICES_BYTES {
+        return Err(OutOfMemory);
+    }
     let _guard = KERNEL_TABLES.lock();
     let address = DEVICES + page.page_down().as_u64();
     let mut allocate = || {

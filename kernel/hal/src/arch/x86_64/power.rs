@@ -2,7 +2,7 @@
 use super::platform::{acpi, description, ioapic, port};
 use super::{Arch, console, cpu, timer};
 use crate::IrqLine;
-use crate::contract::{Platform, Smp as _};
+use crate::contract::{Cpu as _, Platform, Smp as _};
 use crate::cpu::HardwareCapabilities;
 use crate::time::ClockParameters;
 use core::arch::asm;
@@ -67,15 +67,18 @@ impl Platform for Arch {
     }
 
     fn power_off() -> ! {
-        acpi::power_off();
-        triple_fault()
+        // The write may take a while to do its work.
+        if acpi::power_off().is_some() {
+            wait(PATIENCE_NS);
+        }
+        reset()
     }
 
     fn restart() -> ! {
-        acpi::restart();
-        // SAFETY: the keyboard controller's reset line; nothing is lost that restart would keep.
-        unsafe { port::write_u8(KEYBOARD_COMMAND, KEYBOARD_RESET) };
-        triple_fault()
+        if acpi::restart().is_some() {
+            wait(PATIENCE_NS);
+        }
+        reset()
     }
 
     fn exit(status: u8) -> ! {
@@ -91,6 +94,31 @@ impl Platform for Arch {
     fn disable_irq(line: IrqLine) {
         ioapic::disable(line.0);
     }
+}
+
+/// How long hardware may take to do what it was told.
+const PATIENCE_NS: u64 = 50_000_000;
+
+fn wait(nanoseconds: u64) {
+    let end = timer::now_ns() + nanoseconds;
+    while timer::now_ns() < end {
+        Arch::relax();
+    }
+}
+
+/// Whether there is a keyboard controller: an empty bus reads all ones.
+pub fn has_keyboard_controller() -> bool {
+    // SAFETY: reading the status changes nothing.
+    unsafe { port::read_u8(KEYBOARD_COMMAND) != 0xff }
+}
+
+/// Resets the machine where ACPI has nothing to say: by the keyboard controller, with which monitors such as Firecracker end a
+/// guest with success, else by a triple fault.
+fn reset() -> ! {
+    // SAFETY: the reset line; nothing is lost that would be kept.
+    unsafe { port::write_u8(KEYBOARD_COMMAND, KEYBOARD_RESET) };
+    wait(PATIENCE_NS);
+    triple_fault()
 }
 
 /// Resets the CPU by an exception without handlers: the last resort on machines without ACPI. An emulator that runs

@@ -1,6 +1,7 @@
 //! The clock (TSC) and the deadline timer (local APIC), both measured against the 8254 at boot.
 use super::platform::{apic, pit, rtc};
 use crate::arch::Arch;
+use crate::boot;
 use crate::contract::Platform as _;
 use crate::cpu::MAX_CPUS;
 use crate::sync::PerCpu;
@@ -41,11 +42,16 @@ pub fn cycles() -> u64 {
 /// Measures the clocks and reads the wall clock. Boot, interrupts off.
 pub fn initialise(boot_cycles: u64) {
     BOOT_CYCLES.store(boot_cycles, Ordering::Relaxed);
-    measure();
+    if measure().is_none() {
+        boot::lacks("an 8254 timer: a cycle of the time-stamp counter is taken for a nanosecond");
+    }
     apic::unmask_timer();
-    if let Some(seconds) = rtc::seconds_since_1970() {
-        let now = Arch::now_ns();
-        WALL_CLOCK_AT_BOOT_NS.store((seconds * NANOSECONDS).saturating_sub(now), Ordering::Relaxed);
+    match rtc::seconds_since_1970() {
+        Some(seconds) => {
+            let now = Arch::now_ns();
+            WALL_CLOCK_AT_BOOT_NS.store((seconds * NANOSECONDS).saturating_sub(now), Ordering::Relaxed);
+        }
+        None => boot::lacks("a real-time clock: the time of day begins in 1970"),
     }
 }
 
@@ -96,6 +102,9 @@ impl Factors {
 /// Measures until two measurements in a row agree; a machine without an 8254 keeps the fallback.
 fn measure() -> Option<()> {
     pit::start();
+    if !pit::is_there() {
+        return None;
+    }
     apic::start_timer(u32::MAX);
     let mut last = measure_once()?;
     for _ in 0..MEASUREMENTS_MAX {

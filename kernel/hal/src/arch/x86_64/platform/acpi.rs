@@ -1,138 +1,174 @@
 //! The few facts that ACPI tables are needed for: which CPUs there are, how to switch the machine off and how to restart it.
 //!
-//! Read when that is wanted. Sources: ACPI 6.4, chapters 4.8, 5.2.
+//! Read when that is wanted; what the bytes mean is `libkernel::acpi`'s business.
 use super::port;
+use crate::arch::Arch;
 use crate::arch::x86_64::paging::map_device;
+use crate::contract::Cpu as _;
 use alloc::vec::Vec;
+use core::cell::Cell;
+use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
+use libkernel::acpi::fadt::{self, PowerOff, Register};
+use libkernel::acpi::{self, Memory};
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
 use libkernel::arch::x86_64::madt;
 
-static RSDP: AtomicU64 = AtomicU64::new(0);
+/// The root pointer's address: zero before it was looked for, all ones where there is none.
+static ROOT: AtomicU64 = AtomicU64::new(0);
+const NONE: u64 = u64::MAX;
 
 /// Remembers where the loader says the root pointer is; zero: search.
 pub fn remember_root(address: u64) {
-    RSDP.store(address, Ordering::Relaxed);
+    ROOT.store(address, Ordering::Relaxed);
 }
 
-/// Physical memory, read through the device window a page at a time.
-fn read_byte(address: u64) -> Option<u8> {
-    let pointer = map_device(PhysAddr::new(address)).ok()?;
-    // SAFETY: just mapped, and firmware tables may be read.
-    Some(unsafe { pointer.read_volatile() })
+/// Physical memory through the device window; keeps the page that was read last.
+struct Window {
+    page: Cell<u64>,
+    pointer: Cell<*const u8>,
 }
 
-fn read<const BYTES: usize>(address: u64) -> Option<u64> {
-    let mut value = 0;
-    for offset in (0..BYTES as u64).rev() {
-        value = value << 8 | u64::from(read_byte(address.checked_add(offset)?)?);
+impl Window {
+    const fn new() -> Self {
+        Self { page: Cell::new(0), pointer: Cell::new(ptr::null()) }
     }
-    Some(value)
 }
 
-fn matches(address: u64, text: &[u8]) -> bool {
-    text.iter().zip(address..).all(|(&byte, at)| read_byte(at) == Some(byte))
-}
-
-/// The root pointer: from the loader, else searched where BIOSes put it (ACPI 5.2.5.1).
-fn root_pointer() -> Option<u64> {
-    let known = RSDP.load(Ordering::Relaxed);
-    if known != 0 {
-        return Some(known);
+impl Memory for Window {
+    fn byte(&self, address: u64) -> Option<u8> {
+        let page = address / PAGE_SIZE * PAGE_SIZE;
+        if self.pointer.get().is_null() || self.page.get() != page {
+            self.pointer.set(map_device(PhysAddr::new(page)).ok()?);
+            self.page.set(page);
+        }
+        // SAFETY: the page is mapped, and firmware tables may be read.
+        Some(unsafe { self.pointer.get().add((address - page) as usize).read_volatile() })
     }
-    (0xe_0000..0x10_0000u64).step_by(16).find(|&address| matches(address, b"RSD PTR "))
 }
 
-/// The table with `signature`.
-fn table(signature: &[u8; 4]) -> Option<u64> {
-    let root = root_pointer()?;
-    let extended = read_byte(root + 15)? >= 2 && read::<8>(root + 24)? != 0;
-    let (directory, entry_bytes) =
-        if extended { (read::<8>(root + 24)?, 8) } else { (read::<4>(root + 16)?, 4) };
-    let length = read::<4>(directory + 4)?.min(PAGE_SIZE);
-    (directory + 36..directory + length).step_by(entry_bytes).find_map(|slot| {
-        let address = if entry_bytes == 8 { read::<8>(slot)? } else { read::<4>(slot)? };
-        matches(address, signature).then_some(address)
-    })
+/// The root pointer: from the loader, else searched where BIOSes put it.
+fn root(memory: &Window) -> Option<u64> {
+    let mut root = ROOT.load(Ordering::Relaxed);
+    if root == 0 {
+        root = acpi::search_root(memory).unwrap_or_else(|| {
+            crate::boot::lacks("ACPI: one CPU runs, and the off switch is a reset");
+            NONE
+        });
+        ROOT.store(root, Ordering::Relaxed);
+    }
+    (root != NONE).then_some(root)
 }
 
-/// A copy of the table that lists the CPUs.
+/// A copy of the table that lists the CPUs; `None` where there is none.
 pub fn cpu_table() -> Option<Vec<u8>> {
     /// More than 64 CPUs with all that belongs to them need.
     const LENGTH_MAX: u64 = 64 << 10;
-    let table = table(madt::SIGNATURE)?;
-    let length = read::<4>(table + 4)?.min(LENGTH_MAX);
-    (table..table + length).map(read_byte).collect()
+    let memory = Window::new();
+    let table = acpi::tables(&memory, root(&memory)?, madt::SIGNATURE).next()?;
+    (0..table.length.min(LENGTH_MAX)).map(|offset| memory.byte(table.address + offset)).collect()
 }
 
-/// Offsets in the FADT (ACPI table 5.9).
-mod fadt {
-    pub const DSDT: u64 = 40;
-    pub const PM1A_CONTROL: u64 = 64;
-    pub const PM1B_CONTROL: u64 = 68;
-    pub const FLAGS: u64 = 112;
-    pub const RESET_REGISTER: u64 = 116;
-    pub const RESET_VALUE: u64 = 128;
-    pub const SLEEP_CONTROL: u64 = 244;
-}
-
-const FLAG_RESET_SUPPORTED: u64 = 1 << 10;
-const FLAG_HARDWARE_REDUCED: u64 = 1 << 20;
-const SLEEP_ENABLE: u64 = 1 << 13;
-const REDUCED_SLEEP_ENABLE: u8 = 1 << 5;
-const SPACE_MEMORY: u8 = 0;
-const SPACE_IO: u8 = 1;
-
-/// The sleep type of "soft off": the first number of the DSDT's package `_S5_`.
-fn soft_off_type(dsdt: u64) -> Option<u64> {
-    let length = read::<4>(dsdt + 4)?.min(1 << 20);
-    let name = (dsdt + 36..dsdt + length).find(|&address| matches(address, b"_S5_"))?;
-    // After the name: PackageOp, its length in one byte, the element count, then an optional BytePrefix.
-    let first = name + 4 + 3;
-    match read_byte(first)? {
-        0x0a => Some(u64::from(read_byte(first + 1)?)),
-        small => Some(u64::from(small)),
-    }
-}
-
-/// Writes one byte to a register named by a generic address structure (ACPI 5.2.3.2).
-fn write_generic(structure: u64, value: u8) -> Option<()> {
-    let (space, address) = (read_byte(structure)?, read::<8>(structure + 4)?);
-    match space {
-        // SAFETY: the firmware names this register for this purpose.
-        SPACE_IO => unsafe { port::write_u8(address as u16, value) },
-        SPACE_MEMORY if address != 0 => {
-            let pointer = map_device(PhysAddr::new(address)).ok()?;
-            // SAFETY: as above, and just mapped.
-            unsafe { pointer.write_volatile(value) };
+/// Writes one byte to a register that the firmware names for this purpose.
+fn write_byte(register: Register, value: u8) -> Option<()> {
+    const PCI_ADDRESS: u16 = 0xcf8;
+    const PCI_DATA: u16 = 0xcfc;
+    // SAFETY: these registers switch the machine off or restart it, or do nothing; memory was just mapped.
+    unsafe {
+        match register {
+            Register::Port(at) => port::write_u8(at, value),
+            Register::Memory(at) => map_device(PhysAddr::new(at)).ok()?.write_volatile(value),
+            Register::Pci { device, function, offset } => {
+                let (device, function) = (u32::from(device), u32::from(function));
+                let word = u32::from(offset) & !3;
+                port::write_u32(PCI_ADDRESS, 1 << 31 | device << 11 | function << 8 | word);
+                port::write_u8(PCI_DATA + u16::from(offset & 3), value);
+            }
         }
-        _ => return None,
     }
     Some(())
+}
+
+/// A PM1 control register.
+struct Control {
+    register: Register,
+    pointer: *mut u16,
+}
+
+impl Control {
+    fn find(register: Register) -> Option<Self> {
+        let pointer = match register {
+            Register::Memory(at) if at % 2 == 0 => map_device(PhysAddr::new(at)).ok()?.cast(),
+            Register::Port(_) => ptr::null_mut(),
+            Register::Memory(_) | Register::Pci { .. } => return None,
+        };
+        Some(Self { register, pointer })
+    }
+
+    fn read(&self) -> u16 {
+        // SAFETY: the power-management register that the firmware names; memory was mapped by `find`.
+        unsafe {
+            if let Register::Port(at) = self.register {
+                port::read_u16(at)
+            } else {
+                self.pointer.read_volatile()
+            }
+        }
+    }
+
+    fn write(&self, value: u16) {
+        // SAFETY: as above.
+        unsafe {
+            if let Register::Port(at) = self.register {
+                port::write_u16(at, value);
+            } else {
+                self.pointer.write_volatile(value);
+            }
+        }
+    }
+}
+
+/// Puts ACPI in charge of the registers, where it is not yet: firmware then does what it is told there (ACPI 6.4, 16.3.1).
+fn take_charge(control: &Control, enable: Option<(u16, u8)>) {
+    /// Reads of the register, a microsecond each or longer: firmware may take its time.
+    const PATIENCE: u32 = 1_000_000;
+    let Some((command, value)) = enable.filter(|_| control.read() & fadt::SCI_ENABLED == 0) else { return };
+    // SAFETY: the port and the value that the firmware names for this.
+    unsafe { port::write_u8(command, value) };
+    let mut reads = 0..PATIENCE;
+    reads.find(|_| {
+        Arch::relax();
+        control.read() & fadt::SCI_ENABLED != 0
+    });
 }
 
 /// Tries to switch the machine off; returns if there is no way.
 pub fn power_off() -> Option<()> {
-    let table = table(b"FACP")?;
-    let sleep_type = soft_off_type(read::<4>(table + fadt::DSDT)?).unwrap_or(0);
-    if read::<4>(table + fadt::FLAGS)? & FLAG_HARDWARE_REDUCED != 0 {
-        return write_generic(table + fadt::SLEEP_CONTROL, (sleep_type << 2) as u8 | REDUCED_SLEEP_ENABLE);
-    }
-    for control in [fadt::PM1A_CONTROL, fadt::PM1B_CONTROL] {
-        let control = read::<4>(table + control)?;
-        if control != 0 {
-            // SAFETY: the power-management register that the firmware names.
-            unsafe { port::write_u16(control as u16, (sleep_type << 10 | SLEEP_ENABLE) as u16) };
+    let memory = Window::new();
+    match fadt::power_off(&memory, root(&memory)?)? {
+        PowerOff::Reduced { control: (register, value), status } => {
+            if let Some(status) = status {
+                write_byte(status, fadt::WAKE_STATUS);
+            }
+            write_byte(register, value)
+        }
+        PowerOff::Fixed { a: (first, first_type), b, enable } => {
+            let first = Control::find(first)?;
+            take_charge(&first, enable);
+            first.write(fadt::sleep_word(first.read(), first_type));
+            if let Some((second, second_type)) = b
+                && let Some(second) = Control::find(second)
+            {
+                second.write(fadt::sleep_word(second.read(), second_type));
+            }
+            Some(())
         }
     }
-    Some(())
 }
 
 /// Tries the reset register; returns if there is none.
 pub fn restart() -> Option<()> {
-    let table = table(b"FACP")?;
-    if read::<4>(table + fadt::FLAGS)? & FLAG_RESET_SUPPORTED == 0 {
-        return None;
-    }
-    write_generic(table + fadt::RESET_REGISTER, read_byte(table + fadt::RESET_VALUE)?)
+    let memory = Window::new();
+    let (register, value) = fadt::restart(&memory, root(&memory)?)?;
+    write_byte(register, value)
 }

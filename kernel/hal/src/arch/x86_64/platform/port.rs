@@ -13,6 +13,18 @@ pub unsafe fn read_u8(port: u16) -> u8 {
     value
 }
 
+/// Reads 16 bits.
+///
+/// # Safety
+/// As [`read_u8`].
+#[inline]
+pub unsafe fn read_u16(port: u16) -> u16 {
+    let value;
+    // SAFETY: the caller vouches for the port; the instruction touches no memory.
+    unsafe { asm!("in ax, dx", in("dx") port, out("ax") value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
 /// Writes a byte.
 ///
 /// # Safety
