@@ -65,13 +65,14 @@ pub fn resume_input() {
     Arch::console_resume_input();
 }
 
-/// A `fmt::Write` for the console that waits for nobody: for the kernel's end, where whoever holds it may have been stopped.
+/// A `fmt::Write` for every console there is that waits for nobody: for the kernel's end, where whoever holds one may have been
+/// stopped.
 pub(crate) struct Console;
 
 impl Console {
     /// Writes bytes by polling.
     pub(crate) fn write(bytes: &[u8]) {
-        Arch::console_write(bytes);
+        Arch::console_write_last(bytes);
     }
 }
 

@@ -242,6 +242,8 @@ pub trait Platform {
     fn wall_clock_at_boot_ns() -> u64;
     /// Writes bytes to the console by polling; works in any context, also in a panic.
     fn console_write(bytes: &[u8]);
+    /// The same on every console that the machine has, for the last words of a kernel that fails.
+    fn console_write_last(bytes: &[u8]);
     /// Makes received console bytes interrupt; they arrive as `Upcalls::console_input`.
     fn console_enable_input();
     /// Leaves received bytes where they are; the line waits as far as it can.

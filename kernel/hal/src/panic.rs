@@ -23,6 +23,10 @@ pub struct Fatal<'a> {
     pub frame_pointer: u64,
     /// Registers by name.
     pub registers: &'a [(&'a str, u64)],
+    /// Says more of it.
+    pub details: fn(),
+    /// Why the kernel ends, in Linux's words.
+    pub why: &'a str,
 }
 
 /// Ends the emulator with this after a panic.
@@ -49,6 +53,7 @@ pub fn set_symbols(bytes: &'static [u8]) {
 pub fn fatal(fatal: &Fatal<'_>) -> ! {
     begin();
     say(format_args!("kernel exception {} (code {:#x}) on CPU {}", fatal.what, fatal.code, Arch::id()));
+    (fatal.details)();
     for row in fatal.registers.chunks(4) {
         for (name, value) in row {
             let _ = write!(Console, " {name:>6} {value:016x}");
@@ -57,11 +62,11 @@ pub fn fatal(fatal: &Fatal<'_>) -> ! {
     }
     print_frame(fatal.pc, false);
     backtrace(fatal.frame_pointer);
-    end(format_args!("Fatal exception"), || {})
+    end(format_args!("{}", fatal.why), || {})
 }
 
 /// Writes a line with the time since boot, as the kernel's log has it.
-fn say(text: fmt::Arguments<'_>) {
+pub(crate) fn say(text: fmt::Arguments<'_>) {
     let now = Arch::now_ns();
     let (seconds, microseconds) = (now / 1_000_000_000, now / 1_000 % 1_000_000);
     let _ = writeln!(Console, "[{seconds:5}.{microseconds:06}] {text}");

@@ -50,9 +50,14 @@ impl Control {
 
     /// The registers of all CPUs, as QEMU shows them.
     pub fn registers(&mut self) -> Result<String> {
+        self.monitor("info registers -a")
+    }
+
+    /// What QEMU's monitor for people answers to `command`.
+    pub fn monitor(&mut self, command: &str) -> Result<String> {
         let command =
-            r#"{"execute":"human-monitor-command","arguments":{"command-line":"info registers -a"}}"#;
-        Ok(self.execute(command)?.as_str().unwrap_or_default().replace('\r', ""))
+            format!(r#"{{"execute":"human-monitor-command","arguments":{{"command-line":"{command}"}}}}"#);
+        Ok(self.execute(&command)?.as_str().unwrap_or_default().replace('\r', ""))
     }
 
     /// What the command returns.

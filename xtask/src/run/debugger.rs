@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The numbers that QEMU's x86_64 machines give to registers.
 #[derive(Clone, Copy)]
 pub enum Register {
+    /// RBX.
+    Rbx = 1,
     /// RBP.
     Rbp = 6,
     /// RSP.

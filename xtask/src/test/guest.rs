@@ -184,13 +184,7 @@ impl Guest {
     /// As [`Self::run_to_end`], but QEMU is stopped for so long once the guest has written `signal`.
     pub fn run_stopped(&self, signal: &str, length: Duration) -> Result<Vec<u8>> {
         let session = self.start(&self.initramfs, "", None)?;
-        let deadline = Instant::now() + self.patience;
-        let mut output = Vec::new();
-        while !String::from_utf8_lossy(&output).contains(signal)
-            && let Next::Bytes(bytes) = session.next(Some(deadline))
-        {
-            output.extend(bytes);
-        }
+        let mut output = self.hear_until(&session, signal);
         session.stop_for(length)?;
         output.extend(self.hear(&session));
         Ok(output)
@@ -209,14 +203,29 @@ impl Guest {
         Ok((output, reason?))
     }
 
-    /// As [`Self::run_to_end`], of a machine that stands still until `prepare` has changed what it wants.
-    pub fn run_prepared(&self, prepare: impl FnOnce(&mut Debugger) -> Result<()>) -> Result<Vec<u8>> {
+    /// As [`Self::run_to_end`], but QEMU's monitor is given `command` once the guest has written `signal`.
+    pub fn run_disturbed(&self, signal: &str, command: &str) -> Result<Vec<u8>> {
+        let folder = tempfile::tempdir()?;
+        let socket = folder.path().join("control");
+        let session = self.start(&self.initramfs, "", Some(&socket))?;
+        let mut output = self.hear_until(&session, signal);
+        Control::connect(&socket)?.monitor(command)?;
+        output.extend(self.hear(&session));
+        Ok(output)
+    }
+
+    /// As [`Self::run_to_end`], with more `arguments` for QEMU, of a machine that stands still until `prepare` has changed what it wants.
+    pub fn run_prepared(
+        &self,
+        arguments: &[String],
+        prepare: impl FnOnce(&mut Debugger) -> Result<()>,
+    ) -> Result<Vec<u8>> {
         let folder = tempfile::tempdir()?;
         let socket = folder.path().join("debugger");
         let command_line = self.command_line("");
         let mut qemu = self.loaded(&self.initramfs, &command_line).command()?;
         qemu.args(["-S", "-gdb", &Debugger::argument(&socket)]);
-        let session = Session::start(&qemu, std::process::Stdio::piped())?;
+        let session = Session::start(qemu.args(arguments), std::process::Stdio::piped())?;
         let mut debugger = Debugger::connect(&socket)?;
         prepare(&mut debugger)?;
         debugger.leave()?;
@@ -232,6 +241,18 @@ impl Guest {
         let mut session = Session::start(&qemu, std::process::Stdio::piped())?;
         let output = self.hear(&session);
         Ok((output, session.wait(POWER_OFF_PATIENCE)?.map(|status| status.success())))
+    }
+
+    /// What is written until `signal` is there.
+    fn hear_until(&self, session: &Session, signal: &str) -> Vec<u8> {
+        let deadline = Instant::now() + self.patience;
+        let mut output = Vec::new();
+        while !String::from_utf8_lossy(&output).contains(signal)
+            && let Next::Bytes(bytes) = session.next(Some(deadline))
+        {
+            output.extend(bytes);
+        }
+        output
     }
 
     /// Everything that is written until the machine ends or the time is over.

@@ -97,6 +97,16 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     if arch == Arch::X86_64 {
         let mut guest = guest()?;
         guest.append = HELLO.to_owned();
+        let other = guest.clone();
+        let name = "a boot that fails";
+        push(stage, queue, format!("{PREFIX}{arch}/{name}"), move || fails_on_every_console(other));
+        for smp in [1, 2] {
+            let mut guest = guest.clone();
+            guest.machine.smp = smp;
+            guest.append = r#"rdinit=/bin/sh -- -c "echo begin; while :; do :; done""#.to_owned();
+            let name = format!("{PREFIX}{arch}/a machine check, {smp} CPUs");
+            push(stage, queue, name, move || reports_a_machine_check(&guest));
+        }
         let name = "PVH with registers that the specification leaves open";
         push(stage, queue, format!("{PREFIX}{arch}/{name}"), move || starts_without_a_stack(&guest));
     }
@@ -117,15 +127,56 @@ fn runs(guest: &Guest, row: &Row) -> Result<Result<(), String>> {
     Ok(if ending == row.ending { Ok(()) } else { Err(format!("ended by {ending}:\n{output}")) })
 }
 
+/// Whether an error that was put into a CPU's bank ends the kernel and is what it says. QEMU resets a machine that has machine checks off.
+fn reports_a_machine_check(guest: &Guest) -> Result<Result<(), String>> {
+    let output = guest.run_disturbed("\nbegin", "mce 0 1 0xbe00000000000134 5 0x12345000 0x8c")?;
+    let written = [
+        "CPU 0: Machine Check Exception: 5 Bank 1: be00000000000134",
+        "ADDR 12345000 MISC 8c",
+        "] Kernel panic - not syncing: Fatal machine check",
+    ];
+    let output = String::from_utf8_lossy(&output);
+    let missing: Vec<_> = written.iter().filter(|text| !output.contains(**text)).collect();
+    Ok(if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} not in\n{output}")) })
+}
+
+/// Whether a kernel that no loader started says so on each serial port and on the emulator's debug port.
+fn fails_on_every_console(mut guest: Guest) -> Result<Result<(), String>> {
+    const WORDS: &str = "not started by a";
+    guest.machine.machine = Some(Pc);
+    let folder = tempfile::tempdir()?;
+    let files = ["second", "third", "debug"].map(|name| folder.path().join(name));
+    let mut arguments = Vec::new();
+    for (option, file) in ["-serial", "-serial", "-debugcon"].iter().zip(&files) {
+        arguments.extend([(*option).to_owned(), format!("file:{}", file.display())]);
+    }
+    let entry = pvh_entry(&guest)?;
+    let first = guest.run_prepared(&arguments, |debugger| {
+        debugger.run_to(entry)?;
+        debugger.set(Register::Rbx, 0)
+    })?;
+    let mut heard = vec![first];
+    for file in &files {
+        heard.push(std::fs::read(file)?);
+    }
+    let silent = heard.iter().position(|words| !String::from_utf8_lossy(words).contains(WORDS));
+    Ok(silent.map_or(Ok(()), |number| Err(format!("console {number} is silent"))))
+}
+
+/// The physical address of the PVH entry.
+fn pvh_entry(guest: &Guest) -> Result<u64> {
+    Ok(build::address(&std::fs::read(guest.kernel.with_extension("elf"))?, "pvh_entry")? - LINK_OFFSET)
+}
+
 /// PVH promises no stack (Xen, docs/misc/pvh.pandoc).
 fn starts_without_a_stack(guest: &Guest) -> Result<Result<(), String>> {
-    let entry = build::address(&std::fs::read(guest.kernel.with_extension("elf"))?, "pvh_entry")?;
+    let entry = pvh_entry(guest)?;
     let prepare = |debugger: &mut Debugger| {
-        debugger.run_to(entry - LINK_OFFSET)?;
+        debugger.run_to(entry)?;
         debugger.set(Register::Rsp, 0)?;
         debugger.set(Register::Rbp, 0xdead_beef)
     };
-    Ok(greets(&guest.run_prepared(prepare)?))
+    Ok(greets(&guest.run_prepared(&[], prepare)?))
 }
 
 /// Whether a kernel with the words [`HELLO`] came to its shell.

@@ -42,6 +42,10 @@ impl Platform for Arch {
         console::write(bytes);
     }
 
+    fn console_write_last(bytes: &[u8]) {
+        console::write(bytes);
+    }
+
     fn console_enable_input() {
         console::enable_input();
     }

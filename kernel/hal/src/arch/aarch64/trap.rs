@@ -139,5 +139,7 @@ fn die(what: &str, frame: &TrapFrame) -> ! {
         pc: frame.pc,
         frame_pointer: frame.x[29],
         registers: &registers,
+        details: || {},
+        why: "Fatal exception",
     })
 }

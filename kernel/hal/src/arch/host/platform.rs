@@ -52,6 +52,10 @@ impl Platform for Arch {
         let _ = std::io::stderr().write_all(bytes);
     }
 
+    fn console_write_last(bytes: &[u8]) {
+        Self::console_write(bytes);
+    }
+
     fn console_enable_input() {}
 
     fn console_pause_input() {}

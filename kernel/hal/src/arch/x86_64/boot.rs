@@ -131,7 +131,7 @@ extern "C" fn boot_main(start_info: u64, boot_cycles: u64) -> ! {
     // SAFETY: this function runs once, and nothing else touches the static until it is shared below.
     let handover = unsafe { &mut *handover };
     if pvh::read_start_info(start_info, handover).is_none() {
-        Arch::console_write(b"orlop: not started by a PVH loader\n");
+        Arch::console_write_last(b"orlop: not started by a PVH loader\n");
         Arch::exit(1);
     }
     acpi::remember_root(handover.rsdp);
@@ -141,7 +141,7 @@ extern "C" fn boot_main(start_info: u64, boot_cycles: u64) -> ! {
     let initramfs = handover.initramfs.unwrap_or(PhysRange::new(image.range().start, 0));
     let mut frames = EarlyFrames::new(&handover.memory, &[image.range(), initramfs], image.range().end);
     if kernel_map::build(&image, handover.memory.ranges(), &mut frames).is_err() {
-        Arch::console_write(b"orlop: not enough memory\n");
+        Arch::console_write_last(b"orlop: not enough memory\n");
         Arch::exit(1);
     }
     let kernel = PhysRange { start: image.range().start, end: frames.end() };
@@ -159,7 +159,7 @@ extern "C" fn boot_main(start_info: u64, boot_cycles: u64) -> ! {
 /// What needs frames or the device window: interrupt controllers, clocks, the FPU's area.
 fn initialise_devices(boot_cycles: u64) {
     if cpu::guard_boot_stacks().is_err() {
-        Arch::console_write(b"orlop: not enough memory\n");
+        Arch::console_write_last(b"orlop: not enough memory\n");
         Arch::exit(1);
     }
     user_registers::initialise();

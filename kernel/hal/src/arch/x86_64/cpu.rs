@@ -80,6 +80,8 @@ pub mod feature {
     pub const RDSEED: u32 = 1 << 7;
     /// Process-context identifiers.
     pub const PCID: u32 = 1 << 8;
+    /// Machine checks, with their banks.
+    pub const MACHINE_CHECK: u32 = 1 << 9;
 }
 
 static FEATURES: AtomicU32 = AtomicU32::new(0);
@@ -119,6 +121,8 @@ fn detect() -> u32 {
         (one.ecx >> 30, feature::RDRAND),
         (seven.ebx >> 18, feature::RDSEED),
         (one.ecx >> 17, feature::PCID),
+        // Both the exception and the banks.
+        (one.edx >> 7 & one.edx >> 14, feature::MACHINE_CHECK),
     ]
     .into_iter()
     .filter(|(bit, _)| bit & 1 != 0)

@@ -46,6 +46,10 @@ impl Platform for Arch {
         console::write(bytes);
     }
 
+    fn console_write_last(bytes: &[u8]) {
+        console::write_last(bytes);
+    }
+
     fn console_enable_input() {
         console::enable_input();
     }

@@ -6,8 +6,8 @@
 use super::Arch;
 use super::cpu::CpuLocal;
 use super::platform::gdt::{IST_GS_BASE_BELOW_END, IST_STACK_BYTES};
-use super::platform::msr;
 use super::platform::smap::clac;
+use super::platform::{machine_check, msr};
 use super::user::{self, bad_user_frame, trap_from_user};
 use super::{irq, user_copy};
 use crate::backtrace::{self, Interrupts};
@@ -217,7 +217,7 @@ extern "C" fn exception_in_kernel(frame: &mut TrapFrame) {
         }
         return;
     }
-    report(frame)
+    report(frame, EXCEPTION, || {})
 }
 
 /// Asks the kernel for the user page that a copy missed; true if the copy is to try again.
@@ -260,7 +260,8 @@ extern "C" fn paranoid_exception(frame: &mut TrapFrame) {
         }
         vector::NON_MASKABLE if crate::panic::is_ending() => Arch::halt(),
         vector::NON_MASKABLE => answer_inquiry(frame),
-        _ => report(frame),
+        vector::MACHINE_CHECK => report(frame, "Fatal machine check", machine_check::describe),
+        _ => report(frame, EXCEPTION, || {}),
     }
 }
 
@@ -276,8 +277,11 @@ fn is_from_user(frame: &TrapFrame) -> bool {
     frame.cs & 3 != 0
 }
 
-/// Ends the kernel: registers, backtrace, failing exit.
-fn report(frame: &TrapFrame) -> ! {
+/// Why the kernel ends after most exceptions, in Linux's words.
+const EXCEPTION: &str = "Fatal exception";
+
+/// Ends the kernel: what `details` has to say, registers, backtrace, `why`, failing exit.
+fn report(frame: &TrapFrame, why: &str, details: fn()) -> ! {
     let registers = [
         ("rax", frame.rax),
         ("rbx", frame.rbx),
@@ -306,5 +310,7 @@ fn report(frame: &TrapFrame) -> ! {
         pc: frame.rip,
         frame_pointer: frame.rbp,
         registers: &registers,
+        details,
+        why,
     })
 }

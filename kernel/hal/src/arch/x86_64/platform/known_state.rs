@@ -5,7 +5,7 @@
 //! selectors, x87 and vector registers (`user_registers`), RFLAGS (`return_path`); and the descriptor tables (`gdt`).
 use super::super::cpu::{feature, has};
 use super::super::{user, user_registers};
-use super::msr;
+use super::{machine_check, msr};
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count};
 
@@ -25,6 +25,7 @@ const CR0: u64 = CR0_PROTECTION
     | CR0_ALIGNMENT
     | CR0_PAGING;
 const CR4_PHYSICAL_ADDRESS_EXTENSION: u64 = 1 << 5;
+const CR4_MACHINE_CHECK: u64 = 1 << 6;
 const CR4_GLOBAL_PAGES: u64 = 1 << 7;
 const CR4_FXSR: u64 = 1 << 9;
 const CR4_SIMD_EXCEPTIONS: u64 = 1 << 10;
@@ -51,6 +52,7 @@ const MISC_NO_EXECUTE_OFF: u64 = 1 << 34;
 /// # Safety
 /// Once on each CPU, interrupts off, `features` known, the descriptor tables loaded and GS the CPU's; CR3 holds identifier 0.
 pub unsafe fn set(cpu: u32) {
+    machine_check::initialise();
     // SAFETY: the caller's promise; each function says what it needs besides.
     unsafe {
         set_control_registers();
@@ -74,6 +76,7 @@ unsafe fn set_control_registers() {
         (feature::UMIP, CR4_UMIP),
         (feature::PCID, CR4_PCID),
         (feature::XSAVE, CR4_XSAVE),
+        (feature::MACHINE_CHECK, CR4_MACHINE_CHECK),
     ] {
         if has(feature) {
             cr4 |= bit;

@@ -6,6 +6,7 @@ pub mod gdt;
 pub mod ioapic;
 pub mod kernel_map;
 pub mod known_state;
+pub mod machine_check;
 pub mod mmio;
 pub mod msr;
 pub mod pic;

@@ -1,0 +1,100 @@
+//! Machine checks: errors that the hardware finds in itself, and says in banks of model-specific registers (SDM volume 3, chapter 15).
+//!
+//! An error that could not be corrected ends the kernel, and the banks are what it says last. Those that were corrected raise no
+//! exception and are not looked for.
+use super::super::cpu::{feature, has};
+use super::msr;
+use crate::arch::Arch;
+use crate::contract::Cpu as _;
+use crate::panic::say;
+use core::arch::x86_64::__cpuid;
+
+const CAPABILITIES: u32 = 0x179;
+const STATUS: u32 = 0x17a;
+const CONTROL: u32 = 0x17b;
+/// Control, status, address and miscellany of bank 0; the next bank's follow.
+const BANK: u32 = 0x400;
+const BANK_REGISTERS: u32 = 4;
+
+/// The low byte of the capabilities is the number of banks.
+const CAPABILITY_CONTROL: u64 = 1 << 8;
+/// Of a bank's status.
+const VALID: u64 = 1 << 63;
+const HAS_MISCELLANY: u64 = 1 << 59;
+const HAS_ADDRESS: u64 = 1 << 58;
+
+/// The registers of one bank.
+struct Bank(u32);
+
+impl Bank {
+    /// # Safety
+    /// As [`msr::read`].
+    unsafe fn read(&self, register: u32) -> u64 {
+        // SAFETY: the caller's promise.
+        unsafe { msr::read(BANK + self.0 * BANK_REGISTERS + register) }
+    }
+
+    /// # Safety
+    /// As [`msr::write`].
+    unsafe fn write(&self, register: u32, value: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { msr::write(BANK + self.0 * BANK_REGISTERS + register, value) };
+    }
+}
+
+fn bank_count(capabilities: u64) -> u32 {
+    (capabilities & 0xff) as u32
+}
+
+/// Intel's family 6 before model 26, whose bank 0 belongs to firmware (SDM volume 3, 15.3.2.1).
+fn firmware_has_bank_0() -> bool {
+    let version = __cpuid(1).eax;
+    let model = version >> 4 & 0xf | version >> 12 & 0xf0;
+    version >> 8 & 0xf == 6 && model < 26 && __cpuid(0).ebx == u32::from_le_bytes(*b"Genu")
+}
+
+/// Lets every bank of the executing CPU report, and forgets what was found before this kernel came. Before CR4.MCE is set.
+pub fn initialise() {
+    if !has(feature::MACHINE_CHECK) {
+        return;
+    }
+    // SAFETY: CPUID announces the registers, and the capabilities how many there are; they rule reports of errors alone.
+    unsafe {
+        let capabilities = msr::read(CAPABILITIES);
+        if capabilities & CAPABILITY_CONTROL != 0 {
+            msr::write(CONTROL, u64::MAX);
+        }
+        for number in 0..bank_count(capabilities) {
+            if number > 0 || !firmware_has_bank_0() {
+                Bank(number).write(0, u64::MAX);
+            }
+            Bank(number).write(1, 0);
+        }
+        msr::write(STATUS, 0);
+    }
+}
+
+/// Says what the executing CPU's banks hold, as Linux writes it.
+pub fn describe() {
+    if !has(feature::MACHINE_CHECK) {
+        return;
+    }
+    // SAFETY: as above; reading changes nothing. Address and miscellany are there if the status says so.
+    unsafe {
+        let (status, banks) = (msr::read(STATUS), bank_count(msr::read(CAPABILITIES)));
+        for number in 0..banks {
+            let bank = Bank(number);
+            let found = bank.read(1);
+            if found & VALID == 0 {
+                continue;
+            }
+            let optional = |bit, register| if found & bit != 0 { bank.read(register) } else { 0 };
+            say(format_args!(
+                "mce: [Hardware Error]: CPU {}: Machine Check Exception: {status:x} Bank {number}: {found:016x}",
+                Arch::id()
+            ));
+            let (address, miscellany) = (optional(HAS_ADDRESS, 2), optional(HAS_MISCELLANY, 3));
+            say(format_args!("mce: [Hardware Error]: ADDR {address:x} MISC {miscellany:x}"));
+        }
+    }
+}
