@@ -1,7 +1,6 @@
 //! The texts of `/proc` about the whole system: proc(5).
 
 use alloc::format;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
@@ -9,8 +8,8 @@ use libkernel::addr::PAGE_SIZE;
 use libkernel::sched::load_average::POINT;
 use libkernel::text::Text;
 
-use crate::fs::mount::{self, Mount};
 use crate::fs::types;
+use crate::memory::object::pages_in_use;
 use crate::process::{for_each_process, made_threads};
 use crate::sched;
 use crate::sched::accounts::{self, Mode};
@@ -72,21 +71,10 @@ pub fn lock_statistics(text: &mut Text) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Pages that hold files of mounted file systems.
-fn file_pages() -> u64 {
-    let mut seen: Vec<Arc<Mount>> = Vec::new();
-    for mount in mount::all() {
-        if !seen.iter().any(|other| Arc::ptr_eq(&other.filesystem, &mount.filesystem)) {
-            seen.push(mount);
-        }
-    }
-    seen.iter().map(|mount| mount.filesystem.budget.used()).sum()
-}
-
 /// `meminfo`. What is not free and holds no file is in use by programs or the kernel; nothing can be reclaimed.
 pub fn meminfo(text: &mut Text) -> Result<(), Errno> {
     let frames = hal::frame::statistics();
-    let (total, free, files) = (frames.total as u64, frames.free as u64, file_pages());
+    let (total, free, files) = (frames.total as u64, frames.free as u64, pages_in_use());
     let rows = [
         ("MemTotal:", total),
         ("MemFree:", free),
@@ -203,7 +191,7 @@ pub fn vmstat(text: &mut Text) -> Result<(), Errno> {
         text,
         "nr_free_pages {}\nnr_shmem {}\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n",
         hal::frame::statistics().free,
-        file_pages()
+        pages_in_use()
     );
     Ok(())
 }

@@ -1,14 +1,34 @@
-//! How many pages the objects of one file system may hold together.
+//! How many pages the objects of one file system may hold together, and how many all objects hold.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::Errno;
+use hal::cpu::MAX_CPUS;
+use hal::sync::PerCpu;
 
 /// A limit on pages, shared by objects.
 #[derive(Debug)]
 pub struct PageBudget {
     limit: AtomicU64,
     used: AtomicU64,
+}
+
+/// Pages that all objects hold, as what each CPU has added and taken away: a sum over objects or file systems would take as long as
+/// there are many, and one count would be written by all CPUs.
+static IN_USE: PerCpu<AtomicU64> = PerCpu::new([const { AtomicU64::new(0) }; MAX_CPUS]);
+
+/// Pages that all objects hold: those of stored files, linked or not, and of shared memory.
+pub fn pages_in_use() -> u64 {
+    let sum = IN_USE.iter().fold(0, |sum: u64, count| sum.wrapping_add(count.load(Ordering::Relaxed)));
+    // A page that moves while the CPUs are looked at may be seen only where it went.
+    sum.cast_signed().max(0).cast_unsigned()
+}
+
+fn count(pages: i64) {
+    // No interrupt handler counts, so the CPU's own count needs no atomic step.
+    IN_USE.with(|count| {
+        count.store(count.load(Ordering::Relaxed).wrapping_add_signed(pages), Ordering::Relaxed);
+    });
 }
 
 impl PageBudget {
@@ -45,16 +65,24 @@ impl PageBudget {
         }
     }
 
-    pub(super) fn release(&self, pages: u64) {
+    fn release(&self, pages: u64) {
         self.used.fetch_sub(pages, Ordering::Relaxed);
     }
+}
+
+/// Pages have left an object.
+pub(super) fn release(budget: Option<&PageBudget>, pages: u64) {
+    if let Some(budget) = budget {
+        budget.release(pages);
+    }
+    count(-pages.cast_signed());
 }
 
 /// One page charged, given back unless it is kept.
 pub(super) struct Charge<'a>(Option<&'a PageBudget>);
 
 impl<'a> Charge<'a> {
-    /// `ENOSPC` if the budget is used up. Without a budget nothing is charged.
+    /// `ENOSPC` if the budget is used up. Without a budget the page is only counted.
     pub(super) fn take(budget: Option<&'a PageBudget>) -> Result<Self, Errno> {
         if let Some(budget) = budget {
             budget.charge()?;
@@ -65,6 +93,7 @@ impl<'a> Charge<'a> {
     /// The page is there to stay.
     pub(super) fn keep(mut self) {
         self.0 = None;
+        count(1);
     }
 }
 

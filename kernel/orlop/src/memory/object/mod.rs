@@ -32,7 +32,7 @@ use crate::user::{IoSink, IoSource};
 use access::AccessCount;
 pub use access::{ExecuteAccess, WriteAccess};
 use budget::Charge;
-pub use budget::PageBudget;
+pub use budget::{PageBudget, pages_in_use};
 pub(super) use mappings::Mapping;
 use mappings::MappingList;
 pub use sparse::Growth;
@@ -120,9 +120,7 @@ impl Object {
     }
 
     fn release_charges(&self, pages: u64) {
-        if let Some(budget) = &self.budget {
-            budget.release(pages);
-        }
+        budget::release(self.budget.as_deref(), pages);
     }
 
     /// Reads from `offset` until the sink is full or the object ends. An error after some bytes leaves
