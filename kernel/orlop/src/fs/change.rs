@@ -11,7 +11,7 @@ use abi::fs::{S_ISGID, S_ISUID};
 use super::attributes::{DeviceNumber, FileKind};
 use super::clock;
 use super::dentry::{Dentry, Linkable};
-use super::directory::Name;
+use super::directory::{Key, Name};
 use super::inode::{Body, Directory, Inode, Ownership};
 use super::mount::Location;
 use super::permission::{self, Access};
@@ -76,20 +76,30 @@ pub fn create(
     new: NewFile,
     credentials: &Credentials,
 ) -> Result<Arc<Dentry>, Errno> {
+    create_as(directory, &Key::new(name), new, credentials)
+}
+
+/// As [`create`], for who has looked for the name already.
+pub fn create_as(
+    directory: &Location,
+    key: &Key<'_>,
+    new: NewFile,
+    credentials: &Credentials,
+) -> Result<Arc<Dentry>, Errno> {
     let parent = directory.dentry.inode();
     let Some(stored) = parent.directory() else { return Err(refusal(parent)) };
     let writer = MountWriter::enter(&directory.mount);
     let _changes = stored.changes.lock();
-    if stored.names.read().find(name).is_some() {
+    if stored.names.read().find(key).is_some() {
         return Err(Errno::EEXIST);
     }
     let _writer = writer?;
     may_change(directory, credentials)?;
     let kind = new.kind;
     let inode = new_inode(parent, new, credentials)?;
-    let label: Name = Arc::from(name);
+    let label: Name = Arc::from(key.name);
     let dentry = Dentry::new(inode, directory.dentry.clone(), label.clone());
-    enter(parent, stored, label, &dentry)?;
+    enter(parent, stored, key, label, &dentry)?;
     if kind == FileKind::Directory {
         parent.add_link();
     }
@@ -126,8 +136,9 @@ pub fn link(
     let parent = directory.dentry.inode();
     let Some(stored) = parent.directory() else { return Err(refusal(parent)) };
     let writer = MountWriter::enter(&directory.mount);
+    let key = Key::new(name);
     let _changes = stored.changes.lock();
-    if stored.names.read().find(name).is_some() {
+    if stored.names.read().find(&key).is_some() {
         return Err(Errno::EEXIST);
     }
     let _writer = writer?;
@@ -143,7 +154,7 @@ pub fn link(
     }
     let label: Name = Arc::from(name);
     let dentry = Dentry::new(inode.clone(), directory.dentry.clone(), label.clone());
-    enter(parent, stored, label, &dentry)?;
+    enter(parent, stored, &key, label, &dentry)?;
     inode.add_link();
     target.dentry.forbid_linking();
     inode.touch_changed(clock::now());
@@ -161,9 +172,15 @@ pub fn refusal(parent: &Inode) -> Errno {
 }
 
 /// Puts the dentry among the directory's names. ENOENT when the directory has been removed.
-fn enter(parent: &Inode, stored: &Directory, name: Name, dentry: &Arc<Dentry>) -> Result<(), Errno> {
+fn enter(
+    parent: &Inode,
+    stored: &Directory,
+    key: &Key<'_>,
+    name: Name,
+    dentry: &Arc<Dentry>,
+) -> Result<(), Errno> {
     let mut names = stored.names.write();
-    names.insert(name, dentry.clone())?;
+    names.insert(key, name, dentry.clone())?;
     drop(names);
     parent.touch_modified(clock::now());
     Ok(())

@@ -1,27 +1,64 @@
 //! The names of one directory: found by hash, listed newest first.
 //!
 //! Few names are a list that is searched by a word made of each name: cheaper than any hash, and bounded. More of them are found by
-//! a keyed hash, SipHash-1-3, whose secret each directory draws when it comes to need one, so that no program can choose names
-//! that meet; and listed from a map by age. Both grow in small steps: every call takes a bounded time, however many names there are.
+//! a keyed hash, SipHash-1-3, whose secret is drawn at the first such directory of a boot, so that no program can choose names
+//! that meet; and listed by age. Both grow in small steps: every call takes a bounded time, however many names there are.
 //!
 //! Listing order is that of Linux's tmpfs (latest name first), so that programs which do not sort print the same.
 //! A listing continues by cookie, not by index: names may come and go between two `getdents64` calls.
 //! Below the lock on names stands that of the random numbers, for a secret.
 
+mod ages;
 mod index;
 mod trie;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use abi::Errno;
+use hal::sync::Once;
+use siphasher::sip::SipHasher13;
 
 use super::dentry::Dentry;
+use crate::random;
 use index::Index;
 
 /// A name, shared between the directory's index and the dentry that carries it.
 pub type Name = Arc<[u8]>;
+
+/// A name to look for. It remembers its hash, so that a call that comes back to a directory makes it once.
+pub struct Key<'a> {
+    /// The name, without slashes.
+    pub name: &'a [u8],
+    hash: Cell<Option<u64>>,
+}
+
+/// Hashes with the secret of this boot.
+static HASHER: Once<SipHasher13> = Once::new();
+
+impl<'a> Key<'a> {
+    /// For a name.
+    #[inline]
+    pub fn new(name: &'a [u8]) -> Key<'a> {
+        Key { name, hash: Cell::new(None) }
+    }
+
+    fn hash(&self) -> u64 {
+        self.hash.get().unwrap_or_else(|| {
+            let hash = HASHER.get_or_init(new_hasher).hash(self.name);
+            self.hash.set(Some(hash));
+            hash
+        })
+    }
+}
+
+fn new_hasher() -> SipHasher13 {
+    let mut secret = [0; 16];
+    random::fill(&mut secret);
+    SipHasher13::new_with_key(&secret)
+}
 
 /// One name and what it stands for.
 #[derive(Clone)]
@@ -77,16 +114,16 @@ impl Names {
         self.len() == 0
     }
 
-    /// What `name` stands for.
-    pub fn find(&self, name: &[u8]) -> Option<&Arc<Dentry>> {
+    /// What the name stands for.
+    pub fn find(&self, key: &Key<'_>) -> Option<&Arc<Dentry>> {
         match &self.store {
-            Store::Few(slots) => slots.get(position(slots, name)?).map(|slot| &slot.entry.dentry),
-            Store::Many(index) => index.find(name),
+            Store::Few(slots) => slots.get(position(slots, key.name)?).map(|slot| &slot.entry.dentry),
+            Store::Many(index) => index.find(key),
         }
     }
 
     /// Adds a name that is not there yet. ENOENT for a directory that was removed; ENOMEM without memory. Nothing has changed then.
-    pub fn insert(&mut self, name: Name, dentry: Arc<Dentry>) -> Result<(), Errno> {
+    pub fn insert(&mut self, key: &Key<'_>, name: Name, dentry: Arc<Dentry>) -> Result<(), Errno> {
         if self.dead {
             return Err(Errno::ENOENT);
         }
@@ -99,26 +136,26 @@ impl Names {
             Store::Few(slots) => {
                 let mut index = Box::new(Index::new());
                 for slot in &*slots {
-                    index.insert(slot.cookie, slot.entry.clone())?;
+                    index.insert(&Key::new(&slot.entry.name), slot.cookie, slot.entry.clone())?;
                 }
-                index.insert(cookie, entry)?;
+                index.insert(key, cookie, entry)?;
                 self.store = Store::Many(index);
             }
-            Store::Many(index) => index.insert(cookie, entry)?,
+            Store::Many(index) => index.insert(key, cookie, entry)?,
         }
         self.next_cookie += 1;
         Ok(())
     }
 
     /// Takes a name away.
-    pub fn remove(&mut self, name: &[u8]) -> Option<Entry> {
+    pub fn remove(&mut self, key: &Key<'_>) -> Option<Entry> {
         match &mut self.store {
             Store::Few(slots) => {
-                let position = position(slots, name)?;
+                let position = position(slots, key.name)?;
                 Some(slots.remove(position).entry)
             }
             Store::Many(index) => {
-                let entry = index.remove(name);
+                let entry = index.remove(key);
                 if index.len() == 0 {
                     self.store = Store::Few(Vec::new());
                 }
@@ -127,25 +164,25 @@ impl Names {
         }
     }
 
-    /// Puts another dentry in the place of the one that `name` stands for.
-    pub fn replace(&mut self, name: &[u8], dentry: Arc<Dentry>) -> Option<Arc<Dentry>> {
+    /// Puts another dentry in the place of the one that the name stands for.
+    pub fn replace(&mut self, key: &Key<'_>, dentry: Arc<Dentry>) -> Option<Arc<Dentry>> {
         match &mut self.store {
             Store::Few(slots) => {
-                let position = position(slots, name)?;
+                let position = position(slots, key.name)?;
                 let slot = slots.get_mut(position)?;
                 Some(core::mem::replace(&mut slot.entry.dentry, dentry))
             }
-            Store::Many(index) => index.replace(name, dentry),
+            Store::Many(index) => index.replace(key, dentry),
         }
     }
 
     /// As [`Names::replace`]; the name becomes the newest.
-    pub fn supersede(&mut self, name: &[u8], dentry: Arc<Dentry>) -> Option<Arc<Dentry>> {
+    pub fn supersede(&mut self, key: &Key<'_>, dentry: Arc<Dentry>) -> Option<Arc<Dentry>> {
         let cookie = self.next_cookie;
         self.next_cookie += 1;
         match &mut self.store {
             Store::Few(slots) => {
-                let position = position(slots, name)?;
+                let position = position(slots, key.name)?;
                 let slot = slots.get_mut(position)?;
                 slot.cookie = cookie;
                 let before = core::mem::replace(&mut slot.entry.dentry, dentry);
@@ -153,8 +190,8 @@ impl Names {
                 Some(before)
             }
             Store::Many(index) => {
-                let before = index.replace(name, dentry);
-                index.set_cookie(name, cookie);
+                let before = index.replace(key, dentry);
+                index.set_cookie(key, cookie);
                 before
             }
         }
@@ -294,18 +331,18 @@ mod tests {
                 let (Step::Add(number) | Step::Remove(number) | Step::Supersede(number)) = step;
                 let label = label(number);
                 let old = model.iter().find(|(_, name)| **name == label).map(|(&time, _)| time);
-                prop_assert_eq!(names.find(label.as_bytes()).is_some(), old.is_some());
+                prop_assert_eq!(names.find(&Key::new(label.as_bytes())).is_some(), old.is_some());
                 match (step, old) {
                     (Step::Add(_), None) => {
-                        names.insert(Arc::from(label.as_bytes()), dentry.clone()).expect("memory");
+                        names.insert(&Key::new(label.as_bytes()), Arc::from(label.as_bytes()), dentry.clone()).expect("memory");
                         model.insert(time, label);
                     }
                     (Step::Remove(_), old) => {
-                        prop_assert_eq!(names.remove(label.as_bytes()).is_some(), old.is_some());
+                        prop_assert_eq!(names.remove(&Key::new(label.as_bytes())).is_some(), old.is_some());
                         old.map(|old| model.remove(&old));
                     }
                     (Step::Supersede(_), Some(old)) => {
-                        prop_assert!(names.supersede(label.as_bytes(), dentry.clone()).is_some());
+                        prop_assert!(names.supersede(&Key::new(label.as_bytes()), dentry.clone()).is_some());
                         model.remove(&old);
                         model.insert(time, label);
                     }

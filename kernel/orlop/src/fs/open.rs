@@ -15,6 +15,7 @@ use super::change::{self, NewFile};
 use super::context::FsContext;
 use super::dentry::Linkable;
 use super::device;
+use super::directory::Key;
 use super::file::{self, File, Handle};
 use super::inode::Body;
 use super::limits;
@@ -207,9 +208,10 @@ fn open_or_create(
         if tail.must_be_directory {
             return Err(Errno::EISDIR.into());
         }
-        let found = match walk::child(&tail.directory.dentry, name) {
+        let key = Key::new(name);
+        let found = match walk::child_by(&tail.directory.dentry, &key) {
             Ok(found) => found,
-            Err(Errno::ENOENT) => match create(&tail.directory, name, how, walk.credentials()) {
+            Err(Errno::ENOENT) => match create(&tail.directory, &key, how, walk.credentials()) {
                 // Somebody else was faster; the name may be gone again by now, and then it is to be made.
                 Err(Failure::Errno(Errno::EEXIST)) if !how.has(O_EXCL) => continue,
                 made => return made,
@@ -242,12 +244,12 @@ fn open_existing(walk: &mut Walk<'_>, found: Location, how: How) -> Result<Arc<F
 /// Makes the file. EEXIST if the name is there.
 fn create(
     directory: &Location,
-    name: &[u8],
+    key: &Key<'_>,
     how: How,
     credentials: &Credentials,
 ) -> Result<Arc<File>, Failure> {
     let new = NewFile::regular(how.permissions);
-    let dentry = change::create(directory, name, new, credentials)?;
+    let dentry = change::create_as(directory, key, new, credentials)?;
     // There is nothing to cut off, and no set-id bit to lose.
     let how = How { flags: how.flags & !O_TRUNC, ..how };
     open_checked(Location { mount: directory.mount.clone(), dentry }, how, credentials)

@@ -7,6 +7,7 @@ use abi::Errno;
 use super::change;
 use super::clock;
 use super::dentry::Dentry;
+use super::directory::Key;
 use super::inode::Inode;
 use super::mount::Location;
 use super::permission;
@@ -32,14 +33,15 @@ pub fn remove(
     let parent = directory.dentry.inode();
     let Some(stored) = parent.directory() else { return Err(refusal(directory, name)) };
     let _writer = MountWriter::enter(&directory.mount)?;
+    let key = Key::new(name);
     let changes = stored.changes.lock();
-    let dentry = stored.names.read().find(name).cloned().ok_or(Errno::ENOENT)?;
+    let dentry = stored.names.read().find(&key).cloned().ok_or(Errno::ENOENT)?;
     change::may_change(directory, credentials)?;
     check_victim(parent, &dentry, victim, credentials)?;
     if victim == Victim::Directory {
         bury(&dentry)?;
     }
-    let entry = stored.names.write().remove(name);
+    let entry = stored.names.write().remove(&key);
     dentry.mark_removed();
     drop(changes);
     forget(parent, dentry.inode());

@@ -10,7 +10,7 @@ use abi::Errno;
 use super::change;
 use super::clock;
 use super::dentry::Dentry;
-use super::directory::Name;
+use super::directory::{Key, Name};
 use super::inode::{Directory, Inode};
 use super::mount::Location;
 use super::permission::{self, Access};
@@ -35,8 +35,8 @@ pub enum Target {
 pub struct End<'a> {
     /// The directory.
     pub directory: &'a Location,
-    /// The name.
-    pub name: &'a [u8],
+    /// The name in it.
+    pub name: Key<'a>,
     /// Slashes followed the name.
     pub must_be_directory: bool,
 }
@@ -55,8 +55,8 @@ pub fn rename(from: End<'_>, to: End<'_>, target: Target, credentials: &Credenti
     let new = new_parent.directory().ok_or_else(|| change::refusal(new_parent))?;
     let _shape = SHAPE.lock();
     let _locks = lock_both(old, new);
-    let source = old.names.read().find(from.name).cloned().ok_or(Errno::ENOENT)?;
-    let existing = new.names.read().find(to.name).cloned();
+    let source = old.names.read().find(&from.name).cloned().ok_or(Errno::ENOENT)?;
+    let existing = new.names.read().find(&to.name).cloned();
     check_ends(&from, &to, target, &source, existing.as_ref())?;
     if let Some(existing) = &existing
         && Arc::ptr_eq(existing.inode(), source.inode())
@@ -166,7 +166,7 @@ impl Plan<'_> {
     }
 
     fn replace(self, existing: Option<Arc<Dentry>>) -> Result<(), Errno> {
-        let label: Name = Arc::from(self.to.name);
+        let label: Name = Arc::from(self.to.name.name);
         if let Some(existing) = &existing
             && existing.inode().is_directory()
         {
@@ -175,9 +175,9 @@ impl Plan<'_> {
         let (old_parent, new_parent) = self.parents();
         let mut names = self.new.names.write();
         let replaced = match &existing {
-            Some(_) => names.supersede(self.to.name, self.source.clone()),
+            Some(_) => names.supersede(&self.to.name, self.source.clone()),
             None => {
-                names.insert(label.clone(), self.source.clone())?;
+                names.insert(&self.to.name, label.clone(), self.source.clone())?;
                 None
             }
         };
@@ -186,7 +186,7 @@ impl Plan<'_> {
             existing.mark_removed();
             remove::forget(new_parent, existing.inode());
         }
-        let moved = self.old.names.write().remove(self.from.name);
+        let moved = self.old.names.write().remove(&self.from.name);
         self.source.move_to(self.to.directory.dentry.clone(), label);
         if self.source.inode().is_directory() {
             old_parent.remove_link();
@@ -200,8 +200,8 @@ impl Plan<'_> {
     fn exchange(self, other: Arc<Dentry>) -> Result<(), Errno> {
         let (old_parent, new_parent) = self.parents();
         let (old_place, new_place) = (self.source.place(), other.place());
-        let first = self.new.names.write().replace(self.to.name, self.source.clone());
-        let second = self.old.names.write().replace(self.from.name, other.clone());
+        let first = self.new.names.write().replace(&self.to.name, self.source.clone());
+        let second = self.old.names.write().replace(&self.from.name, other.clone());
         self.source.move_to(self.to.directory.dentry.clone(), new_place.1);
         other.move_to(self.from.directory.dentry.clone(), old_place.1);
         match (self.source.inode().is_directory(), other.inode().is_directory()) {

@@ -7,6 +7,7 @@ use abi::Errno;
 
 use super::attributes::FileKind;
 use super::change::{self, NewFile};
+use super::directory::Key;
 use super::filesystem::{FileSystem, FileSystemKind};
 use super::initramfs::new_root_directory;
 use super::mount::{self, Location, Mount};
@@ -85,8 +86,9 @@ impl Tree {
         let (Last::Name(from_name), Last::Name(to_name)) = (&from.last, &to.last) else {
             return Err(Errno::EBUSY);
         };
-        let from_end = End { directory: &from.directory, name: from_name, must_be_directory: false };
-        let to_end = End { directory: &to.directory, name: to_name, must_be_directory: false };
+        let from_end =
+            End { directory: &from.directory, name: Key::new(from_name), must_be_directory: false };
+        let to_end = End { directory: &to.directory, name: Key::new(to_name), must_be_directory: false };
         rename::rename(from_end, to_end, target, &self.credentials)
     }
 

@@ -20,6 +20,7 @@ use abi::fs::{
 use super::clock;
 use super::context::FsContext;
 use super::dentry::Dentry;
+use super::directory::Key;
 use super::inode::{Body, LinkTarget};
 use super::mount::{self, Location, Mount};
 use super::permission::{self, Access};
@@ -444,12 +445,18 @@ fn tail_of(directory: Location, cursor: Cursor<'_>, start: usize, end: usize) ->
 /// What `name` stands for in a directory. ENOTDIR where it is none, ENOENT where there is no such name.
 #[inline(always)]
 pub fn child(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+    child_by(directory, &Key::new(name))
+}
+
+/// As [`child`], for who will come back to the directory with the name.
+#[inline(always)]
+pub fn child_by(directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Arc<Dentry>, Errno> {
     if let Body::Directory(stored) = &directory.inode().body
-        && let Some(found) = stored.names.read_or_spread().find(name)
+        && let Some(found) = stored.names.read_or_spread().find(key)
     {
         return Ok(found.clone());
     }
-    child_elsewhere(directory, name)
+    child_elsewhere(directory, key.name)
 }
 
 fn cached_child(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {

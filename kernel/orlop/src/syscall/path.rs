@@ -10,6 +10,7 @@ use super::at::{PathCall, keep_unless, only, path_argument};
 use super::{Caller, Failure};
 use crate::fs::attributes::{DeviceNumber, FileKind};
 use crate::fs::change::{self, NewFile};
+use crate::fs::directory::Key;
 use crate::fs::permission::{self, Access};
 use crate::fs::remove::{self, Victim};
 use crate::fs::rename::{self, End, Target};
@@ -219,5 +220,5 @@ fn rename_target(flags: u32) -> Result<Target, Errno> {
 /// The end of a rename; `None` for `.`, `..` and the root, which cannot be renamed.
 fn end<'a>(tail: &'a Tail<'_>) -> Option<End<'a>> {
     let Last::Name(name) = &tail.last else { return None };
-    Some(End { directory: &tail.directory, name, must_be_directory: tail.must_be_directory })
+    Some(End { directory: &tail.directory, name: Key::new(name), must_be_directory: tail.must_be_directory })
 }

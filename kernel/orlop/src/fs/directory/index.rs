@@ -1,14 +1,12 @@
 //! Many names of one directory: by keyed hash and by age.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 use abi::Errno;
-use siphasher::sip::SipHasher13;
 
+use super::ages::Ages;
 use super::trie::{Hashed, Trie};
-use super::{Dentry, Entry};
-use crate::random;
+use super::{Dentry, Entry, Key};
 
 struct Item {
     hash: u64,
@@ -24,18 +22,14 @@ impl Hashed for Item {
 
 /// Names with their cookies.
 pub struct Index {
-    /// Hashes with a secret of its own.
-    hasher: SipHasher13,
     by_name: Trie<Item>,
-    by_cookie: BTreeMap<u64, Entry>,
+    by_age: Ages,
 }
 
 impl Index {
-    /// No names yet, and a new secret.
-    pub fn new() -> Index {
-        let mut secret = [0; 16];
-        random::fill(&mut secret);
-        Index { hasher: SipHasher13::new_with_key(&secret), by_name: Trie::new(), by_cookie: BTreeMap::new() }
+    /// No names yet.
+    pub const fn new() -> Index {
+        Index { by_name: Trie::new(), by_age: Ages::new() }
     }
 
     /// How many names there are.
@@ -43,56 +37,55 @@ impl Index {
         self.by_name.len()
     }
 
-    /// What `name` stands for.
-    pub fn find(&self, name: &[u8]) -> Option<&Arc<Dentry>> {
-        let hash = self.hasher.hash(name);
-        self.by_name.find(hash, |item| item.is(hash, name)).map(|item| &item.entry.dentry)
+    /// What the name stands for.
+    pub fn find(&self, key: &Key<'_>) -> Option<&Arc<Dentry>> {
+        let hash = key.hash();
+        self.by_name.find(hash, |item| item.is(hash, key.name)).map(|item| &item.entry.dentry)
     }
 
     /// Adds a name that is not there yet, with a new cookie. ENOMEM, and nothing has changed, without memory.
-    pub fn insert(&mut self, cookie: u64, entry: Entry) -> Result<(), Errno> {
-        let hash = self.hasher.hash(&entry.name);
-        self.by_name.insert(Item { hash, cookie, entry: entry.clone() })?;
-        self.by_cookie.insert(cookie, entry);
+    pub fn insert(&mut self, key: &Key<'_>, cookie: u64, entry: Entry) -> Result<(), Errno> {
+        self.by_name.insert(Item { hash: key.hash(), cookie, entry: entry.clone() })?;
+        self.by_age.insert(cookie, entry);
         Ok(())
     }
 
     /// Takes a name away.
-    pub fn remove(&mut self, name: &[u8]) -> Option<Entry> {
-        let hash = self.hasher.hash(name);
-        let item = self.by_name.remove(hash, |item| item.is(hash, name))?;
-        self.by_cookie.remove(&item.cookie);
+    pub fn remove(&mut self, key: &Key<'_>) -> Option<Entry> {
+        let hash = key.hash();
+        let item = self.by_name.remove(hash, |item| item.is(hash, key.name))?;
+        self.by_age.remove(item.cookie);
         Some(item.entry)
     }
 
-    /// Puts another dentry in the place of the one that `name` stands for.
-    pub fn replace(&mut self, name: &[u8], dentry: Arc<Dentry>) -> Option<Arc<Dentry>> {
-        let hash = self.hasher.hash(name);
-        let item = self.by_name.find_mut(hash, |item| item.is(hash, name))?;
-        if let Some(listed) = self.by_cookie.get_mut(&item.cookie) {
+    /// Puts another dentry in the place of the one that the name stands for.
+    pub fn replace(&mut self, key: &Key<'_>, dentry: Arc<Dentry>) -> Option<Arc<Dentry>> {
+        let hash = key.hash();
+        let item = self.by_name.find_mut(hash, |item| item.is(hash, key.name))?;
+        if let Some(listed) = self.by_age.get_mut(item.cookie) {
             listed.dentry = dentry.clone();
         }
         Some(core::mem::replace(&mut item.entry.dentry, dentry))
     }
 
-    /// Gives a name a new cookie.
-    pub fn set_cookie(&mut self, name: &[u8], cookie: u64) {
-        let hash = self.hasher.hash(name);
-        let Some(item) = self.by_name.find_mut(hash, |item| item.is(hash, name)) else { return };
+    /// Gives a name a new cookie, which makes it the newest.
+    pub fn set_cookie(&mut self, key: &Key<'_>, cookie: u64) {
+        let hash = key.hash();
+        let Some(item) = self.by_name.find_mut(hash, |item| item.is(hash, key.name)) else { return };
         let before = core::mem::replace(&mut item.cookie, cookie);
-        if let Some(entry) = self.by_cookie.remove(&before) {
-            self.by_cookie.insert(cookie, entry);
+        if let Some(entry) = self.by_age.remove(before) {
+            self.by_age.insert(cookie, entry);
         }
     }
 
     /// The names with cookies below `below`, newest first, each with its cookie.
     pub fn newest_first(&self, below: u64) -> impl Iterator<Item = (u64, &Entry)> {
-        self.by_cookie.range(..below).rev().map(|(&cookie, entry)| (cookie, entry))
+        self.by_age.newest_first(below)
     }
 
     /// All names.
     pub fn into_entries(self) -> impl Iterator<Item = Entry> {
-        self.by_cookie.into_values()
+        self.by_age.into_entries()
     }
 }
 
