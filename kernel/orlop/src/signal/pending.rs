@@ -6,7 +6,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use abi::signal::NSIG;
+use abi::signal::{NSIG, SI_KERNEL, SI_USER};
 
 use super::{SigInfo, Signal, SignalSet};
 
@@ -87,6 +87,8 @@ pub enum Added {
     Merged,
     /// It is pending, but there was no room for its information.
     WithoutInformation,
+    /// It is not pending: there was no room for its information, without which it would mean nothing.
+    Refused,
 }
 
 impl Pending {
@@ -131,13 +133,20 @@ impl Pending {
         added
     }
 
-    /// Adds a signal; beyond `limit` queued ones only its number is kept.
+    /// Adds a signal. Beyond `limit` queued ones only its number is kept, and a real-time signal with its information refused. What the
+    /// kernel or a process says with a standard signal is kept all the same: there is one of each at most (Linux:
+    /// `__send_signal_locked`).
     pub fn add(&mut self, signal: Signal, info: &SigInfo, limit: u64) -> Added {
         if self.set.contains(signal) && !signal.is_realtime() {
             return Added::Merged;
         }
+        let has_room = (self.queued() as u64) < limit || !signal.is_realtime() && info.si_code >= 0;
+        let added = has_room && self.push(signal, info);
+        // `kill` may not fail for lack of room, and the kernel has nobody to tell.
+        if !added && signal.is_realtime() && ![SI_USER, SI_KERNEL].contains(&info.si_code) {
+            return Added::Refused;
+        }
         self.set = self.set.with(signal);
-        let added = (self.queued() as u64) < limit && self.push(signal, info);
         if added { Added::Queued } else { Added::WithoutInformation }
     }
 
@@ -279,7 +288,7 @@ mod tests {
             expected[kind].push((signal, info));
         }
         let (signal, one_more) = info(41, 501);
-        assert_eq!(pending.add(signal, &one_more, 500), Added::WithoutInformation);
+        assert_eq!(pending.add(signal, &one_more, 500), Added::Refused);
         pending.discard(SignalSet::EMPTY.with(Signal::new(42).expect("a signal")));
         assert_eq!(pending.queued(), expected[0].len() + expected[1].len());
         for expected in expected[..2].iter().flatten() {
@@ -322,9 +331,17 @@ mod tests {
     #[test]
     fn beyond_the_limit_the_number_survives() {
         let mut pending = Pending::new();
-        let (signal, info) = info(40, 7);
-        assert_eq!(pending.add(signal, &info, 0), Added::WithoutInformation);
+        let (signal, queued) = info(40, SI_USER);
+        assert_eq!(pending.add(signal, &queued, 0), Added::WithoutInformation);
         assert_eq!(take(&mut pending).map(|(signal, _)| signal), Some(signal));
+        let (signal, with_value) = info(40, -1);
+        assert_eq!(pending.add(signal, &with_value, 0), Added::Refused);
+        assert_eq!(take(&mut pending), None);
+        let (signal, of_the_kernel) = info(10, SI_KERNEL);
+        assert_eq!(pending.add(signal, &of_the_kernel, 0), Added::Queued);
+        assert_eq!(take(&mut pending), Some((signal, of_the_kernel)));
+        let (signal, of_a_queue) = info(10, -1);
+        assert_eq!(pending.add(signal, &of_a_queue, 0), Added::WithoutInformation);
     }
 
     #[test]

@@ -142,13 +142,7 @@ fn send(
     info: &SigInfo,
 ) -> Result<(), Errno> {
     post(process, target, signal, |pending, limit| {
-        let added = pending.add(signal, info, limit);
-        // `kill` may not fail for lack of room, and the kernel has nobody to tell (Linux: `__send_signal_locked`).
-        let may_fail = ![abi::signal::SI_USER, abi::signal::SI_KERNEL].contains(&info.si_code);
-        if added == Added::WithoutInformation && signal.is_realtime() && may_fail {
-            return Err(Errno::EAGAIN);
-        }
-        Ok(())
+        if pending.add(signal, info, limit) == Added::Refused { Err(Errno::EAGAIN) } else { Ok(()) }
     })
     .map(drop)
 }
