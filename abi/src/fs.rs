@@ -88,6 +88,10 @@ constants! { u32:
     F_GETSIG = 11, "read it";
     F_SETOWN_EX = 15, "F_SETOWN with a thread";
     F_GETOWN_EX = 16, "F_GETOWN with a thread";
+    F_GETOWNER_UIDS = 17, "the users on whose behalf signals are sent";
+    F_OWNER_TID = 0, "of OwnerEx: a thread";
+    F_OWNER_PID = 1, "a process";
+    F_OWNER_PGRP = 2, "a process group";
     F_OFD_GETLK = 36, "F_GETLK for open file descriptions";
     F_OFD_SETLK = 37, "F_SETLK for open file descriptions";
     F_OFD_SETLKW = 38, "F_SETLKW for open file descriptions";
@@ -185,6 +189,16 @@ pub struct Flock {
     pub l_pid: i32,
     /// Zero.
     pub pad2: u32,
+}
+
+/// Who gets the signals of an open file: `struct f_owner_ex`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct OwnerEx {
+    /// `F_OWNER_*`.
+    pub kind: u32,
+    /// The number; 0 is nobody.
+    pub pid: i32,
 }
 
 /// A time in [`Statx`].

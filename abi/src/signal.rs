@@ -142,6 +142,12 @@ constants! { i32:
     TRAP_BRANCH = 3, "SIGTRAP: branch";
     TRAP_HWBKPT = 4, "SIGTRAP: hardware breakpoint";
     TRAP_UNK = 5, "SIGTRAP: unknown";
+    POLL_IN = 1, "SIGIO: input";
+    POLL_OUT = 2, "SIGIO: room for output";
+    POLL_MSG = 3, "SIGIO: a message";
+    POLL_ERR = 4, "SIGIO: an error";
+    POLL_PRI = 5, "SIGIO: urgent input";
+    POLL_HUP = 6, "SIGIO: the other side is gone";
     CLD_EXITED = 1, "SIGCHLD: exited";
     CLD_KILLED = 2, "SIGCHLD: killed";
     CLD_DUMPED = 3, "SIGCHLD: killed, core dumped";
@@ -199,6 +205,14 @@ impl SigInfo {
         info.fields[1] = pair(status as u32, 0);
         info.fields[2] = utime as u64;
         info.fields[3] = stime as u64;
+        info
+    }
+
+    /// News of an open file: `code` is `POLL_*`, `band` the bits of poll(2).
+    pub fn of_file(signal: u32, code: i32, band: u16, fd: i32) -> SigInfo {
+        let mut info = SigInfo::new(signal, code);
+        info.fields[0] = band as u64;
+        info.fields[1] = pair(fd as u32, 0);
         info
     }
 
@@ -265,6 +279,16 @@ impl SigInfo {
     /// Exit code or signal of a child.
     pub const fn si_status(&self) -> i32 {
         self.fields[1] as u32 as i32
+    }
+
+    /// The descriptor of a file that had news.
+    pub const fn si_fd(&self) -> i32 {
+        self.fields[1] as u32 as i32
+    }
+
+    /// What the news is, as bits of poll(2).
+    pub const fn si_band(&self) -> u64 {
+        self.fields[0]
     }
 
     /// Address of a fault.

@@ -45,6 +45,7 @@ fn files() {
     layout! { abi::fs::Statfs, linux_raw_sys::general::statfs:
     f_type f_bsize f_blocks f_bfree f_bavail f_files f_ffree f_fsid f_namelen f_frsize f_flags f_spare }
     layout! { abi::fs::Iovec, linux_raw_sys::general::iovec: iov_base iov_len }
+    layout! { abi::fs::OwnerEx, linux_raw_sys::general::f_owner_ex: kind = type_ pid }
     layout! { abi::fs::Flock, linux_raw_sys::general::flock: l_type l_whence l_start l_len l_pid }
     assert_eq!(size_of::<abi::fs::Dirent64>(), offset_of!(libc::dirent64, d_name));
     assert_eq!(offset_of!(abi::fs::Dirent64, d_type), offset_of!(libc::dirent64, d_type));

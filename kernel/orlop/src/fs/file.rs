@@ -9,12 +9,15 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
-use abi::fs::{O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY};
+use abi::fs::{O_ACCMODE, O_APPEND, O_ASYNC, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY};
+use hal::sync::Once;
 
+use super::asynchronous::AsyncFiles;
 use super::clock;
 use super::epoll::Watchers;
 use super::inode::{Body, Inode};
 use super::mount::Location;
+use super::owner::Owner;
 use super::poll::{PollEvents, Watcher};
 use super::writers::ContentWriter;
 use crate::memory::Object;
@@ -91,6 +94,13 @@ pub trait FileOperations: Send + Sync {
         Mapping::None
     }
 
+    /// Calls `change` with the lists of files that are sent a signal when there is news for this one, under a lock that orders it
+    /// against the news. False for a file that sends none (Linux: whose code has no `fasync`).
+    fn with_async_files(&self, file: &File, change: &mut dyn FnMut(&AsyncFiles)) -> bool {
+        let _ = (file, change);
+        false
+    }
+
     /// The last reference to the open file is gone.
     fn release(&self, file: &File) {
         let _ = file;
@@ -146,17 +156,15 @@ pub struct File {
     position: Mutex<u64>,
     /// Keeps the file from being executed and its mount from becoming read-only while it is open for writing.
     writer: Option<ContentWriter>,
-    /// Whom `F_SETOWN` named: a process, or a group if negative.
-    owner: AtomicU32,
+    owner: Once<Arc<Owner>>,
     /// What the code behind it noted when it was opened.
     opening_note: AtomicU32,
     /// The epoll items that watch it, unless it is an epoll instance, which knows its own.
     watchers: Watchers,
 }
 
-/// The flags that `F_SETFL` can change.
-pub const SETTABLE_FLAGS: u32 =
-    O_APPEND | O_NONBLOCK | abi::fs::O_DIRECT | abi::fs::O_NOATIME | abi::fs::O_ASYNC;
+/// The flags that `F_SETFL` can change by itself; `O_ASYNC` follows what the file can do.
+pub const SETTABLE_FLAGS: u32 = O_APPEND | O_NONBLOCK | abi::fs::O_DIRECT | abi::fs::O_NOATIME;
 
 impl File {
     pub(super) fn new(
@@ -171,7 +179,7 @@ impl File {
             flags: AtomicU32::new(flags),
             position: Mutex::new(0),
             writer,
-            owner: AtomicU32::new(0),
+            owner: Once::new(),
             opening_note: AtomicU32::new(0),
             watchers: Watchers::new(),
         })
@@ -307,14 +315,24 @@ impl File {
         &self.position
     }
 
-    /// Whom `F_SETOWN` named.
-    pub fn owner(&self) -> i32 {
-        self.owner.load(Ordering::Relaxed).cast_signed()
+    /// Whom its signals are meant for.
+    pub fn owner(&self) -> &Arc<Owner> {
+        self.owner.get_or_init(|| Arc::new(Owner::new()))
     }
 
-    /// `F_SETOWN`.
-    pub fn set_owner(&self, owner: i32) {
-        self.owner.store(owner.cast_unsigned(), Ordering::Relaxed);
+    /// Has signals sent for it (`O_ASYNC`), with the descriptor `fd` in them, or no more. False for a file that sends none; its flag does
+    /// not change then.
+    pub fn set_asynchronous(&self, fd: i32, is_wanted: bool) -> bool {
+        let Some(operations) = self.special() else { return false };
+        operations.with_async_files(self, &mut |files| {
+            if is_wanted {
+                files.enter(self, fd);
+                self.set_flag(O_ASYNC, true);
+            } else if files.leave(self) {
+                // One that has the flag from `open` alone is in no list and, as on Linux, keeps it.
+                self.set_flag(O_ASYNC, false);
+            }
+        })
     }
 
     /// What the code behind it noted when it was opened; 0 where it did not.
@@ -460,6 +478,9 @@ impl Drop for File {
     fn drop(&mut self) {
         if let Handle::Special(operations) = &self.handle {
             self.watchers().end();
+            if self.flags() & O_ASYNC != 0 {
+                self.set_asynchronous(0, false);
+            }
             operations.release(self);
         }
         self.location.dentry.inode().locks.release_file(self);

@@ -10,6 +10,7 @@
 //! names, dentries, attributes and descriptor tables are leaves.
 
 pub mod anonymous;
+pub mod asynchronous;
 pub mod attributes;
 pub mod change;
 pub mod clock;
@@ -30,6 +31,7 @@ pub mod listing;
 pub mod lock;
 pub mod mount;
 pub mod open;
+pub mod owner;
 pub mod path;
 pub mod permission;
 pub mod pipe;

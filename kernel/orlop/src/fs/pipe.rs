@@ -20,6 +20,8 @@ use abi::Errno;
 use libkernel::addr::PAGE_SIZE;
 use libkernel::signal_set::Signal;
 
+use super::asynchronous::AsyncFiles;
+use super::owner::News;
 use super::poll::PollEvents;
 use super::running;
 use crate::process::Credentials;
@@ -50,6 +52,9 @@ pub struct Pipe {
     writer_visits: AtomicU32,
     readable: Arc<WaitQueue>,
     writable: Arc<WaitQueue>,
+    /// Ends that are sent a signal when there may be something to read, and room to write.
+    async_readers: AsyncFiles,
+    async_writers: AsyncFiles,
 }
 
 struct Content {
@@ -72,6 +77,8 @@ impl Pipe {
             writer_visits: AtomicU32::new(0),
             readable: Arc::new(WaitQueue::new()),
             writable: Arc::new(WaitQueue::new()),
+            async_readers: AsyncFiles::new(),
+            async_writers: AsyncFiles::new(),
         })
     }
 
@@ -151,6 +158,13 @@ impl Pipe {
         if sink.remaining() == 0 {
             return Ok(());
         }
+        let outcome = self.read_or_wait(nonblocking, sink);
+        // Whatever came of it, as on Linux; likewise in `write`.
+        self.async_writers.tell(News::Output);
+        outcome
+    }
+
+    fn read_or_wait(&self, nonblocking: bool, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         let mut has_waited = false;
         loop {
             if !self.is_empty() && self.read_some(sink, has_waited)? {
@@ -162,6 +176,7 @@ impl Pipe {
             if nonblocking {
                 return Err(Errno::EAGAIN.into());
             }
+            self.async_writers.tell(News::Output);
             let ready = || (!self.is_empty() || !self.has_writers()).then_some(());
             self.readable.wait_until(Deadline::NEVER, ready)?;
             has_waited = true;
@@ -195,6 +210,17 @@ impl Pipe {
         if source.remaining() == 0 {
             return Ok(());
         }
+        let outcome = self.write_or_wait(nonblocking, writing, source);
+        self.async_readers.tell(News::Input);
+        outcome
+    }
+
+    fn write_or_wait(
+        &self,
+        nonblocking: bool,
+        writing: Writing,
+        source: &mut IoSource<'_>,
+    ) -> Result<(), Failure> {
         let mut has_waited = false;
         loop {
             if !self.has_readers() {
@@ -208,6 +234,7 @@ impl Pipe {
             if nonblocking {
                 return Err(Errno::EAGAIN.into());
             }
+            self.async_readers.tell(News::Input);
             let ready = || (!self.is_full() || !self.has_readers()).then_some(());
             self.writable.wait_until(Deadline::NEVER, ready)?;
             has_waited = true;

@@ -37,7 +37,8 @@ pub use process::Process;
 pub use session::Session;
 pub use settings::{OPEN_MAX, PID_MAX, THREADS_MAX, core_pattern, set_core_pattern};
 pub use table::{
-    PID_LIMIT, find_process, find_thread, for_each_process, last_number, made_threads, next_process,
+    PID_LIMIT, find_process, find_thread, first_member, for_each_process, is_in_use, last_number,
+    made_threads, next_process,
 };
 pub use thread::{NAME_SIZE, Thread, ThreadParts};
 pub use usage::Times;

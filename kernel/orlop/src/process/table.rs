@@ -228,6 +228,11 @@ pub fn find_process(pid: Pid) -> Option<Arc<Process>> {
     TABLE.lock().process(pid).cloned()
 }
 
+/// Whether a number stands for anything: a thread, a process, a group or a session.
+pub fn is_in_use(pid: Pid) -> bool {
+    TABLE.lock().slots.contains_key(&pid.number())
+}
+
 /// The number that was given out last.
 pub fn last_number() -> u32 {
     TABLE.lock().last

@@ -14,6 +14,7 @@ mod fatal;
 pub mod frame;
 pub mod mask;
 pub mod pending;
+pub mod recipient;
 pub mod send;
 pub mod stop;
 

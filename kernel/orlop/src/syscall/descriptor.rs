@@ -4,16 +4,16 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::fs::{
-    F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLK, F_GETOWN, F_GETPIPE_SZ,
-    F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETOWN, F_SETPIPE_SZ,
-    FD_CLOEXEC, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, O_ASYNC, O_CLOEXEC, O_DIRECT, O_NOATIME, O_NONBLOCK,
+    F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLK, F_GETPIPE_SZ, F_OFD_GETLK,
+    F_OFD_SETLK, F_OFD_SETLKW, F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETPIPE_SZ, FD_CLOEXEC, LOCK_EX,
+    LOCK_NB, LOCK_SH, LOCK_UN, O_ASYNC, O_CLOEXEC, O_DIRECT, O_NOATIME, O_NONBLOCK,
 };
 use abi::ioctl::{FIGETBSZ, FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE};
 use libkernel::addr::UserAddr;
 
 use super::at::{content_file, file};
 use super::open::descriptor_limit;
-use super::{Caller, Failure, record_lock};
+use super::{Caller, Failure, file_signal, record_lock};
 use crate::fs::File;
 use crate::fs::attributes::FileKind;
 use crate::fs::fd_table::OnExec;
@@ -87,30 +87,27 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: i32, command: u32, argument: u64) -> R
     }
     let file = content_file(caller, fd)?;
     match command {
-        F_SETFL => set_flags(caller, &file, number),
-        F_GETOWN => Ok(i64::from(file.owner()).cast_unsigned()),
-        F_SETOWN => {
-            file.set_owner(number.cast_signed());
-            Ok(0)
-        }
+        F_SETFL => set_flags(caller, &file, fd, number),
         F_GETLK | F_OFD_GETLK => record_lock::find(caller, &file, command, UserAddr::new(argument)),
         F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => {
             record_lock::set(caller, &file, command, UserAddr::new(argument))
         }
         F_GETPIPE_SZ | F_SETPIPE_SZ => pipe_size(caller, &file, command, argument),
         F_ADD_SEALS | F_GET_SEALS => Err(Errno::EINVAL.into()),
-        _ => Err(Errno::EINVAL.into()),
+        _ => file_signal::fcntl(caller, &file, command, argument),
     }
 }
 
 /// `F_SETFL`. EINVAL for `O_DIRECT`, which no file here can do; EPERM for `O_NOATIME` on somebody else's file.
-fn set_flags(caller: &Caller<'_>, file: &File, flags: u32) -> Result<u64, Failure> {
+fn set_flags(caller: &Caller<'_>, file: &Arc<File>, fd: i32, flags: u32) -> Result<u64, Failure> {
     if flags & O_NOATIME != 0 && file.flags() & O_NOATIME == 0 {
         permission::require_owner(file.inode(), &caller.thread.credentials())?;
     }
     if flags & O_DIRECT != 0 && file.object().is_some() {
         return Err(Errno::EINVAL.into());
     }
+    // A file that sends no signals leaves this flag alone and says nothing, as on Linux.
+    file_signal::set_asynchronous(caller, file, fd, flags & O_ASYNC != 0);
     file.set_flags(flags);
     Ok(0)
 }
@@ -150,8 +147,11 @@ pub fn ioctl(caller: &mut Caller<'_>, fd: i32, request: u32, argument: u64) -> R
         }
         FIONBIO | FIOASYNC => {
             let value: u32 = UserPtr::new(UserAddr::new(argument)).read()?;
-            let flag = if request == FIONBIO { O_NONBLOCK } else { O_ASYNC };
-            file.set_flag(flag, value != 0);
+            if request == FIONBIO {
+                file.set_flag(O_NONBLOCK, value != 0);
+            } else if !file_signal::set_asynchronous(caller, &file, fd, value != 0) {
+                return Err(Errno::ENOTTY.into());
+            }
             Ok(0)
         }
         _ => match file.special().cloned() {

@@ -119,6 +119,14 @@ impl Terminal {
         Ok(())
     }
 
+    /// `TIOCSTI`: EPERM on a terminal other than one's own, but for who may administer the system.
+    pub(super) fn check_may_type(&self, caller: &Caller<'_>) -> Result<(), Errno> {
+        if terminal_of(caller.thread.process()).is_some_and(|own| core::ptr::eq(Arc::as_ptr(&own), self)) {
+            return Ok(());
+        }
+        caller.thread.credentials().require(capability::SYS_ADMIN)
+    }
+
     /// The requests about sessions and groups: ioctl_tty(2).
     pub(super) fn job_request(
         &self,

@@ -5,8 +5,8 @@ use abi::ioctl::FIONREAD;
 use abi::terminal::{
     TCFLSH, TCGETS, TCGETS2, TCIFLUSH, TCIOFF, TCIOFLUSH, TCION, TCOFLUSH, TCOOFF, TCOON, TCSBRK, TCSBRKP,
     TCSETS, TCSETS2, TCSETSF, TCSETSF2, TCSETSW, TCSETSW2, TCXONC, TIOCGDEV, TIOCGETD, TIOCGPGRP,
-    TIOCGPTPEER, TIOCGSID, TIOCGWINSZ, TIOCNOTTY, TIOCOUTQ, TIOCSCTTY, TIOCSETD, TIOCSPGRP, TIOCSWINSZ,
-    VSTART, VSTOP, Winsize,
+    TIOCGPTPEER, TIOCGSID, TIOCGWINSZ, TIOCNOTTY, TIOCOUTQ, TIOCSCTTY, TIOCSETD, TIOCSPGRP, TIOCSTI,
+    TIOCSWINSZ, VSTART, VSTOP, Winsize,
 };
 use libkernel::addr::UserAddr;
 use libkernel::signal_set::Signal;
@@ -27,6 +27,10 @@ pub fn handle(terminal: &Terminal, caller: &Caller<'_>, request: u32, argument: 
         FIONREAD => {
             let available = terminal.discipline().lock().available() as u32;
             UserPtr::new(address).write(&available)?;
+        }
+        TIOCSTI => {
+            terminal.check_may_type(caller)?;
+            terminal.receive(UserPtr::new(address).read()?);
         }
         TIOCOUTQ => UserPtr::new(address).write(&0u32)?,
         TIOCGETD => UserPtr::new(address).write(&N_TTY)?,

@@ -7,6 +7,7 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use abi::Errno;
 use abi::terminal::{TOSTOP, Winsize};
@@ -15,9 +16,11 @@ use libkernel::line_discipline::{LineDiscipline, ReadOutcome};
 
 use super::CONSOLE;
 use super::job::Job;
+use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::attributes::DeviceNumber;
 use crate::fs::file::{File, FileOperations, SpecialKind};
 use crate::fs::inode::Body;
+use crate::fs::owner::News;
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::sched::Mutex;
 use crate::sched::wait::{Deadline, WaitError, WaitQueue};
@@ -41,6 +44,9 @@ pub struct Terminal {
     writable: Arc<WaitQueue>,
     /// Where the wire waits while what it has brought is not read.
     room: WaitQueue,
+    /// Files that are sent a signal when there is input, and when there is room again after a write that was cut short.
+    async_files: AsyncFiles,
+    was_cut_short: AtomicBool,
     pub(super) job: SpinLock<Job>,
     window: SpinLock<Winsize>,
 }
@@ -59,6 +65,8 @@ impl Terminal {
             readable: Arc::new(WaitQueue::new()),
             writable: Arc::new(WaitQueue::new()),
             room: WaitQueue::new(),
+            async_files: AsyncFiles::new(),
+            was_cut_short: AtomicBool::new(false),
             job: SpinLock::new(Job::default()),
             window: SpinLock::new(Winsize::default()),
         })
@@ -94,9 +102,10 @@ impl Terminal {
         }
         if reaction.became_readable {
             self.readable.wake_all();
+            self.async_files.tell(News::Input);
         }
         if reaction.output_resumed {
-            self.writable.wake_all();
+            self.wake_writers();
         }
     }
 
@@ -117,6 +126,9 @@ impl Terminal {
     /// Wakes whoever waits to write: output resumed.
     pub(super) fn wake_writers(&self) {
         self.writable.wake_all();
+        if self.was_cut_short.swap(false, Ordering::Relaxed) {
+            self.async_files.tell(News::Output);
+        }
     }
 
     /// Reads into `bytes`, which is not empty: a line in canonical mode, else what `VMIN` and `VTIME` ask for.
@@ -196,11 +208,21 @@ impl Terminal {
                     self.discipline.lock().transmit(taken, &mut |sent| self.wire.send(sent));
                     sent += count;
                 }
-                Err(failure) if sent == 0 => return Err(failure),
-                Err(_) => break,
+                Err(failure) => {
+                    self.note_cut_short();
+                    return if sent == 0 { Err(failure) } else { Ok(sent) };
+                }
             }
         }
         Ok(sent)
+    }
+
+    /// A write was cut short: files with `O_ASYNC` hear when output goes on, be it already.
+    fn note_cut_short(&self) {
+        self.was_cut_short.store(true, Ordering::Relaxed);
+        if !self.discipline.lock().is_output_stopped() {
+            self.wake_writers();
+        }
     }
 
     /// Waits while output is stopped; EAGAIN in place of that for who does not wait.
@@ -265,6 +287,12 @@ impl FileOperations for Terminal {
         let stopped = self.discipline.lock().is_output_stopped();
         let readable = PollEvents::READABLE.when(self.is_ready_to_read());
         Ok(readable.union(PollEvents::WRITABLE.when(!stopped)))
+    }
+
+    fn with_async_files(&self, _file: &File, change: &mut dyn FnMut(&AsyncFiles)) -> bool {
+        let _discipline = self.discipline.lock();
+        change(&self.async_files);
+        true
     }
 
     fn kind(&self) -> SpecialKind<'_> {

@@ -7,6 +7,7 @@ use abi::ioctl::{RNDADDENTROPY, RNDADDTOENTCNT, RNDCLEARPOOL, RNDGETENTCNT, RNDR
 use hal::sync::Once;
 use libkernel::addr::UserAddr;
 
+use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::file::{File, FileOperations, Mapping};
 use crate::fs::running;
 use crate::process::capability;
@@ -137,6 +138,13 @@ impl FileOperations for Random {
     fn write(&self, _file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
         let outcome = stir(source);
         Ok(source.finish(outcome)?)
+    }
+
+    /// Linux tells when there first is randomness to be had; there is from the beginning here.
+    fn with_async_files(&self, _file: &File, change: &mut dyn FnMut(&AsyncFiles)) -> bool {
+        static FILES: AsyncFiles = AsyncFiles::new();
+        change(&FILES);
+        true
     }
 
     fn is_pollable(&self) -> bool {

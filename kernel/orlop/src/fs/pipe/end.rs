@@ -14,10 +14,12 @@ use super::account::{DEFAULT_SLOTS, Slots};
 use super::ring::{Ring, Writing};
 use super::{Content, Pipe};
 use crate::fs::anonymous;
+use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::file::{File, FileOperations, Handle, SpecialKind};
 use crate::fs::filesystem::FileSystemKind;
 use crate::fs::inode::Body;
 use crate::fs::mount::Location;
+use crate::fs::owner::News;
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::Credentials;
 use crate::sched::wait::Deadline;
@@ -83,6 +85,17 @@ impl FileOperations for Pipe {
         self.leave(Ends { reads: file.is_readable(), writes: file.is_writable() });
     }
 
+    fn with_async_files(&self, file: &File, change: &mut dyn FnMut(&AsyncFiles)) -> bool {
+        let _content = self.content.lock();
+        if file.is_readable() {
+            change(&self.async_readers);
+        }
+        if file.is_writable() {
+            change(&self.async_writers);
+        }
+        true
+    }
+
     fn kind(&self) -> SpecialKind<'_> {
         SpecialKind::Pipe(self)
     }
@@ -118,12 +131,17 @@ impl Pipe {
             *content = Content { ring: Ring::new(DEFAULT_SLOTS), account: None };
             self.publish(&content.ring);
         }
+        let is_cut_off = self.has_readers() != self.has_writers();
         drop(content);
         if last_reader {
             self.writable.wake_all();
         }
         if last_writer {
             self.readable.wake_all();
+        }
+        if is_cut_off {
+            self.async_readers.tell(News::Input);
+            self.async_writers.tell(News::Output);
         }
     }
 

@@ -1,0 +1,94 @@
+//! Signals of open files: who gets them (`F_SETOWN`), which one (`F_SETSIG`), and whether they are sent (`O_ASYNC`).
+
+use alloc::sync::Arc;
+
+use abi::Errno;
+use abi::fs::{
+    F_GETOWN, F_GETOWN_EX, F_GETOWNER_UIDS, F_GETSIG, F_OWNER_PGRP, F_OWNER_PID, F_SETOWN, F_SETOWN_EX,
+    F_SETSIG, O_ASYNC, OwnerEx,
+};
+use libkernel::addr::UserAddr;
+
+use super::{Caller, Failure};
+use crate::fs::File;
+use crate::fs::file::SpecialKind;
+use crate::fs::owner::{self, Sender};
+use crate::signal::{Signal, recipient};
+use crate::user::UserPtr;
+
+/// The commands of `fcntl` about the owner and its signal; EINVAL for any other.
+pub(super) fn fcntl(caller: &Caller<'_>, file: &File, command: u32, argument: u64) -> Result<u64, Failure> {
+    let (owner, address) = (file.owner(), UserAddr::new(argument));
+    match command {
+        F_GETOWN => return Ok(i64::from(owner.signed()).cast_unsigned()),
+        F_SETOWN => set_signed(caller, file, (argument as u32).cast_signed())?,
+        F_GETOWN_EX => UserPtr::new(address).write(&owner.get())?,
+        F_SETOWN_EX => set_owner(caller, file, UserPtr::<OwnerEx>::new(address).read()?)?,
+        F_GETOWNER_UIDS => {
+            let Sender { real, effective } = owner.sender();
+            UserPtr::new(address).write(&[real, effective])?;
+        }
+        F_GETSIG => return Ok(owner.signal().map_or(0, |signal| u64::from(signal.number()))),
+        F_SETSIG if argument == 0 => owner.set_signal(None),
+        F_SETSIG => {
+            let number = u32::try_from(argument).map_err(|_| Errno::EINVAL)?;
+            owner.set_signal(Some(Signal::new(number).ok_or(Errno::EINVAL)?));
+        }
+        _ => return Err(Errno::EINVAL.into()),
+    }
+    Ok(0)
+}
+
+/// `F_SETOWN`: a process, or a group if negative. EINVAL for a number that has no opposite.
+fn set_signed(caller: &Caller<'_>, file: &File, number: i32) -> Result<(), Errno> {
+    let pid = number.checked_abs().ok_or(Errno::EINVAL)?;
+    set_owner(caller, file, OwnerEx { kind: if number < 0 { F_OWNER_PGRP } else { F_OWNER_PID }, pid })
+}
+
+/// `F_SETOWN_EX`. EINVAL for another kind, ESRCH for a number that nothing has.
+fn set_owner(caller: &Caller<'_>, file: &File, owner: OwnerEx) -> Result<(), Errno> {
+    if !owner::is_kind(owner.kind) {
+        return Err(Errno::EINVAL);
+    }
+    if owner.pid == 0 {
+        // On whose behalf nobody is signalled stays as it was, as on Linux.
+        file.owner().set(owner, None, file.owner().sender());
+        return Ok(());
+    }
+    let recipient = recipient::recipient(owner.kind, owner.pid)?;
+    file.owner().set(owner, Some(recipient), sender(caller));
+    Ok(())
+}
+
+fn sender(caller: &Caller<'_>) -> Sender {
+    caller.thread.with_credentials(|credentials| Sender {
+        real: credentials.user.real,
+        effective: credentials.user.effective,
+    })
+}
+
+/// Has signals sent for a file, or no more, if that is a change; whether the file can. One that cannot keeps its flag.
+pub(super) fn set_asynchronous(caller: &Caller<'_>, file: &Arc<File>, fd: i32, is_wanted: bool) -> bool {
+    if is_wanted == (file.flags() & O_ASYNC != 0) {
+        return true;
+    }
+    let can = file.set_asynchronous(fd, is_wanted);
+    if is_wanted && let SpecialKind::Terminal(terminal) = file.special_kind() {
+        own_if_nobody_does(caller, file, terminal.foreground());
+    }
+    can
+}
+
+/// A terminal's signals are for its foreground group, or else for the caller's process, unless an owner was named (Linux:
+/// `__tty_fasync`).
+fn own_if_nobody_does(caller: &Caller<'_>, file: &File, foreground: Option<crate::process::Pid>) {
+    if file.owner().is_named() {
+        return;
+    }
+    let (kind, number) = match foreground {
+        Some(group) => (F_OWNER_PGRP, group),
+        None => (F_OWNER_PID, caller.thread.id()),
+    };
+    let owner = OwnerEx { kind, pid: number.number().cast_signed() };
+    file.owner().set(owner, Some(recipient::of_kind(kind, number)), sender(caller));
+}
