@@ -6,7 +6,7 @@ use crate::arch::Arch;
 use crate::contract::{Cpu as _, Platform as _, Smp as _};
 use crate::cpu::MAX_CPUS;
 use crate::sync::PerCpu;
-use crate::task::{Task, is_stack_word};
+use crate::task::{Task, stack_word};
 use core::fmt;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
@@ -152,12 +152,8 @@ impl Station {
 /// The frame record at an address, if that lies on a stack and leads back into the kernel.
 fn record(frame_pointer: u64) -> Option<[u64; 2]> {
     const KERNEL_HALF: u64 = 1 << 63;
-    if !is_stack_word(frame_pointer) || !is_stack_word(frame_pointer.wrapping_add(8)) {
-        return None;
-    }
-    // SAFETY: two aligned words of a stack that is mapped for ever. Whoever uses it may change them meanwhile, and then the
-    // chain is nonsense, but what it leads to is checked the same way.
-    let record = unsafe { (frame_pointer as *const [u64; 2]).read_volatile() };
+    // Whoever uses the stack may change it meanwhile, and then the chain is nonsense, but what it leads to is checked the same way.
+    let record = [stack_word(frame_pointer)?, stack_word(frame_pointer.wrapping_add(8))?];
     (record[1] & KERNEL_HALF != 0).then_some(record)
 }
 

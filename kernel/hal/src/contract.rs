@@ -194,8 +194,14 @@ pub trait Paging {
     fn flush(table: &PageTable, first: UserAddr, last: UserAddr);
     /// Ends `table`, which is active nowhere: returns when no CPU reads its tables any more, which are freed next.
     fn retire(table: &PageTable);
-    /// Maps kernel frames at a kernel address (kernel stacks). Data, never executable.
+    /// Maps kernel frames at a kernel address (kernel stacks), where nothing is mapped. Data, never executable. Fails where a table
+    /// is missing and cannot be made: not for a page that shares its leaf table with one that was mapped before.
     fn map_kernel(address: u64, frame: PhysAddr) -> Result<(), OutOfMemory>;
+    /// The root of the tables that translate kernel addresses. They stay where they are, and only grow.
+    fn kernel_tables() -> PhysAddr;
+    /// Returns when no CPU uses translations of kernel pages any more that were walked before their entries were taken away.
+    /// Preemption is off, interrupts are on.
+    fn flush_kernel();
     /// Whether instructions that were written are visible to execution without more ado.
     const COHERENT_INSTRUCTIONS: bool;
     /// Makes instructions that were written to `frame` through the direct map visible to execution.

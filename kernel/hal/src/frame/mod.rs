@@ -22,6 +22,7 @@ pub(crate) use table::record;
 
 use crate::arch::Arch;
 use crate::contract::Paging as _;
+use crate::task;
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
 
 /// No frame left, or only the reserve.
@@ -48,10 +49,17 @@ pub fn statistics() -> FrameStatistics {
     allocator::statistics()
 }
 
-/// False when free memory is below the low watermark: only the kernel's small allocations go on then.
-/// One load.
+/// False when free memory is below the low watermark, and there is none that is merely kept for reuse: only the kernel's small
+/// allocations go on then. One load, while there is memory.
 #[inline]
 pub fn may_allocate() -> bool {
+    allocator::above_watermark() || make_room()
+}
+
+/// Asks who keeps memory for reuse to give it back; whether that was enough.
+#[cold]
+fn make_room() -> bool {
+    task::give_back_all();
     allocator::above_watermark()
 }
 
@@ -59,7 +67,7 @@ pub fn may_allocate() -> bool {
 /// needs none, should be begun.
 #[inline]
 pub fn is_critical() -> bool {
-    allocator::is_critical()
+    allocator::is_critical() && !make_room() && allocator::is_critical()
 }
 
 /// A fresh frame of zeros.

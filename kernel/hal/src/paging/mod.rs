@@ -3,6 +3,7 @@
 //! Software changes to one table are serialised by a spin lock inside it, taken for at most one leaf table at a
 //! time; the CPU's own accesses and bit updates run in parallel, so entries are read and written atomically.
 mod flush;
+pub(crate) mod kernel;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -17,11 +17,11 @@ use libkernel::paging::{ENTRIES, Owner, ROOT_LEVEL, index, level_size};
 pub(super) struct Slot(&'static AtomicU64);
 
 impl Slot {
-    fn of(table: PhysAddr, index: usize) -> Self {
+    pub(super) fn of(table: PhysAddr, index: usize) -> Self {
         debug_assert!(index < ENTRIES);
         let entries: *const AtomicU64 = Arch::direct_map(table).cast();
-        // SAFETY: `table` is a page-table frame of an address space that the caller borrows, in the direct map; its
-        // entries are only accessed atomically.
+        // SAFETY: `table` is a page-table frame of an address space that the caller borrows, or of the kernel's tables, in the
+        // direct map; its entries are only accessed atomically.
         Self(unsafe { &*entries.add(index) })
     }
 

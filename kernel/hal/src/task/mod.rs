@@ -31,9 +31,10 @@ use core::mem::{self, ManuallyDrop};
 use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 
+pub use stack::give_back_surplus;
 #[cfg(test)]
 pub(crate) use stack::stack_window;
-pub(crate) use stack::{KernelStack, is_stack_word};
+pub(crate) use stack::{KernelStack, give_back_all, word as stack_word};
 
 pub use sched_data::{Entity, SchedData, TimeoutNode, WaitNode, WaitPlace, Waiting};
 pub use switch::{exit_to, other_cpus_on, set_page_table, switch_to};

@@ -156,6 +156,10 @@ fn idle_once() {
         return task::switch_to(next, guard);
     }
     drop(guard);
+    if task::give_back_surplus() {
+        // Somebody may have come meanwhile.
+        return;
+    }
     placement::enter_idle(cpu);
     if !placement::steal(cpu) {
         hal::cpu::wait_for_interrupt(|| {

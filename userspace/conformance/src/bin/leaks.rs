@@ -10,6 +10,7 @@ use abi::signal::SIGKILL;
 use alloc::string::String;
 use conformance::harness::{Helper, helper_arguments};
 use conformance::{Failure, Outcome, check_eq, child, files, raw};
+use libsyscall::file::{close, pipe2, read};
 use libsyscall::process::{exit_group, getpid, kill};
 use ulib::process::Command;
 use ulib::thread;
@@ -23,6 +24,8 @@ conformance::tests!(
         ("threads_that_end", threads_that_end),
         ("threads_that_end_with_their_process", threads_that_end_with_their_process),
         ("programs_that_are_executed", programs_that_are_executed),
+        ("processes_that_lived_at_once", processes_that_lived_at_once),
+        ("threads_that_lived_at_once", threads_that_lived_at_once),
     ],
     HELPERS
 );
@@ -102,5 +105,68 @@ fn programs_that_are_executed() -> Outcome {
         let command = Command::new(b"/proc/self/exe")?.args(helper_arguments("nothing", &[]))?;
         check_eq!(command.spawn()?.wait()?, WaitStatus::exited(0));
         Ok(())
+    })
+}
+
+/// How many live at once, and what of it may be kept for those to come, in KiB: less than the kernel's stacks of half of them.
+const AT_ONCE: i64 = 1000;
+const KEPT_MAX: i64 = AT_ONCE * 16 / 2;
+
+/// Free memory comes back to what it was, but for [`KEPT_MAX`], after `body` has used much of it. A kernel may take its time.
+fn comes_back(body: impl FnOnce() -> Outcome) -> Outcome {
+    let before = free_memory()?;
+    body()?;
+    let mut lost = 0;
+    for _ in 0..1000 {
+        lost = before - free_memory()?;
+        if lost < KEPT_MAX {
+            return Ok(());
+        }
+        ulib::time::sleep(core::time::Duration::from_millis(10));
+    }
+    Err(Failure::new(alloc::format!("{lost} KiB do not come back")))
+}
+
+/// Fails unless all of them use memory now.
+fn check_used(before: i64) -> Outcome {
+    conformance::check!(before - free_memory()? > AT_ONCE * 16);
+    Ok(())
+}
+
+fn processes_that_lived_at_once() -> Outcome {
+    comes_back(|| {
+        let before = free_memory()?;
+        let (reader, writer) = pipe2(0)?;
+        let mut children = alloc::vec::Vec::new();
+        for _ in 0..AT_ONCE {
+            children.push(child::start(|| {
+                let _ = close(writer);
+                // Until the parent has closed its end.
+                i32::from(read(reader, &mut [0]) != Ok(0))
+            })?);
+        }
+        check_used(before)?;
+        close(writer)?;
+        for pid in children {
+            check_eq!(child::wait(pid)?, WaitStatus::exited(0));
+        }
+        Ok(close(reader)?)
+    })
+}
+
+fn threads_that_lived_at_once() -> Outcome {
+    comes_back(|| {
+        let before = free_memory()?;
+        let (reader, writer) = pipe2(0)?;
+        let mut threads = alloc::vec::Vec::new();
+        for _ in 0..AT_ONCE {
+            threads.push(thread::spawn(move || read(reader, &mut [0]))?);
+        }
+        check_used(before)?;
+        close(writer)?;
+        for thread in threads {
+            check_eq!(thread.join(), Ok(0));
+        }
+        Ok(close(reader)?)
     })
 }

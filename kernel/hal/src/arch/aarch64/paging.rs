@@ -124,10 +124,15 @@ pub(super) fn unmap_image_page(address: u64) {
     let _guard = KERNEL_TABLES.lock();
     let slot = entry_slot(address, 0, &mut || Err(OutOfMemory)).expect("the image is mapped by pages");
     // SAFETY: the slot is a live table's, and the caller's page is used by nobody; the flush follows.
-    unsafe {
-        (*slot).store(0, Ordering::Release);
-        asm!("dsb ishst", "tlbi vmalle1is", "dsb ish", "isb", options(nostack, preserves_flags));
-    }
+    unsafe { (*slot).store(0, Ordering::Release) };
+    forget_everything();
+}
+
+/// Makes all CPUs forget all translations that were walked before, the kernel's included.
+fn forget_everything() {
+    // SAFETY: forgetting translations is always sound.
+    unsafe { asm!("dsb ishst", "tlbi vmalle1is", options(nostack, preserves_flags)) };
+    complete_flush();
 }
 
 /// Makes memory visible in the direct map: never executable, and read-only where the image's text and constants lie.
@@ -309,6 +314,15 @@ impl Paging for Arch {
         let mut tables =
             || KernelFrame::alloc_zeroed().map(|frame| core::mem::ManuallyDrop::new(frame).phys());
         map_kernel_range(address, page, Attributes::kernel(Prot::READ_WRITE), &mut tables)
+    }
+
+    /// In the direct map, as all memory is.
+    fn kernel_tables() -> PhysAddr {
+        image_address((&raw const __boot_tables).cast())
+    }
+
+    fn flush_kernel() {
+        forget_everything();
     }
 
     /// B2.4.4: clean the data cache to the point of unification, then invalidate the instruction cache, on all CPUs.

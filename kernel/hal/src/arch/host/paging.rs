@@ -69,6 +69,12 @@ impl Paging for Arch {
         Ok(())
     }
 
+    fn kernel_tables() -> PhysAddr {
+        unreachable!("there are no kernel stacks")
+    }
+
+    fn flush_kernel() {}
+
     fn synchronise_instructions(_frame: PhysAddr) {
         SYNCHRONISED.with(|count| count.set(count.get() + 1));
     }

@@ -1,7 +1,7 @@
 //! Kernel contexts and `cpu_switch_to`.
 use super::Arch;
 use crate::contract::Context;
-use crate::task::is_stack_word;
+use crate::task::stack_word;
 use core::arch::naked_asm;
 
 /// The stack pointer of a context that is not running. What lies there, from low to high:
@@ -45,12 +45,10 @@ impl Context for Arch {
         // SAFETY: the caller's promise: one word, whatever it holds.
         let stack_pointer = unsafe { (&raw const (*saved).0).read_volatile() };
         let frame = stack_pointer.wrapping_add(SAVED_FRAME_POINTER);
-        if !is_stack_word(frame) || !is_stack_word(frame.wrapping_add(8)) {
-            return [0; 2];
+        match (stack_word(frame.wrapping_add(8)), stack_word(frame)) {
+            (Some(return_address), Some(frame_pointer)) => [return_address, frame_pointer],
+            _ => [0; 2],
         }
-        // SAFETY: two words of a stack that is mapped for ever.
-        let [frame_pointer, return_address] = unsafe { (frame as *const [u64; 2]).read_volatile() };
-        [return_address, frame_pointer]
     }
 }
 

@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::addr::{PhysAddr, UserAddr};
 use libkernel::arch::x86_64::paging::Entry;
 use libkernel::arch::x86_64::pcid::{Choice, Identifiers, KERNEL, Space};
+use libkernel::arch::x86_64::shootdown::KERNEL_TOO;
 use libkernel::paging::{Attributes, ENTRIES, Prot};
 
 /// Start of the direct map: entry 256 of the root, 512 GiB.
@@ -53,8 +54,11 @@ const KEEP: u64 = 1 << 63;
 /// Above so many pages, forgetting everything is cheaper than page by page.
 const SINGLE_PAGES_MAX: u64 = 32;
 
-/// Makes this CPU forget the pages from `first` to `last` of the active address space.
+/// Makes this CPU forget the pages from `first` to `last` of the active address space; up to [`KERNEL_TOO`], everything.
 pub fn flush_here(first: UserAddr, last: UserAddr) {
+    if last == KERNEL_TOO {
+        return flush_all_and_kernel();
+    }
     let pages = first.page_number()..=last.page_number();
     if last.page_number() - first.page_number() >= SINGLE_PAGES_MAX {
         return flush_all();
@@ -71,6 +75,17 @@ pub fn flush_here(first: UserAddr, last: UserAddr) {
 pub fn flush_all() {
     // SAFETY: reloads the same root and identifier, KEEP reads as zero; kernel translations are global and stay.
     unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
+}
+
+/// Makes this CPU forget all translations of all address spaces, the kernel's included: changing CR4.PGE does (SDM volume 3,
+/// 4.10.4.1).
+pub fn flush_all_and_kernel() {
+    const GLOBAL_PAGES: u64 = 1 << 7;
+    // SAFETY: forgetting translations is always sound, and CR4 is at last what it was.
+    unsafe {
+        asm!("mov {0}, cr4", "mov {1}, {0}", "xor {1}, {bit}", "mov cr4, {1}", "mov cr4, {0}",
+            out(reg) _, out(reg) _, bit = const GLOBAL_PAGES, options(nostack));
+    }
 }
 
 /// What goes into CR3 beside the root: the identifier, and whether what is kept under it stays. Interrupts masked.
@@ -167,6 +182,15 @@ impl Paging for Arch {
         };
         let map = kernel_map::Tables { root: kernel_root(), pointer: |table| root_table(table).cast() };
         map.set(address, 0, Entry::leaf(frame, 0, Attributes::kernel(Prot::READ_WRITE)), &mut allocate)
+    }
+
+    fn kernel_tables() -> PhysAddr {
+        kernel_root()
+    }
+
+    fn flush_kernel() {
+        flush_all_and_kernel();
+        shootdown::request_kernel();
     }
 
     fn synchronise_instructions(_frame: PhysAddr) {

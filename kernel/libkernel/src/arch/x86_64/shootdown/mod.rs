@@ -13,11 +13,14 @@ use crate::addr::UserAddr;
 /// CPUs at most: a mask is a `u64`.
 const CPUS: usize = 64;
 
+/// As the last page to be forgotten: everything, what is kept of the kernel's own pages included.
+pub const KERNEL_TOO: UserAddr = UserAddr::new(u64::MAX);
+
 /// What the executing CPU can do.
 pub trait Machine {
     /// Makes `cpu` call [`Shootdown::answer`] soon.
     fn interrupt(&self, cpu: usize);
-    /// Forgets the pages from `first` to `last` of whatever address space is active.
+    /// Forgets the pages from `first` to `last` of whatever address space is active; up to [`KERNEL_TOO`], everything.
     fn forget(&self, first: UserAddr, last: UserAddr);
     /// Passes a moment.
     fn relax(&self);
@@ -75,14 +78,24 @@ impl Shootdown {
     /// them. The page tables were changed before. `this` is the executing CPU, which stays the same meanwhile.
     pub fn ask(&self, this: usize, cpus: u64, (first, last): (UserAddr, UserAddr), machine: &impl Machine) {
         let attentive = members(cpus).filter(|&cpu| !self.puts_off(cpu)).fold(0, |all, cpu| all | 1 << cpu);
-        if attentive == 0 {
+        self.interrupt(this, attentive, (first, last), machine);
+    }
+
+    /// Returns when `cpus`, all others than `this`, have forgotten everything, the kernel's own pages included. Also those that rest:
+    /// what they run is the kernel.
+    pub fn ask_kernel(&self, this: usize, cpus: u64, machine: &impl Machine) {
+        self.interrupt(this, cpus, (UserAddr::new(0), KERNEL_TOO), machine);
+    }
+
+    fn interrupt(&self, this: usize, cpus: u64, (first, last): (UserAddr, UserAddr), machine: &impl Machine) {
+        if cpus == 0 {
             return;
         }
         let request = &self.requests[this];
         request.first.store(first.as_u64(), Ordering::Relaxed);
         request.last.store(last.as_u64(), Ordering::Relaxed);
-        request.unanswered.store(attentive, Ordering::Relaxed);
-        for cpu in members(attentive) {
+        request.unanswered.store(cpus, Ordering::Relaxed);
+        for cpu in members(cpus) {
             // Who finds another request in the inbox knows that an interrupt is on its way.
             if self.cpus[cpu].inbox.fetch_or(1 << this, Ordering::AcqRel) == 0 {
                 machine.interrupt(cpu);

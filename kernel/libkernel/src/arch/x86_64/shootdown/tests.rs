@@ -27,6 +27,7 @@ struct World {
     kept: [[AtomicU64; PAGES]; THREADS],
     interrupts: [AtomicUsize; THREADS],
     sent: AtomicUsize,
+    ended: AtomicUsize,
 }
 
 struct Thread<'a>(&'a World, usize);
@@ -38,6 +39,7 @@ impl Machine for Thread<'_> {
     }
 
     fn forget(&self, first: UserAddr, last: UserAddr) {
+        let last = if last == KERNEL_TOO { page(PAGES as u64 - 1) } else { last };
         for number in first.page_number()..=last.page_number() {
             self.0.kept[self.1][number as usize].store(0, SeqCst);
         }
@@ -57,6 +59,7 @@ impl World {
             kept: [const { [const { AtomicU64::new(0) }; PAGES] }; THREADS],
             interrupts: [const { AtomicUsize::new(0) }; THREADS],
             sent: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
         }
     }
 
@@ -92,7 +95,11 @@ fn live(world: &World, cpu: usize, mut seed: u64) {
                     world.entries[number].store(round, SeqCst);
                 }
                 thread.forget(page(first as u64), page(last as u64));
-                world.shootdown.ask(cpu, others, (page(first as u64), page(last as u64)), &thread);
+                if round % 16 == 0 {
+                    world.shootdown.ask_kernel(cpu, others, &thread);
+                } else {
+                    world.shootdown.ask(cpu, others, (page(first as u64), page(last as u64)), &thread);
+                }
                 for number in first..=last {
                     world.promised[number].store(round, SeqCst);
                 }
@@ -110,9 +117,13 @@ fn live(world: &World, cpu: usize, mut seed: u64) {
         }
         world.deliver(&thread);
     }
-    // It ends as a CPU that sleeps for ever: nobody waits for it.
+    // It ends as a CPU that sleeps, and still takes interrupts.
     world.shootdown.rest(cpu);
-    world.deliver(&thread);
+    world.ended.fetch_add(1, SeqCst);
+    while world.ended.load(SeqCst) < THREADS {
+        world.deliver(&thread);
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -140,6 +151,22 @@ fn a_resting_cpu_is_not_interrupted_and_forgets_when_it_wakes() {
     assert!(world.shootdown.wake(1));
     assert!(!world.shootdown.wake(1));
     world.shootdown.rest(1);
+    assert!(!world.shootdown.wake(1));
+}
+
+#[test]
+fn a_resting_cpu_forgets_the_kernels_pages_at_once() {
+    let world = World::new();
+    world.shootdown.rest(1);
+    (0..PAGES).for_each(|number| world.kept[1][number].store(1, SeqCst));
+    std::thread::scope(|scope| {
+        scope.spawn(|| world.shootdown.ask_kernel(0, 1 << 1, &Thread(&world, 0)));
+        while world.interrupts[1].load(SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        world.deliver(&Thread(&world, 1));
+    });
+    assert!(world.kept[1].iter().all(|kept| kept.load(SeqCst) == 0));
     assert!(!world.shootdown.wake(1));
 }
 
