@@ -23,7 +23,6 @@ use core::ops::Bound::{Excluded, Unbounded};
 use abi::Errno;
 use abi::poll::EpollEvent;
 use arrayvec::ArrayVec;
-use hal::list::Node;
 use hal::sync::SpinLock;
 
 use super::file::{File, FileOperations, SpecialKind};
@@ -39,7 +38,7 @@ use ready::Ready;
 pub use watchers::Watchers;
 
 /// What an item is shared as.
-type ItemRef = Arc<Node<Item>>;
+type ItemRef = Arc<Item>;
 
 /// How many items are looked at before their events are handed over.
 const BATCH: usize = 16;

@@ -10,7 +10,7 @@ use abi::Errno;
 use abi::poll::{
     EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT, EPOLLWAKEUP, EpollEvent, POLLERR, POLLHUP, POLLIN, POLLOUT,
 };
-use hal::list::Node;
+use hal::list::Link;
 use hal::sync::SpinLock;
 
 use super::ready::Ready;
@@ -43,7 +43,9 @@ impl Key {
 
 /// One watched file.
 pub struct Item {
-    this: Weak<Node<Item>>,
+    this: Weak<Item>,
+    /// Its place in the ready list.
+    pub(super) listed: Link<Item>,
     pub(super) key: Key,
     epoll: Weak<Epoll>,
     file: Weak<File>,
@@ -58,7 +60,7 @@ pub struct Item {
     subscriptions: SpinLock<Vec<Subscription>>,
 }
 
-impl Observer for Node<Item> {
+impl Observer for Item {
     fn notify(&self, events: PollEvents) -> bool {
         let watched = self.events.load(Ordering::Relaxed);
         if events.0 & watched & !MODE_BITS == 0 {
@@ -76,8 +78,9 @@ impl Observer for Node<Item> {
 
 impl Item {
     pub(super) fn new(epoll: &Epoll, fd: u32, file: &Arc<File>, event: EpollEvent) -> ItemRef {
-        Node::new_cyclic(|this| Item {
+        Arc::new_cyclic(|this| Item {
             this: this.clone(),
+            listed: Link::new(),
             key: Key::new(fd, file),
             epoll: epoll.this.clone(),
             file: Arc::downgrade(file),

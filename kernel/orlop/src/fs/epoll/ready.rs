@@ -36,7 +36,7 @@ impl Ready {
     pub(super) fn enter(&self, item: ItemRef) {
         let mut list = self.list.lock();
         if !item.has_ended() {
-            list.push_back(item);
+            list.push_back(item, |item| &item.listed);
         }
     }
 
@@ -44,7 +44,7 @@ impl Ready {
     pub(super) fn put_back(&self, item: ItemRef) {
         let mut list = self.list.lock();
         if !item.has_ended() {
-            list.push_front(item);
+            list.push_front(item, |item| &item.listed);
         }
     }
 
@@ -56,7 +56,7 @@ impl Ready {
             && let Some(item) = list.pop_front()
         {
             if !item.meet(scan) {
-                list.push_front(item);
+                list.push_front(item, |item| &item.listed);
                 break;
             }
             batch.push(item);
@@ -71,7 +71,7 @@ impl Ready {
             if mode & EPOLLONESHOT != 0 {
                 item.disarm();
             } else if mode & EPOLLET == 0 && !item.has_ended() {
-                list.push_back(item);
+                list.push_back(item, |item| &item.listed);
             }
         }
     }
@@ -88,7 +88,7 @@ impl Ready {
         if item.meet(scan) {
             return Some(item);
         }
-        list.push_front(item);
+        list.push_front(item, |item| &item.listed);
         None
     }
 
@@ -96,7 +96,7 @@ impl Ready {
     pub(super) fn leave(&self, item: &ItemRef, mark: impl FnOnce()) {
         let mut list = self.list.lock();
         mark();
-        let listed = list.remove(item);
+        let listed = list.remove(&item.listed);
         drop(list);
         drop(listed);
     }
