@@ -202,9 +202,8 @@ impl<T> List<T> {
     #[inline]
     unsafe fn unlink(&mut self, link: *const Link<T>) -> Arc<T> {
         // SAFETY: the list owns a link that is in it, and a reference to its value that came from `Arc::into_raw`.
-        let (next, previous, value) = unsafe {
-            (*(*link).next.get(), *(*link).previous.get(), Arc::from_raw(*(*link).value.get()))
-        };
+        let (next, previous, value) =
+            unsafe { (*(*link).next.get(), *(*link).previous.get(), Arc::from_raw(*(*link).value.get())) };
         self.set_next(previous, next);
         self.set_previous(next, previous);
         self.length -= 1;

@@ -18,6 +18,7 @@ pub mod cpio;
 pub mod device_tree;
 pub mod elf;
 pub mod fault;
+pub mod front_map;
 pub mod intervals;
 pub mod line_discipline;
 pub mod lock_order;

@@ -184,11 +184,9 @@ impl Task {
         let stack = KernelStack::allocate()?;
         let top = stack.top();
         let own = Own { context: Arch::empty(), user, page_table, entry: Some(entry) };
-        let mut task = Self::with(Some(stack), own, RUNNABLE);
-        if let Some(owner) = owner {
-            task.owner = Once::filled(owner);
-        }
-        let task = Arc::new(task);
+        let owner = owner.map_or_else(Once::new, Once::filled);
+        // Made in its place: a task is large.
+        let task = Arc::new(Self::with(Some(stack), own, owner, RUNNABLE));
         // SAFETY: the stack is fresh and the task's own, and nobody has seen the task yet. `first_steps` takes the
         // task's address, which stays valid: the task holds a reference to itself.
         unsafe {
@@ -198,7 +196,13 @@ impl Task {
         Ok(unsafe { Runnable::of(Arc::into_raw(task)) })
     }
 
-    fn with(stack: Option<KernelStack>, own: Own, state: u32) -> Self {
+    #[inline(always)]
+    fn with(
+        stack: Option<KernelStack>,
+        own: Own,
+        owner: Once<Arc<dyn Any + Send + Sync>>,
+        state: u32,
+    ) -> Self {
         Self {
             work: AtomicU32::new(0),
             tagged_addresses: AtomicBool::new(false),
@@ -208,7 +212,7 @@ impl Task {
             on_cpu: AtomicBool::new(false),
             cpu: AtomicU32::new(0),
             _stack: stack,
-            owner: Once::new(),
+            owner,
             held: crate::sync::order::Held::new(),
             own: UnsafeCell::new(own),
         }

@@ -67,6 +67,7 @@ pub struct SchedData {
 static NUMBERS: AtomicU32 = AtomicU32::new(0);
 
 impl SchedData {
+    #[inline(always)]
     pub(super) fn new() -> Self {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         Self {

@@ -64,7 +64,7 @@ pub fn other_cpus_on(table: &PageTable) -> u64 {
 /// Turns the running code into this CPU's first task, which becomes its idle task. Once for each CPU.
 pub(crate) fn init_boot_task() {
     let own = Own { context: Arch::empty(), user: None, page_table: None, entry: None };
-    let task = Task::with(None, own, RUNNING);
+    let task = Task::with(None, own, crate::sync::Once::new(), RUNNING);
     task.on_cpu.store(true, Ordering::Relaxed);
     task.cpu.store(Arch::id() as u32, Ordering::Relaxed);
     // SAFETY: the reference is never taken back: a boot task does not end.

@@ -158,6 +158,7 @@ impl FileLocks {
     }
 
     /// A process closed a descriptor of this inode: its record locks go, whichever descriptor they came by.
+    #[inline]
     pub fn release_process(&self, table: *const FdTable) {
         if let Some(own) = self.0.get() {
             own.held.lock().release(Holder::process(table, 0));

@@ -251,15 +251,14 @@ fn enter(
     child: Child,
     beginning: &Beginning,
 ) -> Result<Child, Failure> {
-    let process = child.thread.process();
-    let _no_walk = table::WALK.read();
+    let mut table = table::lock_between_walks();
     beginning.still_holds(parent)?;
-    process.add_thread(child.thread.clone())?;
-    let mut table = table::lock();
-    table.insert_thread(&child.thread);
-    if !request.has(CLONE_THREAD) {
+    child.thread.process().add_thread(child.thread.clone())?;
+    if request.has(CLONE_THREAD) {
+        table.insert_thread(&child.thread);
+    } else {
         let siblings = if request.has(CLONE_PARENT) { Siblings::OfMaker } else { Siblings::Children };
-        table.insert_child(process, parent, siblings, request.exit_signal);
+        table.insert_child(&child.thread, parent, siblings, request.exit_signal);
     }
     drop(table);
     Ok(child)
@@ -279,6 +278,7 @@ fn new_process(
     }
     Process::new(ProcessParts {
         pid,
+        group: process.group.lock().clone(),
         session: process.session(),
         memory: memory.clone(),
         signals: ProcessSignals::new(actions),

@@ -43,7 +43,7 @@ fn take_leadership(thread: &Arc<Thread>) {
     let mut table = table::lock();
     let entered = table.remove_thread(thread);
     thread.set_id(pid);
-    let leader = table.insert_thread(thread);
+    let leader = table.replace_leader(thread);
     drop(table);
     drop(entered);
     if let Some(leader) = leader {

@@ -12,7 +12,7 @@ use abi::signal::{SI_USER, SigInfo};
 use hal::task;
 use libkernel::addr::UserAddr;
 
-use super::family::BATCH;
+use super::family::{BATCH, Heard};
 use super::report::{self, Vanishes};
 use super::{Pid, Process, Thread, table, work};
 use crate::futex;
@@ -79,11 +79,14 @@ fn end_process(process: &Arc<Process>) {
     process.leave_memory();
     leave_session(process);
     let mut groups = give_children_away(process);
-    let vanishes = become_zombie(process, status, &mut groups);
+    let (parent, vanishes) = become_zombie(process, status, &mut groups);
     groups.sort_unstable();
     groups.dedup();
     groups.into_iter().for_each(continue_if_orphaned);
-    report::tell_parent_of_end(process, status, vanishes);
+    // Another parent that it has got since then has heard of it when it adopted it.
+    if let Some(parent) = parent {
+        report::tell_of_end(&parent, process, status, vanishes);
+    }
 }
 
 fn final_status(process: &Process) -> WaitStatus {
@@ -108,11 +111,13 @@ fn give_children_away(process: &Arc<Process>) -> Vec<Pid> {
     loop {
         let mut table = table::lock();
         process.gives_children_away.store(true, Ordering::Relaxed);
-        if process.child_counts.iter().all(|count| count.load(Ordering::Relaxed) == 0) {
+        if process.family.lock().is_empty() {
             return groups;
         }
         let Some(adopter) = table.adopter(process) else { return groups };
-        let adopted = table.move_children(process, &adopter);
+        let any_hears = stop::is_any_stopped() || Thread::any_death_signal();
+        let heard = if any_hears { Heard::OfAll } else { Heard::OfEnded };
+        let adopted = table.move_children(process, &adopter, heard);
         if stop::is_any_stopped() {
             groups.extend(
                 adopted.iter().filter(|one| table::keeps(process, &one.child)).map(|one| one.child.group()),
@@ -126,15 +131,20 @@ fn give_children_away(process: &Arc<Process>) -> Vec<Pid> {
 }
 
 /// Becomes a zombie. Whether the parent wants none is settled in the same step: then no wait finds one, at no moment.
-fn become_zombie(process: &Arc<Process>, status: WaitStatus, groups: &mut Vec<Pid>) -> Vanishes {
+fn become_zombie(
+    process: &Arc<Process>,
+    status: WaitStatus,
+    groups: &mut Vec<Pid>,
+) -> (Option<Arc<Process>>, Vanishes) {
     let mut table = table::lock();
     stop::clear(&mut process.signals.shared.lock());
     let parent = table.process(process.parent()).cloned();
     if stop::is_any_stopped() && parent.as_ref().is_some_and(|parent| table::keeps(parent, process)) {
         groups.push(process.group());
     }
-    table.change_news(process, |news| news.ended = Some(status));
-    parent.map_or(Vanishes::No, |parent| table.vanish_if_unwanted(process, &parent))
+    table.change_news(parent.as_deref(), process, |news| news.ended = Some(status));
+    let vanishes = parent.as_ref().map_or(Vanishes::No, |parent| table.vanish_if_unwanted(process, parent));
+    (parent, vanishes)
 }
 
 /// Continues a group with stopped members that nobody else can continue now.
@@ -150,20 +160,22 @@ fn continue_if_orphaned(group: Pid) {
 }
 
 fn has_stopped_member(table: &table::Table, group: Pid) -> bool {
-    table.group(group).any(|member| member.signals.shared.lock().stopped.is_some())
+    let is_stopped = |member: &Process| member.signals.shared.lock().stopped.is_some();
+    table.group(group).is_some_and(|group| group.members().iter().any(|member| is_stopped(&member)))
 }
 
 /// Tells the children of a thread that ends before its process, if they asked for it (`PR_SET_PDEATHSIG`).
 fn tell_children_of_thread(thread: &Thread) {
     let process = thread.process();
-    let mut after = 0;
+    let mut children = Vec::new();
     loop {
-        let children = table::lock().some_children(process, after);
+        children = table::lock().some_children(process, &children);
         for child in children.iter().filter(|child| child.belongs_to(thread)) {
             send_parent_death_signal(process, child);
         }
-        let Some(last) = children.last().filter(|_| children.len() == BATCH) else { return };
-        after = last.birth();
+        if children.len() < BATCH {
+            return;
+        }
     }
 }
 
@@ -172,7 +184,7 @@ fn send_parent_death_signal(process: &Process, child: &Arc<Process>) {
     if !Thread::any_death_signal() {
         return;
     }
-    let user = process.leader().map_or(0, |leader| leader.with_credentials(|own| own.user.real));
+    let user = process.user();
     for signal in child.threads().iter().filter_map(|thread| thread.parent_death_signal()) {
         let info = SigInfo::user(signal.number(), SI_USER, process.pid().number().cast_signed(), user);
         // A full queue loses the information of a signal, as on Linux.

@@ -1,13 +1,17 @@
 //! Parents and children in the process table: who waits for whom, and who gets the children of a process that ends.
 //!
-//! A parent's children are found in the order of their birth, and those that it has to be told of apart from the others, so that a
-//! wait costs the same beside any number of them. All of it changes under the table's lock. A child that somebody has waited for,
-//! or that nobody will wait for, is in no family any more.
+//! A parent lists its children in the order of their birth, by links that they carry, and keeps those that it has to be told of
+//! apart from the others, so that a wait costs the same beside any number of them. All of it changes under the table's lock. A child
+//! that somebody has waited for, or that nobody will wait for, is in no family any more.
+//!
+//! Lock order: the table → families → `Process::news`.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
+
+use hal::list::List;
+use libkernel::front_map::FrontMap;
 
 use super::process::News;
 use super::report::Vanishes;
@@ -22,12 +26,15 @@ pub(super) const BATCH: usize = 64;
 /// A group of so few members is looked at rather than all of the parent's children.
 const FEW: usize = 64;
 
-/// Parents, children and news.
-pub(super) struct Families {
-    /// By parent and birth.
-    children: BTreeMap<(Pid, u64), Arc<Process>>,
-    /// Those with news, by parent, kind and birth.
-    news: BTreeMap<(Pid, Kind, u64), Arc<Process>>,
+/// A process's children.
+#[derive(Default)]
+pub(super) struct Family {
+    /// By birth.
+    children: List<Process>,
+    /// How many of them an ordinary wait passes by.
+    clones: usize,
+    /// Those with news, by kind and birth.
+    news: FrontMap<(Kind, u64), Arc<Process>>,
 }
 
 /// What a wait can ask for, and whether only with `__WCLONE`.
@@ -54,6 +61,15 @@ pub(super) enum Siblings {
     OfMaker,
 }
 
+/// Which of the children that move are listed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// All of them.
+    OfAll,
+    /// Those that have ended.
+    OfEnded,
+}
+
 /// What there is for a wait.
 pub(super) enum Found {
     /// This child has news that are wanted.
@@ -64,7 +80,7 @@ pub(super) enum Found {
     NoChild,
 }
 
-/// A child that has got another parent.
+/// A child that has got another parent, of which somebody may have to hear.
 pub(super) struct Adopted {
     pub(super) child: Arc<Process>,
     /// For one that has ended: whether it leaves no zombie.
@@ -96,111 +112,120 @@ impl Process {
         self.birth.load(Ordering::Relaxed)
     }
 
+    /// Gives a child up; whether it was one. Under the table's lock.
+    pub(super) fn leave(&self, child: &Process) -> bool {
+        self.family.lock().leave(child)
+    }
+
     fn kind_of_news(&self) -> Option<Kind> {
         let event = self.news.lock().event()?;
         Some(Kind { event, is_clone: self.is_clone() })
     }
-
-    /// How many children it has, of those that need `__WCLONE` or of the others.
-    fn child_count(&self, is_clone: bool) -> usize {
-        self.child_counts[usize::from(is_clone)].load(Ordering::Relaxed)
-    }
 }
 
-impl Families {
-    pub(super) const fn new() -> Families {
-        Families { children: BTreeMap::new(), news: BTreeMap::new() }
+impl Family {
+    /// Makes a process the youngest child; its birth is known.
+    fn enter(&mut self, child: &Arc<Process>) {
+        self.clones += usize::from(child.is_clone());
+        self.children.push_back(child.clone(), |child| &child.sibling);
+        self.index(child, child.kind_of_news());
     }
 
-    fn index(&mut self, child: &Arc<Process>) {
-        if let Some(kind) = child.kind_of_news() {
-            self.news.insert((child.parent(), kind, child.birth()), child.clone());
+    /// Takes a child out that is in it; whether it was.
+    fn leave(&mut self, child: &Process) -> bool {
+        let removed = self.children.remove(&child.sibling);
+        if removed.is_some() {
+            self.clones -= usize::from(child.is_clone());
+            self.unindex(child, child.kind_of_news());
+        }
+        removed.is_some()
+    }
+
+    fn index(&mut self, child: &Arc<Process>, kind: Option<Kind>) {
+        if let Some(kind) = kind {
+            self.news.insert((kind, child.birth()), child.clone());
         }
     }
 
-    fn unindex(&mut self, child: &Process) {
-        if let Some(kind) = child.kind_of_news() {
-            self.news.remove(&(child.parent(), kind, child.birth()));
+    fn unindex(&mut self, child: &Process, kind: Option<Kind>) {
+        if let Some(kind) = kind {
+            self.news.remove(&(kind, child.birth()));
         }
     }
 
-    fn children(&self, parent: Pid) -> impl Iterator<Item = &Arc<Process>> {
-        self.children.range((parent, 0)..=(parent, u64::MAX)).map(|(_, child)| child)
+    /// Whether there is no child.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.children.is_empty()
     }
 
-    fn news(&self, parent: Pid, kind: Kind) -> impl Iterator<Item = &Arc<Process>> {
-        self.news.range((parent, kind, 0)..=(parent, kind, u64::MAX)).map(|(_, child)| child)
+    /// How many children need `__WCLONE`, or how many do not.
+    const fn count(&self, is_clone: bool) -> usize {
+        if is_clone { self.clones } else { self.children.len() - self.clones }
+    }
+
+    fn news(&self, kind: Kind) -> impl Iterator<Item = &Arc<Process>> {
+        self.news.range((kind, 0)..=(kind, u64::MAX))
     }
 }
 
 impl Table {
     /// Makes a process the youngest child of its parent.
-    pub(super) fn enter_family(&mut self, child: &Arc<Process>) {
-        let birth = self.next_serial();
-        child.birth.store(birth, Ordering::Relaxed);
-        self.enter_family_again(child);
+    pub(super) fn enter_family(&mut self, parent: &Process, child: &Arc<Process>) {
+        child.birth.store(self.next_serial(), Ordering::Relaxed);
+        parent.family.lock().enter(child);
     }
 
     /// Enters a new process with the relatives that its maker has now. A sibling tells of its end as its maker does.
     pub(super) fn insert_child(
         &mut self,
-        process: &Arc<Process>,
+        leader: &Arc<Thread>,
         maker: &Thread,
         siblings: Siblings,
         exit_signal: u32,
     ) {
-        let family = maker.process();
+        let (process, family) = (leader.process(), maker.process());
         let (parent, by, exit_signal) = match siblings {
-            Siblings::Children => (family.pid(), maker.serial(), exit_signal),
+            Siblings::Children => (Some(family.clone()), maker.serial(), exit_signal),
             Siblings::OfMaker => {
                 let of = |value: &AtomicU32| value.load(Ordering::Relaxed);
-                (family.parent(), family.maker.load(Ordering::Relaxed), of(&family.exit_signal))
+                let parent = self.process(family.parent()).cloned();
+                (parent, family.maker.load(Ordering::Relaxed), of(&family.exit_signal))
             }
         };
         process.exit_signal.store(exit_signal, Ordering::Relaxed);
         process.maker.store(by, Ordering::Relaxed);
-        if let Some(parent) = self.parent_of_new(parent) {
+        let groups = core::mem::replace(&mut *process.group.lock(), family.group.lock().clone());
+        let session = core::mem::replace(&mut *process.session.lock(), family.session());
+        drop((groups, session));
+        self.insert_process(leader);
+        if let Some(parent) = parent.and_then(|parent| self.parent_of_new(parent)) {
             process.parent.store(parent.pid().number(), Ordering::Relaxed);
             process.note_parent(&parent);
+            self.enter_family(&parent, process);
         }
-        process.group.store(family.group().number(), Ordering::Relaxed);
-        let session = core::mem::replace(&mut *process.session.lock(), family.session());
-        drop(session);
-        self.insert_process(process);
-    }
-
-    /// Enters a child where it was.
-    fn enter_family_again(&mut self, child: &Arc<Process>) {
-        let Some(parent) = self.process(child.parent()) else { return };
-        parent.child_counts[usize::from(child.is_clone())].fetch_add(1, Ordering::Relaxed);
-        let key = (parent.pid(), child.birth());
-        self.families.children.insert(key, child.clone());
-        self.families.index(child);
-    }
-
-    /// Takes a child out of its family; whether it was in one.
-    pub(super) fn leave_family(&mut self, child: &Arc<Process>) -> bool {
-        let was_in = self.families.children.remove(&(child.parent(), child.birth())).is_some();
-        if was_in {
-            self.families.unindex(child);
-            if let Some(parent) = self.process(child.parent()) {
-                parent.child_counts[usize::from(child.is_clone())].fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-        was_in
     }
 
     /// Changes what a child's parent has to learn.
-    pub(super) fn change_news<R>(&mut self, child: &Arc<Process>, change: impl FnOnce(&mut News) -> R) -> R {
-        let before = child.kind_of_news();
-        let result = change(&mut child.news.lock());
+    pub(super) fn change_news<R>(
+        &mut self,
+        parent: Option<&Process>,
+        child: &Arc<Process>,
+        change: impl FnOnce(&mut News) -> R,
+    ) -> R {
+        let mut news = child.news.lock();
+        let before = news.event();
+        let result = change(&mut news);
+        let after = news.event();
+        drop(news);
         // Most looks change nothing: the end of a child stays until it leaves the family.
-        if child.kind_of_news() != before {
-            if let Some(before) = before {
-                self.families.news.remove(&(child.parent(), before, child.birth()));
-            }
-            if self.families.children.contains_key(&(child.parent(), child.birth())) {
-                self.families.index(child);
+        if before != after
+            && let Some(parent) = parent
+        {
+            let kind = |event| Kind { event, is_clone: child.is_clone() };
+            let mut family = parent.family.lock();
+            if family.children.has(&child.sibling) {
+                family.unindex(child, before.map(kind));
+                family.index(child, after.map(kind));
             }
         }
         result
@@ -211,27 +236,39 @@ impl Table {
         if child.exit_signal.load(Ordering::Relaxed) == signal {
             return;
         }
-        let was_in = self.leave_family(child);
+        let parent = self.process(child.parent());
+        let mut family = parent.map(|parent| parent.family.lock());
+        let mut family = family.as_mut().filter(|family| family.children.has(&child.sibling));
+        if let Some(family) = &mut family {
+            family.clones -= usize::from(child.is_clone());
+            family.unindex(child, child.kind_of_news());
+        }
         child.exit_signal.store(signal, Ordering::Relaxed);
-        if was_in {
-            self.enter_family_again(child);
+        if let Some(family) = &mut family {
+            family.clones += usize::from(child.is_clone());
+            family.index(child, child.kind_of_news());
         }
     }
 
-    /// The children after the one of this birth.
-    pub(super) fn some_children(&self, parent: &Process, after: u64) -> Vec<Arc<Process>> {
-        let range = (parent.pid(), after + 1)..=(parent.pid(), u64::MAX);
-        self.families.children.range(range).take(BATCH).map(|(_, child)| child.clone()).collect()
+    /// The children behind those that were seen last, or the first ones; some, not all at once. Whoever is gone of those that were
+    /// seen does not tell any more where to go on, but the ones before it were born earlier.
+    pub(super) fn some_children(&self, parent: &Process, seen: &[Arc<Process>]) -> Vec<Arc<Process>> {
+        let family = parent.family.lock();
+        let children = &family.children;
+        let next = match seen.iter().rev().find(|child| children.has(&child.sibling)) {
+            Some(child) => children.behind(&child.sibling),
+            None => {
+                let seen = seen.last().map_or(0, |child| child.birth());
+                children.iter().find(|child| child.birth() > seen)
+            }
+        };
+        let all = core::iter::successors(next, |child| children.behind(&child.sibling));
+        all.take(BATCH).map(|child| child.to_arc()).collect()
     }
 
     /// The parent of a new process: this one, unless it is about to give its children away.
-    pub(super) fn parent_of_new(&self, parent: Pid) -> Option<Arc<Process>> {
-        let parent = self.process(parent)?;
-        if parent.gives_children_away.load(Ordering::Relaxed) {
-            self.adopter(parent)
-        } else {
-            Some(parent.clone())
-        }
+    fn parent_of_new(&self, parent: Arc<Process>) -> Option<Arc<Process>> {
+        if parent.gives_children_away.load(Ordering::Relaxed) { self.adopter(&parent) } else { Some(parent) }
     }
 
     /// Who gets the children: the nearest ancestor that adopts, else init. Ancestors are asked only if any process ever adopted: the
@@ -247,27 +284,40 @@ impl Table {
         self.process(Pid::INIT).filter(|init| init.pid() != process.pid()).cloned()
     }
 
-    /// Gives some children of a process that ends to another one; fewer than [`BATCH`] are the last. Their end is told by `SIGCHLD`
-    /// from now on: nobody may surprise init with another signal.
-    pub(super) fn move_children(&mut self, from: &Process, to: &Process) -> Vec<Adopted> {
-        let children = self.some_children(from, 0);
-        let adopt = |child: Arc<Process>| {
-            self.leave_family(&child);
+    /// Gives some children of a process that ends to another one, those that `heard` wants to be told of in a list. Their end is
+    /// told by `SIGCHLD` from now on: nobody may surprise init with another signal.
+    pub(super) fn move_children(&mut self, from: &Process, to: &Process, heard: Heard) -> Vec<Adopted> {
+        let mut told = Vec::new();
+        let (mut old, mut new) = (from.family.lock(), to.family.lock());
+        for _ in 0..BATCH {
+            let Some(child) = old.children.pop_front() else { break };
+            let (event, is_clone) = (child.news.lock().event(), child.is_clone());
+            old.clones -= usize::from(is_clone);
+            old.unindex(&child, event.map(|event| Kind { event, is_clone }));
             child.parent.store(to.pid().number(), Ordering::Relaxed);
             child.exit_signal.store(Signal::CHLD.number(), Ordering::Relaxed);
             child.note_parent(to);
-            self.enter_family(&child);
-            let ended = child.ended().map(|_| self.vanish_if_unwanted(&child, to));
+            child.birth.store(self.next_serial(), Ordering::Relaxed);
+            new.index(&child, event.map(|event| Kind { event, is_clone: false }));
+            let has_ended = event == Some(Event::Ended);
+            if has_ended || heard == Heard::OfAll {
+                told.push((child.clone(), has_ended));
+            }
+            new.children.push_back(child, |child| &child.sibling);
+        }
+        drop((old, new));
+        let tell = |(child, has_ended): (Arc<Process>, bool)| {
+            let ended = has_ended.then(|| self.vanish_if_unwanted(&child, to));
             Adopted { child, ended }
         };
-        children.into_iter().map(adopt).collect()
+        told.into_iter().map(tell).collect()
     }
 
     /// Takes a child that has ended out of its family if the parent wants no zombie: then no wait finds one, at no moment.
     pub(super) fn vanish_if_unwanted(&mut self, child: &Arc<Process>, parent: &Process) -> Vanishes {
         let vanishes = Vanishes::for_parent(parent, child);
         if vanishes == Vanishes::Yes {
-            self.leave_family(child);
+            parent.leave(child);
             child.news.lock().reaped = true;
         }
         vanishes
@@ -278,29 +328,36 @@ impl Table {
         if let Some(pid) = wanted.pid() {
             return self.news_of(self.process(pid).filter(|child| child.parent() == parent.pid()), wanted);
         }
-        if let Some(group) = wanted.group()
-            && self.group_size(group) <= FEW
-        {
-            // By birth, as the order of the group is another one.
-            let members = self.group(group).filter(|member| member.parent() == parent.pid());
-            let first = members
-                .filter(|member| self.is_candidate(member, wanted))
-                .min_by_key(|member| (!wanted.has_news(member), member.birth()));
-            return self.news_of(first, wanted);
+        if let Some(group) = wanted.group() {
+            let Some(group) = self.group(group) else { return Found::NoChild };
+            let members = group.members();
+            if members.len() <= FEW {
+                // By birth, as the order of the group is another one.
+                let own = members.iter().filter(|member| member.parent() == parent.pid());
+                let candidates = own.filter(|member| self.is_candidate(member, wanted));
+                let first = candidates.min_by_key(|member| (!wanted.has_news(member), member.birth()));
+                let first = first.map(|member| member.to_arc());
+                return self.news_of(first.as_ref(), wanted);
+            }
         }
-        let eldest_of = |kind| self.families.news(parent.pid(), kind).find(|child| wanted.fits(child));
+        let family = parent.family.lock();
+        let eldest_of = |kind| family.news(kind).find(|child| wanted.fits(child));
         match wanted.kinds().filter_map(eldest_of).min_by_key(|child| child.birth()) {
             Some(child) => Found::News(child.clone()),
-            None if self.has_candidate(parent, wanted) => Found::Nothing,
+            None if self.has_candidate(&family, wanted) => Found::Nothing,
             None => Found::NoChild,
         }
     }
 
     fn news_of(&self, child: Option<&Arc<Process>>, wanted: &Wanted<'_>) -> Found {
-        match child.filter(|child| self.is_candidate(child, wanted)) {
-            Some(child) if wanted.has_news(child) => Found::News(child.clone()),
-            Some(_) => Found::Nothing,
-            None => Found::NoChild,
+        let Some(child) = child.filter(|child| wanted.admits(child.is_clone()) && wanted.fits(child)) else {
+            return Found::NoChild;
+        };
+        let news = child.news.lock();
+        match news.event() {
+            Some(event) if wanted.asks_for(event) => Found::News(child.clone()),
+            _ if news.reaped => Found::NoChild,
+            _ => Found::Nothing,
         }
     }
 
@@ -309,12 +366,10 @@ impl Table {
         wanted.admits(child.is_clone()) && wanted.fits(child) && !child.is_reaped()
     }
 
-    fn has_candidate(&self, parent: &Process, wanted: &Wanted<'_>) -> bool {
+    fn has_candidate(&self, family: &Family, wanted: &Wanted<'_>) -> bool {
         if wanted.is_for_any() {
-            return [false, true]
-                .into_iter()
-                .any(|clone| wanted.admits(clone) && parent.child_count(clone) != 0);
+            return [false, true].into_iter().any(|clone| wanted.admits(clone) && family.count(clone) != 0);
         }
-        self.families.children(parent.pid()).any(|child| self.is_candidate(child, wanted))
+        family.children.iter().any(|child| self.is_candidate(&child, wanted))
     }
 }

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 
+use super::group::Group;
 use super::kept::Kept;
 use super::process::ProcessParts;
 use super::session::Session;
@@ -35,6 +36,7 @@ pub fn first(parts: FirstProcess) -> Result<Arc<Thread>, Errno> {
     let nobody = Pid::new(0);
     let process = Process::new(ProcessParts {
         pid,
+        group: Group::new(nobody),
         session: Session::new(nobody),
         memory: parts.memory.clone(),
         signals,
@@ -59,7 +61,6 @@ pub fn first(parts: FirstProcess) -> Result<Arc<Thread>, Errno> {
     });
     process.add_thread(thread.clone())?;
     let mut table = table::lock();
-    table.insert_thread(&thread);
-    table.insert_process(&process);
+    table.insert_process(&thread);
     Ok(thread)
 }

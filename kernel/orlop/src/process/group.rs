@@ -4,8 +4,34 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use abi::Errno;
+use hal::list::List;
+use hal::sync::{SpinGuard, SpinLock};
 
 use super::{Pid, Process, Session, Thread, find_thread, table};
+
+/// A process group. Its number is that of the process that it was made for.
+pub(super) struct Group {
+    id: Pid,
+    /// In the order of their coming. Changed under the table's lock.
+    members: SpinLock<List<Process>>,
+}
+
+impl Group {
+    /// A group without members.
+    pub(super) fn new(id: Pid) -> Arc<Group> {
+        Arc::new(Group { id, members: SpinLock::new(List::new()) })
+    }
+
+    /// The group's number.
+    pub(super) const fn id(&self) -> Pid {
+        self.id
+    }
+
+    /// The members, to be used under the table's lock.
+    pub(super) fn members(&self) -> SpinGuard<'_, List<Process>> {
+        self.members.lock()
+    }
+}
 
 /// The process of the thread with a program's number, the caller's own for 0; ESRCH if there is none.
 pub fn process_or_self(thread: &Thread, pid: i32) -> Result<Arc<Process>, Errno> {
@@ -24,8 +50,7 @@ pub fn set_group(thread: &Thread, pid: i32, group: i32) -> Result<(), Errno> {
         return Err(Errno::EINVAL);
     }
     let caller = thread.process();
-    let _no_walk = table::WALK.read();
-    let mut table = table::lock();
+    let mut table = table::lock_between_walks();
     let process = match pid {
         0 => caller.clone(),
         pid => named_process(&table, pid)?,
@@ -46,8 +71,8 @@ pub fn set_group(thread: &Thread, pid: i32, group: i32) -> Result<(), Errno> {
     }
     let group = Pid::from_program(group).unwrap_or(process.pid());
     // All members of a group are in one session.
-    let in_session = |member: &Arc<Process>| Arc::ptr_eq(&member.session(), &caller.session());
-    if group != process.pid() && !table.group(group).next().is_some_and(in_session) {
+    let in_session = |member: Arc<Process>| Arc::ptr_eq(&member.session(), &caller.session());
+    if group != process.pid() && !table.first_member(group).is_some_and(in_session) {
         return Err(Errno::EPERM);
     }
     if group != process.group() {
@@ -70,9 +95,8 @@ fn named_process(table: &table::Table, pid: i32) -> Result<Arc<Process>, Errno> 
 pub fn new_session(thread: &Thread) -> Result<Pid, Errno> {
     let process = thread.process();
     let pid = process.pid();
-    let _no_walk = table::WALK.read();
-    let mut table = table::lock();
-    if table.group_size(pid) != 0 {
+    let mut table = table::lock_between_walks();
+    if table.group(pid).is_some() {
         return Err(Errno::EPERM);
     }
     table.move_to_session(process, Session::new(pid));

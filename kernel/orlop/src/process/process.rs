@@ -2,17 +2,20 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use abi::Errno;
 use abi::process::WaitStatus;
+use hal::list::Link;
 use hal::sync::SpinLock;
 use hal::task;
 
+use super::family::Family;
+use super::group::Group;
 use super::kept::Kept;
 use super::session::Session;
 use super::usage::Usage;
-use super::{INFINITY, Limits, Pid, Resource, Thread, table};
+use super::{INFINITY, Limits, Pid, Resource, Thread};
 use crate::memory::AddressSpace;
 use crate::memory::flags;
 use crate::sched::wait::WaitQueue;
@@ -25,16 +28,21 @@ pub struct Process {
     pid: Pid,
     /// Number of the parent; changed under the lock of the process table.
     pub(super) parent: AtomicU32,
-    /// Number of the process group; as `parent`.
-    pub(super) group: AtomicU32,
+    /// The process group; as `parent`.
+    pub(super) group: SpinLock<Arc<Group>>,
     /// The session; as `parent`.
     pub(super) session: SpinLock<Arc<Session>>,
     /// The order of its coming among its parent's children; as `parent`.
     pub(super) birth: AtomicU64,
     /// The order of its coming among the members of its group; as `parent`.
     pub(super) joined: AtomicU64,
-    /// How many children ordinary waits find, and how many need `__WCLONE`; as `parent`.
-    pub(super) child_counts: [AtomicUsize; 2],
+    /// Its places among the children of its parent and in its group; as `parent`.
+    pub(super) sibling: Link<Process>,
+    pub(super) member: Link<Process>,
+    /// Its children; as `parent`.
+    pub(super) family: SpinLock<Family>,
+    /// Its leader, living or not, until somebody has waited for the process; as `parent`.
+    pub(super) leader: SpinLock<Option<Arc<Thread>>>,
     /// Set when it begins to end: children are made for its adopter instead; as `parent`.
     pub(super) gives_children_away: AtomicBool,
     /// The thread of its parent that made it, by [`Thread::serial`].
@@ -96,7 +104,9 @@ pub(super) struct News {
 /// What a new process starts with. Its parent, group and exit signal are settled when it enters the table.
 pub(super) struct ProcessParts {
     pub(super) pid: Pid,
-    /// Until [`Table::adopt`](super::table::Table) says which.
+    /// Until it enters the table.
+    pub(super) group: Arc<Group>,
+    /// As `group`.
     pub(super) session: Arc<Session>,
     pub(super) memory: Arc<AddressSpace>,
     pub(super) signals: ProcessSignals,
@@ -118,11 +128,14 @@ impl Process {
         Arc::new(Process {
             pid: parts.pid,
             parent: AtomicU32::new(0),
-            group: AtomicU32::new(0),
+            group: SpinLock::new(parts.group),
             session: SpinLock::new(parts.session),
             birth: AtomicU64::new(0),
             joined: AtomicU64::new(0),
-            child_counts: [const { AtomicUsize::new(0) }; 2],
+            sibling: Link::new(),
+            member: Link::new(),
+            family: SpinLock::new(Family::default()),
+            leader: SpinLock::new(None),
             gives_children_away: AtomicBool::new(false),
             maker: AtomicU64::new(0),
             executions: AtomicU32::new(0),
@@ -159,9 +172,14 @@ impl Process {
         Pid::new(self.parent.load(Ordering::Relaxed))
     }
 
+    /// The order of its coming among the members of its group.
+    pub(super) fn joined(&self) -> u64 {
+        self.joined.load(Ordering::Relaxed)
+    }
+
     /// The process group's number.
     pub fn group(&self) -> Pid {
-        Pid::new(self.group.load(Ordering::Relaxed))
+        self.group.lock().id()
     }
 
     /// The session.
@@ -285,7 +303,7 @@ impl Process {
 
     /// The leader, living or not; `None` once somebody has waited for the end of the process.
     pub fn leader(&self) -> Option<Arc<Thread>> {
-        table::find_thread(self.pid)
+        self.leader.lock().clone()
     }
 
     /// The serial number of the living thread that was made first.

@@ -55,7 +55,8 @@ impl Process {
         let mut table = table::lock();
         // Whoever has been waited for has no news.
         if let Some(process) = table.process(self.pid()).cloned() {
-            table.change_news(&process, change);
+            let parent = table.process(self.parent()).cloned();
+            table.change_news(parent.as_deref(), &process, change);
         }
     }
 
@@ -112,13 +113,12 @@ fn signal_to(parent: &Process, process: &Process) -> Option<Signal> {
 }
 
 /// Tells the parent that the process has ended.
-pub(super) fn tell_parent_of_end(process: &Arc<Process>, status: WaitStatus, vanishes: Vanishes) {
-    if let Some(parent) = parent_of(process) {
-        tell_of_end(&parent, process, status, vanishes);
-    }
-}
-
-fn tell_of_end(parent: &Arc<Process>, process: &Arc<Process>, status: WaitStatus, vanishes: Vanishes) {
+pub(super) fn tell_of_end(
+    parent: &Arc<Process>,
+    process: &Arc<Process>,
+    status: WaitStatus,
+    vanishes: Vanishes,
+) {
     let ignored = parent.signals.actions.lock().get(Signal::CHLD).sa_handler == SIG_IGN;
     let silent = vanishes == Vanishes::Yes && ignored;
     if let Some(signal) = signal_to(parent, process).filter(|_| !silent) {
@@ -144,8 +144,7 @@ pub(super) fn tell_of_adopted_zombies(adopter: &Arc<Process>, adopted: &[Adopted
 
 fn send_child_signal(parent: &Arc<Process>, child: &Process, signal: Signal, change: Change) {
     let (code, status) = change.code_and_status();
-    let user = child.user_in(&table::lock());
-    let mut info = child_info(child.pid(), user, code, status, child.times().cpu);
+    let mut info = child_info(child.pid(), child.user(), code, status, child.times().cpu);
     info.si_signo = signal.number().cast_signed();
     // A standard signal is never refused; a real-time one without room is lost, as on Linux.
     let _ = send::to_process(parent, signal, &info);

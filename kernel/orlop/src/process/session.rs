@@ -1,6 +1,7 @@
 //! Sessions: process groups that share a controlling terminal.
 
 use alloc::sync::Arc;
+use core::sync::atomic::AtomicUsize;
 
 use hal::sync::SpinLock;
 
@@ -10,13 +11,15 @@ use crate::tty::Terminal;
 /// A session. Its number is that of the process that made it, its leader.
 pub struct Session {
     id: Pid,
+    /// How many processes are in it; changed under the lock of the process table.
+    pub(super) members: AtomicUsize,
     terminal: SpinLock<Option<Arc<Terminal>>>,
 }
 
 impl Session {
     /// A session without a terminal.
     pub(super) fn new(id: Pid) -> Arc<Session> {
-        Arc::new(Session { id, terminal: SpinLock::new(None) })
+        Arc::new(Session { id, members: AtomicUsize::new(0), terminal: SpinLock::new(None) })
     }
 
     /// The session's number.

@@ -5,23 +5,27 @@
 //! Relatives (`family`), groups and sessions change under the table's lock only, so that a process is always in exactly one group
 //! and the child of exactly one process.
 //!
-//! Who sends one signal to many takes [`WALK`] for the length of its walk; who makes a process or moves it to another group is a
-//! reader of it. So no process is missed and none is met twice, and the table's lock is held for one member at a time.
+//! Who sends one signal to many begins a [`Walk`]; who makes a process or moves it to another group waits for its end. So no process
+//! is missed and none is met twice, and the table's lock is held for some members at a time. Whether there is a walk stands in the
+//! table, whose lock they all take anyway.
 //!
-//! Lock order: [`WALK`], which sleeps; the table → `Process::news` → signals.
+//! Lock order: [`WALK`], which sleeps; the table → a group's members → families → `Process::news` → signals.
 
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use abi::Errno;
+use arrayvec::ArrayVec;
 use hal::sync::{SpinGuard, SpinLock};
 use libkernel::numbers::Numbers;
 
-use super::family::Families;
+use super::group::Group;
 use super::session::Session;
 use super::{Pid, Process, Thread, settings};
-use crate::sched::RwLock;
+use crate::sched::Mutex;
+use crate::sched::mutex::MutexGuard;
 
 /// One more than the highest number that can be given out (Linux: `PID_MAX_LIMIT`).
 pub const PID_LIMIT: u32 = 4 << 20;
@@ -39,22 +43,26 @@ static TABLE: SpinLock<Table> = SpinLock::new(Table {
     serial: 0,
     numbers: Numbers::new(),
     slots: BTreeMap::new(),
-    groups: BTreeMap::new(),
-    families: Families::new(),
+    is_walked: false,
 });
 
-/// Written by who sends to many, read by who makes or moves a process.
-pub(super) static WALK: RwLock<()> = RwLock::new(());
+/// Held by who sends to many.
+static WALK: Mutex<()> = Mutex::new(());
+
+/// How many processes a walk takes from the table at a time.
+const BATCH: usize = 64;
+
+type Batch<T> = ArrayVec<Arc<T>, BATCH>;
 
 /// What uses a number.
 #[derive(Default)]
 struct Slot {
     thread: Option<Arc<Thread>>,
     process: Option<Arc<Process>>,
-    /// How many processes are in the group.
-    group_members: usize,
-    /// How many are in the session.
-    session_members: usize,
+    /// The group, while it has members.
+    group: Option<Arc<Group>>,
+    /// Whether a session with members has it.
+    is_session: bool,
 }
 
 /// The table, to be used under its lock.
@@ -66,9 +74,8 @@ pub(super) struct Table {
     serial: u64,
     numbers: Numbers<WORDS, { WORDS.div_ceil(64) }>,
     slots: BTreeMap<u32, Slot>,
-    /// The members of each group, in the order of their coming: `Process::joined`.
-    groups: BTreeMap<(Pid, u64), Arc<Process>>,
-    pub(super) families: Families,
+    /// Whether somebody sends to many.
+    is_walked: bool,
 }
 
 /// Locks the table.
@@ -76,12 +83,41 @@ pub(super) fn lock() -> SpinGuard<'static, Table> {
     TABLE.lock()
 }
 
+/// Locks the table while nobody sends to many: to make a process, or move it to another group.
+pub(super) fn lock_between_walks() -> SpinGuard<'static, Table> {
+    loop {
+        let table = TABLE.lock();
+        if !table.is_walked {
+            return table;
+        }
+        drop(table);
+        drop(WALK.lock());
+    }
+}
+
+/// While there is one, no process is made, and none joins or leaves a group but by its end.
+struct Walk {
+    _only: MutexGuard<'static, ()>,
+}
+
+impl Walk {
+    fn begin() -> Walk {
+        let only = WALK.lock();
+        TABLE.lock().is_walked = true;
+        Walk { _only: only }
+    }
+}
+
+impl Drop for Walk {
+    fn drop(&mut self) {
+        // Before the lock is free, for which others wait.
+        TABLE.lock().is_walked = false;
+    }
+}
+
 impl Slot {
     fn is_free(&self) -> bool {
-        self.thread.is_none()
-            && self.process.is_none()
-            && self.group_members == 0
-            && self.session_members == 0
+        self.thread.is_none() && self.process.is_none() && self.group.is_none() && !self.is_session
     }
 }
 
@@ -100,10 +136,18 @@ impl Table {
 
     /// Gives a number back that `allocate` handed out and nothing uses.
     pub(super) fn release(&mut self, pid: Pid) {
-        if self.slots.get(&pid.number()).is_some_and(Slot::is_free) {
-            self.slots.remove(&pid.number());
+        self.change_slot(pid, |_| ());
+    }
+
+    /// Changes what uses a number; it is free again if nothing does then.
+    fn change_slot<R>(&mut self, pid: Pid, change: impl FnOnce(&mut Slot) -> R) -> Option<R> {
+        let Entry::Occupied(mut entry) = self.slots.entry(pid.number()) else { return None };
+        let result = change(entry.get_mut());
+        if entry.get().is_free() {
+            entry.remove();
             self.numbers.release(pid.number() as usize);
         }
+        Some(result)
     }
 
     /// The next number in the order of events.
@@ -114,39 +158,50 @@ impl Table {
 
     /// Enters a thread under its number; the one that was there.
     pub(super) fn insert_thread(&mut self, thread: &Arc<Thread>) -> Option<Arc<Thread>> {
+        self.number(thread);
+        self.slots.entry(thread.id().number()).or_default().thread.replace(thread.clone())
+    }
+
+    /// Makes a thread the leader of its process, whose number it has got; the one that led it.
+    pub(super) fn replace_leader(&mut self, thread: &Arc<Thread>) -> Option<Arc<Thread>> {
+        let old = thread.process().leader.lock().replace(thread.clone());
+        drop(self.insert_thread(thread));
+        old
+    }
+
+    /// Gives a new thread its number among all that were ever made.
+    fn number(&mut self, thread: &Thread) {
         if thread.serial() == 0 {
             thread.set_serial(self.next_serial());
         }
-        self.slots.entry(thread.id().number()).or_default().thread.replace(thread.clone())
     }
 
     /// Takes a thread out. Its number may be another's by now: that of the thread which called `execve`.
     pub(super) fn remove_thread(&mut self, thread: &Thread) -> Option<Arc<Thread>> {
-        let pid = thread.id();
         let is_it = |entered: &mut Arc<Thread>| core::ptr::eq(&raw const **entered, thread);
-        let removed = self.slots.get_mut(&pid.number()).and_then(|slot| slot.thread.take_if(is_it));
-        self.release(pid);
-        removed
+        self.change_slot(thread.id(), |slot| slot.thread.take_if(is_it)).flatten()
     }
 
-    /// Enters a process with its group and session, as a child of its parent.
-    pub(super) fn insert_process(&mut self, process: &Arc<Process>) {
-        self.slots.entry(process.pid().number()).or_default().process = Some(process.clone());
-        self.join_group(process, process.group());
-        self.slots.entry(process.session.lock().id().number()).or_default().session_members += 1;
-        self.enter_family(process);
+    /// Enters a process, with its leader, its group and its session.
+    pub(super) fn insert_process(&mut self, leader: &Arc<Thread>) {
+        let process = leader.process();
+        self.number(leader);
+        *process.leader.lock() = Some(leader.clone());
+        let slot = self.slots.entry(process.pid().number()).or_default();
+        slot.thread = Some(leader.clone());
+        slot.process = Some(process.clone());
+        self.join_group(process);
+        self.join_session(process);
     }
 
     /// Takes a process out that has been waited for. Its leader, to be dropped without the lock.
     pub(super) fn remove_process(&mut self, process: &Arc<Process>) -> Option<Arc<Thread>> {
-        self.leave_family(process);
         self.leave_group(process);
         self.leave_session(process);
-        let slot = self.slots.get_mut(&process.pid().number())?;
-        slot.process = None;
-        let leader = slot.thread.take();
-        self.release(process.pid());
-        leader
+        let entered = self.change_slot(process.pid(), |slot| (slot.process.take(), slot.thread.take()));
+        // The caller has a reference to the process, and so has its leader.
+        drop(entered);
+        process.leader.lock().take()
     }
 
     /// The process with this number.
@@ -159,62 +214,95 @@ impl Table {
         self.slots.get(&pid.number())?.thread.as_ref()
     }
 
-    /// The members of a group; none if there is no such group.
-    pub(super) fn group(&self, group: Pid) -> impl Iterator<Item = &Arc<Process>> {
-        self.groups.range((group, 0)..=(group, u64::MAX)).map(|(_, member)| member)
+    /// A group; none if it has no members.
+    pub(super) fn group(&self, group: Pid) -> Option<&Arc<Group>> {
+        self.slots.get(&group.number())?.group.as_ref()
     }
 
-    /// How many members a group has.
-    pub(super) fn group_size(&self, group: Pid) -> usize {
-        self.slots.get(&group.number()).map_or(0, |slot| slot.group_members)
+    /// The first member of a group.
+    pub(super) fn first_member(&self, group: Pid) -> Option<Arc<Process>> {
+        self.group(group)?.members().first().map(|member| member.to_arc())
     }
 
     /// Moves a process to another group.
     pub(super) fn move_to_group(&mut self, process: &Arc<Process>, group: Pid) {
+        let new = self.group(group).cloned().unwrap_or_else(|| Group::new(group));
         self.leave_group(process);
-        process.group.store(group.number(), Ordering::Relaxed);
-        self.join_group(process, group);
+        let old = core::mem::replace(&mut *process.group.lock(), new);
+        drop(old);
+        self.join_group(process);
     }
 
-    /// Moves a process to another session.
+    /// Moves a process to a session of its own.
     pub(super) fn move_to_session(&mut self, process: &Arc<Process>, session: Arc<Session>) {
         self.leave_session(process);
-        self.slots.entry(session.id().number()).or_default().session_members += 1;
         let old = core::mem::replace(&mut *process.session.lock(), session);
         drop(old);
+        self.join_session(process);
     }
 
     /// Whether no member of the group has a parent outside the group and inside the session: nobody could continue it. Init does
     /// not count, nor do members that have ended.
     pub(super) fn is_orphaned(&self, group: Pid) -> bool {
-        !self.group(group).any(|member| {
+        let can_be_continued = |member: &Process| {
             let parent = self.process(member.parent()).filter(|parent| parent.pid() != Pid::INIT);
             member.ended().is_none() && parent.is_some_and(|parent| keeps(parent, member))
-        })
+        };
+        !self.group(group).is_some_and(|group| group.members().iter().any(|member| can_be_continued(&member)))
     }
 
-    fn join_group(&mut self, process: &Arc<Process>, group: Pid) {
-        let serial = self.next_serial();
-        process.joined.store(serial, Ordering::Relaxed);
-        self.groups.insert((group, serial), process.clone());
-        self.slots.entry(group.number()).or_default().group_members += 1;
-    }
-
-    fn leave_group(&mut self, process: &Arc<Process>) {
-        let group = process.group();
-        let removed = self.groups.remove(&(group, process.joined.load(Ordering::Relaxed)));
-        if let Some(slot) = self.slots.get_mut(&group.number()).filter(|_| removed.is_some()) {
-            slot.group_members -= 1;
+    fn join_group(&mut self, process: &Arc<Process>) {
+        process.joined.store(self.next_serial(), Ordering::Relaxed);
+        let group = process.group.lock().clone();
+        let mut members = group.members();
+        let is_first = members.is_empty();
+        members.push_back(process.clone(), |process| &process.member);
+        drop(members);
+        if is_first {
+            let number = group.id().number();
+            self.slots.entry(number).or_default().group = Some(group);
         }
-        self.release(group);
     }
 
-    fn leave_session(&mut self, process: &Arc<Process>) {
-        let session = process.session.lock().id();
-        if let Some(slot) = self.slots.get_mut(&session.number()) {
-            slot.session_members = slot.session_members.saturating_sub(1);
+    fn join_session(&mut self, process: &Process) {
+        let session = process.session.lock();
+        if session.members.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.slots.entry(session.id().number()).or_default().is_session = true;
         }
-        self.release(session);
+    }
+
+    fn leave_group(&mut self, process: &Process) {
+        let group = process.group.lock().clone();
+        let mut members = group.members();
+        let removed = members.remove(&process.member);
+        let is_last = removed.is_some() && members.is_empty();
+        drop(members);
+        if is_last {
+            drop(self.change_slot(group.id(), |slot| slot.group.take()));
+        }
+    }
+
+    fn leave_session(&mut self, process: &Process) {
+        let session = process.session.lock().clone();
+        if session.members.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.change_slot(session.id(), |slot| slot.is_session = false);
+        }
+    }
+
+    /// Puts the leaders of members that joined a group behind those of `met` into an empty list, some at a time.
+    fn next_members(&self, group: Pid, met: &Batch<Thread>, next: &mut Batch<Thread>) {
+        let Some(group) = self.group(group) else { return };
+        let members = group.members();
+        let first = match met.iter().rev().find(|leader| members.has(&leader.process().member)) {
+            Some(leader) => members.behind(&leader.process().member),
+            // They have all ended. Those before them joined earlier.
+            None => {
+                let last = met.last().map_or(0, |leader| leader.process().joined());
+                members.iter().find(|member| member.joined() > last)
+            }
+        };
+        let all = core::iter::successors(first, |member| members.behind(&member.member));
+        next.extend(all.filter_map(|member| member.leader()).take(BATCH));
     }
 }
 
@@ -250,23 +338,23 @@ pub fn find_thread(pid: Pid) -> Option<Arc<Thread>> {
 
 /// The first member of a group.
 pub fn first_member(group: Pid) -> Option<Arc<Process>> {
-    TABLE.lock().group(group).next().cloned()
+    TABLE.lock().first_member(group)
 }
 
 /// Calls `visit` with the leader of every member of a group, while none comes or leaves but by its end. It may wake threads.
 pub fn for_each_member(group: Pid, mut visit: impl FnMut(&Arc<Thread>)) {
-    let _walk = WALK.write();
-    let mut from = 0;
-    while let Some((serial, leader)) = next_member(group, from) {
-        visit(&leader);
-        from = serial + 1;
+    let _walk = Walk::begin();
+    let (mut met, mut next) = (&mut Batch::new(), &mut Batch::new());
+    loop {
+        TABLE.lock().next_members(group, met, next);
+        if next.is_empty() {
+            return;
+        }
+        next.iter().for_each(&mut visit);
+        // Here, as the end of a thread takes locks.
+        met.clear();
+        core::mem::swap(&mut met, &mut next);
     }
-}
-
-fn next_member(group: Pid, from: u64) -> Option<(u64, Arc<Thread>)> {
-    let table = TABLE.lock();
-    let mut members = table.groups.range((group, from)..=(group, u64::MAX));
-    members.find_map(|(&(_, serial), member)| Some((serial, table.thread(member.pid())?.clone())))
 }
 
 /// Whether nobody could continue the group if it stopped.
@@ -276,36 +364,49 @@ pub fn is_orphaned(group: Pid) -> bool {
 
 /// The first process whose number is not below `from`: for walks over all processes, which may change meanwhile.
 pub fn next_process(from: Pid) -> Option<Arc<Process>> {
+    let mut found = ArrayVec::<_, 1>::new();
+    find_processes(from, &mut found);
+    found.pop()
+}
+
+/// Puts processes whose numbers are not below `from` into a list with room; none if there are none.
+fn find_processes<const ROOM: usize>(from: Pid, found: &mut ArrayVec<Arc<Process>, ROOM>) {
     let mut from = from.number();
-    loop {
+    while found.is_empty() {
         let table = TABLE.lock();
         let mut looked_at = 0;
         for (&number, slot) in table.slots.range(from..).take(STEP) {
-            if let Some(process) = &slot.process {
-                return Some(process.clone());
-            }
             (looked_at, from) = (looked_at + 1, number + 1);
+            if let Some(process) = &slot.process {
+                found.push(process.clone());
+            }
+            if found.is_full() {
+                return;
+            }
         }
         if looked_at < STEP {
-            return None;
+            return;
         }
     }
 }
 
 /// Calls `visit` for every process, zombies included, in the order of their numbers.
 pub fn for_each_process(mut visit: impl FnMut(&Arc<Process>)) {
+    let mut processes = Batch::new();
     let mut from = Pid::new(0);
-    while let Some(process) = next_process(from) {
-        visit(&process);
-        from = Pid::new(process.pid().number() + 1);
+    loop {
+        find_processes(from, &mut processes);
+        let Some(last) = processes.last() else { return };
+        from = Pid::new(last.pid().number() + 1);
+        processes.drain(..).for_each(|process| visit(&process));
     }
 }
 
 /// As [`for_each_process`], with the leader of each, while no process is made.
 pub fn for_all_of_this_moment(mut visit: impl FnMut(&Arc<Thread>)) {
-    let _walk = WALK.write();
+    let _walk = Walk::begin();
     for_each_process(|process| {
-        if let Some(leader) = find_thread(process.pid()) {
+        if let Some(leader) = process.leader() {
             visit(&leader);
         }
     });

@@ -88,7 +88,7 @@ impl Wanted<'_> {
         self.options & __WALL != 0 || is_clone == (self.options & __WCLONE != 0)
     }
 
-    fn asks_for(&self, event: Event) -> bool {
+    pub(super) fn asks_for(&self, event: Event) -> bool {
         let option = match event {
             Event::Ended => WEXITED,
             Event::Stopped => WSTOPPED,
@@ -156,10 +156,11 @@ fn look(process: &Arc<Process>, wanted: &Wanted<'_>) -> Result<Option<Report>, E
         Found::Nothing => return Ok(None),
         Found::NoChild => return Err(Errno::ECHILD),
     };
-    let user = child.user_in(&table);
-    let Some(change) = table.change_news(&child, |news| wanted.take(news)) else { return Ok(None) };
+    let user = child.user();
+    let change = table.change_news(Some(process), &child, |news| wanted.take(news));
+    let Some(change) = change else { return Ok(None) };
     let reaps = matches!(change, Change::Ended(_)) && wanted.options & WNOWAIT == 0;
-    let leader = if reaps { table.reap(&child) } else { None };
+    let leader = if reaps { table.reap(process, &child) } else { None };
     drop(table);
     let times = child.times().plus(child.children_times());
     if let Some(leader) = leader {
@@ -172,7 +173,8 @@ fn look(process: &Arc<Process>, wanted: &Wanted<'_>) -> Result<Option<Report>, E
 
 impl table::Table {
     /// Takes a process out of the world that has ended. Its leader, to be dropped without the lock.
-    pub(super) fn reap(&mut self, process: &Arc<Process>) -> Option<Arc<Thread>> {
+    fn reap(&mut self, parent: &Process, process: &Arc<Process>) -> Option<Arc<Thread>> {
+        parent.leave(process);
         let leader = self.remove_process(process);
         process.news.lock().reaped = true;
         leader
@@ -181,8 +183,8 @@ impl table::Table {
 
 impl Process {
     /// The real user of its leader.
-    pub(super) fn user_in(&self, table: &table::Table) -> u32 {
-        table.thread(self.pid()).map_or(0, |leader| leader.with_credentials(|own| own.user.real))
+    pub(super) fn user(&self) -> u32 {
+        self.leader.lock().as_ref().map_or(0, |leader| leader.with_credentials(|own| own.user.real))
     }
 
     /// Whether this thread made it, or is the first that lives of a process whose thread made it and has ended.

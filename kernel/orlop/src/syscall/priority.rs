@@ -1,80 +1,85 @@
 //! Nice values: `getpriority` and `setpriority`.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::resource::{PRIO_PGRP, PRIO_PROCESS, PRIO_USER};
 use libkernel::sched::Parameters;
 
 use super::{Caller, Failure};
-use crate::process::{Pid, Resource, Thread, capability, find_thread, for_each_process, table};
+use crate::process::{Pid, Process, Resource, Thread, capability, find_thread, for_each_process, table};
 
-/// The threads that a call means, leaders that have ended included; ESRCH without any.
-fn selected(caller: &Caller<'_>, kind: u32, who: i32) -> Result<Vec<Arc<Thread>>, Errno> {
-    let threads = match kind {
-        PRIO_PROCESS if who == 0 => Vec::from([caller.thread.clone()]),
-        PRIO_PROCESS => Pid::from_program(who).and_then(find_thread).into_iter().collect(),
-        PRIO_PGRP if who == 0 => threads_of_group(caller.thread.process().group())?,
-        PRIO_PGRP => Pid::from_program(who).map_or(Ok(Vec::new()), threads_of_group)?,
-        PRIO_USER => threads_of_user(caller, who)?,
-        _ => return Err(Errno::EINVAL),
+/// Calls `visit` with the threads that a call means, leaders that have ended included; ESRCH without any. It may not sleep.
+fn for_each_selected(
+    caller: &Caller<'_>,
+    kind: u32,
+    who: i32,
+    mut visit: impl FnMut(&Arc<Thread>),
+) -> Result<(), Errno> {
+    let mut any = false;
+    let mut visit = |thread: &Arc<Thread>| {
+        any = true;
+        visit(thread);
     };
-    if threads.is_empty() { Err(Errno::ESRCH) } else { Ok(threads) }
-}
-
-/// A process's threads, its leader first: that stays even if it has ended.
-fn threads_of(leader: &Arc<Thread>) -> impl Iterator<Item = Arc<Thread>> {
-    let others = leader.process().threads().into_iter().filter(|thread| !Arc::ptr_eq(thread, leader));
-    core::iter::once(leader.clone()).chain(others)
-}
-
-/// Adds threads to a list that is as long as a program makes it.
-fn add(list: &mut Vec<Arc<Thread>>, threads: impl Iterator<Item = Arc<Thread>>) -> Result<(), Errno> {
-    for thread in threads {
-        list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        list.push(thread);
-    }
-    Ok(())
-}
-
-fn threads_of_group(group: Pid) -> Result<Vec<Arc<Thread>>, Errno> {
-    let (mut threads, mut result) = (Vec::new(), Ok(()));
-    table::for_each_member(group, |leader| {
-        result = result.and_then(|()| add(&mut threads, threads_of(leader)))
-    });
-    result.map(|()| threads)
-}
-
-fn threads_of_user(caller: &Caller<'_>, who: i32) -> Result<Vec<Arc<Thread>>, Errno> {
-    let own = caller.thread.with_credentials(|credentials| credentials.user.real);
-    let user = if who == 0 { own } else { who.cast_unsigned() };
-    let (mut threads, mut result) = (Vec::new(), Ok(()));
-    let is_theirs = |thread: &Arc<Thread>| thread.with_credentials(|own| own.user.real) == user;
-    for_each_process(|process| {
-        if let Some(leader) = process.leader() {
-            result = result.and_then(|()| add(&mut threads, threads_of(&leader).filter(is_theirs)));
+    let own_group = || caller.thread.process().group();
+    match kind {
+        PRIO_PROCESS if who == 0 => visit(caller.thread),
+        PRIO_PROCESS => {
+            if let Some(thread) = Pid::from_program(who).and_then(find_thread) {
+                visit(&thread);
+            }
         }
+        PRIO_PGRP => {
+            let group = if who == 0 { Some(own_group()) } else { Pid::from_program(who) };
+            if let Some(group) = group {
+                table::for_each_member(group, |leader| for_each_of(leader.process(), &mut visit));
+            }
+        }
+        PRIO_USER => for_each_of_user(caller, who, &mut visit),
+        _ => return Err(Errno::EINVAL),
+    }
+    if any { Ok(()) } else { Err(Errno::ESRCH) }
+}
+
+/// A process's threads, and its leader even if that has ended.
+fn for_each_of(process: &Process, visit: &mut impl FnMut(&Arc<Thread>)) {
+    let mut has_leader = false;
+    process.each_thread(|thread| {
+        has_leader |= thread.id() == process.pid();
+        visit(thread);
     });
-    result.map(|()| threads)
+    if !has_leader && let Some(leader) = process.leader() {
+        visit(&leader);
+    }
+}
+
+fn for_each_of_user(caller: &Caller<'_>, who: i32, visit: &mut impl FnMut(&Arc<Thread>)) {
+    let own = || caller.thread.with_credentials(|credentials| credentials.user.real);
+    let user = if who == 0 { own() } else { who.cast_unsigned() };
+    let mut visit = |thread: &Arc<Thread>| {
+        if thread.with_credentials(|own| own.user.real) == user {
+            visit(thread);
+        }
+    };
+    for_each_process(|process| for_each_of(process, &mut visit));
 }
 
 /// `getpriority`: the most favourable value of all, as 20 - nice, so that the answer is positive.
 pub fn getpriority(caller: &mut Caller<'_>, kind: u32, who: i32) -> Result<i32, Failure> {
-    let threads = selected(caller, kind, who)?;
-    let nice = threads.iter().map(|thread| thread.scheduling().nice).min().unwrap_or(0);
-    Ok(20 - i32::from(nice))
+    let mut least = i8::MAX;
+    for_each_selected(caller, kind, who, |thread| least = least.min(thread.scheduling().nice))?;
+    Ok(20 - i32::from(least))
 }
 
 /// `setpriority`: as many as may be changed are changed; the last refusal is the error.
 pub fn setpriority(caller: &mut Caller<'_>, kind: u32, who: i32, nice: i32) -> Result<(), Failure> {
     let nice = i8::try_from(nice.clamp(-20, 19)).unwrap_or_default();
     let mut result = Ok(());
-    for thread in selected(caller, kind, who)? {
-        if let Err(errno) = set_nice(caller, &thread, nice) {
+    for_each_selected(caller, kind, who, |thread| {
+        if let Err(errno) = set_nice(caller, thread, nice) {
             result = Err(Failure::Errno(errno));
         }
-    }
+    })?;
     result
 }
 

@@ -167,8 +167,11 @@ impl Timer {
         Timer { name, source, due_ns: 0, interval_ns: 0, alarm: Alarm::new() }
     }
 
+    #[inline]
     pub(super) fn stop(&mut self) {
-        self.alarm.cancel(&self.source);
+        if self.alarm.is_set() {
+            self.alarm.cancel(&self.source);
+        }
     }
 
     pub(super) fn now_ns(&self) -> u64 {

@@ -72,7 +72,9 @@ impl PosixTimers {
     }
 
     pub(super) fn delete_all(&mut self) {
-        self.timers.clear();
+        if !self.timers.is_empty() {
+            self.timers.clear();
+        }
     }
 
     fn get(&mut self, id: i32) -> Result<&mut PosixTimer, Errno> {
