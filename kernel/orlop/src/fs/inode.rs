@@ -13,6 +13,7 @@ use hal::sync::SpinRwLock;
 use super::attributes::{Attributes, DeviceNumber, FileKind};
 use super::dentry::Dentry;
 use super::directory::Names;
+use super::extended::Extended;
 use super::file::FileOperations;
 use super::filesystem::FileSystem;
 use super::generated::Class;
@@ -36,6 +37,8 @@ pub struct Inode {
     pub body: Body,
     /// The advisory locks on it.
     pub locks: FileLocks,
+    /// Its extended attributes.
+    pub extended: Extended,
 }
 
 /// The content of an inode.
@@ -175,6 +178,7 @@ impl Inode {
             filesystem: filesystem.clone(),
             body,
             locks: FileLocks::new(),
+            extended: Extended::new(),
         })
     }
 

@@ -20,6 +20,7 @@ pub mod device;
 pub mod directory;
 pub mod epoll;
 pub mod eventfd;
+pub mod extended;
 pub mod fd_table;
 pub mod file;
 pub mod filesystem;

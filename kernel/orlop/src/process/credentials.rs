@@ -53,6 +53,8 @@ pub mod capability {
     pub const SYS_TTY_CONFIG: u32 = 26;
     /// Make device nodes.
     pub const MKNOD: u32 = 27;
+    /// Give files capabilities.
+    pub const SETFCAP: u32 = 31;
     /// Say again who has logged in.
     pub const AUDIT_CONTROL: u32 = 30;
     /// Override mandatory access control.
