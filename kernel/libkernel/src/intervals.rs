@@ -72,6 +72,11 @@ impl<T> Intervals<T> {
     ) -> Option<(u64, u64, u64, &T)> {
         find(self.root.as_deref(), (start, last), &mut wanted)
     }
+
+    /// The first interval that overlaps with `start..=last` and comes behind the one with this start and number, be that there or not.
+    pub fn find_behind(&self, start: u64, last: u64, behind: (u64, u64)) -> Option<(u64, u64, u64, &T)> {
+        find_behind(self.root.as_deref(), (start, last), behind)
+    }
 }
 
 impl<T> Node<T> {
@@ -148,6 +153,27 @@ fn find<'a, T>(
     find(node.right.as_deref(), (start, last), wanted)
 }
 
+fn find_behind<T>(
+    node: Option<&Node<T>>,
+    (start, last): (u64, u64),
+    behind: Key,
+) -> Option<(u64, u64, u64, &T)> {
+    let node = node.filter(|node| node.reach >= start)?;
+    let (own_start, number) = node.key;
+    if node.key > behind {
+        if let Some(found) = find_behind(node.left.as_deref(), (start, last), behind) {
+            return Some(found);
+        }
+        if own_start > last {
+            return None;
+        }
+        if node.last >= start {
+            return Some((own_start, node.last, number, &node.value));
+        }
+    }
+    find_behind(node.right.as_deref(), (start, last), behind)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +212,18 @@ mod tests {
                 let expected = overlaps.map(|&(from, to, number)| (from, number, to)).min();
                 prop_assert_eq!(found.map(|(from, to, number, _)| (from, number, to)), expected);
             }
+            let mut expected: Vec<_> =
+                model.iter().filter(|&&(from, to, _)| from <= last && to >= start).copied().collect();
+            expected.sort_unstable_by_key(|&(from, _, number)| (from, number));
+            let (mut behind, mut found) = ((0, 0), Vec::new());
+            found.extend(intervals.find(start, last, |number, _| number == 0).filter(|found| found.0 == 0).map(
+                |(from, to, number, _)| (from, to, number),
+            ));
+            while let Some((from, to, number, _)) = intervals.find_behind(start, last, behind) {
+                behind = (from, number);
+                found.push((from, to, number));
+            }
+            prop_assert_eq!(found, expected);
         }
     }
 

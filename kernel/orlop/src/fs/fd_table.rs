@@ -387,7 +387,7 @@ mod tests {
             holder: Holder::process(Arc::as_ptr(table), 1),
         };
         let locks = &file.inode().locks;
-        locks.lock_record(lock(&table), Blocking::Fail).expect("free");
+        locks.lock_record(file.inode(), lock(&table), Blocking::Fail).expect("free");
         assert!(locks.find_conflict(&lock(&other)).is_some());
         drop(table);
         assert!(locks.find_conflict(&lock(&other)).is_none());

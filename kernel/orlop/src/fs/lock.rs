@@ -6,16 +6,20 @@
 
 mod circle;
 mod held;
+mod register;
+pub mod show;
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use abi::Errno;
 use hal::sync::{Once, SpinLock};
 
 use self::held::Held;
+use super::attributes::DeviceNumber;
 use super::fd_table::FdTable;
 use super::file::File;
+use super::inode::Inode;
 use crate::sched::wait::{Deadline, WaitQueue};
 use crate::syscall::Failure;
 
@@ -75,10 +79,20 @@ pub struct RecordLock {
     pub holder: Holder,
 }
 
+/// Which file locks are on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileId {
+    /// The device of its file system.
+    pub device: DeviceNumber,
+    /// Its inode number.
+    pub number: u64,
+}
+
 /// The locks on one inode.
-pub struct FileLocks(Once<Box<LockTable>>);
+pub struct FileLocks(Once<Arc<LockTable>>);
 
 struct LockTable {
+    file: FileId,
     held: SpinLock<Held>,
     /// Who waits for a lock on the whole file.
     released: WaitQueue,
@@ -90,21 +104,38 @@ impl FileLocks {
         FileLocks(Once::new())
     }
 
-    fn table(&self) -> &LockTable {
-        let make = || LockTable { held: SpinLock::new(Held::new()), released: WaitQueue::new() };
-        self.0.get_or_init(|| Box::new(make()))
+    fn table(&self, inode: &Inode) -> &Arc<LockTable> {
+        self.0.get_or_init(|| {
+            let file = FileId { device: inode.filesystem.device, number: inode.number };
+            Arc::new(LockTable { file, held: SpinLock::new(Held::new()), released: WaitQueue::new() })
+        })
     }
 
-    /// flock(2): locks the whole file on behalf of an open file, or converts the lock it has.
-    pub fn lock_whole(&self, file: &File, kind: LockKind, blocking: Blocking) -> Result<(), Failure> {
-        let table = self.table();
+    /// flock(2): locks the whole file on behalf of an open file, or converts the lock it has. `pid` is the process that asks.
+    pub fn lock_whole(
+        &self,
+        file: &File,
+        kind: LockKind,
+        blocking: Blocking,
+        pid: i32,
+    ) -> Result<(), Failure> {
+        let table = self.table(file.inode());
         let holder = Holder::open_file(file);
         self.unlock_whole(file);
-        let attempt = || match table.held.lock().whole.take(holder, kind) {
-            Err(Errno::EAGAIN) if blocking == Blocking::Wait => None,
-            outcome => Some(outcome),
+        let attempt = || {
+            let mut held = table.held.lock();
+            held.enter_register(table);
+            held.whole.take(holder, kind, pid)
         };
-        Ok(table.released.wait_until(Deadline::NEVER, attempt)??)
+        match attempt() {
+            Err(Errno::EAGAIN) if blocking == Blocking::Wait => {}
+            outcome => return Ok(outcome?),
+        }
+        let request = table.held.lock().wait_for_whole(kind, pid)?;
+        let retry = || Some(attempt()).filter(|outcome| *outcome != Err(Errno::EAGAIN));
+        let outcome = table.released.wait_until(Deadline::NEVER, retry);
+        table.held.lock().end_wait_for_whole(request);
+        Ok(outcome??)
     }
 
     /// flock(2) with `LOCK_UN`.
@@ -117,10 +148,11 @@ impl FileLocks {
 
     /// Takes a record lock, in place of what the holder had in that range. EAGAIN where another stands in the way and the call may not
     /// wait; EDEADLK where waiting would close a circle of processes that wait for each other.
-    pub fn lock_record(&self, lock: RecordLock, blocking: Blocking) -> Result<(), Failure> {
-        let table = self.table();
+    pub fn lock_record(&self, inode: &Inode, lock: RecordLock, blocking: Blocking) -> Result<(), Failure> {
+        let table = self.table(inode);
         loop {
             let mut held = table.held.lock();
+            held.enter_register(table);
             let Some(obstacle) = held.records.conflict(&lock) else {
                 return Ok(held.take_record(lock)?);
             };
@@ -163,6 +195,13 @@ impl FileLocks {
         if let Some(own) = self.0.get() {
             own.held.lock().release(Holder::process(table, 0));
         }
+    }
+}
+
+impl Drop for LockTable {
+    fn drop(&mut self) {
+        let address = core::ptr::from_ref(self).addr();
+        self.held.get_mut().leave_register(address);
     }
 }
 

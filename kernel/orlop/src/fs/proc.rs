@@ -8,6 +8,7 @@
 mod descriptors;
 mod kept;
 mod kernel;
+mod locks;
 mod maps;
 mod mounts;
 mod process;

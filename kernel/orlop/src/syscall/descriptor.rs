@@ -124,14 +124,15 @@ fn pipe_size(caller: &Caller<'_>, file: &File, command: u32, wanted: u64) -> Res
 pub fn flock(caller: &mut Caller<'_>, fd: i32, operation: u32) -> Result<(), Failure> {
     let file = content_file(caller, fd)?;
     let locks = &file.inode().locks;
+    let pid = caller.thread.process().pid().number().cast_signed();
     let blocking = if operation & LOCK_NB != 0 { Blocking::Fail } else { Blocking::Wait };
     match operation & !LOCK_NB {
         LOCK_UN => {
             locks.unlock_whole(&file);
             Ok(())
         }
-        LOCK_SH => locks.lock_whole(&file, LockKind::Shared, blocking),
-        LOCK_EX => locks.lock_whole(&file, LockKind::Exclusive, blocking),
+        LOCK_SH => locks.lock_whole(&file, LockKind::Shared, blocking, pid),
+        LOCK_EX => locks.lock_whole(&file, LockKind::Exclusive, blocking, pid),
         _ => Err(Errno::EINVAL.into()),
     }
 }

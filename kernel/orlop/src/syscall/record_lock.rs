@@ -61,7 +61,7 @@ pub fn set(caller: &Caller<'_>, file: &File, command: u32, address: UserAddr) ->
     }
     let waits = matches!(command, F_SETLKW | F_OFD_SETLKW);
     let blocking = if waits { Blocking::Wait } else { Blocking::Fail };
-    locks.lock_record(RecordLock { start, last, kind, holder }, blocking)?;
+    locks.lock_record(file.inode(), RecordLock { start, last, kind, holder }, blocking)?;
     Ok(0)
 }
 

@@ -5,13 +5,14 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::ops::Bound::{self, Excluded, Unbounded};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use abi::Errno;
 use libkernel::intervals::Intervals;
 
-use super::circle;
-use super::{Holder, LockKind, RecordLock};
+use super::{Holder, LockKind, LockTable, RecordLock};
+use super::{circle, register};
 use crate::sched::wait::WaitQueue;
 
 /// Somebody who waits for a record lock.
@@ -24,7 +25,8 @@ pub struct Waiter {
     pub queue: WaitQueue,
 }
 
-static NEXT_WAITER: AtomicU64 = AtomicU64::new(0);
+/// The number of the next wait; there is none of number 0.
+static NEXT_WAITER: AtomicU64 = AtomicU64::new(1);
 
 /// Locks and waiters of one inode.
 pub struct Held {
@@ -33,18 +35,22 @@ pub struct Held {
     /// Locks on ranges.
     pub records: Records,
     waiters: Intervals<Arc<Waiter>>,
+    /// Who waits for a lock on the whole file, by the number of the wait.
+    whole_requests: BTreeMap<u64, (LockKind, i32)>,
+    /// The CPU whose list of tables has this one.
+    registered: Option<usize>,
 }
 
 /// Locks on a whole file, by holder.
 pub struct Whole {
-    holders: BTreeMap<usize, LockKind>,
+    holders: BTreeMap<usize, (LockKind, i32)>,
     exclusive: usize,
 }
 
 impl Whole {
     /// EAGAIN where another stands in the way, ENOLCK without memory.
-    pub fn take(&mut self, holder: Holder, kind: LockKind) -> Result<(), Errno> {
-        let own = self.holders.get(&holder.address).copied();
+    pub fn take(&mut self, holder: Holder, kind: LockKind, pid: i32) -> Result<(), Errno> {
+        let own = self.holders.get(&holder.address).map(|&(kind, _)| kind);
         let others = self.holders.len() - usize::from(own.is_some());
         let exclusive_others = self.exclusive - usize::from(own == Some(LockKind::Exclusive));
         if exclusive_others > 0 || (kind == LockKind::Exclusive && others > 0) {
@@ -53,15 +59,21 @@ impl Whole {
         check_memory()?;
         self.give_up(holder);
         self.exclusive += usize::from(kind == LockKind::Exclusive);
-        self.holders.insert(holder.address, kind);
+        self.holders.insert(holder.address, (kind, pid));
         Ok(())
     }
 
     /// Whether there was anything to give up.
     pub fn give_up(&mut self, holder: Holder) -> bool {
         let given = self.holders.remove(&holder.address);
-        self.exclusive -= usize::from(given == Some(LockKind::Exclusive));
+        self.exclusive -= usize::from(given.is_some_and(|(kind, _)| kind == LockKind::Exclusive));
         given.is_some()
+    }
+
+    /// The first lock behind that of a holder: whose it is by address, its kind, and the process that took it.
+    pub fn behind(&self, holder: Option<usize>) -> Option<(usize, LockKind, i32)> {
+        let from = holder.map_or(Unbounded, Excluded);
+        self.holders.range((from, Unbounded)).next().map(|(&holder, &(kind, pid))| (holder, kind, pid))
     }
 }
 
@@ -100,6 +112,16 @@ impl Records {
         let exclusive = find(&self.exclusive);
         let shared = if wanted.kind == LockKind::Exclusive { find(&self.shared) } else { None };
         [exclusive, shared].into_iter().flatten().min_by_key(|lock| lock.start)
+    }
+
+    /// The lock of a holder, by address, that begins at a byte.
+    pub fn get(&self, key: (usize, u64)) -> Option<RecordLock> {
+        self.by_holder.get(&key).copied()
+    }
+
+    /// The first lock from there on, by holder and start.
+    pub fn behind(&self, from: Bound<(usize, u64)>) -> Option<((usize, u64), RecordLock)> {
+        self.by_holder.range((from, Unbounded)).next().map(|(&key, &lock)| (key, lock))
     }
 
     /// The last lock of a holder that begins at or before `end` and reaches to `start` or beyond.
@@ -149,7 +171,56 @@ impl Held {
         let records =
             Records { by_holder: BTreeMap::new(), shared: Intervals::new(), exclusive: Intervals::new() };
         let whole = Whole { holders: BTreeMap::new(), exclusive: 0 };
-        Held { whole, records, waiters: Intervals::new() }
+        let waiters = Intervals::new();
+        Held { whole, records, waiters, whole_requests: BTreeMap::new(), registered: None }
+    }
+
+    /// Has `/proc/locks` look here.
+    #[inline]
+    pub fn enter_register(&mut self, table: &Arc<LockTable>) {
+        if self.registered.is_none() {
+            self.registered = Some(register::enter(table));
+        }
+    }
+
+    /// There is nothing to be seen in the table at this address.
+    pub fn leave_register(&mut self, address: usize) {
+        if let Some(cpu) = self.registered.take() {
+            register::leave(cpu, address);
+        }
+    }
+
+    /// Whether nothing is held and nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.whole.holders.is_empty()
+            && self.records.by_holder.is_empty()
+            && self.waiters.is_empty()
+            && self.whole_requests.is_empty()
+    }
+
+    /// Enters who waits for a lock on the whole file; the number of the wait.
+    pub fn wait_for_whole(&mut self, kind: LockKind, pid: i32) -> Result<u64, Errno> {
+        check_memory()?;
+        let number = NEXT_WAITER.fetch_add(1, Ordering::Relaxed);
+        self.whole_requests.insert(number, (kind, pid));
+        Ok(number)
+    }
+
+    /// The wait is over.
+    pub fn end_wait_for_whole(&mut self, number: u64) {
+        self.whole_requests.remove(&number);
+    }
+
+    /// The first who waits for a lock on the whole file behind a wait of this number.
+    pub fn whole_request_behind(&self, number: u64) -> Option<(u64, LockKind, i32)> {
+        let mut behind = self.whole_requests.range(number + 1..);
+        behind.next().map(|(&number, &(kind, pid))| (number, kind, pid))
+    }
+
+    /// The first request that overlaps with a range behind one with this start and number.
+    pub fn request_behind(&self, start: u64, last: u64, key: (u64, u64)) -> Option<((u64, u64), RecordLock)> {
+        let (start, _, number, waiter) = self.waiters.find_behind(start, last, key)?;
+        Some(((start, number), waiter.wanted))
     }
 
     /// Takes a lock that nobody stands in the way of.
@@ -269,12 +340,12 @@ mod tests {
         crate::fs::tests::start_memory();
         let mut held = Held::new();
         let holder = |address| Holder { address, pid: -1 };
-        assert_eq!(held.whole.take(holder(1), LockKind::Exclusive), Ok(()));
-        assert_eq!(held.whole.take(holder(2), LockKind::Shared), Err(Errno::EAGAIN));
-        assert_eq!(held.whole.take(holder(1), LockKind::Shared), Ok(()));
-        assert_eq!(held.whole.take(holder(2), LockKind::Shared), Ok(()));
-        assert_eq!(held.whole.take(holder(1), LockKind::Exclusive), Err(Errno::EAGAIN));
+        assert_eq!(held.whole.take(holder(1), LockKind::Exclusive, 7), Ok(()));
+        assert_eq!(held.whole.take(holder(2), LockKind::Shared, 7), Err(Errno::EAGAIN));
+        assert_eq!(held.whole.take(holder(1), LockKind::Shared, 7), Ok(()));
+        assert_eq!(held.whole.take(holder(2), LockKind::Shared, 7), Ok(()));
+        assert_eq!(held.whole.take(holder(1), LockKind::Exclusive, 7), Err(Errno::EAGAIN));
         assert!(held.whole.give_up(holder(2)) && !held.whole.give_up(holder(2)));
-        assert_eq!(held.whole.take(holder(1), LockKind::Exclusive), Ok(()));
+        assert_eq!(held.whole.take(holder(1), LockKind::Exclusive, 7), Ok(()));
     }
 }

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 
-use super::{kernel, mounts, process, sysctl, system, task, terminals};
+use super::{kernel, locks, mounts, process, sysctl, system, task, terminals};
 use crate::fs::dentry::Dentry;
 use crate::fs::generated::{Fixed, directory, file, find_fixed, link, list_fixed, opened};
 use crate::fs::inode::{GeneratedDirectory, GeneratedEntry};
@@ -21,6 +21,7 @@ static ROOT: &[Fixed] = &[
     opened("kallsyms", 0o444, kernel::open_symbols),
     opened("kmsg", 0o400, kernel::open_log),
     file("loadavg", system::loadavg),
+    opened("locks", 0o444, locks::open),
     file("meminfo", system::meminfo),
     #[cfg(debug_assertions)]
     file("lock_stat", system::lock_statistics),
