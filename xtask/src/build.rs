@@ -11,13 +11,14 @@ use crate::initramfs;
 use crate::toolchain::Toolchain;
 use crate::workspace;
 
+mod bz_image;
 mod cargo;
 mod elf_image;
 mod kernel;
 mod programs;
 mod symbols;
 
-pub use symbols::{address, readable};
+pub use symbols::{address, entry, readable};
 
 /// The one program that is not for everyday.
 const SELF_TEST: &str = "selftest";

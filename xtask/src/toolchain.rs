@@ -16,7 +16,7 @@ use crate::arch::Arch;
 use crate::command;
 use crate::workspace;
 
-mod packages;
+pub mod packages;
 
 pub use packages::{Package, ensure};
 

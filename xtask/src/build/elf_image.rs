@@ -116,10 +116,14 @@ impl ElfImage {
         Ok(file)
     }
 
-    /// The segments at their physical distances, without any header: what Arm's boot protocol calls `Image`.
-    pub fn to_flat(&self) -> Result<Vec<u8>> {
-        let base =
-            self.segments.iter().map(|segment| segment.physical_address).min().context("no segment")?;
+    /// The lowest physical address.
+    pub fn start(&self) -> Option<u64> {
+        self.segments.iter().map(|segment| segment.physical_address).min()
+    }
+
+    /// The segments as they lie in memory, without what is zero at the end, and the bytes of memory with that.
+    pub fn to_memory(&self) -> Result<(Vec<u8>, u64)> {
+        let base = self.start().context("no segment")?;
         let mut image = Vec::new();
         let mut memory_end = 0;
         for segment in self.segments.iter().filter(|segment| segment.memory_size > 0) {
@@ -132,11 +136,26 @@ impl ElfImage {
             image.resize(end.max(image.len()), 0);
             image[offset..end].copy_from_slice(&segment.data);
         }
+        Ok((image, memory_end))
+    }
+
+    /// What Arm's boot protocol calls `Image`: the memory, with its size in the header.
+    pub fn to_flat(&self) -> Result<Vec<u8>> {
+        let (mut image, memory_end) = self.to_memory()?;
         image
             .get_mut(FLAT_IMAGE_SIZE_OFFSET..FLAT_IMAGE_SIZE_OFFSET + 8)
             .context("the image is shorter than its header")?
             .copy_from_slice(&memory_end.to_le_bytes());
         Ok(image)
+    }
+
+    /// The bytes between two virtual addresses, which lie in one segment.
+    pub fn bytes(&self, start: u64, end: u64) -> Result<&[u8]> {
+        let inside = self.segments.iter().find_map(|segment| {
+            let place = |address: u64| usize::try_from(address.checked_sub(segment.virtual_address)?).ok();
+            segment.data.get(place(start)?..place(end)?)
+        });
+        inside.with_context(|| format!("{start:#x} to {end:#x} lies in no segment"))
     }
 
     fn file_header(&self, header_count: u16) -> Vec<u8> {

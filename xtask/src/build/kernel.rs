@@ -6,11 +6,12 @@ use anyhow::{Context, Result, bail};
 
 use super::cargo::{self, Request};
 use super::elf_image::ElfImage;
-use super::{Checks, symbols};
+use super::{Checks, bz_image, symbols};
 use crate::arch::Arch;
 use crate::toolchain::Toolchain;
 
-/// Builds the kernel for `arch` into `path`, and with symbols and debug information into `path` with `.elf`.
+/// Builds the kernel for `arch` into `path`, and with symbols and debug information into `path` with `.elf`;
+/// for x86_64 as a bzImage with `.bzimage` too.
 pub fn build(toolchain: &Toolchain, arch: Arch, checks: Checks, path: &Path) -> Result<()> {
     let linked = compile(toolchain, arch, checks)?;
     let with_symbols = path.with_extension("elf");
@@ -19,21 +20,28 @@ pub fn build(toolchain: &Toolchain, arch: Arch, checks: Checks, path: &Path) -> 
     {
         return Ok(());
     }
-    let bytes = image(arch, &file).with_context(|| format!("{} is not as expected", linked.display()))?;
-    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    for (path, bytes) in
+        images(arch, &file, path).with_context(|| format!("{} is not as expected", linked.display()))?
+    {
+        std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     std::fs::write(&with_symbols, file).with_context(|| format!("cannot write {}", with_symbols.display()))
 }
 
-/// What a boot loader takes, made from the linker's output.
-fn image(arch: Arch, file: &[u8]) -> Result<Vec<u8>> {
+/// What boot loaders take, made from the linker's output, each with its path.
+fn images(arch: Arch, file: &[u8], path: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut image = ElfImage::parse(file)?;
     if let Some((address, table)) = symbols::table(file)? {
         image.fill_segment(address, table)?;
     }
-    match arch {
-        Arch::X86_64 => image.to_elf(),
-        Arch::Aarch64 => image.to_flat(),
-    }
+    Ok(match arch {
+        // `path` comes last: it tells that all are there.
+        Arch::X86_64 => vec![
+            (path.with_extension("bzimage"), bz_image::write(&image, file)?),
+            (path.to_owned(), image.to_elf()?),
+        ],
+        Arch::Aarch64 => vec![(path.to_owned(), image.to_flat()?)],
+    })
 }
 
 /// Whether `path` was written by this very program, which decides its form.

@@ -30,6 +30,11 @@ pub fn address(file: &[u8], name: &str) -> Result<u64> {
     Ok(symbol.with_context(|| format!("there is no symbol {name}"))?.address())
 }
 
+/// Where a loader enters an ELF file.
+pub fn entry(file: &[u8]) -> Result<u64> {
+    Ok(object::File::parse(file).context("not an object file")?.entry())
+}
+
 /// The name as written in the source, without the hash.
 pub fn readable(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))

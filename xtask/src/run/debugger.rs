@@ -15,6 +15,9 @@ use super::control;
 /// How long the machine may take to come to a place, or QEMU to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Bytes of memory in one packet: QEMU's buffer holds 4,096 characters.
+const PIECE: usize = 1024;
+
 /// The numbers that QEMU's x86_64 machines give to registers.
 #[derive(Clone, Copy)]
 pub enum Register {
@@ -24,6 +27,8 @@ pub enum Register {
     Rbp = 6,
     /// RSP.
     Rsp = 7,
+    /// RIP.
+    Rip = 16,
 }
 
 /// A machine that stands still.
@@ -58,6 +63,26 @@ impl Debugger {
     /// Sets a register.
     pub fn set(&mut self, register: Register, value: u64) -> Result<()> {
         self.expect_ok(&format!("P{:x}={}", register as u32, hexadecimal(&value.to_le_bytes())))
+    }
+
+    /// Reads a register.
+    pub fn get(&mut self, register: Register) -> Result<u64> {
+        let bytes = bytes(&self.ask(&format!("p{:x}", register as u32))?)?;
+        Ok(bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)))
+    }
+
+    /// Writes memory, at addresses as the machine's code sees them.
+    pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
+        for (piece, at) in bytes.chunks(PIECE).zip((address..).step_by(PIECE)) {
+            self.expect_ok(&format!("M{at:x},{:x}:{}", piece.len(), hexadecimal(piece)))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the number of eight bytes at `address`.
+    pub fn read(&mut self, address: u64) -> Result<u64> {
+        let bytes = bytes(&self.ask(&format!("m{address:x},8"))?)?;
+        Ok(bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)))
     }
 
     /// Lets the machine run on, and says no more.
@@ -98,6 +123,13 @@ fn checksum(packet: &[u8]) -> u8 {
     packet.iter().fold(0, |sum, byte| sum.wrapping_add(*byte))
 }
 
+fn bytes(digits: &str) -> Result<Vec<u8>> {
+    if !digits.len().is_multiple_of(2) || digits.starts_with('E') {
+        bail!("QEMU answers {digits}");
+    }
+    digits.as_bytes().chunks(2).map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?)).collect()
+}
+
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -110,5 +142,7 @@ mod tests {
     fn packets_carry_the_checksum_of_the_manual() {
         assert_eq!(checksum(b"OK"), 0x9a);
         assert_eq!(hexadecimal(&0x12_u64.to_le_bytes()), "1200000000000000");
+        assert_eq!(bytes("0aff").unwrap(), [0x0a, 0xff]);
+        assert!(bytes("E14").is_err() && bytes("0g").is_err());
     }
 }

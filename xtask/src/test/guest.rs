@@ -4,7 +4,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ChildStdin;
+use std::process::{ChildStdin, Command};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -192,12 +192,24 @@ impl Guest {
 
     /// As [`Self::run_to_end`], with more `arguments` for QEMU; says besides why the machine ended, in QEMU's word for it.
     pub fn run_to_ending(&self, arguments: &[String]) -> Result<(Vec<u8>, String)> {
-        let folder = tempfile::tempdir()?;
-        let socket = folder.path().join("control");
         let command_line = self.command_line("");
         let mut qemu = self.loaded(&self.initramfs, &command_line).command()?;
+        qemu.args(arguments);
+        self.run_qemu_to_ending(qemu)
+    }
+
+    /// The same of a machine that is given nothing to run but by its `arguments`.
+    pub fn run_machine_to_ending(&self, arguments: &[String]) -> Result<(Vec<u8>, String)> {
+        let mut qemu = self.loaded(&self.initramfs, "").empty_machine()?;
+        qemu.args(arguments);
+        self.run_qemu_to_ending(qemu)
+    }
+
+    fn run_qemu_to_ending(&self, mut qemu: Command) -> Result<(Vec<u8>, String)> {
+        let folder = tempfile::tempdir()?;
+        let socket = folder.path().join("control");
         qemu.arg("-S").arg("-qmp").arg(format!("unix:{},server=on,wait=off", socket.display()));
-        let session = Session::start(qemu.args(arguments), std::process::Stdio::piped())?;
+        let session = Session::start(&qemu, std::process::Stdio::piped())?;
         let reason = Control::connect(&socket)?.run_to_end(self.patience);
         let output = if reason.is_ok() { self.hear(&session) } else { Vec::new() };
         Ok((output, reason?))
@@ -275,7 +287,8 @@ impl Guest {
         Session::start(&qemu, std::process::Stdio::piped())
     }
 
-    fn command_line(&self, word: &str) -> String {
+    /// The words for the kernel, `word` among them.
+    pub fn command_line(&self, word: &str) -> String {
         let line = format!("{} panic=-1 {word} {}", self.machine.console_word(), self.append);
         line.trim_end().to_owned()
     }

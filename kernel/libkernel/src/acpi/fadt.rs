@@ -3,7 +3,8 @@
 //! The 64-bit fields count where they are there and not zero, else the 32-bit ones (ACPI 6.4, 5.2.9). What a table is too short for
 //! is absent.
 use super::sleep::{self, SoftOff};
-use super::{Memory, Table, tables};
+use super::{Table, tables};
+use crate::physical::Memory;
 
 const SIGNATURE: &[u8; 4] = b"FACP";
 

@@ -5,17 +5,7 @@
 pub mod fadt;
 pub mod sleep;
 
-/// Physical memory, read a byte at a time.
-pub trait Memory {
-    /// The byte at `address`; `None` where memory cannot be read.
-    fn byte(&self, address: u64) -> Option<u8>;
-}
-
-impl<F: Fn(u64) -> Option<u8>> Memory for F {
-    fn byte(&self, address: u64) -> Option<u8> {
-        self(address)
-    }
-}
+use crate::physical::{Memory, matches, number};
 
 /// Bytes of a table's header (5.2.6).
 const HEADER_BYTES: u64 = 36;
@@ -31,18 +21,6 @@ const ROOT_BYTES: u64 = 36;
 const EXTENDED_BIOS_AREA: u64 = 0x40e;
 const EXTENDED_BIOS_AREA_BYTES: u64 = 1024;
 const BIOS: core::ops::Range<u64> = 0xe_0000..0x10_0000;
-
-/// A little-endian number of `BYTES` bytes, at most eight.
-pub fn number<const BYTES: usize>(memory: &impl Memory, address: u64) -> Option<u64> {
-    (0..BYTES as u64).rev().try_fold(0, |value: u64, offset| {
-        Some(value << 8 | u64::from(memory.byte(address.checked_add(offset)?)?))
-    })
-}
-
-/// Whether `text` lies at `address`.
-fn matches(memory: &impl Memory, address: u64, text: &[u8]) -> bool {
-    text.iter().zip(address..).all(|(&byte, at)| memory.byte(at) == Some(byte))
-}
 
 /// Whether so many bytes add up to zero.
 fn adds_up(memory: &impl Memory, address: u64, length: u64) -> bool {

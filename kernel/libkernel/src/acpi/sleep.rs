@@ -2,7 +2,8 @@
 //!
 //! Compilers write `Name (_S5, Package () { a, b, … })` as these bytes: NameOp, the name (perhaps behind a root character), PackageOp,
 //! its length, the number of its elements, the elements (ACPI 6.4, 7.4.2, 20.2). What does not look so is not taken for it.
-use super::{Memory, Table};
+use super::Table;
+use crate::physical::Memory;
 
 const NAME: u8 = 0x08;
 const ROOT_CHARACTER: u8 = b'\\';

@@ -1,8 +1,9 @@
-//! From the PVH loader's jump to `crate::boot::start`: long mode, the higher half, the final page tables.
+//! From the loader's jump to `crate::boot::start`: long mode, the higher half, the final page tables.
 //!
 //! The boot tables map the first GiB twice, at its own addresses and at `IMAGE`, all of it writable and executable; the
 //! final tables replace them as soon as memory is known. See `docs/boot-x86_64.md`.
-use super::platform::{acpi, apic, ioapic, kernel_map, pic, pvh, smap};
+use super::platform::loader::Loaded;
+use super::platform::{acpi, apic, ioapic, kernel_map, linux, pic, pvh, smap};
 use super::{Arch, console, cpu, power, smp, timer, user_registers};
 use crate::boot::{EarlyFrames, Handover};
 use crate::contract::Platform as _;
@@ -10,12 +11,21 @@ use core::arch::global_asm;
 use libkernel::addr::PhysRange;
 use libkernel::arch::x86_64::segments;
 
-// PVH's note and entry. At the entry: 32-bit protected mode, flat segments, paging and interrupts off, ebx holds
-// the physical address of hvm_start_info; every other general register, esp too, holds anything (Xen, docs/misc/pvh.pandoc).
-// No stack is used before the boot stack is loaded, and the caches are on from the first write of CR0: what a loader, or a
-// reset, left in CR0.CD and NW would make the whole boot crawl, and NW without CD is a fault (SDM volume 3, 11.5.1).
+// The three entries. Each ends at `enter` in 32-bit protected mode, paging and interrupts off, with
 //
-//   registers kept through the mode switch: ebx = start info, edi:esi = time-stamp counter at the first instruction
+//   ebx = the loader's data, by physical address    ebp = which loader it was: one of the numbers below
+//
+// pvh_entry: 32-bit protected mode, flat segments, paging and interrupts off, ebx = hvm_start_info; every other general register,
+// esp too, holds anything (Xen, docs/misc/pvh.pandoc).
+// linux_entry_32, at the image's start: the same with esi = the zero page (Linux, Documentation/arch/x86/boot.rst, "32-bit Boot
+// Protocol"). linux_entry_64, 0x200 behind it: long mode, the image, the zero page and the command line mapped at their own
+// addresses, rsi = the zero page ("64-bit Boot Protocol"). How many levels the loader's tables have, and what else it left in CR4,
+// cannot be changed in long mode; so this leaves it, and takes the way of the others.
+//
+// No stack of a loader is used. The caches are on from the first write of CR0: what a loader, or a reset, left in CR0.CD and NW would
+// make the whole boot crawl, and NW without CD is a fault (SDM volume 3, 11.5.1).
+//
+//   kept through the mode switch: ebx, ebp; edi:esi = time-stamp counter at the first instruction
 global_asm!(
     r#"
     .set BASE, 0xffffffff80000000
@@ -26,16 +36,50 @@ global_asm!(
     .quad pvh_entry - BASE
     .popsection
 
-    .pushsection .boot.text, "ax"
+    .pushsection .boot.head, "ax"
     .code32
-    .global pvh_entry
+    .global pvh_entry, linux_entry_64
+linux_entry_32:
+    mov ebx, esi
+    mov ebp, {linux}
+    jmp enter
 pvh_entry:
+    mov ebp, {pvh}
+    jmp enter
+    .org 0x200
+    .code64
+linux_entry_64:
+    cli
+    cld
+    mov ebx, esi
+    mov ebp, {linux}
+    mov esp, offset boot_stack_end - BASE
+    lgdt [rip + boot_gdt_pointer]
+    push {code_32}
+    mov eax, offset leave_long_mode - BASE
+    push rax
+    .byte 0x48, 0xcb
+    .code32
+leave_long_mode:
+    mov eax, {data}
+    mov ds, eax
+    mov es, eax
+    mov ss, eax
+    mov eax, cr0
+    and eax, 0x7fffffff
+    mov cr0, eax
+    mov ecx, 0xc0000080
+    rdmsr
+    and eax, 0xfffffeff
+    wrmsr
+enter:
     cli
     cld
     rdtsc
     mov esi, eax
     mov edi, edx
     mov eax, cr4
+    and eax, 0x40
     or eax, 0x20
     mov cr4, eax
     mov eax, offset boot_root - BASE
@@ -61,6 +105,7 @@ boot_higher_half:
     mov eax, {data}
     mov ss, eax
     mov rsp, offset boot_stack_end
+    mov edx, ebp
     xor ebp, ebp
     shl rdi, 32
     or rsi, rdi
@@ -72,10 +117,10 @@ boot_higher_half:
     .pushsection .data
     .balign 8
 boot_gdt:
-    .quad 0, 0, {code_descriptor}, {data_descriptor}
+    .quad 0, {code_32_descriptor}, {code_descriptor}, {data_descriptor}
 boot_gdt_pointer:
     .word 31
-    .long boot_gdt - BASE
+    .quad boot_gdt - BASE
     .popsection
 
     .pushsection .data.boot_tables, "aw"
@@ -105,6 +150,10 @@ boot_stack:
 boot_stack_end:
     .popsection
     "#,
+    pvh = const LOADER_PVH,
+    linux = const LOADER_LINUX,
+    code_32 = const smp::CODE_32,
+    code_32_descriptor = const smp::CODE_32_DESCRIPTOR,
     code = const segments::KERNEL_CODE,
     data = const segments::KERNEL_DATA,
     code_descriptor = const segments::KERNEL_CODE_DESCRIPTOR,
@@ -113,44 +162,49 @@ boot_stack_end:
     main = sym boot_main,
 );
 
+/// Which loader came.
+const LOADER_PVH: u32 = 0;
+const LOADER_LINUX: u32 = 1;
+
 unsafe extern "Rust" {
     /// Defined by `hal::entry!` in the kernel.
     safe fn hal_upcalls() -> &'static dyn crate::Upcalls;
 }
 
-static mut HANDOVER: pvh::Handover = pvh::Handover::empty();
+static mut LOADED: Loaded = Loaded::empty();
 
 /// First Rust code: on the boot stack, in the higher half, boot tables, interrupts off.
-extern "C" fn boot_main(start_info: u64, boot_cycles: u64) -> ! {
+extern "C" fn boot_main(address: u64, boot_cycles: u64, loader: u32) -> ! {
     cpu::initialise_boot_cpu();
     // SAFETY: the boot tables leave the text writable, and this CPU is alone with interrupts off.
     unsafe { smap::patch() };
     console::initialise();
     crate::upcalls::register(hal_upcalls());
-    let handover = &raw mut HANDOVER;
+    let loaded = &raw mut LOADED;
     // SAFETY: this function runs once, and nothing else touches the static until it is shared below.
-    let handover = unsafe { &mut *handover };
-    if pvh::read_start_info(start_info, handover).is_none() {
-        Arch::console_write_last(b"orlop: not started by a PVH loader\n");
+    let loaded = unsafe { &mut *loaded };
+    let read = if loader == LOADER_PVH { pvh::read_start_info } else { linux::read_zero_page };
+    if read(address, loaded).is_none() {
+        Arch::console_write_last(b"orlop: not started by a loader for PVH or Linux\n");
         Arch::exit(1);
     }
-    acpi::remember_root(handover.rsdp);
-    smp::remember_page(handover.low_page);
+    acpi::remember_root(loaded.acpi_root, loaded.efi_system_table);
+    smp::remember_page(loaded.low_page);
     let image = kernel_map::Image::locate();
     crate::panic::set_symbols(kernel_map::symbols());
-    let initramfs = handover.initramfs.unwrap_or(PhysRange::new(image.range().start, 0));
-    let mut frames = EarlyFrames::new(&handover.memory, &[image.range(), initramfs], image.range().end);
-    if kernel_map::build(&image, handover.memory.ranges(), &mut frames).is_err() {
+    let initramfs = loaded.initramfs.unwrap_or(PhysRange::new(image.range().start, 0));
+    let mut frames = EarlyFrames::new(&loaded.memory, &[image.range(), initramfs], image.range().end);
+    if kernel_map::build(&image, loaded.memory.ranges(), &mut frames).is_err() {
         Arch::console_write_last(b"orlop: not enough memory\n");
         Arch::exit(1);
     }
     let kernel = PhysRange { start: image.range().start, end: frames.end() };
     crate::boot::start(
         Handover {
-            memory: &handover.memory,
+            memory: &loaded.memory,
             kernel,
-            initramfs: handover.initramfs,
-            command_line: handover.command_line(),
+            initramfs: loaded.initramfs,
+            command_line: loaded.command_line(),
         },
         || initialise_devices(boot_cycles),
     )

@@ -98,7 +98,7 @@ start_higher_half:
     jmp 2b
     .popsection
     "#,
-    code32 = const 8,
+    code32 = const CODE_32,
     code32_descriptor = const CODE_32_DESCRIPTOR,
     code = const 16,
     code_descriptor = const segments::KERNEL_CODE_DESCRIPTOR,
@@ -110,8 +110,10 @@ start_higher_half:
     main = sym start_main,
 );
 
+/// The selector of 32-bit code in the descriptor tables that serve the way to long mode.
+pub const CODE_32: u16 = 8;
 /// A flat 32-bit code segment: base 0, limit 4 GiB, present, ring 0 (SDM volume 3, 3.4.5).
-const CODE_32_DESCRIPTOR: u64 = 0x00cf_9b00_0000_ffff;
+pub const CODE_32_DESCRIPTOR: u64 = 0x00cf_9b00_0000_ffff;
 
 unsafe extern "C" {
     static start_page: u8;

@@ -9,18 +9,23 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
+use libkernel::acpi;
 use libkernel::acpi::fadt::{self, PowerOff, Register};
-use libkernel::acpi::{self, Memory};
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
 use libkernel::arch::x86_64::madt;
+use libkernel::efi;
+use libkernel::physical::Memory;
 
 /// The root pointer's address: zero before it was looked for, all ones where there is none.
 static ROOT: AtomicU64 = AtomicU64::new(0);
 const NONE: u64 = u64::MAX;
+/// EFI's system table, which names the root pointer too; zero where there is none.
+static EFI_SYSTEM_TABLE: AtomicU64 = AtomicU64::new(0);
 
-/// Remembers where the loader says the root pointer is; zero: search.
-pub fn remember_root(address: u64) {
+/// Remembers where the loader says the root pointer is, or EFI's system table; zeros: search.
+pub fn remember_root(address: u64, efi_system_table: u64) {
     ROOT.store(address, Ordering::Relaxed);
+    EFI_SYSTEM_TABLE.store(efi_system_table, Ordering::Relaxed);
 }
 
 /// Physical memory through the device window; keeps the page that was read last.
@@ -51,7 +56,11 @@ impl Memory for Window {
 fn root(memory: &Window) -> Option<u64> {
     let mut root = ROOT.load(Ordering::Relaxed);
     if root == 0 {
-        root = acpi::search_root(memory).unwrap_or_else(|| {
+        let by_efi = || match EFI_SYSTEM_TABLE.load(Ordering::Relaxed) {
+            0 => None,
+            table => efi::acpi_root(memory, table),
+        };
+        root = by_efi().or_else(|| acpi::search_root(memory)).unwrap_or_else(|| {
             crate::boot::lacks("ACPI: one CPU runs, and the off switch is a reset");
             NONE
         });

@@ -1,0 +1,75 @@
+//! What EFI's system table says to a kernel that firmware has left: where ACPI's root pointer is.
+//!
+//! Source: UEFI 2.10, 4.3 (system table), 4.6 (configuration tables).
+use crate::physical::{Memory, matches, number};
+
+const SIGNATURE: &[u8; 8] = b"IBI SYST";
+const ENTRY_COUNT: u64 = 104;
+const ENTRIES: u64 = 112;
+/// A GUID and an address.
+const ENTRY_BYTES: u64 = 24;
+/// More than any firmware has.
+const ENTRY_COUNT_MAX: u64 = 256;
+
+/// EFI_ACPI_20_TABLE_GUID, as it lies in memory.
+const ACPI_2: [u8; 16] =
+    [0x71, 0xe8, 0x68, 0x88, 0xf1, 0xe4, 0xd3, 0x11, 0xbc, 0x22, 0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81];
+/// ACPI_TABLE_GUID, of ACPI 1.0.
+const ACPI_1: [u8; 16] =
+    [0x30, 0x2d, 0x9d, 0xeb, 0x88, 0x2d, 0xd3, 0x11, 0x9a, 0x16, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d];
+
+/// The root pointer of ACPI that the system table at `system_table` names.
+pub fn acpi_root(memory: &impl Memory, system_table: u64) -> Option<u64> {
+    if !matches(memory, system_table, SIGNATURE) {
+        return None;
+    }
+    let count = number::<8>(memory, system_table.checked_add(ENTRY_COUNT)?)?.min(ENTRY_COUNT_MAX);
+    let entries = number::<8>(memory, system_table.checked_add(ENTRIES)?)?;
+    let end = entries.checked_add(count * ENTRY_BYTES)?;
+    [ACPI_2, ACPI_1].iter().find_map(|guid| {
+        let entry =
+            (entries..end).step_by(ENTRY_BYTES as usize).find(|&entry| matches(memory, entry, guid))?;
+        number::<8>(memory, entry + 16)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn system(tables: &[([u8; 16], u64)]) -> Vec<u8> {
+        let mut memory = SIGNATURE.to_vec();
+        memory.resize(0x200, 0);
+        memory[104] = tables.len() as u8;
+        memory[112..120].copy_from_slice(&0x200u64.to_le_bytes());
+        for (guid, address) in tables {
+            memory.extend(guid);
+            memory.extend(address.to_le_bytes());
+        }
+        memory
+    }
+
+    fn root(memory: &[u8]) -> Option<u64> {
+        acpi_root(&|address: u64| memory.get(address as usize).copied(), 0)
+    }
+
+    #[test]
+    fn the_newer_table_comes_first() {
+        assert_eq!(root(&system(&[([9; 16], 1), (ACPI_1, 2), (ACPI_2, 3)])), Some(3));
+        assert_eq!(root(&system(&[(ACPI_1, 2)])), Some(2));
+        assert_eq!(root(&system(&[])), None);
+    }
+
+    #[test]
+    fn what_lies_has_no_root() {
+        let mut memory = system(&[(ACPI_2, 3)]);
+        memory[0] = 0;
+        assert_eq!(root(&memory), None);
+        let mut memory = system(&[(ACPI_2, 3)]);
+        memory[104..112].fill(0xff);
+        assert_eq!(root(&memory), Some(3));
+        memory[112..120].fill(0xff);
+        assert_eq!(root(&memory), None);
+    }
+}
