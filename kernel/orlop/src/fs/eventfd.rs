@@ -1,9 +1,9 @@
 //! Event files: a counter that one side adds to and the other takes from. eventfd(2).
 
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::Errno;
-use hal::sync::SpinLock;
 
 use super::file::{File, FileOperations};
 use super::poll::{PollEvents, Watcher};
@@ -22,7 +22,7 @@ pub enum Taking {
 
 /// An event file.
 pub struct EventFile {
-    count: SpinLock<u64>,
+    count: AtomicU64,
     taking: Taking,
     /// One queue for both sides, of which one at most has reason to wait.
     changed: Arc<WaitQueue>,
@@ -34,24 +34,22 @@ const SIZE: usize = size_of::<u64>();
 impl EventFile {
     /// A counter that starts at `count`.
     pub fn new(count: u64, taking: Taking) -> Arc<EventFile> {
-        Arc::new(EventFile { count: SpinLock::new(count), taking, changed: Arc::new(WaitQueue::new()) })
+        Arc::new(EventFile { count: AtomicU64::new(count), taking, changed: Arc::new(WaitQueue::new()) })
     }
 
     fn try_take(&self) -> Option<u64> {
-        let mut count = self.count.lock();
-        if *count == 0 {
-            return None;
-        }
-        let taken = if self.taking == Taking::One { 1 } else { *count };
-        *count -= taken;
-        Some(taken)
+        let left = |count| match self.taking {
+            Taking::One => u64::checked_sub(count, 1),
+            Taking::All => (count > 0).then_some(0),
+        };
+        let count = self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, left).ok()?;
+        Some(if self.taking == Taking::One { 1 } else { count })
     }
 
     /// Adds, unless the sum would be the largest number, which is never reached.
     fn try_add(&self, value: u64) -> Option<()> {
-        let mut count = self.count.lock();
-        *count = count.checked_add(value).filter(|&sum| sum < u64::MAX)?;
-        Some(())
+        let sum = |count| u64::checked_add(count, value).filter(|&sum| sum < u64::MAX);
+        self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, sum).ok().map(drop)
     }
 }
 
@@ -95,7 +93,7 @@ impl FileOperations for EventFile {
 
     fn poll(&self, _file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
         watcher.watch(&self.changed)?;
-        let count = *self.count.lock();
+        let count = self.count.load(Ordering::Acquire);
         let readable = PollEvents::READABLE.when(count > 0);
         Ok(readable.union(PollEvents::WRITABLE.when(count < u64::MAX - 1)))
     }
