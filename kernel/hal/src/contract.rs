@@ -220,6 +220,11 @@ pub trait UserAccess {
     /// # Safety
     /// `from` is readable for `length` bytes.
     unsafe fn copy_out(to: UserAddr, from: *const u8, length: usize) -> usize;
+    /// Copies the first halfword of each of `count` rows of eight bytes; returns the rows NOT done.
+    ///
+    /// # Safety
+    /// `from` is readable for `count` rows but for the last six bytes.
+    unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize) -> usize;
     /// Writes zeros; returns the bytes NOT written.
     fn clear(to: UserAddr, length: usize) -> usize;
     /// Loads an aligned word; `None` on a fault.

@@ -57,6 +57,15 @@ pub fn copy_to_user(to: UserAddr, from: &[u8]) -> usize {
     from.len() - unsafe { Arch::copy_out(to, from.as_ptr(), from.len()) }
 }
 
+/// Copies the last halfword of each row out, and leaves alone what is before it there; returns how many rows were done.
+pub fn copy_last_halfwords_to_user(to: UserAddr, rows: &[[u16; 4]]) -> usize {
+    const BEFORE: u64 = 6;
+    let Some(to) = checked(to, size_of_val(rows) as u64) else { return 0 };
+    let from = rows.as_ptr().cast::<u16>().wrapping_add(3);
+    // SAFETY: a row has four halfwords; the range lies in user space.
+    rows.len() - unsafe { Arch::copy_halfwords_out(to.wrapping_add(BEFORE), from, rows.len()) }
+}
+
 /// Writes zeros; returns how many bytes were done.
 #[inline]
 pub fn clear_user(to: UserAddr, length: usize) -> usize {

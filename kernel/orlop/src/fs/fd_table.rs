@@ -104,6 +104,23 @@ impl FdTable {
         self.slots.read().file(fd).cloned().ok_or(Errno::EBADF)
     }
 
+    /// The files behind two descriptors, as one moment finds them. EBADF if there is none behind either.
+    #[inline]
+    pub fn get_both(&self, fds: [u32; 2]) -> Result<[Arc<File>; 2], Errno> {
+        let slots = self.slots.read();
+        match fds.map(|fd| slots.file(fd)) {
+            [Some(first), Some(second)] => Ok([first.clone(), second.clone()]),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// The files behind several descriptors, as one moment finds them; `None` where there is none.
+    #[inline]
+    pub fn get_each(&self, fds: impl Iterator<Item = u32>, mut take: impl FnMut(Option<Arc<File>>)) {
+        let slots = self.slots.read();
+        fds.for_each(|fd| take(slots.file(fd).cloned()));
+    }
+
     /// Takes the lowest free descriptor from `lowest` on. EMFILE when it would reach `limit` (RLIMIT_NOFILE), ENFILE when only the
     /// kernel's reserve of memory is left for files.
     pub fn reserve(&self, lowest: u32, limit: u64) -> Result<Reserved<'_>, Errno> {

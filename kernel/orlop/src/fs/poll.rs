@@ -49,11 +49,27 @@ impl<'a> Watcher<'a> {
         Watcher { observer: Some((observer, share)), subscriptions }
     }
 
+    /// Only looks from now on.
+    pub fn enter_no_more(&mut self) {
+        self.observer = None;
+    }
+
     /// The file's readiness changes when `queue` is woken. Called before the state is looked at.
+    #[inline]
     pub fn watch<Q: Observable + 'static>(&mut self, queue: &Arc<Q>) -> Result<(), Errno> {
-        let Some((observer, share)) = self.observer else { return Ok(()) };
+        match self.observer {
+            None => Ok(()),
+            Some((observer, share)) => self.enter(queue.clone(), observer, share),
+        }
+    }
+
+    fn enter(
+        &mut self,
+        queue: Arc<dyn Observable>,
+        observer: &Arc<dyn Observer>,
+        share: Share,
+    ) -> Result<(), Errno> {
         self.subscriptions.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        let queue: Arc<dyn Observable> = queue.clone();
         self.subscriptions.push(Subscription::new(queue, observer.clone(), share));
         Ok(())
     }

@@ -106,6 +106,13 @@ pub fn file(caller: &Caller<'_>, fd: i32) -> Result<Arc<File>, Errno> {
     caller.thread.with_files(|files: &Arc<FdTable>| files.get(fd.cast_unsigned()))
 }
 
+/// The files behind two descriptor arguments of a call on content, found in one look.
+pub fn content_files(caller: &Caller<'_>, first: i32, second: i32) -> Result<[Arc<File>; 2], Errno> {
+    let numbers = [first, second].map(i32::cast_unsigned);
+    let files = caller.thread.with_files(|files: &Arc<FdTable>| files.get_both(numbers))?;
+    if files.iter().any(|file| file.is_path_only()) { Err(Errno::EBADF) } else { Ok(files) }
+}
+
 /// The file behind a descriptor argument of a call on content: EBADF also for one opened with `O_PATH`.
 #[inline]
 pub fn content_file(caller: &Caller<'_>, fd: i32) -> Result<Arc<File>, Errno> {

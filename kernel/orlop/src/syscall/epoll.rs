@@ -9,7 +9,7 @@ use abi::poll::{
 };
 use libkernel::addr::UserAddr;
 
-use super::at::{content_file, only};
+use super::at::{content_file, content_files, only};
 use super::poll::deadline_argument;
 use super::{Caller, Failure, mask, open};
 use crate::fs::anonymous;
@@ -45,8 +45,7 @@ pub fn epoll_ctl(
         if operation == EPOLL_CTL_DEL { EpollEvent::new(0, 0) } else { UserPtr::new(event).read()? };
     // Nothing suspends the machine, so there is nothing to keep awake; Linux drops the flag where it is not allowed, too.
     event.events &= !EPOLLWAKEUP;
-    let instance = content_file(caller, instance)?;
-    let file = content_file(caller, fd)?;
+    let [instance, file] = content_files(caller, instance, fd)?;
     if !file.special().is_some_and(|operations| operations.is_pollable()) {
         return Err(Errno::EPERM.into());
     }

@@ -10,11 +10,11 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use abi::Errno;
-use abi::poll::{POLLERR, POLLHUP, Pollfd};
+use abi::poll::{POLLERR, POLLHUP, POLLNVAL, Pollfd};
 use abi::time::{NANOSECONDS_PER_SECOND, Timespec};
+use arrayvec::ArrayVec;
 use libkernel::addr::UserAddr;
 
-use super::at::file;
 use super::{Caller, Failure, Restart};
 use crate::fs::poll::{Observer, PollEvents, Subscription, Watcher};
 use crate::process::Resource;
@@ -37,60 +37,56 @@ impl Observer for Sleeper {
     }
 }
 
-/// One file that is waited for, and for what.
-struct Interest {
-    fd: i32,
-    events: PollEvents,
-    ready: PollEvents,
-}
+/// Errors, hang-ups and what is no file are reported whether asked for or not.
+const UNASKED: u16 = POLLERR | POLLHUP | POLLNVAL;
 
-/// Errors and hang-ups are reported whether asked for or not.
-const UNASKED: PollEvents = PollEvents((POLLERR | POLLHUP) as u32);
+/// How many descriptors are looked up at once.
+const BATCH: usize = 16;
 
-/// Looks at every file, subscribing where a sleeper is given; returns how many are ready.
+/// Looks at every file, subscribing where a sleeper is given, and notes in `revents` what it is ready for; returns how many are ready.
 fn look(
     caller: &Caller<'_>,
-    interests: &mut [Interest],
+    entries: &mut [Pollfd],
     sleeper: Option<&Arc<dyn Observer>>,
     subscriptions: &mut Vec<Subscription>,
 ) -> Result<usize, Errno> {
     let mut ready = 0;
-    for interest in interests {
-        interest.ready = PollEvents::NONE;
-        if interest.fd < 0 {
-            continue;
-        }
-        let state = match file(caller, interest.fd) {
-            Ok(file) => {
-                let observer = if ready == 0 { sleeper } else { None };
-                file.poll(&mut Watcher::new(observer, subscriptions))?
+    let mut watcher = Watcher::new(sleeper, subscriptions);
+    for some in entries.chunks_mut(BATCH) {
+        let mut files = ArrayVec::<_, BATCH>::new();
+        let numbers = some.iter().map(|entry| entry.fd.cast_unsigned());
+        caller.thread.with_files(|table| table.get_each(numbers, |file| files.push(file)));
+        for (entry, file) in some.iter_mut().zip(&files) {
+            let state = match file {
+                Some(file) => file.poll(&mut watcher)?,
+                None if entry.fd < 0 => PollEvents::NONE,
+                None => PollEvents::INVALID,
+            };
+            entry.revents = state.0 as u16 & (entry.events | UNASKED);
+            if entry.revents != 0 {
+                ready += 1;
+                watcher.enter_no_more();
             }
-            Err(_) => PollEvents::INVALID,
-        };
-        let wanted = interest.events.union(UNASKED).union(PollEvents::INVALID);
-        interest.ready = state.intersection(wanted);
-        if interest.ready != PollEvents::NONE {
-            ready += 1;
         }
     }
     Ok(ready)
 }
 
 /// Waits until a file is ready, the deadline has passed (0), or a signal comes.
-fn wait(caller: &Caller<'_>, interests: &mut [Interest], deadline: Deadline) -> Result<usize, Failure> {
+fn wait(caller: &Caller<'_>, entries: &mut [Pollfd], deadline: Deadline) -> Result<usize, Failure> {
     let mut subscriptions = Vec::new();
-    let ready = look(caller, interests, None, &mut subscriptions)?;
+    let ready = look(caller, entries, None, &mut subscriptions)?;
     if ready > 0 || deadline.has_passed() {
         return Ok(ready);
     }
     let sleeper = Arc::new(Sleeper { fired: AtomicBool::new(false), queue: WaitQueue::new() });
     let observer: Arc<dyn Observer> = sleeper.clone();
-    let mut ready = look(caller, interests, Some(&observer), &mut subscriptions)?;
+    let mut ready = look(caller, entries, Some(&observer), &mut subscriptions)?;
     while ready == 0 {
         let fired = || sleeper.fired.swap(false, Ordering::AcqRel).then_some(());
         match sleeper.queue.wait_until(deadline, fired) {
-            Ok(()) => ready = look(caller, interests, None, &mut Vec::new())?,
-            Err(WaitError::TimedOut) => return Ok(look(caller, interests, None, &mut Vec::new())?),
+            Ok(()) => ready = look(caller, entries, None, &mut Vec::new())?,
+            Err(WaitError::TimedOut) => return Ok(look(caller, entries, None, &mut Vec::new())?),
             Err(WaitError::Interrupted) => return Err(Failure::Restart(Restart::UnlessHandled)),
         }
     }
@@ -140,18 +136,8 @@ fn poll_until(
     }
     let claim = UserSlice::<Pollfd>::new(descriptors, count as usize);
     let mut entries = claim.read_to_vec()?;
-    let mut interests = Vec::new();
-    interests.try_reserve_exact(entries.len())?;
-    interests.extend(entries.iter().map(|entry| Interest {
-        fd: entry.fd,
-        events: PollEvents(u32::from(entry.events)),
-        ready: PollEvents::NONE,
-    }));
-    let ready = wait(caller, &mut interests, deadline)?;
-    for (entry, interest) in entries.iter_mut().zip(&interests) {
-        entry.revents = interest.ready.0 as u16;
-    }
-    claim.write(&entries)?;
+    let ready = wait(caller, &mut entries, deadline)?;
+    claim.write_revents(&entries)?;
     Ok(ready)
 }
 

@@ -8,7 +8,7 @@ use abi::Errno;
 use abi::fs::{O_APPEND, SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};
 use libkernel::addr::UserAddr;
 
-use super::at::{self, content_file};
+use super::at::{self, content_files};
 use super::transfer::{STEP, Side, position_argument, return_position, transfer};
 use super::{Caller, Failure};
 use crate::fs::File;
@@ -33,7 +33,7 @@ pub fn splice(
         return Ok(0);
     }
     at::only(flags, SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)?;
-    let (input, out) = (content_file(caller, input)?, content_file(caller, out)?);
+    let [input, out] = content_files(caller, input, out)?;
     if !input.is_readable() || !out.is_writable() {
         return Err(Errno::EBADF.into());
     }

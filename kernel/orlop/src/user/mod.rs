@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 
 use abi::Errno;
+use abi::poll::Pollfd;
 use hal::user_copy;
 use libkernel::addr::UserAddr;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -151,6 +152,15 @@ impl<T: IntoBytes + Immutable> UserSlice<T> {
             return Err(Errno::EFAULT);
         }
         write_bytes(self.address, values.as_bytes())
+    }
+}
+
+impl UserSlice<Pollfd> {
+    /// Copies `revents` of each entry out and leaves the rest alone: poll(2).
+    pub fn write_revents(self, entries: &[Pollfd]) -> Result<(), Errno> {
+        let rows: &[[u16; 4]] = zerocopy::transmute_ref!(entries);
+        let done = user_copy::copy_last_halfwords_to_user(self.address, rows);
+        if done == rows.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 }
 

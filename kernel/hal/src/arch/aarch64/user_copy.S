@@ -74,6 +74,26 @@ copy_done:
 recoverable copy_fast, copy_fast_end, copy_slow
 recoverable copy_slow, copy_done, copy_done
 
+// Copies halfwords that are eight bytes apart on both sides.
+//
+//   register   in              out
+//   x0         destination     halfwords NOT copied
+//   x1         source          clobbered
+//   x2         halfwords       clobbered
+//   x3                         clobbered
+.global user_copy_halfwords
+user_copy_halfwords:
+    cbz     x2, 2f
+1:  ldrh    w3, [x1], #8
+halfword_store:
+    strh    w3, [x0], #8
+halfword_store_end:
+    subs    x2, x2, #1
+    b.ne    1b
+2:  mov     x0, x2
+    ret
+recoverable halfword_store, halfword_store_end, 2b
+
 // Writes zeros.
 //
 //   register   in              out

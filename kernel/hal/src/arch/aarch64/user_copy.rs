@@ -14,6 +14,7 @@ global_asm!(include_str!("user_copy.S"));
 
 unsafe extern "C" {
     fn user_copy_bytes(to: *mut u8, from: *const u8, length: usize) -> usize;
+    fn user_copy_halfwords(to: u64, from: *const u16, count: usize) -> usize;
     fn user_clear_bytes(to: *mut u8, length: usize) -> usize;
     fn user_load_u32(address: u64, value: *mut u32) -> u32;
     fn user_store_u32(address: u64, value: u32) -> u32;
@@ -92,6 +93,13 @@ impl UserAccess for Arch {
         let _open = Open::new();
         // SAFETY: the caller vouches for `from`; a fault at `to` is recovered from.
         unsafe { user_copy_bytes(to.as_u64() as *mut u8, from, length) }
+    }
+
+    #[inline]
+    unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize) -> usize {
+        let _open = Open::new();
+        // SAFETY: the caller vouches for `from`; a fault at `to` is recovered from.
+        unsafe { user_copy_halfwords(to.as_u64(), from, count) }
     }
 
     #[inline]

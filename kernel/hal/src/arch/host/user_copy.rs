@@ -83,6 +83,19 @@ impl UserAccess for Arch {
         })
     }
 
+    unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize) -> usize {
+        for done in 0..count {
+            // SAFETY: the caller vouches for each row of `from`.
+            let left = unsafe {
+                Self::copy_out(to.wrapping_add(done as u64 * 8), from.add(done * 4).cast(), size_of::<u16>())
+            };
+            if left > 0 {
+                return count - done;
+            }
+        }
+        0
+    }
+
     fn clear(to: UserAddr, length: usize) -> usize {
         for_each_page(to, length, Access::Write, |memory, _, step| {
             // SAFETY: `memory` has `step` bytes left in its frame.

@@ -49,6 +49,12 @@ impl UserAccess for Arch {
         unsafe { copy(to.as_u64(), from as u64, length) }
     }
 
+    #[inline]
+    unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize) -> usize {
+        // SAFETY: the caller vouches for `from`; faults on `to` are recovered.
+        unsafe { copy_halfwords(to.as_u64(), from, count) }
+    }
+
     #[inline(always)]
     fn clear(to: UserAddr, length: usize) -> usize {
         // SAFETY: the contract says that the range lies in user space; faults are recovered.
@@ -112,6 +118,33 @@ unsafe extern "C" fn copy(to: u64, from: u64, length: usize) -> usize {
         "lea rcx, [rdx + rcx * 8]",
         "jmp 3b",
         on_fault!("2b", "5b"),
+        on_fault!("3b", "4b"),
+    )
+}
+
+/// Copies halfwords to user memory that are eight bytes apart on both sides.
+///
+/// ```text
+/// in:    rdi = to, rsi = from, rdx = halfwords
+/// out:   rax = halfwords not copied
+/// clobbered: rcx rsi rdi. stack: none. interrupts: as they are. Faults: recovered.
+/// ```
+#[unsafe(naked)]
+unsafe extern "C" fn copy_halfwords(to: u64, from: *const u16, count: usize) -> usize {
+    naked_asm!(
+        stac!(),
+        "mov rax, rdx",
+        "test rax, rax",
+        "jz 4f",
+        "2: movzx ecx, word ptr [rsi]",
+        "3: mov [rdi], cx",
+        "add rsi, 8",
+        "add rdi, 8",
+        "dec rax",
+        "jnz 2b",
+        "4:",
+        clac!(),
+        "ret",
         on_fault!("3b", "4b"),
     )
 }

@@ -4,14 +4,13 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::poll::{
-    POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDBAND, POLLRDNORM, POLLWRBAND, POLLWRNORM,
-    PselectSigmask,
+    POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDBAND, POLLRDNORM, POLLWRBAND, POLLWRNORM,
+    Pollfd, PselectSigmask,
 };
 use abi::time::Timeval;
 use libkernel::addr::UserAddr;
 
-use super::{Interest, deadline_argument, wait, write_time_left};
-use crate::fs::poll::PollEvents;
+use super::{deadline_argument, wait, write_time_left};
 use crate::sched::wait::Deadline;
 use crate::syscall::{Caller, Failure};
 use crate::user::{UserPtr, UserSlice};
@@ -80,29 +79,46 @@ pub fn pselect6(
     outcome
 }
 
-/// One of the three sets, as far as the call looks at it.
+/// One of the three sets, as far as the call looks at it; without words if it is not given.
 struct DescriptorSet {
-    claim: Option<UserSlice<u64>>,
+    claim: UserSlice<u64>,
     words: Vec<u64>,
 }
 
 impl DescriptorSet {
-    fn read(address: UserAddr, words: usize) -> Result<DescriptorSet, Errno> {
-        if address.is_null() {
-            return Ok(DescriptorSet { claim: None, words: Vec::new() });
+    /// The bits below `count`.
+    fn read(address: UserAddr, count: usize) -> Result<DescriptorSet, Errno> {
+        let length = if address.is_null() { 0 } else { count.div_ceil(WORD_BITS) };
+        let claim = UserSlice::new(address, length);
+        let mut words = claim.read_to_vec()?;
+        if let Some(last) = words.last_mut()
+            && !count.is_multiple_of(WORD_BITS)
+        {
+            *last &= (1 << (count % WORD_BITS)) - 1;
         }
-        let claim = UserSlice::new(address, words);
-        Ok(DescriptorSet { claim: Some(claim), words: claim.read_to_vec()? })
+        Ok(DescriptorSet { claim, words })
     }
 
-    fn contains(&self, fd: usize) -> bool {
-        self.words.get(fd / WORD_BITS).is_some_and(|word| word >> (fd % WORD_BITS) & 1 != 0)
+    fn word(&self, index: usize) -> u64 {
+        self.words.get(index).copied().unwrap_or(0)
     }
 
-    fn insert(&mut self, fd: usize) {
-        if let Some(word) = self.words.get_mut(fd / WORD_BITS) {
-            *word |= 1 << (fd % WORD_BITS);
+    fn len(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Takes out those of its descriptors that are not ready for any of these events; returns how many are left.
+    fn retain_ready(&mut self, events: u16, entries: &[Pollfd]) -> usize {
+        if self.words.is_empty() {
+            return 0;
         }
+        for entry in entries.iter().filter(|entry| entry.revents & events == 0) {
+            let fd = entry.fd as usize;
+            if let Some(word) = self.words.get_mut(fd / WORD_BITS) {
+                *word &= !(1 << (fd % WORD_BITS));
+            }
+        }
+        self.len()
     }
 }
 
@@ -114,61 +130,43 @@ fn select_until(
 ) -> Result<usize, Failure> {
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?;
     let count = count.min(caller.thread.with_files(|files| files.capacity()));
-    let words = count.div_ceil(WORD_BITS);
     let [readable, writable, exceptional] = addresses;
     let mut sets = [
-        DescriptorSet::read(readable, words)?,
-        DescriptorSet::read(writable, words)?,
-        DescriptorSet::read(exceptional, words)?,
+        DescriptorSet::read(readable, count)?,
+        DescriptorSet::read(writable, count)?,
+        DescriptorSet::read(exceptional, count)?,
     ];
-    let mut interests = interests_of(&sets, count)?;
-    wait(caller, &mut interests, deadline)?;
-    if interests.iter().any(|interest| interest.ready.intersects(PollEvents::INVALID)) {
+    let mut entries = entries_of(&sets, count)?;
+    wait(caller, &mut entries, deadline)?;
+    if entries.iter().any(|entry| entry.revents & POLLNVAL != 0) {
         return Err(Errno::EBADF.into());
     }
     let mut total = 0;
     for (set, events) in sets.iter_mut().zip(EVENTS) {
-        total += answer(set, PollEvents(u32::from(events)), &interests)?;
+        total += set.retain_ready(events, &entries);
+    }
+    for set in &sets {
+        set.claim.write(&set.words)?;
     }
     Ok(total)
 }
 
-/// One interest for each descriptor that is in any set.
-fn interests_of(sets: &[DescriptorSet; 3], count: usize) -> Result<Vec<Interest>, Failure> {
-    let mut interests = Vec::new();
-    for fd in 0..count {
-        let mut events = 0;
-        for (set, wanted) in sets.iter().zip(EVENTS) {
-            if set.contains(fd) {
-                events |= wanted;
-            }
-        }
-        if events != 0 {
-            interests.try_reserve(1)?;
-            interests.push(Interest {
-                fd: fd as i32,
-                events: PollEvents(u32::from(events)),
-                ready: PollEvents::NONE,
-            });
+/// One entry for each descriptor that is in any set, in their order.
+fn entries_of(sets: &[DescriptorSet; 3], count: usize) -> Result<Vec<Pollfd>, Failure> {
+    let mut entries = Vec::new();
+    for index in 0..count.div_ceil(WORD_BITS) {
+        let words = sets.each_ref().map(|set| set.word(index));
+        let mut left = words.into_iter().fold(0, |all, word| all | word);
+        let (start, first) = (entries.len(), (index * WORD_BITS) as i32);
+        entries.try_reserve(left.count_ones() as usize)?;
+        entries.resize(start + left.count_ones() as usize, Pollfd::default());
+        for entry in entries.iter_mut().skip(start) {
+            let bit = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            let asked = words.iter().zip(EVENTS).filter(|(word, _)| *word >> (bit % 64) & 1 != 0);
+            entry.fd = first + bit as i32;
+            entry.events = asked.fold(0, |all, (_, wanted)| all | wanted);
         }
     }
-    Ok(interests)
-}
-
-/// Replaces a set by those of its descriptors that are ready; returns how many.
-fn answer(set: &mut DescriptorSet, events: PollEvents, interests: &[Interest]) -> Result<usize, Failure> {
-    let Some(claim) = set.claim else { return Ok(0) };
-    let length = set.words.len();
-    let asked = DescriptorSet { claim: None, words: core::mem::take(&mut set.words) };
-    set.words.resize(length, 0);
-    let mut total = 0;
-    for interest in interests {
-        let fd = interest.fd as usize;
-        if asked.contains(fd) && interest.ready.intersects(events) {
-            set.insert(fd);
-            total += 1;
-        }
-    }
-    claim.write(&set.words)?;
-    Ok(total)
+    Ok(entries)
 }
