@@ -42,6 +42,13 @@ impl<T> Link<T> {
             value: UnsafeCell::new(ptr::null()),
         }
     }
+
+    /// Whether it is in a list, or was a moment ago. Who takes values out can let others rely on it: a fence after that and a fence
+    /// before this show at least one of both what the other has done before.
+    #[inline]
+    pub fn is_in_list(&self) -> bool {
+        self.owner.load(Ordering::Relaxed) != NOBODY
+    }
 }
 
 impl<T> Default for Link<T> {

@@ -10,15 +10,12 @@
 //! spinning ones: `items`, a file's watchers, or the wait queues of watched files before the ready list.
 
 mod item;
+mod items;
 mod nesting;
 mod ready;
 mod watchers;
 
-use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
-use core::ops::Bound::{Excluded, Unbounded};
 
 use abi::Errno;
 use abi::poll::EpollEvent;
@@ -33,6 +30,7 @@ use crate::syscall::Failure;
 
 pub use item::EXCLUSIVE_BITS;
 use item::{Item, Key};
+use items::Items;
 use nesting::Level;
 use ready::Ready;
 pub use watchers::Watchers;
@@ -54,7 +52,7 @@ pub struct Epoll {
     this: Weak<Epoll>,
     /// Held by whoever looks at watched files or changes what is watched; the number of such looks.
     scan: Mutex<u64>,
-    items: SpinLock<BTreeMap<Key, ItemRef>>,
+    items: SpinLock<Items>,
     ready: Arc<Ready>,
     /// The items by which other instances watch this one.
     watchers: Watchers,
@@ -67,7 +65,7 @@ impl Epoll {
         Arc::new_cyclic(|this| Epoll {
             this: this.clone(),
             scan: Mutex::new(0),
-            items: SpinLock::new(BTreeMap::new()),
+            items: SpinLock::new(Items::new()),
             ready: Ready::new(),
             watchers: Watchers::new(),
             level: Level::new(),
@@ -85,10 +83,7 @@ impl Epoll {
         let structure = nesting::check(self, file)?;
         let _scan = self.scan.lock();
         let item = Item::new(self, fd, file, event);
-        match self.items.lock().entry(item.key) {
-            Entry::Vacant(place) => place.insert(item.clone()),
-            Entry::Occupied(_) => return Err(Errno::EEXIST),
-        };
+        self.items.lock().insert(item.clone())?;
         file.watchers().insert(item.clone());
         let added = match structure {
             Some(structure) => structure.check_paths(file).and_then(|()| item.watch(file)),
@@ -104,14 +99,14 @@ impl Epoll {
     /// `EPOLL_CTL_MOD`. EINVAL for an item that was added as an exclusive one.
     pub fn modify(&self, fd: u32, file: &Arc<File>, event: EpollEvent) -> Result<(), Errno> {
         let _scan = self.scan.lock();
-        let item = self.items.lock().get(&Key::new(fd, file)).cloned().ok_or(Errno::ENOENT)?;
+        let item = self.items.lock().get(Key::new(fd, file)).cloned().ok_or(Errno::ENOENT)?;
         item.change(event, file)
     }
 
     /// `EPOLL_CTL_DEL`.
     pub fn remove(&self, fd: u32, file: &Arc<File>) -> Result<(), Errno> {
         let _scan = self.scan.lock();
-        let item = self.items.lock().remove(&Key::new(fd, file)).ok_or(Errno::ENOENT)?;
+        let item = self.items.lock().remove(Key::new(fd, file)).ok_or(Errno::ENOENT)?;
         file.watchers().remove(&item);
         item.end();
         Ok(())
@@ -119,17 +114,9 @@ impl Epoll {
 
     /// Takes an item out, which its file knows no more.
     fn forget(&self, item: &ItemRef) {
-        let removed = self.items.lock().remove(&item.key);
+        let removed = self.items.lock().remove(item.key);
         item.end();
         drop(removed);
-    }
-
-    /// The next few items behind `key`, in order; empty behind the last one.
-    fn some_items(&self, key: Option<Key>) -> Vec<ItemRef> {
-        const FEW: usize = 32;
-        let items = self.items.lock();
-        let start = key.map_or(Unbounded, Excluded);
-        items.range((start, Unbounded)).take(FEW).map(|(_, item)| item.clone()).collect()
     }
 
     /// Waits for news of up to `limit` files and hands them to `give`, some at a time, with the number of the first from 0; returns how
@@ -201,7 +188,7 @@ impl Epoll {
 
 impl Drop for Epoll {
     fn drop(&mut self) {
-        for item in core::mem::take(self.items.get_mut()).into_values() {
+        while let Some(item) = self.items.get_mut().pop() {
             if let Some(file) = item.file() {
                 file.watchers().remove(&item);
             }

@@ -328,7 +328,7 @@ impl WaitQueue {
         let mut entries = self.entries.lock();
         let ticket = entries.next_ticket();
         let observers = entries.observers.get_or_insert_default();
-        observers.of(share).insert(ticket, observer);
+        observers.of(share).push(ticket, observer);
         self.waiting.store(entries.len(), Ordering::Relaxed);
         drop(entries);
         fence(Ordering::SeqCst);
@@ -337,7 +337,7 @@ impl WaitQueue {
 
     fn leave_observer(&self, ticket: u64, share: Share) {
         let mut entries = self.entries.lock();
-        let removed = entries.observers.as_mut().and_then(|observers| observers.of(share).remove(&ticket));
+        let removed = entries.observers.as_mut().and_then(|observers| observers.of(share).remove(ticket));
         self.waiting.store(entries.len(), Ordering::Relaxed);
         drop(entries);
         drop(removed);

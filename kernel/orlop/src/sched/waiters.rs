@@ -7,6 +7,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use core::ops::Bound::{Excluded, Included};
 
+use arrayvec::ArrayVec;
 use hal::task::TaskRef;
 
 use super::wait::PollEvents;
@@ -88,11 +89,51 @@ impl Threads {
     }
 }
 
-/// Observers by their tickets.
+/// Observers by their tickets: those who come first in place, as most queues never have more.
+#[derive(Default)]
+pub(super) struct Line {
+    /// All of these have come before any of the others.
+    few: ArrayVec<(u64, Arc<dyn Observer>), FEW>,
+    many: BTreeMap<u64, Arc<dyn Observer>>,
+}
+
+const FEW: usize = 2;
+
+impl Line {
+    /// The ticket is above all others.
+    pub(super) fn push(&mut self, ticket: u64, observer: Arc<dyn Observer>) {
+        if self.many.is_empty() && !self.few.is_full() {
+            self.few.push((ticket, observer));
+        } else {
+            self.many.insert(ticket, observer);
+        }
+    }
+
+    pub(super) fn remove(&mut self, ticket: u64) -> Option<Arc<dyn Observer>> {
+        match self.few.iter().position(|entry| entry.0 == ticket) {
+            Some(index) => Some(self.few.remove(index).1),
+            None => self.many.remove(&ticket),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.few.len() + self.many.len()
+    }
+
+    /// Those with tickets above `told` and up to `last`, in order.
+    fn between(&self, told: u64, last: u64) -> impl Iterator<Item = (u64, &Arc<dyn Observer>)> {
+        let few = self.few.iter().map(|(ticket, observer)| (*ticket, observer));
+        let few = few.filter(move |(ticket, _)| *ticket > told && *ticket <= last);
+        let many = self.many.range((Excluded(told), Included(last)));
+        few.chain(many.map(|(ticket, observer)| (*ticket, observer)))
+    }
+}
+
+/// Those who hear of all wake-ups, and the exclusive ones.
 #[derive(Default)]
 pub(super) struct Observers {
-    all: BTreeMap<u64, Arc<dyn Observer>>,
-    exclusive: BTreeMap<u64, Arc<dyn Observer>>,
+    all: Line,
+    exclusive: Line,
 }
 
 pub(super) struct Entries {
@@ -129,7 +170,7 @@ impl Entries {
 }
 
 impl Observers {
-    pub(super) fn of(&mut self, share: Share) -> &mut BTreeMap<u64, Arc<dyn Observer>> {
+    pub(super) fn of(&mut self, share: Share) -> &mut Line {
         match share {
             Share::All => &mut self.all,
             Share::Exclusive => &mut self.exclusive,
@@ -139,14 +180,12 @@ impl Observers {
     /// Tells a batch; whether there may be more to be told.
     pub(super) fn tell_some(&self, round: &mut Round) -> bool {
         let mut left = BATCH;
-        for (&ticket, observer) in self.all.range((Excluded(round.told), Included(round.last))).take(BATCH) {
+        self.all.between(round.told, round.last).take(BATCH).for_each(|(ticket, observer)| {
             observer.notify(round.events);
             round.told = ticket;
             left -= 1;
-        }
-        for (&ticket, observer) in
-            self.exclusive.range((Excluded(round.told_exclusive), Included(round.last))).take(left)
-        {
+        });
+        for (ticket, observer) in self.exclusive.between(round.told_exclusive, round.last).take(left) {
             if round.exclusive == 0 {
                 break;
             }

@@ -29,10 +29,11 @@ pub const EXCLUSIVE_BITS: u32 =
     (POLLIN | POLLOUT | POLLERR | POLLHUP) as u32 | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 
 /// By what an instance tells its items apart: the descriptor, and the file that was behind it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
-    fd: u32,
-    file: usize,
+    pub(super) fd: u32,
+    /// Its address.
+    pub(super) file: usize,
 }
 
 impl Key {
@@ -66,8 +67,11 @@ impl Observer for Item {
         if events.0 & watched & !MODE_BITS == 0 {
             return false;
         }
-        let Some(item) = self.this.upgrade() else { return false };
-        self.ready.enter(item);
+        // Whoever takes a listed item out looks at the file after a fence, and there was one between the change and this.
+        if !self.listed.is_in_list() {
+            let Some(item) = self.this.upgrade() else { return false };
+            self.ready.enter(item);
+        }
         // Linux counts a wake-up for what was not watched, or for both directions at once, as nobody's.
         let directions = events.0 & (POLLIN | POLLOUT) as u32;
         let is_meant =
@@ -158,9 +162,11 @@ impl Item {
         state_of(&file).0 & wanted
     }
 
-    /// Whether the scan of this number meets it for the first time.
+    /// Whether the scan of this number, of which there is one at a time, meets it for the first time.
     pub(super) fn meet(&self, scan: u64) -> bool {
-        self.met.swap(scan, Ordering::Relaxed) != scan
+        let is_new = self.met.load(Ordering::Relaxed) != scan;
+        self.met.store(scan, Ordering::Relaxed);
+        is_new
     }
 
     pub(super) fn has_ended(&self) -> bool {

@@ -104,7 +104,7 @@ fn instance(file: &File) -> Option<&Epoll> {
 fn each_file(epoll: &Epoll, mut visit: impl FnMut(&File) -> Result<(), Errno>) -> Result<(), Errno> {
     let mut last = None;
     loop {
-        let items = epoll.some_items(last);
+        let items = epoll.items.lock().some(last);
         let Some(end) = items.last() else { return Ok(()) };
         last = Some(end.key);
         for item in &items {

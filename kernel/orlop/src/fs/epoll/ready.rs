@@ -1,6 +1,7 @@
 //! The items of an epoll instance that may have news, in the order in which they got them.
 
 use alloc::sync::Arc;
+use core::sync::atomic::{Ordering, fence};
 
 use abi::poll::{EPOLLET, EPOLLONESHOT};
 use hal::list::List;
@@ -48,7 +49,8 @@ impl Ready {
         }
     }
 
-    /// Takes the first items that this scan has not met, at most so many.
+    /// Takes the first items that this scan has not met, at most so many. What has happened to an item while it was listed shows in
+    /// its file from now on: the fence pairs with that of `WaitQueue::has_waiters`, before an observer is told.
     pub(super) fn next_few(&self, scan: u64, most: usize, batch: &mut Batch) {
         let mut list = self.list.lock();
         while batch.len() < most
@@ -61,6 +63,8 @@ impl Ready {
             }
             batch.push(item);
         }
+        drop(list);
+        fence(Ordering::SeqCst);
     }
 
     /// What becomes of items whose events were given: single shots are disarmed, levels come to the end of the list.
@@ -83,13 +87,9 @@ impl Ready {
 
     /// Takes the first item that this scan has not met; none when it comes upon one that it has.
     pub(super) fn next(&self, scan: u64) -> Option<ItemRef> {
-        let mut list = self.list.lock();
-        let item = list.pop_front()?;
-        if item.meet(scan) {
-            return Some(item);
-        }
-        list.push_front(item, |item| &item.listed);
-        None
+        let mut batch = Batch::new();
+        self.next_few(scan, 1, &mut batch);
+        batch.pop()
     }
 
     /// Takes an item from the list while it is marked as ended.
