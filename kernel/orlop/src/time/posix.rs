@@ -5,11 +5,11 @@
 //! taken at once, but not more often than a tick.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 
 use abi::Errno;
 use abi::signal::SigInfo;
+use libkernel::radix::RadixTree;
 use libkernel::timeouts::Base;
 
 use super::Clock;
@@ -35,7 +35,7 @@ pub struct Notification {
 
 /// The POSIX timers of a process, by number.
 pub(super) struct PosixTimers {
-    timers: BTreeMap<i32, PosixTimer>,
+    timers: RadixTree<Box<PosixTimer>>,
     next_id: i32,
     /// What the last one made is known by in its signals.
     last_private: u32,
@@ -68,17 +68,21 @@ struct Queued {
 
 impl PosixTimers {
     pub(super) const fn new() -> PosixTimers {
-        PosixTimers { timers: BTreeMap::new(), next_id: 0, last_private: 0 }
+        PosixTimers { timers: RadixTree::new(), next_id: 0, last_private: 0 }
     }
 
     pub(super) fn delete_all(&mut self) {
         if !self.timers.is_empty() {
-            self.timers.clear();
+            self.timers = RadixTree::new();
         }
     }
 
+    fn find(&mut self, id: i32) -> Option<&mut PosixTimer> {
+        self.timers.get_mut(index(id)?).map(Box::as_mut)
+    }
+
     fn get(&mut self, id: i32) -> Result<&mut PosixTimer, Errno> {
-        self.timers.get_mut(&id).ok_or(Errno::EINVAL)
+        self.find(id).ok_or(Errno::EINVAL)
     }
 
     /// A number that no timer has. There are fewer timers than numbers.
@@ -86,7 +90,7 @@ impl PosixTimers {
         loop {
             let id = self.next_id;
             self.next_id = id.checked_add(1).unwrap_or(0);
-            if !self.timers.contains_key(&id) {
+            if self.find(id).is_none() {
                 return id;
             }
         }
@@ -94,7 +98,7 @@ impl PosixTimers {
 
     /// The alarm of a timer has gone off.
     pub(super) fn expire(&mut self, process: &Arc<Process>, id: i32, node: Box<AlarmNode>) {
-        if let Some(posix) = self.timers.get_mut(&id)
+        if let Some(posix) = self.find(id)
             && posix.timer.has_gone_off(process, node)
         {
             posix.fire(process, id);
@@ -103,9 +107,14 @@ impl PosixTimers {
 
     /// The signal of a timer has been taken; how many expiries it stands for besides its own.
     pub(super) fn taken(&mut self, process: &Arc<Process>, id: i32, private: u32) -> i32 {
-        let posix = self.timers.get_mut(&id).filter(|posix| posix.private == private);
+        let posix = self.find(id).filter(|posix| posix.private == private);
         posix.map_or(0, |posix| posix.taken(process))
     }
+}
+
+/// Where a timer stands; no timer has a negative number.
+fn index(id: i32) -> Option<u64> {
+    u64::try_from(id).ok()
 }
 
 fn to_overrun(count: i64) -> i32 {
@@ -234,7 +243,7 @@ pub fn create(process: &Process, notification: Notification, clock: Clock) -> Re
         Clock::Wall | Clock::Monotonic => Source::Clock(Base::Monotonic),
         Clock::Cpu(clock) => Source::Cpu(clock),
     };
-    let posix = PosixTimer {
+    let posix = Box::new(PosixTimer {
         timer: Timer::new(Name::Posix(id), source),
         notification,
         is_wall_clock,
@@ -243,8 +252,9 @@ pub fn create(process: &Process, notification: Notification, clock: Clock) -> Re
         queued: None,
         overrun: -1,
         last_overrun: 0,
-    };
-    timers.timers.insert(id, posix);
+    });
+    let place = index(id).ok_or(Errno::EAGAIN)?;
+    timers.timers.insert(place, posix).map_err(|_| Errno::EAGAIN)?;
     Ok(id)
 }
 
@@ -275,5 +285,6 @@ pub fn overrun(process: &Process, id: i32) -> Result<i32, Errno> {
 
 /// Deletes a POSIX timer. Its signal, if it is under way, arrives.
 pub fn delete(process: &Process, id: i32) -> Result<(), Errno> {
-    process.timers.lock().posix.timers.remove(&id).map(drop).ok_or(Errno::EINVAL)
+    let place = index(id).ok_or(Errno::EINVAL)?;
+    process.timers.lock().posix.timers.remove(place).map(drop).ok_or(Errno::EINVAL)
 }
