@@ -47,6 +47,11 @@ impl dyn Bounds + '_ {
         if limit != u64::MAX && self.is_capable(capability::IPC_LOCK) { u64::MAX } else { limit }
     }
 
+    /// Whether so many bytes could be locked, if none were.
+    pub fn may_lock_bytes(&self, bytes: u64) -> bool {
+        bytes <= self.lock_limit()
+    }
+
     /// `EPERM` where nothing at all may be locked (Linux's `can_do_mlock`).
     pub fn may_lock_something(&self) -> Result<(), Errno> {
         if self.lock_limit() == 0 { Err(Errno::EPERM) } else { Ok(()) }
@@ -63,13 +68,18 @@ pub(super) fn max_areas() -> usize {
 impl State {
     /// `ENOMEM` where so many more pages would pass a limit (`RLIMIT_AS`, `RLIMIT_DATA`; Linux's `may_expand_vm`).
     pub(super) fn may_grow(&self, more: Usage, bounds: &dyn Bounds) -> Result<(), Errno> {
-        let fits =
-            |used: u64, more: u64, limit: u64| more == 0 || used.saturating_add(more) <= limit >> PAGE_SHIFT;
-        let [total, data] = bounds.limits().two(Resource::AddressSpace, Resource::Data);
-        // Valgrind sets the soft limit of data to nothing and means the hard one.
-        let data = if data.soft == 0 { data.hard } else { data.soft };
-        let allowed =
-            fits(self.usage.total, more.total, total.soft) && fits(self.usage.data, more.data, data);
+        let [total, data] = growth_limits(bounds);
+        let allowed = (more.total == 0 || fits(self.usage.total, more.total, total))
+            && (more.data == 0 || fits(self.usage.data, more.data, data));
+        if allowed { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// As [`Self::may_grow`], for what takes the place of `replaced` pages. As on Linux, who is beyond a limit already may not even
+    /// replace.
+    pub(super) fn may_replace(&self, more: Usage, replaced: u64, bounds: &dyn Bounds) -> Result<(), Errno> {
+        let [total, data] = growth_limits(bounds);
+        let allowed = fits(self.usage.total, more.total.saturating_sub(replaced), total)
+            && (more.data == 0 || fits(self.usage.data, more.data.saturating_sub(replaced), data));
         if allowed { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
@@ -132,6 +142,18 @@ impl State {
         let wanted = libkernel::vma::Interval::room_below(area);
         next.start().as_u64().saturating_sub(wanted) >= range.end().as_u64()
     }
+}
+
+/// What an address space, and the data in it, may grow to, in bytes.
+fn growth_limits(bounds: &dyn Bounds) -> [u64; 2] {
+    let [total, data] = bounds.limits().two(Resource::AddressSpace, Resource::Data);
+    // Valgrind sets the soft limit of data to nothing and means the hard one.
+    [total.soft, if data.soft == 0 { data.hard } else { data.soft }]
+}
+
+/// Whether so many more pages than are used fit into a limit in bytes.
+fn fits(used: u64, more: u64, limit: u64) -> bool {
+    used.saturating_add(more) <= limit >> PAGE_SHIFT
 }
 
 /// The flags of a lock, of which [`AreaFlags::LOCK_ON_FAULT`] alone means nothing.

@@ -165,7 +165,7 @@ impl State {
         if occupied { Err(Errno::EEXIST) } else { Ok(()) }
     }
 
-    fn free_at_hint(&self, hint: UserAddr, length: u64) -> Option<UserRange> {
+    pub(super) fn free_at_hint(&self, hint: UserAddr, length: u64) -> Option<UserRange> {
         if hint.is_null() {
             return None;
         }
@@ -196,9 +196,7 @@ impl State {
     /// The limits on a new mapping, which may replace others.
     fn may_map(&self, area: &Area, range: UserRange, more: Usage, bounds: &dyn Bounds) -> Result<(), Errno> {
         if self.may_grow(more, bounds).is_err() {
-            let replaced = self.covered_pages(range);
-            let rest = |pages: u64| pages.saturating_sub(replaced);
-            self.may_grow(Usage { total: rest(more.total), data: rest(more.data), ..more }, bounds)?;
+            self.may_replace(more, self.covered_pages(range), bounds)?;
         }
         if area.is_data() && !area.flags.contains(AreaFlags::NO_RESERVE) {
             may_commit(more.total)

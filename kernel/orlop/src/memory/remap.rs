@@ -32,6 +32,8 @@ pub enum Movement {
     Forbidden,
     /// It may (`MREMAP_MAYMOVE`).
     Allowed,
+    /// It does, to this address if that is free (`MREMAP_DONTUNMAP`).
+    Near(UserAddr),
     /// It goes to this address (`MREMAP_FIXED`).
     To(UserAddr),
 }
@@ -86,6 +88,10 @@ impl AddressSpace {
         let target = match movement {
             Movement::Forbidden => return Err(Errno::ENOMEM),
             Movement::Allowed => state.find_free(new_length)?,
+            Movement::Near(hint) => match state.free_at_hint(hint, new_length) {
+                Some(range) => range,
+                None => state.find_free(new_length)?,
+            },
             Movement::To(target) => whole(target)?,
         };
         bounds.may_lie_at(target.start())?;
@@ -97,23 +103,23 @@ impl AddressSpace {
         Ok((target, grown.wants_pages))
     }
 
-    /// Checks that the old range is mapped, and frees a fixed target.
+    /// Checks that the old range is mapped, and an address to move to; frees a fixed one.
     fn clear_target(
         &self,
         state: &mut State,
         request: RemapRequest,
         discarded: &mut Discarded,
     ) -> Result<(), Errno> {
-        let target = match request.movement {
-            Movement::To(target) => Some(fixed_target(target, request)?),
-            Movement::Forbidden | Movement::Allowed => None,
-        };
         state.areas.get(request.old).ok_or(Errno::EFAULT)?;
-        let must_move = target.is_some() || request.keep_old == KeepOld::Yes;
-        if must_move && state.areas.len() + SPARE_AREAS + 2 >= max_areas() {
+        let (Movement::To(target) | Movement::Near(target)) = request.movement else { return Ok(()) };
+        let range = target_range(target, request)?;
+        if state.areas.len() + SPARE_AREAS + 2 >= max_areas() {
             return Err(Errno::ENOMEM);
         }
-        target.map_or(Ok(()), |target| self.unmap_locked(state, target, discarded))
+        if matches!(request.movement, Movement::Near(_)) {
+            return Ok(());
+        }
+        self.unmap_locked(state, range, discarded)
     }
 
     /// Unmaps what the new length has no room for; the old length that is left.
@@ -235,7 +241,7 @@ impl State {
 }
 
 /// The checks of Linux's `mremap_to`.
-fn fixed_target(target: UserAddr, request: RemapRequest) -> Result<UserRange, Errno> {
+fn target_range(target: UserAddr, request: RemapRequest) -> Result<UserRange, Errno> {
     if !target.is_page_aligned() {
         return Err(Errno::EINVAL);
     }

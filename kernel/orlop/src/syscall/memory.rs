@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::memory::*;
-use libkernel::addr::{UserAddr, UserRange, page_up};
+use libkernel::addr::{PAGE_MASK, UserAddr, UserRange, page_up};
 use libkernel::fault::Access;
 use libkernel::paging::Prot;
 
@@ -40,6 +40,21 @@ fn page_range(start: UserAddr, length: u64, wrapped: Errno) -> Result<UserRange,
         return Err(Errno::EINVAL);
     }
     page_up(length).and_then(|length| UserRange::new(start, length)).ok_or(wrapped)
+}
+
+/// A length in whole pages as Linux's `PAGE_ALIGN` gives it: almost 2^64 bytes are none.
+const fn page_align(length: u64) -> u64 {
+    length.wrapping_add(PAGE_MASK) & !PAGE_MASK
+}
+
+/// A range of `length` bytes in whole pages from a page start, for calls to which nothing at all means success wherever it lies:
+/// then `None`. `wrapped` where the end wraps, `ENOMEM` where it lies outside the user half: nothing is mapped there.
+fn some_pages(start: UserAddr, length: u64, wrapped: Errno) -> Result<Option<UserRange>, Errno> {
+    if length == 0 {
+        return Ok(None);
+    }
+    start.checked_add(length).ok_or(wrapped)?;
+    UserRange::new(start, length).map(Some).ok_or(Errno::ENOMEM)
 }
 
 /// `munmap(2)`.
@@ -91,14 +106,16 @@ pub fn mremap(
         return Err(Errno::EINVAL.into());
     }
     let old = old.untagged();
-    let old_length = page_up(old_length).ok_or(Errno::EINVAL)?;
+    let old_length = page_align(old_length);
     let new_length = page_up(new_length).filter(|length| *length != 0).ok_or(Errno::EINVAL)?;
+    let keep_old = if flags & MREMAP_DONTUNMAP != 0 { KeepOld::Yes } else { KeepOld::No };
     let movement = match (flags & MREMAP_FIXED != 0, may_move) {
         (true, _) => Movement::To(target),
+        // The address counts without MREMAP_FIXED, too.
+        (false, true) if keep_old == KeepOld::Yes => Movement::Near(target),
         (false, true) => Movement::Allowed,
         (false, false) => Movement::Forbidden,
     };
-    let keep_old = if flags & MREMAP_DONTUNMAP != 0 { KeepOld::Yes } else { KeepOld::No };
     let request = RemapRequest { old, old_length, new_length, movement, keep_old };
     Ok(space(caller)?.remap(request, caller.thread.bounds())?.as_u64())
 }
@@ -111,11 +128,15 @@ pub fn brk(caller: &mut Caller<'_>, wanted: UserAddr) -> Outcome<u64> {
 /// `madvise(2)`.
 pub fn madvise(caller: &mut Caller<'_>, start: UserAddr, length: u64, advice: u32) -> Outcome<()> {
     let advice = decode_advice(advice)?;
-    let range = page_range(start, length, Errno::EINVAL)?;
-    if range.is_empty() {
-        return if length == 0 { Ok(()) } else { Err(Errno::EINVAL.into()) };
+    let start = start.untagged();
+    if !start.is_page_aligned() {
+        return Err(Errno::EINVAL.into());
     }
-    Ok(space(caller)?.advise(range, advice)?)
+    let length = page_up(length).ok_or(Errno::EINVAL)?;
+    match some_pages(start, length, Errno::EINVAL)? {
+        Some(range) => Ok(space(caller)?.advise(range, advice)?),
+        None => Ok(()),
+    }
 }
 
 /// Merging and huge pages are features Linux can be built without; the answer is that of such a Linux.
@@ -143,10 +164,11 @@ fn decode_advice(advice: u32) -> Result<Advice, Errno> {
 /// `msync(2)`. Files live in memory, so there is nothing to write back or to read anew.
 pub fn msync(caller: &mut Caller<'_>, start: UserAddr, length: u64, flags: u32) -> Outcome<()> {
     let both = MS_ASYNC | MS_SYNC;
-    if flags & !(both | MS_INVALIDATE) != 0 || flags & both == both {
+    let start = start.untagged();
+    if flags & !(both | MS_INVALIDATE) != 0 || flags & both == both || !start.is_page_aligned() {
         return Err(Errno::EINVAL.into());
     }
-    let range = page_range(start, length, Errno::ENOMEM)?;
+    let Some(range) = some_pages(start, page_align(length), Errno::ENOMEM)? else { return Ok(()) };
     let copies = if flags & MS_INVALIDATE != 0 { OtherCopies::Invalid } else { OtherCopies::Valid };
     Ok(space(caller)?.synchronise(range, copies)?)
 }
@@ -172,11 +194,11 @@ pub fn mincore(caller: &mut Caller<'_>, start: UserAddr, length: u64, vector: Us
     Ok(())
 }
 
-/// The whole pages that a range of bytes touches.
-fn touched_pages(start: UserAddr, length: u64) -> Result<UserRange, Errno> {
+/// The whole pages that a range of bytes touches, if there are any.
+fn touched_pages(start: UserAddr, length: u64) -> Result<Option<UserRange>, Errno> {
     let start = start.untagged();
-    let end = start.checked_add(length).and_then(UserAddr::page_up).ok_or(Errno::EINVAL)?;
-    UserRange::from_bounds(start.page_down(), end).ok_or(Errno::ENOMEM)
+    let length = page_align(length.wrapping_add(start.page_offset() as u64));
+    some_pages(start.page_down(), length, Errno::EINVAL)
 }
 
 /// `mlock(2)`.
@@ -192,12 +214,21 @@ pub fn mlock2(caller: &mut Caller<'_>, start: UserAddr, length: u64, flags: u32)
     let bounds = caller.thread.bounds();
     bounds.may_lock_something()?;
     let time = if flags & MLOCK_ONFAULT != 0 { LockTime::OnFault } else { LockTime::Now };
-    Ok(space(caller)?.lock(touched_pages(start, length)?, time, bounds)?)
+    match touched_pages(start, length) {
+        Ok(Some(range)) => Ok(space(caller)?.lock(range, time, bounds)?),
+        Ok(None) => Ok(()),
+        // Before anything is looked at, what the limit could never hold.
+        Err(_) if !bounds.may_lock_bytes(page_align(length)) => Err(Errno::ENOMEM.into()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// `munlock(2)`.
 pub fn munlock(caller: &mut Caller<'_>, start: UserAddr, length: u64) -> Outcome<()> {
-    Ok(space(caller)?.unlock(touched_pages(start, length)?)?)
+    match touched_pages(start, length)? {
+        Some(range) => Ok(space(caller)?.unlock(range)?),
+        None => Ok(()),
+    }
 }
 
 /// `mlockall(2)`.

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::memory::*;
 use abi::native::process::{HUGE_PAGE_SHIFTS, MAP_32BIT};
-use libkernel::addr::{PAGE_MASK, PAGE_SHIFT, UserAddr, page_up};
+use libkernel::addr::{PAGE_MASK, PAGE_SHIFT, USER_END, UserAddr, page_up};
 use libkernel::paging::Prot;
 
 use crate::fs::File;
@@ -55,7 +55,7 @@ pub fn mmap(
     }
     let file = if flags & MAP_ANONYMOUS == 0 { Some(open_file(caller, fd)?) } else { None };
     let prot = Prot::from_bits_truncate(prot);
-    let length = checked_length(length, offset, flags, file.is_some())?;
+    let length = checked_length(length, flags, file.is_some())?;
     let placement = placement(address, flags);
     if has_high_flags && flags & MAP_TYPE == MAP_SHARED_VALIDATE && file.is_some() {
         return Err(Errno::EOPNOTSUPP.into());
@@ -86,18 +86,16 @@ fn open_file(caller: &Caller<'_>, fd: i32) -> Result<Arc<File>, Errno> {
     crate::syscall::at::content_file(caller, fd)
 }
 
-fn checked_length(length: u64, offset: u64, flags: u32, has_file: bool) -> Result<u64, Errno> {
+fn checked_length(length: u64, flags: u32, has_file: bool) -> Result<u64, Errno> {
     if flags & MAP_HUGETLB != 0 {
         let size = flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
         let exists = size == 0 || HUGE_PAGE_SHIFTS.contains(&size);
-        return Err(if has_file || !exists { Errno::EINVAL } else { Errno::ENOMEM });
+        return Err(if has_file || !exists || length == 0 { Errno::EINVAL } else { Errno::ENOMEM });
     }
     if length == 0 {
         return Err(Errno::EINVAL);
     }
-    let length = page_up(length).ok_or(Errno::ENOMEM)?;
-    offset.checked_add(length).ok_or(Errno::EOVERFLOW)?;
-    Ok(length)
+    page_up(length).ok_or(Errno::ENOMEM)
 }
 
 #[allow(clippy::bad_bit_mask, reason = "MAP_32BIT is zero where there is no such flag")]
@@ -142,6 +140,9 @@ fn file_request(
     first_page: u64,
     length: u64,
 ) -> Result<MapRequest, Errno> {
+    if length <= USER_END && !may_have_pages(&file, first_page, length) {
+        return Err(Errno::EOVERFLOW);
+    }
     let mut area = common_flags(flags);
     let mut max_prot = ALL;
     match flags & MAP_TYPE {
@@ -175,6 +176,13 @@ fn file_request(
     }
     let placement = Placement::Hint(UserAddr::new(0));
     Ok(MapRequest { placement, length, prot, max_prot, flags: area, content })
+}
+
+/// Whether a file could ever be long enough (Linux's `file_mmap_ok`). Those that are not ordinary ones
+/// end with the numbers.
+fn may_have_pages(file: &File, first_page: u64, length: u64) -> bool {
+    let fits = |longest: u64| first_page <= longest.saturating_sub(length) >> PAGE_SHIFT;
+    fits(i64::MAX as u64) || fits(u64::MAX) && !matches!(file.mapping(), Mapping::Object(_))
 }
 
 /// What a file shows: its pages, or for `/dev/zero` what an anonymous mapping shows.

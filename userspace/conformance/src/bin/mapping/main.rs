@@ -6,6 +6,7 @@ extern crate alloc;
 
 mod areas;
 mod arguments;
+mod edges;
 mod files;
 mod locks;
 mod places;
@@ -41,6 +42,12 @@ conformance::tests!(&[
     ("flags_that_nobody_knows", arguments::flags_that_nobody_knows),
     ("a_futex_in_memory_that_cannot_be_read", arguments::a_futex_in_memory_that_cannot_be_read),
     ("advice_that_is_refused", arguments::advice_that_is_refused),
+    ("nothing_at_all", edges::nothing_at_all),
+    ("lengths_that_wrap", edges::lengths_that_wrap),
+    ("beyond_the_user_half", edges::beyond_the_user_half),
+    ("offsets_beyond_files", edges::offsets_beyond_files),
+    ("where_a_mapping_moves_to", edges::where_a_mapping_moves_to),
+    ("beyond_the_limit_on_addresses", edges::beyond_the_limit_on_addresses),
 ]);
 
 const PAGE: u64 = 4096;
