@@ -242,6 +242,10 @@ impl PageTable {
     /// Unmaps until the batch is full; returns the index of the first entry that is still to do.
     fn unmap_some(&self, leaves: Leaves, batch: &mut FlushBatch<'_>) -> Option<usize> {
         let mut in_use = leaves.in_use();
+        if in_use == 0 {
+            // Tables stay, so that there are empty ones: not worth the lock.
+            return None;
+        }
         let before = in_use;
         let mut rest = None;
         let guard = self.lock.lock();

@@ -133,31 +133,49 @@ impl PageTable {
     ) -> Result<(), E> {
         let mut address = range.start().page_down();
         while address < range.end() {
-            match self.leaves_at(address, range.end()) {
-                Ok(leaves) => {
-                    visit(leaves)?;
-                    address = after(address, 1);
-                }
-                Err(level) => address = after(address, level),
-            }
+            address = match self.find_middle(address) {
+                Ok(table) => for_each_leaves_below(table, address, range.end(), &mut visit)?,
+                Err(level) => after(address, level),
+            };
         }
         Ok(())
     }
 
-    /// The part of a leaf table from `address` up to `end`; or the level of the entry that is missing.
-    fn leaves_at(&self, address: UserAddr, end: UserAddr) -> Result<Leaves, u32> {
+    /// The table at level 1 for `address`; or the level of the entry that is missing.
+    #[inline(always)]
+    fn find_middle(&self, address: UserAddr) -> Result<PhysAddr, u32> {
         let mut table = self.root;
-        for level in (1..=ROOT_LEVEL).rev() {
+        for level in (2..=ROOT_LEVEL).rev() {
             let entry = Slot::of(table, index(address.as_u64(), level)).load();
             if !entry.is_present() {
                 return Err(level);
             }
             table = entry.address();
         }
-        let first = index(address.as_u64(), 0);
-        let pages = (end.as_u64() - address.as_u64()).div_ceil(PAGE_SIZE);
-        let last = (first as u64 + pages - 1).min(ENTRIES as u64 - 1) as usize;
-        Ok(Leaves { table, address, first, last })
+        Ok(table)
+    }
+}
+
+/// Visits the leaf tables below a table at level 1, from `address` on; returns where what it translates ends, or a place behind `end`.
+#[inline(always)]
+fn for_each_leaves_below<E>(
+    table: PhysAddr,
+    mut address: UserAddr,
+    end: UserAddr,
+    visit: &mut impl FnMut(Leaves) -> Result<(), E>,
+) -> Result<UserAddr, E> {
+    loop {
+        let entry = Slot::of(table, index(address.as_u64(), 1)).load();
+        let next = after(address, 1);
+        if entry.is_present() {
+            let first = index(address.as_u64(), 0);
+            let last = if end < next { index(end.as_u64() - 1, 0) } else { ENTRIES - 1 };
+            visit(Leaves { table: entry.address(), address, first, last })?;
+        }
+        address = next;
+        if address >= end || index(address.as_u64(), 1) == 0 {
+            return Ok(address);
+        }
     }
 }
 

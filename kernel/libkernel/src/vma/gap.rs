@@ -1,30 +1,37 @@
 //! The search for free addresses: below the entries that bound it, by the bounds of leaves and of groups of leaves.
 
-use super::{GROUP, Interval, IntervalMap, Leaf};
+use super::{Entry, GROUP, Interval, IntervalMap, Leaf};
 use crate::addr::UserAddr;
 
 impl<V: Interval> Leaf<V> {
-    /// Looks at the gaps above the entries of one leaf, from `upper` downwards.
+    /// Looks at the gaps above the entries of one leaf, from `upper` downwards. The room that an entry wants below itself is looked
+    /// at only where a gap seems to be long enough: so `largest` may be too large, and is a bound all the same.
     #[inline]
     fn search(&self, length: u64, low: u64, mut upper: u64, high: u64) -> Found {
-        let mut largest = 0;
-        for entry in self.entries.iter().rev() {
-            if entry.range.start().as_u64() >= high {
-                upper = upper.min(entry.free_end());
-                continue;
-            }
+        let mut entries = self.entries.as_slice();
+        while let [rest @ .., last] = entries
+            && last.range.start().as_u64() >= high
+        {
+            upper = upper.min(last.free_end());
+            entries = rest;
+        }
+        let (mut largest, mut above) = (0, None::<&Entry<V>>);
+        for entry in entries.iter().rev() {
             let bottom = entry.range.end().as_u64().max(low);
-            let gap = upper.saturating_sub(bottom);
+            let mut gap = upper.saturating_sub(bottom);
             if gap >= length {
-                return Found::At(upper);
+                let end = above.map_or(upper, Entry::free_end);
+                gap = end.saturating_sub(bottom);
+                if gap >= length {
+                    return Found::At(end);
+                }
             }
             largest = largest.max(gap);
-            upper = entry.free_end();
-            if upper.saturating_sub(low) < length {
-                return Found::Nowhere;
-            }
+            upper = entry.range.start().as_u64();
+            above = Some(entry);
         }
-        Found::Below { upper, largest }
+        let upper = above.map_or(upper, Entry::free_end);
+        if upper.saturating_sub(low) < length { Found::Nowhere } else { Found::Below { upper, largest } }
     }
 
     /// Where the free addresses below the leaf end at most.

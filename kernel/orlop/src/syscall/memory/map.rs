@@ -11,6 +11,7 @@ use libkernel::paging::Prot;
 use crate::fs::File;
 use crate::fs::file::Mapping;
 use crate::memory::area::AreaFlags;
+use crate::memory::layout::LOWEST_ADDRESS;
 use crate::memory::{Content, MapRequest, Object, Placement};
 use crate::syscall::{Caller, Failure};
 
@@ -140,7 +141,7 @@ fn file_request(
     first_page: u64,
     length: u64,
 ) -> Result<MapRequest, Errno> {
-    if length <= USER_END && !may_have_pages(&file, first_page, length) {
+    if length <= USER_END - LOWEST_ADDRESS && !may_have_pages(&file, first_page, length) {
         return Err(Errno::EOVERFLOW);
     }
     let mut area = common_flags(flags);
