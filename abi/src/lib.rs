@@ -12,6 +12,7 @@ mod constants;
 
 pub mod arch;
 pub mod auxv;
+pub mod core_dump;
 pub mod errno;
 pub mod fs;
 pub mod futex;

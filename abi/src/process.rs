@@ -145,6 +145,20 @@ impl WaitStatus {
         WaitStatus((signal & 0x7f) as i32)
     }
 
+    /// Set in the status of a process that left a core dump.
+    const DUMPED: i32 = 0x80;
+
+    /// The same end, with a core dump.
+    #[must_use]
+    pub const fn with_core_dump(self) -> WaitStatus {
+        WaitStatus(self.0 | Self::DUMPED)
+    }
+
+    /// Whether a signal ended it that left a core dump.
+    pub const fn has_core_dump(self) -> bool {
+        self.term_signal().is_some() && self.0 & Self::DUMPED != 0
+    }
+
     /// Stopped by `signal`.
     pub const fn stopped(signal: u32) -> WaitStatus {
         WaitStatus(((signal & 0xff) << 8) as i32 | 0x7f)

@@ -85,6 +85,10 @@ fn wait_statuses_read_as_the_c_library_reads_them() {
     assert_eq!((exited.exit_code(), exited.shell_status()), (Some(255), 255));
     let killed = WaitStatus::signaled(9);
     assert!(libc::WIFSIGNALED(killed.0) && libc::WTERMSIG(killed.0) == 9);
+    assert!(!libc::WCOREDUMP(killed.0) && !killed.has_core_dump());
+    let dumped = WaitStatus::signaled(11).with_core_dump();
+    assert!(libc::WIFSIGNALED(dumped.0) && libc::WTERMSIG(dumped.0) == 11);
+    assert!(libc::WCOREDUMP(dumped.0) && dumped.has_core_dump() && dumped.term_signal() == Some(11));
     assert_eq!((killed.term_signal(), killed.exit_code(), killed.shell_status()), (Some(9), None, 137));
     let stopped = WaitStatus::stopped(19);
     assert!(libc::WIFSTOPPED(stopped.0) && libc::WSTOPSIG(stopped.0) == 19);
@@ -174,4 +178,24 @@ fn terminals_polls_and_futexes() {
     layout! { abi::futex::FutexWaitv, linux_raw_sys::general::futex_waitv: val uaddr flags }
     layout! { abi::futex::RobustListHead, linux_raw_sys::general::robust_list_head: list futex_offset list_op_pending }
     assert_eq!(size_of::<abi::auxv::AuxvEntry>(), 16);
+}
+
+#[test]
+fn core_dumps() {
+    use abi::arch::{aarch64, x86_64};
+    use abi::core_dump::{Prpsinfo, PrstatusHead, PrstatusTail};
+    assert_eq!((size_of::<PrstatusHead>(), offset_of!(PrstatusHead, pr_pid)), (112, 32));
+    assert_eq!((offset_of!(PrstatusHead, pr_cursig), offset_of!(PrstatusHead, pr_utime)), (12, 48));
+    assert_eq!((size_of::<PrstatusTail>(), size_of::<Prpsinfo>()), (8, 136));
+    assert_eq!((offset_of!(Prpsinfo, pr_uid), offset_of!(Prpsinfo, pr_fname)), (16, 40));
+    assert_eq!(size_of::<x86_64::core_dump::GeneralRegisters>(), 27 * 8);
+    assert_eq!(size_of::<aarch64::core_dump::GeneralRegisters>(), 34 * 8);
+    assert_eq!(size_of::<aarch64::core_dump::VectorRegisters>(), 528);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn registers_of_core_dumps() {
+    layout! { abi::arch::x86_64::core_dump::GeneralRegisters, libc::user_regs_struct:
+    r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs }
 }

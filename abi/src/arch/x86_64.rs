@@ -1,5 +1,6 @@
 //! What the system-call boundary looks like on x86_64 alone.
 
+pub mod core_dump;
 pub mod fs;
 pub mod nr;
 pub mod poll;

@@ -14,6 +14,7 @@ pub mod addr;
 pub mod arch;
 pub mod buddy;
 pub mod command_line;
+pub mod core_dump;
 pub mod cpio;
 pub mod device_tree;
 pub mod efi;

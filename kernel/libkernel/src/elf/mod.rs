@@ -28,10 +28,10 @@ const READ: u32 = 4;
 
 const TYPE_EXECUTABLE: u16 = 2;
 const TYPE_SHARED: u16 = 3;
-const CLASS_64: u8 = 2;
-const LITTLE_ENDIAN: u8 = 1;
+pub(crate) const CLASS_64: u8 = 2;
+pub(crate) const LITTLE_ENDIAN: u8 = 1;
 
-const PT_LOAD: u32 = 1;
+pub(crate) const PT_LOAD: u32 = 1;
 const PT_INTERP: u32 = 3;
 const PT_PHDR: u32 = 6;
 const PT_GNU_STACK: u32 = 0x6474_e551;
@@ -63,42 +63,42 @@ pub enum ElfError {
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-struct RawHeader {
-    magic: [u8; 4],
-    class: u8,
-    data: u8,
-    version: u8,
-    abi: u8,
-    padding: [u8; 8],
-    kind: u16,
-    machine: u16,
-    object_version: u32,
-    entry: u64,
-    program_headers: u64,
-    section_headers: u64,
-    flags: u32,
-    header_size: u16,
-    program_header_size: u16,
-    program_header_count: u16,
-    section_header_size: u16,
-    section_header_count: u16,
-    section_names: u16,
+pub(crate) struct RawHeader {
+    pub(crate) magic: [u8; 4],
+    pub(crate) class: u8,
+    pub(crate) data: u8,
+    pub(crate) version: u8,
+    pub(crate) abi: u8,
+    pub(crate) padding: [u8; 8],
+    pub(crate) kind: u16,
+    pub(crate) machine: u16,
+    pub(crate) object_version: u32,
+    pub(crate) entry: u64,
+    pub(crate) program_headers: u64,
+    pub(crate) section_headers: u64,
+    pub(crate) flags: u32,
+    pub(crate) header_size: u16,
+    pub(crate) program_header_size: u16,
+    pub(crate) program_header_count: u16,
+    pub(crate) section_header_size: u16,
+    pub(crate) section_header_count: u16,
+    pub(crate) section_names: u16,
 }
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-struct RawProgramHeader {
-    kind: u32,
-    flags: u32,
-    offset: u64,
-    address: u64,
-    physical_address: u64,
-    file_size: u64,
-    memory_size: u64,
-    alignment: u64,
+pub(crate) struct RawProgramHeader {
+    pub(crate) kind: u32,
+    pub(crate) flags: u32,
+    pub(crate) offset: u64,
+    pub(crate) address: u64,
+    pub(crate) physical_address: u64,
+    pub(crate) file_size: u64,
+    pub(crate) memory_size: u64,
+    pub(crate) alignment: u64,
 }
 
-const PROGRAM_HEADER_SIZE: u64 = size_of::<RawProgramHeader>() as u64;
+pub(crate) const PROGRAM_HEADER_SIZE: u64 = size_of::<RawProgramHeader>() as u64;
 
 /// Where a program may stand in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
