@@ -142,6 +142,10 @@ pub trait UserRegisters {
     fn set_live_gs_base(_value: u64) -> bool {
         false
     }
+    /// The running thread's data-segment selectors, where the architecture has any (x86_64: DS, ES, FS, GS).
+    fn live_selectors() -> [u16; 4] {
+        [0; 4]
+    }
     /// Bytes of the floating-point image.
     fn floating_point_size() -> usize;
     /// The image inside a saved state.

@@ -147,6 +147,23 @@ impl PageTable {
         });
     }
 
+    /// The first page that is mapped in `range` for which `wanted` has an answer, and that.
+    pub fn find_mapped<R>(
+        &self,
+        range: UserRange,
+        mut wanted: impl FnMut(UserAddr, Mapped) -> Option<R>,
+    ) -> Option<R> {
+        let searched = self.for_each_leaves(range, |leaves| {
+            for (page, _) in leaves.slots().filter(|(_, slot)| slot.load().holds_frame()) {
+                if let Some(found) = self.lookup(page).and_then(|mapped| wanted(page, mapped)) {
+                    return Err(found);
+                }
+            }
+            Ok(())
+        });
+        searched.err()
+    }
+
     /// Answers a write to a private page: gives the page at `address` the rights `prot`, after copying its frame if
     /// anybody else holds it. The old frame goes to the batch.
     pub fn copy_on_write(

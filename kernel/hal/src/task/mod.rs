@@ -39,8 +39,9 @@ pub(crate) use stack::{KernelStack, give_back_all, word as stack_word};
 pub use sched_data::{Entity, SchedData, TimeoutNode, WaitNode, WaitPlace, Waiting};
 pub use switch::{exit_to, other_cpus_on, set_page_table, switch_to};
 pub use user_state::{
-    BadImage, UserState, duplicate_user_state, floating_point_size, gs_base, load_floating_point,
-    reset_floating_point, reset_user_state, set_gs_base, set_tls, store_floating_point, tls,
+    BadImage, UserState, copy_floating_point, data_selectors, duplicate_user_state, floating_point_size,
+    gs_base, load_floating_point, reset_floating_point, reset_user_state, set_gs_base, set_tls,
+    store_floating_point, tls,
 };
 
 pub(crate) use switch::init_boot_task;

@@ -104,6 +104,21 @@ pub fn store_floating_point(to: UserAddr) -> Result<(), BadAddress> {
     })
 }
 
+/// Copies the running task's floating-point registers, as [`store_floating_point`] writes them, as far as there is room (core dump).
+pub fn copy_floating_point(to: &mut [u8]) {
+    with_saved(|state| {
+        Arch::save(state);
+        let image = Arch::floating_point(state);
+        Arch::describe_floating_point(image);
+        to.iter_mut().zip(image).for_each(|(to, from)| *to = *from);
+    });
+}
+
+/// The running task's data-segment selectors, where the architecture has any (x86_64: DS, ES, FS, GS).
+pub fn data_selectors() -> [u16; 4] {
+    Arch::live_selectors()
+}
+
 /// Loads the running task's floating-point registers from user memory (`sigreturn`), after checking the image.
 pub fn load_floating_point(from: UserAddr) -> Result<Result<(), BadImage>, BadAddress> {
     let mut valid = false;

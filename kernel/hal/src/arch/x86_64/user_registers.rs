@@ -233,6 +233,10 @@ impl UserRegisters for Arch {
         true
     }
 
+    fn live_selectors() -> [u16; 4] {
+        selectors()
+    }
+
     fn floating_point_size() -> usize {
         State::area_bytes()
     }
