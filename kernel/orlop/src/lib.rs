@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod boot;
+pub mod core_dump;
 pub mod errno;
 pub mod exec;
 pub mod fs;

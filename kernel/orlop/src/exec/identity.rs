@@ -9,6 +9,7 @@ use abi::fs::{MS_NOSUID, S_ISGID, S_ISUID, S_IXGRP};
 use abi::process::{SECBIT_KEEP_CAPS, SECBIT_NOROOT};
 
 use crate::fs::File;
+use crate::fs::permission::{self, Access};
 use crate::process::{Credentials, Identity, Thread};
 
 /// Credentials of the new program, and whether it gained privileges (`AT_SECURE`).
@@ -17,16 +18,19 @@ pub struct NewIdentity {
     pub credentials: Arc<Credentials>,
     /// Whether the C library must not trust the environment.
     pub secure: bool,
+    /// Whether the caller could read the program: if not, nobody sees it in the process's memory either (Linux: `would_dump`).
+    pub may_read: bool,
 }
 
 /// What the thread becomes by executing `file`.
 pub fn after_exec(thread: &Thread, file: &File) -> NewIdentity {
     let old = thread.credentials();
+    let may_read = permission::check(file.inode(), &old, Access::READ).is_ok();
     // Who has renounced privileges gets none from a file (`PR_SET_NO_NEW_PRIVS`).
     let renounced = thread.no_new_privileges();
     let (set_user, set_group) = if renounced { (None, None) } else { set_identifiers(file) };
     if set_user.is_none() && set_group.is_none() && is_plain(&old) {
-        return NewIdentity { credentials: old, secure: false };
+        return NewIdentity { credentials: old, secure: false, may_read };
     }
     let mut new = (*old).clone();
     new.user.effective = set_user.unwrap_or(old.user.effective);
@@ -50,7 +54,7 @@ pub fn after_exec(thread: &Thread, file: &File) -> NewIdentity {
     let sets = &new.capabilities;
     let is_elevated = effective_root || sets.permitted & !sets.ambient != 0;
     let secure = is_setid || new.user.real != 0 && is_elevated;
-    NewIdentity { credentials: Arc::new(new), secure }
+    NewIdentity { credentials: Arc::new(new), secure, may_read }
 }
 
 /// Ambient capabilities are added to what is permitted, unless the file sets an identifier. With effective root all that is

@@ -28,7 +28,7 @@ use crate::fs::open::{open_for_exec, open_place_for_exec};
 use crate::fs::walk::LastLink;
 use crate::futex;
 use crate::memory::layout::Offsets;
-use crate::memory::{AddressSpace, ExecuteAccess, Layout};
+use crate::memory::{AddressSpace, Dumpable, ExecuteAccess, Layout};
 use crate::process::{self, Resource, Thread};
 use crate::signal::{Signal, send};
 use crate::syscall::Failure;
@@ -277,9 +277,10 @@ fn commit(
     }
     thread.process().set_personality(personality(thread, &identity));
     let old = thread.credentials();
-    let may_be_seen = identity::is_dumpable(&old, &identity.credentials);
+    let is_dumpable = identity.may_read && identity::is_dumpable(&old, &identity.credentials);
     thread.set_credentials(identity.credentials);
-    thread.process().set_dumpable(may_be_seen);
+    let dumpable = if is_dumpable { Dumpable::ByUser } else { process::dumpable_with_privileges() };
+    thread.process().set_dumpable(dumpable);
     if identity.secure {
         thread.set_parent_death_signal(None);
     }

@@ -22,6 +22,9 @@ mod terminals;
 mod tree;
 mod window;
 
+pub use maps::program_of;
+pub use process::shown_path;
+
 use alloc::sync::Arc;
 
 use hal::sync::Once;

@@ -31,7 +31,7 @@ impl AddressSpace {
         child_state.executable = parent_state.executable.clone();
         drop(child_state);
         child.register_barrier(self.registered_barriers());
-        child.set_flags(flags::DUMPABLE, self.flags() & flags::DUMPABLE != 0);
+        child.set_dumpable(self.dumpable());
         child.set_flags(self.flags() & flags::NO_HUGE_PAGES, true);
         Ok(child)
     }

@@ -35,4 +35,4 @@ pub use map::{Content, MapRequest, Placement};
 pub use object::{ExecuteAccess, Growth, Object, PageBudget, WriteAccess};
 pub use query::Residency;
 pub use remap::RemapRequest;
-pub use space::{AddressSpace, OwnReference, Usage, flags};
+pub use space::{AddressSpace, Dumpable, OwnReference, Usage, flags};

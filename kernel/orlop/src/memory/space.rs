@@ -36,10 +36,23 @@ pub struct AddressSpace {
 
 /// What a program says about its memory; a child inherits it.
 pub mod flags {
-    /// Others of the same user may look into it (`PR_SET_DUMPABLE`).
-    pub const DUMPABLE: u32 = 1;
+    /// Others of the same user may look into it, and it is dumped (`PR_SET_DUMPABLE`).
+    pub(super) const DUMPABLE: u32 = 1;
+    /// It is dumped as root, and only root may look into it.
+    pub(super) const DUMPABLE_BY_ROOT: u32 = 4;
     /// No huge pages, of which there are none anyhow (`PR_SET_THP_DISABLE`); survives `execve`.
     pub const NO_HUGE_PAGES: u32 = 2;
+}
+
+/// Who may see an address space: in a core dump, or by looking into it. The numbers are those of `PR_GET_DUMPABLE`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dumpable {
+    /// Root, by looking into it.
+    No = 0,
+    /// Its user.
+    ByUser = 1,
+    /// Root.
+    ByRoot = 2,
 }
 
 /// One thread's reference to its memory. Counted by itself, so that a thread on one CPU does not write to the count of the
@@ -129,6 +142,26 @@ impl AddressSpace {
         } else {
             self.flags.fetch_and(!bits, Ordering::Relaxed);
         }
+    }
+
+    /// Who may see it.
+    pub fn dumpable(&self) -> Dumpable {
+        match self.flags() & (flags::DUMPABLE | flags::DUMPABLE_BY_ROOT) {
+            0 => Dumpable::No,
+            flags::DUMPABLE => Dumpable::ByUser,
+            _ => Dumpable::ByRoot,
+        }
+    }
+
+    /// Says who may.
+    pub fn set_dumpable(&self, dumpable: Dumpable) {
+        let bits = match dumpable {
+            Dumpable::No => 0,
+            Dumpable::ByUser => flags::DUMPABLE,
+            Dumpable::ByRoot => flags::DUMPABLE_BY_ROOT,
+        };
+        let change = |old: u32| Some(old & !(flags::DUMPABLE | flags::DUMPABLE_BY_ROOT) | bits);
+        let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
     /// The commands by which it is registered for barriers.

@@ -30,7 +30,6 @@ impl Thread {
 
 /// Ends the running thread, but for its task, which ends when the thread's loop has returned. The counted reference is the loop's own.
 pub(super) fn end_thread(thread: Arc<Thread>) {
-    thread.begin_to_end();
     task::give_back_surplus();
     // It may hold a thread that holds this one.
     let resume = thread.resume.lock().take();

@@ -1,7 +1,7 @@
-//! What a process keeps for those who write it into `/proc/PID`: the kernel itself makes no use of it.
+//! What a process keeps for those who write it into `/proc/PID`: the kernel itself makes no use of it, but for the filter of dumps.
 //!
-//! No process is chosen to die when memory ends (who asks for more is refused, or dies of its own fault), nothing is dumped, and
-//! there is no audit. Children inherit all of it.
+//! No process is chosen to die when memory ends (who asks for more is refused, or dies of its own fault), and there is no audit.
+//! Children inherit all of it.
 
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
@@ -68,7 +68,7 @@ impl Kept {
         Ok(())
     }
 
-    /// `coredump_filter`.
+    /// `coredump_filter`: `MMF_DUMP_*` of `abi::core_dump`.
     pub fn dump_filter(&self) -> u32 {
         self.dump_filter.load(Ordering::Relaxed)
     }

@@ -9,6 +9,7 @@ use hal::user::{Exception, UserContext, UserExit, UserFault};
 use libkernel::arch::native::signal_frame::FaultRecord;
 
 use super::{Thread, exit, work};
+use crate::core_dump::gathering;
 use crate::signal::{self, Signal, deliver, send};
 use crate::syscall::{self, Caller, Failure, Restart};
 use crate::{log, sched};
@@ -36,6 +37,7 @@ pub fn run(thread: Arc<Thread>, mut context: UserContext) {
         }
     }
     drop(task);
+    gathering::leave_loop(&thread, &context);
     exit::end_thread(thread);
 }
 

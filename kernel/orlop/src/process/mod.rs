@@ -35,7 +35,10 @@ pub use main_loop::run;
 pub use pid::Pid;
 pub use process::Process;
 pub use session::Session;
-pub use settings::{OPEN_MAX, PID_MAX, THREADS_MAX, core_pattern, set_core_pattern};
+pub use settings::{
+    CORE_USES_PID, OPEN_MAX, PID_MAX, SUID_DUMPABLE, THREADS_MAX, core_pattern, core_uses_pid,
+    dumpable_with_privileges, set_core_pattern,
+};
 pub use table::{
     PID_LIMIT, find_process, find_thread, first_member, for_each_process, is_in_use, last_number,
     made_threads, next_process,

@@ -16,8 +16,7 @@ use super::kept::Kept;
 use super::session::Session;
 use super::usage::Usage;
 use super::{INFINITY, Limits, Pid, Resource, Thread};
-use crate::memory::AddressSpace;
-use crate::memory::flags;
+use crate::memory::{AddressSpace, Dumpable, flags};
 use crate::sched::wait::WaitQueue;
 use crate::signal::{ProcessSignals, Signal};
 use crate::time::CpuAlarms;
@@ -206,13 +205,13 @@ impl Process {
 
     /// Whether others of its user may look into its memory.
     pub fn is_dumpable(&self) -> bool {
-        self.address_space().is_some_and(|space| space.flags() & flags::DUMPABLE != 0)
+        self.address_space().is_some_and(|space| space.dumpable() == Dumpable::ByUser)
     }
 
-    /// Says whether they may.
-    pub fn set_dumpable(&self, may: bool) {
+    /// Says who may see the memory.
+    pub fn set_dumpable(&self, dumpable: Dumpable) {
         if let Some(space) = self.address_space() {
-            space.set_flags(flags::DUMPABLE, may);
+            space.set_dumpable(dumpable);
         }
     }
 

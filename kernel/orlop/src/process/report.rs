@@ -5,7 +5,8 @@ use core::sync::atomic::Ordering;
 
 use abi::process::WaitStatus;
 use abi::signal::{
-    CLD_CONTINUED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SA_NOCLDSTOP, SA_NOCLDWAIT, SIG_IGN, SigInfo,
+    CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SA_NOCLDSTOP, SA_NOCLDWAIT, SIG_IGN,
+    SigInfo,
 };
 use abi::time::{NANOSECONDS_PER_SECOND, USER_HZ};
 
@@ -30,7 +31,10 @@ impl Change {
         match self {
             Change::Ended(status) => match (status.exit_code(), status.term_signal()) {
                 (Some(code), _) => (CLD_EXITED, i32::from(code)),
-                (None, signal) => (CLD_KILLED, signal.unwrap_or(0).cast_signed()),
+                (None, signal) => {
+                    let code = if status.has_core_dump() { CLD_DUMPED } else { CLD_KILLED };
+                    (code, signal.unwrap_or(0).cast_signed())
+                }
             },
             Change::Stopped(signal) => (CLD_STOPPED, signal.number().cast_signed()),
             Change::Continued => (CLD_CONTINUED, Signal::CONT.number().cast_signed()),

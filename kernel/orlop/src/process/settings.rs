@@ -1,12 +1,13 @@
 //! What `/proc/sys` sets of processes.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use abi::Errno;
 use hal::sync::SpinLock;
 
 use super::table::PID_LIMIT;
+use crate::memory::Dumpable;
 use crate::sched;
 
 /// `pid_max`: one more than the highest number that is given out.
@@ -46,7 +47,27 @@ static CORE_PATTERN: SpinLock<Pattern> = SpinLock::new(Pattern {
     length: 4,
 });
 
-/// `core_pattern`: what files of dumps are to be called. None are made.
+/// `core_uses_pid`: whether names of dumps end in the process's number, where the pattern does not say so. Any number but 0 means it.
+pub static CORE_USES_PID: AtomicI32 = AtomicI32::new(0);
+
+/// Whether names of dumps end in the process's number.
+pub fn core_uses_pid() -> bool {
+    CORE_USES_PID.load(Ordering::Relaxed) != 0
+}
+
+/// `suid_dumpable`: who may see the memory of a process that has, or had, more rights than its user.
+pub static SUID_DUMPABLE: AtomicU32 = AtomicU32::new(Dumpable::No as u32);
+
+/// What [`SUID_DUMPABLE`] says.
+pub fn dumpable_with_privileges() -> Dumpable {
+    match SUID_DUMPABLE.load(Ordering::Relaxed) {
+        0 => Dumpable::No,
+        1 => Dumpable::ByUser,
+        _ => Dumpable::ByRoot,
+    }
+}
+
+/// `core_pattern`: what files of dumps are to be called.
 pub fn core_pattern() -> Vec<u8> {
     let pattern = CORE_PATTERN.lock();
     pattern.bytes[..pattern.length].to_vec()

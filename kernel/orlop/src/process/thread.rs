@@ -295,7 +295,7 @@ impl Thread {
         let exceeds = self.with_credentials(|old| old.is_exceeded_by(&credentials));
         let old = core::mem::replace(&mut *self.credentials.lock(), credentials);
         if exceeds {
-            self.process.set_dumpable(false);
+            self.process.set_dumpable(super::dumpable_with_privileges());
             self.set_parent_death_signal(None);
         }
         if old.user.real != new {
@@ -365,8 +365,8 @@ impl Thread {
         self.is_ending.load(Ordering::Relaxed)
     }
 
-    /// The running thread has left its loop.
-    pub(super) fn begin_to_end(&self) {
+    /// The running thread has left its loop. Said with its process's shared signals locked: whoever dumps that waits for it, or not.
+    pub(crate) fn begin_to_end(&self) {
         self.is_ending.store(true, Ordering::Relaxed);
     }
 

@@ -11,6 +11,7 @@ use libkernel::addr::UserAddr;
 
 use super::action::{self, Disposition};
 use super::{DefaultAction, SigInfo, Signal, SignalSet, fatal, frame, send, stop};
+use crate::core_dump::{self, Cause};
 use crate::process::{Thread, table, work};
 use crate::syscall::Restart;
 
@@ -66,8 +67,7 @@ fn handle(thread: &Arc<Thread>, context: &mut UserContext, signal: Signal, info:
     if frame::enter(thread, context, signal, info, act, mask).is_err() {
         thread.set_signal_mask(mask);
         if signal == Signal::SEGV {
-            fatal::report(thread, context, signal, info);
-            send::end_process(thread.process(), WaitStatus::signaled(signal.number()));
+            end_with_dump(thread, context, signal, info);
         } else {
             let info = SigInfo::new(Signal::SEGV.number(), abi::signal::SI_KERNEL);
             send::force(thread, Signal::SEGV, &info);
@@ -95,14 +95,18 @@ fn perform(
             stop::stop(thread, signal);
             stop::wait_while_stopped(thread);
         }
-        DefaultAction::Terminate | DefaultAction::Core => {
-            if thread.process().signals.shared.lock().protected {
-                return;
-            }
-            fatal::report(thread, context, signal, info);
+        DefaultAction::Terminate | DefaultAction::Core
+            if thread.process().signals.shared.lock().protected => {}
+        DefaultAction::Terminate => {
             send::end_process(thread.process(), WaitStatus::signaled(signal.number()));
         }
+        DefaultAction::Core => end_with_dump(thread, context, signal, info),
     }
+}
+
+fn end_with_dump(thread: &Arc<Thread>, context: &UserContext, signal: Signal, info: &SigInfo) {
+    fatal::report(thread, context, signal, info);
+    core_dump::end_process(thread, context, &Cause { signal, info });
 }
 
 /// What a handler makes of the system call that its signal interrupted.

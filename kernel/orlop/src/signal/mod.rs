@@ -29,6 +29,7 @@ use libkernel::arch::native::signal_frame::FaultRecord;
 pub use abi::signal::SigInfo;
 pub use libkernel::signal_set::{DefaultAction, Signal, SignalSet};
 
+use crate::core_dump::gathering::Gathering;
 use crate::sched::wait::WaitQueue;
 use action::Actions;
 use pending::Pending;
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) ending: Option<WaitStatus>,
     /// The status with which the leader called `exit`; the process ends with it when the others have ended too.
     pub(crate) leader_status: Option<WaitStatus>,
+    /// Set while the process is dumped; it is to end then, too.
+    pub(crate) dump: Option<Arc<Gathering>>,
     /// Whether a thread is in `execve` and the others are leaving.
     pub(crate) executing: bool,
     /// Whether only deliberate force ends it: the first process.
@@ -66,6 +69,7 @@ impl ProcessSignals {
                 pending: Pending::new(),
                 stopped: None,
                 ending: None,
+                dump: None,
                 leader_status: None,
                 executing: false,
                 protected: false,

@@ -3,7 +3,8 @@
 //! A signal is made pending first and its receiver is told afterwards, so that a thread that looks at what is pending, or clears
 //! its work bit and then looks, loses none. What the receiver would ignore is not even made pending, unless it is blocked: then the
 //! action may still change. `SIGKILL` does not wait for delivery: it ends all threads at once, as does any other signal whose default
-//! is to end the process, so that waits that only death ends come to an end.
+//! is to end the process without a dump, so that waits that only death ends come to an end. For a dump the thread that takes the
+//! signal must leave its program first.
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -114,9 +115,15 @@ pub fn force(thread: &Arc<Thread>, signal: Signal, info: &SigInfo) {
     thread.set_work(work::SIGNAL);
 }
 
-/// Makes every thread of the process leave, with this status unless one is set already.
+/// Makes every thread of the process leave, with this status unless one is set already. While it is dumped they leave anyway, but
+/// for the one that dumps.
 pub fn end_process(process: &Process, status: WaitStatus) {
-    process.signals.shared.lock().ending.get_or_insert(status);
+    let mut shared = process.signals.shared.lock();
+    if shared.dump.is_some() {
+        return;
+    }
+    shared.ending.get_or_insert(status);
+    drop(shared);
     process.each_thread(|thread| thread.set_work(work::KILL));
     process.signals.continued.wake_all();
 }
@@ -165,6 +172,14 @@ fn post(
 ) -> Result<Posted, Errno> {
     let mut shared = process.signals.shared.lock();
     if shared.ending.is_some() {
+        let dump = shared.dump.clone().filter(|_| signal == Signal::KILL);
+        if dump.is_some() {
+            shared.ending = Some(WaitStatus::signaled(signal.number()));
+        }
+        drop(shared);
+        if let Some(dumper) = dump.and_then(|dump| dump.dumper()) {
+            dumper.set_work(work::KILL);
+        }
         return Ok(Posted::NobodyThere);
     }
     let continued = settle_job_control(process, &mut shared, signal);
@@ -222,7 +237,7 @@ fn enter(
         match action::disposition(signal, &action) {
             Disposition::Ignore | Disposition::Default(DefaultAction::Continue) => return Ok(Next::Nothing),
             Disposition::Default(_) if shared.protected => return Ok(Next::Nothing),
-            Disposition::Default(DefaultAction::Terminate | DefaultAction::Core) => return Ok(Next::End),
+            Disposition::Default(DefaultAction::Terminate) => return Ok(Next::End),
             Disposition::Default(_) | Disposition::Handle => {}
         }
     }

@@ -15,7 +15,7 @@ use libkernel::addr::UserAddr;
 use libkernel::arch::native::HAS_ADDRESS_TAGS;
 
 use super::{Caller, Failure, privilege};
-use crate::memory::flags;
+use crate::memory::{Dumpable, flags};
 use crate::process::{NAME_SIZE, capability};
 use crate::signal::Signal;
 use crate::user::{UserPtr, UserSlice};
@@ -87,9 +87,9 @@ fn of_memory(caller: &Caller<'_>, option: u32, second: u64, rest: [u64; 3]) -> R
     let space = caller.thread.process().address_space().ok_or(Errno::ESRCH)?;
     let is_set = |flag: u32| Ok(u64::from(space.flags() & flag != 0));
     match option {
-        PR_GET_DUMPABLE => is_set(flags::DUMPABLE),
+        PR_GET_DUMPABLE => Ok(space.dumpable() as u64),
         PR_SET_DUMPABLE if second <= 1 => {
-            space.set_flags(flags::DUMPABLE, second == 1);
+            space.set_dumpable(if second == 1 { Dumpable::ByUser } else { Dumpable::No });
             Ok(0)
         }
         PR_GET_THP_DISABLE if second == 0 && rest == [0; 3] => is_set(flags::NO_HUGE_PAGES),

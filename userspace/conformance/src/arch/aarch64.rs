@@ -3,6 +3,7 @@
 mod access;
 pub mod attempt;
 mod calls;
+pub mod core_dump;
 mod instructions;
 mod known_state;
 mod returns;

@@ -10,9 +10,9 @@ mod aarch64;
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
-pub use aarch64::{HELPERS, TESTS, attempt, restorer};
+pub use aarch64::{HELPERS, TESTS, attempt, core_dump, restorer};
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{HELPERS, TESTS, attempt, restorer};
+pub use x86_64::{HELPERS, TESTS, attempt, core_dump, restorer};
 
 /// Executes this program's helper `name`; the error's number if that fails.
 fn execute_helper(name: &CStr) -> i32 {

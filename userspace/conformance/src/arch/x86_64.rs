@@ -2,6 +2,7 @@
 
 pub mod attempt;
 mod calls;
+pub mod core_dump;
 mod flags;
 mod instructions;
 mod known_state;

@@ -113,7 +113,11 @@ fn name_of(area: &AreaDescription) -> Vec<u8> {
 
 /// `exe`: the first file that is mapped for execution, which is the program: everything else lies above it.
 pub fn executable(subject: &Subject) -> Result<Location, Errno> {
-    let space = subject.address_space().map_err(|_| Errno::ENOENT)?;
+    program_of(&*subject.address_space().map_err(|_| Errno::ENOENT)?)
+}
+
+/// The program that a memory shows. ENOENT without one.
+pub fn program_of(space: &AddressSpace) -> Result<Location, Errno> {
     let mut from = UserAddr::new(0);
     loop {
         let batch = space.describe_areas(from, BATCH)?;

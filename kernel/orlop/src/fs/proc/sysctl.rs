@@ -35,8 +35,7 @@ static FS: &[Fixed] = &[
     setting("pipe-max-size", Setting::Numbers(&[PIPE_SIZE])),
     setting("pipe-user-pages-hard", Setting::Numbers(&[PIPE_PAGES_HARD])),
     setting("pipe-user-pages-soft", Setting::Numbers(&[PIPE_PAGES_SOFT])),
-    // Nothing is dumped.
-    shown("suid_dumpable", NONE),
+    setting("suid_dumpable", Setting::Numbers(&[SUID_DUMPABLE])),
 ];
 
 static KERNEL: &[Fixed] = &[
@@ -44,7 +43,7 @@ static KERNEL: &[Fixed] = &[
     shown("cap_last_cap", || i64::from(capability::LAST)),
     setting("core_pattern", Setting::Word(&CORE_PATTERN)),
     shown("core_pipe_limit", NONE),
-    shown("core_uses_pid", NONE),
+    setting("core_uses_pid", Setting::Numbers(&[CORE_USES_PID])),
     setting("dmesg_restrict", Setting::Numbers(&[LOG_RESTRICTED])),
     setting("domainname", Setting::Word(&DOMAIN)),
     setting("hostname", Setting::Word(&HOST)),
@@ -112,6 +111,8 @@ const THREADS_MAX: Number = atomic_number!(process::THREADS_MAX, 20..=0x3fff_fff
 const OPEN_MAX: Number = atomic_number!(process::OPEN_MAX, 64..=0x7fff_ffc0);
 const MAX_AREAS: Number = atomic_number!(crate::memory::MAX_AREAS, 0..=i32::MAX as i64);
 const MOUNT_MAX: Number = atomic_number!(crate::fs::mount::MOUNT_MAX, 1..=i32::MAX as i64);
+const SUID_DUMPABLE: Number = atomic_number!(process::SUID_DUMPABLE, 0..=2);
+const CORE_USES_PID: Number = atomic_number!(process::CORE_USES_PID, ANY);
 const RANDOMIZE: Number = atomic_number!(exec::RANDOMIZE, 0..=2);
 
 /// As in Linux, not checked: what is below or above all levels shows nothing or everything.
