@@ -188,14 +188,9 @@ fn core_dumps() {
     assert_eq!((offset_of!(PrstatusHead, pr_cursig), offset_of!(PrstatusHead, pr_utime)), (12, 48));
     assert_eq!((size_of::<PrstatusTail>(), size_of::<Prpsinfo>()), (8, 136));
     assert_eq!((offset_of!(Prpsinfo, pr_uid), offset_of!(Prpsinfo, pr_fname)), (16, 40));
-    assert_eq!(size_of::<x86_64::core_dump::GeneralRegisters>(), 27 * 8);
+    type Registers = x86_64::core_dump::GeneralRegisters;
+    assert_eq!((size_of::<Registers>(), offset_of!(Registers, rip)), (27 * 8, 16 * 8));
+    assert_eq!((offset_of!(Registers, fs_base), offset_of!(Registers, gs)), (21 * 8, 26 * 8));
     assert_eq!(size_of::<aarch64::core_dump::GeneralRegisters>(), 34 * 8);
     assert_eq!(size_of::<aarch64::core_dump::VectorRegisters>(), 528);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[test]
-fn registers_of_core_dumps() {
-    layout! { abi::arch::x86_64::core_dump::GeneralRegisters, libc::user_regs_struct:
-    r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs }
 }
