@@ -20,6 +20,9 @@ use super::writers::MountWriter;
 use crate::memory::Object;
 use crate::process::{Credentials, capability};
 
+/// The number of a whiteout (Linux: `WHITEOUT_DEV`).
+pub const WHITEOUT: DeviceNumber = DeviceNumber::new(0, 0);
+
 /// What a new name is to stand for.
 pub struct NewFile {
     kind: FileKind,
@@ -104,6 +107,17 @@ pub fn create_as(
         parent.add_link();
     }
     Ok(dentry)
+}
+
+/// A whiteout, character device 0:0, that is to take the place of a name. Nobody can open one, so making it is not making a device.
+pub fn new_whiteout(
+    directory: &Location,
+    name: &Key<'_>,
+    credentials: &Credentials,
+) -> Result<Arc<Dentry>, Errno> {
+    let new = NewFile::node(FileKind::CharacterDevice, 0, WHITEOUT);
+    let inode = new_inode(directory.dentry.inode(), new, credentials)?;
+    Ok(Dentry::new(inode, directory.dentry.clone(), Arc::from(name.name)))
 }
 
 /// Makes a regular file that has a directory but no name in it: `O_TMPFILE`.

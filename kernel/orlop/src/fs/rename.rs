@@ -31,6 +31,15 @@ pub enum Target {
     Exchange,
 }
 
+/// What is left where the source was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Behind {
+    /// Nothing.
+    Nothing,
+    /// A whiteout, character device 0:0, which hides a name below in a file system of layers: `RENAME_WHITEOUT`.
+    Whiteout,
+}
+
 /// One end of a rename: a directory and a name in it.
 pub struct End<'a> {
     /// The directory.
@@ -44,8 +53,14 @@ pub struct End<'a> {
 /// Held while the shape of the tree changes.
 static SHAPE: Mutex<()> = Mutex::new(());
 
-/// Renames `from` to `to`.
-pub fn rename(from: End<'_>, to: End<'_>, target: Target, credentials: &Credentials) -> Result<(), Errno> {
+/// Renames `from` to `to`. Nothing is left behind where they exchange places.
+pub fn rename(
+    from: End<'_>,
+    to: End<'_>,
+    target: Target,
+    behind: Behind,
+    credentials: &Credentials,
+) -> Result<(), Errno> {
     if !Arc::ptr_eq(&from.directory.mount, &to.directory.mount) {
         return Err(Errno::EXDEV);
     }
@@ -67,7 +82,13 @@ pub fn rename(from: End<'_>, to: End<'_>, target: Target, credentials: &Credenti
     let plan = Plan { from: &from, to: &to, old, new, source };
     match existing {
         Some(other) if target == Target::Exchange => plan.exchange(other),
-        existing => plan.replace(existing),
+        existing => {
+            let whiteout = match behind {
+                Behind::Whiteout => Some(change::new_whiteout(from.directory, &from.name, credentials)?),
+                Behind::Nothing => None,
+            };
+            plan.replace(existing, whiteout)
+        }
     }
 }
 
@@ -165,7 +186,7 @@ impl Plan<'_> {
         (self.from.directory.dentry.inode(), self.to.directory.dentry.inode())
     }
 
-    fn replace(self, existing: Option<Arc<Dentry>>) -> Result<(), Errno> {
+    fn replace(self, existing: Option<Arc<Dentry>>, whiteout: Option<Arc<Dentry>>) -> Result<(), Errno> {
         let label: Name = Arc::from(self.to.name.name);
         if let Some(existing) = &existing
             && existing.inode().is_directory()
@@ -186,7 +207,12 @@ impl Plan<'_> {
             existing.mark_removed();
             remove::forget(new_parent, existing.inode());
         }
-        let moved = self.old.names.write().remove(&self.from.name);
+        let mut names = self.old.names.write();
+        let moved = match whiteout {
+            Some(whiteout) => names.supersede(&self.from.name, whiteout),
+            None => names.remove(&self.from.name).map(|entry| entry.dentry),
+        };
+        drop(names);
         self.source.move_to(self.to.directory.dentry.clone(), label);
         if self.source.inode().is_directory() {
             old_parent.remove_link();

@@ -13,7 +13,7 @@ use super::initramfs::new_root_directory;
 use super::mount::{self, Location, Mount};
 use super::open::{self, How};
 use super::remove::{self, Victim};
-use super::rename::{self, End, Target};
+use super::rename::{self, Behind, End, Target};
 use super::walk::{Last, LastLink, Walk};
 use super::{FsContext, listing, path_from};
 use crate::process::Credentials;
@@ -89,7 +89,7 @@ impl Tree {
         let from_end =
             End { directory: &from.directory, name: Key::new(from_name), must_be_directory: false };
         let to_end = End { directory: &to.directory, name: Key::new(to_name), must_be_directory: false };
-        rename::rename(from_end, to_end, target, &self.credentials)
+        rename::rename(from_end, to_end, target, Behind::Nothing, &self.credentials)
     }
 
     fn names(&self, path: &str) -> Vec<Vec<u8>> {

@@ -3,17 +3,20 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
-use abi::fs::{AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, RENAME_EXCHANGE, RENAME_NOREPLACE};
+use abi::fs::{
+    AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, RENAME_EXCHANGE, RENAME_NOREPLACE,
+    RENAME_WHITEOUT,
+};
 use libkernel::addr::UserAddr;
 
 use super::at::{PathCall, keep_unless, only, path_argument};
 use super::{Caller, Failure};
 use crate::fs::attributes::{DeviceNumber, FileKind};
-use crate::fs::change::{self, NewFile};
+use crate::fs::change::{self, NewFile, WHITEOUT};
 use crate::fs::directory::Key;
 use crate::fs::permission::{self, Access};
 use crate::fs::remove::{self, Victim};
-use crate::fs::rename::{self, End, Target};
+use crate::fs::rename::{self, Behind, End, Target};
 use crate::fs::walk::{self, Last, Tail};
 use crate::process::capability;
 
@@ -43,15 +46,17 @@ pub fn mknodat(
     device: u32,
 ) -> Result<(), Failure> {
     let kind = FileKind::from_mode(mode).ok_or(Errno::EINVAL)?;
+    let number = DeviceNumber::decode(u64::from(device));
     let call = PathCall::of(caller);
     match kind {
         FileKind::Directory => return Err(Errno::EPERM.into()),
         FileKind::Symlink | FileKind::Untyped => return Err(Errno::EINVAL.into()),
+        FileKind::CharacterDevice if number == WHITEOUT => {}
         FileKind::CharacterDevice | FileKind::BlockDevice => call.credentials.require(capability::MKNOD)?,
         FileKind::Regular | FileKind::Fifo | FileKind::Socket => {}
     }
     let permissions = mode & 0o7777 & !call.context.umask();
-    let new = NewFile::node(kind, permissions, DeviceNumber::decode(u64::from(device)));
+    let new = NewFile::node(kind, permissions, number);
     make(caller, &call, directory, path, Slashes::Refused, new)
 }
 
@@ -192,7 +197,7 @@ pub fn renameat2(
     new: UserAddr,
     flags: u32,
 ) -> Result<(), Failure> {
-    let target = rename_target(flags)?;
+    let (target, behind) = rename_mode(flags)?;
     let call = PathCall::of(caller);
     let old = path_argument(old, 0)?;
     let new = path_argument(new, 0)?;
@@ -205,16 +210,18 @@ pub fn renameat2(
     }
     let to_error = if target == Target::Keep { Errno::EEXIST } else { Errno::EBUSY };
     let ends = (end(&from).ok_or(Errno::EBUSY)?, end(&to).ok_or(to_error)?);
-    Ok(rename::rename(ends.0, ends.1, target, &call.credentials)?)
+    Ok(rename::rename(ends.0, ends.1, target, behind, &call.credentials)?)
 }
 
-fn rename_target(flags: u32) -> Result<Target, Errno> {
-    match flags {
-        0 => Ok(Target::Replace),
-        RENAME_NOREPLACE => Ok(Target::Keep),
-        RENAME_EXCHANGE => Ok(Target::Exchange),
-        _ => Err(Errno::EINVAL),
-    }
+fn rename_mode(flags: u32) -> Result<(Target, Behind), Errno> {
+    let behind = if flags & RENAME_WHITEOUT != 0 { Behind::Whiteout } else { Behind::Nothing };
+    let target = match flags & !RENAME_WHITEOUT {
+        0 => Target::Replace,
+        RENAME_NOREPLACE => Target::Keep,
+        RENAME_EXCHANGE if behind == Behind::Nothing => Target::Exchange,
+        _ => return Err(Errno::EINVAL),
+    };
+    Ok((target, behind))
 }
 
 /// The end of a rename; `None` for `.`, `..` and the root, which cannot be renamed.
