@@ -30,6 +30,9 @@ pub mod random;
 pub mod sync;
 pub mod task;
 pub mod time;
+#[cfg(any(not(target_os = "linux"), test))]
+#[cfg_attr(test, allow(dead_code, reason = "the host machine has no such port"))]
+mod uart;
 mod upcalls;
 pub mod user;
 pub mod user_copy;

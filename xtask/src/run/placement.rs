@@ -31,6 +31,8 @@ pub struct Placement {
     pub tree: u64,
     /// What to change in the tree.
     pub change: Change,
+    /// What to write to devices first, as firmware would: addresses and words.
+    pub firmware: &'static [(u64, u32)],
 }
 
 impl Placement {
@@ -53,18 +55,27 @@ impl Placement {
         Ok(qemu)
     }
 
-    /// X0 = the tree, and to the image.
+    /// What firmware does; then X0 = the tree, and to the image.
     fn stub(&self) -> Vec<u8> {
-        const LOAD_X0_FROM_16: u32 = 0x5800_0080;
-        const LOAD_X4_FROM_24: u32 = 0x5800_00a4;
+        const STORE_W2_AT_X1: u32 = 0xb900_0022;
         const BRANCH_X4: u32 = 0xd61f_0080;
         const NO_OPERATION: u32 = 0xd503_201f;
-        let code = [LOAD_X0_FROM_16, LOAD_X4_FROM_24, BRANCH_X4, NO_OPERATION];
-        let data = [self.tree, self.image];
-        code.iter()
-            .flat_map(|word| word.to_le_bytes())
-            .chain(data.iter().flat_map(|word| word.to_le_bytes()))
-            .collect()
+        let writes = self.firmware.iter().map(|&(address, word)| (address, u64::from(word)));
+        let pairs: Vec<_> = writes.chain([(self.tree, self.image)]).collect();
+        // Three instructions for each pair, and the pairs behind them.
+        let code_words = (3 * pairs.len()).next_multiple_of(2);
+        // LDR Xt from so many words ahead.
+        let load = |register: u32, ahead: usize| 0x5800_0000 | (ahead as u32) << 5 | register;
+        let mut code = Vec::new();
+        for index in 0..pairs.len() {
+            let is_last = index + 1 == pairs.len();
+            let (first, second, last) = if is_last { (0, 4, BRANCH_X4) } else { (1, 2, STORE_W2_AT_X1) };
+            let ahead = code_words + 4 * index - code.len();
+            code.extend([load(first, ahead), load(second, ahead + 1), last]);
+        }
+        code.resize(code_words, NO_OPERATION);
+        let data = pairs.iter().flat_map(|&(first, second)| [first, second]);
+        code.iter().flat_map(|word| word.to_le_bytes()).chain(data.flat_map(u64::to_le_bytes)).collect()
     }
 }
 

@@ -109,7 +109,8 @@ fn placements() -> Vec<Placement> {
     const MIB: u64 = 1 << 20;
     let images = [4 * MIB, 254 * MIB, 1022 * MIB, 3070 * MIB, 3072 * MIB, 5118 * MIB, 8190 * MIB];
     let trees = [126 * MIB - 4096, 256 * MIB - 8, 512 * MIB, 8188 * MIB - 4096];
-    let place = |image, tree| Placement { image: MEMORY + image, tree: MEMORY + tree, change: |_| {} };
+    let place =
+        |image, tree| Placement { image: MEMORY + image, tree: MEMORY + tree, change: |_| {}, firmware: &[] };
     let mut placements: Vec<_> = images.into_iter().map(|image| place(image, trees[0])).collect();
     placements.extend(trees.into_iter().map(|tree| place(images[2], tree)));
     placements.push(Placement { tree: END - 0x1_0000, ..placements[0] });

@@ -244,12 +244,13 @@ impl Guest {
         Ok(self.hear(&session))
     }
 
-    /// Boots without a job, everything put where `placement` says; returns what was written, and whether QEMU ended by
+    /// Boots without a job, with more `arguments` for QEMU and everything put where `placement` says; returns what was written, and whether QEMU ended by
     /// itself and with success.
-    pub fn run_placed(&self, placement: &Placement) -> Result<(Vec<u8>, Option<bool>)> {
+    pub fn run_placed(&self, placement: &Placement, arguments: &[String]) -> Result<(Vec<u8>, Option<bool>)> {
         let folder = tempfile::tempdir()?;
         let command_line = self.command_line("");
-        let qemu = placement.command(&self.loaded(&self.initramfs, &command_line), folder.path())?;
+        let mut qemu = placement.command(&self.loaded(&self.initramfs, &command_line), folder.path())?;
+        qemu.args(arguments);
         let mut session = Session::start(&qemu, std::process::Stdio::piped())?;
         let output = self.hear(&session);
         Ok((output, session.wait(POWER_OFF_PATIENCE)?.map(|status| status.success())))

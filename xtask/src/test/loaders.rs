@@ -1,12 +1,16 @@
 //! AArch64 kernels started as other loaders might: anywhere in memory, and with a device tree that tells of nothing good.
 
-use anyhow::Result;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 
 use super::Stage;
 use super::boots::push;
 use super::guest::Guest;
 use super::queue::Queue;
+use crate::run::control;
 use crate::run::placement::{Change, MEMORY, Placement};
 
 /// A tree that crosses a boundary of 2 MiB.
@@ -37,22 +41,77 @@ pub fn add<'a>(stage: &'a Stage<'_>, queue: &Queue<'a>, guest: &dyn Fn() -> Resu
         let mut guest = guest()?;
         guest.machine.memory = Some(4096);
         guest.append = HELLO.to_owned();
-        let placement = Placement { image, tree: TREE, change };
+        let placement = Placement { image, tree: TREE, change, firmware: &[] };
         push(stage, queue, format!("boot/aarch64/{name}"), move || says(&guest, &placement));
     }
     for (name, change, message) in CPUS {
         let mut guest = guest()?;
         guest.machine.smp = 4;
         guest.append = HELLO.to_owned();
-        let placement = Placement { image: IMAGE, tree: TREE, change };
+        let placement = Placement { image: IMAGE, tree: TREE, change, firmware: &[] };
         push(stage, queue, format!("boot/aarch64/{name}"), move || fails(&guest, &placement, message));
     }
     for (name, tree, change, message) in REFUSED {
         let guest = guest()?;
-        let placement = Placement { image: IMAGE, tree, change };
+        let placement = Placement { image: IMAGE, tree, change, firmware: &[] };
         push(stage, queue, format!("boot/aarch64/{name}"), move || fails(&guest, &placement, message));
     }
+    let mut guest = guest()?;
+    // A bridge with few addresses, below 4 GiB.
+    guest.machine.machine_options = Some("highmem=off".to_owned());
+    guest.append = r#"rdinit=/bin/sh -- -c "read first; read second; echo got $second""#.to_owned();
+    push(stage, queue, "boot/aarch64/a console of another kind".to_owned(), move || talks_by_16550(&guest));
     Ok(())
+}
+
+/// QEMU's PCI bridge with `highmem=off`: configuration space, and I/O ports in memory (`hw/arm/virt.c`). The card sits in slot 1.
+const CONFIGURATION: u64 = 0x3f00_0000 + (1 << 15);
+const PORTS: u64 = 0x3eff_0000;
+const CARD: u64 = 0x1000;
+
+/// A 16550 as Firecracker's and crosvm's trees have it: a PCI card, brought up as firmware would, and named in the tree in place of the
+/// machine's own port.
+fn talks_by_16550(guest: &Guest) -> Result<Result<(), String>> {
+    /// The card's ports, and that it answers to them.
+    const FIRMWARE: &[(u64, u32)] = &[(CONFIGURATION + 0x10, CARD as u32), (CONFIGURATION + 4, 1)];
+    let folder = tempfile::tempdir()?;
+    let socket = folder.path().join("card");
+    let arguments = [
+        "-chardev".to_owned(),
+        format!("socket,id=card,path={},server=on,wait=on", socket.display()),
+        "-device".to_owned(),
+        "pci-serial,chardev=card,addr=1".to_owned(),
+    ];
+    let placement = Placement { image: IMAGE, tree: TREE, change: with_16550, firmware: FIRMWARE };
+    let output = std::thread::scope(|scope| {
+        let card = scope.spawn(|| converse(&socket));
+        guest.run_placed(&placement, &arguments)?;
+        card.join().map_err(|_| anyhow!("nobody talked to the card"))?
+    })?;
+    Ok(if output.contains("got ab") { Ok(()) } else { Err(output) })
+}
+
+/// Types lines into QEMU's socket, more than the kernel loses when it empties the port at its start, and reads all that comes.
+fn converse(socket: &Path) -> Result<String> {
+    let mut card = control::connect(socket)?;
+    card.write_all("ab\n".repeat(100).as_bytes())?;
+    let mut heard = Vec::new();
+    card.read_to_end(&mut heard)?;
+    Ok(String::from_utf8_lossy(&heard).into_owned())
+}
+
+fn with_16550(tree: &mut DeviceTree) {
+    tree.root.remove_child("pl011@9000000");
+    let mut node = DeviceTreeNode::new_unchecked("uart@3eff1000");
+    node.add_property(DeviceTreeProperty::new_unchecked("compatible", "ns16550a"));
+    node.add_property(reg(PORTS + CARD, 8));
+    // The bridge's second line, a level.
+    let cells: Vec<u8> = [0_u32, 4, 4].iter().flat_map(|cell| cell.to_be_bytes()).collect();
+    node.add_property(DeviceTreeProperty::new_unchecked("interrupts", cells.as_slice()));
+    tree.root.add_child(node);
+    if let Some(chosen) = tree.find_node_mut("/chosen") {
+        chosen.add_property(DeviceTreeProperty::new_unchecked("stdout-path", "/uart@3eff1000"));
+    }
 }
 
 /// Words for the kernel's command line that make [`says`] content.
@@ -60,7 +119,7 @@ pub const HELLO: &str = r#"rdinit=/bin/sh -- -c "echo hello there""#;
 
 /// Whether the shell ran. It is the only program, so the kernel then fails.
 pub fn says(guest: &Guest, placement: &Placement) -> Result<Result<(), String>> {
-    let (output, _) = guest.run_placed(placement)?;
+    let (output, _) = guest.run_placed(placement, &[])?;
     let output = String::from_utf8_lossy(&output);
     Ok(if output.contains("\nhello there") || output.starts_with("hello there") {
         Ok(())
@@ -71,7 +130,7 @@ pub fn says(guest: &Guest, placement: &Placement) -> Result<Result<(), String>> 
 
 /// Whether the kernel failed, as it does when its first program ends, having written `message`.
 fn fails(guest: &Guest, placement: &Placement, message: &str) -> Result<Result<(), String>> {
-    let (output, success) = guest.run_placed(placement)?;
+    let (output, success) = guest.run_placed(placement, &[])?;
     let output = String::from_utf8_lossy(&output);
     Ok(match success {
         Some(false) if output.contains(message) => Ok(()),

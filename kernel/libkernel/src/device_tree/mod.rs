@@ -17,6 +17,7 @@ pub struct DeviceTree<'a> {
     tree: Tree<'a>,
     devices: [Option<Node<'a>>; KINDS.len()],
     chosen: Option<Node<'a>>,
+    serial: Option<Node<'a>>,
 }
 
 /// What this kernel looks for.
@@ -30,21 +31,59 @@ pub enum Kind {
     Psci,
     /// rtc/arm,pl031.yaml.
     RealTimeClock,
-    /// serial/pl011.yaml.
-    Serial,
     /// timer/arm,arch_timer.yaml.
     Timer,
 }
 
 /// The `compatible` words of each kind.
-const KINDS: [(Kind, &[&str]); 6] = [
+const KINDS: [(Kind, &[&str]); 5] = [
     (Kind::GicV2, &["arm,cortex-a15-gic", "arm,gic-400"]),
     (Kind::GicV3, &["arm,gic-v3"]),
     (Kind::Psci, &["arm,psci-1.0", "arm,psci-0.2"]),
     (Kind::RealTimeClock, &["arm,pl031"]),
-    (Kind::Serial, &["arm,pl011"]),
     (Kind::Timer, &["arm,armv8-timer"]),
 ];
+
+/// A serial port's registers (serial/pl011.yaml, serial/8250.yaml).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SerialModel {
+    /// Arm's.
+    Pl011,
+    /// The one of PCs.
+    Ns16550 {
+        /// Register numbers are shifted so far.
+        shift: u32,
+        /// Registers are words rather than bytes.
+        wide: bool,
+    },
+}
+
+/// The serial port that is the console.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SerialPort {
+    /// Which kind it is.
+    pub model: SerialModel,
+    /// Where its registers are.
+    pub registers: PhysRange,
+    /// Its interrupt.
+    pub interrupt: u32,
+    /// Whether an edge rather than a level signals that.
+    pub is_edge: bool,
+}
+
+/// What a node is, if it is a serial port that this kernel knows. None that only a wider bus reaches.
+fn serial_model(node: Node<'_>) -> Option<SerialModel> {
+    const SHIFT_MAX: u64 = 3;
+    let words = node.property("compatible").filter(|_| node.is_enabled())?;
+    if has_string(words, "arm,pl011") {
+        return Some(SerialModel::Pl011);
+    }
+    let is_known = ["ns16550a", "ns16550"].iter().any(|known| has_string(words, known));
+    let value = |name, or| node.property(name).map_or(Some(or), number);
+    let (shift, width) = (value("reg-shift", 0)?, value("reg-io-width", 1)?);
+    let is_usable = is_known && shift <= SHIFT_MAX && (width == 1 || width == 4 && shift >= 2);
+    is_usable.then_some(SerialModel::Ns16550 { shift: shift as u32, wide: width == 4 })
+}
 
 /// How firmware is called (arm/psci.yaml, `method`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,12 +145,15 @@ impl<'a> DeviceTree<'a> {
     pub fn parse(blob: &'a [u8]) -> Result<Self, Damage> {
         let tree = Tree::parse(blob)?;
         let mut devices = [None; KINDS.len()];
-        let mut chosen = None;
+        let (mut chosen, mut serial) = (None, None);
         for node in tree.root().children() {
             if node.name == b"chosen" {
                 chosen = Some(node);
             }
             let Some(words) = node.property("compatible") else { continue };
+            if serial.is_none() && serial_model(node).is_some() {
+                serial = Some(node);
+            }
             let is_kind = |(_, known): &(Kind, &[&str])| known.iter().any(|known| has_string(words, known));
             if let Some(which) = KINDS.iter().position(is_kind)
                 && node.is_enabled()
@@ -119,11 +161,9 @@ impl<'a> DeviceTree<'a> {
                 devices[which].get_or_insert(node);
             }
         }
-        let mut found = Self { tree, devices, chosen };
-        if let Some(console) = found.standard_output().filter(|node| node.is_enabled())
-            && console.property("compatible").is_some_and(|words| has_string(words, "arm,pl011"))
-        {
-            found.devices[position(Kind::Serial)] = Some(console);
+        let mut found = Self { tree, devices, chosen, serial };
+        if let Some(console) = found.standard_output().filter(|node| serial_model(*node).is_some()) {
+            found.serial = Some(console);
         }
         Ok(found)
     }
@@ -208,9 +248,18 @@ impl<'a> DeviceTree<'a> {
         property.and_then(number).map_or(1, |regions| regions as usize)
     }
 
-    /// The first interrupt of a device.
-    pub fn interrupt(&self, kind: Kind) -> Option<u32> {
-        interrupt(self.node(kind)?, 0)
+    /// The serial port that firmware names as console, or else the first.
+    pub fn serial_port(&self) -> Option<SerialPort> {
+        /// Flags of an interrupt: a rising or a falling edge (interrupt-controller/interrupts.txt).
+        const EDGES: u32 = 0b11;
+        let node = self.serial?;
+        let flags = word(node.property("interrupts")?, 2 * 4)?;
+        Some(SerialPort {
+            model: serial_model(node)?,
+            registers: ranges(node, "reg").next()?,
+            interrupt: interrupt(node, 0)?,
+            is_edge: flags & EDGES != 0,
+        })
     }
 
     /// The virtual timer's interrupt: the one of that name, or else the third.

@@ -147,6 +147,31 @@ fn cpus_have_places() {
     assert_eq!(places(&tree(map(vec![deep])))[0], None);
 }
 
+/// The port of a machine that has only this node.
+fn only_port(properties: Vec<DeviceTreeProperty>) -> Option<SerialPort> {
+    let mut all = vec![words("reg", &[0, 0x4000_2000, 0, 0x1000]), words("interrupts", &[0, 2, 1])];
+    all.extend(properties);
+    DeviceTree::parse(&blob(vec![node("uart@40002000", all, vec![])])).unwrap().serial_port()
+}
+
+#[test]
+fn a_16550_is_a_console_in_every_form() {
+    let known = |properties: Vec<DeviceTreeProperty>| {
+        let mut all = vec![bytes("compatible", b"ns16550a\0")];
+        all.extend(properties);
+        only_port(all).map(|port| (port.model, port.interrupt, port.is_edge))
+    };
+    let port = |shift, wide| Some((SerialModel::Ns16550 { shift, wide }, 34, true));
+    assert_eq!(known(vec![]), port(0, false));
+    assert_eq!(known(vec![words("reg-shift", &[2]), words("reg-io-width", &[4])]), port(2, true));
+    assert_eq!(known(vec![words("reg-shift", &[2])]), port(2, false));
+    for unknown in [words("reg-io-width", &[4]), words("reg-io-width", &[2]), words("reg-shift", &[9])] {
+        assert_eq!(known(vec![unknown]), None);
+    }
+    assert_eq!(known(vec![bytes("status", b"disabled\0")]), None);
+    assert_eq!(only_port(vec![bytes("compatible", b"snps,dw-apb-uart\0")]), None);
+}
+
 #[test]
 fn a_whole_machine_is_read() {
     let blob = machine();
@@ -160,8 +185,9 @@ fn a_whole_machine_is_read() {
     assert_eq!(tree.command_line(), b"console=ttyAMA0 quiet");
     assert_eq!(tree.initramfs(), Some(range_of(0x4800_0000, 0x10_0000)));
     assert_eq!(tree.psci_conduit(), Conduit::SecureMonitor);
-    assert_eq!(tree.registers(Kind::Serial).next(), Some(range_of(0x905_0000, 0x1000)));
-    assert_eq!(tree.interrupt(Kind::Serial), Some(33));
+    let registers = range_of(0x905_0000, 0x1000);
+    let serial = SerialPort { model: SerialModel::Pl011, registers, interrupt: 33, is_edge: false };
+    assert_eq!(tree.serial_port(), Some(serial));
     assert_eq!(tree.registers(Kind::GicV3).nth(2), Some(range_of(0x1_0000_0000, 0x4_0000)));
     assert_eq!(tree.redistributor_regions(), 2);
     assert_eq!(tree.virtual_timer_interrupt(), Some(27));
@@ -237,7 +263,7 @@ fn read_all(blob: &mut [u8]) {
     let _ = (tree.command_line(), tree.initramfs(), tree.psci_conduit(), tree.virtual_timer_interrupt());
     let _ = tree.redistributor_regions();
     for (kind, _) in KINDS {
-        let _ = (tree.registers(kind).count(), tree.interrupt(kind), tree.has(kind));
+        let _ = (tree.registers(kind).count(), tree.serial_port(), tree.has(kind));
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! `boot.S` comes here with the image mapped as it stays, and nothing else. All this runs once, on the boot CPU, with
 //! interrupts masked.
+use super::console::Port;
 use super::paging::{self, DeviceRegisters};
 use super::platform::{boot_table, device_tree, gic, memory, psci};
 use super::{console, cpu, smp, timer, user_copy};
@@ -191,8 +192,9 @@ unsafe fn map(registers: PhysRange) -> DeviceRegisters {
 }
 
 fn initialise_console(tree: &DeviceTree<'_>) {
-    let registers = tree.registers(Kind::Serial).next();
-    // SAFETY: the tree says so.
-    let port = registers.zip(tree.interrupt(Kind::Serial)).map(|(range, line)| (unsafe { map(range) }, line));
+    let port = tree.serial_port().map(|port| {
+        // SAFETY: the tree says so.
+        Port::new(port.model, unsafe { map(port.registers) }, port.interrupt, port.is_edge)
+    });
     console::initialise(port);
 }

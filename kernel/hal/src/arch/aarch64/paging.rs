@@ -374,6 +374,20 @@ impl DeviceRegisters {
         self.0
     }
 
+    /// Reads the 8-bit register at `offset`.
+    #[inline]
+    pub fn read8(self, offset: usize) -> u8 {
+        // SAFETY: as in `read32`.
+        unsafe { ((self.0 as usize + offset) as *const u8).read_volatile() }
+    }
+
+    /// Writes the 8-bit register at `offset`.
+    #[inline]
+    pub fn write8(self, offset: usize, value: u8) {
+        // SAFETY: as in `read32`.
+        unsafe { ((self.0 as usize + offset) as *mut u8).write_volatile(value) }
+    }
+
     /// Reads the 32-bit register at `offset`, one of this device's.
     #[inline]
     pub fn read32(self, offset: usize) -> u32 {

@@ -2,7 +2,7 @@
 //!
 //! Requests that cannot wait ([`Request::is_urgent`]) are in group 0, which comes as FIQ, where the controller has but one
 //! security state; where it has two, group 0 is the firmware's, and they are as the others: in group 1, which comes as IRQ. All
-//! others have the same priority and are sensitive to a level. Shared ones (from 32 on) go to the boot CPU, whichever CPU
+//! others have the same priority and are sensitive to a level, unless [`set_edge`] says otherwise. Shared ones (from 32 on) go to the boot CPU, whichever CPU
 //! enables them; private ones belong to the CPU that does. Lock order: the lock of shared registers, in each version's file,
 //! is taken last, with interrupts masked; acknowledging, ending and sending take none.
 mod v2;
@@ -110,6 +110,18 @@ pub fn enable(interrupt: u32) {
 /// Stops `interrupt`, on the executing CPU if it is a private one. Preemption is off.
 pub fn disable(interrupt: u32) {
     set_enabled(interrupt, false);
+}
+
+/// Says whether an edge or a level signals a shared `interrupt`, while it is off.
+pub fn set_edge(interrupt: u32, is_edge: bool) {
+    if !(FIRST_SHARED..FIRST_SPECIAL).contains(&interrupt) {
+        return;
+    }
+    match CONTROLLER.get() {
+        Some(Controller::V2(gic)) => gic.set_edge(interrupt, is_edge),
+        Some(Controller::V3(gic)) => gic.set_edge(interrupt, is_edge),
+        None => {}
+    }
 }
 
 /// One that does not exist stays off.

@@ -116,6 +116,14 @@ impl Gic {
         self.distributor.write32(register + interrupt as usize / 32 * 4, 1 << (interrupt % 32));
     }
 
+    /// GICD_ICFGR (4.3.13): two bits each, the higher one says edge.
+    pub fn set_edge(&self, interrupt: u32, is_edge: bool) {
+        let _guard = self.lock.lock();
+        let (word, bit) = (CONFIGURATION + interrupt as usize / 16 * 4, 2 << (interrupt % 16 * 2));
+        let others = self.distributor.read32(word) & !bit;
+        self.distributor.write32(word, others | if is_edge { bit } else { 0 });
+    }
+
     pub fn acknowledge(&self) -> u32 {
         self.cpu.read32(ACKNOWLEDGE)
     }

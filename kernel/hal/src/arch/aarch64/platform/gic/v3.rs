@@ -7,7 +7,7 @@ use crate::cpu::MAX_CPUS;
 use crate::sync::IrqLock;
 use arm_gic::gicv3::registers::{Gicd, GicrSgi};
 use arm_gic::gicv3::{GicCpuInterface, GicDistributor, GicRedistributor, Group, SecureIntGroup};
-use arm_gic::{IntId, InterruptGroup, UniqueMmioPointer};
+use arm_gic::{IntId, InterruptGroup, Trigger, UniqueMmioPointer};
 use arrayvec::ArrayVec;
 use core::arch::asm;
 use core::ptr::NonNull;
@@ -122,6 +122,14 @@ impl Gic {
             let routed = if on { distributor.set_routing(id, Some(place(0))) } else { Ok(()) };
             routed.and_then(|()| distributor.enable_interrupt(id, on))
         };
+    }
+
+    pub fn set_edge(&self, interrupt: u32, is_edge: bool) {
+        let trigger = if is_edge { Trigger::Edge } else { Trigger::Level };
+        if let Ok(id) = IntId::try_from(interrupt) {
+            // The crate refuses only numbers that are not the part's own.
+            let _ = self.distributor.lock().set_trigger(id, trigger);
+        }
     }
 
     pub fn acknowledge(exception: Exception) -> u32 {
