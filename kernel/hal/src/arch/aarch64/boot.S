@@ -55,6 +55,7 @@ entry:
     ldr     x26, =at_link_address
     bl      to_el1
     mrs     x25, cntvct_el0
+    bl      forget_stale_lines          // first: a dirty line that is written back later would undo what is written here
     bl      clear_boot_tables
     bl      map_image
     bl      map_identity
@@ -159,14 +160,14 @@ leave_el2:
 
 // ---- Tables ---------------------------------------------------------------------------------------------------------
 
-// Zeroes the boot tables and drops cached copies of them. Clobbers x0, x1.
+// Zeroes the boot tables. Clobbers x0, x1.
 clear_boot_tables:
     mov     x0, x23
     adrp    x1, __boot_tables_end
 1:  stp     xzr, xzr, [x0], #16
     cmp     x0, x1
     b.lo    1b
-    // falls through
+    ret
 
 // Invalidates every cache line of the boot tables, so that the table walker sees what was stored with the cache off.
 // Clobbers x0, x1, x2, x3.

@@ -25,15 +25,23 @@ pub(super) fn handle_urgent(pc: u64, frame_pointer: u64, interrupts: Interrupts)
     let Some(interrupt) = gic::acknowledge(Exception::Fiq) else { return };
     let number = interrupt.number();
     interrupt.end();
-    if number == Request::Inquire as u32 {
+    if is_inquiry(number) {
         backtrace::answer(pc, frame_pointer, interrupts);
-    } else if number == Request::Stop as u32 && crate::panic::is_ending() {
+    } else if is_stop(number) && crate::panic::is_ending() {
         Arch::halt();
     } else if number == Request::Reschedule as u32 {
         // The urgent one was taken as an ordinary interrupt just before this came, and a GICv2 gives whatever is first. Those that
         // are levels come again by themselves.
         gic::send(Request::Reschedule, Arch::id());
     }
+}
+
+fn is_inquiry(interrupt: u32) -> bool {
+    interrupt == Request::Inquire as u32 || interrupt == Request::InquireSoon as u32
+}
+
+fn is_stop(interrupt: u32) -> bool {
+    interrupt == Request::Stop as u32 || interrupt == Request::StopSoon as u32
 }
 
 fn dispatch(interrupt: u32) {
@@ -44,11 +52,11 @@ fn dispatch(interrupt: u32) {
         Some(port) if port.interrupt == interrupt => port.handle_interrupt(),
         _ if interrupt >= FIRST_SHARED => upcalls().interrupt(IrqLine(interrupt - FIRST_SHARED)),
         _ if interrupt == Request::Reschedule as u32 => upcalls().reschedule(),
-        _ if interrupt == Request::Inquire as u32 => {
+        _ if is_inquiry(interrupt) => {
             let [pc, frame_pointer] = backtrace::interrupted();
             backtrace::answer(pc, frame_pointer, Interrupts::Enabled);
         }
-        _ if interrupt == Request::Stop as u32 && crate::panic::is_ending() => Arch::halt(),
+        _ if is_stop(interrupt) && crate::panic::is_ending() => Arch::halt(),
         _ => {}
     }
 }

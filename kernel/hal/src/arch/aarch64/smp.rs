@@ -127,11 +127,14 @@ impl Smp for Arch {
     }
 
     fn send_inquiry(cpu: usize) {
+        // Some hypervisors do not deliver urgent ones: what a CPU gets twice it answers once.
         gic::send(Request::Inquire, cpu);
+        gic::send(Request::InquireSoon, cpu);
     }
 
     fn stop_others() {
         gic::send_to_others(Request::Stop);
+        gic::send_to_others(Request::StopSoon);
     }
 
     fn halt() -> ! {

@@ -35,9 +35,16 @@ pub enum Request {
     Stop = 1,
     /// To say where it is.
     Inquire = 2,
+    /// As `Stop`, but never urgent.
+    StopSoon = 3,
+    /// As `Inquire`, but never urgent.
+    InquireSoon = 4,
 }
 
 impl Request {
+    /// All of them.
+    const ALL: [Self; 5] = [Self::Reschedule, Self::Stop, Self::Inquire, Self::StopSoon, Self::InquireSoon];
+
     /// Whether also a CPU with interrupts off takes it, if the machine allows that.
     fn is_urgent(self) -> bool {
         URGENT >> self as u32 & 1 != 0
@@ -47,7 +54,7 @@ impl Request {
 /// Numbers of urgent [`Request`]s, a bit for each.
 const URGENT: u32 = 1 << Request::Stop as u32 | 1 << Request::Inquire as u32;
 /// Numbers of all of them.
-const REQUESTS: u32 = 1 << Request::Reschedule as u32 | URGENT;
+const REQUESTS: u32 = (1 << Request::ALL.len()) - 1;
 
 /// The controller. Set on the boot CPU, before interrupts are on.
 enum Controller {

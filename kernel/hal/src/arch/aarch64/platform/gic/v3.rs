@@ -66,7 +66,7 @@ impl Gic {
         // The only error is that it is awake.
         let _ = redistributor.mark_core_awake();
         redistributor.configure_default_settings();
-        for request in [Request::Reschedule, Request::Stop, Request::Inquire] {
+        for request in Request::ALL {
             let id = IntId::sgi(request as u32);
             if request.is_urgent() {
                 let _ = redistributor.set_interrupt_priority(id, URGENT_PRIORITY);
