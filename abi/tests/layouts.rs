@@ -29,6 +29,9 @@ fn times() {
     layout! { abi::time::Timezone, linux_raw_sys::general::timezone: tz_minuteswest tz_dsttime }
     layout! { abi::time::Itimerval, linux_raw_sys::general::itimerval: it_interval it_value }
     layout! { abi::time::Itimerspec, linux_raw_sys::general::itimerspec: it_interval it_value }
+    layout! { abi::time::Timex, libc::timex:
+    modes offset freq maxerror esterror status constant precision tolerance time tick ppsfreq jitter shift stabil
+    jitcnt calcnt errcnt stbcnt tai }
     layout! { abi::time::Tms, libc::tms: tms_utime tms_stime tms_cutime tms_cstime }
 }
 

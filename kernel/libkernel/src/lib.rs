@@ -13,6 +13,7 @@ pub mod acpi;
 pub mod addr;
 pub mod arch;
 pub mod buddy;
+pub mod clock;
 pub mod command_line;
 pub mod core_dump;
 pub mod cpio;

@@ -12,6 +12,7 @@ pub mod segments;
 pub mod shootdown;
 pub mod signal_frame;
 pub mod topology;
+pub mod tsc;
 pub mod zero_page;
 
 pub use registers::UserRegs;
