@@ -3,7 +3,7 @@
 //! The question is an interrupt that a CPU with interrupts off takes, too, and it says so: non-maskable on x86_64, FIQ on
 //! AArch64, where the machine has it. An answer is written down by the CPU that gives it and read by the one that asked.
 use crate::arch::Arch;
-use crate::contract::{Cpu as _, Platform as _, Smp as _};
+use crate::contract::{Cpu as _, Smp as _};
 use crate::cpu::MAX_CPUS;
 use crate::sync::PerCpu;
 use crate::task::{Task, stack_word};
@@ -65,9 +65,9 @@ pub fn masked_answers(cpu: usize) -> u32 {
 pub fn of_other(cpu: usize, patience_ns: u64, show: &mut dyn FnMut(Place)) -> bool {
     let Some(station) = STATIONS.of(cpu) else { return false };
     ask(cpu);
-    let end = Arch::now_ns().saturating_add(patience_ns);
+    let end = crate::time::now_ns().saturating_add(patience_ns);
     while station.is_asked.load(Acquire) {
-        if Arch::now_ns() > end {
+        if crate::time::now_ns() > end {
             return false;
         }
         Arch::relax();

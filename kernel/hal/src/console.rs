@@ -28,10 +28,10 @@ pub fn lock() -> Output {
 
 /// As [`lock`], but waits for so many nanoseconds only: for reports about a CPU that may hold the console and be stuck.
 pub fn lock_or_go_on(patience_ns: u64) -> Output {
-    let end = Arch::now_ns().saturating_add(patience_ns);
+    let end = crate::time::now_ns().saturating_add(patience_ns);
     loop {
         let guard = OUTPUT.try_lock();
-        if guard.is_some() || Arch::now_ns() > end {
+        if guard.is_some() || crate::time::now_ns() > end {
             return Output { _guard: guard };
         }
         Arch::relax();

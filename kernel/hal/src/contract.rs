@@ -241,19 +241,20 @@ pub trait UserAccess {
 
 /// Clock, deadline timer, console, entropy and the off switch.
 pub trait Platform {
-    /// Nanoseconds since boot, monotonic.
-    fn now_ns() -> u64;
-    /// As `now_ns`, no earlier than what was read from memory before.
-    fn now_ns_in_order() -> u64;
-    /// What `now_ns` computes with.
-    fn clock_parameters() -> crate::time::ClockParameters;
+    /// The counter that the clocks run by: constant in frequency, the same on all CPUs, and never back.
+    fn counter() -> u64;
+    /// As `counter`, no earlier than what was read from memory before.
+    fn counter_in_order() -> u64;
+    /// Measures the counter's frequency once more, if it is known by a measure at boot only, and says it to `time::set_frequency`. False:
+    /// ask again later.
+    fn refine_frequency() -> bool;
     /// What the CPU can do, for a program's auxiliary vector.
     fn hardware_capabilities() -> crate::cpu::HardwareCapabilities;
     /// Writes the lines of `/proc/cpuinfo` about the executing CPU, but for its number.
     fn describe_cpu(out: &mut dyn core::fmt::Write) -> core::fmt::Result;
-    /// Arms (absolute, in `now_ns` time) or stops this CPU's one-shot timer.
+    /// Arms (absolute, in `time::now_ns`) or stops this CPU's one-shot timer.
     fn set_deadline(deadline_ns: Option<u64>);
-    /// Nanoseconds since 1970 at `now_ns() == 0`; zero when no clock exists.
+    /// Nanoseconds since 1970 at `time::now_ns() == 0`; zero when no clock exists.
     fn wall_clock_at_boot_ns() -> u64;
     /// Writes bytes to the console by polling; works in any context, also in a panic.
     fn console_write(bytes: &[u8]);
@@ -267,8 +268,6 @@ pub trait Platform {
     fn console_resume_input();
     /// 64 bits from the CPU's random source, if it has one.
     fn random_u64() -> Option<u64>;
-    /// Some fast counter, for jitter.
-    fn cycle_counter() -> u64;
     /// Turns the machine off.
     fn power_off() -> !;
     /// Restarts the machine.

@@ -67,7 +67,7 @@ pub fn fatal(fatal: &Fatal<'_>) -> ! {
 
 /// Writes a line with the time since boot, as the kernel's log has it.
 pub(crate) fn say(text: fmt::Arguments<'_>) {
-    let now = Arch::now_ns();
+    let now = crate::time::now_ns();
     let (seconds, microseconds) = (now / 1_000_000_000, now / 1_000 % 1_000_000);
     let _ = writeln!(Console, "[{seconds:5}.{microseconds:06}] {text}");
 }

@@ -28,9 +28,9 @@ pub fn seed() -> [u8; 32] {
 
 /// 64 bits from the timing of a loop; weak, and only for machines without a random source.
 fn jitter() -> u64 {
-    let mut value = Arch::cycle_counter();
+    let mut value = Arch::counter();
     for _ in 0..64 {
-        value = value.rotate_left(7) ^ Arch::cycle_counter();
+        value = value.rotate_left(7) ^ Arch::counter();
         value = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
     value

@@ -124,7 +124,7 @@ impl core::fmt::Display for Printable<'_> {
 
 /// Brings files, terminals and clocks up, and starts process 1.
 fn bring_up(boot: &'static BootInfo) {
-    vdso::start(clock::wall_offset_ns()).expect("memory for the vDSO");
+    vdso::start().expect("memory for the vDSO");
     alarm::start().expect("memory for the alarm task");
     let initramfs = hal::boot::take_initramfs();
     fs::initramfs::unpack(initramfs.as_ref().map_or(&[], Initramfs::bytes));

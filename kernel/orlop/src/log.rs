@@ -31,6 +31,8 @@ pub enum Level {
     Warning = 4,
     /// What goes on. `quiet` keeps it off the console.
     Information = 6,
+    /// What helps who looks for a fault. Not shown on the console.
+    Debug = 7,
 }
 
 /// Levels below this one are shown on the console: the first number of `/proc/sys/kernel/printk`.

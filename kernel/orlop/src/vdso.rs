@@ -10,10 +10,11 @@ use abi::Errno;
 use hal::frame::SharedFrame;
 use hal::sync::{Once, SpinLock};
 use libkernel::addr::PAGE_SIZE;
-use libkernel::vdso::VdsoData;
+use libkernel::vdso::{VdsoClock, VdsoData};
 use zerocopy::IntoBytes;
 
 use crate::memory::Object;
+use crate::sched::deadline::wall_offset_ns;
 
 /// Pages of the object: data and image.
 pub const PAGES: u64 = 2;
@@ -28,7 +29,7 @@ struct Vdso {
 static VDSO: Once<Vdso> = Once::new();
 
 /// Builds the object. Once, at boot, after the wall clock is known; without an image programs get none.
-pub fn start(wall_offset_ns: u64) -> Result<(), Errno> {
+pub fn start() -> Result<(), Errno> {
     let image = hal::vdso::image();
     if image.is_empty() {
         return Ok(());
@@ -36,17 +37,9 @@ pub fn start(wall_offset_ns: u64) -> Result<(), Errno> {
     let object = Object::new(PAGES * PAGE_SIZE);
     let written = object.page_or_create(1)?.write(0, image);
     assert_eq!(written, image.len(), "the vDSO is longer than a page");
-    let clock = hal::time::clock_parameters();
-    let data = VdsoData {
-        base_cycles: clock.base_cycles,
-        base_ns: clock.base_ns,
-        nanoseconds_per_cycle: clock.nanoseconds_per_cycle_32_32,
-        wall_offset_ns,
-        ..VdsoData::default()
-    };
     let data_page = object.page_or_create(0)?;
-    data_page.write(0, data.as_bytes());
-    let _ = VDSO.set(Vdso { object, data_page, data: SpinLock::new(data) });
+    let _ = VDSO.set(Vdso { object, data_page, data: SpinLock::new(VdsoData::default()) });
+    while_clocks_change(|| ());
     Ok(())
 }
 
@@ -55,24 +48,41 @@ pub fn object() -> Option<&'static Arc<Object>> {
     VDSO.get().map(|vdso| &vdso.object)
 }
 
-/// Tells programs that the wall clock was set: nanoseconds from 1970 to the monotonic clock's zero.
-pub fn set_wall_offset(wall_offset_ns: u64) {
-    let Some(vdso) = VDSO.get() else { return };
+/// Lets `change` change the clocks. A program that looks meanwhile waits, so that it never sees a time of the old clocks after one of the new
+/// ones.
+pub fn while_clocks_change<R>(change: impl FnOnce() -> R) -> R {
+    let Some(vdso) = VDSO.get() else { return change() };
     let mut data = vdso.data.lock();
-    data.wall_offset_ns = wall_offset_ns;
-    data.sequence = data.sequence.wrapping_add(1);
-    vdso.write_sequence(data.sequence);
-    // Readers that see any of the new data see the odd number before it, and the even one only after all of it.
+    data.count_on();
+    vdso.write(&data);
+    // Readers that see any of the new data see the odd numbers before it, and the even ones only after all of it.
     fence(Ordering::SeqCst);
-    let sequence_bytes = size_of_val(&data.sequence);
-    vdso.data_page.write(sequence_bytes, &data.as_bytes()[sequence_bytes..]);
+    let result = change();
+    take_clocks(&mut data);
+    vdso.write(&data);
     fence(Ordering::SeqCst);
-    data.sequence = data.sequence.wrapping_add(1);
-    vdso.write_sequence(data.sequence);
+    data.count_on();
+    vdso.write(&data);
+    result
+}
+
+/// What the clocks compute with by now.
+fn take_clocks(data: &mut VdsoData) {
+    let now = hal::time::parameters();
+    let clock = |sequence, line: hal::time::Line| VdsoClock {
+        sequence,
+        origin: now.origin,
+        offset_ns: line.offset_ns,
+        nanoseconds_per_cycle: line.factor,
+        wall_offset_ns: wall_offset_ns(),
+        ..VdsoClock::default()
+    };
+    data.steered = clock(data.steered.sequence, now.steered);
+    data.raw = clock(data.raw.sequence, now.raw);
 }
 
 impl Vdso {
-    fn write_sequence(&self, sequence: u32) {
-        self.data_page.write(0, sequence.as_bytes());
+    fn write(&self, data: &VdsoData) {
+        self.data_page.write(0, data.as_bytes());
     }
 }

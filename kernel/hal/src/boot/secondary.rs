@@ -7,7 +7,7 @@
 mod clocks;
 
 use crate::arch::Arch;
-use crate::contract::{Cpu as _, Platform as _, Smp};
+use crate::contract::{Cpu as _, Smp};
 use crate::cpu::{self, MAX_CPUS};
 use crate::frame::OutOfMemory;
 use crate::task::{self, KernelStack};
@@ -80,12 +80,12 @@ impl Start {
 
     /// Waits for the answer, judges the clock, and waits for the CPU to be ready.
     fn wait(&self, patience_ns: u64) -> Result<(), LeftOut> {
-        let deadline = Arch::now_ns() + patience_ns;
+        let deadline = crate::time::now_ns() + patience_ns;
         loop {
             let state = self.state.load(Ordering::Acquire);
-            self.clocks.look(Side::Boot, Arch::now_ns_in_order);
+            self.clocks.look(Side::Boot, crate::time::now_ns_in_order);
             match state {
-                STARTING if Arch::now_ns() >= deadline && self.change(STARTING, ABANDONED) => {
+                STARTING if crate::time::now_ns() >= deadline && self.change(STARTING, ABANDONED) => {
                     return Err(LeftOut::Silent);
                 }
                 COMPARED if !self.clocks.agree() => {
@@ -106,7 +106,7 @@ impl Start {
         if !self.change(STARTING, ANSWERED) {
             return false;
         }
-        (0..LOOKS).for_each(|_| self.clocks.look(Side::Other, Arch::now_ns_in_order));
+        (0..LOOKS).for_each(|_| self.clocks.look(Side::Other, crate::time::now_ns_in_order));
         self.state.store(COMPARED, Ordering::Release);
         loop {
             match self.state.load(Ordering::Acquire) {

@@ -1,4 +1,4 @@
-//! The fixed ACPI description table (FADT, signature `FACP`): which registers switch a machine off and restart it.
+//! The fixed ACPI description table (FADT, signature `FACP`): which registers switch a machine off and restart it, and its clock.
 //!
 //! The 64-bit fields count where they are there and not zero, else the 32-bit ones (ACPI 6.4, 5.2.9). What a table is too short for
 //! is absent.
@@ -14,16 +14,20 @@ const SMI_COMMAND: u64 = 48;
 const ACPI_ENABLE: u64 = 52;
 const PM1A_CONTROL: u64 = 64;
 const PM1B_CONTROL: u64 = 68;
+const PM_TIMER: u64 = 76;
+const PM_TIMER_BYTES: u64 = 91;
 const FLAGS: u64 = 112;
 const RESET_REGISTER: u64 = 116;
 const RESET_VALUE: u64 = 128;
 const EXTENDED_DSDT: u64 = 140;
 const EXTENDED_PM1A_CONTROL: u64 = 172;
 const EXTENDED_PM1B_CONTROL: u64 = 184;
+const EXTENDED_PM_TIMER: u64 = 208;
 const SLEEP_CONTROL: u64 = 244;
 const SLEEP_STATUS: u64 = 256;
 
 /// Bits of the flags (table 5.10).
+const PM_TIMER_OF_32_BITS: u64 = 1 << 8;
 const RESET_SUPPORTED: u64 = 1 << 10;
 const HARDWARE_REDUCED: u64 = 1 << 20;
 
@@ -123,6 +127,22 @@ fn soft_off(memory: &impl Memory, root: u64, fadt: Table) -> Option<SoftOff> {
     main.into_iter().chain(tables(memory, root, b"SSDT")).find_map(|table| sleep::soft_off(memory, table))
 }
 
+/// Counts a second of the power-management timer (4.8.3.3).
+pub const PM_TIMER_HERTZ: u64 = 3_579_545;
+
+/// The register of the power-management timer, which counts up, and its bits.
+pub fn pm_timer(memory: &impl Memory, root: u64) -> Option<(Register, u32)> {
+    /// A machine without the timer says so by no length.
+    const LENGTH: u64 = 4;
+    let fadt = table(memory, root)?;
+    let flags = fadt.number::<4>(memory, FLAGS)?;
+    if flags & HARDWARE_REDUCED != 0 || fadt.number::<1>(memory, PM_TIMER_BYTES)? != LENGTH {
+        return None;
+    }
+    let register = Register::of_block(memory, fadt, PM_TIMER, EXTENDED_PM_TIMER)?;
+    Some((register, if flags & PM_TIMER_OF_32_BITS != 0 { 32 } else { 24 }))
+}
+
 /// How the machine whose tables start at `root` is switched off; `None` where they do not say it whole.
 pub fn power_off(memory: &impl Memory, root: u64) -> Option<PowerOff> {
     let fadt = table(memory, root)?;
@@ -179,6 +199,23 @@ mod tests {
         let mut structure = std::vec![space, 8, 0, 1];
         structure.extend(address.to_le_bytes());
         structure
+    }
+
+    #[test]
+    fn the_timer_is_found() {
+        let wide = PM_TIMER_OF_32_BITS.to_le_bytes();
+        let reduced = HARDWARE_REDUCED.to_le_bytes();
+        let at = |fields: &[(u64, &[u8])]| pm_timer(&machine(276, fields, S5), ROOT);
+        let (port, length) = ((PM_TIMER, &[8, 6][..]), (PM_TIMER_BYTES, &[4][..]));
+        assert_eq!(at(&[port, length]), Some((Register::Port(0x608), 24)));
+        assert_eq!(at(&[port, length, (FLAGS, &wide[..4])]), Some((Register::Port(0x608), 32)));
+        assert_eq!(at(&[port, length, (FLAGS, &reduced[..4])]), None);
+        assert_eq!(at(&[port]), None);
+        assert_eq!(at(&[length]), None);
+        let memory = generic(0, 0xfed8_0808);
+        let expected = Some((Register::Memory(0xfed8_0808), 24));
+        assert_eq!(at(&[port, length, (EXTENDED_PM_TIMER, &memory)]), expected);
+        assert_eq!(pm_timer(&machine(90, &[port], S5), ROOT), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! When a wait gives up, and how far the wall clock is ahead of the monotonic one.
 //!
 //! A deadline on the wall clock stays one: whoever looks whether it has come looks at the wall clock as it stands then. Who sets that
-//! clock stores the offset first and then lets every CPU look again at what its timer is armed for ([`set_wall_offset`]).
+//! clock stores the offset first and then lets every CPU look again at what its timer is armed for ([`super::timer::clocks_changed`]).
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,15 +16,9 @@ pub fn wall_offset_ns() -> u64 {
     WALL_OFFSET_NS.load(Ordering::Relaxed)
 }
 
-/// Says what the wall clock showed at boot, before anybody waits.
-pub fn start_wall_clock(offset_ns: u64) {
-    WALL_OFFSET_NS.store(offset_ns, Ordering::Relaxed);
-}
-
-/// Sets the wall clock, and wakes whom that makes due, on all CPUs.
+/// Sets the wall clock. Whoever does lets all CPUs look at their timers afterwards.
 pub fn set_wall_offset(offset_ns: u64) {
     WALL_OFFSET_NS.store(offset_ns, Ordering::SeqCst);
-    super::timer::wall_clock_was_set();
 }
 
 /// When a wait gives up: a point of the monotonic or of the wall clock in nanoseconds, or never.

@@ -197,8 +197,8 @@ fn sample(now: u64) -> Option<u64> {
     Some(now + SAMPLE_NS)
 }
 
-/// The wall clock was set: lets every CPU arm its timer anew.
-pub(super) fn wall_clock_was_set() {
+/// The wall clock was set, or the clocks run at another rate: lets every CPU arm its timer anew.
+pub fn clocks_changed() {
     for cpu in 0..hal::cpu::count() {
         if let Some(clock) = CLOCKS.of(cpu) {
             clock.is_stale.store(true, Ordering::SeqCst);
@@ -208,12 +208,15 @@ pub(super) fn wall_clock_was_set() {
     look_again();
 }
 
-/// Arms this CPU's timer anew if the wall clock was set. What is due by now fires at once.
+/// Arms this CPU's timer anew if the clocks changed. What is due by now fires at once.
 pub fn look_again() {
     CLOCKS.with(|clock| {
         // The exchange shows what was stored before the mark was set.
         if clock.is_stale.load(Ordering::Relaxed) && clock.is_stale.swap(false, Ordering::SeqCst) {
-            clock.wanted.lock().arm();
+            let mut wanted = clock.wanted.lock();
+            // What is armed is a value of the counter, which may stand for another time now.
+            wanted.armed = None;
+            wanted.arm();
         }
     });
 }

@@ -7,7 +7,7 @@ use abi::Errno;
 use abi::process::Rusage;
 use abi::signal::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID, Sigevent};
 use abi::time::{
-    CLOCK_REALTIME, CLOCK_THREAD_CPUTIME_ID, Itimerspec, Itimerval, TIMER_ABSTIME, Timespec, Timeval,
+    CLOCK_REALTIME, CLOCK_THREAD_CPUTIME_ID, Itimerspec, Itimerval, TIMER_ABSTIME, Timespec, Timeval, Timex,
     Timezone, Tms, USER_HZ,
 };
 use libkernel::addr::UserAddr;
@@ -19,7 +19,9 @@ use crate::sched::wait::{Deadline, WaitError};
 use crate::signal::Signal;
 use crate::time::interval::{self, Setting, Which};
 use crate::time::posix::{self, Notification};
-use crate::time::{Clock, CpuClock, SECOND_NS, clock, from_timespec, from_timeval, to_timespec, to_timeval};
+use crate::time::{
+    Clock, CpuClock, SECOND_NS, clock, discipline, from_timespec, from_timeval, to_timespec, to_timeval,
+};
 use crate::user::UserPtr;
 
 /// `clock_gettime`.
@@ -51,11 +53,29 @@ pub fn clock_settime(caller: &mut Caller<'_>, id: i32, time: UserPtr<Timespec>) 
     set_wall_clock(caller, Some(ns?), None)
 }
 
+/// `adjtimex`.
+pub fn adjtimex(caller: &mut Caller<'_>, wish: UserPtr<Timex>) -> Result<i32, Failure> {
+    let is_privileged =
+        caller.thread.with_credentials(|credentials| credentials.require(capability::SYS_TIME)).is_ok();
+    let mut told = wish.read()?;
+    let state = discipline::adjust(&mut told, is_privileged)?;
+    wish.write(&told)?;
+    Ok(state)
+}
+
+/// `clock_adjtime`: the wall clock only. EINVAL for a number that is no clock's, EOPNOTSUPP for another clock.
+pub fn clock_adjtime(caller: &mut Caller<'_>, id: i32, wish: UserPtr<Timex>) -> Result<i32, Failure> {
+    if id == CLOCK_REALTIME {
+        return adjtimex(caller, wish);
+    }
+    wish.read()?;
+    Clock::from_id(id, caller.thread)?;
+    Err(Failure::Errno(Errno::EOPNOTSUPP))
+}
+
 /// Sets the wall clock, the time zone, or both. EINVAL for a time that would overflow within 30 years, or a zone that is none.
 fn set_wall_clock(caller: &Caller<'_>, ns: Option<u64>, zone: Option<Timezone>) -> Result<(), Failure> {
-    // Linux: TIME_SETTOD_SEC_MAX.
-    const LIMIT_NS: u64 = (i64::MAX as u64 / SECOND_NS - 30 * 365 * 24 * 3600) * SECOND_NS;
-    if ns.is_some_and(|ns| ns >= LIMIT_NS) {
+    if ns.is_some_and(|ns| ns >= clock::LIMIT_NS) {
         return Err(Failure::Errno(Errno::EINVAL));
     }
     caller.thread.with_credentials(|credentials| credentials.require(capability::SYS_TIME))?;

@@ -12,6 +12,7 @@ use hal::task::TaskRef;
 use libkernel::timeouts::{Base, Key, Node, Timeouts};
 
 use super::cpu_alarm::CpuKey;
+use super::discipline;
 use super::interval::{self, Name, Source};
 use crate::errno::OrErrno;
 use crate::process::Process;
@@ -28,6 +29,10 @@ pub(super) enum Listener {
     Timer(Weak<Process>, Name),
     /// Somebody who sleeps.
     Sleeper(TaskRef),
+    /// The clock's discipline.
+    Discipline,
+    /// The second measure of the counter.
+    Refinement,
 }
 
 /// What an alarm is noted with.
@@ -43,6 +48,8 @@ impl Listener {
                 }
             }
             Listener::Sleeper(task) => sched::wake(&task),
+            Listener::Discipline => discipline::second(node),
+            Listener::Refinement => discipline::refine(node),
         }
     }
 }
@@ -83,7 +90,7 @@ impl Alarm {
     /// Takes it back. If it is being served, that finds it unset.
     pub(super) fn cancel(&mut self, source: &Source) {
         let removed = match (self.set.take(), source) {
-            (Some(Set::Clock(key)), _) => ALARMS.lock().remove(key),
+            (Some(Set::Clock(key)), _) => remove(key),
             (Some(Set::Cpu(key)), Source::Cpu(clock)) => clock.cancel_alarm(key),
             _ => None,
         };
@@ -98,7 +105,8 @@ impl Alarm {
     }
 }
 
-fn insert(node: Box<AlarmNode>, base: Base, due_ns: u64, listener: Listener) -> Key {
+/// Lets somebody hear when a clock shows this time.
+pub(super) fn insert(node: Box<AlarmNode>, base: Base, due_ns: u64, listener: Listener) -> Key {
     let mut alarms = ALARMS.lock();
     let offset_ns = wall_offset_ns();
     let before = alarms.next_deadline(offset_ns);
@@ -114,8 +122,14 @@ fn insert(node: Box<AlarmNode>, base: Base, due_ns: u64, listener: Listener) -> 
     key
 }
 
+/// Takes back what [`insert`] noted, if it has not been served.
+pub(super) fn remove(key: Key) -> Option<(Box<AlarmNode>, Listener)> {
+    ALARMS.lock().remove(key)
+}
+
 /// Starts the task. Once, at boot.
 pub fn start() -> Result<(), Errno> {
+    discipline::start();
     sched::spawn(Box::new(serve)).or_errno()
 }
 

@@ -13,16 +13,17 @@ use hal::sync::SpinLock;
 
 use super::alarm::{AlarmNode, Listener};
 use super::cpu_alarm::{CpuAlarms, CpuKey, Measure};
-use super::to_timespec;
+use super::{SECOND_NS, discipline, to_timespec};
 use crate::process::{Pid, Process, Thread, capability, find_process, find_thread};
 use crate::sched;
 pub use crate::sched::deadline::wall_offset_ns;
-use crate::sched::deadline::{Deadline, set_wall_offset, start_wall_clock};
+use crate::sched::deadline::{Deadline, set_wall_offset};
+use crate::sched::timer::clocks_changed;
 use crate::sched::wait::Patience;
 
 /// Takes the wall clock from the machine. Once, at boot.
 pub fn start() {
-    start_wall_clock(hal::time::wall_clock_at_boot_ns());
+    set_wall_offset(hal::time::wall_clock_at_boot_ns());
 }
 
 /// Nanoseconds since 1970.
@@ -35,14 +36,38 @@ pub fn wall_clock() -> Timespec {
     to_timespec(wall_clock_ns())
 }
 
+/// What the wall clock may be set to: a time that would not overflow within 30 years (Linux: `TIME_SETTOD_SEC_MAX`).
+pub const LIMIT_NS: u64 = (i64::MAX as u64 / SECOND_NS - 30 * 365 * 24 * 3600) * SECOND_NS;
+
 /// Sets the wall clock, and lets end what waits for a time that it shows by now. EINVAL for a time before the machine was started
 /// at 1970.
 pub fn set_wall_clock(ns: u64) -> Result<(), Errno> {
     let offset = ns.checked_sub(hal::time::now_ns()).ok_or(Errno::EINVAL)?;
-    crate::vdso::set_wall_offset(offset);
-    set_wall_offset(offset);
-    super::alarm::wall_clock_was_set();
+    show_wall_offset(offset);
+    discipline::wall_clock_was_set();
     Ok(())
+}
+
+/// Sets the wall clock so much on, as [`set_wall_clock`] does. EINVAL for a time that it cannot show.
+pub(super) fn step(ns: i64) -> Result<(), Errno> {
+    move_wall_clock(ns)?;
+    discipline::wall_clock_was_set();
+    Ok(())
+}
+
+/// Moves the wall clock on, by whoever disciplines it. EINVAL for a time that it cannot show.
+pub(super) fn move_wall_clock(ns: i64) -> Result<(), Errno> {
+    let now = wall_clock_ns().checked_add_signed(ns).filter(|&now| now < LIMIT_NS).ok_or(Errno::EINVAL)?;
+    let offset = now.checked_sub(hal::time::now_ns()).ok_or(Errno::EINVAL)?;
+    show_wall_offset(offset);
+    Ok(())
+}
+
+/// Lets everybody go by another wall clock, and whoever that makes due wake.
+fn show_wall_offset(offset: u64) {
+    crate::vdso::while_clocks_change(|| set_wall_offset(offset));
+    clocks_changed();
+    super::alarm::wall_clock_was_set();
 }
 
 /// What `settimeofday` said of the time zone. Nothing in the kernel reads it.
@@ -67,8 +92,12 @@ pub fn set_zone(zone: Timezone) -> Result<(), Errno> {
 pub enum Clock {
     /// Time of day.
     Wall,
+    /// International atomic time: the wall clock, a few seconds ahead.
+    Tai,
     /// Time since boot.
     Monotonic,
+    /// Time since boot by the counter alone, which nobody can wait for.
+    Raw,
     /// Processor time.
     Cpu(CpuClock),
 }
@@ -97,12 +126,12 @@ impl Clock {
     /// The clock with a program's number, seen by this thread; EINVAL if there is none.
     pub fn from_id(id: i32, thread: &Arc<Thread>) -> Result<Clock, Errno> {
         match id {
-            CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_REALTIME_ALARM | CLOCK_TAI => Ok(Clock::Wall),
-            CLOCK_MONOTONIC
-            | CLOCK_MONOTONIC_RAW
-            | CLOCK_MONOTONIC_COARSE
-            | CLOCK_BOOTTIME
-            | CLOCK_BOOTTIME_ALARM => Ok(Clock::Monotonic),
+            CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_REALTIME_ALARM => Ok(Clock::Wall),
+            CLOCK_TAI => Ok(Clock::Tai),
+            CLOCK_MONOTONIC_RAW => Ok(Clock::Raw),
+            CLOCK_MONOTONIC | CLOCK_MONOTONIC_COARSE | CLOCK_BOOTTIME | CLOCK_BOOTTIME_ALARM => {
+                Ok(Clock::Monotonic)
+            }
             CLOCK_PROCESS_CPUTIME_ID => {
                 Ok(Clock::Cpu(CpuClock::of_process(thread.process(), Measure::Total)))
             }
@@ -118,18 +147,23 @@ impl Clock {
     pub fn now_ns(&self) -> u64 {
         match self {
             Clock::Wall => wall_clock_ns(),
+            Clock::Tai => wall_clock_ns().saturating_add_signed(discipline::tai_offset_ns()),
             Clock::Monotonic => hal::time::now_ns(),
+            Clock::Raw => hal::time::raw_ns(),
             Clock::Cpu(clock) => clock.now_ns(),
         }
     }
 
-    /// The deadline at a point of this clock, or after a span; EOPNOTSUPP for processor time, which has none.
+    /// The deadline at a point of this clock, or after a span; EOPNOTSUPP for processor time and the raw clock, which have none.
     pub fn deadline(&self, ns: u64, absolute: bool) -> Result<Deadline, Errno> {
         match self {
             Clock::Wall if absolute => Ok(Deadline::at_wall(ns)),
+            Clock::Tai if absolute => {
+                Ok(Deadline::at_wall(ns.saturating_add_signed(discipline::tai_offset_ns().saturating_neg())))
+            }
             Clock::Monotonic if absolute => Ok(Deadline::at(ns)),
-            Clock::Wall | Clock::Monotonic => Ok(Deadline::after(ns)),
-            Clock::Cpu(_) => Err(Errno::EOPNOTSUPP),
+            Clock::Wall | Clock::Tai | Clock::Monotonic => Ok(Deadline::after(ns)),
+            Clock::Raw | Clock::Cpu(_) => Err(Errno::EOPNOTSUPP),
         }
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! All clocks are the machine's monotonic one plus an offset, or processor time. Waits carry a `Deadline`, which stays a point of the
 //! wall clock if it was given as one; [`alarm`] serves what ends in a signal, [`cpu_alarm`] what waits for processor time.
-//! [`interval`] and [`posix`] are the timers of processes.
+//! [`interval`] and [`posix`] are the timers of processes. [`discipline`] lets programs make the clock run right.
 
 pub mod alarm;
 pub mod clock;
 pub mod cpu_alarm;
+pub mod discipline;
 pub mod interval;
 pub mod posix;
 

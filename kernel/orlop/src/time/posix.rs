@@ -238,9 +238,9 @@ pub fn create(process: &Process, notification: Notification, clock: Clock) -> Re
     }
     let id = timers.free_id();
     timers.last_private = timers.last_private.checked_add(1).unwrap_or(1);
-    let is_wall_clock = matches!(clock, Clock::Wall);
+    let is_wall_clock = matches!(clock, Clock::Wall | Clock::Tai);
     let source = match clock {
-        Clock::Wall | Clock::Monotonic => Source::Clock(Base::Monotonic),
+        Clock::Wall | Clock::Tai | Clock::Monotonic | Clock::Raw => Source::Clock(Base::Monotonic),
         Clock::Cpu(clock) => Source::Cpu(clock),
     };
     let posix = Box::new(PosixTimer {

@@ -5,21 +5,21 @@ use super::{Arch, console, irq, timer};
 use crate::IrqLine;
 use crate::contract::Platform;
 use crate::cpu::HardwareCapabilities;
-use crate::time::ClockParameters;
 use core::arch::asm;
 
 impl Platform for Arch {
     #[inline(always)]
-    fn now_ns() -> u64 {
-        timer::now_ns()
+    fn counter() -> u64 {
+        timer::count()
     }
 
-    fn now_ns_in_order() -> u64 {
-        timer::now_ns_in_order()
+    fn counter_in_order() -> u64 {
+        timer::count_in_order()
     }
 
-    fn clock_parameters() -> ClockParameters {
-        timer::clock_parameters()
+    fn refine_frequency() -> bool {
+        // CNTFRQ_EL0 tells it.
+        true
     }
 
     fn hardware_capabilities() -> HardwareCapabilities {
@@ -63,10 +63,6 @@ impl Platform for Arch {
     }
 
     #[inline(always)]
-    fn cycle_counter() -> u64 {
-        timer::count()
-    }
-
     fn power_off() -> ! {
         psci::power_off()
     }

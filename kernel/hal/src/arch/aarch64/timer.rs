@@ -4,14 +4,12 @@
 use super::cpu::{read_register, write_register};
 use super::paging::DeviceRegisters;
 use crate::sync::Once;
-use crate::time::ClockParameters;
+use crate::time;
 use crate::upcalls::upcalls;
 use core::arch::asm;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 const NANOSECONDS: u64 = 1_000_000_000;
-/// Fraction bits of the two ratios.
-const FRACTION: u32 = 32;
 
 /// CNTV_CTL_EL0: the timer counts and interrupts.
 const CONTROL_ENABLE: u64 = 1;
@@ -23,22 +21,12 @@ const EVENT_BIT_SHIFT: u32 = 4;
 /// Events a second, as near as a power of two of the counter comes: Linux's, for AT_HWCAP's EVTSTRM.
 const EVENTS: u64 = 10_000;
 
-/// Counter value at boot. These words are written once, before interrupts are on.
-static BOOT_COUNT: AtomicU64 = AtomicU64::new(0);
-/// Nanoseconds per count.
-static PER_COUNT: AtomicU64 = AtomicU64::new(0);
-/// Counts per nanosecond.
-static PER_NANOSECOND: AtomicU64 = AtomicU64::new(0);
 /// The timer's number at the interrupt controller.
 static INTERRUPT: AtomicU32 = AtomicU32::new(0);
 
 /// Starts the clock, which was zero when the counter was `boot_count`; `interrupt` is the virtual timer's.
 pub(super) fn initialise(boot_count: u64, interrupt: u32) {
-    // A frequency of zero is firmware's fault; any other number keeps the ratios defined.
-    let frequency = read_register!("cntfrq_el0").max(1);
-    BOOT_COUNT.store(boot_count, Ordering::Relaxed);
-    PER_COUNT.store(ratio(NANOSECONDS, frequency), Ordering::Relaxed);
-    PER_NANOSECOND.store(ratio(frequency, NANOSECONDS), Ordering::Relaxed);
+    time::start(boot_count, read_register!("cntfrq_el0"));
     INTERRUPT.store(interrupt, Ordering::Relaxed);
     initialise_cpu();
 }
@@ -63,15 +51,6 @@ fn event_bit() -> u64 {
     bit.min(LAST).into()
 }
 
-/// `numerator / denominator` with [`FRACTION`] fraction bits.
-fn ratio(numerator: u64, denominator: u64) -> u64 {
-    ((u128::from(numerator) << FRACTION) / u128::from(denominator)) as u64
-}
-
-fn scale(value: u64, ratio: u64) -> u64 {
-    ((u128::from(value) * u128::from(ratio)) >> FRACTION) as u64
-}
-
 /// The virtual counter, not read early (D11.2.2).
 #[inline(always)]
 pub(super) fn count() -> u64 {
@@ -80,35 +59,21 @@ pub(super) fn count() -> u64 {
     read_register!("cntvct_el0")
 }
 
-/// Nanoseconds since boot.
-#[inline(always)]
-pub(super) fn now_ns() -> u64 {
-    scale(count().wrapping_sub(BOOT_COUNT.load(Ordering::Relaxed)), PER_COUNT.load(Ordering::Relaxed))
-}
-
-/// As [`now_ns`], with what was read before in place (D11.2.2).
-pub(super) fn now_ns_in_order() -> u64 {
+/// As [`count`], with what was read before in place (D11.2.2).
+pub(super) fn count_in_order() -> u64 {
     // SAFETY: a barrier, for the compiler too.
     unsafe { asm!("isb", options(nostack, preserves_flags)) };
-    now_ns()
+    read_register!("cntvct_el0")
 }
 
-/// What [`now_ns`] computes with.
-pub(super) fn clock_parameters() -> ClockParameters {
-    ClockParameters {
-        base_cycles: BOOT_COUNT.load(Ordering::Relaxed),
-        base_ns: 0,
-        nanoseconds_per_cycle_32_32: PER_COUNT.load(Ordering::Relaxed),
-    }
-}
-
-/// Arms the timer for a time of [`now_ns`], or stops it.
+/// Arms the timer for a time of `time::now_ns`, or stops it.
 pub(super) fn set_deadline(deadline_ns: Option<u64>) {
     let control = match deadline_ns {
         Some(deadline_ns) => {
-            // Rounded up, so that the deadline has passed when the interrupt comes.
-            let counts = scale(deadline_ns, PER_NANOSECOND.load(Ordering::Relaxed)).saturating_add(1);
-            let compare = BOOT_COUNT.load(Ordering::Relaxed).saturating_add(counts);
+            // From now on, not from boot: the ratio's rounding would add up over the machine's life. Rounded up, so that the
+            // deadline has passed when the interrupt comes.
+            let counts = time::counts(deadline_ns.saturating_sub(time::now_ns())).saturating_add(1);
+            let compare = count().saturating_add(counts);
             // SAFETY: the interrupt is this file's own.
             unsafe { write_register!("cntv_cval_el0", compare) };
             CONTROL_ENABLE
@@ -130,11 +95,11 @@ pub(super) fn set_real_time_clock(registers: DeviceRegisters) {
     let _ = REAL_TIME_CLOCK.set(registers);
 }
 
-/// Nanoseconds since 1970 when [`now_ns`] was zero; zero without a clock.
+/// Nanoseconds since 1970 when `time::now_ns` was zero; zero without a clock.
 pub(super) fn wall_clock_at_boot_ns() -> u64 {
     const DATA: usize = 0;
     let Some(clock) = REAL_TIME_CLOCK.get() else { return 0 };
-    (u64::from(clock.read32(DATA)) * NANOSECONDS).saturating_sub(now_ns())
+    (u64::from(clock.read32(DATA)) * NANOSECONDS).saturating_sub(time::now_ns())
 }
 
 /// True if `interrupt` is the timer's; then it has been handled.

@@ -1,9 +1,9 @@
 //! The vDSO's functions for AArch64: clocks from the virtual counter, and the return from a signal handler.
 //!
-//! AAPCS64. The data page is read under its sequence number, with load barriers on both sides (Arm ARM, B2.3.12);
+//! AAPCS64. A clock of the data page is read under its sequence number, with load barriers on both sides (Arm ARM, B2.3.12);
 //! `isb` keeps the counter from being read early (Arm ARM, D12.1.2).
 use core::mem::offset_of;
-use libkernel::vdso::{CLOCKS, VdsoData, WALL_CLOCKS};
+use libkernel::vdso::{CLOCKS, RAW_CLOCK, VdsoClock, VdsoData, WALL_CLOCKS};
 
 crate::vdso::vdso_image! {
     machine: 183,
@@ -22,21 +22,22 @@ crate::vdso::vdso_image! {
 
         // in: nothing. out: X10 monotonic ns, X11 what makes it wall time. clobbers X9, X12-X15, flags.
         "vdso_now:",
-        "adr x9, vdso_image_start - 4096",
+        "adr x9, vdso_image_start - 4096 + {steered}",
+        // in: X9 the clock. out and clobbers as above.
+        "vdso_now_of:",
         "2:",
         "ldr w12, [x9, #{sequence}]",
         "tbnz w12, #0, 3f",
         "dmb ishld",
         "isb",
         "mrs x10, cntvct_el0",
-        "ldr x13, [x9, #{base_cycles}]",
+        "ldr x13, [x9, #{origin}]",
         "ldr x14, [x9, #{per_cycle}]",
-        "subs x10, x10, x13",
-        "csel x10, x10, xzr, hs",
+        "sub x10, x10, x13",
         "mul x13, x10, x14",
         "umulh x15, x10, x14",
         "extr x10, x15, x13, #32",
-        "ldr x13, [x9, #{base_ns}]",
+        "ldr x13, [x9, #{offset}]",
         "ldr x11, [x9, #{wall_offset}]",
         "add x10, x10, x13",
         "dmb ishld",
@@ -70,6 +71,13 @@ crate::vdso::vdso_image! {
         "mov w0, #0",
         "ret x3",
         "2:",
+        "cmp w0, #{raw_clock}",
+        "b.ne 4f",
+        "mov x3, x30",
+        "adr x9, vdso_image_start - 4096 + {raw}",
+        "bl vdso_now_of",
+        "b 3b",
+        "4:",
         "mov x8, #{clock_gettime}",
         "svc #0",
         "ret",
@@ -108,11 +116,14 @@ crate::vdso::vdso_image! {
         "vdso___kernel_clock_getres_end:",
     ],
     operands: [
-        sequence = const offset_of!(VdsoData, sequence),
-        base_cycles = const offset_of!(VdsoData, base_cycles),
-        base_ns = const offset_of!(VdsoData, base_ns),
-        per_cycle = const offset_of!(VdsoData, nanoseconds_per_cycle),
-        wall_offset = const offset_of!(VdsoData, wall_offset_ns),
+        steered = const offset_of!(VdsoData, steered),
+        raw = const offset_of!(VdsoData, raw),
+        sequence = const offset_of!(VdsoClock, sequence),
+        origin = const offset_of!(VdsoClock, origin),
+        offset = const offset_of!(VdsoClock, offset_ns),
+        per_cycle = const offset_of!(VdsoClock, nanoseconds_per_cycle),
+        wall_offset = const offset_of!(VdsoClock, wall_offset_ns),
+        raw_clock = const RAW_CLOCK,
         clocks = const CLOCKS,
         wall_clocks = const WALL_CLOCKS,
         billion_low = const 1_000_000_000 & 0xffff,

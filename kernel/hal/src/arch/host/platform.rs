@@ -18,16 +18,16 @@ pub(super) fn now_ns() -> u64 {
 }
 
 impl Platform for Arch {
-    fn now_ns() -> u64 {
+    fn counter() -> u64 {
         now_ns()
     }
 
-    fn now_ns_in_order() -> u64 {
+    fn counter_in_order() -> u64 {
         now_ns()
     }
 
-    fn clock_parameters() -> crate::time::ClockParameters {
-        crate::time::ClockParameters { base_cycles: 0, base_ns: 0, nanoseconds_per_cycle_32_32: 1 << 32 }
+    fn refine_frequency() -> bool {
+        true
     }
 
     fn hardware_capabilities() -> crate::cpu::HardwareCapabilities {
@@ -64,10 +64,6 @@ impl Platform for Arch {
 
     fn random_u64() -> Option<u64> {
         None
-    }
-
-    fn cycle_counter() -> u64 {
-        boot_instant().elapsed().as_nanos() as u64
     }
 
     fn power_off() -> ! {

@@ -4,7 +4,7 @@
 //! final tables replace them as soon as memory is known. See `docs/boot-x86_64.md`.
 use super::platform::loader::Loaded;
 use super::platform::{acpi, apic, ioapic, kernel_map, linux, pic, pvh, smap};
-use super::{Arch, console, cpu, power, smp, timer, user_registers};
+use super::{Arch, clock, console, cpu, power, smp, user_registers};
 use crate::boot::{EarlyFrames, Handover};
 use crate::contract::Platform as _;
 use core::arch::global_asm;
@@ -225,5 +225,5 @@ fn initialise_devices(boot_cycles: u64) {
     }
     apic::initialise();
     ioapic::initialise();
-    timer::initialise(boot_cycles);
+    clock::initialise(boot_cycles);
 }

@@ -2,6 +2,7 @@
 //!
 //! `docs/entry-x86_64.md` and `docs/boot-x86_64.md` are the contracts of what happens here.
 mod boot;
+mod clock;
 mod console;
 mod context;
 mod cpu;

@@ -1,10 +1,9 @@
 //! Off, restart and the emulator's exit, and the traits that only forward.
 use super::platform::{acpi, description, ioapic, port};
-use super::{Arch, console, cpu, timer};
+use super::{Arch, clock, console, cpu, timer};
 use crate::IrqLine;
 use crate::contract::{Cpu as _, Platform, Smp as _};
 use crate::cpu::HardwareCapabilities;
-use crate::time::ClockParameters;
 use core::arch::asm;
 
 /// QEMU's isa-debug-exit: writing `v` ends it with `v << 1 | 1`.
@@ -13,17 +12,17 @@ const KEYBOARD_COMMAND: u16 = 0x64;
 const KEYBOARD_RESET: u8 = 0xfe;
 
 impl Platform for Arch {
-    #[inline]
-    fn now_ns() -> u64 {
-        timer::now_ns()
+    #[inline(always)]
+    fn counter() -> u64 {
+        clock::cycles()
     }
 
-    fn now_ns_in_order() -> u64 {
-        timer::now_ns_in_order()
+    fn counter_in_order() -> u64 {
+        clock::cycles_in_order()
     }
 
-    fn clock_parameters() -> ClockParameters {
-        timer::clock_parameters()
+    fn refine_frequency() -> bool {
+        clock::refine()
     }
 
     fn hardware_capabilities() -> HardwareCapabilities {
@@ -39,7 +38,7 @@ impl Platform for Arch {
     }
 
     fn wall_clock_at_boot_ns() -> u64 {
-        timer::wall_clock_at_boot_ns()
+        clock::wall_clock_at_boot_ns()
     }
 
     fn console_write(bytes: &[u8]) {
@@ -64,10 +63,6 @@ impl Platform for Arch {
 
     fn random_u64() -> Option<u64> {
         random_u64()
-    }
-
-    fn cycle_counter() -> u64 {
-        timer::cycles()
     }
 
     fn power_off() -> ! {

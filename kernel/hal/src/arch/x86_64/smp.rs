@@ -9,7 +9,7 @@ use super::paging::{kernel_root, map_device};
 use super::platform::gdt::IST_STACKS;
 use super::platform::{acpi, apic};
 use crate::boot::secondary::{self, Start};
-use crate::contract::{Cpu as _, Paging as _, Platform as _, Smp};
+use crate::contract::{Cpu as _, Paging as _, Smp};
 use crate::frame::{KernelFrame, OutOfMemory};
 use crate::sync::Once;
 use crate::task::KernelStack;
@@ -247,8 +247,8 @@ fn lay_out(page: PhysAddr) -> Result<(), OutOfMemory> {
 }
 
 fn wait(nanoseconds: u64) {
-    let end = Arch::now_ns() + nanoseconds;
-    while Arch::now_ns() < end {
+    let end = crate::time::now_ns() + nanoseconds;
+    while crate::time::now_ns() < end {
         Arch::relax();
     }
 }

@@ -1,9 +1,8 @@
 //! The vDSO's functions for x86_64: clocks from the time-stamp counter.
 //!
-//! System V calling convention. The data page is read under its sequence number. A negative count (a CPU whose
-//! counter lags a little) is taken as zero, so that time never jumps ahead.
+//! System V calling convention. A clock of the data page is read under its sequence number.
 use core::mem::offset_of;
-use libkernel::vdso::{CLOCKS, VdsoData, WALL_CLOCKS};
+use libkernel::vdso::{CLOCKS, RAW_CLOCK, VdsoClock, VdsoData, WALL_CLOCKS};
 
 crate::vdso::vdso_image! {
     machine: 62,
@@ -12,9 +11,11 @@ crate::vdso::vdso_image! {
     count: 4,
     functions: ["__vdso_clock_gettime", "__vdso_gettimeofday", "__vdso_time", "__vdso_clock_getres"],
     code: [
-        // in: nothing. out: RAX monotonic ns, R11 what makes it wall time. clobbers RCX, RDX, R8, R9, flags.
+        // in: nothing. out: RAX monotonic ns, R11 what makes it wall time. clobbers RDX, R8, R9, flags.
         "vdso_now:",
-        "lea r8, [rip + vdso_image_start - 4096]",
+        "lea r8, [rip + vdso_image_start - 4096 + {steered}]",
+        // in: R8 the clock. out and clobbers as above.
+        "vdso_now_of:",
         "2:",
         "mov r9d, dword ptr [r8 + {sequence}]",
         "test r9d, 1",
@@ -23,12 +24,10 @@ crate::vdso::vdso_image! {
         "rdtsc",
         "shl rdx, 32",
         "or rax, rdx",
-        "xor ecx, ecx",
-        "sub rax, qword ptr [r8 + {base_cycles}]",
-        "cmovb rax, rcx",
+        "sub rax, qword ptr [r8 + {origin}]",
         "mul qword ptr [r8 + {per_cycle}]",
         "shrd rax, rdx, 32",
-        "add rax, qword ptr [r8 + {base_ns}]",
+        "add rax, qword ptr [r8 + {offset}]",
         "mov r11, qword ptr [r8 + {wall_offset}]",
         "cmp r9d, dword ptr [r8 + {sequence}]",
         "jne 2b",
@@ -58,6 +57,12 @@ crate::vdso::vdso_image! {
         "xor eax, eax",
         "ret",
         "2:",
+        "cmp edi, {raw_clock}",
+        "jne 4f",
+        "lea r8, [rip + vdso_image_start - 4096 + {raw}]",
+        "call vdso_now_of",
+        "jmp 3b",
+        "4:",
         "mov eax, {clock_gettime}",
         "syscall",
         "ret",
@@ -111,11 +116,14 @@ crate::vdso::vdso_image! {
         "vdso___vdso_clock_getres_end:",
     ],
     operands: [
-        sequence = const offset_of!(VdsoData, sequence),
-        base_cycles = const offset_of!(VdsoData, base_cycles),
-        base_ns = const offset_of!(VdsoData, base_ns),
-        per_cycle = const offset_of!(VdsoData, nanoseconds_per_cycle),
-        wall_offset = const offset_of!(VdsoData, wall_offset_ns),
+        steered = const offset_of!(VdsoData, steered),
+        raw = const offset_of!(VdsoData, raw),
+        sequence = const offset_of!(VdsoClock, sequence),
+        origin = const offset_of!(VdsoClock, origin),
+        offset = const offset_of!(VdsoClock, offset_ns),
+        per_cycle = const offset_of!(VdsoClock, nanoseconds_per_cycle),
+        wall_offset = const offset_of!(VdsoClock, wall_offset_ns),
+        raw_clock = const RAW_CLOCK,
         clocks = const CLOCKS,
         wall_clocks = const WALL_CLOCKS,
         // arch/x86/entry/syscalls/syscall_64.tbl

@@ -58,7 +58,7 @@ mod tests {
         const BASE_NS: u64 = 1_000_000_000;
         let clocks = Clocks::new();
         let look = |side, offset_ns| {
-            clocks.look(side, || (Arch::now_ns() + BASE_NS).wrapping_add_signed(offset_ns));
+            clocks.look(side, || (crate::time::now_ns() + BASE_NS).wrapping_add_signed(offset_ns));
         };
         look(Side::Boot, 0);
         thread::scope(|scope| {

@@ -17,13 +17,12 @@ pub enum Frequency {
 /// Asks `cpuid` (leaf, subleaf; EAX, EBX, ECX, EDX). What a hypervisor says counts first: the CPU's own leaves may be those of
 /// another machine than the one that it runs on now.
 pub fn frequency(cpuid: impl Fn(u32, u32) -> [u32; 4]) -> Frequency {
-    const HYPERVISOR: u32 = 1 << 31;
     const HYPERVISOR_LEAVES: u32 = 0x4000_0000;
     const HYPERVISOR_TIMING: u32 = 0x4000_0010;
     const TSC: u32 = 0x15;
     const NOMINAL: u32 = 0x16;
     let [last, ..] = cpuid(0, 0);
-    let is_guest = cpuid(1, 0)[2] & HYPERVISOR != 0;
+    let is_guest = is_guest(&cpuid);
     // Leaves beyond the last repeat those of another range, so the last is asked first.
     if is_guest && (HYPERVISOR_TIMING..HYPERVISOR_TIMING + 0xffff).contains(&cpuid(HYPERVISOR_LEAVES, 0)[0]) {
         let [kilohertz, ..] = cpuid(HYPERVISOR_TIMING, 0);
@@ -44,6 +43,12 @@ pub fn frequency(cpuid: impl Fn(u32, u32) -> [u32; 4]) -> Frequency {
         }
     }
     Frequency::Unknown
+}
+
+/// Whether `cpuid`'s machine is a virtual one: leaf 1, ECX, bit 31, which no CPU sets.
+pub fn is_guest(cpuid: impl Fn(u32, u32) -> [u32; 4]) -> bool {
+    const HYPERVISOR: u32 = 1 << 31;
+    cpuid(1, 0)[2] & HYPERVISOR != 0
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
-use libkernel::acpi;
 use libkernel::acpi::fadt::{self, PowerOff, Register};
+use libkernel::acpi::{self, hpet};
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
 use libkernel::arch::x86_64::madt;
 use libkernel::efi;
@@ -76,6 +76,21 @@ pub fn cpu_table() -> Option<Vec<u8>> {
     let memory = Window::new();
     let table = acpi::tables(&memory, root(&memory)?, madt::SIGNATURE).next()?;
     (0..table.length.min(LENGTH_MAX)).map(|offset| memory.byte(table.address + offset)).collect()
+}
+
+/// The power-management timer's port and bits.
+pub fn pm_timer() -> Option<(u16, u32)> {
+    let memory = Window::new();
+    match fadt::pm_timer(&memory, root(&memory)?)? {
+        (Register::Port(port), bits) => Some((port, bits)),
+        (Register::Memory(_) | Register::Pci { .. }, _) => None,
+    }
+}
+
+/// Where the high-precision event timer's registers are.
+pub fn event_timer() -> Option<PhysAddr> {
+    let memory = Window::new();
+    hpet::registers(&memory, root(&memory)?).map(PhysAddr::new)
 }
 
 /// Writes one byte to a register that the firmware names for this purpose.

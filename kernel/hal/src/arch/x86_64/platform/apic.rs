@@ -34,6 +34,8 @@ const SOFTWARE_ENABLE: u32 = 1 << 8;
 const MASKED: u32 = 1 << 16;
 /// Divide configuration "by 16": a 32-bit count then lasts a minute at 1 GHz.
 const DIVIDE_BY_16: u32 = 0b0011;
+/// What the timer's clock is divided by.
+pub const TIMER_DIVISOR: u64 = 16;
 const BASE_ENABLE: u64 = 1 << 11;
 const BASE_X2APIC: u64 = 1 << 10;
 const BASE_ADDRESS: u64 = 0x000f_ffff_ffff_f000;

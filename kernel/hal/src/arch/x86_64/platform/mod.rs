@@ -15,6 +15,7 @@ pub mod pic;
 pub mod pit;
 pub mod port;
 pub mod pvh;
+pub mod reference;
 pub mod rtc;
 mod setup;
 pub mod shootdown;

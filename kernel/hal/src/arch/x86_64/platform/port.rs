@@ -25,6 +25,18 @@ pub unsafe fn read_u16(port: u16) -> u16 {
     value
 }
 
+/// Reads 32 bits.
+///
+/// # Safety
+/// As [`read_u8`].
+#[inline]
+pub unsafe fn read_u32(port: u16) -> u32 {
+    let value;
+    // SAFETY: the caller vouches for the port; the instruction touches no memory.
+    unsafe { asm!("in eax, dx", in("dx") port, out("eax") value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
 /// Writes a byte.
 ///
 /// # Safety

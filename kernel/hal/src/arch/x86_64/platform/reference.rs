@@ -1,0 +1,89 @@
+//! The machine's other clocks, of known frequency, which the time-stamp counter is measured against.
+use super::mmio::Registers;
+use super::{acpi, apic, pit, port};
+use crate::boot;
+use libkernel::acpi::{fadt, hpet};
+use libkernel::clock::frequency::Reference;
+
+static EVENT_TIMER: Registers = Registers::absent();
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub enum Source {
+    /// The 8254 interval timer.
+    IntervalTimer,
+    /// ACPI's power-management timer.
+    PmTimer {
+        /// Its port.
+        port: u16,
+        /// Its bits.
+        bits: u32,
+    },
+    /// The high-precision event timer.
+    EventTimer {
+        /// Its counts a second.
+        hertz: u64,
+    },
+    /// The local APIC's timer, in a virtual machine: there it counts nanoseconds before they are divided (QEMU; KVM, unless it says
+    /// otherwise).
+    ApicTimer,
+}
+
+impl Source {
+    /// The first that the machine has, those that are found soonest first. The APIC's timer runs.
+    pub fn find(is_guest: bool) -> Option<Self> {
+        pit::start();
+        if pit::is_there() {
+            return Some(Self::IntervalTimer);
+        }
+        let source = Self::find_by_acpi().or_else(|| is_guest.then_some(Self::ApicTimer));
+        boot::lacks(match source {
+            Some(Self::PmTimer { .. }) => "an 8254 timer: ACPI's timer measures the time-stamp counter",
+            Some(Self::EventTimer { .. }) => "an 8254 timer: the HPET measures the time-stamp counter",
+            Some(_) => "an 8254 timer: the APIC's timer, taken for a virtual one, measures the time-stamp counter",
+            None => "an 8254 timer, and any other: a cycle of the time-stamp counter is taken for a nanosecond",
+        });
+        source
+    }
+
+    fn find_by_acpi() -> Option<Self> {
+        if let Some((port, bits)) = acpi::pm_timer() {
+            let timer = Self::PmTimer { port, bits };
+            // Virtual machines have been seen that name a timer which stands still.
+            let first = timer.read();
+            if (0..1000).any(|_| timer.read() != first) {
+                return Some(timer);
+            }
+        }
+        EVENT_TIMER.map(acpi::event_timer()?);
+        let hertz = hpet::hertz(EVENT_TIMER.read(hpet::CAPABILITIES + 4))?;
+        EVENT_TIMER.write(hpet::CONFIGURATION, EVENT_TIMER.read(hpet::CONFIGURATION) | hpet::ENABLE);
+        Some(Self::EventTimer { hertz })
+    }
+
+    /// What it is.
+    pub const fn reference(self) -> Reference {
+        match self {
+            Self::IntervalTimer => Reference { hertz: pit::FREQUENCY, bits: 16 },
+            Self::PmTimer { bits, .. } => Reference { hertz: fadt::PM_TIMER_HERTZ, bits },
+            Self::EventTimer { hertz } => Reference { hertz, bits: 32 },
+            Self::ApicTimer => Reference { hertz: 1_000_000_000 / apic::TIMER_DIVISOR, bits: 32 },
+        }
+    }
+
+    /// Whether it can be looked at a second later: the APIC's timer has other work by then.
+    pub const fn goes_on(self) -> bool {
+        !matches!(self, Self::ApicTimer)
+    }
+
+    /// What it shows; it counts up.
+    pub fn read(self) -> u64 {
+        match self {
+            Self::IntervalTimer => u64::from(pit::count().wrapping_neg()),
+            // SAFETY: the timer's port, which firmware names; reading changes nothing.
+            Self::PmTimer { port, .. } => u64::from(unsafe { port::read_u32(port) }),
+            Self::EventTimer { .. } => u64::from(EVENT_TIMER.read(hpet::COUNTER)),
+            Self::ApicTimer => u64::from(apic::timer_left().wrapping_neg()),
+        }
+    }
+}
