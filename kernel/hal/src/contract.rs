@@ -245,9 +245,8 @@ pub trait Platform {
     fn counter() -> u64;
     /// As `counter`, no earlier than what was read from memory before.
     fn counter_in_order() -> u64;
-    /// Measures the counter's frequency once more, if it is known by a measure at boot only, and says it to `time::set_frequency`. False:
-    /// ask again later.
-    fn refine_frequency() -> bool;
+    /// Measures the counter's frequency once more, if it is known by a measure only, and says it to `time::set_frequency`.
+    fn refine_frequency() -> crate::time::Refinement;
     /// What the CPU can do, for a program's auxiliary vector.
     fn hardware_capabilities() -> crate::cpu::HardwareCapabilities;
     /// Writes the lines of `/proc/cpuinfo` about the executing CPU, but for its number.

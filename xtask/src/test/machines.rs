@@ -81,6 +81,13 @@ const X86_64: [Row; 15] = [
 
 const AARCH64: [Row; 2] = [cpu(Virt, "neoverse-n1"), row(Virt, "acpi=off,its=off", &[])];
 
+/// Machines and what they measure the time-stamp counter by.
+const CLOCKS: [(Machine, &str, &str); 3] = [
+    (Microvm, "pit=on", "the interval timer"),
+    (Pc, "pit=off", "the power-management timer"),
+    (Microvm, "pit=off", "the timer of the APIC"),
+];
+
 /// Adds all of them to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
     let archive = image::busybox(stage, arch)?;
@@ -100,6 +107,16 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         push(stage, queue, name, move || judge(guest.run_to_ending(&[])?, row.written, row.ending));
     }
     if arch == Arch::X86_64 {
+        for (machine, properties, by) in CLOCKS {
+            let mut guest = guest()?;
+            guest.machine.machine = Some(machine);
+            guest.machine.machine_options = Some(properties.to_owned());
+            guest.machine.icount = true;
+            guest.append =
+                r#"loglevel=8 rdinit=/bin/sh -- -c "busybox sleep 2; busybox poweroff -f""#.to_owned();
+            let name = format!("{PREFIX}{arch}/the clock by {by}");
+            push(stage, queue, name, move || measures_its_clock(&guest));
+        }
         let mut guest = guest()?;
         guest.append = GREET.to_owned();
         linux_loaders::add(stage, queue, &guest)?;
@@ -136,6 +153,21 @@ fn judge((output, how): (Vec<u8>, String), written: &[&str], ending: &str) -> Re
         }
     }
     Ok(if how == ending { Ok(()) } else { Err(format!("ended by {how}:\n{output}")) })
+}
+
+/// Whether the kernel found out how fast the counter runs: where instructions are counted, that is exactly one a nanosecond.
+fn measures_its_clock(guest: &Guest) -> Result<Result<(), String>> {
+    /// Fifty parts in a million, in megahertz.
+    const TOLERANCE: f64 = 0.05;
+    let (output, _) = guest.run_to_ending(&[])?;
+    let output = String::from_utf8_lossy(&output);
+    let found = output.split_once("the counter runs at ").and_then(|(_, rest)| rest.split_once(" MHz"));
+    let megahertz = found.and_then(|(text, _)| text.parse::<f64>().ok());
+    Ok(match megahertz {
+        Some(megahertz) if (megahertz - 1000.0).abs() <= TOLERANCE => Ok(()),
+        Some(megahertz) => Err(format!("{megahertz} MHz and not 1000:\n{output}")),
+        None => Err(format!("no frequency in\n{output}")),
+    })
 }
 
 /// Whether an error that was put into a CPU's bank ends the kernel and is what it says. QEMU resets a machine that has machine checks off.

@@ -74,10 +74,7 @@ pub(crate) fn start(origin: u64, hertz: u64) {
 }
 
 /// The counter counts so many times a second: from now on the clocks go by that.
-#[cfg_attr(
-    any(target_os = "linux", target_arch = "aarch64"),
-    allow(dead_code, reason = "known from the start")
-)]
+#[allow(dead_code, reason = "for machines where the frequency must be measured")]
 pub(crate) fn set_frequency(hertz: u64) {
     let rate = RATE.lock();
     RAW.turn(count, Line::of_frequency(hertz).factor);
@@ -111,9 +108,19 @@ pub fn frequency() -> u64 {
     u64::try_from(hertz).unwrap_or(u64::MAX)
 }
 
-/// Measures the counter's frequency once more, over the time since boot, where it was only measured: then the clocks go on at the
-/// right rate. False: ask again later, for something came between.
-pub fn refine_frequency() -> bool {
+/// What came of measuring the counter once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refinement {
+    /// The frequency is told by the machine, or nothing else in it could measure better.
+    Needless,
+    /// The clocks go by the result.
+    Done,
+    /// Something came between, a pause of the machine perhaps: the measure began anew.
+    BegunAnew,
+}
+
+/// Measures the counter's frequency once more, over the time since its first measure, and lets the clocks go on at that rate.
+pub fn refine_frequency() -> Refinement {
     Arch::refine_frequency()
 }
 

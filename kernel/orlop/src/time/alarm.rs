@@ -31,8 +31,13 @@ pub(super) enum Listener {
     Sleeper(TaskRef),
     /// The clock's discipline.
     Discipline,
-    /// The second measure of the counter.
-    Refinement,
+    /// The measures of the counter after the first.
+    Refinement {
+        /// Which of them.
+        number: usize,
+        /// When the measure began.
+        since_ns: u64,
+    },
 }
 
 /// What an alarm is noted with.
@@ -49,7 +54,7 @@ impl Listener {
             }
             Listener::Sleeper(task) => sched::wake(&task),
             Listener::Discipline => discipline::second(node),
-            Listener::Refinement => discipline::refine(node),
+            Listener::Refinement { number, since_ns } => discipline::refine(node, number, since_ns),
         }
     }
 }

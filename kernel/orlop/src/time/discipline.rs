@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use abi::Errno;
 use abi::time::{ADJ_NANO, ADJ_SETOFFSET, STA_NANO, Timeval, Timex};
 use hal::sync::SpinLock;
+use hal::time::Refinement;
 use libkernel::clock::ntp::Discipline;
 use libkernel::timeouts::{Base, Key};
 
@@ -18,8 +19,8 @@ use crate::log::{self, Level};
 use crate::sched::timer::clocks_changed;
 use crate::vdso;
 
-/// The machine has run for so long when its counter is measured again.
-const REFINE_AFTER_NS: u64 = SECOND_NS;
+/// When the machine's counter is measured again, after the first measure: each time the result is as much better as the span is longer.
+const REFINE_AFTER_NS: [u64; 4] = [10_000_000, 50_000_000, 250_000_000, SECOND_NS];
 
 struct Disciplined {
     rules: Discipline,
@@ -37,22 +38,35 @@ static DISCIPLINE: SpinLock<Disciplined> =
 
 /// Lets the counter be measured again when it has run for a while. Once, at boot, with the alarms' task started.
 pub(super) fn start() {
-    alarm::insert(AlarmNode::new(), Base::Monotonic, REFINE_AFTER_NS, Listener::Refinement);
+    plan_refinement(AlarmNode::new(), 0, 0);
 }
 
-/// Measures the counter again, and goes by the result.
-pub(super) fn refine(node: Box<AlarmNode>) {
+/// Lets the counter be measured for the time with this number, if there is one, after a measure that began at `since_ns`.
+fn plan_refinement(node: Box<AlarmNode>, number: usize, since_ns: u64) {
+    let Some(after_ns) = REFINE_AFTER_NS.get(number) else { return };
+    alarm::insert(node, Base::Monotonic, since_ns + after_ns, Listener::Refinement { number, since_ns });
+}
+
+/// Measures the counter again, and goes by the result. If something came between, the measure begins anew.
+pub(super) fn refine(node: Box<AlarmNode>, number: usize, since_ns: u64) {
     let discipline = DISCIPLINE.lock();
-    let is_done = vdso::while_clocks_change(hal::time::refine_frequency);
+    let refinement = vdso::while_clocks_change(hal::time::refine_frequency);
     drop(discipline);
-    clocks_changed();
-    if is_done {
-        let hertz = hal::time::frequency();
-        let (whole, parts) = (hertz / 1_000_000, hertz % 1_000_000);
-        log::line(Level::Debug, format_args!("clock: the counter runs at {whole}.{parts:06} MHz"));
-    } else {
-        alarm::insert(node, Base::Monotonic, hal::time::now_ns() + REFINE_AFTER_NS, Listener::Refinement);
+    match refinement {
+        Refinement::Needless => return tell_frequency(),
+        Refinement::Done => plan_refinement(node, number + 1, since_ns),
+        Refinement::BegunAnew => return plan_refinement(node, 0, hal::time::now_ns()),
     }
+    clocks_changed();
+    if number + 1 == REFINE_AFTER_NS.len() {
+        tell_frequency();
+    }
+}
+
+fn tell_frequency() {
+    let hertz = hal::time::frequency();
+    let (whole, parts) = (hertz / 1_000_000, hertz % 1_000_000);
+    log::line(Level::Debug, format_args!("clock: the counter runs at {whole}.{parts:06} MHz"));
 }
 
 /// International atomic time less UTC, in nanoseconds.

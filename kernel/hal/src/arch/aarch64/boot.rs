@@ -5,7 +5,7 @@
 use super::console::Port;
 use super::paging::{self, DeviceRegisters};
 use super::platform::{boot_table, device_tree, gic, memory, psci};
-use super::{console, cpu, smp, timer, user_copy};
+use super::{clock, console, cpu, smp, timer, user_copy};
 use crate::boot::Handover;
 use core::arch::global_asm;
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
@@ -173,10 +173,11 @@ fn initialise_devices(tree: &DeviceTree<'_>, boot_count: u64) {
     let Some(interrupt) = tree.virtual_timer_interrupt() else {
         panic!("no generic timer in the device tree")
     };
-    timer::initialise(boot_count, interrupt);
+    clock::initialise(boot_count);
+    timer::initialise(interrupt);
     if let Some(registers) = tree.registers(Kind::RealTimeClock).next() {
         // SAFETY: the tree says so.
-        timer::set_real_time_clock(unsafe { map(registers) });
+        clock::set_real_time_clock(unsafe { map(registers) });
     } else {
         crate::boot::lacks("a real-time clock: the time of day begins in 1970");
     }

@@ -2,6 +2,7 @@
 //!
 //! The same file names as in `x86_64`; what only this machine has is under `platform`.
 mod boot;
+mod clock;
 mod console;
 mod context;
 mod cpu;

@@ -1,25 +1,26 @@
 //! Off, restart and the emulator's exit, and the traits that only forward.
 use super::cpu;
 use super::platform::{capabilities, description, psci, semihosting};
-use super::{Arch, console, irq, timer};
+use super::{Arch, clock, console, irq, timer};
 use crate::IrqLine;
 use crate::contract::Platform;
 use crate::cpu::HardwareCapabilities;
+use crate::time::Refinement;
 use core::arch::asm;
 
 impl Platform for Arch {
     #[inline(always)]
     fn counter() -> u64 {
-        timer::count()
+        clock::count()
     }
 
     fn counter_in_order() -> u64 {
-        timer::count_in_order()
+        clock::count_in_order()
     }
 
-    fn refine_frequency() -> bool {
+    fn refine_frequency() -> Refinement {
         // CNTFRQ_EL0 tells it.
-        true
+        Refinement::Needless
     }
 
     fn hardware_capabilities() -> HardwareCapabilities {
@@ -35,7 +36,7 @@ impl Platform for Arch {
     }
 
     fn wall_clock_at_boot_ns() -> u64 {
-        timer::wall_clock_at_boot_ns()
+        clock::wall_clock_at_boot_ns()
     }
 
     fn console_write(bytes: &[u8]) {

@@ -1,15 +1,12 @@
-//! The generic timer: the virtual counter is the clock, the virtual timer the one-shot deadline (D11.2).
+//! The deadline timer: the generic timer's virtual one, one-shot (D11.2).
 //!
-//! The virtual ones are there whether the machine started us in EL1 or in EL2 (where `boot.S` made the offset zero).
+//! It is there, like the counter, whether the machine started us in EL1 or in EL2 (where `boot.S` made the offset zero).
+use super::clock::count;
 use super::cpu::{read_register, write_register};
-use super::paging::DeviceRegisters;
-use crate::sync::Once;
 use crate::time;
 use crate::upcalls::upcalls;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
-
-const NANOSECONDS: u64 = 1_000_000_000;
 
 /// CNTV_CTL_EL0: the timer counts and interrupts.
 const CONTROL_ENABLE: u64 = 1;
@@ -24,9 +21,8 @@ const EVENTS: u64 = 10_000;
 /// The timer's number at the interrupt controller.
 static INTERRUPT: AtomicU32 = AtomicU32::new(0);
 
-/// Starts the clock, which was zero when the counter was `boot_count`; `interrupt` is the virtual timer's.
-pub(super) fn initialise(boot_count: u64, interrupt: u32) {
-    time::start(boot_count, read_register!("cntfrq_el0"));
+/// Starts with `interrupt` as the virtual timer's.
+pub(super) fn initialise(interrupt: u32) {
     INTERRUPT.store(interrupt, Ordering::Relaxed);
     initialise_cpu();
 }
@@ -51,21 +47,6 @@ fn event_bit() -> u64 {
     bit.min(LAST).into()
 }
 
-/// The virtual counter, not read early (D11.2.2).
-#[inline(always)]
-pub(super) fn count() -> u64 {
-    // SAFETY: a barrier.
-    unsafe { asm!("isb", options(nomem, nostack, preserves_flags)) };
-    read_register!("cntvct_el0")
-}
-
-/// As [`count`], with what was read before in place (D11.2.2).
-pub(super) fn count_in_order() -> u64 {
-    // SAFETY: a barrier, for the compiler too.
-    unsafe { asm!("isb", options(nostack, preserves_flags)) };
-    read_register!("cntvct_el0")
-}
-
 /// Arms the timer for a time of `time::now_ns`, or stops it.
 pub(super) fn set_deadline(deadline_ns: Option<u64>) {
     let control = match deadline_ns {
@@ -85,21 +66,6 @@ pub(super) fn set_deadline(deadline_ns: Option<u64>) {
         write_register!("cntv_ctl_el0", control);
         asm!("isb", options(nostack, preserves_flags));
     }
-}
-
-/// The PL031 real-time clock (DDI 0224), if there is one: its data register counts seconds since 1970.
-static REAL_TIME_CLOCK: Once<DeviceRegisters> = Once::new();
-
-/// Names the real-time clock.
-pub(super) fn set_real_time_clock(registers: DeviceRegisters) {
-    let _ = REAL_TIME_CLOCK.set(registers);
-}
-
-/// Nanoseconds since 1970 when `time::now_ns` was zero; zero without a clock.
-pub(super) fn wall_clock_at_boot_ns() -> u64 {
-    const DATA: usize = 0;
-    let Some(clock) = REAL_TIME_CLOCK.get() else { return 0 };
-    (u64::from(clock.read32(DATA)) * NANOSECONDS).saturating_sub(time::now_ns())
 }
 
 /// True if `interrupt` is the timer's; then it has been handled.

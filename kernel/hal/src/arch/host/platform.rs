@@ -26,8 +26,8 @@ impl Platform for Arch {
         now_ns()
     }
 
-    fn refine_frequency() -> bool {
-        true
+    fn refine_frequency() -> crate::time::Refinement {
+        crate::time::Refinement::Needless
     }
 
     fn hardware_capabilities() -> crate::cpu::HardwareCapabilities {

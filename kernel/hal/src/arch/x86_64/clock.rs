@@ -1,12 +1,12 @@
 //! The clock: the time-stamp counter, whose frequency CPUID tells or another clock of the machine measures.
 //!
-//! A first measure is short, so that nobody waits for it; the second one takes place when the machine has run for a second
-//! ([`refine`]), from the same beginning, and is a thousand times better.
+//! A first measure is short, so that nobody waits for it. The next take place while the machine works ([`refine`]), from the same
+//! beginning: the longer their span, the better they are.
 use super::platform::reference::Source;
 use super::platform::{apic, rtc};
 use crate::boot;
 use crate::sync::SpinLock;
-use crate::time;
+use crate::time::{self, Refinement};
 use core::arch::asm;
 use core::arch::x86_64::__cpuid_count;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -153,16 +153,18 @@ fn measure_once(source: Source) -> Option<Rates> {
     (ticks > 0).then_some(Rates { hertz, ticks })
 }
 
-/// Measures the frequency over the time since boot. False: something came between, and the measure began anew.
-pub fn refine() -> bool {
-    let Some(beginning) = *BEGINNING.lock() else { return true };
+/// Measures the frequency over the time since the first measure.
+pub fn refine() -> Refinement {
+    let mut slot = BEGINNING.lock();
+    let Some(beginning) = &mut *slot else { return Refinement::Needless };
     let sample = Moment::take(beginning.source).sample;
     let found = beginning.source.reference().frequency(beginning.sample, sample, time::frequency());
-    *BEGINNING.lock() = found.is_none().then_some(Beginning { sample, ..beginning });
-    if let Some(hertz) = found {
-        time::set_frequency(hertz);
-    }
-    found.is_some()
+    let Some(hertz) = found else {
+        beginning.sample = sample;
+        return Refinement::BegunAnew;
+    };
+    time::set_frequency(hertz);
+    Refinement::Done
 }
 
 /// Ticks of the APIC's timer in so many cycles.

@@ -4,6 +4,7 @@ use super::{Arch, clock, console, cpu, timer};
 use crate::IrqLine;
 use crate::contract::{Cpu as _, Platform, Smp as _};
 use crate::cpu::HardwareCapabilities;
+use crate::time::Refinement;
 use core::arch::asm;
 
 /// QEMU's isa-debug-exit: writing `v` ends it with `v << 1 | 1`.
@@ -21,7 +22,7 @@ impl Platform for Arch {
         clock::cycles_in_order()
     }
 
-    fn refine_frequency() -> bool {
+    fn refine_frequency() -> Refinement {
         clock::refine()
     }
 
@@ -99,8 +100,8 @@ impl Platform for Arch {
 const PATIENCE_NS: u64 = 50_000_000;
 
 fn wait(nanoseconds: u64) {
-    let end = timer::now_ns() + nanoseconds;
-    while timer::now_ns() < end {
+    let end = crate::time::now_ns() + nanoseconds;
+    while crate::time::now_ns() < end {
         Arch::relax();
     }
 }

@@ -49,8 +49,6 @@ impl Clocks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::Arch;
-    use crate::contract::Platform as _;
     use std::thread;
 
     /// Whether the clocks agree, if the other side's is off by `offset_ns`.

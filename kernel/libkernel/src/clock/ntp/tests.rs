@@ -1,3 +1,4 @@
+//! The discipline, said to and waited for as a time daemon does.
 use super::*;
 use abi::time::Timeval;
 

@@ -11,22 +11,22 @@ static EVENT_TIMER: Registers = Registers::absent();
 #[derive(Clone, Copy, Debug)]
 pub enum Source {
     /// The 8254 interval timer.
-    IntervalTimer,
+    Pit,
     /// ACPI's power-management timer.
-    PmTimer {
+    AcpiPm {
         /// Its port.
         port: u16,
         /// Its bits.
         bits: u32,
     },
     /// The high-precision event timer.
-    EventTimer {
+    Hpet {
         /// Its counts a second.
         hertz: u64,
     },
     /// The local APIC's timer, in a virtual machine: there it counts nanoseconds before they are divided (QEMU; KVM, unless it says
     /// otherwise).
-    ApicTimer,
+    Apic,
 }
 
 impl Source {
@@ -34,21 +34,25 @@ impl Source {
     pub fn find(is_guest: bool) -> Option<Self> {
         pit::start();
         if pit::is_there() {
-            return Some(Self::IntervalTimer);
+            return Some(Self::Pit);
         }
-        let source = Self::find_by_acpi().or_else(|| is_guest.then_some(Self::ApicTimer));
+        let source = Self::find_by_acpi().or_else(|| is_guest.then_some(Self::Apic));
         boot::lacks(match source {
-            Some(Self::PmTimer { .. }) => "an 8254 timer: ACPI's timer measures the time-stamp counter",
-            Some(Self::EventTimer { .. }) => "an 8254 timer: the HPET measures the time-stamp counter",
-            Some(_) => "an 8254 timer: the APIC's timer, taken for a virtual one, measures the time-stamp counter",
-            None => "an 8254 timer, and any other: a cycle of the time-stamp counter is taken for a nanosecond",
+            Some(Self::AcpiPm { .. }) => "an 8254 timer: ACPI's timer measures the time-stamp counter",
+            Some(Self::Hpet { .. }) => "an 8254 timer: the HPET measures the time-stamp counter",
+            Some(_) => {
+                "an 8254 timer: the APIC's timer, taken for a virtual one, measures the time-stamp counter"
+            }
+            None => {
+                "an 8254 timer, and any other: a cycle of the time-stamp counter is taken for a nanosecond"
+            }
         });
         source
     }
 
     fn find_by_acpi() -> Option<Self> {
         if let Some((port, bits)) = acpi::pm_timer() {
-            let timer = Self::PmTimer { port, bits };
+            let timer = Self::AcpiPm { port, bits };
             // Virtual machines have been seen that name a timer which stands still.
             let first = timer.read();
             if (0..1000).any(|_| timer.read() != first) {
@@ -58,32 +62,32 @@ impl Source {
         EVENT_TIMER.map(acpi::event_timer()?);
         let hertz = hpet::hertz(EVENT_TIMER.read(hpet::CAPABILITIES + 4))?;
         EVENT_TIMER.write(hpet::CONFIGURATION, EVENT_TIMER.read(hpet::CONFIGURATION) | hpet::ENABLE);
-        Some(Self::EventTimer { hertz })
+        Some(Self::Hpet { hertz })
     }
 
     /// What it is.
     pub const fn reference(self) -> Reference {
         match self {
-            Self::IntervalTimer => Reference { hertz: pit::FREQUENCY, bits: 16 },
-            Self::PmTimer { bits, .. } => Reference { hertz: fadt::PM_TIMER_HERTZ, bits },
-            Self::EventTimer { hertz } => Reference { hertz, bits: 32 },
-            Self::ApicTimer => Reference { hertz: 1_000_000_000 / apic::TIMER_DIVISOR, bits: 32 },
+            Self::Pit => Reference { hertz: pit::FREQUENCY, bits: 16 },
+            Self::AcpiPm { bits, .. } => Reference { hertz: fadt::PM_TIMER_HERTZ, bits },
+            Self::Hpet { hertz } => Reference { hertz, bits: 32 },
+            Self::Apic => Reference { hertz: 1_000_000_000 / apic::TIMER_DIVISOR, bits: 32 },
         }
     }
 
     /// Whether it can be looked at a second later: the APIC's timer has other work by then.
     pub const fn goes_on(self) -> bool {
-        !matches!(self, Self::ApicTimer)
+        !matches!(self, Self::Apic)
     }
 
     /// What it shows; it counts up.
     pub fn read(self) -> u64 {
         match self {
-            Self::IntervalTimer => u64::from(pit::count().wrapping_neg()),
+            Self::Pit => u64::from(pit::count().wrapping_neg()),
             // SAFETY: the timer's port, which firmware names; reading changes nothing.
-            Self::PmTimer { port, .. } => u64::from(unsafe { port::read_u32(port) }),
-            Self::EventTimer { .. } => u64::from(EVENT_TIMER.read(hpet::COUNTER)),
-            Self::ApicTimer => u64::from(apic::timer_left().wrapping_neg()),
+            Self::AcpiPm { port, .. } => u64::from(unsafe { port::read_u32(port) }),
+            Self::Hpet { .. } => u64::from(EVENT_TIMER.read(hpet::COUNTER)),
+            Self::Apic => u64::from(apic::timer_left().wrapping_neg()),
         }
     }
 }

@@ -1,0 +1,43 @@
+//! The clock: the generic timer's virtual counter, whose frequency CNTFRQ_EL0 tells (D11.2), and the wall clock at boot.
+use super::cpu::read_register;
+use super::paging::DeviceRegisters;
+use crate::sync::Once;
+use crate::time;
+use core::arch::asm;
+
+const NANOSECONDS: u64 = 1_000_000_000;
+
+/// Starts the clock, which was zero when the counter was `boot_count`.
+pub(super) fn initialise(boot_count: u64) {
+    time::start(boot_count, read_register!("cntfrq_el0"));
+}
+
+/// The virtual counter, not read early (D11.2.2).
+#[inline(always)]
+pub(super) fn count() -> u64 {
+    // SAFETY: a barrier.
+    unsafe { asm!("isb", options(nomem, nostack, preserves_flags)) };
+    read_register!("cntvct_el0")
+}
+
+/// As [`count`], with what was read before in place (D11.2.2).
+pub(super) fn count_in_order() -> u64 {
+    // SAFETY: a barrier, for the compiler too.
+    unsafe { asm!("isb", options(nostack, preserves_flags)) };
+    read_register!("cntvct_el0")
+}
+
+/// The PL031 real-time clock (DDI 0224), if there is one: its data register counts seconds since 1970.
+static REAL_TIME_CLOCK: Once<DeviceRegisters> = Once::new();
+
+/// Names the real-time clock.
+pub(super) fn set_real_time_clock(registers: DeviceRegisters) {
+    let _ = REAL_TIME_CLOCK.set(registers);
+}
+
+/// Nanoseconds since 1970 when `time::now_ns` was zero; zero without a clock.
+pub(super) fn wall_clock_at_boot_ns() -> u64 {
+    const DATA: usize = 0;
+    let Some(clock) = REAL_TIME_CLOCK.get() else { return 0 };
+    (u64::from(clock.read32(DATA)) * NANOSECONDS).saturating_sub(time::now_ns())
+}
