@@ -397,11 +397,10 @@ fn switches_are_counted() -> Outcome {
     while getrusage(RUSAGE_THREAD)?.ru_nivcsw - before.ru_nivcsw < 50 {
         sched_yield();
     }
-    for _ in 0..3 {
+    // A sleep whose time is up before it begins is none.
+    while getrusage(RUSAGE_THREAD)?.ru_nvcsw - before.ru_nvcsw < 3 {
         ulib::time::sleep(Duration::from_millis(1));
     }
-    let slept = getrusage(RUSAGE_THREAD)?.ru_nvcsw - before.ru_nvcsw;
-    check!(slept >= 3, "{slept}");
     kill(other, SIGKILL)?;
     child::wait(other)?;
     // How often is not said: also other tasks of that processor had their turns.
