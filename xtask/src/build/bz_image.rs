@@ -12,12 +12,17 @@ use super::symbols;
 const KERNEL: u64 = 0x10_0000;
 const SECTOR: usize = 512;
 /// Sectors of the real-mode part behind the first one.
-const SETUP_SECTORS: u8 = 4;
+/// With that it fills a page, as firmware wants it.
+const SETUP_SECTORS: u8 = 7;
 /// Where the header starts, and where it ends in version 2.12 of the protocol.
 const HEADER: usize = 0x1f1;
 const HEADER_END: usize = 0x268;
 /// The real-mode code's ends, in the kernel's image: `hal`'s `setup.rs`.
 const CODE: [&str; 2] = ["linux_setup", "linux_setup_end"];
+
+/// Where UEFI firmware enters.
+const EFI_ENTRY: &str = "efi_entry";
+const PAGE: usize = 4096;
 
 /// A word of the header.
 fn put(file: &mut [u8], offset: usize, bytes: &[u8]) {
@@ -30,7 +35,7 @@ pub fn write(image: &ElfImage, linked: &[u8]) -> Result<Vec<u8>> {
     if image.start() != Some(KERNEL) {
         bail!("the kernel does not lie at {KERNEL:#x}");
     }
-    kernel.resize(kernel.len().next_multiple_of(16), 0);
+    kernel.resize(usize::try_from(size)?.next_multiple_of(PAGE), 0);
     let [start, end] = [symbols::address(linked, CODE[0])?, symbols::address(linked, CODE[1])?];
     let mut file = header(kernel.len() / 16, size)?;
     file.extend(image.bytes(start, end)?);
@@ -40,10 +45,65 @@ pub fn write(image: &ElfImage, linked: &[u8]) -> Result<Vec<u8>> {
     if file.len() > setup {
         bail!("the real-mode code does not fit into {SETUP_SECTORS} sectors");
     }
+    firmware_header(&mut file, symbols::address(linked, EFI_ENTRY)?.wrapping_sub(image.link_offset()), size)?;
     put(&mut file, 0x20e, &u16::try_from(version - SECTOR)?.to_le_bytes());
     file.resize(setup, 0);
     file.extend(kernel);
     Ok(file)
+}
+
+/// What makes the file an application for UEFI firmware (Microsoft's PE/COFF specification): its headers fill the page at the kernel's
+/// place, whose own first page, with the entries of Linux's protocol, is left out; the rest lies where it is linked. It cannot be moved.
+fn firmware_header(file: &mut [u8], entry: u64, size: u64) -> Result<()> {
+    const PE: usize = 0x40;
+    const OPTIONAL: usize = PE + 24;
+    const DIRECTORIES: u32 = 6;
+    const OPTIONAL_BYTES: usize = 112 + DIRECTORIES as usize * 8;
+    const SECTION: usize = OPTIONAL + OPTIONAL_BYTES;
+    const X86_64: u16 = 0x8664;
+    /// No relocations, executable, no line numbers, no symbols.
+    const CHARACTERISTICS: u16 = 0x020f;
+    const PE32_PLUS: u16 = 0x20b;
+    const APPLICATION: u16 = 10;
+    /// Code, to be executed, read and written.
+    const SECTION_FLAGS: u32 = 0xe000_0020;
+    let page = u32::try_from(PAGE)?;
+    let memory = u32::try_from(size.next_multiple_of(4096))?;
+    let entry = u32::try_from(entry - KERNEL)?;
+    let text = memory - page;
+    put(file, 0, b"MZ");
+    put(file, 0x3c, &u32::try_from(PE)?.to_le_bytes());
+    put(file, PE, b"PE\0\0");
+    for (offset, half) in [
+        (PE + 4, X86_64),
+        (PE + 6, 1),
+        (PE + 20, u16::try_from(OPTIONAL_BYTES)?),
+        (PE + 22, CHARACTERISTICS),
+        (OPTIONAL, PE32_PLUS),
+        (OPTIONAL + 68, APPLICATION),
+    ] {
+        put(file, offset, &half.to_le_bytes());
+    }
+    for (offset, word) in [
+        (OPTIONAL + 4, text),
+        (OPTIONAL + 16, entry),
+        (OPTIONAL + 20, page),
+        (OPTIONAL + 32, page),
+        (OPTIONAL + 36, 512),
+        (OPTIONAL + 56, memory),
+        (OPTIONAL + 60, page),
+        (OPTIONAL + 108, DIRECTORIES),
+        (SECTION + 8, text),
+        (SECTION + 12, page),
+        (SECTION + 16, text),
+        (SECTION + 20, 2 * page),
+        (SECTION + 36, SECTION_FLAGS),
+    ] {
+        put(file, offset, &word.to_le_bytes());
+    }
+    put(file, OPTIONAL + 24, &KERNEL.to_le_bytes());
+    put(file, SECTION, b".text");
+    Ok(())
 }
 
 /// The first sector and the rest of the header. `size`: bytes of memory that the kernel has to itself.

@@ -121,6 +121,13 @@ impl ElfImage {
         self.segments.iter().map(|segment| segment.physical_address).min()
     }
 
+    /// How far above their physical addresses the segments are linked.
+    pub fn link_offset(&self) -> u64 {
+        self.segments
+            .first()
+            .map_or(0, |segment| segment.virtual_address.wrapping_sub(segment.physical_address))
+    }
+
     /// The segments as they lie in memory, without what is zero at the end, and the bytes of memory with that.
     pub fn to_memory(&self) -> Result<(Vec<u8>, u64)> {
         let base = self.start().context("no segment")?;

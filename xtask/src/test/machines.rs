@@ -193,7 +193,7 @@ fn fails_on_every_console(mut guest: Guest) -> Result<Result<(), String>> {
     for (option, file) in ["-serial", "-serial", "-debugcon"].iter().zip(&files) {
         arguments.extend([(*option).to_owned(), format!("file:{}", file.display())]);
     }
-    let entry = pvh_entry(&guest)?;
+    let entry = physical(&guest, "pvh_entry")?;
     let first = guest.run_prepared(&arguments, |debugger| {
         debugger.run_to(entry)?;
         debugger.set(Register::Rbx, 0)
@@ -206,14 +206,14 @@ fn fails_on_every_console(mut guest: Guest) -> Result<Result<(), String>> {
     Ok(silent.map_or(Ok(()), |number| Err(format!("console {number} is silent"))))
 }
 
-/// The physical address of the PVH entry.
-fn pvh_entry(guest: &Guest) -> Result<u64> {
-    Ok(build::address(&std::fs::read(guest.kernel.with_extension("elf"))?, "pvh_entry")? - LINK_OFFSET)
+/// The physical address of one of the kernel's entries.
+fn physical(guest: &Guest, entry: &str) -> Result<u64> {
+    Ok(build::address(&std::fs::read(guest.kernel.with_extension("elf"))?, entry)? - LINK_OFFSET)
 }
 
 /// PVH promises no stack (Xen, docs/misc/pvh.pandoc).
 fn starts_without_a_stack(guest: &Guest) -> Result<Result<(), String>> {
-    let entry = pvh_entry(guest)?;
+    let entry = physical(guest, "pvh_entry")?;
     let prepare = |debugger: &mut Debugger| {
         debugger.run_to(entry)?;
         debugger.set(Register::Rsp, 0)?;

@@ -17,8 +17,14 @@ impl MemoryMap {
         Self { ranges: [nothing; MAX_RANGES], count: 0 }
     }
 
-    /// Adds a range.
+    /// Adds a range, to the last one where that ends at its start: firmware may list one memory in many pieces.
     pub fn push(&mut self, range: PhysRange) {
+        if let Some(last) = self.ranges[..self.count].last_mut()
+            && last.end == range.start
+        {
+            last.end = range.end;
+            return;
+        }
         if let Some(slot) = self.ranges.get_mut(self.count) {
             *slot = range;
             self.count += 1;

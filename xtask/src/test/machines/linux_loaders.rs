@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use super::{PREFIX, greets, pvh_entry, runs};
+use super::{PREFIX, greets, physical, runs};
 use crate::arch::Arch;
 use crate::build;
 use crate::command;
@@ -45,6 +45,15 @@ pub fn add<'a>(stage: &'a Stage<'_>, queue: &Queue<'a>, guest: &Guest) -> Result
     push(stage, queue, format!("{PREFIX}x86_64/GRUB on UEFI"), move || {
         let firmware = debian::file(Arch::X86_64, &FIRMWARE, "ovmf")?;
         by_grub(&by_uefi, &["-bios".to_owned(), firmware.display().to_string()])
+    });
+    let mut by_firmware = machine_of(guest, Q35);
+    by_firmware.kernel.set_extension("bzimage");
+    push(stage, queue, format!("{PREFIX}x86_64/UEFI"), move || {
+        let firmware = debian::file(Arch::X86_64, &FIRMWARE, "ovmf")?;
+        let arguments = ["-bios".to_owned(), firmware.display().to_string()];
+        // What firmware cannot start as an application it starts as Linux's boot protocol says.
+        let entry = physical(&by_firmware, "efi_entry")?;
+        Ok(greets(&by_firmware.run_prepared(&arguments, |debugger| debugger.run_to(entry))?))
     });
     let guest = guest.clone();
     let name = format!("{PREFIX}x86_64/the ELF file's 64-bit entry");
@@ -103,7 +112,7 @@ const COMMAND_LINE: u64 = 0x2_0000;
 /// Starts the kernel as monitors start a `vmlinux`: at its entry in long mode, with the first GiB mapped and a zero page. The machine
 /// is brought to the PVH entry first, where an initramfs lies in memory already.
 fn at_64_bit_entry(guest: &Guest) -> Result<Result<(), String>> {
-    let pvh = pvh_entry(guest)?;
+    let pvh = physical(guest, "pvh_entry")?;
     let entry = build::entry(&std::fs::read(&guest.kernel)?)?;
     let line = guest.command_line("");
     let output = guest.run_prepared(&[], |debugger| {

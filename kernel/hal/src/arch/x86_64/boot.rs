@@ -3,7 +3,7 @@
 //! The boot tables map the first GiB twice, at its own addresses and at `IMAGE`, all of it writable and executable; the
 //! final tables replace them as soon as memory is known. See `docs/boot-x86_64.md`.
 use super::platform::loader::Loaded;
-use super::platform::{acpi, apic, ioapic, kernel_map, linux, pic, pvh, smap};
+use super::platform::{acpi, apic, efi, ioapic, kernel_map, linux, pic, pvh, smap};
 use super::{Arch, clock, console, cpu, power, smp, user_registers};
 use crate::boot::{EarlyFrames, Handover};
 use crate::contract::Platform as _;
@@ -22,7 +22,12 @@ use libkernel::arch::x86_64::segments;
 // addresses, rsi = the zero page ("64-bit Boot Protocol"). How many levels the loader's tables have, and what else it left in CR4,
 // cannot be changed in long mode; so this leaves it, and takes the way of the others.
 //
-// No stack of a loader is used. The caches are on from the first write of CR0: what a loader, or a reset, left in CR0.CD and NW would
+// efi_entry: long mode on firmware's tables and stack, rcx = the image's handle, rdx = EFI's system table, Microsoft's calling
+// convention (UEFI 2.10, 2.3.4). The boot tables' window joins firmware's own tables, so that efi_main runs where it is linked while
+// firmware can still be called. Returns EFI_LOAD_ERROR where the image is not at its address, the tables have five levels, or
+// firmware does not let go.
+//
+// No stack of a loader is used by the others. The caches are on from the first write of CR0: what a loader, or a reset, left in CR0.CD and NW would
 // make the whole boot crawl, and NW without CD is a fault (SDM volume 3, 11.5.1).
 //
 //   kept through the mode switch: ebx, ebp; edi:esi = time-stamp counter at the first instruction
@@ -49,10 +54,61 @@ pvh_entry:
     .org 0x200
     .code64
 linux_entry_64:
-    cli
-    cld
     mov ebx, esi
     mov ebp, {linux}
+    mov eax, offset from_long_mode - BASE
+    jmp rax
+    .org 4096
+    .popsection
+
+    .pushsection .boot.text, "ax"
+    .code64
+    .global efi_entry
+efi_entry:
+    push rbx
+    push rbp
+    push rsi
+    push rdi
+    lea rax, [rip + efi_entry]
+    mov r8d, offset efi_entry - BASE
+    cmp rax, r8
+    jne 2f
+    mov rax, cr4
+    bt eax, 12
+    jc 2f
+    mov rbx, cr3
+    mov rsi, rbx
+    and rsi, -4096
+    lea rdi, [rip + efi_root]
+    mov r8, rcx
+    mov ecx, 511
+    cld
+    rep movsq
+    lea rax, [rip + boot_directory_pointers + 3]
+    mov [rdi], rax
+    lea rax, [rip + efi_root]
+    mov cr3, rax
+    mov rdi, r8
+    mov rsi, rdx
+    mov rbp, rsp
+    and rsp, -16
+    mov rax, offset {efi_main}
+    call rax
+    mov rsp, rbp
+    mov ebp, {efi}
+    test al, al
+    jnz from_long_mode
+    mov cr3, rbx
+2:
+    movabs rax, 0x8000000000000001
+    pop rdi
+    pop rsi
+    pop rbp
+    pop rbx
+    ret
+from_long_mode:
+    cli
+    cld
     mov esp, offset boot_stack_end - BASE
     lgdt [rip + boot_gdt_pointer]
     push {code_32}
@@ -144,6 +200,9 @@ boot_directory:
     .popsection
 
     .pushsection .bss
+    .balign 4096
+efi_root:
+    .skip 4096
     .balign 16
 boot_stack:
     .skip {stack_bytes}
@@ -152,6 +211,8 @@ boot_stack_end:
     "#,
     pvh = const LOADER_PVH,
     linux = const LOADER_LINUX,
+    efi = const LOADER_EFI,
+    efi_main = sym efi_main,
     code_32 = const smp::CODE_32,
     code_32_descriptor = const smp::CODE_32_DESCRIPTOR,
     code = const segments::KERNEL_CODE,
@@ -165,6 +226,7 @@ boot_stack_end:
 /// Which loader came.
 const LOADER_PVH: u32 = 0;
 const LOADER_LINUX: u32 = 1;
+const LOADER_EFI: u32 = 2;
 
 unsafe extern "Rust" {
     /// Defined by `hal::entry!` in the kernel.
@@ -172,6 +234,13 @@ unsafe extern "Rust" {
 }
 
 static mut LOADED: Loaded = Loaded::empty();
+
+/// First Rust code where UEFI firmware starts the kernel: see `efi_entry`. False: firmware is still in charge.
+extern "C" fn efi_main(image: r_efi::efi::Handle, system: *mut r_efi::efi::SystemTable) -> bool {
+    let loaded = &raw mut LOADED;
+    // SAFETY: `efi_entry` hands on what firmware gave it; nothing else touches the static before `boot_main`.
+    unsafe { efi::take_over(image, system, &mut *loaded).is_some() }
+}
 
 /// First Rust code: on the boot stack, in the higher half, boot tables, interrupts off.
 extern "C" fn boot_main(address: u64, boot_cycles: u64, loader: u32) -> ! {
@@ -183,8 +252,13 @@ extern "C" fn boot_main(address: u64, boot_cycles: u64, loader: u32) -> ! {
     let loaded = &raw mut LOADED;
     // SAFETY: this function runs once, and nothing else touches the static until it is shared below.
     let loaded = unsafe { &mut *loaded };
-    let read = if loader == LOADER_PVH { pvh::read_start_info } else { linux::read_zero_page };
-    if read(address, loaded).is_none() {
+    let found = match loader {
+        LOADER_PVH => pvh::read_start_info(address, loaded),
+        LOADER_LINUX => linux::read_zero_page(address, loaded),
+        // `efi_main` has done it.
+        _ => Some(()),
+    };
+    if found.is_none() {
         Arch::console_write_last(b"orlop: not started by a loader for PVH or Linux\n");
         Arch::exit(1);
     }

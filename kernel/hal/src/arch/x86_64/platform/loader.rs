@@ -66,11 +66,18 @@ impl Loaded {
 
     /// Copies the command line at `address`; zero: there is none.
     pub fn copy_command_line(&mut self, address: u64) {
-        for (slot, at) in self.command_line.iter_mut().zip(address..) {
+        for at in (address..).take(MAX_COMMAND_LINE) {
             match read::<u8>(at) {
                 None | Some(0) => break,
-                Some(byte) => *slot = byte,
+                Some(byte) => self.push_command_line(byte),
             }
+        }
+    }
+
+    /// Adds a byte to the command line, as long as there is room.
+    pub fn push_command_line(&mut self, byte: u8) {
+        if let Some(slot) = self.command_line.get_mut(self.command_line_length) {
+            *slot = byte;
             self.command_line_length += 1;
         }
     }

@@ -2,6 +2,7 @@
 pub mod acpi;
 pub mod apic;
 pub mod description;
+pub mod efi;
 pub mod gdt;
 pub mod ioapic;
 pub mod kernel_map;
