@@ -97,9 +97,9 @@ fn final_status(process: &Process) -> WaitStatus {
 fn leave_session(process: &Process) {
     let session = process.session();
     if session.id() == process.pid()
-        && let Some(terminal) = session.set_terminal(None)
+        && let Some(terminal) = session.terminal()
     {
-        terminal.leave_session();
+        terminal.end_session(&session);
     }
 }
 

@@ -32,8 +32,9 @@ impl Session {
         self.terminal.lock().clone()
     }
 
-    /// Gives the session a terminal or takes it away; the one it had.
-    pub fn set_terminal(&self, terminal: Option<Arc<Terminal>>) -> Option<Arc<Terminal>> {
-        core::mem::replace(&mut *self.terminal.lock(), terminal)
+    /// Gives the session a terminal or takes it away. Under the lock of the terminal's job, which changes with it.
+    pub fn set_terminal(&self, terminal: Option<Arc<Terminal>>) {
+        let old = core::mem::replace(&mut *self.terminal.lock(), terminal);
+        drop(old);
     }
 }

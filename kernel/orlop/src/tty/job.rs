@@ -1,7 +1,8 @@
 //! Job control: which session a terminal belongs to, and which process group may use it.
 //!
-//! A session knows its controlling terminal and a terminal its session. The terminal's side is taken first: whoever enters a session
-//! there has won the terminal. Lock order: the job's lock is a leaf; nothing is signalled under it.
+//! A session knows its controlling terminal and a terminal its session. Both change in one step, under the job's lock, so that each
+//! is the other's: who loses a terminal to another session takes nothing away from that. Lock order: the job → a session's terminal;
+//! nothing is signalled under them.
 
 use alloc::sync::Arc;
 
@@ -21,9 +22,16 @@ use crate::user::UserPtr;
 #[derive(Default)]
 pub struct Job {
     /// The session it controls.
-    session: Option<Pid>,
+    session: Option<Arc<Session>>,
     /// The group in the foreground.
     foreground: Option<Pid>,
+}
+
+/// Whether a terminal may be taken away from another session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MaySteal {
+    Yes,
+    No,
 }
 
 /// The terminal that controls the running process.
@@ -34,6 +42,12 @@ pub fn controlling_terminal() -> Option<Arc<Terminal>> {
 /// The terminal that controls a process.
 pub fn terminal_of(process: &Process) -> Option<Arc<Terminal>> {
     process.session().terminal()
+}
+
+impl Job {
+    fn is_of(&self, session: &Session) -> bool {
+        self.session.as_ref().is_some_and(|own| core::ptr::eq(Arc::as_ptr(own), session))
+    }
 }
 
 impl Terminal {
@@ -50,18 +64,28 @@ impl Terminal {
         }
     }
 
-    /// The session's leader has ended or let go: the terminal is nobody's now, and its foreground group hears of it.
-    pub fn leave_session(&self) {
-        let job = core::mem::take(&mut *self.job.lock());
+    /// The leader of this session has ended: who has the terminal open loses it, and its foreground group hears of it.
+    pub fn end_session(&self, session: &Session) {
+        let Some(job) = self.leave_session(session) else { return };
+        self.hang_up();
         if let Some(group) = job.foreground {
             // A group that has just ended needs no signal.
             let _ = send::to_group(group, Signal::HUP);
-            let _ = send::to_group(group, Signal::CONT);
         }
     }
 
+    /// Makes the terminal nobody's, if it controls this session. What it was.
+    fn leave_session(&self, session: &Session) -> Option<Job> {
+        let mut job = self.job.lock();
+        if !job.is_of(session) {
+            return None;
+        }
+        session.set_terminal(None);
+        Some(core::mem::take(&mut *job))
+    }
+
     fn controls(&self, session: &Session) -> bool {
-        self.job.lock().session == Some(session.id())
+        self.job.lock().is_of(session)
     }
 
     /// EIO for a background process that reads and cannot be stopped; the others are stopped and read again later.
@@ -98,24 +122,29 @@ impl Terminal {
     pub(super) fn adopt_leader(&self) {
         if let Some(thread) = current() {
             // Whoever may not simply does not get it: open(2) has no error for that.
-            let _ = self.adopt(thread.process());
+            let _ = self.adopt(thread.process(), MaySteal::No);
         }
     }
 
-    /// EPERM unless the process leads a session without a terminal and the terminal has no session.
-    fn adopt(&self, process: &Process) -> Result<(), Errno> {
+    /// EPERM unless the process leads a session without a terminal, and the terminal has no session or may be stolen.
+    fn adopt(&self, process: &Process, may_steal: MaySteal) -> Result<(), Errno> {
         let session = process.session();
         if session.id() != process.pid() || session.terminal().is_some() {
             return Err(Errno::EPERM);
         }
         let terminal = self.to_ref().ok_or(Errno::EIO)?;
+        let foreground = Some(process.group());
         let mut job = self.job.lock();
-        if job.session.is_some() {
+        if job.session.is_some() && may_steal == MaySteal::No {
             return Err(Errno::EPERM);
         }
-        *job = Job { session: Some(session.id()), foreground: Some(process.group()) };
-        drop(job);
+        if let Some(loser) = &job.session {
+            loser.set_terminal(None);
+        }
         session.set_terminal(Some(terminal));
+        let old = core::mem::replace(&mut *job, Job { session: Some(session), foreground });
+        drop(job);
+        drop(old);
         Ok(())
     }
 
@@ -166,7 +195,12 @@ impl Terminal {
         if member.session().id() != session.id() {
             return Err(Errno::EPERM);
         }
-        self.job.lock().foreground = Some(group);
+        let mut job = self.job.lock();
+        // It may have been stolen meanwhile.
+        if !job.is_of(session) {
+            return Err(Errno::ENOTTY);
+        }
+        job.foreground = Some(group);
         Ok(())
     }
 
@@ -177,21 +211,10 @@ impl Terminal {
         if session.id() == process.pid() && self.controls(&session) {
             return Ok(0);
         }
-        let owner = self.job.lock().session;
-        if let Some(owner) = owner {
-            let may_steal = argument == 1
-                && caller
-                    .thread
-                    .with_credentials(|credentials| credentials.has_capability(capability::SYS_ADMIN));
-            if !may_steal || session.id() != process.pid() || session.terminal().is_some() {
-                return Err(Errno::EPERM);
-            }
-            if let Some(leader) = table::find_process(owner) {
-                leader.session().set_terminal(None);
-            }
-            *self.job.lock() = Job::default();
-        }
-        self.adopt(process)?;
+        let is_privileged =
+            || caller.thread.with_credentials(|own| own.has_capability(capability::SYS_ADMIN));
+        let may_steal = if argument == 1 && is_privileged() { MaySteal::Yes } else { MaySteal::No };
+        self.adopt(process, may_steal)?;
         Ok(0)
     }
 
@@ -201,8 +224,11 @@ impl Terminal {
         if session.id() != process.pid() {
             return Err(Errno::EPERM);
         }
-        session.set_terminal(None);
-        self.leave_session();
+        if let Some(group) = self.leave_session(session).and_then(|job| job.foreground) {
+            // A group that has just ended needs no signal.
+            let _ = send::to_group(group, Signal::HUP);
+            let _ = send::to_group(group, Signal::CONT);
+        }
         Ok(())
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! [`terminal`] is one terminal as programs see it; libkernel's line discipline does the editing. [`console`] brings bytes from the
 //! machine's serial line. [`job`] says who may use a terminal: sessions, foreground groups, and the signals that keep the others
-//! away. [`request`] is the `ioctl` side.
+//! away. [`opened`] is what a descriptor leads to. [`request`] is the `ioctl` side.
 
 pub mod console;
 mod job;
 mod modes;
+mod opened;
 mod request;
 pub mod sysrq;
 mod terminal;
@@ -20,6 +21,8 @@ use abi::native::terminal::{SERIAL_MAJOR, SERIAL_MINOR};
 use crate::fs::attributes::DeviceNumber;
 use crate::fs::file::{File, FileOperations, SpecialKind};
 
+use opened::Opened;
+
 pub use job::{controlling_terminal, terminal_of};
 pub use terminal::Terminal;
 
@@ -32,13 +35,12 @@ pub const CONSOLE: DeviceNumber = DeviceNumber::new(5, 1);
 /// The machine's serial line, which `/dev/console` leads to.
 pub const SERIAL: DeviceNumber = DeviceNumber::new(SERIAL_MAJOR, SERIAL_MINOR);
 
-/// The code behind a terminal device. ENXIO where there is none.
+/// The code behind a terminal device, for one opening of it. ENXIO where there is none.
 pub fn open_device(number: DeviceNumber) -> Result<Arc<dyn FileOperations>, Errno> {
     match number {
-        CONTROLLING => {
-            controlling_terminal().map(|terminal| terminal as Arc<dyn FileOperations>).ok_or(Errno::ENXIO)
-        }
-        CONSOLE | SERIAL => Ok(console::terminal()),
+        CONTROLLING => Ok(Arc::new(Opened::terminal(controlling_terminal().ok_or(Errno::ENXIO)?))),
+        CONSOLE => Ok(Arc::new(Opened::console(console::terminal()))),
+        SERIAL => Ok(Arc::new(Opened::terminal(console::terminal()))),
         _ => Err(Errno::ENXIO),
     }
 }

@@ -6,26 +6,22 @@
 //! Lock order: the discipline, then whatever the wire needs; the job's spin lock is a leaf.
 
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use abi::Errno;
-use abi::terminal::{TOSTOP, Winsize};
+use abi::terminal::Winsize;
 use hal::sync::SpinLock;
 use libkernel::line_discipline::{LineDiscipline, ReadOutcome};
 
-use super::CONSOLE;
 use super::job::Job;
 use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::attributes::DeviceNumber;
-use crate::fs::file::{File, FileOperations, SpecialKind};
-use crate::fs::inode::Body;
 use crate::fs::owner::News;
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::sched::Mutex;
 use crate::sched::wait::{Deadline, WaitError, WaitQueue};
-use crate::syscall::{Caller, Failure};
-use crate::user::{IoSink, IoSource};
+use crate::syscall::Failure;
+use crate::user::IoSource;
 
 /// Where a terminal's output goes.
 pub trait Wire: Send + Sync {
@@ -47,6 +43,8 @@ pub struct Terminal {
     /// Files that are sent a signal when there is input, and when there is room again after a write that was cut short.
     async_files: AsyncFiles,
     was_cut_short: AtomicBool,
+    /// How often it was hung up.
+    pub(super) hang_ups: AtomicU32,
     pub(super) job: SpinLock<Job>,
     window: SpinLock<Winsize>,
 }
@@ -67,6 +65,7 @@ impl Terminal {
             room: WaitQueue::new(),
             async_files: AsyncFiles::new(),
             was_cut_short: AtomicBool::new(false),
+            hang_ups: AtomicU32::new(0),
             job: SpinLock::new(Job::default()),
             window: SpinLock::new(Winsize::default()),
         })
@@ -131,11 +130,17 @@ impl Terminal {
         }
     }
 
-    /// Reads into `bytes`, which is not empty: a line in canonical mode, else what `VMIN` and `VTIME` ask for.
-    fn read_bytes(&self, bytes: &mut [u8], nonblocking: bool) -> Result<usize, Failure> {
+    /// Reads into `bytes`, which is not empty: a line in canonical mode, else what `VMIN` and `VTIME` ask for. Nothing more once the
+    /// terminal is gone for the reader.
+    pub(super) fn read_bytes(
+        &self,
+        bytes: &mut [u8],
+        nonblocking: bool,
+        is_gone: &dyn Fn() -> bool,
+    ) -> Result<usize, Failure> {
         let mut done = 0;
         let mut deadline = None;
-        loop {
+        while !is_gone() {
             let mut discipline = self.discipline.lock();
             let canonical = discipline.is_canonical();
             let (minimum, time) = discipline.read_limits();
@@ -159,7 +164,7 @@ impl Terminal {
             if !canonical && minimum == 0 && time == 0 {
                 return Ok(done);
             }
-            if nonblocking {
+            if nonblocking && !is_gone() {
                 return if done > 0 { Ok(done) } else { Err(Errno::EAGAIN.into()) };
             }
             let until = if timed {
@@ -167,13 +172,14 @@ impl Terminal {
             } else {
                 Deadline::NEVER
             };
-            match self.readable.wait_until(until, || self.has_input().then_some(())) {
+            match self.readable.wait_until(until, || (self.has_input() || is_gone()).then_some(())) {
                 Ok(()) => {}
                 Err(WaitError::TimedOut) => return Ok(done),
                 Err(WaitError::Interrupted) if done > 0 => return Ok(done),
                 Err(WaitError::Interrupted) => return Err(WaitError::Interrupted.into()),
             }
         }
+        Ok(done)
     }
 
     fn has_input(&self) -> bool {
@@ -194,14 +200,20 @@ impl Terminal {
     }
 
     /// Sends `source` through output processing, waiting while output is stopped; returns how much was sent.
-    fn write_all(&self, source: &mut IoSource<'_>, nonblocking: bool) -> Result<usize, Failure> {
+    /// EIO once the terminal is gone for the writer.
+    pub(super) fn write_all(
+        &self,
+        source: &mut IoSource<'_>,
+        nonblocking: bool,
+        is_gone: &dyn Fn() -> bool,
+    ) -> Result<usize, Failure> {
         const STEP: usize = 256;
         let mut bytes = [0; STEP];
         let mut sent = 0;
         while source.remaining() > 0 {
             // Taken once it can be sent, and then sent whatever comes in between, like bytes that are in a serial line's queue when
             // it is stopped.
-            let taken = self.wait_to_write(nonblocking).and_then(|()| Ok(source.take(&mut bytes)?));
+            let taken = self.wait_to_write(nonblocking, is_gone).and_then(|()| Ok(source.take(&mut bytes)?));
             match taken {
                 Ok(count) => {
                     let taken = bytes.get(..count).unwrap_or_default();
@@ -225,63 +237,8 @@ impl Terminal {
         }
     }
 
-    /// Waits while output is stopped; EAGAIN in place of that for who does not wait.
-    fn wait_to_write(&self, nonblocking: bool) -> Result<(), Failure> {
-        let resumed = || (!self.discipline.lock().is_output_stopped()).then_some(());
-        if nonblocking {
-            return resumed().ok_or(Errno::EAGAIN.into());
-        }
-        Ok(self.writable.wait_until(Deadline::NEVER, resumed)?)
-    }
-}
-
-/// Whether the terminal was opened as `/dev/console`: who uses that, uses it from the background, too (Linux's `n_tty.c` looks at
-/// how the file was opened before its `job_control` and `TOSTOP` checks; requests are checked all the same).
-fn is_console(file: &File) -> bool {
-    matches!(file.inode().body, Body::Device(CONSOLE))
-}
-
-impl FileOperations for Terminal {
-    fn read(&self, file: &File, _position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
-        /// The longest line, and so the most that one read gives.
-        const MOST: usize = 4096;
-        if !is_console(file) {
-            self.check_background_read()?;
-        }
-        let wanted = sink.remaining().min(MOST);
-        if wanted == 0 {
-            return Ok(());
-        }
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(wanted)?;
-        bytes.resize(wanted, 0);
-        let count = self.read_bytes(&mut bytes, file.is_nonblocking())?;
-        sink.put(bytes.get(..count).unwrap_or_default())?;
-        Ok(())
-    }
-
-    fn write(&self, file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
-        if self.discipline.lock().modes().c_lflag & TOSTOP != 0 && !is_console(file) {
-            self.check_background_change()?;
-        }
-        self.write_all(source, file.is_nonblocking())
-    }
-
-    fn ioctl(
-        &self,
-        _file: &File,
-        caller: &mut Caller<'_>,
-        request: u32,
-        argument: u64,
-    ) -> Result<u64, Failure> {
-        super::request::handle(self, caller, request, argument)
-    }
-
-    fn is_pollable(&self) -> bool {
-        true
-    }
-
-    fn poll(&self, _file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
+    /// What it is ready for now; has `watcher` told of changes.
+    pub(super) fn poll(&self, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
         watcher.watch(&self.readable)?;
         watcher.watch(&self.writable)?;
         let stopped = self.discipline.lock().is_output_stopped();
@@ -289,20 +246,37 @@ impl FileOperations for Terminal {
         Ok(readable.union(PollEvents::WRITABLE.when(!stopped)))
     }
 
-    fn with_async_files(&self, _file: &File, change: &mut dyn FnMut(&AsyncFiles)) -> bool {
+    /// Calls `change` with the files that hear of news, ordered against these.
+    pub(super) fn with_async_files(&self, change: &mut dyn FnMut(&AsyncFiles)) {
         let _discipline = self.discipline.lock();
         change(&self.async_files);
-        true
     }
 
-    fn kind(&self) -> SpecialKind<'_> {
-        SpecialKind::Terminal(self)
+    /// Hangs up: whoever has it open by its own name has it no more, and what was typed is nobody's.
+    pub(super) fn hang_up(&self) {
+        self.hang_ups.fetch_add(1, Ordering::Release);
+        self.discipline.lock().flush_input();
+        self.wake_readers();
+        self.wake_writers();
+    }
+
+    /// Waits while output is stopped; EAGAIN in place of that for who does not wait.
+    fn wait_to_write(&self, nonblocking: bool, is_gone: &dyn Fn() -> bool) -> Result<(), Failure> {
+        let is_stopped = || self.discipline.lock().is_output_stopped();
+        let resumed = || {
+            if is_gone() { Some(Err(Errno::EIO.into())) } else { (!is_stopped()).then_some(Ok(())) }
+        };
+        if nonblocking {
+            return resumed().unwrap_or(Err(Errno::EAGAIN.into()));
+        }
+        self.writable.wait_until(Deadline::NEVER, resumed)?
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     /// A wire that remembers.
     struct Record(SpinLock<Vec<u8>>);
@@ -317,14 +291,17 @@ mod tests {
     fn a_stopped_terminal_takes_nothing_and_loses_nothing() {
         hal::cpu::id();
         let wire = Arc::new(Record(SpinLock::new(Vec::new())));
-        let terminal = Terminal::new(CONSOLE, wire.clone());
+        let terminal = Terminal::new(super::super::CONSOLE, wire.clone());
         let text = [b'x'; 300];
         let mut source = IoSource::kernel(&text);
         terminal.discipline().lock().set_output_stopped(true);
-        assert!(terminal.write_all(&mut source, true).is_err());
+        assert!(terminal.write_all(&mut source, true, &|| false).is_err());
         assert_eq!((source.moved(), wire.0.lock().len()), (0, 0));
         terminal.discipline().lock().set_output_stopped(false);
-        assert!(terminal.write_all(&mut source, true).is_ok());
+        assert!(terminal.write_all(&mut source, true, &|| false).is_ok());
         assert_eq!((source.moved(), wire.0.lock().len()), (300, 300));
+        let mut source = IoSource::kernel(&text);
+        assert!(terminal.write_all(&mut source, true, &|| true).is_err());
+        assert_eq!((source.moved(), wire.0.lock().len()), (0, 300));
     }
 }

@@ -8,7 +8,8 @@ use abi::Errno;
 use abi::fs::*;
 use abi::native::nr;
 use abi::native::terminal::*;
-use abi::signal::{SIG_BLOCK, SIGHUP};
+use abi::poll::{POLLERR, POLLHUP, POLLIN, Pollfd};
+use abi::signal::{SIG_BLOCK, SIGCONT, SIGHUP};
 use abi::terminal::*;
 use alloc::format;
 use alloc::string::String;
@@ -24,6 +25,8 @@ conformance::tests!(&[
     ("who_opens_it_may_come_to_be_controlled", who_opens_it_may_come_to_be_controlled),
     ("opening_the_console_controls_nobody", opening_the_console_controls_nobody),
     ("without_a_controlling_terminal_there_is_none", without_a_controlling_terminal_there_is_none),
+    ("the_end_of_a_session_hangs_its_terminal_up", the_end_of_a_session_hangs_its_terminal_up),
+    ("who_loses_a_terminal_takes_none_away", who_loses_a_terminal_takes_none_away),
     ("requests_for_other_terminals_are_refused", requests_for_other_terminals_are_refused),
     ("proc_lists_it", proc_lists_it),
     ("sys_lists_it", sys_lists_it),
@@ -129,6 +132,97 @@ fn opening_the_console_controls_nobody() -> Outcome {
 fn without_a_controlling_terminal_there_is_none() -> Outcome {
     in_new_session(|| {
         check_eq!(open(c"/dev/tty", O_RDWR, 0), Err(Errno::ENXIO));
+        Ok(())
+    })
+}
+
+/// What a terminal that was hung up answers to whoever had it open.
+fn check_hung_up(fd: i32) -> Outcome {
+    let (mut group, mut watched) = (getpid(), Pollfd { fd, events: POLLIN, revents: 0 });
+    let group = (&raw mut group) as u64;
+    check_eq!(read(fd, &mut [0]), Ok(0));
+    check_eq!(write(fd, b"x"), Err(Errno::EIO));
+    check_eq!(window_size(fd), Err(Errno::EIO));
+    check_eq!(raw::call(nr::ioctl, &[fd as u64, TIOCSPGRP.into(), group]), Err(Errno::ENOTTY));
+    let now = [0u64; 2];
+    raw::call(nr::ppoll, &[(&raw mut watched) as u64, 1, now.as_ptr() as u64, 0, 8])?;
+    check_eq!(watched.revents, POLLIN | POLLERR | POLLHUP);
+    check_eq!(fstat(fd)?.st_rdev, device());
+    Ok(())
+}
+
+fn pending() -> Result<u64, Errno> {
+    let mut set = 0u64;
+    raw::call(nr::rt_sigpending, &[(&raw mut set) as u64, 8])?;
+    Ok(set)
+}
+
+fn the_end_of_a_session_hangs_its_terminal_up() -> Outcome {
+    in_new_session(|| {
+        let both = 1 << (SIGHUP - 1) | 1 << (SIGCONT - 1);
+        rt_sigprocmask(SIG_BLOCK, both)?;
+        let (own, console) = (open_line(O_NOCTTY)?, open(c"/dev/console", O_RDWR, 0)?);
+        // It waits to read, or comes when it is over.
+        let reader = child::start(|| i32::from(read(own, &mut [0]) != Ok(0)))?;
+        let (told, teller) = pipe2(0)?;
+        let (answers, answer) = pipe2(0)?;
+        let leader = child::start(|| {
+            let member = |fd: i32| -> Outcome {
+                close(teller)?;
+                read(told, &mut [0])?;
+                check_eq!(pending()?, 1 << (SIGHUP - 1));
+                check_hung_up(fd)?;
+                check_eq!(open(c"/dev/tty", O_RDWR, 0), Err(Errno::ENXIO));
+                check_eq!(controlling()?, 0);
+                write(answer, b"y")?;
+                Ok(())
+            };
+            let lead = || -> Outcome {
+                setsid()?;
+                let fd = open_line(0)?;
+                check_eq!(controlling()?, device());
+                child::start(|| i32::from(member(fd).is_err()))?;
+                Ok(())
+            };
+            i32::from(lead().is_err())
+        })?;
+        check_eq!(child::wait(leader)?.exit_code(), Some(0));
+        check_eq!(child::wait(reader)?.exit_code(), Some(0));
+        check_hung_up(own)?;
+        // Whoever has it as the console keeps it, and who opens it again has it anew.
+        check!(window_size(console).is_ok() && write(console, b"").is_ok());
+        check!(window_size(open_line(O_NOCTTY)?).is_ok());
+        close(teller)?;
+        close(answer)?;
+        check_eq!(read(answers, &mut [0]), Ok(1));
+        Ok(())
+    })
+}
+
+fn who_loses_a_terminal_takes_none_away() -> Outcome {
+    in_new_session(|| {
+        let (told, teller) = pipe2(0)?;
+        let (readiness, ready) = pipe2(0)?;
+        let loser = child::start(|| {
+            let lose = || -> Outcome {
+                close(teller)?;
+                setsid()?;
+                open_line(0)?;
+                write(ready, b"y")?;
+                read(told, &mut [0])?;
+                check_eq!(controlling()?, 0);
+                Ok(())
+            };
+            i32::from(lose().is_err())
+        })?;
+        check_eq!(read(readiness, &mut [0]), Ok(1));
+        let fd = open_line(O_NOCTTY)?;
+        raw::call(nr::ioctl, &[fd as u64, TIOCSCTTY.into(), 1])?;
+        check_eq!(controlling()?, device());
+        close(teller)?;
+        check_eq!(child::wait(loser)?.exit_code(), Some(0));
+        check_eq!(controlling()?, device());
+        check_eq!(foreground_group(fd)?, getpid());
         Ok(())
     })
 }
