@@ -5,6 +5,7 @@
 mod areas;
 mod epoll;
 mod generated;
+mod locks;
 mod names;
 mod processes;
 mod time;
@@ -18,6 +19,7 @@ pub const MANY: usize = 10_000;
 pub const OPERATIONS: &[&[(&str, Operation)]] = &[
     areas::OPERATIONS,
     generated::OPERATIONS,
+    locks::OPERATIONS,
     names::OPERATIONS,
     processes::OPERATIONS,
     epoll::OPERATIONS,
