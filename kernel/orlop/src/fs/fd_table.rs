@@ -121,6 +121,12 @@ impl FdTable {
         fds.for_each(|fd| take(slots.file(fd).cloned()));
     }
 
+    /// Whether there is a file behind each of these.
+    pub fn are_open(&self, mut fds: impl Iterator<Item = u32>) -> bool {
+        let slots = self.slots.read();
+        fds.all(|fd| slots.file(fd).is_some())
+    }
+
     /// Takes the lowest free descriptor from `lowest` on. EMFILE when it would reach `limit` (RLIMIT_NOFILE), ENFILE when only the
     /// kernel's reserve of memory is left for files.
     pub fn reserve(&self, lowest: u32, limit: u64) -> Result<Reserved<'_>, Errno> {

@@ -68,6 +68,12 @@ impl Thread {
         self.set_signal_mask(mask);
     }
 
+    /// Ends a temporary mask early: what it alone lets through stays pending.
+    pub fn end_temporary_mask(&self) {
+        let mask = self.take_saved_mask();
+        self.set_signal_mask(mask);
+    }
+
     /// Ends a temporary mask; the mask to show in a handler's frame.
     pub(super) fn take_saved_mask(&self) -> SignalSet {
         let bits = hal::task::current().work.fetch_and(!work::RESTORE_MASK, Ordering::Relaxed);

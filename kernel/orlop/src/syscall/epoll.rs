@@ -97,8 +97,9 @@ pub fn epoll_pwait(
     mask: UserAddr,
 ) -> Result<usize, Failure> {
     let size = usize::try_from(caller.argument(5)).map_err(|_| Errno::EINVAL)?;
-    mask::set_temporarily(caller, mask, size)?;
-    wait(caller, instance, events, limit, milliseconds(timeout_ms))
+    mask::with_temporary(caller, mask, size, |caller| {
+        wait(caller, instance, events, limit, milliseconds(timeout_ms))
+    })
 }
 
 /// `epoll_pwait2(epfd, events, limit, timeout, mask, mask_size)`.
@@ -112,8 +113,7 @@ pub fn epoll_pwait2(
 ) -> Result<usize, Failure> {
     let deadline = deadline_argument(timeout)?;
     let size = usize::try_from(caller.argument(5)).map_err(|_| Errno::EINVAL)?;
-    mask::set_temporarily(caller, mask, size)?;
-    wait(caller, instance, events, limit, deadline)
+    mask::with_temporary(caller, mask, size, |caller| wait(caller, instance, events, limit, deadline))
 }
 
 /// A negative timeout waits for ever.

@@ -5,6 +5,7 @@
 
 mod select;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +16,11 @@ use abi::time::{NANOSECONDS_PER_SECOND, Timespec};
 use arrayvec::ArrayVec;
 use libkernel::addr::UserAddr;
 
+use super::restart::Resume;
 use super::{Caller, Failure, Restart};
 use crate::fs::poll::{Observer, PollEvents, Subscription, Watcher};
 use crate::process::Resource;
-use crate::sched::wait::{Deadline, WaitError, WaitQueue};
+use crate::sched::wait::{Deadline, Patience, WaitError, WaitQueue};
 use crate::user::{UserPtr, UserSlice};
 
 pub use select::{pselect6, select};
@@ -76,8 +78,15 @@ fn look(
 fn wait(caller: &Caller<'_>, entries: &mut [Pollfd], deadline: Deadline) -> Result<usize, Failure> {
     let mut subscriptions = Vec::new();
     let ready = look(caller, entries, None, &mut subscriptions)?;
-    if ready > 0 || deadline.has_passed() {
+    if ready > 0 {
         return Ok(ready);
+    }
+    // A signal is told even by a call that does not wait, as on Linux.
+    if Patience::Interruptible.is_exhausted(&hal::task::current()) {
+        return Err(Failure::Restart(Restart::UnlessHandled));
+    }
+    if deadline.has_passed() {
+        return Ok(0);
     }
     let sleeper = Arc::new(Sleeper { fired: AtomicBool::new(false), queue: WaitQueue::new() });
     let observer: Arc<dyn Observer> = sleeper.clone();
@@ -105,7 +114,24 @@ pub fn poll(
         Ok(timeout) => Deadline::after(timeout * NS_PER_MS),
         Err(_) => Deadline::NEVER,
     };
-    poll_until(caller, descriptors, count, deadline)
+    resumable_poll(caller, descriptors, count, deadline)
+}
+
+/// `poll` until a point in time, however often it is interrupted.
+pub(super) fn resumable_poll(
+    caller: &Caller<'_>,
+    descriptors: UserAddr,
+    count: u32,
+    deadline: Deadline,
+) -> Result<usize, Failure> {
+    let outcome = poll_until(caller, descriptors, count, deadline);
+    match outcome {
+        Err(Failure::Restart(_)) if deadline.left_ns().is_some() => {
+            *caller.thread.resume.lock() = Some(Box::new(Resume::Poll { descriptors, count, deadline }));
+            Err(Failure::Restart(Restart::Resume))
+        }
+        _ => outcome,
+    }
 }
 
 /// `ppoll(descriptors, count, timeout, mask, mask_size)`: writes the time left back.
@@ -118,8 +144,9 @@ pub fn ppoll(
     mask_size: usize,
 ) -> Result<usize, Failure> {
     let deadline = deadline_argument(timeout)?;
-    super::mask::set_temporarily(caller, mask, mask_size)?;
-    let outcome = poll_until(caller, descriptors, count, deadline);
+    let outcome = super::mask::with_temporary(caller, mask, mask_size, |caller| {
+        poll_until(caller, descriptors, count, deadline)
+    });
     write_time_left(timeout, deadline);
     outcome
 }

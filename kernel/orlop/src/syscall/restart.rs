@@ -26,6 +26,15 @@ pub enum Resume {
         /// Where the remaining time goes, if anywhere.
         remaining: UserAddr,
     },
+    /// `poll`.
+    Poll {
+        /// The descriptors.
+        descriptors: UserAddr,
+        /// How many.
+        count: u32,
+        /// When it ends.
+        deadline: Deadline,
+    },
     /// `futex` with a relative timeout.
     Futex {
         /// The word.
@@ -48,6 +57,9 @@ pub fn restart_syscall(caller: &mut Caller<'_>) -> Result<u64, Failure> {
         }
         Some(Resume::CpuSleep { clock, due_ns, remaining }) => {
             super::time::sleep_on_cpu_clock(caller, clock, due_ns, Some(remaining)).map(|()| 0)
+        }
+        Some(Resume::Poll { descriptors, count, deadline }) => {
+            super::poll::resumable_poll(caller, descriptors, count, deadline).map(|ready| ready as u64)
         }
         Some(Resume::Futex { word, expected, bits, deadline }) => {
             super::futex::wait(caller, word, expected, bits, Some(deadline)).map(|()| 0)

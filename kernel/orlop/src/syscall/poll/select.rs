@@ -12,14 +12,16 @@ use libkernel::addr::UserAddr;
 
 use super::{deadline_argument, wait, write_time_left};
 use crate::sched::wait::Deadline;
+use crate::syscall::mask::with_temporary;
 use crate::syscall::{Caller, Failure};
 use crate::user::{UserPtr, UserSlice};
 
-/// Which events put a descriptor into each of the three sets, in the order readable, writable, exceptional: select(2).
+/// Which events put a descriptor into each of the three sets, in the order readable, writable, exceptional: select(2). One that is not
+/// open for its content, or was closed meanwhile, is in all (Linux 6.1, `fs/select.c`, `POLLIN_SET` and its kin).
 const EVENTS: [u16; 3] = [
-    POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR,
-    POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR,
-    POLLPRI,
+    POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR | POLLNVAL,
+    POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR | POLLNVAL,
+    POLLPRI | POLLNVAL,
 ];
 
 const WORD_BITS: usize = 64;
@@ -69,12 +71,12 @@ pub fn pselect6(
 ) -> Result<usize, Failure> {
     let mask = UserAddr::new(caller.argument(5));
     let deadline = deadline_argument(timeout)?;
-    if !mask.is_null() {
-        let PselectSigmask { sigmask, sigset_size } = UserPtr::new(mask).read()?;
-        let size = usize::try_from(sigset_size).map_err(|_| Errno::EINVAL)?;
-        crate::syscall::mask::set_temporarily(caller, UserAddr::new(sigmask), size)?;
-    }
-    let outcome = select_until(caller, count, [readable, writable, exceptional], deadline);
+    let PselectSigmask { sigmask, sigset_size } =
+        if mask.is_null() { PselectSigmask::default() } else { UserPtr::new(mask).read()? };
+    let size = usize::try_from(sigset_size).map_err(|_| Errno::EINVAL)?;
+    let outcome = with_temporary(caller, UserAddr::new(sigmask), size, |caller| {
+        select_until(caller, count, [readable, writable, exceptional], deadline)
+    });
     write_time_left(timeout, deadline);
     outcome
 }
@@ -137,10 +139,11 @@ fn select_until(
         DescriptorSet::read(exceptional, count)?,
     ];
     let mut entries = entries_of(&sets, count)?;
-    wait(caller, &mut entries, deadline)?;
-    if entries.iter().any(|entry| entry.revents & POLLNVAL != 0) {
+    if !caller.thread.with_files(|files| files.are_open(entries.iter().map(|entry| entry.fd.cast_unsigned())))
+    {
         return Err(Errno::EBADF.into());
     }
+    wait(caller, &mut entries, deadline)?;
     let mut total = 0;
     for (set, events) in sets.iter_mut().zip(EVENTS) {
         total += set.retain_ready(events, &entries);
