@@ -121,7 +121,8 @@ impl<'a, M: Memory> ZeroPage<'a, M> {
         let mut seed = [0_u8; 32];
         self.for_each_seed_byte(&mut |index, _, byte| {
             let slot = &mut seed[index as usize % 32];
-            *slot = slot.rotate_left(1) ^ byte;
+            // No rotation and no exclusive or alone: what a list that goes round hands out again would undo itself.
+            *slot = slot.wrapping_mul(0x9d).wrapping_add(byte);
         });
         seed
     }
