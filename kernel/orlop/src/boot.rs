@@ -122,21 +122,37 @@ impl core::fmt::Display for Printable<'_> {
     }
 }
 
-/// Brings files, terminals and clocks up, and starts process 1.
+/// Brings files, terminals and clocks up, and starts process 1. Each step is called, not inlined: what unpacks an archive needs most of
+/// the kernel's stack, and the room of one step is not to stand on it during the next.
 fn bring_up(boot: &'static BootInfo) {
-    vdso::start().expect("memory for the vDSO");
-    alarm::start().expect("memory for the alarm task");
-    let initramfs = hal::boot::take_initramfs();
-    fs::initramfs::unpack(initramfs.as_ref().map_or(&[], Initramfs::bytes));
-    drop(initramfs);
-    sched::provoke::start(CommandLine::new(boot.command_line)).expect("memory for a fault on purpose");
-    sched::spawn(Box::new(tty::console::serve)).expect("memory for the console task");
-    hal::console::enable_input();
+    start_clocks();
+    unpack_initramfs();
+    start_tasks(boot);
     let first = first_thread(CommandLine::new(boot.command_line)).expect("memory for process 1");
     sched::start(first);
 }
 
+#[inline(never)]
+fn start_clocks() {
+    vdso::start().expect("memory for the vDSO");
+    alarm::start().expect("memory for the alarm task");
+}
+
+#[inline(never)]
+fn unpack_initramfs() {
+    let initramfs = hal::boot::take_initramfs();
+    fs::initramfs::unpack(initramfs.as_ref().map_or(&[], Initramfs::bytes));
+}
+
+#[inline(never)]
+fn start_tasks(boot: &'static BootInfo) {
+    sched::provoke::start(CommandLine::new(boot.command_line)).expect("memory for a fault on purpose");
+    sched::spawn(Box::new(tty::console::serve)).expect("memory for the console task");
+    hal::console::enable_input();
+}
+
 /// Makes process 1 with an empty address space; its thread becomes init.
+#[inline(never)]
 fn first_thread(command_line: CommandLine<'static>) -> Result<Runnable, Errno> {
     let memory = AddressSpace::new()?;
     let page_table = memory.page_table().clone();

@@ -61,6 +61,7 @@ pub fn unpack(archive: &[u8]) {
 }
 
 /// Mounts an empty tmpfs as the root of everything. Half of memory is for its files, as in Linux.
+#[inline(never)]
 fn mount_root() -> Location {
     let pages = hal::frame::statistics().total / 2;
     let filesystem = FileSystem::new(FileSystemKind::RootFs, pages as u64);
@@ -88,6 +89,7 @@ struct Unpacker<'a> {
 
 impl Unpacker<'_> {
     /// `/dev`, `/dev/console` and `/root`, which Linux has before any archive: `usr/default_cpio_list`.
+    #[inline(never)]
     fn make_defaults(&self) {
         let console = NewFile::node(FileKind::CharacterDevice, 0o600, DeviceNumber::new(5, 1));
         for (path, new) in [
@@ -117,6 +119,7 @@ impl Unpacker<'_> {
     }
 
     /// Unpacks archives up to the end, or to something else; which of the two it was.
+    #[inline(never)]
     fn unpack_archives<I: Input>(&mut self, reader: &mut Reader<I>) -> Result<Item, Problem> {
         loop {
             match reader.next_item()? {

@@ -36,9 +36,9 @@ const NAMES: &[(&[u8], &str)] = &[
 pub fn open<'a>(bytes: &'a [u8]) -> Result<Box<dyn Part<'a> + 'a>, Problem> {
     let name = NAMES.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, name)| *name);
     Ok(match name {
-        Some("gzip") => Box::new(gzip::Gzip::new(bytes)?),
-        Some("xz") => Box::new(xz::Xz::new(bytes)?),
-        Some("zstd") => Box::new(zstd::Zstd::new(bytes)?),
+        Some("gzip") => gzip::Gzip::new(bytes)?,
+        Some("xz") => xz::Xz::new(bytes)?,
+        Some("zstd") => zstd::Zstd::new(bytes)?,
         Some("bzip2") => return Err("compression method bzip2 not configured"),
         Some("lzma") => return Err("compression method lzma not configured"),
         Some("lzo") => return Err("compression method lzo not configured"),

@@ -32,14 +32,14 @@ pub struct Gzip<'a> {
 impl<'a> Gzip<'a> {
     /// The member at the start of `bytes`.
     #[inline(never)]
-    pub fn new(bytes: &'a [u8]) -> Result<Gzip<'a>, Problem> {
+    pub fn new(bytes: &'a [u8]) -> Result<Box<Gzip<'a>>, Problem> {
         let header = header_length(bytes).ok_or("invalid magic at start of compressed archive")?;
         let mut window = Vec::new();
         window.try_reserve_exact(WINDOW).map_err(|_| "out of memory")?;
         window.resize(WINDOW, 0);
         let rest = bytes.get(header..).unwrap_or_default();
         let state = Box::default();
-        Ok(Gzip { rest, state, window, start: 0, end: 0, sum: 0, total: 0, is_over: false })
+        Ok(Box::new(Gzip { rest, state, window, start: 0, end: 0, sum: 0, total: 0, is_over: false }))
     }
 
     /// Inflates what fits between the last piece and the window's end.

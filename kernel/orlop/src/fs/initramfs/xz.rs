@@ -25,12 +25,12 @@ pub struct Xz<'a> {
 impl<'a> Xz<'a> {
     /// The stream at the start of `bytes`.
     #[inline(never)]
-    pub fn new(bytes: &'a [u8]) -> Result<Xz<'a>, Problem> {
+    pub fn new(bytes: &'a [u8]) -> Result<Box<Xz<'a>>, Problem> {
         let mut piece = Vec::new();
         piece.try_reserve_exact(STEP).map_err(|_| "out of memory")?;
         piece.resize(STEP, 0);
         let decoder = XzDecoder::in_heap_with_alloc_dict_size(0, largest_window());
-        Ok(Xz { rest: bytes, decoder, piece, start: 0, end: 0, is_over: false })
+        Ok(Box::new(Xz { rest: bytes, decoder, piece, start: 0, end: 0, is_over: false }))
     }
 }
 

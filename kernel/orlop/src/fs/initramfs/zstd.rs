@@ -1,5 +1,6 @@
 //! One zstd frame: RFC 8878. Its window is as large as the frame says.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use libkernel::cpio::{Input, Problem};
@@ -25,13 +26,13 @@ pub struct Zstd<'a> {
 impl<'a> Zstd<'a> {
     /// The frame at the start of `bytes`.
     #[inline(never)]
-    pub fn new(bytes: &'a [u8]) -> Result<Zstd<'a>, Problem> {
+    pub fn new(bytes: &'a [u8]) -> Result<Box<Zstd<'a>>, Problem> {
         let most = largest_window() as u64 / 2;
         let decoder = StreamingDecoder::new_with_max_window_size(bytes, most).map_err(|_| CORRUPT)?;
         let mut piece = Vec::new();
         piece.try_reserve_exact(STEP).map_err(|_| "out of memory")?;
         piece.resize(STEP, 0);
-        Ok(Zstd { decoder, piece, start: 0, end: 0 })
+        Ok(Box::new(Zstd { decoder, piece, start: 0, end: 0 }))
     }
 
     /// At the end of the frame: whether its content is what the frame says.
