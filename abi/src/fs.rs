@@ -14,6 +14,7 @@ constants! { u32:
     O_RDWR = 0o2, "for both";
     O_CREAT = 0o100, "create if absent";
     O_EXCL = 0o200, "fail if present";
+    O_NOTIFICATION_PIPE = O_EXCL, "pipe2: a queue of notifications";
     O_NOCTTY = 0o400, "do not take a controlling terminal";
     O_TRUNC = 0o1000, "empty it";
     O_APPEND = 0o2000, "write at the end";
@@ -112,6 +113,7 @@ constants! { u32:
     LOCK_SH = 1, "flock: shared";
     LOCK_EX = 2, "flock: exclusive";
     LOCK_NB = 4, "flock: do not wait";
+    LOCK_MAND = 32, "flock: a mandatory lock, which no kernel since 5.18 heeds";
     LOCK_UN = 8, "flock: unlock";
 }
 

@@ -75,11 +75,12 @@ pub fn execute(
     request: Request<'_>,
     vectors: UserVectors,
 ) -> Result<(), Failure> {
-    let file = open(thread, &request)?;
     let mut room = Room::new(thread.process().limits().soft(Resource::Stack));
     room.take(request.name.len() as u64 + 1)?;
     let arguments = Strings::read_user(vectors.arguments, &mut room)?;
     let environment = Strings::read_user(vectors.environment, &mut room)?;
+    // Last, as on Linux: a list that cannot be read is EFAULT whatever the file is.
+    let file = open(thread, &request)?;
     start(thread, context, Start { file, request, interpreter: None, arguments, environment, room })
 }
 

@@ -12,6 +12,7 @@ use super::attributes::{DeviceNumber, FileKind};
 use super::clock;
 use super::dentry::{Dentry, Linkable};
 use super::directory::{Key, Name};
+use super::filesystem::FileSystemKind;
 use super::inode::{Body, Directory, Inode, Ownership};
 use super::mount::Location;
 use super::permission::{self, Access};
@@ -72,6 +73,16 @@ impl NewFile {
     }
 }
 
+impl NewFile {
+    /// Device nodes are for who has CAP_MKNOD (EPERM), except for a whiteout.
+    fn check_privilege(&self, credentials: &Credentials) -> Result<(), Errno> {
+        let is_device = matches!(self.kind, FileKind::CharacterDevice | FileKind::BlockDevice);
+        let is_whiteout = self.kind == FileKind::CharacterDevice
+            && matches!(self.content, Content::Device(number) if number == WHITEOUT);
+        if is_device && !is_whiteout { credentials.require(capability::MKNOD) } else { Ok(()) }
+    }
+}
+
 /// Makes `name` in a directory. EEXIST if it is there.
 pub fn create(
     directory: &Location,
@@ -90,7 +101,7 @@ pub fn create_as(
     credentials: &Credentials,
 ) -> Result<Arc<Dentry>, Errno> {
     let parent = directory.dentry.inode();
-    let Some(stored) = parent.directory() else { return Err(refusal(parent)) };
+    let Some(stored) = parent.directory() else { return Err(refusal(&directory.dentry, key.name, new.kind)) };
     let writer = MountWriter::enter(&directory.mount);
     let _changes = stored.changes.lock();
     if stored.names.read().find(key).is_some() {
@@ -98,6 +109,7 @@ pub fn create_as(
     }
     let _writer = writer?;
     may_change(directory, credentials)?;
+    new.check_privilege(credentials)?;
     let kind = new.kind;
     let inode = new_inode(parent, new, credentials)?;
     let label: Name = Arc::from(key.name);
@@ -148,7 +160,12 @@ pub fn link(
 ) -> Result<(), Errno> {
     let inode = target.dentry.inode();
     let parent = directory.dentry.inode();
-    let Some(stored) = parent.directory() else { return Err(refusal(parent)) };
+    let Some(stored) = parent.directory() else {
+        return Err(match refusal(&directory.dentry, name, inode.kind) {
+            Errno::EACCES | Errno::EPERM => Errno::EXDEV,
+            other => other,
+        });
+    };
     let writer = MountWriter::enter(&directory.mount);
     let key = Key::new(name);
     let _changes = stored.changes.lock();
@@ -180,9 +197,21 @@ pub fn may_change(directory: &Location, credentials: &Credentials) -> Result<(),
     permission::check(directory.dentry.inode(), credentials, Access::WRITE.and(Access::EXECUTE))
 }
 
-/// Why no name can be made here at all: `/proc` answers as if the name could not be found.
-pub fn refusal(parent: &Inode) -> Errno {
-    if parent.is_directory() { Errno::ENOENT } else { Errno::ENOTDIR }
+/// Why no name can be made here at all. A name that is there is EEXIST; of others `/proc` says that it cannot find them, while what
+/// sysfs says depends on what is to be made: EACCES for a file, EPERM for all else.
+pub fn refusal(parent: &Arc<Dentry>, name: &[u8], kind: FileKind) -> Errno {
+    let inode = parent.inode();
+    if !inode.is_directory() {
+        return Errno::ENOTDIR;
+    }
+    match super::walk::child(parent, name) {
+        Ok(_) => Errno::EEXIST,
+        Err(Errno::ENOENT) if inode.filesystem.kind == FileSystemKind::Sysfs => match kind {
+            FileKind::Regular => Errno::EACCES,
+            _ => Errno::EPERM,
+        },
+        Err(errno) => errno,
+    }
 }
 
 /// Puts the dentry among the directory's names. ENOENT when the directory has been removed.

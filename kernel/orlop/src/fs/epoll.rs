@@ -199,6 +199,11 @@ impl Drop for Epoll {
 }
 
 impl FileOperations for Epoll {
+    /// `lseek` succeeds and moves nothing, as with Linux's `noop_llseek`.
+    fn seek(&self, _offset: i64, _whence: u32) -> Option<Result<u64, Errno>> {
+        Some(Ok(0))
+    }
+
     fn poll(&self, _file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
         watcher.watch(&self.ready)?;
         Ok(PollEvents::READABLE.when(self.has_news()))

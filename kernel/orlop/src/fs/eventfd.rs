@@ -54,6 +54,11 @@ impl EventFile {
 }
 
 impl FileOperations for EventFile {
+    /// `lseek` succeeds and moves nothing, as with Linux's `noop_llseek`.
+    fn seek(&self, _offset: i64, _whence: u32) -> Option<Result<u64, Errno>> {
+        Some(Ok(0))
+    }
+
     fn read(&self, file: &File, _position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         if sink.remaining() < SIZE {
             return Err(Errno::EINVAL.into());

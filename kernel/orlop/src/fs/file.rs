@@ -56,8 +56,13 @@ pub trait FileOperations: Send + Sync {
         true
     }
 
-    /// Whether `splice` and `sendfile` work on it although it is neither a pipe nor a device.
+    /// Whether `splice` and `sendfile` read from it.
     fn can_be_spliced(&self) -> bool {
+        false
+    }
+
+    /// Whether what comes out of a pipe or another file can go into it without passing through the program.
+    fn takes_splices(&self) -> bool {
         false
     }
 
@@ -165,6 +170,15 @@ pub struct File {
 
 /// The flags that `F_SETFL` can change by itself; `O_ASYNC` follows what the file can do.
 pub const SETTABLE_FLAGS: u32 = O_APPEND | O_NONBLOCK | abi::fs::O_DIRECT | abi::fs::O_NOATIME;
+
+/// EINVAL where a transfer would end beyond the last position that there is (Linux: `rw_verify_area`).
+#[inline]
+fn check_range(position: u64, count: usize) -> Result<(), Errno> {
+    match position.checked_add(count as u64) {
+        Some(end) if end <= i64::MAX as u64 => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
+}
 
 impl File {
     pub(super) fn new(
@@ -305,6 +319,11 @@ impl File {
         self.object().is_some() || self.special().is_some_and(|operations| operations.can_be_spliced())
     }
 
+    /// Whether what comes from a pipe or another file can go into it in the same way.
+    pub fn takes_splices(&self) -> bool {
+        self.object().is_some() || self.special().is_some_and(|operations| operations.takes_splices())
+    }
+
     /// Whether `pread` and its like work on it.
     pub fn accepts_positions(&self) -> bool {
         self.is_seekable() || self.special().is_some_and(|operations| operations.accepts_any_position())
@@ -361,6 +380,7 @@ impl File {
         if !self.is_readable() {
             return Err(Errno::EBADF.into());
         }
+        check_range(position, sink.remaining())?;
         let outcome = match &self.handle {
             Handle::Bytes => self.read_bytes(position, sink).map_err(Failure::from),
             Handle::Special(operations) => operations.read(self, position, sink),
@@ -392,6 +412,7 @@ impl File {
         if !self.is_writable() {
             return Err(Errno::EBADF.into());
         }
+        check_range(position, source.remaining())?;
         match &self.handle {
             Handle::Bytes => self.write_bytes(position, source),
             Handle::Special(operations) => operations.write(self, position, source),

@@ -203,6 +203,11 @@ impl Inode {
         }
     }
 
+    /// Whether the kernel makes it up when it is looked at, be it a file or a directory.
+    pub fn is_made_up(&self) -> bool {
+        matches!(self.body, Body::Made(_) | Body::Generated(_))
+    }
+
     /// The names of a directory that is held in memory.
     pub fn directory(&self) -> Option<&Directory> {
         match &self.body {

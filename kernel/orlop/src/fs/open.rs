@@ -72,7 +72,7 @@ impl How {
             flags &= PATH_FLAGS;
         }
         if flags & TMPFILE_BIT != 0 {
-            let writes = matches!(flags & O_ACCMODE, O_WRONLY | abi::fs::O_RDWR);
+            let writes = flags & O_ACCMODE != O_RDONLY;
             if flags & O_DIRECTORY == 0 || flags & O_CREAT != 0 || !writes {
                 return Err(Errno::EINVAL);
             }
@@ -190,6 +190,9 @@ fn open_checked(place: Location, how: How, credentials: &Credentials) -> Result<
         }
         _ => {
             let handle = file::plain_handle(inode).ok_or(Errno::ELOOP)?;
+            if how.has(O_DIRECT) {
+                return Err(Errno::EINVAL.into());
+            }
             Ok(File::new(place, handle, flags, None))
         }
     }
@@ -204,7 +207,9 @@ fn open_or_create(
 ) -> Result<Arc<File>, Failure> {
     let mut tail = walk.to_parent(start, path)?;
     loop {
-        let Last::Name(name) = &tail.last else { return Err(Errno::EISDIR.into()) };
+        let Last::Name(name) = &tail.last else {
+            return Err(if how.has(O_EXCL) { Errno::EEXIST } else { Errno::EISDIR }.into());
+        };
         if tail.must_be_directory {
             return Err(Errno::EISDIR.into());
         }

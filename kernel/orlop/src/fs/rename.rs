@@ -66,8 +66,10 @@ pub fn rename(
     }
     let _writer = MountWriter::enter(&from.directory.mount)?;
     let (old_parent, new_parent) = (from.directory.dentry.inode(), to.directory.dentry.inode());
-    let old = old_parent.directory().ok_or_else(|| change::refusal(old_parent))?;
-    let new = new_parent.directory().ok_or_else(|| change::refusal(new_parent))?;
+    // In a directory that is made up, `/proc` or sysfs, no name is found that could be moved.
+    let refusal = |parent: &Inode| if parent.is_directory() { Errno::ENOENT } else { Errno::ENOTDIR };
+    let old = old_parent.directory().ok_or_else(|| refusal(old_parent))?;
+    let new = new_parent.directory().ok_or_else(|| refusal(new_parent))?;
     let _shape = SHAPE.lock();
     let _locks = lock_both(old, new);
     let source = old.names.read().find(&from.name).cloned().ok_or(Errno::ENOENT)?;

@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::futex::{FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
 use hal::{task, user_copy};
+use libkernel::addr::UserAddr;
 
 use super::bucket::{self, Bucket};
 use super::inheritance::{Lock, is_circle, pass_on};
@@ -17,6 +18,7 @@ use super::{Attempt, Word, retry_with_page, sleep};
 use crate::process::{Pid, Thread, find_thread};
 use crate::sched;
 use crate::sched::wait::{Deadline, WaitError};
+use crate::user::UserPtr;
 
 /// How long to wait for an owner that is about to end.
 pub(super) const ENDING_NS: u64 = 1_000_000;
@@ -173,6 +175,12 @@ pub(super) fn settle(thread: &Thread, (word, key): (Word, Key)) -> Result<(), Er
         bucket.inheriting.settle(key);
         Ok(())
     })
+}
+
+/// EPERM where the word of a lock that is to be given up names another owner. Linux asks this of addresses that can be no lock, too.
+pub fn owned_elsewhere(thread: &Thread, address: UserAddr) -> Result<Option<Errno>, Errno> {
+    let value: u32 = UserPtr::new(address).read()?;
+    Ok((value & FUTEX_TID_MASK != number(thread)).then_some(Errno::EPERM))
 }
 
 /// Gives up a lock, to the waiter with the highest priority. EPERM if the word does not name the thread; EINVAL if somebody else

@@ -46,7 +46,7 @@ pub fn process_or_self(thread: &Thread, pid: i32) -> Result<Arc<Process>, Errno>
 
 /// Moves the caller or one of its children into a group of its session, or into a new one named after the process.
 pub fn set_group(thread: &Thread, pid: i32, group: i32) -> Result<(), Errno> {
-    if group < 0 {
+    if group < 0 || group == 0 && pid < 0 {
         return Err(Errno::EINVAL);
     }
     let caller = thread.process();

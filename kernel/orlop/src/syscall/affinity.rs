@@ -19,10 +19,12 @@ fn meant(caller: &Caller<'_>, pid: i32) -> Result<Arc<Thread>, Errno> {
 pub fn sched_getaffinity(
     caller: &mut Caller<'_>,
     pid: i32,
-    size: usize,
+    size: u32,
     mask: UserPtr<u64>,
 ) -> Result<usize, Failure> {
-    if !size.is_multiple_of(size_of::<u64>()) || size < size_of::<u64>() {
+    // Linux counts the bits in 32 bits.
+    let has_room = size.wrapping_mul(u8::BITS) as usize >= hal::cpu::count();
+    if !has_room || !size.is_multiple_of(u64::BITS / u8::BITS) {
         return Err(Failure::Errno(Errno::EINVAL));
     }
     let thread = meant(caller, pid)?;
@@ -34,11 +36,11 @@ pub fn sched_getaffinity(
 pub fn sched_setaffinity(
     caller: &mut Caller<'_>,
     pid: i32,
-    size: usize,
+    size: u32,
     mask: UserPtr<u8>,
 ) -> Result<(), Failure> {
     let mut bytes = [0; size_of::<u64>()];
-    let known = size.min(bytes.len());
+    let known = bytes.len().min(size as usize);
     UserSlice::new(mask.address(), known).read_into(&mut bytes[..known])?;
     let thread = meant(caller, pid)?;
     let own = caller.thread.credentials();
@@ -54,14 +56,10 @@ pub fn sched_setaffinity(
     Ok(())
 }
 
-/// `getcpu`. There is one node.
+/// `getcpu`. There is one node. What can be written is, whatever the other address is.
 pub fn getcpu(_caller: &mut Caller<'_>, cpu: UserPtr<u32>, node: UserPtr<u32>) -> Result<(), Failure> {
     let number = u32::try_from(hal::cpu::id()).unwrap_or(0);
-    if let Some(cpu) = cpu.optional() {
-        cpu.write(&number)?;
-    }
-    if let Some(node) = node.optional() {
-        node.write(&0)?;
-    }
-    Ok(())
+    let first = cpu.optional().map_or(Ok(()), |cpu| cpu.write(&number));
+    let second = node.optional().map_or(Ok(()), |node| node.write(&0));
+    Ok(first.and(second)?)
 }

@@ -6,16 +6,15 @@ use abi::Errno;
 use abi::fs::{
     F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLK, F_GETPIPE_SZ, F_OFD_GETLK,
     F_OFD_SETLK, F_OFD_SETLKW, F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETPIPE_SZ, FD_CLOEXEC, LOCK_EX,
-    LOCK_NB, LOCK_SH, LOCK_UN, O_ASYNC, O_CLOEXEC, O_DIRECT, O_NOATIME, O_NONBLOCK,
+    LOCK_MAND, LOCK_NB, LOCK_SH, LOCK_UN, O_ASYNC, O_CLOEXEC, O_DIRECT, O_NOATIME, O_NONBLOCK,
 };
-use abi::ioctl::{FIGETBSZ, FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE};
+use abi::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX};
 use libkernel::addr::UserAddr;
 
 use super::at::{content_file, file};
 use super::open::descriptor_limit;
-use super::{Caller, Failure, file_signal, record_lock};
+use super::{Caller, Failure, file_request, file_signal, record_lock};
 use crate::fs::File;
-use crate::fs::attributes::FileKind;
 use crate::fs::fd_table::OnExec;
 use crate::fs::file::SpecialKind;
 use crate::fs::lock::{Blocking, LockKind};
@@ -120,20 +119,27 @@ fn pipe_size(caller: &Caller<'_>, file: &File, command: u32, wanted: u64) -> Res
     Ok(pipe.set_capacity(wanted, &caller.thread.credentials())?)
 }
 
-/// `flock(fd, operation)`.
+/// `flock(fd, operation)`. A mandatory lock never worked on Linux either: since 5.18 it is passed over before anything is looked at.
 pub fn flock(caller: &mut Caller<'_>, fd: i32, operation: u32) -> Result<(), Failure> {
+    if operation & LOCK_MAND != 0 {
+        return Ok(());
+    }
+    let wanted = match operation & !LOCK_NB {
+        LOCK_UN => None,
+        LOCK_SH => Some(LockKind::Shared),
+        LOCK_EX => Some(LockKind::Exclusive),
+        _ => return Err(Errno::EINVAL.into()),
+    };
     let file = content_file(caller, fd)?;
     let locks = &file.inode().locks;
     let pid = caller.thread.process().pid().number().cast_signed();
     let blocking = if operation & LOCK_NB != 0 { Blocking::Fail } else { Blocking::Wait };
-    match operation & !LOCK_NB {
-        LOCK_UN => {
+    match wanted {
+        Some(kind) => locks.lock_whole(&file, kind, blocking, pid),
+        None => {
             locks.unlock_whole(&file);
             Ok(())
         }
-        LOCK_SH => locks.lock_whole(&file, LockKind::Shared, blocking, pid),
-        LOCK_EX => locks.lock_whole(&file, LockKind::Exclusive, blocking, pid),
-        _ => Err(Errno::EINVAL.into()),
     }
 }
 
@@ -155,25 +161,12 @@ pub fn ioctl(caller: &mut Caller<'_>, fd: i32, request: u32, argument: u64) -> R
             }
             Ok(0)
         }
-        _ => match file.special().cloned() {
-            Some(operations) => operations.ioctl(&file, caller, request, argument),
-            None => stored_file_ioctl(&file, request, UserAddr::new(argument)),
+        _ => match file_request::serve(caller, &file, request, UserAddr::new(argument))? {
+            Some(()) => Ok(0),
+            None => match file.special().cloned() {
+                Some(operations) => operations.ioctl(&file, caller, request, argument),
+                None => Err(Errno::ENOTTY.into()),
+            },
         },
     }
-}
-
-/// The requests that regular files and directories know.
-fn stored_file_ioctl(file: &File, request: u32, argument: UserAddr) -> Result<u64, Failure> {
-    const BLOCK_SIZE: u32 = 4096;
-    let inode = file.inode();
-    match request {
-        FIONREAD if inode.kind == FileKind::Regular => {
-            let left = inode.size().saturating_sub(*file.position().lock());
-            UserPtr::new(argument).write(&(left.min(i32::MAX as u64) as u32))?;
-        }
-        FIOQSIZE => UserPtr::new(argument).write(&inode.size())?,
-        FIGETBSZ => UserPtr::new(argument).write(&BLOCK_SIZE)?,
-        _ => return Err(Errno::ENOTTY.into()),
-    }
-    Ok(0)
 }

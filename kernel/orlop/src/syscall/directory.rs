@@ -17,26 +17,27 @@ use crate::fs::{path_from, short};
 use crate::process::{Credentials, capability};
 
 /// `getdents64(fd, buffer, size)`.
-pub fn getdents64(caller: &mut Caller<'_>, fd: i32, buffer: UserAddr, size: u32) -> Result<usize, Failure> {
+pub fn getdents64(caller: &mut Caller<'_>, fd: i32, buffer: UserAddr, size: i32) -> Result<usize, Failure> {
     list(caller, fd, buffer, size, encode_new)
 }
 
 /// `getdents(fd, buffer, size)`: the older record, with the type in its last byte.
-pub fn getdents(caller: &mut Caller<'_>, fd: i32, buffer: UserAddr, size: u32) -> Result<usize, Failure> {
+pub fn getdents(caller: &mut Caller<'_>, fd: i32, buffer: UserAddr, size: i32) -> Result<usize, Failure> {
     list(caller, fd, buffer, size, encode_old)
 }
 
 /// Appends one record to the listing, unless it would grow beyond `limit`.
 type Encode = fn(records: &mut Vec<u8>, limit: usize, entry: &Listed<'_>) -> bool;
 
-fn list(caller: &Caller<'_>, fd: i32, buffer: UserAddr, size: u32, encode: Encode) -> Result<usize, Failure> {
+fn list(caller: &Caller<'_>, fd: i32, buffer: UserAddr, size: i32, encode: Encode) -> Result<usize, Failure> {
     /// What one call returns at most; programs ask again.
     const MOST: usize = 32768;
     let file = content_file(caller, fd)?;
     if !file.is_directory() {
         return Err(Errno::ENOTDIR.into());
     }
-    let limit = (size as usize).min(MOST);
+    // A negative size has no room, and matters only where there is something to tell.
+    let limit = usize::try_from(size).unwrap_or(0).min(MOST);
     let mut records = Vec::new();
     records.try_reserve_exact(limit)?;
     let mut position = file.position().lock();

@@ -67,7 +67,10 @@ pub fn futex(
             locked(lock::lock(thread, word()?, deadline.unwrap_or(Deadline::NEVER), Patience::Waits)?)
         }
         FUTEX_TRYLOCK_PI => locked(lock::lock(thread, word()?, Deadline::NEVER, Patience::Tries)?),
-        FUTEX_UNLOCK_PI => Ok(lock::unlock(thread, word()?).map(|()| 0)?),
+        FUTEX_UNLOCK_PI => match word() {
+            Ok(word) => Ok(lock::unlock(thread, word).map(|()| 0)?),
+            Err(errno) => Err(lock::owned_elsewhere(thread, address)?.unwrap_or(errno).into()),
+        },
         FUTEX_WAIT_REQUEUE_PI => {
             let deadline = deadline.unwrap_or(Deadline::NEVER);
             wait_to_be_moved(thread, word()?, value, second()?, deadline)

@@ -158,8 +158,9 @@ pub fn getgroups(caller: &mut Caller<'_>, size: i32, list: UserPtr<u32>) -> Resu
 }
 
 /// `setgroups`.
-pub fn setgroups(caller: &mut Caller<'_>, size: usize, list: UserPtr<u32>) -> Result<(), Failure> {
+pub fn setgroups(caller: &mut Caller<'_>, size: u32, list: UserPtr<u32>) -> Result<(), Failure> {
     caller.thread.with_credentials(|credentials| credentials.require(capability::SETGID))?;
+    let size = size as usize;
     if size > GROUP_LIMIT {
         return Err(Failure::Errno(Errno::EINVAL));
     }
@@ -173,16 +174,17 @@ pub fn setgroups(caller: &mut Caller<'_>, size: usize, list: UserPtr<u32>) -> Re
 
 /// How many [`CapUserData`] a version has; EINVAL for unknown ones, after telling ours.
 fn capability_words(header: UserPtr<CapUserHeader>) -> Result<(CapUserHeader, usize), Errno> {
-    let mut value = header.read()?;
-    match value.version {
-        LINUX_CAPABILITY_VERSION_1 => Ok((value, 1)),
-        LINUX_CAPABILITY_VERSION_2 | LINUX_CAPABILITY_VERSION_3 => Ok((value, 2)),
+    // The version is the first member, and the only one that an unknown version need have.
+    let version = UserPtr::<u32>::new(header.address());
+    let words = match version.read()? {
+        LINUX_CAPABILITY_VERSION_1 => 1,
+        LINUX_CAPABILITY_VERSION_2 | LINUX_CAPABILITY_VERSION_3 => 2,
         _ => {
-            value.version = LINUX_CAPABILITY_VERSION_3;
-            header.write(&value)?;
-            Err(Errno::EINVAL)
+            version.write(&LINUX_CAPABILITY_VERSION_3)?;
+            return Err(Errno::EINVAL);
         }
-    }
+    };
+    Ok((header.read()?, words))
 }
 
 /// `capget`.

@@ -9,6 +9,7 @@ use libkernel::addr::UserAddr;
 use super::at::{content_file, only};
 use super::{Caller, Failure};
 use crate::fs::File;
+use crate::fs::attributes::FileKind;
 use crate::user::io::MAX_SEGMENTS;
 use crate::user::{IoSink, IoSource, UserSlice};
 
@@ -49,13 +50,13 @@ pub fn pwrite64(
 }
 
 /// `readv(fd, buffers, count)`.
-pub fn readv(caller: &mut Caller<'_>, fd: i32, buffers: UserAddr, count: usize) -> Result<usize, Failure> {
+pub fn readv(caller: &mut Caller<'_>, fd: i32, buffers: UserAddr, count: u32) -> Result<usize, Failure> {
     let file = content_file(caller, fd)?;
     with_vectors(buffers, count, |vectors| file.read(&mut IoSink::vectors(vectors)?))
 }
 
 /// `writev(fd, buffers, count)`.
-pub fn writev(caller: &mut Caller<'_>, fd: i32, buffers: UserAddr, count: usize) -> Result<usize, Failure> {
+pub fn writev(caller: &mut Caller<'_>, fd: i32, buffers: UserAddr, count: u32) -> Result<usize, Failure> {
     let file = content_file(caller, fd)?;
     with_vectors(buffers, count, |vectors| file.write(&mut IoSource::vectors(vectors)?))
 }
@@ -65,7 +66,7 @@ pub fn preadv(
     caller: &mut Caller<'_>,
     fd: i32,
     buffers: UserAddr,
-    count: usize,
+    count: u32,
     offset: i64,
 ) -> Result<usize, Failure> {
     let position = position(offset)?;
@@ -78,7 +79,7 @@ pub fn pwritev(
     caller: &mut Caller<'_>,
     fd: i32,
     buffers: UserAddr,
-    count: usize,
+    count: u32,
     offset: i64,
 ) -> Result<usize, Failure> {
     let position = position(offset)?;
@@ -93,13 +94,13 @@ pub fn preadv2(
     caller: &mut Caller<'_>,
     fd: i32,
     buffers: UserAddr,
-    count: usize,
+    count: u32,
     offset: i64,
     _offset_high: u64,
     flags: u32,
 ) -> Result<usize, Failure> {
     known_transfer_flags(flags)?;
-    if flags & (RWF_NOWAIT | RWF_APPEND) != 0 {
+    if flags & RWF_NOWAIT != 0 {
         return Err(Errno::EOPNOTSUPP.into());
     }
     if offset == -1 { readv(caller, fd, buffers, count) } else { preadv(caller, fd, buffers, count, offset) }
@@ -110,7 +111,7 @@ pub fn pwritev2(
     caller: &mut Caller<'_>,
     fd: i32,
     buffers: UserAddr,
-    count: usize,
+    count: u32,
     offset: i64,
     _offset_high: u64,
     flags: u32,
@@ -175,13 +176,15 @@ fn user_source<'a>(buffer: UserAddr, count: usize) -> Result<IoSource<'a>, Errno
     Ok(IoSource::user(buffer, count))
 }
 
-/// Copies the buffers' descriptions in, and has `transfer` use them; few of them need no allocation.
+/// Copies the buffers' descriptions in, and has `transfer` use them; few of them need no allocation. Of their number Linux looks at 32
+/// bits, in all calls that take such a list.
 pub fn with_vectors<R>(
     buffers: UserAddr,
-    count: usize,
+    count: u32,
     transfer: impl FnOnce(&[Iovec]) -> Result<R, Failure>,
 ) -> Result<R, Failure> {
     const FEW: usize = 8;
+    let count = count as usize;
     if count > MAX_SEGMENTS {
         return Err(Errno::EINVAL.into());
     }
@@ -204,7 +207,7 @@ pub fn sync(_caller: &mut Caller<'_>) -> Result<(), Failure> {
 /// `fsync(fd)`. EINVAL for files that cannot be synchronised.
 pub fn fsync(caller: &mut Caller<'_>, fd: i32) -> Result<(), Failure> {
     let file = content_file(caller, fd)?;
-    if file.special().is_some() { Err(Errno::EINVAL.into()) } else { Ok(()) }
+    if file.special().is_some() || file.inode().is_made_up() { Err(Errno::EINVAL.into()) } else { Ok(()) }
 }
 
 /// `syncfs(fd)`.
@@ -227,5 +230,8 @@ pub fn sync_file_range(
     if offset < 0 || count < 0 || offset.checked_add(count).is_none() {
         return Err(Errno::EINVAL.into());
     }
-    if file.object().is_none() && !file.is_directory() { Err(Errno::ESPIPE.into()) } else { Ok(()) }
+    match file.inode().kind {
+        FileKind::Regular | FileKind::Directory | FileKind::BlockDevice => Ok(()),
+        _ => Err(Errno::ESPIPE.into()),
+    }
 }

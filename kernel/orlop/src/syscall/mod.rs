@@ -17,6 +17,7 @@ pub mod event;
 pub mod exec;
 mod extensible;
 mod failure;
+mod file_request;
 mod file_signal;
 pub mod futex;
 pub mod identity;

@@ -18,6 +18,7 @@ use crate::fs::mount::{self, InUse, Location, Mount};
 use crate::fs::walk::LastLink;
 use crate::fs::{FsContext, types};
 use crate::process::capability;
+use crate::user::IoSource;
 use crate::user::string::read_string;
 
 /// The flags that stay with a mount.
@@ -33,6 +34,9 @@ const ATIME_FLAGS: u64 = MS_NOATIME | MS_NODIRATIME | MS_RELATIME;
 /// Flags that change how mounts propagate, which one tree of mounts has no use for.
 const PROPAGATION: u64 = MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE;
 
+/// What only the kernel may ask for. Linux's constant is a negative `int`, so that all upper bits are among them.
+const NO_USER: u64 = MS_NOUSER | !(u32::MAX as u64);
+
 /// `mount(source, target, type, flags, data)`.
 pub fn mount(
     caller: &mut Caller<'_>,
@@ -44,15 +48,15 @@ pub fn mount(
 ) -> Result<(), Failure> {
     let kind = optional_text(kind)?;
     let source = optional_text(source)?;
-    let data = optional_text(data)?;
+    let data = options(data)?;
     let call = PathCall::of(caller);
     let path = path_argument(target, 0)?;
     let place = call.resolve(caller, AT_FDCWD, &path, LastLink::Follow)?;
-    call.credentials.require(capability::SYS_ADMIN)?;
     let flags = if flags & MS_MGC_MSK == MS_MGC_VAL { flags & !MS_MGC_MSK } else { flags };
-    if flags & MS_NOUSER != 0 {
+    if flags & NO_USER != 0 {
         return Err(Errno::EINVAL.into());
     }
+    call.credentials.require(capability::SYS_ADMIN)?;
     let _turn = mount::TREE.lock();
     if flags & MS_REMOUNT != 0 {
         return Ok(remount(&place, flags, &data.unwrap_or_default())?);
@@ -91,6 +95,21 @@ fn optional_text(address: UserAddr) -> Result<Option<Vec<u8>>, Errno> {
         return Ok(None);
     }
     read_string(address, PAGE)?.map(Some).ok_or(Errno::EINVAL)
+}
+
+/// The options: what can be read of a page, up to a NUL or its last byte. EFAULT only where not one byte can be.
+fn options(address: UserAddr) -> Result<Option<Vec<u8>>, Errno> {
+    const PAGE: usize = 4096;
+    if address.is_null() {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    text.try_reserve_exact(PAGE).map_err(|_| Errno::ENOMEM)?;
+    text.resize(PAGE, 0);
+    let there = IoSource::user(address, PAGE).take(&mut text)?;
+    let end = text.iter().take(there.min(PAGE - 1)).position(|&byte| byte == 0);
+    text.truncate(end.unwrap_or(there.min(PAGE - 1)));
+    Ok(Some(text))
 }
 
 fn attach(made: Arc<Mount>, place: Location) -> Result<(), Errno> {
@@ -170,15 +189,12 @@ fn is_mount_root(place: &Location) -> bool {
 /// `umount2(target, flags)`.
 pub fn umount2(caller: &mut Caller<'_>, target: UserAddr, flags: u32) -> Result<(), Failure> {
     only(flags, MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW)?;
-    if flags & MNT_EXPIRE != 0 {
-        return Err(Errno::EINVAL.into());
-    }
     let call = PathCall::of(caller);
-    call.credentials.require(capability::SYS_ADMIN)?;
     let path = path_argument(target, 0)?;
     let last_link = if flags & UMOUNT_NOFOLLOW != 0 { LastLink::Keep } else { LastLink::Follow };
     let place = call.resolve(caller, AT_FDCWD, &path, last_link)?;
-    if !is_mount_root(&place) {
+    call.credentials.require(capability::SYS_ADMIN)?;
+    if flags & MNT_EXPIRE != 0 || !is_mount_root(&place) {
         return Err(Errno::EINVAL.into());
     }
     check_not_root(&call.context, &place)?;

@@ -2,7 +2,8 @@
 
 use abi::Errno;
 use abi::fs::{
-    AT_FDCWD, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
+    AT_FDCWD, FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE,
+    FALLOC_FL_UNSHARE_RANGE, FALLOC_FL_ZERO_RANGE, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
 };
 use libkernel::addr::UserAddr;
 
@@ -35,6 +36,9 @@ pub fn lseek(caller: &mut Caller<'_>, fd: i32, offset: i64, whence: u32) -> Resu
 
 fn target_of(file: &File, position: u64, offset: i64, whence: u32) -> Result<u64, Errno> {
     let size = file.inode().size();
+    if file.is_directory() && file.inode().is_made_up() {
+        return made_up_target(position, offset, whence);
+    }
     match whence {
         SEEK_SET => u64::try_from(offset).map_err(|_| Errno::EINVAL),
         SEEK_CUR => moved(position, offset),
@@ -52,6 +56,18 @@ fn target_of(file: &File, position: u64, offset: i64, whence: u32) -> Result<u64
             }
         }
     }
+}
+
+/// In a directory that the kernel makes up: its size is 0, and its positions have 31 bits (Linux: `generic_file_llseek` with the
+/// `s_maxbytes` of a file system that sets none).
+fn made_up_target(position: u64, offset: i64, whence: u32) -> Result<u64, Errno> {
+    const LAST: u64 = i32::MAX as u64;
+    let target = match whence {
+        SEEK_SET | SEEK_END => u64::try_from(offset).map_err(|_| Errno::EINVAL)?,
+        SEEK_CUR => moved(position, offset)?,
+        _ => return Err(Errno::ENXIO),
+    };
+    if target > LAST { Err(Errno::EINVAL) } else { Ok(target) }
 }
 
 fn moved(base: u64, offset: i64) -> Result<u64, Errno> {
@@ -104,25 +120,26 @@ pub fn fallocate(
     offset: i64,
     length: i64,
 ) -> Result<(), Failure> {
-    let file = content_file(caller, fd)?;
-    let (Ok(start), Ok(count)) = (u64::try_from(offset), u64::try_from(length)) else {
-        return Err(Errno::EINVAL.into());
-    };
-    if count == 0 {
-        return Err(Errno::EINVAL.into());
-    }
+    Ok(allocate(&*content_file(caller, fd)?, mode, offset, length)?)
+}
+
+/// What `fallocate` does, with errors in Linux's order.
+pub(super) fn allocate(file: &File, mode: u32, offset: i64, length: i64) -> Result<(), Errno> {
+    let start = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    let count = u64::try_from(length).ok().filter(|&count| count > 0).ok_or(Errno::EINVAL)?;
     check_allocation_mode(mode)?;
     if !file.is_writable() {
-        return Err(Errno::EBADF.into());
+        return Err(Errno::EBADF);
     }
     let inode = file.inode();
-    let object = match inode.kind {
-        FileKind::Regular => inode.object().ok_or(Errno::ENODEV)?,
-        FileKind::Directory => return Err(Errno::EISDIR.into()),
-        FileKind::Fifo => return Err(Errno::ESPIPE.into()),
-        _ => return Err(Errno::ENODEV.into()),
-    };
+    match inode.kind {
+        FileKind::Regular => {}
+        FileKind::Directory => return Err(Errno::EISDIR),
+        FileKind::Fifo => return Err(Errno::ESPIPE),
+        _ => return Err(Errno::ENODEV),
+    }
     let end = start.checked_add(count).filter(|&end| end <= i64::MAX as u64).ok_or(Errno::EFBIG)?;
+    let object = inode.object().filter(|_| mode & !KNOWN_TO_TMPFS == 0).ok_or(Errno::EOPNOTSUPP)?;
     if mode & FALLOC_FL_PUNCH_HOLE != 0 {
         object.punch(start, count)?;
     } else {
@@ -137,13 +154,23 @@ pub fn fallocate(
     Ok(())
 }
 
-/// EOPNOTSUPP for modes that Linux's tmpfs cannot do either, and for a hole that would change the size.
+/// The modes that Linux's tmpfs can do.
+const KNOWN_TO_TMPFS: u32 = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
+
+/// Modes that no file system can do, before the file is looked at: EOPNOTSUPP for unknown ones, for a hole that would change the size
+/// or be filled with zeroes; EINVAL where a range that moves, or stops being shared, is to be something else as well.
 fn check_allocation_mode(mode: u32) -> Result<(), Errno> {
-    match mode {
-        0 | FALLOC_FL_KEEP_SIZE => Ok(()),
-        _ if mode == FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE => Ok(()),
-        _ => Err(Errno::EOPNOTSUPP),
+    const MOVES: u32 = FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE;
+    const KNOWN: u32 = KNOWN_TO_TMPFS | MOVES | FALLOC_FL_ZERO_RANGE | FALLOC_FL_UNSHARE_RANGE;
+    let punches = mode & FALLOC_FL_PUNCH_HOLE != 0;
+    if mode & !KNOWN != 0 || punches && (mode & FALLOC_FL_KEEP_SIZE == 0 || mode & FALLOC_FL_ZERO_RANGE != 0)
+    {
+        return Err(Errno::EOPNOTSUPP);
     }
+    let moves_and_more = mode & MOVES != 0 && !mode.is_power_of_two();
+    let unshares = mode & FALLOC_FL_UNSHARE_RANGE != 0;
+    let unshares_and_more = unshares && mode & !(FALLOC_FL_UNSHARE_RANGE | FALLOC_FL_KEEP_SIZE) != 0;
+    if moves_and_more || unshares_and_more { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 /// `fadvise64(fd, offset, length, advice)`: everything is in memory already.
@@ -163,10 +190,10 @@ pub fn fadvise64(
 }
 
 /// `readahead(fd, offset, count)`: as `fadvise64`.
-pub fn readahead(caller: &mut Caller<'_>, fd: i32, _offset: i64, _count: usize) -> Result<(), Failure> {
+pub fn readahead(caller: &mut Caller<'_>, fd: i32, _offset: i64, count: i64) -> Result<(), Failure> {
     let file = content_file(caller, fd)?;
     if !file.is_readable() {
         return Err(Errno::EBADF.into());
     }
-    if file.object().is_none() { Err(Errno::EINVAL.into()) } else { Ok(()) }
+    if file.inode().kind != FileKind::Regular || count < 0 { Err(Errno::EINVAL.into()) } else { Ok(()) }
 }

@@ -1,7 +1,7 @@
 //! `pipe` and `pipe2`.
 
 use abi::Errno;
-use abi::fs::{O_CLOEXEC, O_DIRECT, O_NONBLOCK};
+use abi::fs::{O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_NOTIFICATION_PIPE};
 use libkernel::addr::UserAddr;
 
 use super::open::descriptor_limit;
@@ -17,8 +17,12 @@ pub fn pipe(caller: &mut Caller<'_>, descriptors: UserAddr) -> Result<(), Failur
 
 /// `pipe2(descriptors, flags)`: the reading end, then the writing end. With `O_DIRECT` each write makes packets.
 pub fn pipe2(caller: &mut Caller<'_>, descriptors: UserAddr, flags: u32) -> Result<(), Failure> {
-    if flags & !(O_CLOEXEC | O_DIRECT | O_NONBLOCK) != 0 {
+    if flags & !(O_CLOEXEC | O_DIRECT | O_NONBLOCK | O_NOTIFICATION_PIPE) != 0 {
         return Err(Errno::EINVAL.into());
+    }
+    if flags & O_NOTIFICATION_PIPE != 0 {
+        // What Linux says where watch queues are not built in.
+        return Err(Errno::ENOPKG.into());
     }
     let files = caller.thread.files();
     let limit = descriptor_limit(caller);

@@ -1,10 +1,13 @@
 //! Processes and threads: making, ending, waiting for and naming them.
 
+use core::mem::offset_of;
+use core::ops::Range;
+
 use abi::Errno;
 use abi::process::{
     __WALL, __WCLONE, __WNOTHREAD, CLONE_ARGS_SIZE_VER0, CLONE_DETACHED, CLONE_INTO_CGROUP, CLONE_PARENT,
-    CLONE_PIDFD, CLONE_THREAD, CLONE_VFORK, CLONE_VM, CSIGNAL, CloneArgs, P_ALL, P_PGID, P_PID, Rusage,
-    WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WUNTRACED, WaitStatus,
+    CLONE_PIDFD, CLONE_THREAD, CLONE_VFORK, CLONE_VM, CSIGNAL, CloneArgs, P_ALL, P_PGID, P_PID, P_PIDFD,
+    Rusage, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WUNTRACED, WaitStatus,
 };
 use abi::signal::SigInfo;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
@@ -16,7 +19,7 @@ use crate::process::clone::{self, CloneRequest};
 use crate::process::wait::{Report, Which, wait_for_child};
 use crate::process::{Pid, group};
 use crate::signal::{Signal, send};
-use crate::user::{UserPtr, read_bytes};
+use crate::user::{UserPtr, offset_address, read_bytes, write_bytes};
 
 /// `fork`.
 pub fn fork(caller: &mut Caller<'_>) -> Result<Pid, Failure> {
@@ -54,7 +57,8 @@ pub fn clone(
 pub fn clone3(caller: &mut Caller<'_>, arguments: UserAddr, size: usize) -> Result<Pid, Failure> {
     let arguments = read_clone_arguments(arguments, size)?;
     let unsupported = CLONE_PIDFD | CLONE_INTO_CGROUP;
-    if arguments.flags & (unsupported | CSIGNAL | CLONE_DETACHED) != 0 || arguments.set_tid_size != 0 {
+    let chooses_number = arguments.set_tid != 0 || arguments.set_tid_size != 0;
+    if arguments.flags & (unsupported | CSIGNAL | CLONE_DETACHED) != 0 || chooses_number {
         return Err(Failure::Errno(Errno::EINVAL));
     }
     let exit_signal = u32::try_from(arguments.exit_signal).map_err(|_| Errno::EINVAL)?;
@@ -66,7 +70,9 @@ pub fn clone3(caller: &mut Caller<'_>, arguments: UserAddr, size: usize) -> Resu
     if (arguments.stack == 0) != (arguments.stack_size == 0) {
         return Err(Failure::Errno(Errno::EINVAL));
     }
-    let top = arguments.stack.checked_add(arguments.stack_size).ok_or(Errno::EINVAL)?;
+    let stack = UserAddr::new(arguments.stack);
+    hal::user_copy::checked(stack, arguments.stack_size).ok_or(Errno::EINVAL)?;
+    let top = arguments.stack.saturating_add(arguments.stack_size);
     let request = CloneRequest {
         flags: arguments.flags,
         exit_signal,
@@ -139,6 +145,10 @@ pub fn wait4(
     Ok(report.pid.number())
 }
 
+/// The bytes of `si_pid`, `si_uid` and `si_status`.
+const CHILD_FIELDS: Range<usize> =
+    offset_of!(SigInfo, fields)..offset_of!(SigInfo, fields) + 3 * size_of::<u32>();
+
 /// `waitid`.
 pub fn waitid(
     caller: &mut Caller<'_>,
@@ -148,6 +158,24 @@ pub fn waitid(
     options: u32,
     usage: UserPtr<Rusage>,
 ) -> Result<(), Failure> {
+    let outcome = wait_for_id(caller, kind, id, options);
+    let report = outcome.as_ref().ok().and_then(Option::as_ref);
+    if let (Some(report), Some(usage)) = (report, usage.optional()) {
+        usage.write(&rusage_of(report.times))?;
+    }
+    // Linux writes it whatever came out: zeroes where there is nothing to tell.
+    if let Some(info) = info.optional() {
+        let told = report.map_or_else(SigInfo::default, Report::info);
+        // What lies between and behind these members stays as it was.
+        for range in [offset_of!(SigInfo, si_signo)..offset_of!(SigInfo, pad), CHILD_FIELDS] {
+            let address = offset_address(info.address(), range.start)?;
+            write_bytes(address, told.as_bytes().get(range).unwrap_or_default())?;
+        }
+    }
+    outcome.map(drop)
+}
+
+fn wait_for_id(caller: &Caller<'_>, kind: u32, id: i32, options: u32) -> Result<Option<Report>, Failure> {
     let states = WEXITED | WSTOPPED | WCONTINUED;
     let known = states | WNOHANG | WNOWAIT | __WNOTHREAD | __WCLONE | __WALL;
     if options & !known != 0 || options & states == 0 {
@@ -158,16 +186,11 @@ pub fn waitid(
         P_PID => Which::Child(Pid::from_program(id).ok_or(Errno::EINVAL)?),
         P_PGID if id == 0 => Which::Group(caller.thread.process().group()),
         P_PGID => Which::Group(Pid::from_program(id).ok_or(Errno::EINVAL)?),
+        // No descriptor stands for a process here.
+        P_PIDFD if id >= 0 => return Err(Failure::Errno(Errno::EBADF)),
         _ => return Err(Failure::Errno(Errno::EINVAL)),
     };
-    let report = wait_for_child(caller.thread, which, options)?;
-    if let (Some(report), Some(usage)) = (&report, usage.optional()) {
-        usage.write(&rusage_of(report.times))?;
-    }
-    if let Some(info) = info.optional() {
-        info.write(&report.as_ref().map_or_else(SigInfo::default, Report::info))?;
-    }
-    Ok(())
+    wait_for_child(caller.thread, which, options)
 }
 
 /// `getpid`.

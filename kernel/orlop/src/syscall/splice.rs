@@ -12,7 +12,6 @@ use super::at::{self, content_files};
 use super::transfer::{STEP, Side, position_argument, return_position, transfer};
 use super::{Caller, Failure};
 use crate::fs::File;
-use crate::fs::attributes::FileKind;
 use crate::fs::file::SpecialKind;
 use crate::fs::pipe::Pipe;
 
@@ -34,12 +33,21 @@ pub fn splice(
     }
     at::only(flags, SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)?;
     let [input, out] = content_files(caller, input, out)?;
+    let (from_pipe, to_pipe) = (pipe_of(&input), pipe_of(&out));
+    let positions_a_pipe =
+        from_pipe.is_some() && !in_offset.is_null() || to_pipe.is_some() && !out_offset.is_null();
+    if positions_a_pipe {
+        return Err(Errno::ESPIPE.into());
+    }
     if !input.is_readable() || !out.is_writable() {
         return Err(Errno::EBADF.into());
     }
-    let (from_pipe, to_pipe) = (pipe_of(&input), pipe_of(&out));
-    check(&input, from_pipe.is_some(), in_offset)?;
-    check(&out, to_pipe.is_some(), out_offset)?;
+    check_side(from_pipe, &input, File::can_be_spliced, in_offset)?;
+    check_side(to_pipe, &out, File::takes_splices, out_offset)?;
+    // A count that is negative as a signed number is seen only where it is not first cut to the pipe's room.
+    if to_pipe.is_none() && isize::try_from(count).is_err() {
+        return Err(Errno::EINVAL.into());
+    }
     if to_pipe.is_none() && out.flags() & O_APPEND != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -72,11 +80,13 @@ fn pipe_of(file: &Arc<File>) -> Option<&Pipe> {
     }
 }
 
-/// A pipe has no positions (ESPIPE); the other side is a file that can be spliced, and has them if one is given.
-fn check(file: &Arc<File>, is_pipe: bool, offset: UserAddr) -> Result<(), Errno> {
-    if is_pipe {
-        return if offset.is_null() { Ok(()) } else { Err(Errno::ESPIPE) };
-    }
-    let can = file.can_be_spliced() || file.inode().kind == FileKind::CharacterDevice;
-    if can && (offset.is_null() || file.is_seekable()) { Ok(()) } else { Err(Errno::EINVAL) }
+/// The side that is no pipe is a file that can be spliced, and has positions if one is given.
+fn check_side(
+    pipe: Option<&Pipe>,
+    file: &File,
+    can: fn(&File) -> bool,
+    offset: UserAddr,
+) -> Result<(), Errno> {
+    let is_right = can(file) && (offset.is_null() || file.accepts_positions());
+    if pipe.is_some() || is_right { Ok(()) } else { Err(Errno::EINVAL) }
 }

@@ -50,7 +50,7 @@ pub fn newfstatat(
     buffer: UserAddr,
     flags: u32,
 ) -> Result<(), Failure> {
-    only(flags, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)?;
+    only(flags, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)?;
     let place = place_of(caller, directory, path, flags)?;
     Ok(UserPtr::new(buffer).write(&describe(place.dentry.inode()))?)
 }

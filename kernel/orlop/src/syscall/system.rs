@@ -197,8 +197,8 @@ pub fn getrlimit(caller: &mut Caller<'_>, resource: u32, limit: UserPtr<Rlimit>)
 
 /// `setrlimit`.
 pub fn setrlimit(caller: &mut Caller<'_>, resource: u32, limit: UserPtr<Rlimit>) -> Result<(), Failure> {
-    let resource = Resource::from_number(resource)?;
     let new = limit.read()?;
+    let resource = Resource::from_number(resource)?;
     set_limit(caller, caller.thread.process(), resource, new)
 }
 

@@ -110,11 +110,15 @@ pub fn settimeofday(
     zone: UserPtr<Timezone>,
 ) -> Result<(), Failure> {
     let ns = match time.optional() {
-        Some(time) => Some(from_timeval(&time.read()?)),
+        Some(time) => Some(time.read()?),
         None => None,
     };
+    // Only the microseconds are looked at before the zone is read.
+    if ns.as_ref().is_some_and(|time| !(0..=1_000_000).contains(&time.tv_usec)) {
+        return Err(Errno::EINVAL.into());
+    }
     let zone = zone.optional().map(UserPtr::read).transpose()?;
-    set_wall_clock(caller, ns.transpose()?, zone)
+    set_wall_clock(caller, ns.map(|time| from_timeval(&time)).transpose()?, zone)
 }
 
 /// `time`.

@@ -27,32 +27,30 @@ pub(super) struct Side<'a> {
 impl Side<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Failure> {
         let mut sink = IoSink::kernel(bytes);
-        match &mut self.position {
-            None => self.file.read(&mut sink),
-            Some(position) => {
-                let moved = self.file.read_at(*position, &mut sink)?;
-                *position += moved as u64;
-                Ok(moved)
-            }
-        }
+        let Some(position) = self.position else { return self.file.read(&mut sink) };
+        let moved = self.file.read_at(position, &mut sink)?;
+        self.position = Some(position + self.passed(moved));
+        Ok(moved)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         let mut source = IoSource::kernel(bytes);
-        match &mut self.position {
-            None => self.file.write(&mut source),
-            Some(position) => {
-                let moved = self.file.write_at(*position, &mut source)?;
-                *position += moved as u64;
-                Ok(moved)
-            }
-        }
+        let Some(position) = self.position else { return self.file.write(&mut source) };
+        let moved = self.file.write_at(position, &mut source)?;
+        self.position = Some(position + self.passed(moved));
+        Ok(moved)
+    }
+
+    /// How far the position goes with so many bytes: nowhere where one is as good as another.
+    fn passed(&self, moved: usize) -> u64 {
+        if self.file.is_seekable() { moved as u64 } else { 0 }
     }
 
     /// Takes back what was read and found no taker.
     fn unread(&mut self, bytes: &[u8]) {
         let count = bytes.len() as u64;
         match (&mut self.position, self.file.special_kind()) {
+            (Some(_), _) if !self.file.is_seekable() => {}
             (Some(position), _) => *position = position.saturating_sub(count),
             (None, SpecialKind::Pipe(pipe)) => pipe.unread(bytes),
             (None, _) => {
@@ -128,8 +126,11 @@ pub fn sendfile(
     if !input.is_readable() || !out.is_writable() {
         return Err(Errno::EBADF.into());
     }
-    if !input.can_be_spliced() {
-        return Err(if position.is_some() { Errno::ESPIPE } else { Errno::EINVAL }.into());
+    if position.is_some() && !input.accepts_positions() {
+        return Err(Errno::ESPIPE.into());
+    }
+    if !input.can_be_spliced() || !out.takes_splices() || isize::try_from(count).is_err() {
+        return Err(Errno::EINVAL.into());
     }
     if out.flags() & abi::fs::O_APPEND != 0 {
         return Err(Errno::EINVAL.into());

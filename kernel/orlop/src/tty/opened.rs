@@ -56,6 +56,14 @@ impl Opened {
 }
 
 impl FileOperations for Opened {
+    fn can_be_spliced(&self) -> bool {
+        true
+    }
+
+    fn takes_splices(&self) -> bool {
+        true
+    }
+
     fn read(&self, file: &File, _position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         /// The longest line, and so the most that one read gives.
         const MOST: usize = 4096;

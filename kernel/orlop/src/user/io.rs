@@ -68,15 +68,16 @@ fn move_user(
 }
 
 /// The sum of the buffers' lengths, checked as `readv(2)` checks it: `EINVAL` when there are too many
-/// buffers or a length is negative as a signed number; capped at [`MAX_TRANSFER`].
+/// buffers or a length is negative as a signed number, then `EFAULT` for a buffer that reaches beyond the user half, be it empty;
+/// capped at [`MAX_TRANSFER`].
 fn total_length(vectors: &[Iovec]) -> Result<usize, Errno> {
-    if vectors.len() > MAX_SEGMENTS {
+    if vectors.len() > MAX_SEGMENTS || vectors.iter().any(|vector| i64::try_from(vector.iov_len).is_err()) {
         return Err(Errno::EINVAL);
     }
     let mut total = 0usize;
     for vector in vectors {
-        let len = i64::try_from(vector.iov_len).map_err(|_| Errno::EINVAL)?;
-        total = total.saturating_add(usize::try_from(len).map_err(|_| Errno::EINVAL)?);
+        user_copy::checked(UserAddr::new(vector.iov_base), vector.iov_len).ok_or(Errno::EFAULT)?;
+        total = total.saturating_add(usize::try_from(vector.iov_len).unwrap_or(usize::MAX));
     }
     Ok(total.min(MAX_TRANSFER))
 }
@@ -137,6 +138,16 @@ impl<'a, K> Transfer<'a, K> {
         }
     }
 
+    /// What a step that is to move all or nothing answers: after a fault half-way nothing of it counts.
+    fn whole(&mut self, done: usize, wanted: usize) -> Result<(), Errno> {
+        if done == wanted {
+            return Ok(());
+        }
+        self.moved -= done;
+        self.remaining += done;
+        Err(Errno::EFAULT)
+    }
+
     /// Counts what a step moved, and says what a failed or short one answers: the bytes done, or the fault when there are none.
     fn account(&mut self, done: usize, wanted: usize) -> Result<usize, Errno> {
         self.moved += done;
@@ -187,6 +198,12 @@ impl<'a> Transfer<'a, &'a mut [u8]> {
             }),
         };
         self.account(done, wanted)
+    }
+
+    /// As [`Self::put_frame`] of bytes for which there is room. `EFAULT` unless every byte could be put; then none counts as moved.
+    pub fn put_frame_whole(&mut self, frame: &SharedFrame, offset: usize, len: usize) -> Result<(), Errno> {
+        let done = self.put_frame(frame, offset, len)?;
+        self.whole(done, len)
     }
 
     /// Puts `len` zero bytes, as many as fit; faults as for [`Self::put`].
@@ -250,6 +267,12 @@ impl<'a> Transfer<'a, &'a [u8]> {
             }),
         };
         self.account(done, wanted)
+    }
+
+    /// As [`Self::take_frame`] of bytes that are there. `EFAULT` unless every byte could be taken; then none counts as moved.
+    pub fn take_frame_whole(&mut self, frame: &SharedFrame, offset: usize, len: usize) -> Result<(), Errno> {
+        let done = self.take_frame(frame, offset, len)?;
+        self.whole(done, len)
     }
 
     /// Passes over up to `len` bytes without reading them, as a write to `/dev/null` does.

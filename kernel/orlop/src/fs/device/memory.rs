@@ -61,6 +61,10 @@ impl FileOperations for Null {
         Ok(source.skip(source.remaining()))
     }
 
+    fn takes_splices(&self) -> bool {
+        true
+    }
+
     fn accepts_any_position(&self) -> bool {
         true
     }
@@ -149,6 +153,14 @@ impl FileOperations for Random {
 
     fn is_pollable(&self) -> bool {
         self.is_pollable
+    }
+
+    fn can_be_spliced(&self) -> bool {
+        true
+    }
+
+    fn takes_splices(&self) -> bool {
+        true
     }
 
     /// random(4). EINVAL for a request that is not one of these, as on Linux.

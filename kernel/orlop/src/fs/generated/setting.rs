@@ -177,6 +177,10 @@ impl FileOperations for OpenSetting {
         true
     }
 
+    fn takes_splices(&self) -> bool {
+        true
+    }
+
     fn is_pollable(&self) -> bool {
         true
     }

@@ -34,6 +34,10 @@ struct Ends {
 }
 
 impl FileOperations for Pipe {
+    fn takes_splices(&self) -> bool {
+        true
+    }
+
     fn read(&self, file: &File, _position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         Pipe::read(self, file.is_nonblocking(), sink)
     }

@@ -77,18 +77,19 @@ impl Ring {
             && let Some(slot) = self.slots.front_mut()
         {
             let wanted = (slot.end - slot.start).min(sink.remaining());
-            let done = sink.put_frame(&slot.frame, slot.start, wanted)?;
-            slot.start += done;
-            let is_packet = slot.writing == Writing::Packets && done == wanted;
+            // What a fault cuts off stays in the pipe with the rest of its slot.
+            sink.put_frame_whole(&slot.frame, slot.start, wanted)?;
+            slot.start += wanted;
+            let is_packet = slot.writing == Writing::Packets;
             let lost = if is_packet { slot.end - slot.start } else { 0 };
-            self.filled -= done + lost;
+            self.filled -= wanted + lost;
             if (slot.start == slot.end || is_packet)
                 && let Some(slot) = self.slots.pop_front()
                 && self.spare.is_none()
             {
                 self.spare = Some(slot.frame);
             }
-            if done < wanted || is_packet {
+            if is_packet {
                 break;
             }
         }
@@ -103,9 +104,9 @@ impl Ring {
             && last.writing == Writing::Stream
             && last.end + rest <= PAGE
         {
-            let done = source.take_frame(&last.frame, last.end, rest)?;
-            last.end += done;
-            self.filled += done;
+            source.take_frame_whole(&last.frame, last.end, rest)?;
+            last.end += rest;
+            self.filled += rest;
         }
         Ok(())
     }
@@ -119,19 +120,12 @@ impl Ring {
                 None => SharedFrame::alloc_zeroed().or_errno()?,
             };
             let wanted = source.remaining().min(PAGE);
-            match source.take_frame(&frame, 0, wanted) {
-                Ok(end) => {
-                    self.slots.push_back(Slot { frame, start: 0, end, writing });
-                    self.filled += end;
-                    if end < wanted {
-                        break;
-                    }
-                }
-                Err(fault) => {
-                    self.spare = Some(frame);
-                    return Err(fault);
-                }
+            if let Err(fault) = source.take_frame_whole(&frame, 0, wanted) {
+                self.spare = Some(frame);
+                return Err(fault);
             }
+            self.slots.push_back(Slot { frame, start: 0, end: wanted, writing });
+            self.filled += wanted;
         }
         Ok(())
     }
