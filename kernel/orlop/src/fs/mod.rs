@@ -32,6 +32,7 @@ pub mod listing;
 pub mod lock;
 pub mod mount;
 pub mod open;
+pub mod operations;
 pub mod owner;
 pub mod path;
 pub mod permission;

@@ -23,6 +23,14 @@ use crate::sched::wait::{Deadline, WaitError};
 use crate::time::{Clock, from_timespec};
 use crate::user::UserPtr;
 
+/// Gives a lock up. Whose it is comes before whether a lock can lie there.
+fn unlock(thread: &Thread, word: Result<Word, Errno>, address: UserAddr) -> Result<usize, Failure> {
+    match word {
+        Ok(word) => Ok(lock::unlock(thread, word).map(|()| 0)?),
+        Err(errno) => Err(lock::owned_elsewhere(thread, address)?.unwrap_or(errno).into()),
+    }
+}
+
 /// `futex`.
 pub fn futex(
     caller: &mut Caller<'_>,
@@ -67,10 +75,7 @@ pub fn futex(
             locked(lock::lock(thread, word()?, deadline.unwrap_or(Deadline::NEVER), Patience::Waits)?)
         }
         FUTEX_TRYLOCK_PI => locked(lock::lock(thread, word()?, Deadline::NEVER, Patience::Tries)?),
-        FUTEX_UNLOCK_PI => match word() {
-            Ok(word) => Ok(lock::unlock(thread, word).map(|()| 0)?),
-            Err(errno) => Err(lock::owned_elsewhere(thread, address)?.unwrap_or(errno).into()),
-        },
+        FUTEX_UNLOCK_PI => unlock(thread, word(), address),
         FUTEX_WAIT_REQUEUE_PI => {
             let deadline = deadline.unwrap_or(Deadline::NEVER);
             wait_to_be_moved(thread, word()?, value, second()?, deadline)
