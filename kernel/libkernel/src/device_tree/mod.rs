@@ -71,17 +71,20 @@ pub struct SerialPort {
     pub is_edge: bool,
 }
 
-/// What a node is, if it is a serial port that this kernel knows. None that only a wider bus reaches.
-fn serial_model(node: Node<'_>) -> Option<SerialModel> {
+/// What a node is that calls itself `compatible`, if it is a serial port that this kernel knows. None that only a wider bus reaches. All
+/// nodes of a tree are asked, and few are ports: what a port alone has is looked for last.
+fn serial_model(node: Node<'_>, compatible: &[u8]) -> Option<SerialModel> {
     const SHIFT_MAX: u64 = 3;
-    let words = node.property("compatible").filter(|_| node.is_enabled())?;
-    if has_string(words, "arm,pl011") {
-        return Some(SerialModel::Pl011);
+    if has_string(compatible, "arm,pl011") {
+        return node.is_enabled().then_some(SerialModel::Pl011);
     }
-    let is_known = ["ns16550a", "ns16550"].iter().any(|known| has_string(words, known));
+    let is_known = ["ns16550a", "ns16550"].iter().any(|known| has_string(compatible, known));
+    if !is_known || !node.is_enabled() {
+        return None;
+    }
     let value = |name, or| node.property(name).map_or(Some(or), number);
     let (shift, width) = (value("reg-shift", 0)?, value("reg-io-width", 1)?);
-    let is_usable = is_known && shift <= SHIFT_MAX && (width == 1 || width == 4 && shift >= 2);
+    let is_usable = shift <= SHIFT_MAX && (width == 1 || width == 4 && shift >= 2);
     is_usable.then_some(SerialModel::Ns16550 { shift: shift as u32, wide: width == 4 })
 }
 
@@ -151,7 +154,7 @@ impl<'a> DeviceTree<'a> {
                 chosen = Some(node);
             }
             let Some(words) = node.property("compatible") else { continue };
-            if serial.is_none() && serial_model(node).is_some() {
+            if serial.is_none() && serial_model(node, words).is_some() {
                 serial = Some(node);
             }
             let is_kind = |(_, known): &(Kind, &[&str])| known.iter().any(|known| has_string(words, known));
@@ -162,7 +165,10 @@ impl<'a> DeviceTree<'a> {
             }
         }
         let mut found = Self { tree, devices, chosen, serial };
-        if let Some(console) = found.standard_output().filter(|node| serial_model(*node).is_some()) {
+        let is_port = |node: &Node<'a>| {
+            node.property("compatible").is_some_and(|words| serial_model(*node, words).is_some())
+        };
+        if let Some(console) = found.standard_output().filter(is_port) {
             found.serial = Some(console);
         }
         Ok(found)
@@ -255,7 +261,7 @@ impl<'a> DeviceTree<'a> {
         let node = self.serial?;
         let flags = word(node.property("interrupts")?, 2 * 4)?;
         Some(SerialPort {
-            model: serial_model(node)?,
+            model: serial_model(node, node.property("compatible")?)?,
             registers: ranges(node, "reg").next()?,
             interrupt: interrupt(node, 0)?,
             is_edge: flags & EDGES != 0,
