@@ -10,10 +10,12 @@ use abi::signal::SIGKILL;
 use alloc::string::String;
 use conformance::harness::{Helper, helper_arguments};
 use conformance::{Failure, Outcome, check_eq, child, files, raw};
+use core::time::Duration;
 use libsyscall::file::{close, pipe2, read};
 use libsyscall::process::{exit_group, getpid, kill};
 use ulib::process::Command;
 use ulib::thread;
+use ulib::time::sleep;
 
 const HELPERS: &[Helper] = &[("nothing", |_| 0)];
 
@@ -42,6 +44,9 @@ fn free_memory() -> Result<i64, Failure> {
 /// How often a body that may lose memory is looked at. Free memory moves up and down on a sound kernel, too; it does not fall each
 /// time.
 const ATTEMPTS: usize = 6;
+/// How often, and how long apart, what is free after a round is looked at: Linux frees later what it unhooks now.
+const LOOKS: usize = 10;
+const REST: Duration = Duration::from_millis(20);
 
 /// Runs `body` in rounds of `times`. Fails if every round loses at least `least` bytes for each run.
 fn loses_nothing(times: u32, least: i64, body: impl Fn() -> Outcome) -> Outcome {
@@ -50,9 +55,12 @@ fn loses_nothing(times: u32, least: i64, body: impl Fn() -> Outcome) -> Outcome 
     for _ in 0..ATTEMPTS {
         let before = free_memory()?;
         (0..times).try_for_each(|_| body())?;
-        lost = (before - free_memory()?) * 1024 / i64::from(times);
-        if lost < least {
-            return Ok(());
+        for _ in 0..LOOKS {
+            lost = (before - free_memory()?) * 1024 / i64::from(times);
+            if lost < least {
+                return Ok(());
+            }
+            sleep(REST);
         }
     }
     Err(Failure::new(alloc::format!("{lost} bytes are lost each time")))
