@@ -48,7 +48,7 @@ pub fn object() -> Option<&'static Arc<Object>> {
     VDSO.get().map(|vdso| &vdso.object)
 }
 
-/// Lets `change` change the clocks. A program that looks meanwhile waits, so that it never sees a time of the old clocks after one of the new
+/// Lets `change` change the clocks, one change at a time. A program that looks meanwhile waits, so that it never sees a time of the old clocks after one of the new
 /// ones.
 pub fn while_clocks_change<R>(change: impl FnOnce() -> R) -> R {
     let Some(vdso) = VDSO.get() else { return change() };

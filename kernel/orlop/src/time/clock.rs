@@ -42,8 +42,7 @@ pub const LIMIT_NS: u64 = (i64::MAX as u64 / SECOND_NS - 30 * 365 * 24 * 3600) *
 /// Sets the wall clock, and lets end what waits for a time that it shows by now. EINVAL for a time before the machine was started
 /// at 1970.
 pub fn set_wall_clock(ns: u64) -> Result<(), Errno> {
-    let offset = ns.checked_sub(hal::time::now_ns()).ok_or(Errno::EINVAL)?;
-    show_wall_offset(offset);
+    change_wall_offset(|_| ns.checked_sub(hal::time::now_ns()))?;
     discipline::wall_clock_was_set();
     Ok(())
 }
@@ -57,17 +56,20 @@ pub(super) fn step(ns: i64) -> Result<(), Errno> {
 
 /// Moves the wall clock on, by whoever disciplines it. EINVAL for a time that it cannot show.
 pub(super) fn move_wall_clock(ns: i64) -> Result<(), Errno> {
-    let now = wall_clock_ns().checked_add_signed(ns).filter(|&now| now < LIMIT_NS).ok_or(Errno::EINVAL)?;
-    let offset = now.checked_sub(hal::time::now_ns()).ok_or(Errno::EINVAL)?;
-    show_wall_offset(offset);
-    Ok(())
+    change_wall_offset(|offset| {
+        let offset = offset.checked_add_signed(ns)?;
+        (offset.saturating_add(hal::time::now_ns()) < LIMIT_NS).then_some(offset)
+    })
 }
 
-/// Lets everybody go by another wall clock, and whoever that makes due wake.
-fn show_wall_offset(offset: u64) {
-    crate::vdso::while_clocks_change(|| set_wall_offset(offset));
+/// Lets everybody go by another wall clock, made of the one that they went by, and whoever that makes due wake. EINVAL if there is none.
+/// One change at a time: what it is made of stays until it is there.
+fn change_wall_offset(change: impl FnOnce(u64) -> Option<u64>) -> Result<(), Errno> {
+    let changed = crate::vdso::while_clocks_change(|| change(wall_offset_ns()).map(set_wall_offset));
+    changed.ok_or(Errno::EINVAL)?;
     clocks_changed();
     super::alarm::wall_clock_was_set();
+    Ok(())
 }
 
 /// What `settimeofday` said of the time zone. Nothing in the kernel reads it.
@@ -158,9 +160,7 @@ impl Clock {
     pub fn deadline(&self, ns: u64, absolute: bool) -> Result<Deadline, Errno> {
         match self {
             Clock::Wall if absolute => Ok(Deadline::at_wall(ns)),
-            Clock::Tai if absolute => {
-                Ok(Deadline::at_wall(ns.saturating_add_signed(discipline::tai_offset_ns().saturating_neg())))
-            }
+            Clock::Tai if absolute => Ok(Deadline::at_wall(discipline::wall_ns_of_tai(ns))),
             Clock::Monotonic if absolute => Ok(Deadline::at(ns)),
             Clock::Wall | Clock::Tai | Clock::Monotonic => Ok(Deadline::after(ns)),
             Clock::Raw | Clock::Cpu(_) => Err(Errno::EOPNOTSUPP),

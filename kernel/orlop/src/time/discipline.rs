@@ -74,6 +74,11 @@ pub fn tai_offset_ns() -> i64 {
     i64::from(DISCIPLINE.lock().rules.tai_s()) * SECOND_NS.cast_signed()
 }
 
+/// What the wall clock shows when atomic time is `tai_ns`.
+pub fn wall_ns_of_tai(tai_ns: u64) -> u64 {
+    tai_ns.saturating_add_signed(tai_offset_ns().saturating_neg())
+}
+
 /// `adjtimex`: takes a wish, tells the state in its place, and returns `TIME_*`. EINVAL, EPERM.
 pub fn adjust(wish: &mut Timex, is_privileged: bool) -> Result<i32, Errno> {
     Discipline::check(wish, is_privileged)?;

@@ -14,6 +14,7 @@ use libkernel::timeouts::Base;
 
 use super::Clock;
 use super::alarm::AlarmNode;
+use super::discipline;
 use super::interval::{Name, Setting, Source, Timer};
 use crate::process::{Process, Resource, Thread};
 use crate::signal::Signal;
@@ -46,6 +47,8 @@ struct PosixTimer {
     notification: Notification,
     /// Whether its absolute times are those of the wall clock.
     is_wall_clock: bool,
+    /// Of that, whether its times are told in atomic time.
+    is_atomic_time: bool,
     /// What it is known by in its signals.
     private: u32,
     /// Whether it has a period and waits for its signal to be taken.
@@ -213,8 +216,11 @@ impl PosixTimer {
             // What is relative does not follow the wall clock.
             *base = if absolute && self.is_wall_clock { Base::Wall } else { Base::Monotonic };
         }
-        let start = if absolute { 0 } else { self.timer.now_ns() };
-        self.timer.due_ns = start.saturating_add(new.remaining_ns);
+        self.timer.due_ns = match (absolute, self.is_atomic_time) {
+            (true, true) => discipline::wall_ns_of_tai(new.remaining_ns),
+            (true, false) => new.remaining_ns,
+            (false, _) => self.timer.now_ns().saturating_add(new.remaining_ns),
+        };
         self.timer.interval_ns = new.interval_ns;
         if self.is_silent() {
             return;
@@ -238,7 +244,8 @@ pub fn create(process: &Process, notification: Notification, clock: Clock) -> Re
     }
     let id = timers.free_id();
     timers.last_private = timers.last_private.checked_add(1).unwrap_or(1);
-    let is_wall_clock = matches!(clock, Clock::Wall | Clock::Tai);
+    let is_atomic_time = matches!(clock, Clock::Tai);
+    let is_wall_clock = is_atomic_time || matches!(clock, Clock::Wall);
     let source = match clock {
         Clock::Wall | Clock::Tai | Clock::Monotonic | Clock::Raw => Source::Clock(Base::Monotonic),
         Clock::Cpu(clock) => Source::Cpu(clock),
@@ -247,6 +254,7 @@ pub fn create(process: &Process, notification: Notification, clock: Clock) -> Re
         timer: Timer::new(Name::Posix(id), source),
         notification,
         is_wall_clock,
+        is_atomic_time,
         private: timers.last_private,
         waits: false,
         queued: None,

@@ -6,10 +6,12 @@ extern crate alloc;
 
 use abi::Errno;
 use abi::native::nr;
+use abi::signal::{SIGEV_NONE, Sigevent};
 use abi::time::*;
 use conformance::{Outcome, check, check_eq, child, raw};
 use core::time::Duration;
 use libsyscall::time::clock_gettime;
+use ulib::thread::spawn;
 use ulib::time::sleep;
 
 conformance::tests!(&[
@@ -17,10 +19,12 @@ conformance::tests!(&[
     ("a_longer_tick_makes_the_clock_fast", a_longer_tick_makes_the_clock_fast),
     ("a_frequency_is_kept_and_bounded", a_frequency_is_kept_and_bounded),
     ("the_clock_is_stepped", the_clock_is_stepped),
+    ("no_step_is_lost", no_step_is_lost),
     ("adjtime_approaches", adjtime_approaches),
     ("an_offset_needs_the_loop", an_offset_needs_the_loop),
     ("nanoseconds_or_microseconds", nanoseconds_or_microseconds),
     ("atomic_time_is_ahead", atomic_time_is_ahead),
+    ("timers_go_by_atomic_time", timers_go_by_atomic_time),
     ("the_raw_clock_cannot_be_waited_for", the_raw_clock_cannot_be_waited_for),
     ("wishes_that_are_refused", wishes_that_are_refused),
     ("a_user_may_only_look", a_user_may_only_look),
@@ -122,6 +126,18 @@ fn the_clock_is_stepped() -> Outcome {
     Ok(())
 }
 
+/// Two threads step the clock to and fro at once.
+fn no_step_is_lost() -> Outcome {
+    const STEPS: i64 = 2_000;
+    let (start, wall_start) = both(CLOCK_MONOTONIC, CLOCK_REALTIME)?;
+    let forth = spawn(|| (0..STEPS).try_for_each(|_| step(1, 0, 0).map(drop)))?;
+    (0..STEPS).try_for_each(|_| step(-1, 0, 0).map(drop))?;
+    forth.join()?;
+    let (end, wall_end) = both(CLOCK_MONOTONIC, CLOCK_REALTIME)?;
+    check_eq!(((wall_end - wall_start) - (end - start) + SECOND_NS / 2).div_euclid(SECOND_NS), 0);
+    Ok(())
+}
+
 fn adjtime_approaches() -> Outcome {
     let slowly = wish(ADJ_ADJTIME | ADJ_OFFSET);
     let look = wish(ADJ_ADJTIME | ADJ_OFFSET | ADJ_OFFSET_READONLY);
@@ -187,6 +203,29 @@ fn atomic_time_is_ahead() -> Outcome {
     check_eq!(raw::call(nr::clock_nanosleep, &arguments), Ok(0));
     check_eq!(adjust(Timex { constant: -1, ..wish(ADJ_TAI) })?.1.tai, 37);
     check_eq!(adjust(Timex { constant: 0, ..wish(ADJ_TAI) })?.1.tai, 0);
+    Ok(())
+}
+
+fn timers_go_by_atomic_time() -> Outcome {
+    adjust(Timex { constant: 37, ..wish(ADJ_TAI) })?;
+    let event = Sigevent { sigev_notify: SIGEV_NONE, ..Sigevent::default() };
+    let mut id = 0_i32;
+    let arguments = [CLOCK_TAI as u64, (&raw const event) as u64, (&raw mut id) as u64];
+    raw::call(nr::timer_create, &arguments)?;
+    let wall = clock_gettime(CLOCK_REALTIME)?;
+    // On the wall clock the first is to come, and the second later than it is here.
+    for (seconds, left) in [(20, 0), (100, 63)] {
+        let due = Timespec { tv_sec: wall.tv_sec + seconds, tv_nsec: wall.tv_nsec };
+        let setting = Itimerspec { it_value: due, ..Itimerspec::default() };
+        let arguments = [id as u64, u64::from(TIMER_ABSTIME), (&raw const setting) as u64, 0];
+        raw::call(nr::timer_settime, &arguments)?;
+        let mut told = Itimerspec::default();
+        raw::call(nr::timer_gettime, &[id as u64, (&raw mut told) as u64])?;
+        let told = told.it_value.tv_sec;
+        check!((left - 10..=left).contains(&told), "{told} s and not {left} are left");
+    }
+    raw::call(nr::timer_delete, &[id as u64])?;
+    adjust(Timex { constant: 0, ..wish(ADJ_TAI) })?;
     Ok(())
 }
 
