@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::ffi::CStr;
 use libsyscall::file::*;
 use libsyscall::process::geteuid;
+use libsyscall::system::mount;
 
 /// Makes a file with this content, replacing what was there; returns it open.
 pub fn create(path: &CStr, content: &[u8]) -> Result<i32, Failure> {
@@ -79,5 +80,23 @@ pub fn as_user(body: impl FnOnce() -> Outcome) -> Outcome {
         }
     })?;
     check_eq!(status, WaitStatus(0));
+    Ok(())
+}
+
+/// `/proc` is there, or is mounted now, where this process may.
+pub fn mount_proc() -> Outcome {
+    mount_unless(c"/proc/self", c"/proc", c"proc")
+}
+
+/// As [`mount_proc`], of `/sys`.
+pub fn mount_sys() -> Outcome {
+    mount_unless(c"/sys/kernel", c"/sys", c"sysfs")
+}
+
+fn mount_unless(sign: &CStr, place: &CStr, kind: &CStr) -> Outcome {
+    if newfstatat(AT_FDCWD, sign, AT_SYMLINK_NOFOLLOW).is_err() {
+        let _ = mkdirat(AT_FDCWD, place, 0o555);
+        mount(kind, place, kind, 0, None)?;
+    }
     Ok(())
 }

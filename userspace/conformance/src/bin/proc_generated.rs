@@ -44,23 +44,14 @@ conformance::tests!(&[
 
 const PAGE: usize = 4096;
 
-/// `/proc` is there, or is mounted now, where this process may.
-fn prepare() -> Outcome {
-    if newfstatat(AT_FDCWD, c"/proc/self", AT_SYMLINK_NOFOLLOW).is_err() {
-        let _ = mkdirat(AT_FDCWD, c"/proc", 0o555);
-        mount(c"proc", c"/proc", c"proc", 0, None)?;
-    }
-    Ok(())
-}
-
 fn page(path: &str) -> Result<String, Failure> {
-    prepare()?;
+    files::mount_proc()?;
     let bytes = files::content(&ulib::c_string(path)?)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn opened(path: &str) -> Result<i32, Failure> {
-    prepare()?;
+    files::mount_proc()?;
     Ok(open(&ulib::c_string(path)?, O_RDONLY, 0)?)
 }
 
@@ -83,7 +74,7 @@ fn in_pieces(text: &mut Vec<u8>, size: usize, by_position: bool) -> Outcome {
 
 fn a_long_text_in_pieces() -> Outcome {
     const AREAS: usize = 600;
-    prepare()?;
+    files::mount_proc()?;
     let start = map_anonymous(AREAS * PAGE)?;
     for index in (0..AREAS).step_by(2) {
         // SAFETY: nothing refers to these pages.
@@ -166,7 +157,7 @@ fn a_name_makes_no_line_in_status() -> Outcome {
 
 /// Mounts a tmpfs of this name at `place`, hands the tables to `look`, and takes it off again.
 fn with_mount(source: &CStr, place: &CStr, look: impl FnOnce(&str, &str) -> Outcome) -> Outcome {
-    prepare()?;
+    files::mount_proc()?;
     mkdirat(AT_FDCWD, place, 0o755)?;
     mount(source, place, c"tmpfs", 0, None)?;
     let (mounts, information) = (page("/proc/self/mounts")?, page("/proc/self/mountinfo")?);
@@ -186,7 +177,7 @@ fn a_name_makes_no_line_in_mounts() -> Outcome {
 }
 
 fn part_of_a_file_system_in_mountinfo() -> Outcome {
-    prepare()?;
+    files::mount_proc()?;
     scratch::enter()?;
     for name in [c"fs", c"at"] {
         mkdirat(AT_FDCWD, name, 0o755)?;
@@ -215,7 +206,7 @@ fn sleeper() -> Result<i32, Failure> {
 }
 
 fn a_dead_process_says_so() -> Outcome {
-    prepare()?;
+    files::mount_proc()?;
     let pid = sleeper()?;
     let path = |name: &str| format!("/proc/{pid}{name}");
     let folder = opened(&path(""))?;
@@ -249,7 +240,7 @@ fn a_dead_process_says_so() -> Outcome {
 }
 
 fn a_zombie_is_still_there() -> Outcome {
-    prepare()?;
+    files::mount_proc()?;
     let pid = child::start(|| 0)?;
     let mut info = SigInfo::default();
     raw::call(
@@ -275,7 +266,7 @@ fn a_dead_thread_says_so() -> Outcome {
     use core::sync::atomic::{AtomicI32, Ordering};
     static TID: AtomicI32 = AtomicI32::new(0);
     static GO: AtomicI32 = AtomicI32::new(0);
-    prepare()?;
+    files::mount_proc()?;
     let thread = ulib::thread::spawn(|| {
         TID.store(libsyscall::thread::gettid(), Ordering::SeqCst);
         while GO.load(Ordering::SeqCst) == 0 {
@@ -300,7 +291,7 @@ fn a_dead_thread_says_so() -> Outcome {
 
 /// What was opened shows the memory of then, which `execve` takes away.
 fn memory_that_was_left() -> Outcome {
-    prepare()?;
+    files::mount_proc()?;
     let (gate, go) = pipe2(0)?;
     let (told, tell) = pipe2(O_CLOEXEC)?;
     let pid = child::start(|| {
@@ -421,7 +412,7 @@ fn a_title_runs_on() -> Outcome {
 }
 
 fn strangers_may_not_look() -> Outcome {
-    prepare()?;
+    files::mount_proc()?;
     let pid = getpid();
     let path = |name: &str| CString::new(format!("/proc/{pid}/{name}")).unwrap_or_default();
     files::as_user(|| {

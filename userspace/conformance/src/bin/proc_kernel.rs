@@ -16,7 +16,6 @@ use alloc::vec;
 use conformance::{Failure, Outcome, check, check_eq, files, raw};
 use libsyscall::file::*;
 use libsyscall::process::{geteuid, getpid};
-use libsyscall::system::mount;
 
 conformance::tests!(&[
     ("kmsg_is_what_syslog_takes", kmsg_is_what_syslog_takes),
@@ -34,10 +33,7 @@ conformance::tests!(&[
 
 /// An open file of `/proc`, which is mounted first where it is not.
 fn open_in_proc(name: &str, flags: u32) -> Result<i32, Failure> {
-    if newfstatat(AT_FDCWD, c"/proc/self", AT_SYMLINK_NOFOLLOW).is_err() {
-        let _ = mkdirat(AT_FDCWD, c"/proc", 0o555);
-        mount(c"proc", c"/proc", c"proc", 0, None)?;
-    }
+    files::mount_proc()?;
     Ok(open(&ulib::c_string(format!("/proc/{name}"))?, flags, 0)?)
 }
 

@@ -14,7 +14,6 @@ use conformance::{Failure, Outcome, check, check_eq, child, files, raw};
 use libsyscall::file::*;
 use libsyscall::memory::{map_anonymous, mprotect};
 use libsyscall::process::{getpid, kill};
-use libsyscall::system::mount;
 
 conformance::tests!(&[
     ("the_name_can_be_written", the_name_can_be_written),
@@ -35,15 +34,8 @@ conformance::tests!(&[
 const PAGE: usize = 4096;
 
 fn prepare() -> Outcome {
-    if newfstatat(AT_FDCWD, c"/proc/self", AT_SYMLINK_NOFOLLOW).is_err() {
-        let _ = mkdirat(AT_FDCWD, c"/proc", 0o555);
-        mount(c"proc", c"/proc", c"proc", 0, None)?;
-    }
-    if newfstatat(AT_FDCWD, c"/sys/kernel", AT_SYMLINK_NOFOLLOW).is_err() {
-        let _ = mkdirat(AT_FDCWD, c"/sys", 0o555);
-        mount(c"sysfs", c"/sys", c"sysfs", 0, None)?;
-    }
-    Ok(())
+    files::mount_proc()?;
+    files::mount_sys()
 }
 
 fn page(path: &str) -> Result<String, Failure> {

@@ -36,14 +36,6 @@ conformance::tests!(&[
     ("what_programs_look_for", what_programs_look_for),
 ]);
 
-fn prepare() -> Outcome {
-    if newfstatat(AT_FDCWD, c"/proc/self", AT_SYMLINK_NOFOLLOW).is_err() {
-        let _ = mkdirat(AT_FDCWD, c"/proc", 0o555);
-        mount(c"proc", c"/proc", c"proc", 0, None)?;
-    }
-    Ok(())
-}
-
 /// An open setting, which is as it was when this is dropped.
 struct Setting {
     fd: i32,
@@ -52,7 +44,7 @@ struct Setting {
 
 impl Setting {
     fn open(name: &str) -> Result<Setting, Failure> {
-        prepare()?;
+        files::mount_proc()?;
         let fd = open(&ulib::c_string(format!("/proc/sys/{name}"))?, O_RDWR, 0)?;
         let mut setting = Setting { fd, before: String::new() };
         setting.before = setting.text()?;
@@ -163,7 +155,7 @@ fn words_have_positions() -> Outcome {
 }
 
 fn what_is_fixed_cannot_be_written() -> Outcome {
-    prepare()?;
+    files::mount_proc()?;
     for name in ["kernel/osrelease", "kernel/cap_last_cap", "kernel/random/uuid", "kernel/ngroups_max"] {
         let path = ulib::c_string(format!("/proc/sys/{name}"))?;
         for flags in [O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC] {
@@ -177,7 +169,7 @@ fn what_is_fixed_cannot_be_written() -> Outcome {
 }
 
 fn attributes_are_fixed() -> Outcome {
-    prepare()?;
+    files::mount_proc()?;
     for path in [c"/proc/sys/kernel/pid_max", c"/proc/self/stat", c"/proc/self", c"/proc/sys/kernel"] {
         check_eq!(fchmodat(AT_FDCWD, path, 0o666), Err(Errno::EPERM));
     }
@@ -188,7 +180,7 @@ fn attributes_are_fixed() -> Outcome {
 }
 
 fn users_may_read() -> Outcome {
-    prepare()?;
+    files::mount_proc()?;
     files::as_user(|| {
         check!(files::content(c"/proc/sys/kernel/pid_max")?.ends_with(b"\n"));
         check_eq!(open(c"/proc/sys/kernel/pid_max", O_WRONLY, 0).map(drop), Err(Errno::EACCES));
@@ -198,7 +190,7 @@ fn users_may_read() -> Outcome {
 
 /// Root may open these for writing.
 fn texts_that_take_nothing() -> Outcome {
-    prepare()?;
+    files::mount_proc()?;
     for (path, errno) in [
         (c"/proc/meminfo", Errno::EIO),
         (c"/proc/uptime", Errno::EIO),
@@ -320,7 +312,7 @@ fn what_programs_look_for() -> Outcome {
         ("kernel/randomize_va_space", "2\n"),
         ("kernel/sysctl_writes_strict", "1\n"),
     ] {
-        prepare()?;
+        files::mount_proc()?;
         let found = files::content(&ulib::c_string(format!("/proc/sys/{name}"))?)?;
         check!(found == text.as_bytes(), "{name}: {found:?}");
     }
