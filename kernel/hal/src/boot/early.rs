@@ -85,6 +85,16 @@ impl MemoryMap {
         parts.filter(|part| part.start < part.end).for_each(take);
     }
 
+    /// Calls `take` with every part of `wanted`, in whole frames, of which the map has nothing.
+    pub fn for_each_missing(&self, wanted: PhysRange, take: &mut impl FnMut(PhysRange)) {
+        let frames = wanted.touched_frames();
+        without(
+            PhysRange { start: PhysAddr::of_frame(frames.start), end: PhysAddr::of_frame(frames.end) },
+            self.ranges(),
+            take,
+        );
+    }
+
     /// All usable bytes.
     pub fn total_bytes(&self) -> u64 {
         self.ranges().iter().map(|range| range.length()).sum()
@@ -201,6 +211,18 @@ mod tests {
         let mut parts = Vec::new();
         limited.for_each_part(range(0x3000, 0xa000), &mut |part| parts.push(part));
         assert_eq!(parts, [range(0x3000, 0x4000), range(0x8000, 0x9000)]);
+    }
+
+    #[test]
+    fn what_the_map_lacks_is_found_by_frames() {
+        let mut map = MemoryMap::empty();
+        map.push(range(0x1000, 0x4000));
+        map.push(range(0x6800, 0x8000));
+        let mut missing = Vec::new();
+        map.for_each_missing(range(0x3800, 0x8690), &mut |part| missing.push(part));
+        assert_eq!(missing, [range(0x4000, 0x6000), range(0x8000, 0x9000)]);
+        map.for_each_missing(range(0x1000, 0x3fff), &mut |part| panic!("{part:?} is there"));
+        map.for_each_missing(range(0x9000, 0x9000), &mut |part| panic!("{part:?} is nothing"));
     }
 
     #[test]

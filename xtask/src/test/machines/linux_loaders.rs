@@ -127,11 +127,12 @@ fn at_64_bit_entry(guest: &Guest) -> Result<Result<(), String>> {
     Ok(greets(&output))
 }
 
-/// `struct boot_params` with what such a monitor fills in.
+/// `struct boot_params` with what such a monitor fills in. Memory ends in the middle of the initramfs: firmware may have taken the rest.
 fn zero_page(initramfs: [u64; 2]) -> Vec<u8> {
     let mut page = vec![0; 4096];
+    let end = (initramfs[0] + initramfs[1] / 2) & !0xfff;
     let memory: [(u64, u64, u32); 3] =
-        [(0, 0x9_fc00, 1), (0xe_0000, 0x2_0000, 2), (1 << 20, (512 << 20) - (1 << 20), 1)];
+        [(0, 0x9_fc00, 1), (0xe_0000, 0x2_0000, 2), (1 << 20, end - (1 << 20), 1)];
     let mut put = |offset: usize, bytes: &[u8]| page[offset..offset + bytes.len()].copy_from_slice(bytes);
     put(0x1e8, &[memory.len() as u8]);
     put(0x202, b"HdrS");

@@ -268,7 +268,7 @@ extern "C" fn boot_main(address: u64, boot_cycles: u64, loader: u32) -> ! {
     crate::panic::set_symbols(kernel_map::symbols());
     let initramfs = loaded.initramfs.unwrap_or(PhysRange::new(image.range().start, 0));
     let mut frames = EarlyFrames::new(&loaded.memory, &[image.range(), initramfs], image.range().end);
-    if kernel_map::build(&image, loaded.memory.ranges(), &mut frames).is_err() {
+    if kernel_map::build(&image, &loaded.memory, initramfs, &mut frames).is_err() {
         Arch::console_write_last(b"orlop: not enough memory\n");
         Arch::exit(1);
     }

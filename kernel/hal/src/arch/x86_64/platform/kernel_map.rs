@@ -6,7 +6,7 @@ use crate::arch::x86_64::cpu::{feature, has};
 use crate::arch::x86_64::paging::{
     DEVICES, DIRECT_MAP, DIRECT_MAP_BYTES, IMAGE, KERNEL_STACKS, set_kernel_root,
 };
-use crate::boot::EarlyFrames;
+use crate::boot::{EarlyFrames, MemoryMap};
 use crate::frame::OutOfMemory;
 use core::arch::asm;
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
@@ -109,8 +109,14 @@ pub fn early_pointer(address: PhysAddr) -> *mut Entry {
     (IMAGE + address.as_u64()) as *mut Entry
 }
 
-/// Builds the tables and switches to them.
-pub fn build(image: &Image, memory: &[PhysRange], frames: &mut EarlyFrames<'_>) -> Result<(), OutOfMemory> {
+/// Builds the tables and switches to them. The direct map has `memory`, and the initramfs wherever it lies: a loader may put it where
+/// firmware has taken a part away since (SeaBIOS under KVM).
+pub fn build(
+    image: &Image,
+    memory: &MemoryMap,
+    initramfs: PhysRange,
+    frames: &mut EarlyFrames<'_>,
+) -> Result<(), OutOfMemory> {
     let mut allocate = || {
         let frame = frames.allocate(1).ok_or(OutOfMemory)?;
         // SAFETY: an early frame is free memory that the boot tables map.
@@ -124,9 +130,11 @@ pub fn build(image: &Image, memory: &[PhysRange], frames: &mut EarlyFrames<'_>) 
         tables.set(IMAGE + page.as_u64(), 0, entry, &mut allocate)?;
         page = page.wrapping_add(PAGE_SIZE);
     }
-    for range in memory {
-        map_directly(&tables, image, *range, &mut allocate)?;
-    }
+    let mut result = Ok(());
+    let mut map = |range| result = result.and_then(|()| map_directly(&tables, image, range, &mut allocate));
+    memory.ranges().iter().copied().for_each(&mut map);
+    memory.for_each_missing(initramfs, &mut map);
+    result?;
     for window in [KERNEL_STACKS, DEVICES] {
         let table = allocate()?;
         let slot = index(window, ROOT_LEVEL);
