@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
 
 use crate::arch::Arch;
 use crate::command;
@@ -34,6 +35,36 @@ pub fn file(arch: Arch, source: &Source<'_>, kept_as: &str) -> Result<PathBuf> {
     Ok(kept)
 }
 
+/// Fetches some files of one package for `arch`, unless that was done before, and returns the folder `kept_as` in which each has the name
+/// that stands before its path. A path may have `*` in it.
+pub fn files(
+    arch: Arch,
+    package: &str,
+    dependency: Option<&str>,
+    paths: &[(&str, &str)],
+    kept_as: &str,
+) -> Result<PathBuf> {
+    let kept = workspace::cache("debian")?.join(format!("{kept_as}-{arch}"));
+    if !kept.exists() {
+        eprintln!("debian: fetching {package} for {arch} (once)");
+        let context = || format!("cannot fetch Debian's {package}");
+        let folder =
+            unpacked(arch, package, dependency, &paths.iter().map(|(_, path)| *path).collect::<Vec<_>>())
+                .with_context(context)?;
+        let chosen = tempfile::tempdir_in(workspace::cache("debian")?)?;
+        for (name, path) in paths {
+            std::fs::rename(matching(folder.path(), path)?, chosen.path().join(name))?;
+        }
+        // Whole or not at all; whoever came first has made the same.
+        if let Err(error) = std::fs::rename(chosen.keep(), &kept)
+            && !kept.exists()
+        {
+            return Err(error).with_context(|| format!("cannot write {}", kept.display()));
+        }
+    }
+    Ok(kept)
+}
+
 /// Debian's name of the architecture.
 pub fn architecture(arch: Arch) -> &'static str {
     match arch {
@@ -43,26 +74,30 @@ pub fn architecture(arch: Arch) -> &'static str {
 }
 
 fn fetch(arch: Arch, source: &Source<'_>, kept: &Path) -> Result<()> {
+    let folder = unpacked(arch, source.package, source.dependency, &[source.path])?;
+    std::fs::rename(matching(folder.path(), source.path)?, kept)
+        .with_context(|| format!("cannot write {}", kept.display()))
+}
+
+/// A folder with those files of a package, or of the one that it depends on, that match `paths`.
+fn unpacked(arch: Arch, package: &str, dependency_start: Option<&str>, paths: &[&str]) -> Result<TempDir> {
     if !command::exists("apt-get") || !command::exists("dpkg-deb") {
         bail!("this needs apt-get and dpkg-deb, as on Debian");
     }
     let folder = tempfile::tempdir_in(workspace::cache("debian")?)?;
     let apt = Apt::new(folder.path(), architecture(arch))?;
     apt.run("apt-get", &["update", "-qq"])?;
-    let package = match source.dependency {
-        None => source.package.to_owned(),
+    let package = match dependency_start {
+        None => package.to_owned(),
         Some(start) => {
-            let depends = apt.output("apt-cache", &["depends", source.package])?;
+            let depends = apt.output("apt-cache", &["depends", package])?;
             dependency(&depends, start).with_context(|| format!("it depends on no {start}"))?
         }
     };
     apt.run("apt-get", &["download", "-qq", &package])?;
-    let archive = find(folder.path(), |name| name.ends_with(".deb"))?;
-    unpack(&archive, source.path, folder.path())?;
-    let (parent, name) = source.path.rsplit_once('/').context("the file's path is absolute")?;
-    let start = name.trim_end_matches('*');
-    let unpacked = find(&folder.path().join(parent.trim_start_matches('/')), |name| name.starts_with(start))?;
-    std::fs::rename(unpacked, kept).with_context(|| format!("cannot write {}", kept.display()))
+    let archive = matching(folder.path(), "/*.deb")?;
+    unpack(&archive, paths, folder.path())?;
+    Ok(folder)
 }
 
 /// Picks the dependency that starts with `start` out of `apt-cache depends`' answer.
@@ -71,7 +106,7 @@ fn dependency(depends: &str, start: &str) -> Option<String> {
     dependencies.find(|name| name.starts_with(start)).map(str::to_owned)
 }
 
-fn unpack(archive: &Path, path: &str, folder: &Path) -> Result<()> {
+fn unpack(archive: &Path, paths: &[&str], folder: &Path) -> Result<()> {
     let mut list = Command::new("dpkg-deb")
         .arg("--fsys-tarfile")
         .arg(archive)
@@ -80,22 +115,27 @@ fn unpack(archive: &Path, path: &str, folder: &Path) -> Result<()> {
         .context("cannot start dpkg-deb")?;
     let tar = list.stdout.take().context("dpkg-deb has no output")?;
     let mut unpack = Command::new("tar");
-    unpack.arg("-C").arg(folder).args(["-x", "--wildcards", &format!(".{path}")]).stdin(tar);
+    unpack.arg("-C").arg(folder).args(["-x", "--wildcards"]).stdin(tar);
+    unpack.args(paths.iter().map(|path| format!(".{path}")));
     command::run(&mut unpack)?;
     list.wait()?;
     Ok(())
 }
 
-/// The first file in `folder` whose name is `wanted`.
-fn find(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<PathBuf> {
-    let files = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    for file in files {
-        let file = file?;
-        if wanted(&file.file_name().to_string_lossy()) {
-            return Ok(file.path());
-        }
+/// The first file below `folder` whose path is `pattern`, in which `*` stands for anything within a name.
+fn matching(folder: &Path, pattern: &str) -> Result<PathBuf> {
+    let mut found = folder.to_owned();
+    for wanted in pattern.split('/').filter(|name| !name.is_empty()) {
+        let (start, end) = wanted.split_once('*').unwrap_or((wanted, ""));
+        let matches = |name: &str| {
+            name == wanted || wanted.contains('*') && name.starts_with(start) && name.ends_with(end)
+        };
+        let names = std::fs::read_dir(&found).with_context(|| format!("cannot read {}", found.display()))?;
+        let mut names = names.filter_map(|file| file.ok()?.file_name().into_string().ok());
+        let name = names.find(|name| matches(name));
+        found.push(name.with_context(|| format!("{} has no {wanted}", found.display()))?);
     }
-    bail!("{} does not contain the file that was expected", folder.display())
+    Ok(found)
 }
 
 /// apt with a world of its own in one folder.

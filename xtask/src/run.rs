@@ -21,6 +21,7 @@ mod libraries;
 pub mod machine;
 pub mod markers;
 mod memory;
+mod nested;
 pub mod outcome;
 pub mod placement;
 mod programs;

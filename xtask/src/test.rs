@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::arch::Arch;
 use crate::build::Checks;
@@ -24,6 +24,7 @@ mod host;
 mod image;
 pub mod loaders;
 mod machines;
+mod nested;
 mod prompt;
 mod scripts;
 mod selftest;
@@ -57,11 +58,31 @@ pub struct Options {
     /// Write what Linux answers into the files of expected output.
     #[arg(long)]
     bless: bool,
-    /// Only the grid of machines: other firmware, other loaders, parts that are not there.
-    #[arg(long, conflicts_with = "filter")]
-    machines: bool,
+    /// Only the grid of machines: other firmware, other loaders, parts that are not there; or machines under KVM, which a Linux under
+    /// the translator offers. That takes long, and no other way runs it.
+    #[arg(long, conflicts_with = "filter", value_enum, num_args = 0..=1, default_missing_value = "usual")]
+    machines: Option<Machines>,
     /// Only tests whose names contain this.
     filter: Option<String>,
+}
+
+/// Grids of machines.
+#[derive(Clone, Copy, ValueEnum)]
+enum Machines {
+    /// Those that the translator makes.
+    Usual,
+    /// KVM's.
+    Nested,
+}
+
+impl Machines {
+    /// What the names of their tests start with.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Usual => machines::PREFIX,
+            Self::Nested => nested::PREFIX,
+        }
+    }
 }
 
 /// What every stage needs.
@@ -105,7 +126,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let toolchain = Toolchain::find()?;
     let report = Report::default();
     let filter =
-        if options.machines { machines::PREFIX } else { options.filter.as_deref().unwrap_or_default() };
+        options.machines.map_or(options.filter.as_deref().unwrap_or_default(), |machines| machines.prefix());
     let checks = if options.debug { Checks::Debug } else { Checks::Release };
     let (kernel, smp) = (&options.kernel, options.smp);
     let names = Mutex::default();
@@ -164,6 +185,10 @@ fn run_guests(stage: &Stage<'_>, only: Option<Arch>) {
         }
         if stage.concerns(machines::PREFIX) {
             stage.expect(&format!("machines/{arch}"), machines::add(stage, arch, &queue));
+        }
+        // Only where it is asked for by its name.
+        if stage.filter.starts_with(nested::PREFIX) && arch == Arch::X86_64 {
+            stage.expect(&format!("nested/{arch}"), nested::add(stage, arch, &queue));
         }
         stage.expect(&format!("prompt/{arch}"), prompt::add(stage, arch, &queue));
         stage.expect(&format!("scripts/{arch}"), scripts::add(stage, arch, &queue));

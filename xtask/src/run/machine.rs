@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
+use super::nested;
 use crate::arch::Arch;
 use crate::toolchain;
 
@@ -72,6 +73,8 @@ pub enum Accelerator {
     Tcg,
     /// The host's CPU.
     Kvm,
+    /// KVM of a Linux that runs under the translator, see [`super::nested`].
+    Nested,
 }
 
 /// How the guest's console reaches this process.
@@ -102,9 +105,24 @@ pub struct Boot<'a> {
 impl Boot<'_> {
     /// QEMU's command line.
     pub fn command(&self) -> Result<Command> {
+        if self.machine.accel == Accelerator::Nested {
+            return self.nested();
+        }
         let mut qemu = self.empty_machine()?;
         self.load(&mut qemu);
         Ok(qemu)
+    }
+
+    /// The command line of a machine in which QEMU runs this one by KVM.
+    fn nested(&self) -> Result<Command> {
+        let mut machine = self.machine.clone();
+        machine.accel = Accelerator::Kvm;
+        if machine.cpu == "max" {
+            machine.cpu = "host".to_owned();
+        }
+        let (kernel, initramfs) = (Path::new(nested::KERNEL), Path::new(nested::INITRAMFS));
+        let inner = Boot { machine: &machine, kernel, initramfs, console: Console::Pipe, ..*self };
+        nested::command(self.machine, &inner.command()?, self.kernel, self.initramfs)
     }
 
     /// QEMU's command line without anything to run.
@@ -196,7 +214,7 @@ impl MachineOptions {
             return &["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm"];
         }
         match self.accel {
-            Accelerator::Kvm => &["-accel", "kvm"],
+            Accelerator::Kvm | Accelerator::Nested => &["-accel", "kvm"],
             // QEMU takes the first that works.
             Accelerator::Auto if kvm_can_run(self.arch) => &["-accel", "kvm", "-accel", "tcg"],
             _ => &["-accel", "tcg"],

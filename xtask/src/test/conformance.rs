@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::Stage;
 use super::guest::{Ended, Ending, Guest};
-use super::image;
 use super::queue::Queue;
+use super::{Stage, image, nested};
 use crate::arch::Arch;
 use crate::build;
 use crate::initramfs::host_files;
 use crate::run::Kernel;
+use crate::run::machine::Accelerator;
 use crate::workspace;
 
 /// Where the programs lie in the guest.
@@ -22,37 +22,67 @@ const GUEST_FOLDER: &str = "/conformance";
 /// How much of a failed program's output is shown.
 const SHOWN: usize = 2000;
 
+/// One run of all the programs.
+struct Run {
+    /// What the names of its tests start with.
+    prefix: String,
+    kernel: Kernel,
+    smp: u32,
+    accel: Accelerator,
+}
+
 /// Adds the programs' runs on both kernels to `queue`. On Orlop they run on one CPU as well: what never meets another CPU there
 /// waits for its turn instead, and some faults show only so.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
+    let run = |name, kernel, smp| Run {
+        prefix: format!("conformance/{arch}/{name}"),
+        kernel,
+        smp,
+        accel: Accelerator::Tcg,
+    };
     let mut runs = vec![
-        (Kernel::Linux, "linux", stage.smp),
-        (Kernel::Orlop, "orlop", stage.smp),
-        (Kernel::Orlop, "orlop-1-cpu", 1),
+        run("linux", Kernel::Linux, stage.smp),
+        run("orlop", Kernel::Orlop, stage.smp),
+        run("orlop-1-cpu", Kernel::Orlop, 1),
     ];
     runs.truncate(if stage.smp == 1 { 2 } else { 3 });
+    add_runs(stage, arch, queue, runs)
+}
+
+/// Adds the programs' runs on Orlop under KVM, with one CPU and with two.
+pub fn add_nested<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
+    let runs = [1, 2].map(|smp| Run {
+        prefix: format!("{}{arch}/conformance, CPUs: {smp}", nested::PREFIX),
+        kernel: Kernel::Orlop,
+        smp,
+        accel: Accelerator::Nested,
+    });
+    add_runs(stage, arch, queue, runs.into())
+}
+
+fn add_runs<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, runs: Vec<Run>) -> Result<()> {
     let names = names()?;
-    let all = runs.iter().flat_map(|(_, kernel, _)| names.iter().map(|name| test_name(arch, kernel, name)));
+    let all = runs.iter().flat_map(|run| names.iter().map(|name| format!("{}/{name}", run.prefix)));
     if all.filter(|name| stage.wants(name)).count() == 0 {
         return Ok(());
     }
     let mut programs = build::package(stage.toolchain, arch, "conformance")?;
     programs.push(build::self_test(stage.toolchain, arch)?);
-    for (kernel, kernel_name, smp) in runs {
+    for Run { prefix, kernel, smp, accel } in runs {
         let name = move |program: &Path| {
-            test_name(arch, kernel_name, &program.file_name().unwrap_or_default().to_string_lossy())
+            format!("{prefix}/{}", program.file_name().unwrap_or_default().to_string_lossy())
         };
         let programs: Vec<_> =
             programs.iter().filter(|program| stage.wants(&name(program))).cloned().collect();
-        if programs.is_empty() {
-            continue;
-        }
+        let Some(first) = programs.first() else { continue };
+        let image_name = name(first).rsplit_once('/').map_or("", |(start, _)| start).replace('/', "-");
         let mut archive = image::bare(stage, arch)?;
         for program in &programs {
             host_files::insert(&mut archive, program, &format!("{GUEST_FOLDER}/"))?;
         }
-        let mut guest = image::guest(stage, arch, &kernel, &format!("conformance-{kernel_name}"), &archive)?;
+        let mut guest = image::guest(stage, arch, &kernel, &image_name, &archive)?;
         guest.machine.smp = smp;
+        guest.machine.accel = accel;
         queue.push(move || {
             let results = run(&guest, &programs);
             for (program, result) in programs.iter().zip(results) {
@@ -61,10 +91,6 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         });
     }
     Ok(())
-}
-
-fn test_name(arch: Arch, kernel: &str, program: &str) -> String {
-    format!("conformance/{arch}/{kernel}/{program}")
 }
 
 /// The programs' names, by their sources: nothing has to be built to know them.
