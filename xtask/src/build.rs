@@ -15,6 +15,7 @@ mod bz_image;
 mod cargo;
 mod elf_image;
 mod kernel;
+mod patches;
 mod programs;
 mod symbols;
 

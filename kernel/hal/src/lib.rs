@@ -25,6 +25,8 @@ pub mod irq;
 pub mod list;
 pub mod paging;
 pub mod panic;
+#[cfg(not(target_os = "linux"))]
+mod patch;
 pub mod power;
 pub mod random;
 pub mod sync;

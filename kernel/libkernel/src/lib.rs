@@ -29,6 +29,7 @@ pub mod log_ring;
 pub mod numbers;
 pub mod ordered;
 pub mod paging;
+pub mod patch;
 pub mod path;
 pub mod physical;
 pub mod radix;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::cargo::{self, Request};
 use super::elf_image::ElfImage;
-use super::{Checks, bz_image, symbols};
+use super::{Checks, bz_image, patches, symbols};
 use crate::arch::Arch;
 use crate::toolchain::Toolchain;
 
@@ -31,6 +31,7 @@ pub fn build(toolchain: &Toolchain, arch: Arch, checks: Checks, path: &Path) -> 
 /// What boot loaders take, made from the linker's output, each with its path.
 fn images(arch: Arch, file: &[u8], path: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut image = ElfImage::parse(file)?;
+    patches::check(arch, &image, file)?;
     if let Some((address, table)) = symbols::table(file)? {
         image.fill_segment(address, table)?;
     }

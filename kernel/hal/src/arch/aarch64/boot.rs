@@ -5,7 +5,7 @@
 use super::console::Port;
 use super::paging::{self, DeviceRegisters};
 use super::platform::{boot_table, device_tree, gic, memory, psci};
-use super::{clock, console, cpu, smp, timer, user_copy};
+use super::{clock, console, cpu, patches, smp, timer, user_copy};
 use crate::boot::Handover;
 use core::arch::global_asm;
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
@@ -117,6 +117,8 @@ extern "C" fn aarch64_start(device_tree: u64, image: u64, boot_count: u64) -> ! 
     let (tree, blob) = unsafe { device_tree::find(device_tree) };
     psci::initialise(tree.psci_conduit());
     initialise_console(&tree);
+    // SAFETY: the boot CPU is alone; user memory has not been touched yet.
+    unsafe { patches::apply() };
     crate::boot::start(
         Handover {
             memory: memory::map(&tree, image, blob),

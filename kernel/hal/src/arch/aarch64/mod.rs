@@ -8,6 +8,7 @@ mod context;
 mod cpu;
 mod irq;
 mod paging;
+mod patches;
 mod platform;
 mod power;
 mod smp;

@@ -166,6 +166,15 @@ pub(super) fn map_window(address: u64, memory: PhysAddr) {
     mapped.expect("the boot tables reach as far");
 }
 
+/// Closes what [`map_window`] opened.
+pub(super) fn unmap_window(address: u64) {
+    let _guard = KERNEL_TABLES.lock();
+    let slot = entry_slot(address, 1, &mut || Err(OutOfMemory)).expect("the boot tables reach as far");
+    // SAFETY: the slot is a live table's, and nothing points into the window any more; the flush follows.
+    unsafe { (*slot).store(0, Ordering::Release) };
+    forget_everything();
+}
+
 /// Leaves the identity mapping that `boot.S` ran on. Its entries are global, so they are under no ASID.
 pub(super) fn forget_boot_mappings() {
     Arch::activate(None, None);

@@ -1,5 +1,16 @@
 // The loops of user_copy.rs. Every routine may fault on user memory between its labels: `recoverable START, END, TO`
-// records that in the exception table. PSTATE.PAN is clear. No stack is used; interrupts are as the caller has them.
+// records that in the exception table. Each opens user memory when it begins and closes it before it returns (PSTATE.PAN, where the CPU
+// has it); an exception closes it by itself, and its `eret` opens it again. No stack is used; interrupts are as the caller has them.
+
+.arch_extension pan
+
+.macro open_user
+    site    PATCH_PAN, "nop", "msr pan, #0"
+.endm
+
+.macro close_user
+    site    PATCH_PAN, "nop", "msr pan, #1"
+.endm
 
 .macro recoverable start, end, recovery
     .pushsection .exception_table, "a"
@@ -23,6 +34,7 @@
 .global user_copy_bytes
 .balign 16
 user_copy_bytes:
+    open_user
     add     x3, x0, x2                  // end of the destination
     sub     x4, x1, x0                  // source - destination
 copy_fast:
@@ -61,6 +73,7 @@ copy_fast:
 8:
 copy_fast_end:
     mov     x0, #0
+    close_user
     ret
 copy_slow:
     cmp     x0, x3
@@ -70,6 +83,7 @@ copy_slow:
     b       copy_slow
 copy_done:
     sub     x0, x3, x0
+    close_user
     ret
 recoverable copy_fast, copy_fast_end, copy_slow
 recoverable copy_slow, copy_done, copy_done
@@ -83,6 +97,7 @@ recoverable copy_slow, copy_done, copy_done
 //   x3                         clobbered
 .global user_copy_halfwords
 user_copy_halfwords:
+    open_user
     cbz     x2, 2f
 1:  ldrh    w3, [x1], #8
 halfword_store:
@@ -91,6 +106,7 @@ halfword_store_end:
     subs    x2, x2, #1
     b.ne    1b
 2:  mov     x0, x2
+    close_user
     ret
 recoverable halfword_store, halfword_store_end, 2b
 
@@ -103,6 +119,7 @@ recoverable halfword_store, halfword_store_end, 2b
 .global user_clear_bytes
 .balign 16
 user_clear_bytes:
+    open_user
     add     x2, x0, x1                  // end
 clear_fast:
     subs    x1, x1, #64
@@ -129,6 +146,7 @@ clear_fast:
 8:
 clear_fast_end:
     mov     x0, #0
+    close_user
     ret
 clear_slow:
     cmp     x0, x2
@@ -137,6 +155,7 @@ clear_slow:
     b       clear_slow
 clear_done:
     sub     x0, x2, x0
+    close_user
     ret
 recoverable clear_fast, clear_fast_end, clear_slow
 recoverable clear_slow, clear_done, clear_done
@@ -151,6 +170,7 @@ recoverable clear_slow, clear_done, clear_done
 // x4 to x6 are clobbered. The exchange is sequentially consistent, as Linux's futex operations are.
 .global user_load_u32
 user_load_u32:
+    open_user
     mov     w4, #1
 word_load:
     ldar    w5, [x0]
@@ -158,22 +178,26 @@ word_load:
     mov     w4, #0
 word_load_end:
     mov     w0, w4
+    close_user
     ret
 recoverable word_load, word_load_end, word_load_end
 
 .global user_store_u32
 user_store_u32:
+    open_user
     mov     w4, #1
 word_store:
     stlr    w1, [x0]
     mov     w4, #0
 word_store_end:
     mov     w0, w4
+    close_user
     ret
 recoverable word_store, word_store_end, word_store_end
 
 .global user_compare_exchange_u32
 user_compare_exchange_u32:
+    open_user
     mov     w6, #1
 word_exchange:
     ldaxr   w5, [x0]
@@ -186,5 +210,9 @@ word_exchange:
 word_exchange_end:
     str     w5, [x3]
     mov     w0, w6
+    close_user
     ret
 recoverable word_exchange, word_exchange_end, word_exchange_end
+.purgem site
+.purgem open_user
+.purgem close_user

@@ -1,16 +1,20 @@
 //! Copies between kernel and user memory that recover from faults.
 //!
-//! The routines run with PSTATE.PAN clear (where the CPU has it) and touch user memory by ordinary loads and stores; a
+//! The routines clear PSTATE.PAN meanwhile (where the CPU has it) and touch user memory by ordinary loads and stores; a
 //! fault inside one of the ranges of the exception table either is resolved and retried, or goes on at the range's recovery
 //! address (see `trap.rs`). All progress is counted at the destination pointer x0, which every store advances.
 use super::Arch;
-use super::cpu::read_register;
+use super::patches::{has_pan, number};
 use crate::contract::UserAccess;
 use core::arch::{asm, global_asm};
-use core::sync::atomic::{AtomicBool, Ordering};
 use libkernel::addr::UserAddr;
 
-global_asm!(include_str!("user_copy.S"));
+global_asm!(
+    ".equ PATCH_PAN, {pan}",
+    include_str!("patches.S"),
+    include_str!("user_copy.S"),
+    pan = const number!(PAN),
+);
 
 unsafe extern "C" {
     fn user_copy_bytes(to: *mut u8, from: *const u8, length: usize) -> usize;
@@ -43,68 +47,35 @@ pub(super) fn recovery(pc: u64) -> Option<u64> {
     table.iter().find(|range| (range.start..range.end).contains(&pc)).map(|range| range.recovery)
 }
 
-/// The CPU has PSTATE.PAN (FEAT_PAN, ID_AA64MMFR1_EL1 bits 23:20).
-static HAS_PAN: AtomicBool = AtomicBool::new(false);
-
 /// Turns PAN on for the kernel, where the CPU has it. Exceptions set it again by themselves (SCTLR_EL1.SPAN is clear).
 pub(super) fn forbid_user_access() {
-    let has_pan = read_register!("id_aa64mmfr1_el1") >> 20 & 0xf != 0;
-    HAS_PAN.store(has_pan, Ordering::Relaxed);
-    if has_pan {
-        // SAFETY: forbids only what no code outside `Open` does.
+    if has_pan() {
+        // SAFETY: forbids only what no code outside `user_copy.S` does.
         unsafe { asm!(".arch_extension pan", "msr pan, #1", options(nostack)) };
-    }
-}
-
-/// While it lives, ordinary loads and stores may touch user memory.
-struct Open;
-
-impl Open {
-    #[inline(always)]
-    fn new() -> Self {
-        if HAS_PAN.load(Ordering::Relaxed) {
-            // SAFETY: MSR PAN, #0: the code until the drop is one of this file's routines.
-            unsafe { asm!(".arch_extension pan", "msr pan, #0", options(nostack)) };
-        }
-        Self
-    }
-}
-
-impl Drop for Open {
-    #[inline(always)]
-    fn drop(&mut self) {
-        if HAS_PAN.load(Ordering::Relaxed) {
-            // SAFETY: MSR PAN, #1 forbids only.
-            unsafe { asm!(".arch_extension pan", "msr pan, #1", options(nostack)) };
-        }
     }
 }
 
 impl UserAccess for Arch {
     #[inline]
     unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize) -> usize {
-        let _open = Open::new();
         // SAFETY: the caller vouches for `to`; a fault at `from` is recovered from.
         unsafe { user_copy_bytes(to, from.as_u64() as *const u8, length) }
     }
 
     #[inline]
     unsafe fn copy_out(to: UserAddr, from: *const u8, length: usize) -> usize {
-        let _open = Open::new();
         // SAFETY: the caller vouches for `from`; a fault at `to` is recovered from.
         unsafe { user_copy_bytes(to.as_u64() as *mut u8, from, length) }
     }
 
     #[inline]
     unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize) -> usize {
-        let _open = Open::new();
         // SAFETY: the caller vouches for `from`; a fault at `to` is recovered from.
         unsafe { user_copy_halfwords(to.as_u64(), from, count) }
     }
 
     #[inline]
     fn clear(to: UserAddr, length: usize) -> usize {
-        let _open = Open::new();
         // SAFETY: the caller checked that the range is user memory; a fault is recovered from.
         unsafe { user_clear_bytes(to.as_u64() as *mut u8, length) }
     }
@@ -112,7 +83,6 @@ impl UserAccess for Arch {
     #[inline]
     fn load_u32(address: UserAddr) -> Option<u32> {
         let mut value = 0;
-        let _open = Open::new();
         // SAFETY: as in `clear`; the address is aligned.
         let failed = unsafe { user_load_u32(address.as_u64(), &mut value) };
         (failed == 0).then_some(value)
@@ -120,7 +90,6 @@ impl UserAccess for Arch {
 
     #[inline]
     fn store_u32(address: UserAddr, value: u32) -> Option<()> {
-        let _open = Open::new();
         // SAFETY: as above.
         let failed = unsafe { user_store_u32(address.as_u64(), value) };
         (failed == 0).then_some(())
@@ -129,7 +98,6 @@ impl UserAccess for Arch {
     #[inline]
     fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Option<u32> {
         let mut found = 0;
-        let _open = Open::new();
         // SAFETY: as above.
         let failed = unsafe { user_compare_exchange_u32(address.as_u64(), current, new, &mut found) };
         (failed == 0).then_some(found)

@@ -3,8 +3,8 @@
 //! The boot tables map the first GiB twice, at its own addresses and at `IMAGE`, all of it writable and executable; the
 //! final tables replace them as soon as memory is known. See `docs/boot-x86_64.md`.
 use super::platform::loader::Loaded;
-use super::platform::{acpi, apic, efi, ioapic, kernel_map, linux, pic, pvh, smap};
-use super::{Arch, clock, console, cpu, power, smp, user_registers};
+use super::platform::{acpi, apic, efi, ioapic, kernel_map, linux, pic, pvh};
+use super::{Arch, clock, console, cpu, patches, power, smp, user_registers};
 use crate::boot::{EarlyFrames, Handover};
 use crate::contract::Platform as _;
 use core::arch::global_asm;
@@ -245,8 +245,6 @@ extern "C" fn efi_main(image: r_efi::efi::Handle, system: *mut r_efi::efi::Syste
 /// First Rust code: on the boot stack, in the higher half, boot tables, interrupts off.
 extern "C" fn boot_main(address: u64, boot_cycles: u64, loader: u32) -> ! {
     cpu::initialise_boot_cpu();
-    // SAFETY: the boot tables leave the text writable, and this CPU is alone with interrupts off.
-    unsafe { smap::patch() };
     console::initialise();
     crate::upcalls::register(hal_upcalls());
     let loaded = &raw mut LOADED;
@@ -264,6 +262,8 @@ extern "C" fn boot_main(address: u64, boot_cycles: u64, loader: u32) -> ! {
     }
     acpi::remember_root(loaded.acpi_root, loaded.efi_system_table);
     smp::remember_page(loaded.low_page);
+    // SAFETY: the boot tables leave the text writable until `build` below, and this CPU is alone with interrupts off.
+    unsafe { patches::apply() };
     let image = kernel_map::Image::locate();
     crate::panic::set_symbols(kernel_map::symbols());
     let initramfs = loaded.initramfs.unwrap_or(PhysRange::new(image.range().start, 0));

@@ -5,8 +5,8 @@
 //! the four with IST stacks, and the kernel's own bugs.
 use super::Arch;
 use super::cpu::CpuLocal;
+use super::patches::clac;
 use super::platform::gdt::{IST_GS_BASE_BELOW_END, IST_STACK_BYTES};
-use super::platform::smap::clac;
 use super::platform::{machine_check, msr};
 use super::user::{self, bad_user_frame, trap_from_user};
 use super::{irq, user_copy};

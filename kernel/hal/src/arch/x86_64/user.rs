@@ -12,8 +12,8 @@
 use super::Arch;
 use super::cpu::{self, CpuLocal, RSP0};
 use super::irq;
+use super::patches::clac;
 use super::platform::msr;
-use super::platform::smap::clac;
 use super::trap::VECTOR_SYSCALL;
 use crate::contract::{Cpu as _, UserEntry};
 use crate::user::{UserExit, UserRegs};

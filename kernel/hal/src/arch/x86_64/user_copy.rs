@@ -3,7 +3,7 @@
 //! Each instruction that may fault has an entry in `.exception_table`: its address and where to go on. Between `stac`
 //! and `clac` nothing else runs; the trap entry clears AC by itself and `iretq` brings it back for a retry.
 use super::Arch;
-use super::platform::smap::{clac, stac};
+use super::patches::{clac, stac};
 use crate::contract::UserAccess;
 use core::arch::naked_asm;
 use libkernel::addr::UserAddr;

@@ -4,6 +4,7 @@ pub mod asid;
 pub mod core_dump;
 pub mod fault;
 pub mod paging;
+pub mod patch;
 pub mod registers;
 pub mod sanitise;
 pub mod signal_frame;

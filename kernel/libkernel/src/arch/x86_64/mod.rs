@@ -4,6 +4,7 @@ pub mod core_dump;
 pub mod fault;
 pub mod madt;
 pub mod paging;
+pub mod patch;
 pub mod pcid;
 pub mod registers;
 pub mod return_path;

@@ -20,4 +20,3 @@ pub mod reference;
 pub mod rtc;
 mod setup;
 pub mod shootdown;
-pub mod smap;

@@ -1,0 +1,75 @@
+//! What is written over the text at boot, by feature, and how.
+use super::cpu::read_register;
+use super::paging::{self, IMAGE};
+use crate::patch;
+use core::arch::asm;
+use core::ptr;
+use libkernel::addr::PhysAddr;
+use libkernel::patch::Features;
+
+/// The number of a feature, below 64.
+macro_rules! number {
+    // PSTATE.PAN exists (FEAT_PAN).
+    (PAN) => {
+        0
+    };
+}
+
+/// A site's assembly: `patched!(PAN, "nop" => "msr pan, #0")`. Without operands of its own; see [`patch::site`]. In files of
+/// assembly: `patches.S`.
+#[allow(unused_macros, reason = "so far all sites are in files of assembly")]
+macro_rules! patched {
+    ($feature:ident, $old:expr => $new:expr) => {
+        $crate::patch::site!($crate::arch::aarch64::patches::number!($feature), $old => $new)
+    };
+}
+#[allow(unused_imports, reason = "as above")]
+pub(in crate::arch::aarch64) use {number, patched};
+
+unsafe extern "C" {
+    static __image_start: u8;
+    static __text_end: u8;
+}
+
+/// Where the text can be written: behind the window of the device tree.
+const WINDOW: u64 = IMAGE + (768 << 20);
+/// What one window shows.
+const BLOCK: u64 = 2 << 20;
+
+/// Whether the CPU has PSTATE.PAN (ID_AA64MMFR1_EL1 bits 23:20).
+pub fn has_pan() -> bool {
+    read_register!("id_aa64mmfr1_el1") >> 20 & 0xf != 0
+}
+
+/// Patches the text, through windows that are open meanwhile: where it runs it is never writable.
+///
+/// # Safety
+/// This CPU is alone, with interrupts masked, on the boot tables; no site is executed before it returns.
+pub unsafe fn apply() {
+    let present = Features::NONE.with(number!(PAN), has_pan());
+    let text_end = &raw const __text_end as u64;
+    let blocks = || (0..text_end - IMAGE).step_by(BLOCK as usize);
+    for offset in blocks() {
+        // The image lies at a multiple of 2 MiB (boot.S).
+        let start = paging::image_address(&raw const __image_start);
+        paging::map_window(WINDOW + offset, PhysAddr::new(start.as_u64() + offset));
+    }
+    patch::apply(present, |address, bytes| {
+        let window = address - IMAGE + WINDOW;
+        // SAFETY: the site lies in the text, which the window shows; the caller's promise.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), window as *mut u8, bytes.len()) };
+        clean(window, bytes.len());
+    });
+    // SAFETY: forgets fetched instructions, this CPU's included (B2.4.4).
+    unsafe { asm!("dsb ish", "ic ialluis", "dsb ish", "isb", options(nostack, preserves_flags)) };
+    blocks().for_each(|offset| paging::unmap_window(WINDOW + offset));
+}
+
+/// Writes what lies at `address` to where instructions are fetched from. A line has sixteen bytes at least.
+fn clean(address: u64, length: usize) {
+    let last = address + length as u64 - 1;
+    for place in (address & !15..=last).step_by(16) {
+        // SAFETY: cache maintenance on mapped memory changes no content.
+        unsafe { asm!("dc cvau, {}", in(reg) place, options(nostack, preserves_flags)) };
+    }
+}

@@ -1,0 +1,48 @@
+//! What is written over the text at boot, by feature, and how.
+use super::cpu::{self, has};
+use crate::patch;
+use core::ptr;
+use libkernel::patch::Features;
+
+/// The number of a feature, below 64.
+macro_rules! number {
+    // `stac` and `clac` exist.
+    (SMAP) => {
+        0
+    };
+}
+
+/// A site's assembly: `patched!(SMAP, "nop" => "clac")`. Without operands of its own; see [`patch::site`].
+macro_rules! patched {
+    ($feature:ident, $old:expr => $new:expr) => {
+        $crate::patch::site!($crate::arch::x86_64::patches::number!($feature), $old => $new)
+    };
+}
+
+/// Closes the door to user memory, where the CPU has SMAP; others do not know the instruction.
+macro_rules! clac {
+    () => {
+        $crate::arch::x86_64::patches::patched!(SMAP, ".byte 0x0f, 0x1f, 0x00" => "clac")
+    };
+}
+
+/// Opens it.
+macro_rules! stac {
+    () => {
+        $crate::arch::x86_64::patches::patched!(SMAP, ".byte 0x0f, 0x1f, 0x00" => "stac")
+    };
+}
+pub(in crate::arch::x86_64) use {clac, number, patched, stac};
+
+/// Patches the text.
+///
+/// # Safety
+/// The text is writable (early page tables), and this CPU is alone with interrupts off. What serialises comes with the next write
+/// of CR3 (SDM volume 3, 8.1.3), before any site is met.
+pub unsafe fn apply() {
+    let present = Features::NONE.with(number!(SMAP), has(cpu::feature::SMAP));
+    patch::apply(present, |address, bytes| {
+        // SAFETY: the caller's promise; the site lies in the text.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) };
+    });
+}
