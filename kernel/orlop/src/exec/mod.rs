@@ -75,6 +75,7 @@ pub fn execute(
     request: Request<'_>,
     vectors: UserVectors,
 ) -> Result<(), Failure> {
+    thread.check_execution()?;
     let mut room = Room::new(thread.process().limits().soft(Resource::Stack));
     room.take(request.name.len() as u64 + 1)?;
     let arguments = Strings::read_user(vectors.arguments, &mut room)?;

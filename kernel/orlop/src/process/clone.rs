@@ -16,7 +16,7 @@ use libkernel::addr::UserAddr;
 
 use super::family::Siblings;
 use super::process::ProcessParts;
-use super::{Pid, Process, Thread, ThreadParts, main_loop, settings, table, users, work};
+use super::{Pid, Process, Thread, ThreadParts, main_loop, settings, table, work};
 use crate::errno::OrErrno;
 use crate::fs::FdTable;
 use crate::memory::AddressSpace;
@@ -128,7 +128,7 @@ struct Child {
 fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Failure> {
     let parent = caller.thread;
     let beginning = Beginning::of(parent)?;
-    parent.with_credentials(|credentials| users::check(credentials, parent.process().limits()))?;
+    parent.check_another()?;
     settings::check_threads()?;
     leave_some_memory()?;
     let user = user_state(request)?;

@@ -9,6 +9,8 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::process::{SECBIT_KEEP_CAPS, SECBIT_NO_SETUID_FIXUP};
 
+use super::users::User;
+
 /// Capability numbers, `linux/capability.h`.
 pub mod capability {
     /// Change the owner of any file.
@@ -112,6 +114,8 @@ pub struct Capabilities {
 pub struct Credentials {
     /// User identifiers.
     pub user: Identity,
+    /// The real user, who is charged for what the thread has.
+    pub charged: Arc<User>,
     /// Group identifiers.
     pub group: Identity,
     /// Supplementary groups, sorted.
@@ -127,6 +131,7 @@ impl Credentials {
     pub fn root() -> Credentials {
         Credentials {
             user: Identity::default(),
+            charged: User::find(0),
             group: Identity::default(),
             groups: Arc::from([]),
             capabilities: Capabilities {
@@ -238,8 +243,11 @@ impl Credentials {
         }
     }
 
-    /// Leaving and regaining user 0 takes and gives capabilities: `capabilities(7)`, "Effect of user ID changes to capabilities".
+    /// Another real user is charged from now on. Leaving and regaining user 0 takes and gives capabilities: `capabilities(7)`, "Effect of user ID changes to capabilities".
     fn user_changed(&mut self, old: Identity) {
+        if self.user.real != old.real {
+            self.charged = User::find(self.user.real);
+        }
         if self.has_securebit(SECBIT_NO_SETUID_FIXUP) {
             return;
         }

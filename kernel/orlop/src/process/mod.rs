@@ -22,7 +22,7 @@ mod show;
 pub mod table;
 mod thread;
 mod usage;
-mod users;
+pub mod users;
 pub mod wait;
 pub mod work;
 
@@ -45,6 +45,7 @@ pub use table::{
 };
 pub use thread::{NAME_SIZE, Thread, ThreadParts};
 pub use usage::Times;
+pub use users::User;
 
 use alloc::sync::Arc;
 

@@ -5,6 +5,7 @@ use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use abi::Errno;
 use abi::signal::StackT;
 use hal::sync::{IrqLock, Once, SpinLock};
 use hal::task::{Task, TaskRef};
@@ -71,6 +72,8 @@ pub struct Thread {
     is_ending: AtomicBool,
     /// Whether the thread counts for its user (`users`).
     is_counted: AtomicBool,
+    /// Whether it was one more than its user may have, when it became that user's.
+    is_one_too_many: AtomicBool,
 }
 
 static ANY_DEATH_SIGNAL: AtomicBool = AtomicBool::new(false);
@@ -131,7 +134,7 @@ impl Thread {
 
     /// A thread without a task yet.
     pub fn new(parts: ThreadParts) -> Arc<Thread> {
-        users::join(parts.credentials.user.real);
+        parts.credentials.charged.join();
         Arc::new_cyclic(|this| Thread {
             id: AtomicU32::new(parts.id.number()),
             serial: AtomicU64::new(0),
@@ -160,6 +163,7 @@ impl Thread {
             first_timer_slack_ns: parts.timer_slack_ns,
             is_ending: AtomicBool::new(false),
             is_counted: AtomicBool::new(true),
+            is_one_too_many: AtomicBool::new(false),
         })
     }
 
@@ -291,23 +295,52 @@ impl Thread {
 
     /// Makes the thread act as somebody else.
     pub fn set_credentials(&self, credentials: Arc<Credentials>) {
-        let new = credentials.user.real;
+        let new = credentials.charged.clone();
         let exceeds = self.with_credentials(|old| old.is_exceeded_by(&credentials));
         let old = core::mem::replace(&mut *self.credentials.lock(), credentials);
         if exceeds {
             self.process.set_dumpable(super::dumpable_with_privileges());
             self.set_parent_death_signal(None);
         }
-        if old.user.real != new {
-            users::join(new);
-            users::leave(old.user.real);
+        if !Arc::ptr_eq(&old.charged, &new) {
+            let is_one_too_many = new.has_too_many_threads(self.process.limits());
+            self.is_one_too_many.store(is_one_too_many, Ordering::Relaxed);
+            new.join();
+            old.charged.leave();
         }
     }
 
-    /// The thread ends, or never ran: it does not count for its user any longer.
+    /// EAGAIN if the thread's user may not have another thread.
+    pub(super) fn check_another(&self) -> Result<(), Errno> {
+        self.with_credentials(|credentials| users::check(credentials, self.process.limits()))?;
+        self.is_one_too_many.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// EAGAIN if the thread has become one more of its user than `RLIMIT_NPROC` allows, and still is: it may not execute a program.
+    /// Few programs look whether `setuid` succeeds, so this is where they hear of it (Linux: `PF_NPROC_EXCEEDED`).
+    pub fn check_execution(&self) -> Result<(), Errno> {
+        if !self.is_one_too_many.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let user = self.with_credentials(|credentials| credentials.charged.clone());
+        if user.has_too_many_threads(self.process.limits()) {
+            return Err(Errno::EAGAIN);
+        }
+        self.is_one_too_many.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The thread is gone, or never ran: neither it nor the signals that it has not taken count for its user any longer, whoever still
+    /// looks at it; nor those of a process that somebody has waited for.
     pub(super) fn stop_counting(&self) {
-        if self.is_counted.swap(false, Ordering::Relaxed) {
-            users::leave(self.with_credentials(|credentials| credentials.user.real));
+        if !self.is_counted.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        self.with_credentials(|credentials| credentials.charged.leave());
+        self.signals.pending.lock().close();
+        if self.process.is_reaped() {
+            self.process.signals.shared.lock().pending.close();
         }
     }
 

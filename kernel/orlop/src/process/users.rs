@@ -1,60 +1,139 @@
-//! How many threads each user has, for `RLIMIT_NPROC`.
+//! Users: what is counted for all processes of one real user together.
 //!
-//! Root is not limited and not counted: most threads cost nothing here.
+//! There is one [`User`] for each number that any credentials have as their real user. Credentials hold it, and so does what was charged
+//! to it: who becomes another leaves its signals, timers and pipes with the one it was, as on Linux, and each is given back to whom it was
+//! charged. Whom nobody holds any more is forgotten when others come.
+//!
+//! Lock order: [`USERS`] sleeps, and nothing is taken under it. Counts are atomic.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::Errno;
-use hal::sync::SpinLock;
 
 use super::{Credentials, Limits, Resource, capability};
+use crate::sched::Mutex;
 
-static USERS: SpinLock<BTreeMap<u32, u64>> = SpinLock::new(BTreeMap::new());
+static USERS: Mutex<Users> = Mutex::new(Users { by_number: BTreeMap::new(), most: FEW });
+
+/// Up to how many users nobody looks for those that are gone.
+const FEW: usize = 16;
+
+/// The users that there are, and some that were.
+struct Users {
+    by_number: BTreeMap<u32, Arc<User>>,
+    /// With so many, those that are gone are looked for.
+    most: usize,
+}
+
+/// What one user has.
+#[derive(Debug)]
+pub struct User {
+    number: u32,
+    threads: AtomicU64,
+    /// Queued signals, and timers.
+    signals: AtomicU64,
+    /// Slots of pipes.
+    pipe_slots: AtomicU64,
+}
 
 const ROOT: u32 = 0;
 
+impl Users {
+    /// Keeps those that somebody has. Each user that comes pays for two that are looked at.
+    fn forget_gone(&mut self) {
+        if self.by_number.len() >= self.most {
+            // Others get a reference from here alone, or from one that they have.
+            self.by_number.retain(|_, user| Arc::strong_count(user) > 1);
+            self.most = (2 * self.by_number.len()).max(FEW);
+        }
+    }
+}
+
+impl User {
+    /// The user with this number.
+    pub fn find(number: u32) -> Arc<User> {
+        let mut users = USERS.lock();
+        if let Some(user) = users.by_number.get(&number) {
+            return user.clone();
+        }
+        users.forget_gone();
+        let user = Arc::new(User::new(number));
+        users.by_number.insert(number, user.clone());
+        user
+    }
+
+    const fn new(number: u32) -> User {
+        let [threads, signals, pipe_slots] = [const { AtomicU64::new(0) }; 3];
+        User { number, threads, signals, pipe_slots }
+    }
+
+    /// How many signals and timers are charged to the user.
+    pub fn signals(&self) -> u64 {
+        self.signals.load(Ordering::Relaxed)
+    }
+
+    /// The slots of pipes that the user has. Root's are not counted: nothing limits them.
+    pub fn pipe_slots(&self) -> Option<&AtomicU64> {
+        (self.number != ROOT).then_some(&self.pipe_slots)
+    }
+
+    /// Counts a thread of this user. Root is not limited and not counted: most threads cost nothing here.
+    #[inline]
+    pub(super) fn join(&self) {
+        if self.number != ROOT {
+            self.threads.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A thread of this user is gone, or somebody else's now.
+    #[inline]
+    pub(super) fn leave(&self) {
+        if self.number != ROOT {
+            self.threads.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the user has more threads than `RLIMIT_NPROC` allows; root may.
+    pub(super) fn has_too_many_threads(&self, limits: &Limits) -> bool {
+        self.number != ROOT && self.threads.load(Ordering::Relaxed) > limits.soft(Resource::Processes)
+    }
+}
+
 /// EAGAIN if a user with these credentials and limits may not have another thread.
 pub(super) fn check(credentials: &Credentials, limits: &Limits) -> Result<(), Errno> {
-    let user = credentials.user.real;
-    let exempt = user == ROOT
-        || credentials.has_capability(capability::SYS_RESOURCE)
-        || credentials.has_capability(capability::SYS_ADMIN);
-    if exempt || count(user) < limits.soft(Resource::Processes) { Ok(()) } else { Err(Errno::EAGAIN) }
+    let user = &credentials.charged;
+    let is_exempt = || {
+        credentials.has_capability(capability::SYS_RESOURCE)
+            || credentials.has_capability(capability::SYS_ADMIN)
+    };
+    let is_within = user.number == ROOT
+        || user.threads.load(Ordering::Relaxed) < limits.soft(Resource::Processes)
+        || is_exempt();
+    if is_within { Ok(()) } else { Err(Errno::EAGAIN) }
 }
 
-fn count(user: u32) -> u64 {
-    USERS.lock().get(&user).copied().unwrap_or(0)
-}
+/// A signal or a timer that is charged to a user; dropped, it is so no more.
+#[derive(Debug)]
+pub struct SignalCharge(Arc<User>);
 
-/// Counts a thread of this user.
-#[inline]
-pub(super) fn join(user: u32) {
-    if user != ROOT {
-        count_in(user);
-    }
-}
-
-/// A thread of this user is gone, or somebody else's now.
-#[inline]
-pub(super) fn leave(user: u32) {
-    if user != ROOT {
-        count_out(user);
-    }
-}
-
-#[cold]
-fn count_in(user: u32) {
-    *USERS.lock().entry(user).or_insert(0) += 1;
-}
-
-#[cold]
-fn count_out(user: u32) {
-    let mut users = USERS.lock();
-    if let Some(count) = users.get_mut(&user) {
-        *count -= 1;
-        if *count == 0 {
-            users.remove(&user);
+impl SignalCharge {
+    /// Charges one to a user that may have `limit`.
+    #[inline]
+    pub fn take(user: &Arc<User>, limit: u64) -> Option<SignalCharge> {
+        if user.signals.fetch_add(1, Ordering::Relaxed) >= limit {
+            user.signals.fetch_sub(1, Ordering::Relaxed);
+            return None;
         }
+        Some(SignalCharge(user.clone()))
+    }
+}
+
+impl Drop for SignalCharge {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.signals.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -64,13 +143,37 @@ mod tests {
 
     #[test]
     fn users_are_counted_and_root_is_not() {
-        join(77_001);
-        join(77_001);
-        join(ROOT);
-        assert_eq!((count(77_001), count(ROOT)), (2, 0));
-        leave(77_001);
-        leave(77_001);
-        leave(ROOT);
-        assert_eq!(count(77_001), 0);
+        let (user, root) = (User::find(77_001), User::find(ROOT));
+        user.join();
+        User::find(77_001).join();
+        root.join();
+        let counts = || (user.threads.load(Ordering::Relaxed), root.threads.load(Ordering::Relaxed));
+        assert_eq!(counts(), (2, 0));
+        user.leave();
+        user.leave();
+        root.leave();
+        assert_eq!(counts(), (0, 0));
+    }
+
+    #[test]
+    fn what_is_charged_is_given_back_to_the_same_user() {
+        let charges: Option<[SignalCharge; 2]> = {
+            let user = User::find(77_002);
+            let take = || SignalCharge::take(&user, 2);
+            let both = take().zip(take()).map(|(one, other)| [one, other]);
+            assert!(take().is_none());
+            both
+        };
+        // Nobody has the user but its charges.
+        (0..100).for_each(|number| drop(User::find(78_000 + number)));
+        assert_eq!(User::find(77_002).signals(), 2);
+        drop(charges);
+        assert_eq!(User::find(77_002).signals(), 0);
+    }
+
+    #[test]
+    fn users_that_are_gone_are_forgotten() {
+        (0..10_000).for_each(|number| drop(User::find(100_000 + number)));
+        assert!(USERS.lock().by_number.len() < 1000);
     }
 }

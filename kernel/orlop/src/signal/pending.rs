@@ -1,27 +1,48 @@
 //! Signals that were sent and wait for delivery.
 //!
+//! Each is charged to the user of whom it is for, until it is taken or forgotten; the signal of a timer by the charge of that.
+//!
 //! A few stand in one short queue, which is all that most programs ever need. Once that is full, others line up behind it, each
 //! number by itself: whoever takes a signal does not walk past those of other numbers, and adding one copies none.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::signal::{NSIG, SI_KERNEL, SI_USER};
 
 use super::{SigInfo, Signal, SignalSet};
+use crate::process::User;
+use crate::process::users::SignalCharge;
 
 /// A queue of pending signals. A standard signal is in it once; real-time signals queue up in the order of their coming.
 #[derive(Default)]
 pub struct Pending {
     set: SignalSet,
     /// The first ones, at most [`FEW`].
-    queue: VecDeque<SigInfo>,
+    queue: VecDeque<Queued>,
     /// Those that came when the queue was full or somebody was here, by their index; empty while there are none.
     lines: Vec<Line>,
     /// How many are in the lines.
     in_lines: usize,
     /// How often signals have been forgotten.
     discards: u64,
+    /// Set when whom it is for is gone: nothing is queued any more.
+    is_closed: bool,
+}
+
+/// A queued signal.
+struct Queued {
+    info: SigInfo,
+    _charge: Charge,
+}
+
+/// What is given back when the signal is taken.
+enum Charge {
+    /// Its own.
+    Own { _charge: SignalCharge },
+    /// That of the timer which sent it, once the timer is deleted, too.
+    Timer { _charge: Arc<SignalCharge> },
 }
 
 /// How many signals stand in the short queue.
@@ -29,14 +50,14 @@ const FEW: usize = 8;
 
 /// The signals of one number in the order of their coming, a block at a time.
 #[derive(Default)]
-struct Line(VecDeque<VecDeque<SigInfo>>);
+struct Line(VecDeque<VecDeque<Queued>>);
 
 impl Line {
     /// How many signals are in a block.
     const BLOCK: usize = 32;
 
     /// Adds one at the end; false without memory.
-    fn push(&mut self, info: &SigInfo) -> bool {
+    fn push(&mut self, info: &SigInfo, charge: Charge) -> bool {
         if self.0.back().is_none_or(|block| block.len() == Line::BLOCK) {
             let mut block = VecDeque::new();
             if block.try_reserve_exact(Line::BLOCK).is_err() || self.0.try_reserve(1).is_err() {
@@ -45,19 +66,19 @@ impl Line {
             self.0.push_back(block);
         }
         if let Some(block) = self.0.back_mut() {
-            block.push_back(*info);
+            block.push_back(Queued { info: *info, _charge: charge });
         }
         true
     }
 
-    fn pop(&mut self) -> Option<SigInfo> {
+    fn pop(&mut self) -> Option<Queued> {
         let block = self.0.front_mut()?;
-        let info = block.pop_front();
+        let queued = block.pop_front();
         // The last block is kept while signals come into it.
         if block.is_empty() {
             self.0.pop_front();
         }
-        info
+        queued
     }
 
     fn len(&self) -> usize {
@@ -94,7 +115,14 @@ pub enum Added {
 impl Pending {
     /// Nothing pending.
     pub const fn new() -> Pending {
-        Pending { set: SignalSet::EMPTY, queue: VecDeque::new(), lines: Vec::new(), in_lines: 0, discards: 0 }
+        Pending {
+            set: SignalSet::EMPTY,
+            queue: VecDeque::new(),
+            lines: Vec::new(),
+            in_lines: 0,
+            discards: 0,
+            is_closed: false,
+        }
     }
 
     /// The signals in it.
@@ -108,40 +136,41 @@ impl Pending {
     }
 
     /// Puts a signal behind the others; false without memory.
-    fn push(&mut self, signal: Signal, info: &SigInfo) -> bool {
+    fn push(&mut self, signal: Signal, info: &SigInfo, charge: Charge) -> bool {
         if self.in_lines == 0 && self.queue.len() < FEW {
-            let room = self.queue.try_reserve(1).is_ok();
+            let room = !self.is_closed && self.queue.try_reserve(1).is_ok();
             if room {
-                self.queue.push_back(*info);
+                self.queue.push_back(Queued { info: *info, _charge: charge });
             }
             return room;
         }
-        self.push_to_line(signal, info)
+        self.push_to_line(signal, info, charge)
     }
 
     /// Puts a signal at the end of its number's line; false without memory.
     #[cold]
-    fn push_to_line(&mut self, signal: Signal, info: &SigInfo) -> bool {
+    fn push_to_line(&mut self, signal: Signal, info: &SigInfo, charge: Charge) -> bool {
         if self.lines.is_empty() {
             if self.lines.try_reserve_exact(NSIG as usize).is_err() {
                 return false;
             }
             self.lines.resize_with(NSIG as usize, Line::default);
         }
-        let added = self.lines[signal.index()].push(info);
+        let added = self.lines[signal.index()].push(info, charge);
         self.in_lines += usize::from(added);
         added
     }
 
-    /// Adds a signal. Beyond `limit` queued ones only its number is kept, and a real-time signal with its information refused. What the
-    /// kernel or a process says with a standard signal is kept all the same: there is one of each at most (Linux:
+    /// Adds a signal, which `user` is charged for. Beyond `limit` only its number is kept, and a real-time signal with its information
+    /// refused. What the kernel or a process says with a standard signal is kept all the same: there is one of each at most (Linux:
     /// `__send_signal_locked`).
-    pub fn add(&mut self, signal: Signal, info: &SigInfo, limit: u64) -> Added {
+    pub fn add(&mut self, signal: Signal, info: &SigInfo, user: &Arc<User>, limit: u64) -> Added {
         if self.set.contains(signal) && !signal.is_realtime() {
             return Added::Merged;
         }
-        let has_room = (self.queued() as u64) < limit || !signal.is_realtime() && info.si_code >= 0;
-        let added = has_room && self.push(signal, info);
+        let limit = if !signal.is_realtime() && info.si_code >= 0 { u64::MAX } else { limit };
+        let charge = SignalCharge::take(user, limit);
+        let added = charge.is_some_and(|own| self.push(signal, info, Charge::Own { _charge: own }));
         // `kill` may not fail for lack of room, and the kernel has nobody to tell.
         if !added && signal.is_realtime() && ![SI_USER, SI_KERNEL].contains(&info.si_code) {
             return Added::Refused;
@@ -152,45 +181,58 @@ impl Pending {
 
     /// Adds the signal of a timer, which is in it once at most: `before` is what was said when it was added last and not taken since.
     /// Unlike others it stands beside a standard signal that is pending already. Without memory its number alone is pending.
-    pub fn add_of_timer(&mut self, signal: Signal, info: &SigInfo, before: Option<u64>) -> Fate {
+    pub fn add_of_timer(
+        &mut self,
+        signal: Signal,
+        info: &SigInfo,
+        before: Option<u64>,
+        charge: &Arc<SignalCharge>,
+    ) -> Fate {
         if before.is_some_and(|discards| discards == self.discards || self.holds(signal, info)) {
             return Fate::StillQueued;
         }
         self.set = self.set.with(signal);
-        if self.push(signal, info) { Fate::Queued(self.discards) } else { Fate::Lost }
+        let charge = Charge::Timer { _charge: charge.clone() };
+        if self.push(signal, info, charge) { Fate::Queued(self.discards) } else { Fate::Lost }
     }
 
     /// Whether a signal of this timer is queued.
     fn holds(&self, signal: Signal, info: &SigInfo) -> bool {
         let line = self.lines.get(signal.index()).into_iter().flat_map(|line| line.0.iter().flatten());
-        self.queue.iter().chain(line).any(|queued| queued.sent_by_timer() == info.sent_by_timer())
+        self.queue.iter().chain(line).any(|queued| queued.info.sent_by_timer() == info.sent_by_timer())
     }
 
     /// Takes the first signal that is in `wanted`; its information goes to `info`.
+    #[inline(always)]
     pub fn take(&mut self, wanted: SignalSet, info: &mut SigInfo) -> Option<Signal> {
+        // Mostly there is none, which is seen without a call.
         let signal = self.set.intersection(wanted).first()?;
-        let same = |queued: &SigInfo| queued.signal() == signal.number();
-        if let Some(only) = self.only().filter(|only| same(only)) {
-            *info = *only;
-            self.queue.clear();
-            self.set = self.set.without(signal);
-            return Some(signal);
-        }
-        self.take_one_of_several(signal, info);
+        self.take_pending(signal, info);
         Some(signal)
     }
 
+    #[inline(never)]
+    fn take_pending(&mut self, signal: Signal, info: &mut SigInfo) {
+        if let Some(only) = self.only().filter(|only| only.info.signal() == signal.number()) {
+            *info = only.info;
+            self.queue.pop_front();
+            self.set = self.set.without(signal);
+        } else {
+            self.take_one_of_several(signal, info);
+        }
+    }
+
     /// The one that is queued, if there is exactly one.
-    fn only(&self) -> Option<&SigInfo> {
+    fn only(&self) -> Option<&Queued> {
         self.queue.front().filter(|_| self.queued() == 1)
     }
 
     /// Takes the first with this number, and looks whether there are more.
     #[inline(never)]
     fn take_one_of_several(&mut self, signal: Signal, info: &mut SigInfo) {
-        let same = |queued: &SigInfo| queued.signal() == signal.number();
+        let same = |queued: &Queued| queued.info.signal() == signal.number();
         match self.queue.iter().position(same).and_then(|index| self.queue.remove(index)) {
-            Some(queued) => *info = queued,
+            Some(queued) => *info = queued.info,
             None => self.take_from_line(signal, info),
         }
         let line_is_empty = self.lines.get(signal.index()).is_none_or(|line| line.0.is_empty());
@@ -204,7 +246,7 @@ impl Pending {
     fn take_from_line(&mut self, signal: Signal, info: &mut SigInfo) {
         match self.lines.get_mut(signal.index()).and_then(Line::pop) {
             Some(queued) => {
-                *info = queued;
+                *info = queued.info;
                 self.leave_lines(1);
             }
             None => *info = SigInfo::user(signal.number(), abi::signal::SI_USER, 0, 0),
@@ -225,7 +267,8 @@ impl Pending {
         }
         self.set = self.set.difference(set);
         self.discards += 1;
-        self.queue.retain(|info| Signal::new(info.signal()).is_some_and(|signal| !set.contains(signal)));
+        self.queue
+            .retain(|queued| Signal::new(queued.info.signal()).is_some_and(|signal| !set.contains(signal)));
         let mut left = 0;
         let signals = (1..=NSIG).filter_map(Signal::new);
         for (line, _) in self.lines.iter_mut().zip(signals).filter(|(_, signal)| set.contains(*signal)) {
@@ -233,6 +276,12 @@ impl Pending {
             *line = Line::default();
         }
         self.leave_lines(left);
+    }
+
+    /// Forgets everything, and all that comes from now on.
+    pub fn close(&mut self) {
+        self.discard(SignalSet::ALL);
+        self.is_closed = true;
     }
 }
 
@@ -244,6 +293,17 @@ mod tests {
         (Signal::new(signal).expect("a signal"), SigInfo::new(signal, code))
     }
 
+    /// One of its own for each test.
+    #[track_caller]
+    fn user() -> Arc<User> {
+        User::find(60_000 + core::panic::Location::caller().line())
+    }
+
+    #[track_caller]
+    fn charge() -> Arc<SignalCharge> {
+        Arc::new(SignalCharge::take(&user(), 1).expect("nobody else has that user"))
+    }
+
     fn take(pending: &mut Pending) -> Option<(Signal, SigInfo)> {
         let mut info = SigInfo::default();
         pending.take(SignalSet::ALL, &mut info).map(|signal| (signal, info))
@@ -251,7 +311,7 @@ mod tests {
 
     fn add(pending: &mut Pending, signal: u32, code: i32) -> Added {
         let (signal, info) = info(signal, code);
-        pending.add(signal, &info, 10)
+        pending.add(signal, &info, &user(), 10)
     }
 
     #[test]
@@ -281,14 +341,15 @@ mod tests {
     fn many_line_up_by_their_numbers() {
         let mut pending = Pending::new();
         let mut expected = [Vec::new(), Vec::new(), Vec::new()];
+        let user = user();
         for code in 1..=500 {
             let kind = (code * 7 % 3) as usize;
             let (signal, info) = info(40 + kind as u32, code);
-            assert_eq!(pending.add(signal, &info, 500), Added::Queued);
+            assert_eq!(pending.add(signal, &info, &user, 500), Added::Queued);
             expected[kind].push((signal, info));
         }
         let (signal, one_more) = info(41, 501);
-        assert_eq!(pending.add(signal, &one_more, 500), Added::Refused);
+        assert_eq!(pending.add(signal, &one_more, &user, 500), Added::Refused);
         pending.discard(SignalSet::EMPTY.with(Signal::new(42).expect("a signal")));
         assert_eq!(pending.queued(), expected[0].len() + expected[1].len());
         for expected in expected[..2].iter().flatten() {
@@ -301,13 +362,16 @@ mod tests {
 
     #[test]
     fn a_timer_has_one_signal_beside_that_of_others() {
+        let charge = charge();
         let (signal, _) = info(10, 0);
         let timer = |private| SigInfo::timer(10, 3, private, 0);
         let mut pending = Pending::new();
         add(&mut pending, 10, 0);
-        let Fate::Queued(stamp) = pending.add_of_timer(signal, &timer(1), None) else { panic!("not queued") };
-        assert_eq!(pending.add_of_timer(signal, &timer(1), Some(stamp)), Fate::StillQueued);
-        assert!(matches!(pending.add_of_timer(signal, &timer(2), None), Fate::Queued(_)));
+        let Fate::Queued(stamp) = pending.add_of_timer(signal, &timer(1), None, &charge) else {
+            panic!("not queued")
+        };
+        assert_eq!(pending.add_of_timer(signal, &timer(1), Some(stamp), &charge), Fate::StillQueued);
+        assert!(matches!(pending.add_of_timer(signal, &timer(2), None, &charge), Fate::Queued(_)));
         let private = |taken: Option<(Signal, SigInfo)>| taken.map(|(_, info)| info.sent_by_timer());
         assert_eq!(private(take(&mut pending)), Some(None));
         assert_eq!(private(take(&mut pending)), Some(Some((3, 1))));
@@ -317,31 +381,34 @@ mod tests {
 
     #[test]
     fn a_timer_learns_that_its_signal_was_forgotten() {
+        let charge = charge();
         let (signal, _) = info(10, 0);
         let timer = SigInfo::timer(10, 3, 1, 0);
         let mut pending = Pending::new();
-        let Fate::Queued(stamp) = pending.add_of_timer(signal, &timer, None) else { panic!("not queued") };
+        let Fate::Queued(stamp) = pending.add_of_timer(signal, &timer, None, &charge) else {
+            panic!("not queued")
+        };
         add(&mut pending, 20, 0);
         pending.discard(SignalSet::STOPPING);
-        assert_eq!(pending.add_of_timer(signal, &timer, Some(stamp)), Fate::StillQueued);
+        assert_eq!(pending.add_of_timer(signal, &timer, Some(stamp), &charge), Fate::StillQueued);
         pending.discard(SignalSet::EMPTY.with(signal));
-        assert!(matches!(pending.add_of_timer(signal, &timer, Some(stamp)), Fate::Queued(_)));
+        assert!(matches!(pending.add_of_timer(signal, &timer, Some(stamp), &charge), Fate::Queued(_)));
     }
 
     #[test]
     fn beyond_the_limit_the_number_survives() {
         let mut pending = Pending::new();
         let (signal, queued) = info(40, SI_USER);
-        assert_eq!(pending.add(signal, &queued, 0), Added::WithoutInformation);
+        assert_eq!(pending.add(signal, &queued, &user(), 0), Added::WithoutInformation);
         assert_eq!(take(&mut pending).map(|(signal, _)| signal), Some(signal));
         let (signal, with_value) = info(40, -1);
-        assert_eq!(pending.add(signal, &with_value, 0), Added::Refused);
+        assert_eq!(pending.add(signal, &with_value, &user(), 0), Added::Refused);
         assert_eq!(take(&mut pending), None);
         let (signal, of_the_kernel) = info(10, SI_KERNEL);
-        assert_eq!(pending.add(signal, &of_the_kernel, 0), Added::Queued);
+        assert_eq!(pending.add(signal, &of_the_kernel, &user(), 0), Added::Queued);
         assert_eq!(take(&mut pending), Some((signal, of_the_kernel)));
         let (signal, of_a_queue) = info(10, -1);
-        assert_eq!(pending.add(signal, &of_a_queue, 0), Added::WithoutInformation);
+        assert_eq!(pending.add(signal, &of_a_queue, &user(), 0), Added::WithoutInformation);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::action::{self, Disposition};
 pub use super::pending::Fate;
 use super::pending::{Added, Pending};
 use super::{DefaultAction, Shared, SigInfo, Signal, SignalSet, stop};
+use crate::process::users::SignalCharge;
 use crate::process::{Pid, Process, Resource, Thread, table, work};
 
 /// Sends a signal to a process; one of its threads will take it. EAGAIN if a real-time signal with its information finds no room.
@@ -36,10 +37,11 @@ pub fn of_timer(
     signal: Signal,
     info: &SigInfo,
     before: Option<u64>,
+    charge: &Arc<SignalCharge>,
 ) -> Fate {
     let mut fate = Fate::Lost;
     let posted = post(process, target, signal, |pending, _| {
-        fate = pending.add_of_timer(signal, info, before);
+        fate = pending.add_of_timer(signal, info, before, charge);
         Ok(())
     });
     // Adding it is never refused.
@@ -111,7 +113,9 @@ pub fn force(thread: &Arc<Thread>, signal: Signal, info: &SigInfo) {
     if act.sa_handler == abi::signal::SIG_DFL {
         thread.process().signals.shared.lock().protected = false;
     }
-    thread.signals.pending.lock().add(signal, info, u64::MAX);
+    let mut pending = thread.signals.pending.lock();
+    thread.with_credentials(|credentials| pending.add(signal, info, &credentials.charged, u64::MAX));
+    drop(pending);
     thread.set_work(work::SIGNAL);
 }
 
@@ -148,8 +152,11 @@ fn send(
     signal: Signal,
     info: &SigInfo,
 ) -> Result<(), Errno> {
-    post(process, target, signal, |pending, limit| {
-        if pending.add(signal, info, limit) == Added::Refused { Err(Errno::EAGAIN) } else { Ok(()) }
+    post(process, target, signal, |pending, receiver| {
+        let limit = process.limits().soft(Resource::PendingSignals);
+        let added =
+            receiver.with_credentials(|credentials| pending.add(signal, info, &credentials.charged, limit));
+        if added == Added::Refused { Err(Errno::EAGAIN) } else { Ok(()) }
     })
     .map(drop)
 }
@@ -163,12 +170,12 @@ enum Posted {
     NobodyThere,
 }
 
-/// Sends a signal; `add` makes it pending, with so many being allowed.
+/// Sends a signal; `add` makes it pending, for that thread or for any of its process.
 fn post(
     process: &Arc<Process>,
     target: Option<&Arc<Thread>>,
     signal: Signal,
-    add: impl FnOnce(&mut Pending, u64) -> Result<(), Errno>,
+    add: impl FnOnce(&mut Pending, &Thread) -> Result<(), Errno>,
 ) -> Result<Posted, Errno> {
     let mut shared = process.signals.shared.lock();
     if shared.ending.is_some() {
@@ -223,7 +230,7 @@ fn enter(
     target: Option<&Arc<Thread>>,
     shared: &mut Shared,
     signal: Signal,
-    add: impl FnOnce(&mut Pending, u64) -> Result<(), Errno>,
+    add: impl FnOnce(&mut Pending, &Thread) -> Result<(), Errno>,
 ) -> Result<Next, Errno> {
     let takes =
         |thread: &Thread| !thread.signal_mask().contains(signal) || thread.awaited_signals().contains(signal);
@@ -241,10 +248,11 @@ fn enter(
             Disposition::Default(_) | Disposition::Handle => {}
         }
     }
-    let limit = process.limits().soft(Resource::PendingSignals);
-    match target {
-        Some(thread) => add(&mut thread.signals.pending.lock(), limit)?,
-        None => add(&mut shared.pending, limit)?,
-    }
+    // Whoever has no leader any more is gone.
+    let leader = if target.is_none() && receiver.is_none() { process.leader() } else { None };
+    let Some(charged) = target.or(receiver.as_ref()).or(leader.as_ref()) else { return Ok(Next::Nothing) };
+    let mut own = target.map(|thread| thread.signals.pending.lock());
+    add(own.as_deref_mut().unwrap_or(&mut shared.pending), charged)?;
+    drop(own);
     Ok(receiver.map_or(Next::Nothing, Next::Tell))
 }

@@ -283,7 +283,7 @@ pub fn timer_create(
     clock::require_alarms(id, caller.thread)?;
     let clock = Clock::from_id(id, caller.thread)?;
     let process = caller.thread.process();
-    let number = posix::create(process, notification, clock)?;
+    let number = posix::create(caller.thread, notification, clock)?;
     if let Err(errno) = timer.write(&number) {
         posix::delete(process, number)?;
         return Err(Failure::Errno(errno));

@@ -16,6 +16,7 @@ use super::Clock;
 use super::alarm::AlarmNode;
 use super::discipline;
 use super::interval::{Name, Setting, Source, Timer};
+use crate::process::users::SignalCharge;
 use crate::process::{Process, Resource, Thread};
 use crate::signal::Signal;
 use crate::signal::send::{self, Fate};
@@ -51,6 +52,8 @@ struct PosixTimer {
     is_atomic_time: bool,
     /// What it is known by in its signals.
     private: u32,
+    /// What its user is charged for it and its signal.
+    charge: Arc<SignalCharge>,
     /// Whether it has a period and waits for its signal to be taken.
     waits: bool,
     /// The signal under way, if it was sent and not taken.
@@ -164,7 +167,7 @@ impl PosixTimer {
         let target = self.notification.thread.as_ref().map(Weak::upgrade);
         match target {
             Some(None) => Fate::NobodyThere,
-            target => send::of_timer(process, target.flatten().as_ref(), signal, &info, stamp),
+            target => send::of_timer(process, target.flatten().as_ref(), signal, &info, stamp, &self.charge),
         }
     }
 
@@ -234,12 +237,15 @@ impl PosixTimer {
     }
 }
 
-/// Makes a POSIX timer; its number. EAGAIN when there are as many as `RLIMIT_SIGPENDING` allows, since each has a signal that can
-/// always be queued.
-pub fn create(process: &Process, notification: Notification, clock: Clock) -> Result<i32, Errno> {
+/// Makes a POSIX timer of the running thread's process; its number. EAGAIN when its user has as many and as many queued signals as
+/// `RLIMIT_SIGPENDING` allows, since each has a signal that can always be queued.
+pub fn create(thread: &Thread, notification: Notification, clock: Clock) -> Result<i32, Errno> {
+    let process = thread.process();
+    let limit = process.limits().soft(Resource::PendingSignals);
+    let charge = thread.with_credentials(|credentials| SignalCharge::take(&credentials.charged, limit));
+    let charge = Arc::new(charge.ok_or(Errno::EAGAIN)?);
     let timers = &mut process.timers.lock().posix;
-    let limit = process.limits().soft(Resource::PendingSignals).min(LARGEST_LIMIT);
-    if timers.timers.len() as u64 >= limit {
+    if timers.timers.len() as u64 >= MOST {
         return Err(Errno::EAGAIN);
     }
     let id = timers.free_id();
@@ -256,6 +262,7 @@ pub fn create(process: &Process, notification: Notification, clock: Clock) -> Re
         is_wall_clock,
         is_atomic_time,
         private: timers.last_private,
+        charge,
         waits: false,
         queued: None,
         overrun: -1,
@@ -267,7 +274,7 @@ pub fn create(process: &Process, notification: Notification, clock: Clock) -> Re
 }
 
 /// As many timers as there are numbers, whatever the limit says.
-const LARGEST_LIMIT: u64 = i32::MAX as u64;
+const MOST: u64 = i32::MAX as u64;
 
 /// Sets a POSIX timer; how it stood. EINVAL if there is no such timer, ESRCH if what it counts is gone.
 pub fn set(process: &Arc<Process>, id: i32, new: Setting, absolute: bool) -> Result<Setting, Errno> {

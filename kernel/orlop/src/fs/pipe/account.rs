@@ -2,12 +2,10 @@
 //!
 //! What is counted are the slots that pipes have, used or not. Root's are not counted: who has its rights is not limited.
 
-use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use hal::sync::SpinLock;
-
-use crate::process::{Credentials, capability};
+use crate::process::{Credentials, User, capability};
 
 /// The slots that a pipe starts with (Linux: `PIPE_DEF_BUFFERS`).
 pub const DEFAULT_SLOTS: usize = 16;
@@ -24,34 +22,24 @@ pub static USER_PAGES_SOFT: AtomicU64 = AtomicU64::new(16 * 1024);
 /// `pipe-user-pages-hard`: a user's pages beyond which it gets no more. 0 is no limit.
 pub static USER_PAGES_HARD: AtomicU64 = AtomicU64::new(0);
 
-static USERS: SpinLock<BTreeMap<u32, u64>> = SpinLock::new(BTreeMap::new());
-
 /// Slots that are counted as a user's; dropped, they are so no more.
 pub(super) struct Slots {
-    user: u32,
+    user: Arc<User>,
     count: usize,
 }
 
 impl Drop for Slots {
     fn drop(&mut self) {
-        change(self.user, self.count, 0);
+        change(&self.user, self.count, 0);
     }
 }
 
 /// The user has `new` slots in place of `old` ones; how many it has now in all.
-fn change(user: u32, old: usize, new: usize) -> u64 {
-    const ROOT: u32 = 0;
-    if user == ROOT || old == new {
-        return 0;
-    }
-    let mut users = USERS.lock();
-    let count = users.entry(user).or_insert(0);
-    *count = (*count + new as u64).saturating_sub(old as u64);
-    let now = *count;
-    if now == 0 {
-        users.remove(&user);
-    }
-    now
+fn change(user: &User, old: usize, new: usize) -> u64 {
+    let Some(slots) = user.pipe_slots() else { return 0 };
+    // What is taken away was added before, so the sum is never below zero.
+    let difference = (new as u64).wrapping_sub(old as u64);
+    slots.fetch_add(difference, Ordering::Relaxed).wrapping_add(difference)
 }
 
 fn exceeds(pages: u64, limit: &AtomicU64) -> bool {
@@ -67,7 +55,7 @@ fn is_limited(credentials: &Credentials) -> bool {
 impl Slots {
     /// The slots of a new pipe; none beyond the hard limit.
     pub(super) fn for_new_pipe(credentials: &Credentials) -> Option<Slots> {
-        let user = credentials.user.real;
+        let user = &credentials.charged;
         let mut count = DEFAULT_SLOTS;
         let most = (MAX_SIZE.load(Ordering::Relaxed) / super::PAGE as u64) as usize;
         if count > most && !credentials.has_capability(capability::SYS_RESOURCE) {
@@ -78,7 +66,7 @@ impl Slots {
             pages = change(user, count, FEW_SLOTS);
             count = FEW_SLOTS;
         }
-        let slots = Slots { user, count };
+        let slots = Slots { user: user.clone(), count };
         if exceeds(pages, &USER_PAGES_HARD) && is_limited(credentials) { None } else { Some(slots) }
     }
 
@@ -95,14 +83,14 @@ impl Slots {
         if size > MAX_SIZE.load(Ordering::Relaxed) && !credentials.has_capability(capability::SYS_RESOURCE) {
             return false;
         }
-        let pages = change(self.user, self.count, count);
-        change(self.user, count, self.count);
+        let pages = change(&self.user, self.count, count);
+        change(&self.user, count, self.count);
         let exceeds = exceeds(pages, &USER_PAGES_HARD) || exceeds(pages, &USER_PAGES_SOFT);
         !(exceeds && is_limited(credentials))
     }
 
     pub(super) fn set_count(&mut self, count: usize) {
-        change(self.user, self.count, count);
+        change(&self.user, self.count, count);
         self.count = count;
     }
 }

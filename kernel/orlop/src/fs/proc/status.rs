@@ -151,7 +151,10 @@ fn signal_fields(subject: &Subject) -> String {
 
 #[derive(Default)]
 struct SignalSets {
+    /// Of the thread.
     pending: u64,
+    /// Of the process.
+    shared: u64,
     blocked: u64,
     ignored: u64,
     handled: u64,
@@ -161,7 +164,8 @@ fn signal_sets(subject: &Subject) -> SignalSets {
     let Some(thread) = subject.thread() else { return SignalSets::default() };
     let (ignored, handled) = subject.process.signal_dispositions();
     SignalSets {
-        pending: thread.pending_signals().bits(),
+        pending: thread.signals.pending.lock().set().bits(),
+        shared: subject.process.signals.shared.lock().pending.set().bits(),
         blocked: thread.signal_mask().bits(),
         ignored: ignored.bits(),
         handled: handled.bits(),
@@ -242,9 +246,14 @@ fn memory_lines(text: &mut Text, subject: &Subject) {
 }
 
 fn signal_lines(text: &mut Text, subject: &Subject) {
+    if let Some(thread) = subject.thread() {
+        let charged = thread.with_credentials(|credentials| credentials.charged.signals());
+        writeln!(text, "SigQ:\t{charged}/{}", subject.process.limits().soft(Resource::PendingSignals));
+    }
     let sets = signal_sets(subject);
     for (label, set) in [
         ("SigPnd", sets.pending),
+        ("ShdPnd", sets.shared),
         ("SigBlk", sets.blocked),
         ("SigIgn", sets.ignored),
         ("SigCgt", sets.handled),
