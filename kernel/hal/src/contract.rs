@@ -265,8 +265,9 @@ pub trait Platform {
     fn console_pause_input();
     /// Undoes `console_pause_input`.
     fn console_resume_input();
-    /// 64 bits from the CPU's random source, if it has one.
-    fn random_u64() -> Option<u64>;
+    /// Calls `visit` with the name of each source of randomness of CPU and firmware, and how a word is got from it; `None`: it has
+    /// none to give at the moment.
+    fn for_each_random_source(visit: &mut dyn FnMut(&'static str, fn() -> Option<u64>));
     /// Turns the machine off.
     fn power_off() -> !;
     /// Restarts the machine.

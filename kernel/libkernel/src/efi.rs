@@ -1,4 +1,4 @@
-//! What EFI's system table says to a kernel that firmware has left: where ACPI's root pointer is.
+//! What EFI's system table says to a kernel that firmware has left: where ACPI's root pointer is, and a loader's random bytes.
 //!
 //! Source: UEFI 2.10, 4.3 (system table), 4.6 (configuration tables).
 use crate::physical::{Memory, matches, number};
@@ -18,15 +18,32 @@ const ACPI_2: [u8; 16] =
 const ACPI_1: [u8; 16] =
     [0x30, 0x2d, 0x9d, 0xeb, 0x88, 0x2d, 0xd3, 0x11, 0x9a, 0x16, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d];
 
+/// LINUX_EFI_RANDOM_SEED_TABLE_GUID (Linux, `include/linux/efi.h`).
+const RANDOM_SEED: [u8; 16] =
+    [0xbc, 0xe5, 0xe1, 0x1c, 0xeb, 0x7c, 0xf2, 0x42, 0x81, 0xe5, 0x8a, 0xad, 0xf1, 0x80, 0xf5, 0x7b];
+/// So many bytes of a seed are used (Linux: EFI_RANDOM_SEED_SIZE times some).
+const SEED_MAX: u64 = 1024;
+
 /// The root pointer of ACPI that the system table at `system_table` names.
 pub fn acpi_root(memory: &impl Memory, system_table: u64) -> Option<u64> {
+    find(memory, system_table, &[ACPI_2, ACPI_1])
+}
+
+/// Start and length of the random bytes that a loader left: `struct linux_efi_random_seed`.
+pub fn random_seed(memory: &impl Memory, system_table: u64) -> Option<(u64, u64)> {
+    let table = find(memory, system_table, &[RANDOM_SEED])?;
+    Some((table.checked_add(4)?, number::<4>(memory, table)?.min(SEED_MAX)))
+}
+
+/// The first of these configuration tables that there is.
+fn find(memory: &impl Memory, system_table: u64, wanted: &[[u8; 16]]) -> Option<u64> {
     if !matches(memory, system_table, SIGNATURE) {
         return None;
     }
     let count = number::<8>(memory, system_table.checked_add(ENTRY_COUNT)?)?.min(ENTRY_COUNT_MAX);
     let entries = number::<8>(memory, system_table.checked_add(ENTRIES)?)?;
     let end = entries.checked_add(count * ENTRY_BYTES)?;
-    [ACPI_2, ACPI_1].iter().find_map(|guid| {
+    wanted.iter().find_map(|guid| {
         let entry =
             (entries..end).step_by(ENTRY_BYTES as usize).find(|&entry| matches(memory, entry, guid))?;
         number::<8>(memory, entry + 16)
@@ -59,6 +76,19 @@ mod tests {
         assert_eq!(root(&system(&[([9; 16], 1), (ACPI_1, 2), (ACPI_2, 3)])), Some(3));
         assert_eq!(root(&system(&[(ACPI_1, 2)])), Some(2));
         assert_eq!(root(&system(&[])), None);
+    }
+
+    #[test]
+    fn a_seed_has_its_length_before_it() {
+        let mut memory = system(&[(ACPI_2, 3), (RANDOM_SEED, 0x300)]);
+        memory.resize(0x400, 0);
+        memory[0x300] = 32;
+        let find = |memory: &[u8]| random_seed(&|address: u64| memory.get(address as usize).copied(), 0);
+        assert_eq!(find(&memory), Some((0x304, 32)));
+        memory[0x303] = 0xff;
+        assert_eq!(find(&memory), Some((0x304, SEED_MAX)));
+        assert_eq!(find(&system(&[(ACPI_2, 3)])), None);
+        assert_eq!(find(&system(&[(RANDOM_SEED, u64::MAX)])), None);
     }
 
     #[test]

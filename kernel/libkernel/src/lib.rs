@@ -20,6 +20,7 @@ pub mod cpio;
 pub mod device_tree;
 pub mod efi;
 pub mod elf;
+pub mod entropy;
 pub mod fault;
 pub mod front_map;
 pub mod intervals;

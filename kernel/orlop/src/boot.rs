@@ -73,6 +73,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
     notice!("Command line: {}", Printable(boot.command_line));
     notice!("Memory: {} KiB", boot.memory_bytes / 1024);
     clock::start();
+    random::seeding::start(command_line);
     libkernel::ordered::seed(random::number());
     watchdog::configure(command_line);
     hal::boot::start_other_cpus(cpu_limit(&command_line), &mut |identity, reason| {

@@ -1,40 +1,51 @@
 //! The kernel's random numbers: `getrandom`, `/dev/urandom`, address-space layout, `AT_RANDOM`.
 //!
-//! One ChaCha20 key, seeded from the machine when first used. A batch of key stream is made at a time: its first bytes replace the key, the
-//! rest is handed out and wiped as it goes. So what was handed out cannot be computed back from what is left, and a small request
-//! costs a copy. A request for many bytes takes a key of its own and stretches it outside the lock.
+//! One ChaCha20 key, taken from the pool of all that is random here (`seeding`), at first use, once that is seeded, and again
+//! from time to time. A batch of key stream is made at a time: its first bytes replace the key, the rest is handed out and wiped as it
+//! goes. So what was handed out cannot be computed back from what is left, and a small request costs a copy. A request for many bytes
+//! takes a key of its own and stretches it outside the lock.
 
+pub mod seeding;
+mod timing;
+
+use abi::Errno;
 use hal::sync::SpinLock;
+use libkernel::entropy::{KEY_BYTES, Key};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use crate::fs::running;
 use crate::syscall::Failure;
+use crate::time::SECOND_NS;
 use crate::user::IoSink;
 
-/// The bytes of a key.
-const KEY_SIZE: usize = 32;
-
 /// What one batch leaves to be handed out: four blocks of key stream less the next key.
-const POOL_SIZE: usize = 256 - KEY_SIZE;
+const BATCH_SIZE: usize = 256 - KEY_BYTES;
 
-struct Pool {
-    key: [u8; KEY_SIZE],
-    bytes: [u8; POOL_SIZE],
+/// A key lives no longer: after a minute, while the machine is young after half of its age, and of the first seconds (Linux:
+/// `crng_reseed_interval`).
+const LONGEST_NS: u64 = 60 * SECOND_NS;
+const SHORTEST_NS: u64 = 5 * SECOND_NS;
+
+struct Generator {
+    key: Key,
+    bytes: [u8; BATCH_SIZE],
     /// How many of `bytes`, from the start, have been handed out and wiped.
     used: usize,
-    is_seeded: bool,
+    /// When the key is to be replaced, by `hal::time::now_ns`.
+    due_ns: u64,
 }
 
-static POOL: SpinLock<Pool> =
-    SpinLock::new(Pool { key: [0; KEY_SIZE], bytes: [0; POOL_SIZE], used: POOL_SIZE, is_seeded: false });
+static GENERATOR: SpinLock<Generator> =
+    SpinLock::new(Generator { key: [0; KEY_BYTES], bytes: [0; BATCH_SIZE], used: BATCH_SIZE, due_ns: 0 });
 
-impl Pool {
+impl Generator {
     /// Makes the next batch.
     fn refill(&mut self) {
-        if !self.is_seeded {
-            self.key = hal::random::seed();
-            self.is_seeded = true;
+        let now = hal::time::now_ns();
+        if now >= self.due_ns {
+            self.key = seeding::fresh_key(&self.key);
+            self.due_ns = now + (now / 2).clamp(SHORTEST_NS, LONGEST_NS);
         }
         let mut generator = ChaCha20Rng::from_seed(self.key);
         generator.fill_bytes(&mut self.key);
@@ -42,9 +53,15 @@ impl Pool {
         self.used = 0;
     }
 
+    fn reseed(&mut self) {
+        self.due_ns = 0;
+        self.bytes.fill(0);
+        self.used = BATCH_SIZE;
+    }
+
     fn take(&mut self, mut target: &mut [u8]) {
         while !target.is_empty() {
-            if self.used == POOL_SIZE {
+            if self.used == BATCH_SIZE {
                 self.refill();
             }
             let left = self.bytes.get_mut(self.used..).unwrap_or_default();
@@ -61,8 +78,8 @@ impl Pool {
 
 /// Fills `bytes` with random ones.
 pub fn fill(bytes: &mut [u8]) {
-    if bytes.len() <= POOL_SIZE {
-        POOL.lock().take(bytes);
+    if bytes.len() <= BATCH_SIZE {
+        GENERATOR.lock().take(bytes);
     } else {
         fresh_generator().fill_bytes(bytes);
     }
@@ -77,8 +94,8 @@ pub fn number() -> u64 {
 
 /// A generator with a key of its own.
 fn fresh_generator() -> ChaCha20Rng {
-    let mut key = [0; KEY_SIZE];
-    POOL.lock().take(&mut key);
+    let mut key = [0; KEY_BYTES];
+    GENERATOR.lock().take(&mut key);
     ChaCha20Rng::from_seed(key)
 }
 
@@ -103,16 +120,16 @@ pub fn fill_sink(sink: &mut IoSink<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Mixes what a program wrote to `/dev/urandom` into the key; it can only add to what is unknown.
-pub fn stir(bytes: &[u8]) {
-    let mut pool = POOL.lock();
-    if !pool.is_seeded {
-        pool.refill();
+/// Gives the generator a fresh key, and forgets what it was about to hand out.
+fn reseed() {
+    GENERATOR.lock().reseed();
+}
+
+/// As [`reseed`], for a program that asks for it: not before the generator is seeded.
+pub fn reseed_seeded() -> Result<(), Errno> {
+    if !seeding::is_seeded() {
+        return Err(Errno::ENODATA);
     }
-    for (index, byte) in bytes.iter().enumerate() {
-        if let Some(slot) = pool.key.get_mut(index % KEY_SIZE) {
-            *slot ^= byte;
-        }
-    }
-    pool.refill();
+    reseed();
+    Ok(())
 }

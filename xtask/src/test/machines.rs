@@ -14,6 +14,7 @@ use crate::run::debugger::{Debugger, Register};
 use crate::run::machine::Machine::{self, Microvm, Pc, Q35, Virt};
 
 mod linux_loaders;
+mod randomness;
 
 /// What the names of these tests start with.
 pub const PREFIX: &str = "machines/";
@@ -106,6 +107,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         let name = format!("{PREFIX}{arch}/{} {}", guest.machine.qemu_machine()?, row.cpu);
         push(stage, queue, name, move || judge(guest.run_to_ending(&[])?, row.written, row.ending));
     }
+    randomness::add(stage, arch, queue, &guest()?)?;
     if arch == Arch::X86_64 {
         for (machine, properties, by) in CLOCKS {
             let mut guest = guest()?;

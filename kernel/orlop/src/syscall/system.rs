@@ -170,7 +170,7 @@ pub(super) fn rusage_of(times: Times) -> Rusage {
     }
 }
 
-/// `getrandom`. The generator is seeded at boot, so that no flag makes a difference.
+/// `getrandom`. Waits until the generator is seeded, but for `GRND_INSECURE`.
 pub fn getrandom(
     _caller: &mut Caller<'_>,
     buffer: UserAddr,
@@ -180,6 +180,12 @@ pub fn getrandom(
     let contradiction = GRND_RANDOM | GRND_INSECURE;
     if flags & !(GRND_NONBLOCK | contradiction) != 0 || flags & contradiction == contradiction {
         return Err(Failure::Errno(Errno::EINVAL));
+    }
+    if flags & GRND_INSECURE == 0 && !random::seeding::is_seeded() {
+        if flags & GRND_NONBLOCK != 0 {
+            return Err(Failure::Errno(Errno::EAGAIN));
+        }
+        random::seeding::wait()?;
     }
     let mut sink = IoSink::user(buffer, length);
     match random::fill_sink(&mut sink) {

@@ -1,10 +1,11 @@
 //! Interrupts, from the controller to who wants them.
 use super::Arch;
-use super::platform::gic::{self, Exception, FIRST_SHARED, Request};
+use super::platform::gic::{self, Exception, FIRST_PRIVATE, FIRST_SHARED, Request};
 use super::{console, timer};
 use crate::IrqLine;
 use crate::backtrace::{self, Interrupts};
 use crate::contract::{Cpu, Smp as _};
+use crate::random;
 use crate::sync::preempt::INTERRUPT_UNIT;
 use crate::upcalls::upcalls;
 
@@ -13,6 +14,10 @@ pub(super) fn handle() {
     super::cpu::admit_urgent();
     Arch::preempt_add(INTERRUPT_UNIT);
     if let Some(interrupt) = gic::acknowledge(Exception::Irq) {
+        // What other CPUs ask for comes when programs make them ask.
+        if interrupt.number() >= FIRST_PRIVATE {
+            random::note_interrupt();
+        }
         dispatch(interrupt.number());
         interrupt.end();
     }

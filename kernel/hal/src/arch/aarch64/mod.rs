@@ -11,6 +11,7 @@ mod paging;
 mod patches;
 mod platform;
 mod power;
+mod random;
 mod smp;
 mod timer;
 mod trap;

@@ -1,12 +1,10 @@
 //! Off, restart and the emulator's exit, and the traits that only forward.
-use super::cpu;
 use super::platform::{capabilities, description, psci, semihosting};
-use super::{Arch, clock, console, irq, timer};
+use super::{Arch, clock, console, irq, random, timer};
 use crate::IrqLine;
 use crate::contract::Platform;
 use crate::cpu::HardwareCapabilities;
 use crate::time::Refinement;
-use core::arch::asm;
 
 impl Platform for Arch {
     #[inline(always)]
@@ -59,8 +57,8 @@ impl Platform for Arch {
         console::resume_input();
     }
 
-    fn random_u64() -> Option<u64> {
-        random_u64()
+    fn for_each_random_source(visit: &mut dyn FnMut(&'static str, fn() -> Option<u64>)) {
+        random::for_each_source(visit);
     }
 
     #[inline(always)]
@@ -84,20 +82,4 @@ impl Platform for Arch {
     fn disable_irq(line: IrqLine) {
         irq::disable(line);
     }
-}
-
-/// RNDR (FEAT_RNG, C5.2.12); the flag Z says that it had nothing to give.
-fn random_u64() -> Option<u64> {
-    if !cpu::has_random() {
-        return None;
-    }
-    let attempt = || {
-        let (value, good): (u64, u64);
-        // SAFETY: the CPU has the register; the only effects are the two values and the flags.
-        unsafe {
-            asm!("mrs {}, s3_3_c2_c4_0", "cset {}, ne", out(reg) value, out(reg) good, options(nomem, nostack))
-        };
-        (good != 0).then_some(value)
-    };
-    (0..10).find_map(|_| attempt())
 }

@@ -62,9 +62,7 @@ impl Platform for Arch {
 
     fn console_resume_input() {}
 
-    fn random_u64() -> Option<u64> {
-        None
-    }
+    fn for_each_random_source(_visit: &mut dyn FnMut(&'static str, fn() -> Option<u64>)) {}
 
     fn power_off() -> ! {
         std::process::exit(0)

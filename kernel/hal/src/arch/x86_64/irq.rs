@@ -5,6 +5,7 @@ use super::{console, timer};
 use crate::IrqLine;
 use crate::arch::Arch;
 use crate::contract::Cpu as _;
+use crate::random;
 use crate::sync::preempt::INTERRUPT_UNIT;
 use crate::upcalls::upcalls;
 use libkernel::arch::x86_64::fault::vector;
@@ -13,6 +14,10 @@ use libkernel::arch::x86_64::fault::vector;
 pub fn handle(number: u8) {
     if number == VECTOR_SPURIOUS {
         return;
+    }
+    // What other CPUs ask for comes when programs make them ask.
+    if number != VECTOR_FLUSH && number != VECTOR_RESCHEDULE {
+        random::note_interrupt();
     }
     Arch::preempt_add(INTERRUPT_UNIT);
     apic::end_of_interrupt();

@@ -1,6 +1,6 @@
 //! Off, restart and the emulator's exit, and the traits that only forward.
 use super::platform::{acpi, description, ioapic, port};
-use super::{Arch, clock, console, cpu, timer};
+use super::{Arch, clock, console, cpu, random, timer};
 use crate::IrqLine;
 use crate::contract::{Cpu as _, Platform, Smp as _};
 use crate::cpu::HardwareCapabilities;
@@ -62,8 +62,8 @@ impl Platform for Arch {
         console::resume_input();
     }
 
-    fn random_u64() -> Option<u64> {
-        random_u64()
+    fn for_each_random_source(visit: &mut dyn FnMut(&'static str, fn() -> Option<u64>)) {
+        random::for_each_source(visit);
     }
 
     fn power_off() -> ! {
@@ -128,24 +128,4 @@ fn triple_fault() -> ! {
     // SAFETY: nothing follows.
     unsafe { asm!("cli", "lidt [{}]", "ud2", in(reg) &no_handlers, options(nostack)) };
     Arch::halt()
-}
-
-/// RDSEED, else RDRAND; both may have nothing to give for a moment (SDM volume 1, 7.3.17).
-fn random_u64() -> Option<u64> {
-    let attempt = || {
-        let (value, good): (u64, u8);
-        // SAFETY: CPUID announces the instruction.
-        unsafe {
-            if cpu::has(cpu::feature::RDSEED) {
-                asm!("rdseed {}", "setc {}", out(reg) value, out(reg_byte) good, options(nomem, nostack));
-            } else {
-                asm!("rdrand {}", "setc {}", out(reg) value, out(reg_byte) good, options(nomem, nostack));
-            }
-        }
-        (good != 0).then_some(value)
-    };
-    if !cpu::has(cpu::feature::RDSEED) && !cpu::has(cpu::feature::RDRAND) {
-        return None;
-    }
-    (0..10).find_map(|_| attempt())
 }

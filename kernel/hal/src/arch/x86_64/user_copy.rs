@@ -91,6 +91,8 @@ impl Word {
     }
 }
 
+pub(super) use on_fault;
+
 /// Copies; one side is user memory.
 ///
 /// ```text

@@ -8,6 +8,7 @@ pub mod patch;
 pub mod registers;
 pub mod sanitise;
 pub mod signal_frame;
+pub mod trng;
 
 pub use registers::UserRegs;
 

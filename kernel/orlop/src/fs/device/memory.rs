@@ -9,8 +9,10 @@ use libkernel::addr::UserAddr;
 
 use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::file::{File, FileOperations, Mapping};
+use crate::fs::poll::{PollEvents, Watcher};
 use crate::fs::running;
 use crate::process::capability;
+use crate::random::{self, seeding};
 use crate::syscall::{Caller, Failure};
 use crate::user::{IoSink, IoSource, UserPtr};
 
@@ -39,8 +41,8 @@ pub fn open(minor: u32) -> Result<Arc<dyn FileOperations>, Errno> {
         3 => NULL.get(Null),
         5 => ZERO.get(Zero),
         7 => FULL.get(Full),
-        8 => RANDOM.get(Random { is_pollable: true }),
-        9 => URANDOM.get(Random { is_pollable: false }),
+        8 => RANDOM.get(Random { waits: true }),
+        9 => URANDOM.get(Random { waits: false }),
         _ => return Err(Errno::ENXIO),
     })
 }
@@ -128,15 +130,24 @@ fn put_zeroes(sink: &mut IoSink<'_>) -> Result<(), Failure> {
     }
 }
 
-/// Random bytes; both devices never block once the generator is seeded, as it is from the start.
+/// Random bytes.
 struct Random {
-    /// Only `/dev/random` is, as on Linux.
-    is_pollable: bool,
+    /// Until the generator is seeded, and can be polled for that: `/dev/random`.
+    waits: bool,
 }
 
 impl FileOperations for Random {
-    fn read(&self, _file: &File, _position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
-        crate::random::fill_sink(sink)
+    fn read(&self, file: &File, _position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
+        if !seeding::is_seeded() {
+            if self.waits && file.is_nonblocking() {
+                return Err(Errno::EAGAIN.into());
+            }
+            match seeding::wait() {
+                Err(interrupted) if self.waits => return Err(interrupted),
+                _ => {}
+            }
+        }
+        random::fill_sink(sink)
     }
 
     fn write(&self, _file: &File, _position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
@@ -144,15 +155,23 @@ impl FileOperations for Random {
         Ok(source.finish(outcome)?)
     }
 
-    /// Linux tells when there first is randomness to be had; there is from the beginning here.
+    /// Told when the generator is seeded.
     fn with_async_files(&self, _file: &File, change: &mut dyn FnMut(&AsyncFiles)) -> bool {
-        static FILES: AsyncFiles = AsyncFiles::new();
-        change(&FILES);
+        change(&seeding::ASYNC_FILES);
         true
     }
 
     fn is_pollable(&self) -> bool {
-        self.is_pollable
+        self.waits
+    }
+
+    /// `/dev/random`: readable once the generator is seeded, writable (what is written may seed it) until then. Linux: `random_poll`.
+    fn poll(&self, _file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
+        if !self.waits {
+            return Ok(PollEvents::ALWAYS_READY);
+        }
+        seeding::watch(watcher)?;
+        Ok(if seeding::is_seeded() { PollEvents::READABLE } else { PollEvents::WRITABLE })
     }
 
     fn can_be_spliced(&self) -> bool {
@@ -171,11 +190,9 @@ impl FileOperations for Random {
         request: u32,
         argument: u64,
     ) -> Result<u64, Failure> {
-        /// The bits that a seeded generator counts (Linux: `POOL_BITS`).
-        const SEEDED: i32 = 256;
         let argument = UserAddr::new(argument);
         if request == RNDGETENTCNT {
-            UserPtr::new(argument).write(&SEEDED)?;
+            UserPtr::new(argument).write(&seeding::bits().cast_signed())?;
             return Ok(0);
         }
         let known =
@@ -186,10 +203,11 @@ impl FileOperations for Random {
         if !caller.thread.credentials().has_capability(capability::SYS_ADMIN) {
             return Err(Errno::EPERM.into());
         }
-        // The generator is seeded, and stays so: there is nothing to count or to forget.
         match request {
-            RNDADDTOENTCNT if UserPtr::<i32>::new(argument).read()? < 0 => return Err(Errno::EINVAL.into()),
+            RNDADDTOENTCNT => credit(UserPtr::new(argument).read()?)?,
             RNDADDENTROPY => add_entropy(argument)?,
+            RNDRESEEDCRNG => random::reseed_seeded()?,
+            // What is known to be random is not forgotten.
             _ => {}
         }
         Ok(0)
@@ -210,15 +228,21 @@ fn add_entropy(argument: UserAddr) -> Result<(), Failure> {
     let start = UserAddr::new(argument.as_u64().wrapping_add(size_of::<[i32; 2]>() as u64));
     let mut source = IoSource::user(start, length);
     stir(&mut source)?;
-    if source.moved() == length { Ok(()) } else { Err(Errno::EFAULT.into()) }
+    if source.moved() == length { Ok(credit(bits)?) } else { Err(Errno::EFAULT.into()) }
 }
 
-/// Stirs all bytes of a source into the generator.
+/// Counts bits that a program vouches for. EINVAL for fewer than none.
+fn credit(bits: i32) -> Result<(), Errno> {
+    seeding::credit(u32::try_from(bits).map_err(|_| Errno::EINVAL)?);
+    Ok(())
+}
+
+/// Stirs all bytes of a source into the pool, for the generator's next key.
 fn stir(source: &mut IoSource<'_>) -> Result<(), Errno> {
     let mut bytes = [0; 64];
     while source.remaining() > 0 {
         let done = source.take(&mut bytes)?;
-        crate::random::stir(bytes.get(..done).unwrap_or_default());
+        seeding::mix(bytes.get(..done).unwrap_or_default());
     }
     Ok(())
 }

@@ -28,6 +28,8 @@ use crate::user::{IoSink, IoSource};
 pub enum Setting {
     /// A number that is fixed or computed.
     Shown(fn() -> i64),
+    /// A number that is fixed; what is written there is taken and changes nothing (Linux: `proc_do_rointvec`).
+    Fixed(i64),
     /// A text that is fixed or computed.
     Text(Make),
     /// Numbers that can be written.
@@ -65,6 +67,7 @@ impl Setting {
         match self {
             Setting::Text(make) => return make(text),
             Setting::Shown(get) => write!(text, "{}", get()),
+            Setting::Fixed(value) => write!(text, "{value}"),
             Setting::Numbers(numbers) => {
                 for (index, number) in numbers.iter().enumerate() {
                     text.put(if index > 0 { b"\t" } else { b"" });
@@ -81,6 +84,7 @@ impl Setting {
     fn store(self, position: u64, bytes: &[u8]) -> Result<usize, Errno> {
         match self {
             Setting::Shown(_) | Setting::Text(_) => Err(Errno::EINVAL),
+            Setting::Fixed(_) => Ok(bytes.len()),
             // Linux ignores it (`sysctl_writes_strict`).
             Setting::Numbers(_) if position != 0 => Ok(bytes.len()),
             Setting::Numbers(numbers) => {
@@ -140,7 +144,8 @@ struct OpenSetting {
 
 impl FileOperations for OpenSetting {
     fn read(&self, _file: &File, position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
-        let shows_at_start = matches!(self.setting, Setting::Shown(_) | Setting::Numbers(_));
+        let shows_at_start =
+            matches!(self.setting, Setting::Shown(_) | Setting::Fixed(_) | Setting::Numbers(_));
         if shows_at_start && position != 0 {
             return Ok(());
         }

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use hal::sync::Once;
+use libkernel::entropy::POOL_BITS;
 use libkernel::text::Text;
 
 use crate::exec;
@@ -15,6 +16,7 @@ use crate::fs::generated::{Fixed, directory, setting, setting_with, shown, shown
 use crate::fs::pipe;
 use crate::log;
 use crate::process::{self, capability};
+use crate::random::seeding;
 use crate::syscall::system as uts;
 use crate::tty::sysrq;
 
@@ -67,9 +69,12 @@ static KERNEL: &[Fixed] = &[
 static RANDOM: &[Fixed] = &[
     shown_text("boot_id", boot_id),
     // In bits: random(4).
-    shown("entropy_avail", || 256),
-    shown("poolsize", || 256),
+    shown("entropy_avail", || i64::from(seeding::bits())),
+    shown("poolsize", || i64::from(POOL_BITS)),
+    // No number of the generator's that could be set has a meaning any more, on Linux either.
+    setting("urandom_min_reseed_secs", Setting::Fixed(60)),
     shown_text("uuid", uuid),
+    setting("write_wakeup_threshold", Setting::Fixed(POOL_BITS as i64)),
 ];
 
 static VM: &[Fixed] = &[

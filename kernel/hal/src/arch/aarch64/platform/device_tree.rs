@@ -32,7 +32,7 @@ pub unsafe fn find(address: u64) -> (DeviceTree<'static>, PhysRange) {
     }
     // SAFETY: as above; at most 2 MiB from a start in the first of two mapped blocks, or all of it in the first.
     let blob = unsafe { core::slice::from_raw_parts_mut(start, length) };
-    crate::random::add_boot_seed(&take_seed(blob));
+    crate::random::add_loader_seed(&take_seed(blob));
     match DeviceTree::parse(blob) {
         Ok(tree) => (tree, PhysRange::new(PhysAddr::new(address), length as u64)),
         Err(damage) => panic!("{damage}"),

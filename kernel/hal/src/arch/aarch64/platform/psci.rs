@@ -4,6 +4,7 @@ use crate::contract::{Cpu, Smp as _};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU8, Ordering};
 use libkernel::addr::PhysAddr;
+use libkernel::arch::aarch64::trng::Answer;
 use libkernel::device_tree::Conduit;
 
 const CPU_ON: u64 = 0xc400_0003;
@@ -46,22 +47,34 @@ fn call_and_stop(function: u64) -> ! {
 /// There is code at `entry` that a CPU can begin with.
 pub unsafe fn start_cpu(affinity: u64, entry: PhysAddr, argument: u64) -> bool {
     const SUCCESS: u64 = 0;
-    let conduit = match CONDUIT.load(Ordering::Relaxed) {
+    // SAFETY: the caller's promise.
+    unsafe { call(conduit(), CPU_ON, [affinity, entry.as_u64(), argument])[0] == SUCCESS }
+}
+
+fn conduit() -> Conduit {
+    match CONDUIT.load(Ordering::Relaxed) {
         conduit if conduit == Conduit::Hypervisor as u8 => Conduit::Hypervisor,
         conduit if conduit == Conduit::SecureMonitor as u8 => Conduit::SecureMonitor,
-        _ => return false,
-    };
+        _ => Conduit::None,
+    }
+}
+
+/// Asks for something by the conduit of PSCI.
+///
+/// # Safety
+/// The function only tells, such as a version, and changes nothing that the kernel counts on.
+pub unsafe fn ask(function: u64, arguments: [u64; 3]) -> Answer {
     // SAFETY: the caller's promise.
-    unsafe { call(conduit, CPU_ON, [affinity, entry.as_u64(), argument]) == SUCCESS }
+    unsafe { call(conduit(), function, arguments) }
 }
 
 /// Calls firmware by the SMC calling convention (DEN 0028). Where the CPU lacks the instruction, the exception goes on
-/// behind it, and X0 is still the function: no success.
+/// behind it, and X0 is still the function: no success, and no version.
 ///
 /// # Safety
 /// What the function does to the machine is the caller's business.
-unsafe fn call(conduit: Conduit, function: u64, arguments: [u64; 3]) -> u64 {
-    let mut result = function;
+unsafe fn call(conduit: Conduit, function: u64, arguments: [u64; 3]) -> Answer {
+    let mut result = [function, arguments[0], arguments[1], arguments[2]];
     macro_rules! firmware_call {
         // firmware_call!("smc") expands to that instruction, its row in the exception table, and the registers.
         ($instruction:literal) => {
@@ -72,10 +85,10 @@ unsafe fn call(conduit: Conduit, function: u64, arguments: [u64; 3]) -> u64 {
                 ".balign 8",
                 ".quad 2b, 3b, 3b",
                 ".popsection",
-                inout("x0") result,
-                in("x1") arguments[0],
-                in("x2") arguments[1],
-                in("x3") arguments[2],
+                inout("x0") result[0],
+                inout("x1") result[1],
+                inout("x2") result[2],
+                inout("x3") result[3],
                 clobber_abi("C"),
             )
         };

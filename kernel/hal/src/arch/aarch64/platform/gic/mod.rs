@@ -21,7 +21,9 @@ use libkernel::device_tree::{DeviceTree, Kind};
 const PRIORITY: u8 = 0x80;
 /// Of urgent ones: they come while another is handled.
 const URGENT_PRIORITY: u8 = 0x40;
-/// First interrupt that all CPUs share; below 16 are those that software sends.
+/// First interrupt that software does not send.
+pub const FIRST_PRIVATE: u32 = 16;
+/// First interrupt that all CPUs share.
 pub const FIRST_SHARED: u32 = 32;
 /// First of the numbers that say that there is no interrupt.
 const FIRST_SPECIAL: u32 = 1020;
