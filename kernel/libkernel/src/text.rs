@@ -53,12 +53,21 @@ impl Text {
     }
 
     /// Adds bytes as they are.
+    #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
-        if self.bytes.try_reserve(bytes.len()).is_ok() {
+        if bytes.len() <= self.bytes.capacity() - self.bytes.len() || self.grow(bytes.len()) {
             self.bytes.extend_from_slice(bytes);
-        } else {
-            self.out_of_memory = true;
         }
+    }
+
+    /// Makes room for so many bytes more, and for what will follow; whether there is.
+    #[cold]
+    fn grow(&mut self, length: usize) -> bool {
+        /// Most texts need no more.
+        const FIRST: usize = 256;
+        let has_grown = self.bytes.try_reserve(length.max(FIRST)).is_ok();
+        self.out_of_memory |= !has_grown;
+        has_grown
     }
 
     /// Adds what `write!` formats.
@@ -68,16 +77,34 @@ impl Text {
     }
 
     /// Adds a number in decimal.
-    pub fn decimal(&mut self, mut value: u64) {
-        let mut digits = [0; 20];
+    pub fn decimal(&mut self, value: u64) {
+        self.number(value.into(), None);
+    }
+
+    /// Adds a number in decimal and a blank, one of the fields of a line.
+    pub fn field(&mut self, value: impl Into<i128>) {
+        self.number(value.into(), Some(b' '));
+    }
+
+    /// Adds a number of 64 bits, signed or not, and what stands behind it.
+    fn number(&mut self, value: i128, behind: Option<u8>) {
+        let mut digits = [0; 24];
         let mut first = digits.len();
-        loop {
+        let mut add = |byte| {
             first -= 1;
-            digits[first] = b'0' + (value % 10) as u8;
-            value /= 10;
-            if value == 0 {
+            digits[first] = byte;
+        };
+        behind.into_iter().for_each(&mut add);
+        let mut rest = value.unsigned_abs() as u64;
+        loop {
+            add(b'0' + (rest % 10) as u8);
+            rest /= 10;
+            if rest == 0 {
                 break;
             }
+        }
+        if value < 0 {
+            add(b'-');
         }
         self.put(&digits[first..]);
     }
@@ -95,12 +122,9 @@ impl Text {
 
     /// Adds blanks up to a column of a line that began at `start`, in bytes; none if it is that long.
     pub fn pad(&mut self, start: usize, column: usize) {
-        let end = start + column;
-        let missing = end.saturating_sub(self.bytes.len());
-        if self.bytes.try_reserve(missing).is_ok() {
+        let missing = (start + column).saturating_sub(self.bytes.len());
+        if missing <= self.bytes.capacity() - self.bytes.len() || self.grow(missing) {
             self.bytes.resize(self.bytes.len() + missing, b' ');
-        } else {
-            self.out_of_memory = true;
         }
     }
 
@@ -168,6 +192,12 @@ mod tests {
                 text.hexadecimal(value, least);
                 assert_eq!(text.bytes(), format!("{value} {value:0least$x}").as_bytes());
             }
+        }
+        for value in [0, 7, 12_345, -1, -10, i64::MIN, i64::MAX] {
+            let mut text = Text::new();
+            text.field(value);
+            text.field(u64::MAX);
+            assert_eq!(text.bytes(), format!("{value} {} ", u64::MAX).as_bytes());
         }
     }
 

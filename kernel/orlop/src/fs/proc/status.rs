@@ -66,43 +66,61 @@ fn times(subject: &Subject) -> Times {
 /// `stat`: fifty-two fields in one line.
 pub fn stat(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let process = &subject.process;
-    write!(text, "{} (", subject.id().number());
+    text.field(subject.id().number());
+    text.put(b"(");
     text.put(name_of(subject).bytes());
+    text.put(b") ");
+    text.put(&[state(subject).0 as u8, b' ']);
+    text.field(process.parent().number());
+    text.field(process.group().number());
+    text.field(process.session().id().number());
     let (tty_number, foreground) = terminal_of(subject);
-    let own = times(subject);
-    let children = process.children_times();
-    let scheduling = subject.thread().map(|thread| thread.scheduling()).unwrap_or_default();
+    text.field(tty_number);
+    text.field(foreground);
+    time_fields(subject, text);
     let (memory, resident) = usage(subject);
+    text.field(memory.total * PAGE_SIZE);
+    text.field(resident);
+    text.field(process.limits().soft(Resource::ResidentSet));
+    // Only who may look into the process is told where things are in it.
     let layout = subject.address_space().ok().filter(|_| may_inspect(process)).map(|space| space.layout());
-    let (addresses, strings) = (address_fields(layout.as_ref()), string_fields(layout.as_ref()));
-    let signals = signal_fields(subject);
-    writeln!(
-        text,
-        ") {state} {parent} {group} {session} {tty_number} {foreground} 0 {faults} {child_faults} 0 0 {user} {system} \
-         {child_user} {child_system} {priority} {nice} {threads} 0 {started} {size} {resident} {limit} {addresses} {signals} 0 0 0 \
-         {exit_signal} {cpu} {rt_priority} {policy} 0 0 0 {strings} 0",
-        state = state(subject).0,
-        parent = process.parent().number(),
-        group = process.group().number(),
-        session = process.session().id().number(),
-        faults = own.faults,
-        child_faults = children.faults,
-        user = own.cpu.user_ns / NS_PER_TICK,
-        system = own.cpu.system_ns / NS_PER_TICK,
-        child_user = children.cpu.user_ns / NS_PER_TICK,
-        child_system = children.cpu.system_ns / NS_PER_TICK,
-        priority = shown_priority(scheduling),
-        nice = scheduling.nice,
-        threads = process.thread_count(),
-        started = process.started_ns() / NS_PER_TICK,
-        size = memory.total * PAGE_SIZE,
-        limit = process.limits().soft(Resource::ResidentSet),
-        exit_signal = process.exit_signal(),
-        cpu = subject.thread().and_then(|thread| thread.task()).map_or(0, |task| task.cpu()),
-        rt_priority = scheduling.priority,
-        policy = number_of(scheduling.policy),
-    );
+    address_fields(layout.as_ref(), text);
+    signal_fields(subject, text);
+    last_fields(subject, layout.as_ref(), text);
     Ok(())
+}
+
+/// Flags to the time of the start: page faults, times, priorities, the number of threads.
+fn time_fields(subject: &Subject, text: &mut Text) {
+    let own = times(subject);
+    let children = subject.process.children_times();
+    let scheduling = subject.thread().map(|thread| thread.scheduling()).unwrap_or_default();
+    text.put(b"0 ");
+    text.field(own.faults);
+    text.field(children.faults);
+    text.put(b"0 0 ");
+    for ns in [own.cpu.user_ns, own.cpu.system_ns, children.cpu.user_ns, children.cpu.system_ns] {
+        text.field(ns / NS_PER_TICK);
+    }
+    text.field(shown_priority(scheduling));
+    text.field(scheduling.nice);
+    text.field(subject.process.thread_count() as u64);
+    text.put(b"0 ");
+    text.field(subject.process.started_ns() / NS_PER_TICK);
+}
+
+/// From the places where the process waits, which are not shown, to the exit status, which is not either.
+fn last_fields(subject: &Subject, layout: Option<&Layout>, text: &mut Text) {
+    let thread = subject.thread();
+    let scheduling = thread.as_ref().map(|thread| thread.scheduling()).unwrap_or_default();
+    text.put(b"0 0 0 ");
+    text.field(subject.process.exit_signal());
+    text.field(thread.and_then(|thread| thread.task()).map_or(0, |task| task.cpu()) as u64);
+    text.field(scheduling.priority);
+    text.field(number_of(scheduling.policy));
+    text.put(b"0 0 0 ");
+    string_fields(layout, text);
+    text.put(b"0\n");
 }
 
 /// Linux's inner priority, as `stat` shows it: 0 to 39 by nice value, below 0 for real-time policies, also if that is lent.
@@ -126,27 +144,30 @@ fn terminal_of(subject: &Subject) -> (u64, i64) {
     }
 }
 
-/// Start and end of the code, which are not kept, the stack's start, and registers, which are never shown. Only who may look into
-/// the process is told.
-fn address_fields(layout: Option<&Layout>) -> String {
-    let stack = layout.map_or(0, |layout| layout.stack_start.as_u64());
-    format!("0 0 {stack} 0 0")
+/// Start and end of the code, which are not kept, the stack's start, and registers, which are never shown.
+fn address_fields(layout: Option<&Layout>, text: &mut Text) {
+    text.put(b"0 0 ");
+    text.field(layout.map_or(0, |layout| layout.stack_start.as_u64()));
+    text.put(b"0 0 ");
 }
 
-/// Start and end of the data, which are not kept, the start of the heap, and the strings of arguments and environment; for the same.
-fn string_fields(layout: Option<&Layout>) -> String {
-    let Some(layout) = layout else { return String::from("0 0 0 0 0 0 0") };
-    let (arguments, environment) = (layout.arguments, layout.environment);
-    let heap = layout.brk_start.as_u64();
-    let [first, last] = [arguments, environment].map(|range| (range.start().as_u64(), range.end().as_u64()));
-    format!("0 0 {heap} {} {} {} {}", first.0, first.1, last.0, last.1)
+/// Start and end of the data, which are not kept, the start of the heap, and the strings of arguments and environment.
+fn string_fields(layout: Option<&Layout>, text: &mut Text) {
+    let Some(layout) = layout else { return text.put(b"0 0 0 0 0 0 0 ") };
+    text.put(b"0 0 ");
+    text.field(layout.brk_start.as_u64());
+    for range in [layout.arguments, layout.environment] {
+        text.field(range.start().as_u64());
+        text.field(range.end().as_u64());
+    }
 }
 
 /// Pending, blocked, ignored and handled signals, as far as 32 bits show them.
-fn signal_fields(subject: &Subject) -> String {
+fn signal_fields(subject: &Subject, text: &mut Text) {
     let sets = signal_sets(subject);
-    let shown = |set: u64| set & 0x7fff_ffff;
-    format!("{} {} {} {}", shown(sets.pending), shown(sets.blocked), shown(sets.ignored), shown(sets.handled))
+    for set in [sets.pending, sets.blocked, sets.ignored, sets.handled] {
+        text.field(set & 0x7fff_ffff);
+    }
 }
 
 #[derive(Default)]
