@@ -12,6 +12,7 @@ extern crate std;
 pub mod acpi;
 pub mod addr;
 pub mod arch;
+pub mod bit_string;
 pub mod buddy;
 pub mod clock;
 pub mod command_line;

@@ -54,6 +54,7 @@ errors! {
     OutOfMemory => ENOMEM,
     BadAddress => EFAULT,
     alloc::collections::TryReserveError => ENOMEM,
+    libkernel::bit_string::OutOfMemory => ENOMEM,
     libkernel::vma::OutOfMemory => ENOMEM,
     libkernel::radix::OutOfMemory => ENOMEM,
     libkernel::text::OutOfMemory => ENOMEM,

@@ -2,15 +2,17 @@
 //!
 //! One spin lock guards a table; it is held only to look at or to change slots, and once threads share the table, those that only
 //! look write to no line of each other's. Files are dropped outside it, because the last
-//! drop of a file may run its release. The lowest free descriptor is found by bitmap, 64 descriptors at a step.
+//! drop of a file may run its release. Descriptors are found by strings of bits: free ones 4,096 at a step, others 64.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
 use hal::sync::SpinRwLock;
+use libkernel::bit_string::BitString;
 
 use super::file::File;
+use crate::errno::OrErrno;
 
 /// Whether a descriptor survives `execve`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,13 +30,18 @@ impl OnExec {
     }
 }
 
+/// Bits of a word of a string.
+const WORD_BITS: usize = u64::BITS as usize;
+
 #[derive(Clone, Default)]
 struct Slots {
     files: Vec<Option<Arc<File>>>,
-    /// Bit per descriptor: taken, or reserved for a file that is being opened.
-    used: Vec<u64>,
-    /// Bit per descriptor: close-on-exec.
-    close_on_exec: Vec<u64>,
+    /// Taken, or reserved for a file that is being opened.
+    used: BitString,
+    /// Which words of `used` have no zero.
+    full: BitString,
+    /// Close-on-exec.
+    close_on_exec: BitString,
     /// No descriptor below this one is free.
     lowest_free: usize,
 }
@@ -83,7 +90,8 @@ impl FdTable {
     pub fn duplicate(&self) -> Result<Arc<FdTable>, Errno> {
         let mut copy = Slots::default();
         loop {
-            let wanted = self.slots.read().files.len();
+            // What it has room for may be much more.
+            let wanted = self.slots.read().used.end();
             copy.grow(wanted)?;
             let slots = self.slots.read();
             if copy.copy_from(&slots) {
@@ -121,10 +129,10 @@ impl FdTable {
         fds.for_each(|fd| take(slots.file(fd).cloned()));
     }
 
-    /// Whether there is a file behind each of these.
-    pub fn are_open(&self, mut fds: impl Iterator<Item = u32>) -> bool {
+    /// Whether all descriptors are taken that have their bits in these words, the first of which is that of 0 to 63.
+    pub fn are_taken(&self, words: impl Iterator<Item = u64>) -> bool {
         let slots = self.slots.read();
-        fds.all(|fd| slots.file(fd).is_some())
+        words.enumerate().all(|(number, word)| word & !slots.used.word(number) == 0)
     }
 
     /// Takes the lowest free descriptor from `lowest` on. EMFILE when it would reach `limit` (RLIMIT_NOFILE), ENFILE when only the
@@ -135,6 +143,9 @@ impl FdTable {
         }
         let mut slots = self.slots.write();
         let fd = slots.find_free(lowest as usize);
+        if lowest as usize <= slots.lowest_free {
+            slots.lowest_free = fd;
+        }
         if fd as u64 >= limit {
             return Err(Errno::EMFILE);
         }
@@ -179,24 +190,28 @@ impl FdTable {
     pub fn on_exec(&self, fd: u32) -> Result<OnExec, Errno> {
         let slots = self.slots.read();
         slots.file(fd).ok_or(Errno::EBADF)?;
-        Ok(if bit(&slots.close_on_exec, fd as usize) { OnExec::Close } else { OnExec::Keep })
+        Ok(if slots.close_on_exec.get(fd as usize) { OnExec::Close } else { OnExec::Keep })
     }
 
     /// Sets whether the descriptor survives `execve`. EBADF if there is none.
     pub fn set_on_exec(&self, fd: u32, on_exec: OnExec) -> Result<(), Errno> {
         let mut slots = self.slots.write();
         slots.file(fd).ok_or(Errno::EBADF)?;
-        set_bit(&mut slots.close_on_exec, fd as usize, on_exec == OnExec::Close);
+        slots.close_on_exec.set(fd as usize, on_exec == OnExec::Close);
         Ok(())
     }
 
     /// The open descriptor at or after `from`, with its file.
     pub fn next_open(&self, from: u32) -> Option<(u32, Arc<File>)> {
         let slots = self.slots.read();
-        let rest = slots.files.get(from as usize..)?;
-        let offset = rest.iter().position(Option::is_some)?;
-        let file = rest.get(offset)?.clone()?;
-        Some((from + offset as u32, file))
+        let mut next = from as usize;
+        loop {
+            let index = slots.used.next_one(next)?;
+            if let Some(Some(file)) = slots.files.get(index) {
+                return Some((index as u32, file.clone()));
+            }
+            next = index + 1;
+        }
     }
 
     /// How many descriptors the table has room for: `FDSize` of `/proc/PID/status`.
@@ -204,26 +219,28 @@ impl FdTable {
         self.slots.read().files.len()
     }
 
-    /// Takes the lowest file in `first..=last` that is marked as `marked`, or any.
-    fn remove_next(&self, first: u32, last: u32, marked: Option<OnExec>) -> Option<(u32, Arc<File>)> {
+    /// Takes the lowest file in `first..=last` out of those of `among`.
+    fn remove_next(
+        &self,
+        first: u32,
+        last: u32,
+        among: impl Fn(&Slots) -> &BitString,
+    ) -> Option<(u32, Arc<File>)> {
         let mut slots = self.slots.write();
-        let end = slots.files.len().min(last as usize + 1);
-        for index in first as usize..end {
-            let matches = match marked {
-                None => true,
-                Some(wanted) => (wanted == OnExec::Close) == bit(&slots.close_on_exec, index),
-            };
-            if matches && let Some(file) = slots.remove(index) {
+        let mut next = first as usize;
+        loop {
+            let index = among(&slots).next_one(next).filter(|&index| index <= last as usize)?;
+            if let Some(file) = slots.remove(index) {
                 return Some((index as u32, file));
             }
+            next = index + 1;
         }
-        None
     }
 
     /// Closes every descriptor in `first..=last`, handing each file to `close`.
     pub fn remove_range(&self, first: u32, last: u32, mut close: impl FnMut(Arc<File>)) {
         let mut next = first;
-        while let Some((fd, file)) = self.remove_next(next, last, None) {
+        while let Some((fd, file)) = self.remove_next(next, last, |slots| &slots.used) {
             close(file);
             next = fd;
         }
@@ -232,18 +249,18 @@ impl FdTable {
     /// Sets for every open descriptor in `first..=last` whether it survives `execve`.
     pub fn set_range_on_exec(&self, first: u32, last: u32, on_exec: OnExec) {
         let mut slots = self.slots.write();
-        let end = slots.files.len().min((last as usize).saturating_add(1));
-        for index in first as usize..end {
-            if slots.files.get(index).is_some_and(Option::is_some) {
-                set_bit(&mut slots.close_on_exec, index, on_exec == OnExec::Close);
-            }
+        let mut next = first as usize;
+        while let Some(index) = slots.used.next_one(next).filter(|&index| index <= last as usize) {
+            // A descriptor that is reserved gets its own when it gets its file.
+            slots.close_on_exec.set(index, on_exec == OnExec::Close);
+            next = index + 1;
         }
     }
 
     /// Closes every descriptor marked close-on-exec, handing each file to `close`: `execve`.
     pub fn remove_close_on_exec(&self, mut close: impl FnMut(Arc<File>)) {
         let mut next = 0;
-        while let Some((fd, file)) = self.remove_next(next, u32::MAX - 1, Some(OnExec::Close)) {
+        while let Some((fd, file)) = self.remove_next(next, u32::MAX, |slots| &slots.close_on_exec) {
             close(file);
             next = fd;
         }
@@ -266,89 +283,78 @@ impl Slots {
     }
 
     fn is_used(&self, index: usize) -> bool {
-        bit(&self.used, index)
+        self.used.get(index)
     }
 
     /// Makes the table at least `wanted` long.
     fn grow(&mut self, wanted: usize) -> Result<(), Errno> {
-        const STEP: usize = 64;
         if wanted <= self.files.len() {
             return Ok(());
         }
-        let length = wanted.next_multiple_of(STEP);
-        let words = length / STEP;
+        let length = wanted.next_multiple_of(WORD_BITS);
         self.files.try_reserve(length - self.files.len()).map_err(|_| Errno::ENOMEM)?;
-        self.used.try_reserve(words - self.used.len()).map_err(|_| Errno::ENOMEM)?;
-        self.close_on_exec.try_reserve(words - self.close_on_exec.len()).map_err(|_| Errno::ENOMEM)?;
+        self.used.grow(length).or_errno()?;
+        self.full.grow(length.div_ceil(WORD_BITS)).or_errno()?;
+        self.close_on_exec.grow(length).or_errno()?;
         self.files.resize(length, None);
-        self.used.resize(words, 0);
-        self.close_on_exec.resize(words, 0);
         Ok(())
     }
 
     fn find_free(&self, lowest: usize) -> usize {
         let start = lowest.max(self.lowest_free);
-        let mut index = start / 64;
-        let mut below_start = (1u64 << (start % 64)) - 1;
-        while let Some(&word) = self.used.get(index) {
-            let taken = word | below_start;
-            if taken != u64::MAX {
-                return index * 64 + taken.trailing_ones() as usize;
-            }
-            below_start = 0;
-            index += 1;
+        let free = !self.used.word(start / WORD_BITS) >> (start % WORD_BITS);
+        if free != 0 {
+            return start + free.trailing_zeros() as usize;
         }
-        start.max(index * 64)
+        let word = self.full.next_zero(start / WORD_BITS + 1);
+        self.used.next_zero(word * WORD_BITS)
     }
 
     fn take(&mut self, index: usize) {
-        set_bit(&mut self.used, index, true);
+        let word = self.used.set(index, true);
+        self.full.set(index / WORD_BITS, word == u64::MAX);
         if index == self.lowest_free {
             self.lowest_free = index + 1;
         }
     }
 
     fn release(&mut self, index: usize) {
-        set_bit(&mut self.used, index, false);
+        self.used.set(index, false);
+        self.full.set(index / WORD_BITS, false);
         self.lowest_free = self.lowest_free.min(index);
     }
 
     fn put(&mut self, index: usize, file: Arc<File>, on_exec: OnExec) -> Option<Arc<File>> {
-        set_bit(&mut self.close_on_exec, index, on_exec == OnExec::Close);
+        self.close_on_exec.set(index, on_exec == OnExec::Close);
         self.files.get_mut(index).and_then(|slot| slot.replace(file))
     }
 
     fn remove(&mut self, index: usize) -> Option<Arc<File>> {
         let file = self.files.get_mut(index)?.take()?;
         self.release(index);
-        set_bit(&mut self.close_on_exec, index, false);
+        self.close_on_exec.set(index, false);
         Some(file)
     }
 
     /// Takes over the open files of `other`; `false` when it has grown beyond this one.
     fn copy_from(&mut self, other: &Slots) -> bool {
-        if other.files.len() > self.files.len() {
+        if other.used.end() > self.files.len() {
             return false;
         }
-        for (index, file) in other.files.iter().enumerate() {
-            if let Some(file) = file {
-                let on_exec = if bit(&other.close_on_exec, index) { OnExec::Close } else { OnExec::Keep };
-                self.take(index);
-                self.put(index, file.clone(), on_exec);
+        self.used.copy_from(&other.used);
+        self.full.copy_from(&other.full);
+        self.close_on_exec.copy_from(&other.close_on_exec);
+        self.lowest_free = other.lowest_free;
+        let mut next = 0;
+        while let Some(index) = other.used.next_one(next) {
+            match (self.files.get_mut(index), other.file(index as u32)) {
+                (Some(slot), Some(file)) => *slot = Some(file.clone()),
+                // It is being opened.
+                _ => self.release(index),
             }
+            next = index + 1;
         }
         true
-    }
-}
-
-fn bit(words: &[u64], index: usize) -> bool {
-    words.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 != 0)
-}
-
-fn set_bit(words: &mut [u64], index: usize, value: bool) {
-    if let Some(word) = words.get_mut(index / 64) {
-        let mask = 1 << (index % 64);
-        *word = if value { *word | mask } else { *word & !mask };
     }
 }
 
@@ -395,6 +401,33 @@ mod tests {
         assert_eq!(table.replace(0, file(), OnExec::Keep, 1024).err(), Some(Errno::EBUSY));
         drop(slot);
         assert_eq!(insert(&table), 0);
+    }
+
+    #[test]
+    fn a_table_with_few_files_makes_a_small_copy() {
+        let table = FdTable::empty();
+        table.replace(100_000, file(), OnExec::Close, 1 << 20).expect("room");
+        drop(table.remove(100_000).expect("open"));
+        insert(&table);
+        let slot = table.reserve(1, 1024).expect("room");
+        let copy = table.duplicate().expect("memory");
+        assert_eq!((copy.capacity(), insert(&copy)), (64, slot.number()));
+    }
+
+    #[test]
+    fn the_lowest_free_descriptor_is_found_among_many() {
+        let table = FdTable::empty();
+        for fd in 0..10_000 {
+            assert_eq!(table.insert(file(), OnExec::Keep, 20_000), Ok(fd));
+        }
+        for fd in [9_000, 63, 64, 4_100] {
+            drop(table.remove(fd).expect("open"));
+            assert_eq!(table.insert(file(), OnExec::Keep, 20_000), Ok(fd));
+            assert_eq!(table.reserve(65, 20_000).map(|slot| slot.number()).ok(), Some(10_000));
+        }
+        assert_eq!(table.next_open(9_999).map(|(fd, _)| fd), Some(9_999));
+        assert!(table.are_taken([u64::MAX; 156].into_iter()));
+        assert!(!table.are_taken([u64::MAX; 157].into_iter()));
     }
 
     #[test]

@@ -109,6 +109,12 @@ impl DescriptorSet {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 
+    /// Takes all of its descriptors out; how many are left.
+    fn clear(&mut self) -> usize {
+        self.words.fill(0);
+        0
+    }
+
     /// Takes out those of its descriptors that are not ready for any of these events; returns how many are left.
     fn retain_ready(&mut self, events: u16, entries: &[Pollfd]) -> usize {
         if self.words.is_empty() {
@@ -138,15 +144,15 @@ fn select_until(
         DescriptorSet::read(writable, count)?,
         DescriptorSet::read(exceptional, count)?,
     ];
-    let mut entries = entries_of(&sets, count)?;
-    if !caller.thread.with_files(|files| files.are_open(entries.iter().map(|entry| entry.fd.cast_unsigned())))
-    {
+    let words = (0..count.div_ceil(WORD_BITS)).map(|index| sets.each_ref().map(|set| set.word(index)));
+    if !caller.thread.with_files(|files| files.are_taken(words.clone().map(any))) {
         return Err(Errno::EBADF.into());
     }
-    wait(caller, &mut entries, deadline)?;
+    let mut entries = entries_of(words)?;
+    let ready = wait(caller, &mut entries, deadline)?;
     let mut total = 0;
     for (set, events) in sets.iter_mut().zip(EVENTS) {
-        total += set.retain_ready(events, &entries);
+        total += if ready == 0 { set.clear() } else { set.retain_ready(events, &entries) };
     }
     for set in &sets {
         set.claim.write(&set.words)?;
@@ -154,21 +160,41 @@ fn select_until(
     Ok(total)
 }
 
+/// What is in any of the sets.
+fn any(words: [u64; 3]) -> u64 {
+    words[0] | words[1] | words[2]
+}
+
+/// The events that a descriptor is asked for, by the sets that it is in: the first is bit 0.
+const ASKED: [u16; 8] = {
+    let mut asked = [0; 8];
+    let mut sets = 0;
+    while sets < asked.len() {
+        let mut set = 0;
+        while set < EVENTS.len() {
+            if sets >> set & 1 != 0 {
+                asked[sets] |= EVENTS[set];
+            }
+            set += 1;
+        }
+        sets += 1;
+    }
+    asked
+};
+
 /// One entry for each descriptor that is in any set, in their order.
-fn entries_of(sets: &[DescriptorSet; 3], count: usize) -> Result<Vec<Pollfd>, Failure> {
+fn entries_of(words: impl Iterator<Item = [u64; 3]> + Clone) -> Result<Vec<Pollfd>, Failure> {
+    let length = words.clone().map(|words| any(words).count_ones() as usize).sum();
     let mut entries = Vec::new();
-    for index in 0..count.div_ceil(WORD_BITS) {
-        let words = sets.each_ref().map(|set| set.word(index));
-        let mut left = words.into_iter().fold(0, |all, word| all | word);
-        let (start, first) = (entries.len(), (index * WORD_BITS) as i32);
-        entries.try_reserve(left.count_ones() as usize)?;
-        entries.resize(start + left.count_ones() as usize, Pollfd::default());
-        for entry in entries.iter_mut().skip(start) {
+    entries.try_reserve_exact(length)?;
+    for (index, words) in words.enumerate() {
+        let (first, mut left) = ((index * WORD_BITS) as i32, any(words));
+        while left != 0 {
             let bit = left.trailing_zeros();
-            left &= left.wrapping_sub(1);
-            let asked = words.iter().zip(EVENTS).filter(|(word, _)| *word >> (bit % 64) & 1 != 0);
-            entry.fd = first + bit as i32;
-            entry.events = asked.fold(0, |all, (_, wanted)| all | wanted);
+            left &= left - 1;
+            let [readable, writable, exceptional] = words.map(|word| (word >> bit & 1) as usize);
+            let events = ASKED[(readable | writable << 1 | exceptional << 2) % ASKED.len()];
+            entries.push(Pollfd { fd: first + bit as i32, events, revents: 0 });
         }
     }
     Ok(entries)

@@ -1,0 +1,125 @@
+//! Strings of bits that grow fallibly, and are looked through 64 at a step.
+//!
+//! Behind its end a string has zeroes.
+
+use alloc::vec::Vec;
+
+/// Bits of a word.
+const BITS: usize = u64::BITS as usize;
+
+/// A string of bits, from 0 on.
+#[derive(Clone, Default, Debug)]
+pub struct BitString {
+    words: Vec<u64>,
+}
+
+/// There was no memory for more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutOfMemory;
+
+impl BitString {
+    /// No bits.
+    pub const fn new() -> BitString {
+        BitString { words: Vec::new() }
+    }
+
+    /// Makes room for so many bits at least.
+    pub fn grow(&mut self, bits: usize) -> Result<(), OutOfMemory> {
+        let words = bits.div_ceil(BITS);
+        if let Some(more) = words.checked_sub(self.words.len()) {
+            self.words.try_reserve(more).map_err(|_| OutOfMemory)?;
+            self.words.resize(words, 0);
+        }
+        Ok(())
+    }
+
+    /// The bit at an index.
+    #[inline]
+    pub fn get(&self, index: usize) -> bool {
+        self.word(index / BITS) >> (index % BITS) & 1 != 0
+    }
+
+    /// Changes a bit that there is room for; returns the word that it is in.
+    #[inline]
+    pub fn set(&mut self, index: usize, value: bool) -> u64 {
+        let Some(word) = self.words.get_mut(index / BITS) else { return 0 };
+        let mask = 1 << (index % BITS);
+        *word = if value { *word | mask } else { *word & !mask };
+        *word
+    }
+
+    /// The 64 bits of this number.
+    #[inline]
+    pub fn word(&self, number: usize) -> u64 {
+        self.words.get(number).copied().unwrap_or(0)
+    }
+
+    /// The first one at or behind an index.
+    pub fn next_one(&self, from: usize) -> Option<usize> {
+        let first = from / BITS;
+        let mut word = self.word(first) & u64::MAX << (from % BITS);
+        let mut number = first;
+        while word == 0 {
+            number += 1;
+            word = *self.words.get(number)?;
+        }
+        Some(number * BITS + word.trailing_zeros() as usize)
+    }
+
+    /// The first zero at or behind an index.
+    pub fn next_zero(&self, from: usize) -> usize {
+        let mut number = from / BITS;
+        let mut zeroes = !self.word(number) & u64::MAX << (from % BITS);
+        while zeroes == 0 {
+            number += 1;
+            zeroes = !self.word(number);
+        }
+        number * BITS + zeroes.trailing_zeros() as usize
+    }
+
+    /// One more than the index of the last one; 0 if there is none.
+    pub fn end(&self) -> usize {
+        let last = self.words.iter().rposition(|word| *word != 0);
+        last.map_or(0, |number| (number + 1) * BITS - self.word(number).leading_zeros() as usize)
+    }
+
+    /// Takes over the bits of another, as far as there is room.
+    pub fn copy_from(&mut self, other: &BitString) {
+        for (number, word) in self.words.iter_mut().enumerate() {
+            *word = other.word(number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_what_a_walk_finds(ones in proptest::collection::btree_set(0usize..400, 0..60), from in 0usize..500) {
+            let mut bits = BitString::new();
+            prop_assert_eq!(bits.grow(400), Ok(()));
+            for &one in &ones {
+                bits.set(one, true);
+            }
+            prop_assert_eq!(bits.next_one(from), ones.range(from..).next().copied());
+            prop_assert_eq!(bits.next_zero(from), (from..).find(|index| !ones.contains(index)).unwrap());
+            prop_assert_eq!(bits.end(), ones.last().map_or(0, |last| last + 1));
+            prop_assert!((0..500).all(|index| bits.get(index) == ones.contains(&index)));
+        }
+
+        #[test]
+        fn full_words_are_passed_over(length in 0usize..300, from in 0usize..300) {
+            let mut bits = BitString::new();
+            prop_assert_eq!(bits.grow(length), Ok(()));
+            (0..length).for_each(|index| { bits.set(index, true); });
+            prop_assert_eq!(bits.next_zero(from), from.max(length));
+            let mut copy = BitString::new();
+            prop_assert_eq!(copy.grow(length), Ok(()));
+            copy.copy_from(&bits);
+            prop_assert_eq!(copy.end(), length);
+        }
+    }
+}
