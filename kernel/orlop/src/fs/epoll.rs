@@ -150,13 +150,19 @@ impl Epoll {
                 break;
             }
             let mut events = ArrayVec::<EpollEvent, BATCH>::new();
-            batch.retain(|item| {
+            let mut have_none = 0_u32;
+            for (index, item) in batch.iter().enumerate() {
                 let state = item.look();
                 if state != 0 {
                     events.push(item.event(state));
+                } else {
+                    have_none |= 1 << index;
                 }
-                state != 0
-            });
+            }
+            if have_none != 0 {
+                let mut index = 0;
+                batch.retain(|_| (have_none >> index & 1 == 0, index += 1).0);
+            }
             // Nothing is consumed before it is given.
             outcome = if events.is_empty() { Ok(()) } else { give(given, &events) };
             if outcome.is_ok() {

@@ -26,51 +26,49 @@ impl PollEvents {
 }
 
 /// Collects the wait queues that decide about a file's readiness, on behalf of one observer.
-pub struct Watcher<'a> {
-    observer: Option<(&'a Arc<dyn Observer>, Share)>,
+pub struct Watcher<'a>(Option<Entering<'a>>);
+
+/// Who is entered, and where it is noted.
+struct Entering<'a> {
+    observer: &'a Arc<dyn Observer>,
+    share: Share,
     subscriptions: &'a mut Vec<Subscription>,
 }
 
 impl<'a> Watcher<'a> {
-    /// Enters `observer` into every queue it is shown; without one, only looks.
-    pub fn new(
-        observer: Option<&'a Arc<dyn Observer>>,
-        subscriptions: &'a mut Vec<Subscription>,
-    ) -> Watcher<'a> {
-        Watcher { observer: observer.map(|observer| (observer, Share::All)), subscriptions }
+    /// Enters nobody: only looks.
+    pub const fn looking() -> Watcher<'a> {
+        Watcher(None)
     }
 
-    /// As [`Watcher::new`], with the share of wake-ups that the observer wants.
-    pub fn sharing(
+    /// Enters `observer`, with the share of wake-ups that it wants, into every queue it is shown.
+    pub fn entering(
         observer: &'a Arc<dyn Observer>,
         share: Share,
         subscriptions: &'a mut Vec<Subscription>,
     ) -> Watcher<'a> {
-        Watcher { observer: Some((observer, share)), subscriptions }
+        Watcher(Some(Entering { observer, share, subscriptions }))
     }
 
     /// Only looks from now on.
     pub fn enter_no_more(&mut self) {
-        self.observer = None;
+        self.0 = None;
     }
 
     /// The file's readiness changes when `queue` is woken. Called before the state is looked at.
     #[inline]
     pub fn watch<Q: Observable + 'static>(&mut self, queue: &Arc<Q>) -> Result<(), Errno> {
-        match self.observer {
+        match &mut self.0 {
             None => Ok(()),
-            Some((observer, share)) => self.enter(queue.clone(), observer, share),
+            Some(entering) => entering.enter(queue.clone()),
         }
     }
+}
 
-    fn enter(
-        &mut self,
-        queue: Arc<dyn Observable>,
-        observer: &Arc<dyn Observer>,
-        share: Share,
-    ) -> Result<(), Errno> {
+impl Entering<'_> {
+    fn enter(&mut self, queue: Arc<dyn Observable>) -> Result<(), Errno> {
         self.subscriptions.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        self.subscriptions.push(Subscription::new(queue, observer.clone(), share));
+        self.subscriptions.push(Subscription::new(queue, self.observer.clone(), self.share));
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use libkernel::addr::UserAddr;
 
 use super::restart::Resume;
 use super::{Caller, Failure, Restart};
-use crate::fs::poll::{Observer, PollEvents, Subscription, Watcher};
+use crate::fs::poll::{Observer, PollEvents, Share, Watcher};
 use crate::process::Resource;
 use crate::sched::wait::{Deadline, Patience, WaitError, WaitQueue};
 use crate::user::{UserPtr, UserSlice};
@@ -45,15 +45,9 @@ const UNASKED: u16 = POLLERR | POLLHUP | POLLNVAL;
 /// How many descriptors are looked up at once.
 const BATCH: usize = 16;
 
-/// Looks at every file, subscribing where a sleeper is given, and notes in `revents` what it is ready for; returns how many are ready.
-fn look(
-    caller: &Caller<'_>,
-    entries: &mut [Pollfd],
-    sleeper: Option<&Arc<dyn Observer>>,
-    subscriptions: &mut Vec<Subscription>,
-) -> Result<usize, Errno> {
+/// Looks at every file, entering who waits until one is ready, and notes in `revents` what it is ready for; returns how many are.
+fn look(caller: &Caller<'_>, entries: &mut [Pollfd], mut watcher: Watcher<'_>) -> Result<usize, Errno> {
     let mut ready = 0;
-    let mut watcher = Watcher::new(sleeper, subscriptions);
     for some in entries.chunks_mut(BATCH) {
         let mut files = ArrayVec::<_, BATCH>::new();
         let numbers = some.iter().map(|entry| entry.fd.cast_unsigned());
@@ -76,8 +70,7 @@ fn look(
 
 /// Waits until a file is ready, the deadline has passed (0), or a signal comes.
 fn wait(caller: &Caller<'_>, entries: &mut [Pollfd], deadline: Deadline) -> Result<usize, Failure> {
-    let mut subscriptions = Vec::new();
-    let ready = look(caller, entries, None, &mut subscriptions)?;
+    let ready = look(caller, entries, Watcher::looking())?;
     if ready > 0 {
         return Ok(ready);
     }
@@ -90,12 +83,13 @@ fn wait(caller: &Caller<'_>, entries: &mut [Pollfd], deadline: Deadline) -> Resu
     }
     let sleeper = Arc::new(Sleeper { fired: AtomicBool::new(false), queue: WaitQueue::new() });
     let observer: Arc<dyn Observer> = sleeper.clone();
-    let mut ready = look(caller, entries, Some(&observer), &mut subscriptions)?;
+    let mut subscriptions = Vec::new();
+    let mut ready = look(caller, entries, Watcher::entering(&observer, Share::All, &mut subscriptions))?;
     while ready == 0 {
         let fired = || sleeper.fired.swap(false, Ordering::AcqRel).then_some(());
         match sleeper.queue.wait_until(deadline, fired) {
-            Ok(()) => ready = look(caller, entries, None, &mut Vec::new())?,
-            Err(WaitError::TimedOut) => return Ok(look(caller, entries, None, &mut Vec::new())?),
+            Ok(()) => ready = look(caller, entries, Watcher::looking())?,
+            Err(WaitError::TimedOut) => return Ok(look(caller, entries, Watcher::looking())?),
             Err(WaitError::Interrupted) => return Err(Failure::Restart(Restart::UnlessHandled)),
         }
     }

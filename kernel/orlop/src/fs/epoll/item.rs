@@ -111,7 +111,7 @@ impl Item {
         let share = if self.mode() & EPOLLEXCLUSIVE != 0 { Share::Exclusive } else { Share::All };
         let observer: Arc<dyn Observer> = item;
         let mut subscriptions = Vec::new();
-        let state = file.poll(&mut Watcher::sharing(&observer, share, &mut subscriptions))?;
+        let state = file.poll(&mut Watcher::entering(&observer, share, &mut subscriptions))?;
         *self.subscriptions.lock() = subscriptions;
         self.enter_if(state);
         Ok(())
@@ -193,5 +193,5 @@ impl Item {
 
 /// What a file is ready for now.
 fn state_of(file: &File) -> PollEvents {
-    file.poll(&mut Watcher::new(None, &mut Vec::new())).unwrap_or(PollEvents::NONE)
+    file.poll(&mut Watcher::looking()).unwrap_or(PollEvents::NONE)
 }
