@@ -75,7 +75,7 @@ impl<T> Timeouts<T> {
     /// Takes the first entry whose deadline is not after `now_ns`, to which the wall clock adds `wall_offset_ns`.
     #[inline]
     pub fn pop_expired(&mut self, now_ns: u64, wall_offset_ns: u64) -> Option<(Box<Node<T>>, T)> {
-        let is_due = |now: u64| move |place: &Place| place.0 <= now;
+        let is_due = |now: u64| move |place: &Place, _: &T| place.0 <= now;
         let mut node = self.monotonic.take_first_if(is_due(now_ns)).or_else(|| {
             let wall_ns = now_ns.saturating_add(wall_offset_ns);
             self.wall.take_first_if(is_due(wall_ns))

@@ -16,8 +16,48 @@ pub type Entity = libkernel::sched::Entity<Runnable>;
 /// How a task stands among those that sleep until a time.
 pub type TimeoutNode = timeouts::Node<TaskRef>;
 
-/// Where a task waits for a word of memory: what the word lies in, where in that, and the order among those who wait for it.
-pub type WaitPlace = (usize, u64, u64);
+/// Where a task waits for a word of memory. Places are in the order of their words, then as `order` says.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct WaitPlace {
+    /// What the word lies in.
+    pub container: usize,
+    /// Where in that.
+    pub offset: u64,
+    /// The order among those who wait for the word.
+    pub order: u64,
+}
+
+impl WaitPlace {
+    /// Whether it is at the same word: nearly always, where two are compared.
+    #[inline]
+    fn is_beside(&self, other: &WaitPlace) -> bool {
+        self.container == other.container && self.offset == other.offset
+    }
+}
+
+impl Ord for WaitPlace {
+    #[inline]
+    fn cmp(&self, other: &WaitPlace) -> core::cmp::Ordering {
+        if self.is_beside(other) {
+            self.order.cmp(&other.order)
+        } else {
+            (self.container, self.offset).cmp(&(other.container, other.offset))
+        }
+    }
+}
+
+impl PartialOrd for WaitPlace {
+    #[inline]
+    fn partial_cmp(&self, other: &WaitPlace) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+
+    /// In as few steps as a tree of waiters should take for each of its levels.
+    #[inline]
+    fn lt(&self, other: &WaitPlace) -> bool {
+        if self.is_beside(other) { self.order < other.order } else { self.cmp(other).is_lt() }
+    }
+}
 
 /// A task that waits for a word of memory.
 pub struct Waiting {

@@ -69,6 +69,12 @@ impl<K, V> Node<K, V> {
         self.value.as_ref()
     }
 
+    /// What it stands by, or did last.
+    #[inline]
+    pub fn key(&self) -> &K {
+        &self.key
+    }
+
     /// Takes the value out.
     #[inline]
     pub fn empty(&mut self) -> Option<V> {
@@ -169,11 +175,11 @@ impl<K: Ord + Copy, V> Tree<K, V> {
         }
     }
 
-    /// Takes the first node out, with its value, if its key is `wanted`.
+    /// Takes the first node out, with its value, if it is `wanted`. No keys are compared.
     #[inline]
-    pub fn take_first_if(&mut self, wanted: impl Fn(&K) -> bool) -> Option<Box<Node<K, V>>> {
-        let (key, _) = self.first()?;
-        if wanted(&key) { take_first(&mut self.root) } else { None }
+    pub fn take_first_if(&mut self, wanted: impl FnOnce(&K, &V) -> bool) -> Option<Box<Node<K, V>>> {
+        let (key, value) = self.first()?;
+        if wanted(&key, value) { take_first(&mut self.root) } else { None }
     }
 }
 

@@ -35,7 +35,7 @@ fn keys_in_order_leave_the_tree_flat() {
     }
     assert!(depth(&tree) < 60);
     for key in 0..10_000 {
-        assert_eq!(tree.take_first_if(|_| true).map(|node| node.key), Some(key));
+        assert_eq!(tree.take_first_if(|_, _| true).map(|node| node.key), Some(key));
     }
     assert!(tree.is_empty());
 }
@@ -64,7 +64,7 @@ proptest! {
                 1 => prop_assert_eq!(tree.take(key).and_then(|mut node| node.empty()), model.remove(&key)),
                 2 => {
                     let wanted = model.first_key_value().filter(|(first, _)| **first < key).map(|(first, _)| *first);
-                    prop_assert_eq!(tree.take_first_if(|first| *first < key).map(|node| node.key), wanted);
+                    prop_assert_eq!(tree.take_first_if(|first, value| *first < key && *value == *first * 2).map(|node| node.key), wanted);
                     wanted.map(|first| model.remove(&first));
                 }
                 3 => {

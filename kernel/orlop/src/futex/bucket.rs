@@ -2,7 +2,7 @@
 
 use abi::Errno;
 use hal::sync::{SpinGuard, SpinLock};
-use hal::task::Task;
+use hal::task::{Task, Waiting};
 
 use super::inheritance::{self, Inheriting, Left};
 use super::key::{BUCKETS, Key};
@@ -32,22 +32,28 @@ pub(super) fn lock(index: usize) -> SpinGuard<'static, Bucket> {
 
 /// The buckets of two keys; one, if they share it.
 pub(super) struct Pair {
-    low: SpinGuard<'static, Bucket>,
-    high: Option<SpinGuard<'static, Bucket>>,
+    first_key: Key,
+    first: SpinGuard<'static, Bucket>,
+    /// The other key's, if it is another one.
+    second: Option<SpinGuard<'static, Bucket>>,
 }
 
 impl Pair {
     /// Locks the buckets of both keys, the lower first.
-    pub(super) fn lock(first: Key, second: Key) -> Pair {
-        let (low, high) = (first.bucket().min(second.bucket()), first.bucket().max(second.bucket()));
-        Pair { low: lock(low), high: (low != high).then(|| lock(high)) }
+    pub(super) fn lock(first_key: Key, second_key: Key) -> Pair {
+        let [index, other] = [first_key, second_key].map(Key::bucket);
+        let before = (other < index).then(|| lock(other));
+        let first = lock(index);
+        let second = if other > index { Some(lock(other)) } else { before };
+        Pair { first_key, first, second }
     }
 
     /// The bucket of one of the keys.
+    #[inline]
     pub(super) fn of(&mut self, key: Key) -> &mut Bucket {
-        match &mut self.high {
-            Some(high) if high.index == key.bucket() => high,
-            _ => &mut self.low,
+        match &mut self.second {
+            Some(second) if key != self.first_key => second,
+            _ => &mut self.first,
         }
     }
 }
@@ -141,6 +147,17 @@ impl Bucket {
     #[inline]
     pub(super) fn take_next(&mut self, key: Key, bits: u32, walk: &mut Walk) -> Option<(Order, Waiter)> {
         let last_ticket = *walk.last_ticket.get_or_insert(self.last_ticket);
+        let is_wanted =
+            |order: Order, waiting: &Waiting| waiting.bits & bits != 0 && order.ticket() <= last_ticket;
+        let from = walk.from;
+        if walk.left != 0
+            && let Some(next) =
+                self.waiting.take_first_if(key, |order, waiting| order >= from && is_wanted(order, waiting))
+        {
+            walk.left -= 1;
+            walk.from = next.0.next();
+            return Some(next);
+        }
         while walk.left != 0 {
             let Some((order, waiting)) = self.waiting.first(key, walk.from) else {
                 walk.end();
@@ -148,7 +165,7 @@ impl Bucket {
             };
             walk.left -= 1;
             walk.from = order.next();
-            if waiting.bits & bits != 0 && order.ticket() <= last_ticket {
+            if is_wanted(order, waiting) {
                 return self.waiting.take(key, order).map(|waiter| (order, waiter));
             }
         }

@@ -116,7 +116,13 @@ pub(super) struct Queue(Tree<WaitPlace, Waiting>);
 
 fn wait_place(key: Key, order: Order) -> WaitPlace {
     let (container, offset) = key.parts();
-    (container, offset, order.0)
+    WaitPlace { container, offset, order: order.0 }
+}
+
+/// Whether a place is at this word.
+#[inline]
+fn is_at(place: &WaitPlace, key: Key) -> bool {
+    (place.container, place.offset) == key.parts()
 }
 
 impl Queue {
@@ -134,9 +140,9 @@ impl Queue {
     pub(super) fn enter(&mut self, index: usize, key: Key, order: Order, waiter: Waiter) {
         let place = wait_place(key, order);
         if let Some(task) = waiter.task() {
-            task.sched.wait_place.0.store(place.0, Relaxed);
-            task.sched.wait_place.1.store(place.1, Relaxed);
-            task.sched.wait_place.2.store(place.2, Relaxed);
+            task.sched.wait_place.0.store(place.container, Relaxed);
+            task.sched.wait_place.1.store(place.offset, Relaxed);
+            task.sched.wait_place.2.store(place.order, Relaxed);
             task.sched.station.store(index, Relaxed);
         }
         self.0.insert(waiter.0, place);
@@ -145,8 +151,21 @@ impl Queue {
     /// The first who waits for a word and is not before `from`.
     #[inline]
     pub(super) fn first(&self, key: Key, from: Order) -> Option<(Order, &Waiting)> {
-        let ((container, offset, order), waiting) = self.0.first_from(wait_place(key, from))?;
-        ((container, offset) == key.parts()).then_some((Order(order), waiting))
+        let (place, waiting) = self.0.first_from(wait_place(key, from))?;
+        is_at(&place, key).then_some((Order(place.order), waiting))
+    }
+
+    /// Takes the first of the bucket out, if it waits for the word and is `wanted`: without a look at others.
+    #[inline]
+    pub(super) fn take_first_if(
+        &mut self,
+        key: Key,
+        wanted: impl FnOnce(Order, &Waiting) -> bool,
+    ) -> Option<(Order, Waiter)> {
+        let node = self
+            .0
+            .take_first_if(|place, waiting| is_at(place, key) && wanted(Order(place.order), waiting))?;
+        Some((Order(node.key().order), Waiter(node)))
     }
 
     /// Takes a waiter out.
@@ -158,11 +177,7 @@ impl Queue {
     /// Takes the waiter out if it is the only one of the bucket, and waits for the word and for one of `bits`.
     #[inline]
     pub(super) fn take_only(&mut self, key: Key, bits: u32) -> Option<Waiter> {
-        self.0
-            .take_only_if(|(container, offset, _), waiting| {
-                (*container, *offset) == key.parts() && waiting.bits & bits != 0
-            })
-            .map(Waiter)
+        self.0.take_only_if(|place, waiting| is_at(place, key) && waiting.bits & bits != 0).map(Waiter)
     }
 
     /// Whether one waits there.
