@@ -402,6 +402,22 @@ pub fn for_each_process(mut visit: impl FnMut(&Arc<Process>)) {
     }
 }
 
+/// Calls `look` for every thread, and for leaders that have ended, in the order of their numbers. It only looks, and takes no locks
+/// but a thread's own.
+pub fn look_at_threads(mut look: impl FnMut(&Thread)) {
+    let mut from = 0;
+    loop {
+        let table = TABLE.lock();
+        let mut last = None;
+        for (&number, slot) in table.slots.range(from..).take(STEP) {
+            slot.thread.iter().for_each(|thread| look(thread));
+            last = Some(number);
+        }
+        let Some(last) = last else { return };
+        from = last + 1;
+    }
+}
+
 /// As [`for_each_process`], with the leader of each, while no process is made.
 pub fn for_all_of_this_moment(mut visit: impl FnMut(&Arc<Thread>)) {
     let _walk = Walk::begin();

@@ -37,6 +37,8 @@ pub struct Thread {
     pub(super) place: AtomicUsize,
     /// How it is scheduled and where it may run: what its task has, or had. Whoever changes the one changes the other.
     parameters: AtomicU32,
+    /// Held by who changes these and the task's; before its run queue.
+    changes_scheduling: SpinLock<()>,
     affinity: AtomicU64,
     /// The signal that its process gets when the thread that made it ends; 0 for none.
     parent_death_signal: AtomicU32,
@@ -143,6 +145,7 @@ impl Thread {
             task: Once::new(),
             place: AtomicUsize::new(0),
             parameters: AtomicU32::new(0),
+            changes_scheduling: SpinLock::new(()),
             affinity: AtomicU64::new(0),
             parent_death_signal: AtomicU32::new(0),
             files: SpinLock::new(Some(parts.files)),
@@ -409,8 +412,16 @@ impl Thread {
         self.task().map_or_else(last, |task| settings::parameters(&task))
     }
 
+    /// The nice value, without asking the task.
+    #[inline]
+    pub fn nice(&self) -> i8 {
+        Parameters::unpack(self.parameters.load(Ordering::Relaxed)).nice
+    }
+
     /// Changes how the thread is scheduled.
     pub fn set_scheduling(&self, parameters: Parameters) {
+        // Of two that change it at once, the one that comes last does so here and in the task.
+        let _only = self.changes_scheduling.lock();
         self.parameters.store(Parameters { lent: 0, ..parameters }.pack(), Ordering::Relaxed);
         if let Some(task) = self.task() {
             settings::set_parameters(&task, parameters);

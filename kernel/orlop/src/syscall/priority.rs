@@ -35,7 +35,15 @@ fn for_each_selected(
                 table::for_each_member(group, |leader| for_each_of(leader.process(), &mut visit));
             }
         }
-        PRIO_USER => for_each_of_user(caller, who, &mut visit),
+        PRIO_USER => {
+            let user = user(caller, who);
+            let mut visit = |thread: &Arc<Thread>| {
+                if is_of(thread, user) {
+                    visit(thread)
+                }
+            };
+            for_each_process(|process| for_each_of(process, &mut visit));
+        }
         _ => return Err(Errno::EINVAL),
     }
     if any { Ok(()) } else { Err(Errno::ESRCH) }
@@ -53,22 +61,32 @@ fn for_each_of(process: &Process, visit: &mut impl FnMut(&Arc<Thread>)) {
     }
 }
 
-fn for_each_of_user(caller: &Caller<'_>, who: i32, visit: &mut impl FnMut(&Arc<Thread>)) {
+/// The real user that a call means.
+fn user(caller: &Caller<'_>, who: i32) -> u32 {
     let own = || caller.thread.with_credentials(|credentials| credentials.user.real);
-    let user = if who == 0 { own() } else { who.cast_unsigned() };
-    let mut visit = |thread: &Arc<Thread>| {
-        if thread.with_credentials(|own| own.user.real) == user {
-            visit(thread);
-        }
-    };
-    for_each_process(|process| for_each_of(process, &mut visit));
+    if who == 0 { own() } else { who.cast_unsigned() }
+}
+
+fn is_of(thread: &Thread, user: u32) -> bool {
+    thread.with_credentials(|credentials| credentials.user.real) == user
 }
 
 /// `getpriority`: the most favourable value of all, as 20 - nice, so that the answer is positive.
 pub fn getpriority(caller: &mut Caller<'_>, kind: u32, who: i32) -> Result<i32, Failure> {
-    let mut least = i8::MAX;
-    for_each_selected(caller, kind, who, |thread| least = least.min(thread.scheduling().nice))?;
-    Ok(20 - i32::from(least))
+    let mut least = None;
+    let mut count =
+        |thread: &Thread| least = Some(least.map_or(thread.nice(), |least: i8| least.min(thread.nice())));
+    if kind == PRIO_USER {
+        let user = user(caller, who);
+        table::look_at_threads(|thread| {
+            if is_of(thread, user) {
+                count(thread)
+            }
+        });
+    } else {
+        for_each_selected(caller, kind, who, |thread| count(thread))?;
+    }
+    Ok(20 - i32::from(least.ok_or(Errno::ESRCH)?))
 }
 
 /// `setpriority`: as many as may be changed are changed; the last refusal is the error.
