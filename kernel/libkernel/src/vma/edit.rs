@@ -92,7 +92,7 @@ impl<V: Interval> IntervalMap<V> {
 
     /// Gives the entry that holds `address` the bounds `range`, without allocating: growth of a stack or of the break,
     /// or shrinking. False, and no change, where there is no such entry or `range` is empty or touches another entry's
-    /// addresses. It does not merge.
+    /// addresses. It merges with the neighbours that it comes to touch.
     pub fn resize(&mut self, address: UserAddr, range: UserRange) -> bool {
         let position = self.locate(address);
         if range.is_empty() || self.entry(position).is_none_or(|entry| entry.range.start() > address) {
@@ -110,6 +110,11 @@ impl<V: Interval> IntervalMap<V> {
         self.leaves[position.leaf].entries[position.index].range = range;
         self.note_gap(position);
         self.note_gap_before(range.start());
+        // Upwards first: the position below stays good when an entry above it goes.
+        self.merge_with_next(position);
+        if let Some(below) = self.before(position) {
+            self.merge_with_next(below);
+        }
         true
     }
 

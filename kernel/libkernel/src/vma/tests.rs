@@ -92,6 +92,9 @@ fn an_entry_grows_up_to_its_neighbour() {
     assert_eq!(map.last_before(UserAddr::new(60)), Some((range(50, 10), &2)));
     assert_eq!(map.last_before(UserAddr::new(61)), Some((range(60, 50), &1)));
     assert_eq!(map.last_before(UserAddr::new(50)), None);
+    map.insert(range(120, 5), 1).unwrap();
+    assert!(map.resize(UserAddr::new(60), range(60, 60)));
+    assert_eq!((map.len(), map.get(UserAddr::new(124))), (2, Some((range(60, 65), &1))));
 }
 
 #[test]
@@ -210,9 +213,8 @@ fn apply(map: &mut IntervalMap<u8>, model: &mut [Option<u8>], step: Step, start:
         }
         Step::Grow(by) => {
             let Some((old, &value)) = map.get(UserAddr::new(start)) else { return };
-            // A gap must remain, since growing does not merge.
             let (end, new_end) = (old.end().as_u64() as usize, old.end().as_u64() + by);
-            if new_end < 1000 && model[end..=new_end as usize].iter().all(Option::is_none) {
+            if new_end < 1000 && model[end..new_end as usize].iter().all(Option::is_none) {
                 assert!(map.resize(UserAddr::new(start), range(old.start().as_u64(), old.length() + by)));
                 model[end..new_end as usize].fill(Some(value));
             }

@@ -106,3 +106,30 @@ pub fn the_limit_on_areas() -> Outcome {
     check_eq!(remap(area(40), 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, area(10)), Ok(area(10)));
     Ok(())
 }
+
+/// A hole between two areas that say the same is filled in each of the ways in which memory comes.
+pub fn areas_that_meet_become_one() -> Outcome {
+    let page = |number: u64, base: u64| base + number * PAGE;
+    // The first look may grow the heap.
+    count()?;
+    for way in 0..3 {
+        let base = map(0, 8 * PAGE, PROT_NONE, PRIVATE)?;
+        unmap(base, 8 * PAGE)?;
+        map(page(2, base), 3 * PAGE, WRITE, PRIVATE | MAP_FIXED)?;
+        unmap(page(3, base), PAGE)?;
+        let before = count()?;
+        match way {
+            0 => remap(page(2, base), PAGE, 2 * PAGE, 0, 0)?,
+            1 => map(page(3, base), PAGE, WRITE, PRIVATE | MAP_FIXED)?,
+            _ => {
+                map(page(3, base), PAGE, READ, PRIVATE | MAP_FIXED)?;
+                protect(page(3, base), PAGE, WRITE)?;
+                0
+            }
+        };
+        check_eq!((way, count()?), (way, before - 1));
+        // And so they are moved as one.
+        check!(remap(page(2, base), 3 * PAGE, 4 * PAGE, MREMAP_MAYMOVE, 0).is_ok());
+    }
+    Ok(())
+}

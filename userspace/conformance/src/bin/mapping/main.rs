@@ -34,6 +34,7 @@ conformance::tests!(&[
     ("the_limit_on_addresses", areas::the_limit_on_addresses),
     ("the_limit_on_data", areas::the_limit_on_data),
     ("the_limit_on_areas", areas::the_limit_on_areas),
+    ("areas_that_meet_become_one", areas::areas_that_meet_become_one),
     ("the_limit_on_locked_memory", locks::the_limit_on_locked_memory),
     ("locking_pages_in", locks::locking_pages_in),
     ("future_locks", locks::future_locks),
