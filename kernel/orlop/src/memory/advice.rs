@@ -4,8 +4,9 @@
 
 use abi::Errno;
 use hal::paging::FlushBatch;
-use libkernel::addr::{PAGE_SIZE, UserRange};
+use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::fault::Access;
+use libkernel::paging::Prot;
 
 use super::AddressSpace;
 use super::area::{Area, AreaFlags};
@@ -138,9 +139,13 @@ impl AddressSpace {
     }
 
     fn populate_for(&self, range: UserRange, access: Access) -> Result<(), Errno> {
+        let mut checked = range.start();
         for page in range.pages() {
             if must_end() {
                 return Err(Errno::EINTR);
+            }
+            if page >= checked {
+                checked = self.may_populate(page, access)?;
             }
             self.fault_in(page, access).map_err(|error| match error {
                 super::FaultError::NotMapped | super::FaultError::OutOfMemory => Errno::ENOMEM,
@@ -149,6 +154,19 @@ impl AddressSpace {
             })?;
         }
         Ok(())
+    }
+
+    /// The end of the area at `page`, if its protection names this very access: unlike a load, populating for reading takes no
+    /// right to write in its place (Linux's `check_vma_flags`). `ENOMEM` where nothing is mapped, else `EINVAL`.
+    fn may_populate(&self, page: UserAddr, access: Access) -> Result<UserAddr, Errno> {
+        let state = self.state.read();
+        let (range, area) = state.areas.get(page).ok_or(Errno::ENOMEM)?;
+        let named = match access {
+            Access::Read => Prot::READ,
+            Access::Write => Prot::WRITE,
+            Access::Execute => Prot::EXECUTE,
+        };
+        if area.prot.contains(named) { Ok(range.end()) } else { Err(Errno::EINVAL) }
     }
 }
 

@@ -146,5 +146,9 @@ pub fn advice_that_is_refused() -> Outcome {
     let nothing = map(0, PAGE, PROT_NONE, PRIVATE)?;
     check_eq!(advise(nothing, PAGE, MADV_POPULATE_READ), Err(Errno::EINVAL));
     check_eq!(advise(nothing, PAGE, MADV_POPULATE_WRITE), Err(Errno::EINVAL));
+    // A load needs any right, populating just this one.
+    let writable = map(0, PAGE, PROT_WRITE, PRIVATE)?;
+    check_eq!(advise(writable, PAGE, MADV_POPULATE_READ), Err(Errno::EINVAL));
+    check_eq!(advise(writable, PAGE, MADV_POPULATE_WRITE), Ok(()));
     Ok(())
 }
