@@ -125,7 +125,7 @@ pub fn open_place(place: Location, how: How, credentials: &Credentials) -> Resul
         return Err(Errno::ENOTDIR.into());
     }
     if how.has(O_PATH) {
-        return Ok(File::new(place, Handle::Path, how.flags, None));
+        return Ok(File::new(place, Handle::Path, how.flags & !CREATION_FLAGS, None));
     }
     check_access(&place, how, credentials)?;
     open_checked(place, how, credentials)
@@ -273,8 +273,9 @@ fn open_temporary(
     }
     let linkable = if how.has(O_EXCL) { Linkable::No } else { Linkable::Yes };
     let dentry = change::create_nameless(&directory, how.permissions, linkable, walk.credentials())?;
-    let flags = How { flags: how.flags & !(TMPFILE_BIT | O_DIRECTORY | O_TRUNC), ..how };
-    open_checked(Location { mount: directory.mount, dentry }, flags, walk.credentials())
+    // `F_GETFL` goes on to show both bits of O_TMPFILE; as above, there is nothing to cut off.
+    let how = How { flags: how.flags & !O_TRUNC, ..how };
+    open_checked(Location { mount: directory.mount, dentry }, how, walk.credentials())
 }
 
 /// Opens a program: a regular file with an `x` bit for the caller, on a mount that allows execution. EACCES otherwise.

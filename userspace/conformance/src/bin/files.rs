@@ -14,6 +14,7 @@ use libsyscall::process::geteuid;
 
 conformance::tests!(&[
     ("open_flags", open_flags),
+    ("flags_that_stay", flags_that_stay),
     ("opening_refuses", opening_refuses),
     ("reading_and_seeking", reading_and_seeking),
     ("appending", appending),
@@ -45,6 +46,27 @@ fn open_flags() -> Outcome {
     let fd = open(c"a", O_RDONLY, 0)?;
     check_eq!(write(fd, b"x"), Err(Errno::EBADF));
     check_eq!(fcntl(fd, F_GETFL, 0)? as u32 & O_ACCMODE, O_RDONLY);
+    Ok(())
+}
+
+/// `F_GETFL` shows all but what matters only while opening.
+fn flags_that_stay() -> Outcome {
+    scratch::enter()?;
+    close(create(c"a", b"hello")?)?;
+    let shown = |name, flags| -> Result<u32, Errno> {
+        let fd = open(name, flags, 0o600)?;
+        let shown = fcntl(fd, F_GETFL, 0)? as u32 & !O_LARGEFILE;
+        close(fd)?;
+        Ok(shown)
+    };
+    check_eq!(shown(c"a", O_RDWR | O_CREAT | O_NOCTTY | O_TRUNC | O_CLOEXEC), Ok(O_RDWR));
+    for stays in [O_APPEND, O_NONBLOCK, O_SYNC, O_DSYNC, O_NOATIME, O_NOFOLLOW] {
+        check_eq!(shown(c"a", O_RDWR | stays), Ok(O_RDWR | stays));
+    }
+    check_eq!(shown(c".", O_DIRECTORY), Ok(O_DIRECTORY));
+    check_eq!(shown(c".", O_PATH | O_DIRECTORY | O_CLOEXEC), Ok(O_PATH | O_DIRECTORY));
+    check_eq!(shown(c".", O_TMPFILE | O_RDWR | O_CLOEXEC), Ok(O_TMPFILE | O_RDWR));
+    check_eq!(shown(c".", O_TMPFILE | O_WRONLY | O_EXCL), Ok(O_TMPFILE | O_WRONLY));
     Ok(())
 }
 

@@ -101,6 +101,7 @@ fn a_slot_is_free_when_it_is_empty() -> Outcome {
 fn packets_stay_apart() -> Outcome {
     let (reader, writer) = pipe2(O_NONBLOCK | O_DIRECT)?;
     check_eq!(fcntl(writer, F_GETFL, 0)? as u32 & O_DIRECT, O_DIRECT);
+    check_eq!(fcntl(reader, F_GETFL, 0)? as u32 & O_DIRECT, 0);
     check_eq!(fill(writer, 1)?, SLOTS);
     check_eq!(filled(reader)?, SLOTS as i32);
     let mut bytes = [0; 64];

@@ -212,12 +212,13 @@ pub fn open_fifo(
     Ok(file)
 }
 
-/// Makes a nameless pipe and opens both ends: the reader's, then the writer's. ENFILE beyond the user's limit.
+/// Makes a nameless pipe and opens both ends: the reader's, then the writer's. `O_DIRECT` is a matter of the writer's alone.
+/// ENFILE beyond the user's limit.
 pub fn open_pair(credentials: &Credentials, flags: u32) -> Result<(Arc<File>, Arc<File>), Errno> {
     let pipe = Pipe::new();
     pipe.visit(Ends { reads: true, writes: true }, credentials)?;
     let place = anonymous::pipe_location(Body::Fifo(pipe.clone()), credentials);
-    let reader = File::new(place.clone(), Handle::Special(pipe.clone()), flags | O_RDONLY, None);
+    let reader = File::new(place.clone(), Handle::Special(pipe.clone()), flags & O_NONBLOCK | O_RDONLY, None);
     let writer = File::new(place, Handle::Special(pipe), flags | O_WRONLY, None);
     Ok((reader, writer))
 }
