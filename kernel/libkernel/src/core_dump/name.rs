@@ -95,6 +95,21 @@ pub fn expand(pattern: &[u8], uses_number: bool, facts: &Facts<'_>) -> Result<Ve
     Ok(name.0)
 }
 
+/// The program and its arguments that a pattern behind `|` names. It is divided at white space before anything is put in, so what a
+/// program is called divides nothing.
+pub fn arguments(pattern: &[u8], facts: &Facts<'_>) -> Result<Vec<Vec<u8>>, NoName> {
+    let mut arguments = Vec::new();
+    let mut left = LONGEST;
+    let words = pattern.split(|byte| byte.is_ascii_whitespace() || *byte == 0x0b);
+    for word in words.filter(|word| !word.is_empty()) {
+        let argument = expand(word, false, facts)?;
+        left = left.checked_sub(argument.len() + 1).ok_or(NoName)?;
+        arguments.try_reserve(1).map_err(|_| NoName)?;
+        arguments.push(argument);
+    }
+    if arguments.is_empty() { Err(NoName) } else { Ok(arguments) }
+}
+
 /// What stands for a letter behind `%`; nothing for an unknown one.
 fn put_fact(name: &mut Name, letter: u8, facts: &Facts<'_>) -> Result<(), NoName> {
     match letter {
@@ -152,6 +167,14 @@ mod tests {
         assert_eq!(name(b"/tmp/%e.%h.%t"), b"/tmp/a!b.orlop.1700000000");
         assert_eq!(name(b"%E-%f-%c"), b"!usr!bin!prog-prog-18446744073709551615");
         assert_eq!(name(b"100%%%q%"), b"100%");
+    }
+
+    #[test]
+    fn a_pipe_has_arguments() {
+        let facts = Facts { name: b"a b", ..FACTS };
+        let made = arguments(b" /bin/take  %p\t'%e x'%q %q", &facts).expect("short");
+        assert_eq!(made, [&b"/bin/take"[..], b"12", b"'a b", b"x'", b""]);
+        assert_eq!(arguments(b" ", &facts), Err(NoName));
     }
 
     #[test]

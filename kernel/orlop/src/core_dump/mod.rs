@@ -1,7 +1,7 @@
 //! Core dumps: what a process leaves when a signal ends it whose default action is to dump. core(5), Linux 6.1's `fs/coredump.c`.
 //!
 //! The thread that takes the signal dumps. It has all others of its process come together first ([`gathering`]), each of which brings
-//! its registers as notes; then it opens the file ([`target`]), looks what is to be stored of the memory ([`image`]) and writes page by
+//! its registers as notes; then it opens the file ([`target`]), or has a program take the dump, looks what is to be stored of the memory ([`image`]) and writes page by
 //! page ([`writer`]). Nothing of the process is held meanwhile but its threads, and SIGKILL ends it between any two pages.
 //!
 //! A dump counts as made, and the status of the process says so, once its notes could be made: also when the limit, a full file
@@ -21,11 +21,13 @@ use abi::process::WaitStatus;
 use hal::user::UserContext;
 use libkernel::core_dump::{Layout, Notes};
 
+use crate::log;
 use crate::memory::{AddressSpace, Dumpable};
-use crate::process::{Resource, Thread, core_pattern};
+use crate::process::{INFINITY, Resource, Thread, core_pattern};
 use crate::signal::{SigInfo, Signal, send};
 use gathering::Gathering;
 use notes::ThreadNotes;
+use target::Target;
 use writer::Writer;
 
 /// Why the thread dumps.
@@ -45,17 +47,31 @@ struct Terms {
     pattern: alloc::vec::Vec<u8>,
 }
 
+/// The limit on dumps of a program that takes one.
+const HELPERS_LIMIT: u64 = 1;
+
 impl Terms {
     /// `None` where no dump is made: by the limit, or because the process may not be dumped.
     fn of(thread: &Thread) -> Option<Terms> {
         let process = thread.process();
         let space = process.address_space()?;
         let dumpable = space.dumpable();
-        let limit = process.limits().soft(Resource::Core);
+        let pattern = core_pattern();
+        let mut limit = process.limits().soft(Resource::Core);
+        if pattern.first() == Some(&b'|') {
+            // Its own limit is what keeps a helper from being dumped to a helper.
+            if limit == HELPERS_LIMIT {
+                let pid = process.pid();
+                log!("Process {pid}({}) has RLIMIT_CORE set to 1", thread.shown_name());
+                log!("Aborting core");
+                return None;
+            }
+            limit = INFINITY;
+        }
         if dumpable == Dumpable::No || limit < MIN_CORE_SIZE {
             return None;
         }
-        Some(Terms { space, dumpable, limit, pattern: core_pattern() })
+        Some(Terms { space, dumpable, limit, pattern })
     }
 }
 
@@ -81,7 +97,7 @@ fn dump(
     gathering: &Gathering,
 ) -> Result<(), Errno> {
     gathering.wait_for_all()?;
-    let file = target::open(thread, terms, cause)?;
+    let target = Target::open(thread, terms, cause)?;
     let image = image::survey(&terms.space, thread.process().kept.dump_filter())?;
     let own = ThreadNotes::of(thread, &context.regs, cause)?;
     let mut notes = Notes::default();
@@ -90,9 +106,10 @@ fn dump(
         image.add_files(notes)
     })?;
     let layout = Layout::new(&image.segments, notes.size());
-    let mut writer = Writer::new(file, terms.limit)?;
+    let mut writer = Writer::new(target.file(), terms.limit)?;
     // Where it stops is how far the dump reaches.
     let _ = writer.write_dump(&terms.space, &layout, &image.segments, &notes);
     writer.finish();
+    target.close();
     Ok(())
 }

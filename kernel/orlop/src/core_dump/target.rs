@@ -1,14 +1,18 @@
-//! The file of a core dump: its name, and who may make it. core(5); Linux 6.1's `do_coredump`.
+//! Where a core dump goes. The file: its name, and who may make it. core(5); Linux 6.1's `do_coredump`.
 //!
 //! A new regular file of mode 0600 that belongs to the process's file-system user, in a directory where that user may make one. What
 //! had the name before is removed first, as far as that user may. A process that acts with more rights than its user (dumpable by
 //! root alone) is dumped as root, only to a path from the root directory of the first process, and removes nothing.
+//!
+//! A pattern behind `|` names a program that reads the dump from a pipe. The process's limit does not count then, unless it is that of
+//! such a program.
 
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use abi::fs::{O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR};
-use libkernel::core_dump::name::{self, Facts};
+use libkernel::core_dump::name::{self, Facts, NoName};
 
 use super::{Cause, Terms};
 use crate::fs::attributes::FileKind;
@@ -16,22 +20,97 @@ use crate::fs::open::{self, How};
 use crate::fs::proc::{program_of, shown_path};
 use crate::fs::remove::{self, Victim};
 use crate::fs::walk::{Last, Walk};
-use crate::fs::{File, FsContext, mount};
+use crate::fs::{File, FsContext, mount, pipe};
 use crate::log;
 use crate::memory::Dumpable;
-use crate::process::{Credentials, Pid, Resource, Thread, core_uses_pid, find_process};
+use crate::process::helper::{self, Helper};
+use crate::process::{CORE_PIPE_LIMIT, Credentials, Pid, Resource, Thread, core_uses_pid, find_process};
 use crate::syscall::{Failure, system};
 
 const PERMISSIONS: u32 = 0o600;
 
-/// Makes the file, empty.
-pub fn open(thread: &Arc<Thread>, terms: &Terms, cause: &Cause<'_>) -> Result<Arc<File>, Errno> {
-    let name = name_of(thread, terms, cause)?;
-    if terms.pattern.first() == Some(&b'|') {
-        // There is nothing that starts programs from inside the kernel.
-        log!("Core dump to {} pipe failed", name.escape_ascii());
-        return Err(Errno::ENOEXEC);
+/// Where a dump goes.
+pub enum Target {
+    /// A file of its own.
+    File(Arc<File>),
+    /// A pipe that a program reads, which counts as long as this is there.
+    Pipe(Arc<File>, Served),
+}
+
+/// How many processes are dumped to programs.
+static SERVED: AtomicU32 = AtomicU32::new(0);
+
+/// A process that is dumped to a program.
+pub struct Served;
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        SERVED.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+impl Target {
+    /// Makes the file, or starts the program.
+    pub fn open(thread: &Arc<Thread>, terms: &Terms, cause: &Cause<'_>) -> Result<Target, Errno> {
+        match terms.pattern.split_first() {
+            Some((b'|', rest)) => start_program(thread, terms, cause, rest),
+            _ => make_file(thread, terms, cause).map(Target::File),
+        }
+    }
+
+    /// What is written to.
+    pub fn file(&self) -> &File {
+        let (Target::File(file) | Target::Pipe(file, _)) = self;
+        file
+    }
+
+    /// The dump is complete. Where the number of programs is limited, this waits until nobody has the pipe: the process is there for
+    /// the program to look at until then.
+    pub fn close(self) {
+        if let Target::Pipe(file, served) = self {
+            if CORE_PIPE_LIMIT.load(Ordering::Relaxed) != 0 {
+                pipe::close_and_wait(file);
+            }
+            drop(served);
+        }
+    }
+}
+
+fn start_program(
+    thread: &Arc<Thread>,
+    terms: &Terms,
+    cause: &Cause<'_>,
+    pattern: &[u8],
+) -> Result<Target, Errno> {
+    /// What keeps a program that takes dumps from being dumped itself.
+    const CORE_LIMIT: u64 = super::HELPERS_LIMIT;
+    let made = with_facts(thread, terms, cause, |facts| name::arguments(pattern, facts));
+    let Ok(arguments) = made else {
+        log!("format_corename failed");
+        log!("Aborting core");
+        return Err(Errno::ENAMETOOLONG);
+    };
+    let served = Served;
+    let count = SERVED.fetch_add(1, Ordering::Relaxed) + 1;
+    let most = CORE_PIPE_LIMIT.load(Ordering::Relaxed).cast_unsigned();
+    if most != 0 && count > most {
+        log!("Pid {}({}) over core_pipe_limit", thread.process().pid(), thread.shown_name());
+        log!("Skipping core dump");
+        return Err(Errno::EAGAIN);
+    }
+    let shown = arguments.first().cloned().unwrap_or_default();
+    let (input, writer) = pipe::open_pair(&Credentials::root(), 0)?;
+    if let Err(errno) = helper::start(Helper { arguments, input, core_limit: CORE_LIMIT }) {
+        log!("Core dump to |{} pipe failed", shown.escape_ascii());
+        return Err(errno);
+    }
+    Ok(Target::Pipe(writer, served))
+}
+
+/// Makes the file, empty.
+fn make_file(thread: &Arc<Thread>, terms: &Terms, cause: &Cause<'_>) -> Result<Arc<File>, Errno> {
+    let name =
+        with_facts(thread, terms, cause, |facts| name::expand(&terms.pattern, core_uses_pid(), facts))?;
     let mut credentials = (*thread.credentials()).clone();
     let mut context = thread.fs();
     let by_root = terms.dumpable == Dumpable::ByRoot;
@@ -84,7 +163,13 @@ fn make(context: &FsContext, credentials: &Credentials, name: &[u8]) -> Result<A
     if is_private && is_alone { Ok(file) } else { Err(Errno::EPERM) }
 }
 
-fn name_of(thread: &Thread, terms: &Terms, cause: &Cause<'_>) -> Result<alloc::vec::Vec<u8>, Errno> {
+/// What can be named of the process.
+fn with_facts<R>(
+    thread: &Thread,
+    terms: &Terms,
+    cause: &Cause<'_>,
+    make: impl FnOnce(&Facts<'_>) -> Result<R, NoName>,
+) -> Result<R, Errno> {
     let process = thread.process();
     let (user, group) = thread.with_credentials(|own| (own.user.real, own.group.real));
     let padded = thread.name();
@@ -103,6 +188,5 @@ fn name_of(thread: &Thread, terms: &Terms, cause: &Cause<'_>) -> Result<alloc::v
         name: padded.split(|&byte| byte == 0).next().unwrap_or_default(),
         program: program.as_deref(),
     };
-    let is_pipe = terms.pattern.first() == Some(&b'|');
-    name::expand(&terms.pattern, core_uses_pid() && !is_pipe, &facts).map_err(|_| Errno::ENAMETOOLONG)
+    make(&facts).map_err(|NoName| Errno::ENAMETOOLONG)
 }

@@ -1,9 +1,8 @@
 //! Writing a core dump: in order, with holes, up to a limit.
 //!
-//! A piece is written whole or not at all, and the first that is not ends the dump, as on Linux. Holes cost nothing: the limit
-//! counts bytes that are written.
+//! A piece is written whole or not at all, and the first that is not ends the dump, as on Linux. Holes cost nothing in a file: the limit
+//! counts bytes that are written. In a pipe they are zeros.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
@@ -18,14 +17,17 @@ use crate::errno::OrErrno;
 use crate::fs::File;
 use crate::memory::AddressSpace;
 use crate::process::work;
+use crate::syscall::Failure;
 use crate::user::IoSource;
 
 /// The dump reaches no further: the limit, a full file system, SIGKILL.
 pub struct Cut;
 
 /// A file that is written from its start to its end.
-pub struct Writer {
-    file: Arc<File>,
+pub struct Writer<'a> {
+    file: &'a File,
+    /// How far a pipe has been written; `None` for a file.
+    piped: Option<u64>,
     /// Bytes that may still be written.
     left: u64,
     /// Where the next piece goes; a hole may lie before it.
@@ -35,25 +37,57 @@ pub struct Writer {
     page: Vec<u8>,
 }
 
-impl Writer {
+impl Writer<'_> {
     /// Writes to `file` at most `limit` bytes.
-    pub fn new(file: Arc<File>, limit: u64) -> Result<Writer, Errno> {
+    pub fn new(file: &File, limit: u64) -> Result<Writer<'_>, Errno> {
         let mut page = Vec::new();
         page.try_reserve_exact(PAGE_SIZE as usize).or_errno()?;
         page.resize(PAGE_SIZE as usize, 0);
-        Ok(Writer { file, left: limit, position: 0, ends_in_hole: false, page })
+        let piped = (!file.is_seekable()).then_some(0);
+        Ok(Writer { file, piped, left: limit, position: 0, ends_in_hole: false, page })
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Cut> {
         self.ends_in_hole = false;
-        let must_end = task::current().work.load(Ordering::Relaxed) & work::KILL != 0;
-        let left = self.left.checked_sub(bytes.len() as u64).filter(|_| !must_end).ok_or(Cut)?;
-        let written = self.file.write_at(self.position, &mut IoSource::kernel(bytes));
-        self.position += written.as_ref().map_or(0, |count| *count as u64);
-        if !written.is_ok_and(|count| count == bytes.len()) {
-            return Err(Cut);
-        }
+        let left = self.left.checked_sub(bytes.len() as u64).ok_or(Cut)?;
+        self.fill_hole()?;
+        self.write(bytes)?;
         self.left = left;
+        Ok(())
+    }
+
+    /// Writes the zeros of a hole before the position into a pipe.
+    fn fill_hole(&mut self) -> Result<(), Cut> {
+        const ZEROS: [u8; 512] = [0; 512];
+        let Some(end) = self.piped else { return Ok(()) };
+        let mut hole = self.position - end;
+        self.position = end;
+        while hole > 0 {
+            let length = hole.min(ZEROS.len() as u64);
+            self.write(&ZEROS[..length as usize])?;
+            hole -= length;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Cut> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            // Only SIGKILL is still heard, but a bit that was set before, or that a thread on its way out passes on, ends a wait.
+            let work = task::current().work.fetch_and(!(work::SIGNAL | work::STOP), Ordering::Relaxed);
+            if work & work::KILL != 0 {
+                return Err(Cut);
+            }
+            match self.file.write_at(self.position, &mut IoSource::kernel(rest)) {
+                Ok(count) if count > 0 => {
+                    self.position += count as u64;
+                    self.piped = self.piped.map(|_| self.position);
+                    rest = rest.get(count..).unwrap_or_default();
+                }
+                Err(Failure::Restart(_)) => {}
+                Ok(_) | Err(Failure::Errno(_)) => return Err(Cut),
+            }
+        }
         Ok(())
     }
 

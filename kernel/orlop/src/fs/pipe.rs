@@ -31,7 +31,7 @@ use crate::syscall::Failure;
 use crate::user::{IoSink, IoSource};
 
 use account::{DEFAULT_SLOTS, Slots};
-pub use end::{open_fifo, open_pair};
+pub use end::{close_and_wait, open_fifo, open_pair};
 use ring::{Ring, Writing};
 
 const PAGE: usize = PAGE_SIZE as usize;

@@ -83,8 +83,9 @@ fn end_process(process: &Arc<Process>) {
     groups.dedup();
     groups.into_iter().for_each(continue_if_orphaned);
     // Another parent that it has got since then has heard of it when it adopted it.
-    if let Some(parent) = parent {
-        report::tell_of_end(&parent, process, status, vanishes);
+    match parent {
+        Some(parent) => report::tell_of_end(&parent, process, status, vanishes),
+        None => report::vanish(process),
     }
 }
 
@@ -142,7 +143,14 @@ fn become_zombie(
         groups.push(process.group());
     }
     table.change_news(parent.as_deref(), process, |news| news.ended = Some(status));
-    let vanishes = parent.as_ref().map_or(Vanishes::No, |parent| table.vanish_if_unwanted(process, parent));
+    let vanishes = match &parent {
+        Some(parent) => table.vanish_if_unwanted(process, parent),
+        // Nobody would wait for it.
+        None => {
+            process.news.lock().reaped = true;
+            Vanishes::Yes
+        }
+    };
     (parent, vanishes)
 }
 

@@ -1,8 +1,9 @@
-//! The first process, which no other process makes.
+//! Processes that no other process makes: the first, and the kernel's helpers.
 
 use alloc::sync::Arc;
 
 use abi::Errno;
+use hal::sync::Once;
 
 use super::group::Group;
 use super::kept::Kept;
@@ -31,21 +32,43 @@ pub struct FirstProcess {
 pub fn first(parts: FirstProcess) -> Result<Arc<Thread>, Errno> {
     let pid = table::lock().allocate()?;
     assert_eq!(pid, Pid::INIT, "the first process is made once");
-    let signals = ProcessSignals::new(Actions::new());
-    signals.shared.lock().protected = true;
+    let FirstProcess { memory, files, fs, credentials } = parts;
+    let limits = Limits::initial();
+    let thread = parentless(pid, Parentless { memory, files, fs, credentials, limits, name: b"init" })?;
+    thread.process().signals.shared.lock().protected = true;
+    table::lock().insert_process(&thread);
+    Ok(thread)
+}
+
+/// What a process starts with that no other process makes.
+pub(super) struct Parentless {
+    pub(super) memory: Arc<AddressSpace>,
+    pub(super) files: Arc<FdTable>,
+    pub(super) fs: Arc<FsContext>,
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) limits: Limits,
+    pub(super) name: &'static [u8],
+}
+
+/// Group and session 0, which no process made.
+static OF_NOBODY: Once<(Arc<Group>, Arc<Session>)> = Once::new();
+
+/// Makes a process without a parent, with its one thread, still without a task and not in the table.
+pub(super) fn parentless(pid: Pid, parts: Parentless) -> Result<Arc<Thread>, Errno> {
     let nobody = Pid::new(0);
+    let (group, session) = OF_NOBODY.get_or_init(|| (Group::new(nobody), Session::new(nobody)));
     let process = Process::new(ProcessParts {
         pid,
-        group: Group::new(nobody),
-        session: Session::new(nobody),
+        group: group.clone(),
+        session: session.clone(),
         memory: parts.memory.clone(),
-        signals,
-        limits: Limits::initial(),
+        signals: ProcessSignals::new(Actions::new()),
+        limits: parts.limits,
         personality: 0,
         kept: Kept::initial(),
     });
     let mut name = [0; NAME_SIZE];
-    name[..4].copy_from_slice(b"init");
+    name[..parts.name.len()].copy_from_slice(parts.name);
     let thread = Thread::new(ThreadParts {
         id: pid,
         process: process.clone(),
@@ -60,7 +83,5 @@ pub fn first(parts: FirstProcess) -> Result<Arc<Thread>, Errno> {
         timer_slack_ns: TIMER_SLACK_NS,
     });
     process.add_thread(thread.clone())?;
-    let mut table = table::lock();
-    table.insert_process(&thread);
     Ok(thread)
 }

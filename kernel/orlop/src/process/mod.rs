@@ -8,6 +8,7 @@ mod exit;
 mod family;
 mod first;
 pub mod group;
+pub mod helper;
 mod inspect;
 mod kept;
 mod limits;
@@ -36,8 +37,8 @@ pub use pid::Pid;
 pub use process::Process;
 pub use session::Session;
 pub use settings::{
-    CORE_USES_PID, OPEN_MAX, PID_MAX, SUID_DUMPABLE, THREADS_MAX, core_pattern, core_uses_pid,
-    dumpable_with_privileges, set_core_pattern,
+    CORE_PIPE_LIMIT, CORE_USES_PID, OPEN_MAX, PID_MAX, SUID_DUMPABLE, THREADS_MAX, core_pattern,
+    core_uses_pid, dumpable_with_privileges, set_core_pattern,
 };
 pub use table::{
     PID_LIMIT, find_process, find_thread, first_member, for_each_process, is_in_use, last_number,

@@ -129,12 +129,17 @@ pub(super) fn tell_of_end(
         send_child_signal(parent, process, signal, Change::Ended(status));
     }
     if vanishes == Vanishes::Yes {
-        let leader = table::lock().remove_process(process);
-        if let Some(leader) = leader {
-            leader.stop_counting();
-        }
+        vanish(process);
     }
     parent.child_changed.wake_all();
+}
+
+/// Takes a process out of the world that has ended and leaves no zombie.
+pub(super) fn vanish(process: &Arc<Process>) {
+    let leader = table::lock().remove_process(process);
+    if let Some(leader) = leader {
+        leader.stop_counting();
+    }
 }
 
 /// Tells the new parent of children that have ended already and that nobody has waited for.

@@ -223,6 +223,16 @@ pub fn open_pair(credentials: &Credentials, flags: u32) -> Result<(Arc<File>, Ar
     Ok((reader, writer))
 }
 
+/// Closes the only writer of a nameless pipe, and waits until it has no reader either, or the running thread is to end.
+pub fn close_and_wait(writer: Arc<File>) {
+    let inode = writer.inode().clone();
+    drop(writer);
+    if let Body::Fifo(pipe) = &inode.body {
+        // Killed, there is nothing left to wait for.
+        let _ = pipe.writable.wait_until_killed(|| (!pipe.has_readers()).then_some(()));
+    }
+}
+
 fn ends_of(flags: u32) -> Ends {
     let mode = flags & abi::fs::O_ACCMODE;
     Ends { reads: mode != O_WRONLY, writes: mode != O_RDONLY }

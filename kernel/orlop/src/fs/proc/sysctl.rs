@@ -44,7 +44,7 @@ static KERNEL: &[Fixed] = &[
     shown_text("arch", |text| line(text, abi::native::process::MACHINE.as_bytes())),
     shown("cap_last_cap", || i64::from(capability::LAST)),
     setting("core_pattern", Setting::Word(&CORE_PATTERN)),
-    shown("core_pipe_limit", NONE),
+    setting("core_pipe_limit", Setting::Numbers(&[CORE_PIPE_LIMIT])),
     setting("core_uses_pid", Setting::Numbers(&[CORE_USES_PID])),
     setting("dmesg_restrict", Setting::Numbers(&[LOG_RESTRICTED])),
     setting("domainname", Setting::Word(&DOMAIN)),
@@ -117,6 +117,7 @@ const OPEN_MAX: Number = atomic_number!(process::OPEN_MAX, 64..=0x7fff_ffc0);
 const MAX_AREAS: Number = atomic_number!(crate::memory::MAX_AREAS, 0..=i32::MAX as i64);
 const MOUNT_MAX: Number = atomic_number!(crate::fs::mount::MOUNT_MAX, 1..=i32::MAX as i64);
 const SUID_DUMPABLE: Number = atomic_number!(process::SUID_DUMPABLE, 0..=2);
+const CORE_PIPE_LIMIT: Number = atomic_number!(process::CORE_PIPE_LIMIT, ANY);
 const CORE_USES_PID: Number = atomic_number!(process::CORE_USES_PID, ANY);
 const RANDOMIZE: Number = atomic_number!(exec::RANDOMIZE, 0..=2);
 

@@ -6,6 +6,7 @@ extern crate alloc;
 
 mod content;
 mod dump;
+mod pipe;
 mod place;
 mod threads;
 
@@ -45,8 +46,17 @@ conformance::tests!(
         ("many_threads", threads::many_threads),
         ("threads_that_wait", threads::threads_that_wait),
         ("a_dump_is_killed", threads::a_dump_is_killed),
+        ("a_program_takes_the_dump", pipe::a_program_takes_the_dump),
+        ("the_limit_is_not_asked_but_for_one", pipe::the_limit_is_not_asked_but_for_one),
+        ("who_has_more_rights_is_dumped_too", pipe::who_has_more_rights_is_dumped_too),
+        ("a_limit_of_helpers", pipe::a_limit_of_helpers),
+        ("a_waiting_dump_is_killed", pipe::a_waiting_dump_is_killed),
     ],
-    &[("dumpable", |_| prctl(PR_GET_DUMPABLE, 0).map_or(9, |seen| seen as i32 + 10))]
+    &[
+        ("collect", pipe::collect),
+        ("dawdle", pipe::dawdle),
+        ("dumpable", |_| prctl(PR_GET_DUMPABLE, 0).map_or(9, |seen| seen as i32 + 10)),
+    ]
 );
 
 fn the_limit_decides() -> Outcome {
