@@ -15,7 +15,7 @@ use libkernel::paging::Prot;
 use super::AddressSpace;
 use super::area::{Area, AreaFlags, Backing, ObjectView};
 use super::bounds::Bounds;
-use super::layout::{LOWEST_ADDRESS, STACK_GUARD_GAP};
+use super::layout::{LOWEST_HINT, STACK_GUARD_GAP};
 use super::space::{State, Usage};
 use crate::process::Resource;
 
@@ -208,7 +208,7 @@ impl AddressSpace {
         let whole = UserRange::from_bounds(start, range.end()).ok_or(FaultError::NotMapped)?;
         let more = Usage::of(area, added);
         let allowed = whole.length() <= bounds.limits().soft(Resource::Stack)
-            && start.as_u64() >= LOWEST_ADDRESS
+            && start.as_u64() >= LOWEST_HINT
             && state.has_guard_gap(start)
             && state.may_lock(more.locked, bounds)
             && state.may_grow(more, bounds).is_ok();

@@ -8,6 +8,8 @@ use abi::Errno;
 use libkernel::addr::{PAGE_SIZE, USER_END, UserAddr, UserRange, page_down, page_up};
 use libkernel::arch::native::{BRK_RANDOM_BITS, MMAP_RANDOM_BITS, STACK_RANDOM_BITS};
 
+pub use libkernel::arch::native::{LOWEST_ADDRESS, LOWEST_HINT};
+
 /// The gap kept free below a stack (`stack_guard_gap`, 256 pages).
 pub const STACK_GUARD_GAP: u64 = 256 * PAGE_SIZE;
 
@@ -22,9 +24,6 @@ const BRK_RANDOM_PAGES: u64 = 1 << BRK_RANDOM_BITS;
 
 /// Where position-independent programs go (`ELF_ET_DYN_BASE`).
 const PROGRAM_BASE: u64 = page_down(USER_END / 3 * 2);
-
-/// The lowest address a hint is moved to, and `MAP_FIXED` may use without privilege (`vm.mmap_min_addr`).
-pub const LOWEST_ADDRESS: u64 = 0x1_0000;
 
 /// The random choices of one `execve`; by default nothing is moved.
 #[derive(Clone, Copy, Debug, Default)]

@@ -14,7 +14,7 @@ use super::AddressSpace;
 use super::FaultError;
 use super::area::{Area, AreaFlags, Backing, ObjectView};
 use super::bounds::Bounds;
-use super::layout::LOWEST_ADDRESS;
+use super::layout::LOWEST_HINT;
 use super::object::Object;
 use super::space::{Discarded, State, Usage};
 use crate::fs::File;
@@ -166,10 +166,11 @@ impl State {
     }
 
     pub(super) fn free_at_hint(&self, hint: UserAddr, length: u64) -> Option<UserRange> {
-        if hint.is_null() {
+        // One below the first page is none.
+        if hint.page_down().is_null() {
             return None;
         }
-        let start = hint.page_down().max(UserAddr::new(LOWEST_ADDRESS));
+        let start = hint.page_down().max(UserAddr::new(LOWEST_HINT));
         UserRange::new(start, length).filter(|range| self.is_free(*range))
     }
 
@@ -184,7 +185,7 @@ impl State {
 
     /// Free addresses: the highest below the mapping base, else the lowest above it.
     pub(super) fn find_free(&mut self, length: u64) -> Result<UserRange, Errno> {
-        let lowest = UserAddr::new(LOWEST_ADDRESS);
+        let lowest = UserAddr::new(LOWEST_HINT);
         let base = self.layout.mmap_base;
         let mut found = self.areas.find_gap_top_down(length, lowest, base);
         if found.is_none() {

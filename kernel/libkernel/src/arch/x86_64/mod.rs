@@ -22,6 +22,11 @@ pub use registers::UserRegs;
 /// instruction can end at the first non-canonical address, which `sysretq` must never see on Intel CPUs.
 pub const USER_END: u64 = (1 << 47) - 4096;
 
+/// The lowest address that `MAP_FIXED` may use without privilege (`vm.mmap_min_addr`).
+pub const LOWEST_ADDRESS: u64 = 0x1_0000;
+/// The lowest address that a hint is moved to, or that a stack grows to.
+pub const LOWEST_HINT: u64 = LOWEST_ADDRESS;
+
 /// Random bits, in pages, of mappings and programs (Linux: `vm.mmap_rnd_bits`).
 pub const MMAP_RANDOM_BITS: u32 = 28;
 /// Random bits, in pages, of the stack top: 16 GiB.

@@ -21,6 +21,7 @@ use libsyscall::process::prlimit64;
 
 conformance::tests!(&[
     ("low_addresses_are_for_the_privileged", places::low_addresses_are_for_the_privileged),
+    ("low_hints", places::low_hints),
     ("low_addresses_in_the_order_of_checks", places::low_addresses_in_the_order_of_checks),
     ("a_stack_does_not_grow_to_low_addresses", places::a_stack_does_not_grow_to_low_addresses),
     ("addresses_have_an_end", places::addresses_have_an_end),

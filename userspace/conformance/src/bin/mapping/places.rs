@@ -48,6 +48,21 @@ pub fn low_addresses_are_for_the_privileged() -> Outcome {
     Ok(())
 }
 
+/// A hint within the first page is none, and one below the lowest place is moved up: to `vm.mmap_min_addr`, or where a security module has
+/// a bound above that.
+pub fn low_hints() -> Outcome {
+    for none in [0, 1, PAGE - 1] {
+        check!(map(none, PAGE, WRITE, PRIVATE)? > 1 << 32, "{none}");
+    }
+    let moved = map(PAGE, PAGE, WRITE, PRIVATE)?;
+    check!((lowest()?..=0x1_0000).contains(&moved), "{moved:x}");
+    unmap(moved, PAGE)?;
+    check_eq!(map(moved, PAGE, WRITE, PRIVATE), Ok(moved));
+    // What is taken is no place for it.
+    check!(map(PAGE, PAGE, WRITE, PRIVATE)? > 1 << 32);
+    Ok(())
+}
+
 pub fn low_addresses_in_the_order_of_checks() -> Outcome {
     as_user(|| {
         check_eq!(map(8, PAGE, WRITE, PRIVATE | MAP_FIXED), Err(Errno::EINVAL));
