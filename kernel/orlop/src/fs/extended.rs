@@ -15,6 +15,7 @@ use abi::Errno;
 use abi::fs::{S_ISVTX, XATTR_CREATE, XATTR_REPLACE};
 use hal::sync::Once;
 
+use super::attributes::FileKind;
 use super::filesystem::FileSystemKind;
 use super::inode::Inode;
 use super::permission::{self, Access};
@@ -58,6 +59,9 @@ pub enum Purpose {
 pub fn check(inode: &Inode, credentials: &Credentials, name: &[u8], purpose: Purpose) -> Result<(), Errno> {
     let is_change = purpose == Purpose::Change;
     let hidden = if is_change { Errno::EPERM } else { Errno::ENODATA };
+    if is_change && inode.is_immutable() {
+        return Err(Errno::EPERM);
+    }
     if name.starts_with(SECURITY) {
         return match is_change {
             true if name == CAPABILITY => credentials.require(capability::SETFCAP),
@@ -72,7 +76,7 @@ pub fn check(inode: &Inode, credentials: &Credentials, name: &[u8], purpose: Pur
         return if credentials.has_capability(capability::SYS_ADMIN) { Ok(()) } else { Err(hidden) };
     }
     if name.starts_with(USER) {
-        if inode.object().is_none() && !inode.is_directory() {
+        if inode.kind != FileKind::Regular && !inode.is_directory() {
             return Err(hidden);
         }
         let is_sticky = inode.is_directory() && inode.attributes.permissions() & S_ISVTX != 0;

@@ -192,6 +192,19 @@ impl GeneratedDirectory for FixedDirectory {
         list_fixed(self.names, self.number, position, emit);
         Ok(())
     }
+
+    fn class(&self) -> Class {
+        if are_settings(self.names) { Class::Setting } else { Class::System }
+    }
+}
+
+/// Whether these are settings, or directories of such.
+fn are_settings(names: &[Fixed]) -> bool {
+    names.first().is_some_and(|first| match &first.node {
+        Node::Setting(..) => true,
+        Node::Directory(names) => are_settings(names),
+        _ => false,
+    })
 }
 
 /// The dentry for one of `names` in `directory`, whose inode has that number. ENOENT where there is none.

@@ -109,6 +109,16 @@ pub trait GeneratedDirectory: Send + Sync {
     /// (`false`). Positions start at 0 and exclude `.` and `..`.
     fn list(&self, position: u64, emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool)
     -> Result<(), Errno>;
+
+    /// What it belongs to.
+    fn class(&self) -> Class {
+        Class::System
+    }
+
+    /// Whether nothing of it can be changed: the directory of a process or a thread.
+    fn is_immutable(&self) -> bool {
+        false
+    }
 }
 
 /// A file that the kernel makes up.
@@ -134,6 +144,11 @@ pub trait MagicLink: Send + Sync {
     fn follow(&self) -> Result<LinkTarget, Errno>;
     /// The text that readlink(2) shows.
     fn text(&self) -> Result<Arc<[u8]>, Errno>;
+
+    /// What it belongs to.
+    fn class(&self) -> Class {
+        Class::System
+    }
 }
 
 /// Who owns a new inode and what its mode is.
@@ -199,8 +214,15 @@ impl Inode {
     pub fn generated_class(&self) -> Option<Class> {
         match &self.body {
             Body::Made(file) => Some(file.class()),
+            Body::Generated(directory) => Some(directory.class()),
+            Body::Magic(link) => Some(link.class()),
             _ => None,
         }
+    }
+
+    /// Whether nothing of it can be changed, nor any name in it.
+    pub fn is_immutable(&self) -> bool {
+        matches!(&self.body, Body::Generated(directory) if directory.is_immutable())
     }
 
     /// Whether the kernel makes it up when it is looked at, be it a file or a directory.

@@ -3,7 +3,7 @@
 use abi::Errno;
 
 use super::generated::Class;
-use super::inode::{Body, Inode};
+use super::inode::Inode;
 use super::mount::Mount;
 use crate::process::{Credentials, capability};
 
@@ -37,7 +37,7 @@ impl Access {
     }
 }
 
-/// EACCES unless the inode's mode, or a capability, grants the access.
+/// EACCES unless the inode's mode, or a capability, grants the access; EPERM for writing what cannot be changed at all.
 #[inline]
 pub fn check(inode: &Inode, credentials: &Credentials, access: Access) -> Result<(), Errno> {
     let permissions = inode.attributes.permissions();
@@ -55,6 +55,9 @@ fn check_classes(
     access: Access,
     permissions: u32,
 ) -> Result<(), Errno> {
+    if access.includes(Access::WRITE) && inode.is_immutable() {
+        return Err(Errno::EPERM);
+    }
     let granted = if credentials.user.file_system == inode.attributes.owner() {
         permissions >> 6
     } else if credentials.in_group(inode.attributes.group()) {
@@ -102,12 +105,28 @@ pub fn require_owner(inode: &Inode, credentials: &Credentials) -> Result<(), Err
     if is_owner(inode, credentials) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
-/// EPERM where mode and owner are not the file's to keep: of what the kernel makes up.
-pub fn require_kept_attributes(inode: &Inode) -> Result<(), Errno> {
-    match inode.body {
-        Body::Made(_) | Body::Generated(_) | Body::Magic(_) => Err(Errno::EPERM),
-        _ => Ok(()),
-    }
+/// What somebody wants to change of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attribute {
+    /// The permission bits.
+    Mode,
+    /// Owner or group.
+    Owner,
+    /// A time.
+    Time,
+}
+
+/// EPERM for an attribute that cannot be changed of what the kernel makes up: one rule for all of it. Nothing of a process's directory;
+/// no mode, and no owner but of what is about a process (where the next look shows the process's again, as on Linux). Of what is about the
+/// system Linux keeps a mode or owner until the next boot, which here nothing would keep.
+pub fn require_changeable(inode: &Inode, attribute: Attribute) -> Result<(), Errno> {
+    let Some(class) = inode.generated_class() else { return Ok(()) };
+    let is_changeable = match attribute {
+        Attribute::Mode => false,
+        Attribute::Owner => class == Class::Process,
+        Attribute::Time => true,
+    };
+    if is_changeable && !inode.is_immutable() { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 /// Whether `victim` may be removed from or renamed in `directory`, whose write permission was checked: in a sticky

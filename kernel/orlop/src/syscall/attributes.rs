@@ -10,7 +10,7 @@ use super::{Caller, Failure};
 use crate::fs::clock;
 use crate::fs::limits;
 use crate::fs::mount::Location;
-use crate::fs::permission::{self, Access};
+use crate::fs::permission::{self, Access, Attribute};
 use crate::fs::walk::LastLink;
 use crate::fs::writers::MountWriter;
 use crate::process::{Credentials, capability};
@@ -42,7 +42,7 @@ fn change_mode(place: &Location, mode: u32, credentials: &Credentials) -> Result
         return Err(Errno::EOPNOTSUPP);
     }
     permission::require_owner(inode, credentials)?;
-    permission::require_kept_attributes(inode)?;
+    permission::require_changeable(inode, Attribute::Mode)?;
     let keeps_group_bit =
         credentials.in_group(inode.attributes.group()) || credentials.has_capability(capability::FSETID);
     let mode = if keeps_group_bit { mode } else { mode & !S_ISGID };
@@ -102,7 +102,7 @@ fn change_owner(place: &Location, owner: u32, group: u32, credentials: &Credenti
         }
     }
     if (new_owner, new_group) != (old_owner, old_group) {
-        permission::require_kept_attributes(inode)?;
+        permission::require_changeable(inode, Attribute::Owner)?;
     }
     let lost = if inode.is_directory() { 0 } else { limits::lost_bits(inode, credentials) };
     if lost != 0 {
@@ -229,6 +229,7 @@ fn set_path_times(
 fn change_times(place: &Location, times: [NewTime; 2], credentials: &Credentials) -> Result<(), Errno> {
     let _writer = MountWriter::enter(&place.mount)?;
     let inode = place.dentry.inode();
+    permission::require_changeable(inode, Attribute::Time)?;
     if !permission::is_owner(inode, credentials) {
         if times != [NewTime::Now; 2] {
             return Err(Errno::EPERM);

@@ -87,6 +87,10 @@ impl GeneratedDirectory for Descriptors {
         }
         Ok(())
     }
+
+    fn class(&self) -> Class {
+        Class::Process
+    }
 }
 
 /// The table, looked up anew each time: holding it would keep the files of a process open after its end.
@@ -115,6 +119,10 @@ impl MagicLink for DescriptorLink {
     fn text(&self) -> Result<Arc<[u8]>, Errno> {
         self.subject.check_access()?;
         Ok(Arc::from(crate::fs::short(shown_path(self.file()?.location())?)?))
+    }
+
+    fn class(&self) -> Class {
+        Class::Process
     }
 }
 

@@ -194,6 +194,14 @@ impl GeneratedDirectory for Entries {
         }
         Ok(())
     }
+
+    fn class(&self) -> Class {
+        Class::Process
+    }
+
+    fn is_immutable(&self) -> bool {
+        true
+    }
 }
 
 /// The directory of the process with this number, below the root. Any thread's number will do, though none of them is listed.
@@ -292,6 +300,10 @@ impl MagicLink for SubjectLink {
     fn text(&self) -> Result<Arc<[u8]>, Errno> {
         self.subject.check_access()?;
         Ok(Arc::from(short(shown_path(&(self.target)(&self.subject)?)?)?))
+    }
+
+    fn class(&self) -> Class {
+        Class::Process
     }
 }
 

@@ -10,7 +10,7 @@ use super::process;
 use super::subject::Subject;
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
-use crate::fs::generated::entry;
+use crate::fs::generated::{Class, entry};
 use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry};
 use crate::process::{Pid, current};
 
@@ -72,5 +72,9 @@ impl GeneratedDirectory for Tasks {
             }
         }
         Ok(())
+    }
+
+    fn class(&self) -> Class {
+        Class::Process
     }
 }
