@@ -136,17 +136,25 @@ fn the_machine_adds_up() -> Outcome {
 }
 
 fn clocks_of_others_have_numbers() -> Outcome {
-    do_both(30 * MS)?;
+    // The thread's time is divided for itself, and may be seen later than the process's.
+    let virtual_clocks = [clock_of_process(0, Kind::Virtual), clock_of_thread(0, Kind::Virtual)];
+    let profiled_clocks = [clock_of_process(0, Kind::Profiled), clock_of_thread(0, Kind::Profiled)];
+    let both = |clocks: [i32; 2], least: Duration| -> Result<bool, Errno> {
+        Ok(spent(clocks[0])? > least && spent(clocks[1])? > least)
+    };
+    work_until(|| both(virtual_clocks, 30 * MS))?;
+    let user = spent(virtual_clocks[0])?.max(spent(virtual_clocks[1])?);
+    call_until(|| both(profiled_clocks, user + 30 * MS))?;
     for id in [0, getpid()] {
         let (virtual_, profiled) =
             (spent(clock_of_process(id, Kind::Virtual))?, spent(clock_of_process(id, Kind::Profiled))?);
         check!(virtual_ > MS && virtual_ < profiled, "{virtual_:?} of {profiled:?}");
-        check!(spent(clock_of_process(id, Kind::Scheduled))? >= 60 * MS);
+        check!(spent(clock_of_process(id, Kind::Scheduled))? > 10 * MS);
     }
     for id in [0, gettid()] {
         check!(spent(clock_of_thread(id, Kind::Virtual))? > MS);
         check!(spent(clock_of_thread(id, Kind::Profiled))? > MS);
-        check!(spent(clock_of_thread(id, Kind::Scheduled))? >= 60 * MS);
+        check!(spent(clock_of_thread(id, Kind::Scheduled))? > 10 * MS);
     }
     check_eq!(spent(clock_of_process(0, Kind::Virtual) | 3), Err(Errno::EINVAL));
     check_eq!(spent(clock_of_thread(1, Kind::Scheduled)), Err(Errno::EINVAL));
