@@ -1,4 +1,4 @@
-//! What EFI's system table says to a kernel that firmware has left: where ACPI's root pointer is, and a loader's random bytes.
+//! What EFI's system table says to a kernel: where ACPI's root pointer is, a device tree, and a loader's random bytes.
 //!
 //! Source: UEFI 2.10, 4.3 (system table), 4.6 (configuration tables).
 use crate::physical::{Memory, matches, number};
@@ -24,6 +24,10 @@ const RANDOM_SEED: [u8; 16] =
 /// So many bytes of a seed are used (Linux: EFI_RANDOM_SEED_SIZE times some).
 const SEED_MAX: u64 = 1024;
 
+/// EFI_DTB_TABLE_GUID (Devicetree's "Embedded Base Boot Requirements").
+const DEVICE_TREE: [u8; 16] =
+    [0xd5, 0x21, 0xb6, 0xb1, 0x9c, 0xf1, 0xa5, 0x41, 0x83, 0x0b, 0xd9, 0x15, 0x2c, 0x69, 0xaa, 0xe0];
+
 /// The root pointer of ACPI that the system table at `system_table` names.
 pub fn acpi_root(memory: &impl Memory, system_table: u64) -> Option<u64> {
     find(memory, system_table, &[ACPI_2, ACPI_1])
@@ -33,6 +37,11 @@ pub fn acpi_root(memory: &impl Memory, system_table: u64) -> Option<u64> {
 pub fn random_seed(memory: &impl Memory, system_table: u64) -> Option<(u64, u64)> {
     let table = find(memory, system_table, &[RANDOM_SEED])?;
     Some((table.checked_add(4)?, number::<4>(memory, table)?.min(SEED_MAX)))
+}
+
+/// The address of the device tree that the system table names.
+pub fn device_tree(memory: &impl Memory, system_table: u64) -> Option<u64> {
+    find(memory, system_table, &[DEVICE_TREE])
 }
 
 /// The first of these configuration tables that there is.
@@ -89,6 +98,13 @@ mod tests {
         assert_eq!(find(&memory), Some((0x304, SEED_MAX)));
         assert_eq!(find(&system(&[(ACPI_2, 3)])), None);
         assert_eq!(find(&system(&[(RANDOM_SEED, u64::MAX)])), None);
+    }
+
+    #[test]
+    fn a_device_tree_is_another_table() {
+        let memory = system(&[(ACPI_2, 3), (DEVICE_TREE, 5)]);
+        let memory = |address: u64| memory.get(address as usize).copied();
+        assert_eq!((device_tree(&memory, 0), acpi_root(&memory, 0)), (Some(5), Some(3)));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod addr;
 pub mod arch;
 pub mod bit_string;
 pub mod buddy;
+pub mod calendar;
 pub mod clock;
 pub mod command_line;
 pub mod core_dump;

@@ -146,13 +146,20 @@ impl ElfImage {
         Ok((image, memory_end))
     }
 
-    /// What Arm's boot protocol calls `Image`: the memory, with its size in the header.
+    /// What Arm's boot protocol calls `Image`: the memory, with its size in the header, and what the file holds of it in the headers for UEFI
+    /// firmware, whose second section begins in the file where it begins in memory and ends with it.
     pub fn to_flat(&self) -> Result<Vec<u8>> {
+        const PE_OFFSET: usize = 60;
+        const SECOND_SECTION: usize = 24 + 160 + 40;
+        const ALIGNMENT: usize = 512;
         let (mut image, memory_end) = self.to_memory()?;
-        image
-            .get_mut(FLAT_IMAGE_SIZE_OFFSET..FLAT_IMAGE_SIZE_OFFSET + 8)
-            .context("the image is shorter than its header")?
-            .copy_from_slice(&memory_end.to_le_bytes());
+        image.resize(image.len().next_multiple_of(ALIGNMENT), 0);
+        put(&mut image, FLAT_IMAGE_SIZE_OFFSET, &memory_end.to_le_bytes())?;
+        let pe = usize::try_from(word(&image, PE_OFFSET)?)?;
+        let start = word(&image, pe + SECOND_SECTION + 12)?;
+        let bytes =
+            u32::try_from(image.len())?.checked_sub(start).context("the section lies behind the file")?;
+        put(&mut image, pe + SECOND_SECTION + 16, &bytes.to_le_bytes())?;
         Ok(image)
     }
 
@@ -193,6 +200,18 @@ impl ElfImage {
         }
         bail!("the note at {:#x} lies in no segment", note.virtual_address)
     }
+}
+
+/// The number of 32 bits at `offset`.
+fn word(image: &[u8], offset: usize) -> Result<u32> {
+    let bytes = image.get(offset..offset + 4).context("the image is shorter than its header")?;
+    Ok(u32::from_le_bytes(bytes.try_into()?))
+}
+
+fn put(image: &mut [u8], offset: usize, bytes: &[u8]) -> Result<()> {
+    let place = image.get_mut(offset..offset + bytes.len());
+    place.context("the image is shorter than its header")?.copy_from_slice(bytes);
+    Ok(())
 }
 
 impl Segment {
@@ -263,11 +282,16 @@ mod tests {
     }
 
     #[test]
-    fn a_flat_image_keeps_distances_and_tells_its_size() {
-        let flat = image().to_flat().unwrap();
-        assert_eq!(flat.len(), 0x2003);
-        assert_eq!(&flat[0x2000..], b"bss");
+    fn a_flat_image_keeps_distances_and_tells_its_sizes() {
+        let mut image = image();
+        image.segments[0].data.resize(0x200, 0);
+        image.segments[0].data[60..64].copy_from_slice(&0x40_u32.to_le_bytes());
+        image.segments[0].data[0x40 + 224 + 12..][..4].copy_from_slice(&0x1000_u32.to_le_bytes());
+        let flat = image.to_flat().unwrap();
+        assert_eq!(flat.len(), 0x2200, "firmware wants whole sectors");
+        assert_eq!(&flat[0x2000..0x2004], b"bss\0");
         assert_eq!(flat[16..24], 0x7000_u64.to_le_bytes());
+        assert_eq!(flat[0x40 + 224 + 16..][..4], 0x1200_u32.to_le_bytes());
     }
 
     #[test]

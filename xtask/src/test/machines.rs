@@ -13,6 +13,7 @@ use crate::run::Kernel;
 use crate::run::debugger::{Debugger, Register};
 use crate::run::machine::Machine::{self, Microvm, Pc, Q35, Virt};
 
+mod firmware;
 mod linux_loaders;
 mod randomness;
 
@@ -108,6 +109,9 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         push(stage, queue, name, move || judge(guest.run_to_ending(&[])?, row.written, row.ending));
     }
     randomness::add(stage, arch, queue, &guest()?)?;
+    let mut greeter = guest()?;
+    greeter.append = GREET.to_owned();
+    firmware::add(stage, arch, queue, &greeter)?;
     if arch == Arch::X86_64 {
         for (machine, properties, by) in CLOCKS {
             let mut guest = guest()?;
@@ -119,9 +123,8 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
             let name = format!("{PREFIX}{arch}/the clock by {by}");
             push(stage, queue, name, move || measures_its_clock(&guest));
         }
+        linux_loaders::add(stage, queue, &greeter)?;
         let mut guest = guest()?;
-        guest.append = GREET.to_owned();
-        linux_loaders::add(stage, queue, &guest)?;
         guest.append = HELLO.to_owned();
         let other = guest.clone();
         let name = "a boot that fails";

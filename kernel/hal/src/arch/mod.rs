@@ -1,6 +1,8 @@
 //! What executes privileged instructions: one folder for each architecture, behind `contract`.
 #[cfg(all(not(target_os = "linux"), target_arch = "aarch64"))]
 mod aarch64;
+#[cfg(not(target_os = "linux"))]
+mod efi;
 #[cfg(target_os = "linux")]
 mod host;
 #[cfg(all(not(target_os = "linux"), target_arch = "x86_64"))]

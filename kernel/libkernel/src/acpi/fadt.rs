@@ -4,6 +4,7 @@
 //! is absent.
 use super::sleep::{self, SoftOff};
 use super::{Table, tables};
+use crate::device_tree::Conduit;
 use crate::physical::Memory;
 
 const SIGNATURE: &[u8; 4] = b"FACP";
@@ -17,6 +18,7 @@ const PM1B_CONTROL: u64 = 68;
 const PM_TIMER: u64 = 76;
 const PM_TIMER_BYTES: u64 = 91;
 const FLAGS: u64 = 112;
+const ARM_BOOT_FLAGS: u64 = 129;
 const RESET_REGISTER: u64 = 116;
 const RESET_VALUE: u64 = 128;
 const EXTENDED_DSDT: u64 = 140;
@@ -30,6 +32,10 @@ const SLEEP_STATUS: u64 = 256;
 const PM_TIMER_OF_32_BITS: u64 = 1 << 8;
 const RESET_SUPPORTED: u64 = 1 << 10;
 const HARDWARE_REDUCED: u64 = 1 << 20;
+
+/// Bits of Arm's flags (table 5.11).
+const PSCI: u64 = 1 << 0;
+const PSCI_BY_HVC: u64 = 1 << 1;
 
 /// PM1 control register (4.8.3.2.1).
 const SLEEP_TYPE_SHIFT: u32 = 10;
@@ -160,6 +166,16 @@ pub fn power_off(memory: &impl Memory, root: u64) -> Option<PowerOff> {
     Some(PowerOff::Fixed { a: (a, types.a), b: b.map(|register| (register, types.b)), enable })
 }
 
+/// How an Arm machine's firmware is called.
+pub fn psci_conduit(memory: &impl Memory, root: u64) -> Conduit {
+    let flags = table(memory, root).and_then(|fadt| fadt.number::<2>(memory, ARM_BOOT_FLAGS));
+    match flags.unwrap_or(0) & (PSCI | PSCI_BY_HVC) {
+        PSCI => Conduit::SecureMonitor,
+        flags if flags & PSCI != 0 => Conduit::Hypervisor,
+        _ => Conduit::None,
+    }
+}
+
 /// The register that restarts the machine, and what to write there: one byte.
 pub fn restart(memory: &impl Memory, root: u64) -> Option<(Register, u8)> {
     let fadt = table(memory, root)?;
@@ -216,6 +232,16 @@ mod tests {
         let expected = Some((Register::Memory(0xfed8_0808), 24));
         assert_eq!(at(&[port, length, (EXTENDED_PM_TIMER, &memory)]), expected);
         assert_eq!(pm_timer(&machine(90, &[port], S5), ROOT), None);
+    }
+
+    #[test]
+    fn firmware_of_arm_machines_is_called_as_the_table_says() {
+        let conduit = |flags: u8| psci_conduit(&machine(276, &[(ARM_BOOT_FLAGS, &[flags])], S5), ROOT);
+        assert_eq!([0, 1, 2, 3].map(conduit), {
+            use Conduit::{Hypervisor, None, SecureMonitor};
+            [None, SecureMonitor, None, Hypervisor]
+        });
+        assert_eq!(psci_conduit(&machine(116, &[], S5), ROOT), Conduit::None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod fadt;
 pub mod hpet;
 pub mod sleep;
+pub mod spcr;
 
 use crate::physical::{Memory, matches, number};
 

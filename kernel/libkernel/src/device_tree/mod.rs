@@ -58,6 +58,9 @@ pub enum SerialModel {
     },
 }
 
+/// No number of an interrupt: the device has none that is known.
+pub const NO_INTERRUPT: u32 = u32::MAX;
+
 /// The serial port that is the console.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SerialPort {
@@ -65,7 +68,7 @@ pub struct SerialPort {
     pub model: SerialModel,
     /// Where its registers are.
     pub registers: PhysRange,
-    /// Its interrupt.
+    /// Its interrupt, or [`NO_INTERRUPT`].
     pub interrupt: u32,
     /// Whether an edge rather than a level signals that.
     pub is_edge: bool,

@@ -5,11 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use super::{PREFIX, greets, physical, runs};
+use super::{PREFIX, firmware, greets, physical, runs};
 use crate::arch::Arch;
 use crate::build;
 use crate::command;
-use crate::debian;
 use crate::run::debugger::{Debugger, Register};
 use crate::run::machine::Machine::{self, Pc, Q35};
 use crate::test::Stage;
@@ -27,10 +26,6 @@ const GRUB: [Package; 5] = [
     Package { name: "mtools", provides: "/usr/bin/mcopy" },
 ];
 
-/// OVMF in one file, of Debian's package.
-const FIRMWARE: debian::Source<'static> =
-    debian::Source { package: "ovmf", dependency: None, path: "/usr/share/ovmf/OVMF.fd" };
-
 /// Adds all of them to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, queue: &Queue<'a>, guest: &Guest) -> Result<()> {
     for machine in [Q35, Pc] {
@@ -43,13 +38,13 @@ pub fn add<'a>(stage: &'a Stage<'_>, queue: &Queue<'a>, guest: &Guest) -> Result
     push(stage, queue, format!("{PREFIX}x86_64/GRUB on a BIOS"), move || by_grub(&by_bios, &[]));
     let by_uefi = machine_of(guest, Q35);
     push(stage, queue, format!("{PREFIX}x86_64/GRUB on UEFI"), move || {
-        let firmware = debian::file(Arch::X86_64, &FIRMWARE, "ovmf")?;
+        let firmware = firmware::file(Arch::X86_64)?;
         by_grub(&by_uefi, &["-bios".to_owned(), firmware.display().to_string()])
     });
     let mut by_firmware = machine_of(guest, Q35);
     by_firmware.kernel.set_extension("bzimage");
     push(stage, queue, format!("{PREFIX}x86_64/UEFI"), move || {
-        let firmware = debian::file(Arch::X86_64, &FIRMWARE, "ovmf")?;
+        let firmware = firmware::file(Arch::X86_64)?;
         let arguments = ["-bios".to_owned(), firmware.display().to_string()];
         // What firmware cannot start as an application it starts as Linux's boot protocol says.
         let entry = physical(&by_firmware, "efi_entry")?;

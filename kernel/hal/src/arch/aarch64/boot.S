@@ -6,8 +6,10 @@
 // Everything up to `mmu_on` runs at the physical address: only PC-relative addressing (adr, adrp), no literal pools of
 // absolute symbols except where an absolute (virtual) address is meant. There is no stack until `at_link_address`.
 //
+// UEFI firmware enters elsewhere, at any page, and finds a device tree or none in a table of its own: `efi_entry`.
+//
 // Registers that live through this file:
-//   x21  device tree, physical
+//   x21  device tree, physical; 0 under UEFI
 //   x22  image start, physical
 //   x23  boot tables, physical
 //   x25  the virtual counter, soon after the first instruction
@@ -38,14 +40,71 @@
 .section .boot.text, "ax"
 .global _start
 _start:
-    b       entry                       // code0
-    .long   0                           // code1
+    ccmp    x18, #0, #0xd, pl           // code0: does nothing, and reads "MZ", for which firmware looks
+    b       entry                       // code1
     .quad   0                           // text_offset
     .quad   __image_size                // image_size, with .bss
     .quad   0xa                         // flags: little-endian, 4 KiB pages, anywhere in memory
     .quad   0, 0, 0                     // reserved
     .ascii  "ARM\x64"                   // magic
-    .long   0                           // no PE header
+    .long   pe_header - _start
+
+// What makes the file an application for UEFI firmware (Microsoft's PE/COFF specification): the file as it lies in memory, this page
+// aside, in two sections, the text and all else. Firmware may put it at any page. The build writes how long the file is.
+.balign 8
+pe_header:
+    .ascii  "PE\0\0"
+    .short  0xaa64                      // machine: AArch64
+    .short  2                           // sections
+    .long   0, 0, 0                     // no time, no symbols
+    .short  section_table - optional_header
+    .short  0x206                       // executable; no line numbers, no debug information
+optional_header:
+    .short  0x20b                       // PE32+
+    .byte   0, 0
+    .long   __pe_text_size              // code
+    .long   __pe_data_size              // data, some of which is in no file
+    .long   0
+    .long   __efi_entry_offset
+    .long   PE_HEADERS                  // base of code
+    .quad   0                           // no address is wanted
+    .long   4096, 512                   // alignment in memory and in the file
+    .short  0, 0, 0, 0, 0, 0
+    .long   0
+    .long   __image_size_32
+    .long   PE_HEADERS
+    .long   0
+    .short  10                          // EFI application
+    .short  0
+    .quad   0, 0, 0, 0
+    .long   0
+    .long   6                           // directories, all empty
+    .quad   0, 0, 0, 0, 0, 0
+section_table:
+    .ascii  ".text\0\0\0"
+    .long   __pe_text_size, PE_HEADERS, __pe_text_size, PE_HEADERS
+    .long   0, 0, 0
+    .long   0x60000020                  // code, to be executed and read
+    .ascii  ".data\0\0\0"
+    .long   __pe_data_size, __pe_data_offset, __pe_data_size, __pe_data_offset
+    .long   0, 0, 0
+    .long   0xc0000040                  // data, to be read and written
+.org PE_HEADERS
+
+// Where UEFI firmware enters (UEFI 2.10, 2.3.6): EL1 or EL2, memory mapped at its own addresses, caches on, a stack of 128 KiB and more.
+// In: x0 = the image's handle, x1 = EFI's system table. To `entry` with X0 = 0, the image written back to memory; or returns
+// EFI_LOAD_ERROR where firmware does not let go. In EL2 its translation stays on: nothing runs there any more.
+.global efi_entry
+efi_entry:
+    stp     x29, x30, [sp, #-16]!
+    mov     x29, sp
+    bl      aarch64_efi_main
+    tbnz    w0, #0, 1f
+    ldp     x29, x30, [sp], #16
+    mov     x0, #1
+    movk    x0, #0x8000, lsl #48
+    ret
+1:  mov     x0, xzr
 
 entry:
     msr     daifset, #0xf

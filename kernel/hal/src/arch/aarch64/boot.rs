@@ -4,13 +4,15 @@
 //! interrupts masked.
 use super::console::Port;
 use super::paging::{self, DeviceRegisters};
+use super::platform::firmware::{self, Firmware};
+use super::platform::machine::{self, Machine};
 use super::platform::{boot_table, device_tree, gic, memory, psci};
 use super::{clock, console, cpu, patches, smp, timer, user_copy};
 use crate::boot::Handover;
 use core::arch::global_asm;
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
 use libkernel::arch::aarch64::paging::{Entry, MAIR};
-use libkernel::device_tree::{DeviceTree, Kind};
+use libkernel::device_tree::DeviceTree;
 use libkernel::paging::{Attributes, Owner, Prot};
 use libkernel::symbols::{self, HEADER_LENGTH};
 
@@ -47,6 +49,7 @@ const fn leaf(level: u32, prot: Prot) -> u64 {
 }
 
 global_asm!(
+    ".equ PE_HEADERS, 4096",
     ".equ SCTLR_MMU_OFF, {sctlr_off}",
     ".equ SCTLR_MMU_ON, {sctlr_on}",
     ".equ TCR_VALUE, {tcr}",
@@ -113,24 +116,60 @@ extern "C" fn aarch64_start(device_tree: u64, image: u64, boot_count: u64) -> ! 
     }
     crate::panic::set_symbols(symbols());
     crate::upcalls::register(hal_upcalls());
-    // SAFETY: boot.S hands on what the loader left in X0; this runs once.
-    let (tree, blob) = unsafe { device_tree::find(device_tree) };
-    psci::initialise(tree.psci_conduit());
-    initialise_console(&tree);
+    let firmware = firmware::handover();
+    let address = firmware.map_or(device_tree, |firmware| firmware.device_tree);
+    // SAFETY: boot.S hands on what the loader left in X0, or firmware lists the tree; this runs once.
+    let tree = (firmware.is_none() || address != 0).then(|| unsafe { device_tree::find(address) });
+    let (machine, handover) = meet(tree.as_ref(), firmware, image);
+    if let Some(firmware) = firmware {
+        crate::random::add_loader_seed(firmware.seed());
+    }
     // SAFETY: the boot CPU is alone; user memory has not been touched yet.
     unsafe { patches::apply() };
-    crate::boot::start(
-        Handover {
-            memory: memory::map(&tree, image, blob),
-            kernel: image,
-            initramfs: tree.initramfs(),
-            command_line: tree.command_line(),
-        },
-        || {
-            release_symbol_room();
-            initialise_devices(&tree, boot_count);
-        },
-    )
+    crate::boot::start(handover, || {
+        release_symbol_room();
+        initialise_devices(machine, boot_count);
+        initialise_wall_clock(machine, firmware);
+    })
+}
+
+/// Finds out what the machine is made of, and maps its memory. The tree says it before memory is mapped, so that the console works by
+/// then; tables lie in memory.
+fn meet(
+    tree: Option<&(DeviceTree<'static>, PhysRange)>,
+    firmware: Option<&'static Firmware>,
+    image: PhysRange,
+) -> (&'static Machine, Handover) {
+    let root = firmware.map_or(0, |firmware| firmware.acpi_root);
+    let by_tree = tree.map(|(tree, _)| tree).filter(|tree| root == 0 || machine::is_described_by(tree));
+    let initramfs = firmware.and_then(|firmware| firmware.initramfs);
+    let initramfs = initramfs.or_else(|| tree?.0.initramfs());
+    let command_line = match firmware {
+        Some(firmware) => firmware.command_line(),
+        None => tree.map_or(&[][..], |(tree, _)| tree.command_line()),
+    };
+    let sources = memory::Sources { tree, firmware, initramfs };
+    let described = by_tree.map(machine::of_tree);
+    if let Some(machine) = described {
+        begin_to_speak(machine);
+    }
+    let memory = memory::map(&sources, image);
+    let machine = described.unwrap_or_else(|| {
+        let machine = machine::of_tables(&memory::readable(firmware), root);
+        begin_to_speak(machine);
+        machine
+    });
+    (machine, Handover { memory, kernel: image, initramfs, command_line })
+}
+
+/// The firmware's calls, which end a machine, and the console.
+fn begin_to_speak(machine: &Machine) {
+    psci::initialise(machine.conduit);
+    let port = machine.serial.map(|port| {
+        // SAFETY: firmware says so.
+        Port::new(port.model, unsafe { map(port.registers) }, port.interrupt, port.is_edge)
+    });
+    console::initialise(port);
 }
 
 unsafe extern "C" {
@@ -167,19 +206,26 @@ fn release_symbol_room() {
 }
 
 /// What needs device registers: the interrupt controller, then the clocks.
-fn initialise_devices(tree: &DeviceTree<'_>, boot_count: u64) {
-    // SAFETY: the tree says what is where; this runs once.
-    unsafe { gic::initialise(tree, |registers| map(registers)) };
-    gic::initialise_cpu(0);
-    smp::remember(tree);
-    let Some(interrupt) = tree.virtual_timer_interrupt() else {
-        panic!("no generic timer in the device tree")
+fn initialise_devices(machine: &Machine, boot_count: u64) {
+    let Some(interrupts) = &machine.interrupts else {
+        panic!("no interrupt controller that this kernel knows: GICv2 or GICv3");
     };
+    // SAFETY: firmware says what is where; this runs once.
+    unsafe { gic::initialise(interrupts, |registers| map(registers)) };
+    gic::initialise_cpu(0);
+    smp::remember();
+    let Some(interrupt) = machine.timer else { panic!("nothing names the generic timer's interrupt") };
     clock::initialise(boot_count);
     timer::initialise(interrupt);
-    if let Some(registers) = tree.registers(Kind::RealTimeClock).next() {
-        // SAFETY: the tree says so.
+}
+
+/// The wall clock: a chip, or what firmware said when it let go.
+fn initialise_wall_clock(machine: &Machine, firmware: Option<&Firmware>) {
+    if let Some(registers) = machine.real_time_clock {
+        // SAFETY: firmware says so.
         clock::set_real_time_clock(unsafe { map(registers) });
+    } else if let Some(seconds) = firmware.and_then(|firmware| firmware.seconds_since_1970) {
+        clock::set_time_at_boot(seconds);
     } else {
         crate::boot::lacks("a real-time clock: the time of day begins in 1970");
     }
@@ -192,12 +238,4 @@ fn initialise_devices(tree: &DeviceTree<'_>, boot_count: u64) {
 unsafe fn map(registers: PhysRange) -> DeviceRegisters {
     // SAFETY: the caller's promise.
     unsafe { DeviceRegisters::map(registers, &mut boot_table) }.expect("too many devices")
-}
-
-fn initialise_console(tree: &DeviceTree<'_>) {
-    let port = tree.serial_port().map(|port| {
-        // SAFETY: the tree says so.
-        Port::new(port.model, unsafe { map(port.registers) }, port.interrupt, port.is_edge)
-    });
-    console::initialise(port);
 }

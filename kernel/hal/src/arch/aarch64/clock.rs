@@ -4,6 +4,7 @@ use super::paging::DeviceRegisters;
 use crate::sync::Once;
 use crate::time;
 use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
@@ -35,9 +36,19 @@ pub(super) fn set_real_time_clock(registers: DeviceRegisters) {
     let _ = REAL_TIME_CLOCK.set(registers);
 }
 
+/// Seconds since 1970 when the kernel began, as firmware said that; zero: it said nothing.
+static TIME_AT_BOOT: AtomicU64 = AtomicU64::new(0);
+
+/// Tells the seconds since 1970 when the kernel began.
+pub(super) fn set_time_at_boot(seconds: u64) {
+    TIME_AT_BOOT.store(seconds, Ordering::Relaxed);
+}
+
 /// Nanoseconds since 1970 when `time::now_ns` was zero; zero without a clock.
 pub(super) fn wall_clock_at_boot_ns() -> u64 {
     const DATA: usize = 0;
-    let Some(clock) = REAL_TIME_CLOCK.get() else { return 0 };
-    (u64::from(clock.read32(DATA)) * NANOSECONDS).saturating_sub(time::now_ns())
+    if let Some(clock) = REAL_TIME_CLOCK.get() {
+        return (u64::from(clock.read32(DATA)) * NANOSECONDS).saturating_sub(time::now_ns());
+    }
+    TIME_AT_BOOT.load(Ordering::Relaxed).saturating_mul(NANOSECONDS)
 }

@@ -28,6 +28,7 @@ unsafe extern "C" {
     static __boot_tables: [AtomicU64; 512];
     static __image_start: u8;
     static __rodata_end: u8;
+    static __image_end: u8;
 }
 
 /// Serialises changes to the kernel's own tables, which happen at boot and when stacks are mapped.
@@ -356,6 +357,22 @@ impl Paging for Arch {
             }
             asm!("dsb ish", "isb", options(nostack, preserves_flags));
         }
+    }
+}
+
+/// Writes the image back to memory, out of all caches, wherever it runs (B2.4.5: the point of coherency), and forgets nothing: what comes next
+/// runs with the caches off.
+pub(super) fn write_back_image() {
+    let line = 4 << (read_register!("ctr_el0") >> 16 & 0xf);
+    let (start, end) = (&raw const __image_start as u64, &raw const __image_end as u64);
+    // SAFETY: cache maintenance by address changes no content.
+    unsafe {
+        let mut address = start;
+        while address < end {
+            asm!("dc civac, {}", in(reg) address, options(nostack, preserves_flags));
+            address += line;
+        }
+        asm!("dsb sy", options(nostack, preserves_flags));
     }
 }
 

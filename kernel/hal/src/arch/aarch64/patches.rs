@@ -47,15 +47,16 @@ pub fn has_pan() -> bool {
 /// This CPU is alone, with interrupts masked, on the boot tables; no site is executed before it returns.
 pub unsafe fn apply() {
     let present = Features::NONE.with(number!(PAN), has_pan());
+    let start = paging::image_address(&raw const __image_start).as_u64();
+    // Firmware may have put the image at any page.
+    let (first, skew) = (start & !(BLOCK - 1), start & (BLOCK - 1));
     let text_end = &raw const __text_end as u64;
-    let blocks = || (0..text_end - IMAGE).step_by(BLOCK as usize);
+    let blocks = || (0..skew + text_end - IMAGE).step_by(BLOCK as usize);
     for offset in blocks() {
-        // The image lies at a multiple of 2 MiB (boot.S).
-        let start = paging::image_address(&raw const __image_start);
-        paging::map_window(WINDOW + offset, PhysAddr::new(start.as_u64() + offset));
+        paging::map_window(WINDOW + offset, PhysAddr::new(first + offset));
     }
     patch::apply(present, |address, bytes| {
-        let window = address - IMAGE + WINDOW;
+        let window = address - IMAGE + skew + WINDOW;
         // SAFETY: the site lies in the text, which the window shows; the caller's promise.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), window as *mut u8, bytes.len()) };
         clean(window, bytes.len());

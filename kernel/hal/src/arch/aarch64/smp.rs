@@ -4,7 +4,7 @@
 //! left out. Spin tables and other ways than PSCI are not supported: such CPUs are reported as silent.
 use super::cpu::{self, Running, affinity, read_register};
 use super::platform::gic::{self, Request};
-use super::platform::{capabilities, psci};
+use super::platform::{capabilities, machine, psci};
 use super::{Arch, paging, timer, user_copy};
 use crate::boot::secondary::{self, Start};
 use crate::contract::{Cpu as _, Smp};
@@ -12,33 +12,30 @@ use crate::cpu::MAX_CPUS;
 use crate::frame::OutOfMemory;
 use crate::sync::Once;
 use crate::task::KernelStack;
-use arrayvec::ArrayVec;
 use core::arch::asm;
 use core::mem::{ManuallyDrop, offset_of, size_of};
 use core::sync::atomic::{AtomicU64, Ordering};
-use libkernel::device_tree::{self, DeviceTree};
+use libkernel::device_tree::Cpu;
 use libkernel::topology::Place;
 
 /// Offset of the first stack's end in a [`Start`], for `boot.S`.
 pub(super) const START_STACK_TOP: usize = offset_of!(Start, stack_top);
 
-/// What the device tree says, and what a CPU must have.
-struct Machine {
-    cpus: ArrayVec<device_tree::Cpu, MAX_CPUS>,
-    features: Features,
-}
-
-static MACHINE: Once<Machine> = Once::new();
+/// What a CPU must have.
+static FEATURES: Once<Features> = Once::new();
 
 /// The affinity of each CPU that was started.
 static AFFINITIES: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
 /// Keeps what is needed to start CPUs. On the boot CPU.
-pub(super) fn remember(tree: &DeviceTree<'_>) {
-    let this = affinity();
-    let cpus = tree.cpus().take(MAX_CPUS).collect();
-    AFFINITIES[0].store(this, Ordering::Relaxed);
-    let _ = MACHINE.set(Machine { cpus, features: Features::read() });
+pub(super) fn remember() {
+    AFFINITIES[0].store(affinity(), Ordering::Relaxed);
+    let _ = FEATURES.set(Features::read());
+}
+
+/// The machine's CPUs.
+fn cpus() -> &'static [Cpu] {
+    machine::known().map_or(&[], |machine| &machine.cpus)
 }
 
 /// What has been found out on the boot CPU and is used on every one.
@@ -93,14 +90,12 @@ impl Smp for Arch {
     }
 
     fn for_each_other_cpu(visit: &mut dyn FnMut(u64) -> bool) {
-        let Some(machine) = MACHINE.get() else { return };
         let this = affinity();
-        machine.cpus.iter().filter(|cpu| cpu.affinity != this).all(|cpu| visit(cpu.affinity));
+        cpus().iter().filter(|cpu| cpu.affinity != this).all(|cpu| visit(cpu.affinity));
     }
 
     fn start_cpu(start: &'static Start) -> bool {
-        let cpus = MACHINE.get().map_or(&[][..], |machine| &machine.cpus);
-        if !cpus.iter().any(|cpu| cpu.affinity == start.identity && cpu.starts_by_psci) {
+        if !cpus().iter().any(|cpu| cpu.affinity == start.identity && cpu.starts_by_psci) {
             return false;
         }
         AFFINITIES[start.cpu].store(start.identity, Ordering::Relaxed);
@@ -115,8 +110,7 @@ impl Smp for Arch {
 
     fn place(cpu: usize) -> Place {
         let affinity = AFFINITIES.get(cpu).map_or(0, |affinity| affinity.load(Ordering::Relaxed));
-        let cpus = MACHINE.get().map_or(&[][..], |machine| &machine.cpus);
-        let known = cpus.iter().find(|cpu| cpu.affinity == affinity).and_then(|cpu| cpu.place);
+        let known = cpus().iter().find(|cpu| cpu.affinity == affinity).and_then(|cpu| cpu.place);
         // Without a word of it, each CPU is a core of one package, as on Linux (`store_cpu_topology`).
         known.unwrap_or(Place { core: cpu as u32, ..Place::default() })
     }
@@ -151,7 +145,7 @@ extern "C" fn aarch64_start_cpu(start: &'static Start) -> ! {
     // SAFETY: boot.S pointed TPIDR_EL1 to the block of this stack; number and interrupt stack are this CPU's own.
     unsafe { cpu::initialise(start.cpu as u32, start.data.interrupt_stack.top() as u64) };
     paging::forget_boot_mappings();
-    if !MACHINE.get().is_some_and(|machine| Features::read().cover(&machine.features)) {
+    if !FEATURES.get().is_some_and(|wanted| Features::read().cover(wanted)) {
         Arch::halt();
     }
     user_copy::forbid_user_access();

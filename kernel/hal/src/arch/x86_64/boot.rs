@@ -3,8 +3,9 @@
 //! The boot tables map the first GiB twice, at its own addresses and at `IMAGE`, all of it writable and executable; the
 //! final tables replace them as soon as memory is known. See `docs/boot-x86_64.md`.
 use super::platform::loader::Loaded;
-use super::platform::{acpi, apic, efi, ioapic, kernel_map, linux, pic, pvh};
+use super::platform::{acpi, apic, ioapic, kernel_map, linux, pic, pvh};
 use super::{Arch, clock, console, cpu, patches, power, smp, user_registers};
+use crate::arch::efi;
 use crate::boot::{EarlyFrames, Handover};
 use crate::contract::Platform as _;
 use core::arch::global_asm;
@@ -239,7 +240,10 @@ static mut LOADED: Loaded = Loaded::empty();
 extern "C" fn efi_main(image: r_efi::efi::Handle, system: *mut r_efi::efi::SystemTable) -> bool {
     let loaded = &raw mut LOADED;
     // SAFETY: `efi_entry` hands on what firmware gave it; nothing else touches the static before `boot_main`.
-    unsafe { efi::take_over(image, system, &mut *loaded).is_some() }
+    unsafe {
+        (*loaded).efi_system_table = system as u64;
+        efi::take_over(image, system, &mut *loaded).is_some()
+    }
 }
 
 /// First Rust code: on the boot stack, in the higher half, boot tables, interrupts off.

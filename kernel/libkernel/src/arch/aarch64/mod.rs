@@ -3,6 +3,8 @@
 pub mod asid;
 pub mod core_dump;
 pub mod fault;
+pub mod gtdt;
+pub mod madt;
 pub mod paging;
 pub mod patch;
 pub mod registers;

@@ -2,9 +2,11 @@
 pub(super) mod capabilities;
 pub(super) mod description;
 pub(super) mod device_tree;
+pub(super) mod firmware;
 pub(super) mod gic;
 pub(super) mod identification;
 pub(super) mod known_state;
+pub(super) mod machine;
 pub(super) mod memory;
 pub(super) mod psci;
 pub(super) mod semihosting;

@@ -1,4 +1,5 @@
 //! What every loader hands over, copied out of its memory, and how that memory is read before the final tables exist.
+use crate::arch::efi::Receiver;
 use crate::arch::x86_64::paging::IMAGE;
 use crate::boot::MemoryMap;
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
@@ -81,6 +82,27 @@ impl Loaded {
             self.command_line_length += 1;
         }
     }
+}
+
+impl Receiver for Loaded {
+    fn push_command_line(&mut self, byte: u8) {
+        Self::push_command_line(self, byte);
+    }
+
+    fn command_line(&self) -> &[u8] {
+        Self::command_line(self)
+    }
+
+    fn set_initramfs(&mut self, range: PhysRange) {
+        self.initramfs = Some(range);
+    }
+
+    fn add_memory(&mut self, range: PhysRange) {
+        Self::add_memory(self, range);
+    }
+
+    /// They are read through the device window, wherever they lie.
+    fn add_tables(&mut self, _range: PhysRange) {}
 }
 
 /// Where the boot tables map `bytes` bytes of the loader's at `address`.

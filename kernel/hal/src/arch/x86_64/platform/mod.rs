@@ -2,7 +2,6 @@
 pub mod acpi;
 pub mod apic;
 pub mod description;
-pub mod efi;
 pub mod gdt;
 pub mod ioapic;
 pub mod kernel_map;

@@ -1,5 +1,6 @@
 //! The MC146818 real-time clock: the wall clock at boot.
 use super::port;
+use libkernel::calendar::Date;
 
 const INDEX: u16 = 0x70;
 const DATA: u16 = 0x71;
@@ -46,18 +47,13 @@ fn decode(fields: [u8; 6], format: u8) -> Option<u64> {
         hours = hours % 12 + if hour & AFTERNOON != 0 { 12 } else { 0 };
     }
     let (month, day) = (number(month), number(day));
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
+    Date {
+        year: 2000 + number(year),
+        month,
+        day,
+        hour: hours,
+        minute: number(minute),
+        second: number(second),
     }
-    let days = days_since_1970(2000 + number(year), month, day);
-    Some(((days * 24 + hours) * 60 + number(minute)) * 60 + number(second))
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar: the year is taken to start in March, so that the leap
-/// day is its last.
-fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days_before_month = (153 * month + 2) / 5;
-    let days_before_1970 = 719_468;
-    year * 365 + year / 4 - year / 100 + year / 400 + days_before_month + day - 1 - days_before_1970
+    .seconds_since_1970()
 }

@@ -9,13 +9,12 @@ mod v2;
 mod v3;
 
 use super::super::paging::DeviceRegisters;
+use super::machine::Interrupts;
 use crate::cpu::MAX_CPUS;
 use crate::sync::Once;
-use arrayvec::ArrayVec;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::addr::PhysRange;
-use libkernel::device_tree::{DeviceTree, Kind};
 
 /// Priority of every interrupt but urgent ones, above the mask.
 const PRIORITY: u8 = 0x80;
@@ -59,6 +58,7 @@ const URGENT: u32 = 1 << Request::Stop as u32 | 1 << Request::Inquire as u32;
 const REQUESTS: u32 = (1 << Request::ALL.len()) - 1;
 
 /// The controller. Set on the boot CPU, before interrupts are on.
+#[expect(clippy::large_enum_variant, reason = "there is one for ever, in a static")]
 enum Controller {
     V2(v2::Gic),
     V3(v3::Gic),
@@ -69,30 +69,20 @@ static CONTROLLER: Once<Controller> = Once::new();
 /// For each CPU what its version of the controller finds it by: its bit among a GICv2's targets, or its affinity.
 static PLACES: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
-/// Brings up the controller that the tree names, with everything off.
+/// Brings up the machine's controller, with everything off.
 ///
 /// # Safety
-/// The tree is the machine's. Called once.
-pub unsafe fn initialise(tree: &DeviceTree<'_>, map: impl Fn(PhysRange) -> DeviceRegisters) {
-    let controller = if tree.has(Kind::GicV3) {
-        let mut ranges = tree.registers(Kind::GicV3);
-        let distributor = ranges.next().map(&map);
-        let regions: ArrayVec<_, { v3::MAX_REGIONS }> = ranges
-            .take(tree.redistributor_regions())
-            .take(v3::MAX_REGIONS)
-            .map(|range| (map(range), range.length()))
-            .collect();
-        // SAFETY: the caller's promise.
-        distributor.map(|distributor| Controller::V3(unsafe { v3::Gic::new(distributor, regions) }))
-    } else {
-        let mut ranges = tree.registers(Kind::GicV2).map(&map);
-        ranges
-            .next()
-            .zip(ranges.next())
-            .map(|(distributor, cpu)| Controller::V2(v2::Gic::new(distributor, cpu)))
-    };
-    let Some(controller) = controller else {
-        panic!("the device tree names no interrupt controller that this kernel knows: GICv2 or GICv3");
+/// The registers are the machine's. Called once.
+pub unsafe fn initialise(interrupts: &Interrupts, map: impl Fn(PhysRange) -> DeviceRegisters) {
+    let controller = match interrupts {
+        Interrupts::V3 { distributor, redistributors } => {
+            let regions = redistributors.iter().map(|range| (map(*range), range.length())).collect();
+            // SAFETY: the caller's promise.
+            Controller::V3(unsafe { v3::Gic::new(map(*distributor), regions) })
+        }
+        Interrupts::V2 { distributor, interface } => {
+            Controller::V2(v2::Gic::new(map(*distributor), map(*interface)))
+        }
     };
     let _ = CONTROLLER.set(controller);
 }

@@ -13,8 +13,6 @@ use core::arch::asm;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// More regions of redistributors than any machine has.
-pub const MAX_REGIONS: usize = 4;
 /// Two frames of 64 KiB for each CPU, or four if it has virtual interrupts of its own (12.10).
 const FRAMES: u64 = 128 << 10;
 
@@ -22,7 +20,7 @@ const FRAMES: u64 = 128 << 10;
 pub struct Gic {
     distributor: IrqLock<GicDistributor<'static>>,
     /// Start and bytes of each region of redistributors.
-    regions: ArrayVec<(DeviceRegisters, u64), MAX_REGIONS>,
+    regions: ArrayVec<(DeviceRegisters, u64), MAX_CPUS>,
     /// Whether both groups are this kernel's, and group 0 that of urgent requests.
     has_groups: bool,
 }
@@ -40,7 +38,7 @@ impl Gic {
     /// These are a GICv3's distributor and redistributors, and nobody else uses them.
     pub unsafe fn new(
         distributor: DeviceRegisters,
-        regions: ArrayVec<(DeviceRegisters, u64), MAX_REGIONS>,
+        regions: ArrayVec<(DeviceRegisters, u64), MAX_CPUS>,
     ) -> Self {
         let has_groups = distributor.read32(0) & ONE_SECURITY_STATE != 0;
         let registers =
