@@ -134,7 +134,8 @@ extern "C" fn aarch64_start(device_tree: u64, image: u64, boot_count: u64) -> ! 
 }
 
 /// Finds out what the machine is made of, and maps its memory. The tree says it before memory is mapped, so that the console works by
-/// then; tables lie in memory.
+/// then; tables lie in memory. Called rather than inlined, as the next one: what they need of the stack is free again when the kernel starts.
+#[inline(never)]
 fn meet(
     tree: Option<&(DeviceTree<'static>, PhysRange)>,
     firmware: Option<&'static Firmware>,
@@ -206,6 +207,7 @@ fn release_symbol_room() {
 }
 
 /// What needs device registers: the interrupt controller, then the clocks.
+#[inline(never)]
 fn initialise_devices(machine: &Machine, boot_count: u64) {
     let Some(interrupts) = &machine.interrupts else {
         panic!("no interrupt controller that this kernel knows: GICv2 or GICv3");
