@@ -149,10 +149,15 @@ pub fn copy_file_range(
     out: i32,
     out_offset: UserAddr,
     count: usize,
+    flags: u32,
 ) -> Result<usize, Failure> {
     let input = content_file(caller, input)?;
     let out = content_file(caller, out)?;
     let (in_position, out_position) = (position_argument(in_offset)?, position_argument(out_offset)?);
+    // There are none yet.
+    if flags != 0 {
+        return Err(Errno::EINVAL.into());
+    }
     for file in [&input, &out] {
         match file.inode().kind {
             FileKind::Regular if file.object().is_some() || matches!(file.inode().body, Body::Made(_)) => {}

@@ -187,6 +187,7 @@ fn splices() -> Outcome {
         check_eq!(call(nr::sendfile, &[out, file, address(&offset), 4]), Err(Errno::EINVAL));
     }
     check_eq!(call(nr::sendfile, &[writer, zero, address(&offset), 16]), Err(Errno::EINVAL));
+    check_eq!(call(nr::copy_file_range, &[file, 0, file, address(&offset), 1, 1]), Err(Errno::EINVAL));
     // A position for a pipe comes before how it was opened.
     check_eq!(call(nr::splice, &[writer, address(&offset), file, 0, 16, 0]), Err(Errno::ESPIPE));
     check_eq!(call(nr::splice, &[file, 0, reader, address(&offset), 16, 0]), Err(Errno::ESPIPE));
