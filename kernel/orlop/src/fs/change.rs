@@ -183,6 +183,9 @@ pub fn link(
     if inode.attributes.links() == 0 && !target.dentry.is_linkable_without_name() {
         return Err(Errno::ENOENT);
     }
+    if inode.attributes.links() != 0 {
+        inode.filesystem.check_room_for_inode()?;
+    }
     let label: Name = Arc::from(name);
     let dentry = Dentry::new(inode.clone(), directory.dentry.clone(), label.clone());
     enter(parent, stored, &key, label, &dentry)?;

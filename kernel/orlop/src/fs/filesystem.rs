@@ -33,6 +33,11 @@ pub enum FileSystemKind {
 }
 
 impl FileSystemKind {
+    /// Whether its inodes are what somebody stored, rather than a view of the kernel.
+    pub fn is_stored(self) -> bool {
+        matches!(self, FileSystemKind::RootFs | FileSystemKind::TmpFs | FileSystemKind::DevTmpFs)
+    }
+
     /// The name that `mount` and `/proc/mounts` know it by.
     pub fn name(self) -> &'static str {
         match self {
@@ -169,8 +174,13 @@ impl FileSystem {
 
     /// A number no other inode of this file system has; counts the inode.
     pub fn allocate_inode_number(&self) -> u64 {
-        self.inodes.fetch_add(1, Ordering::Relaxed);
+        self.count_inode();
         self.next_inode.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// An inode is made, or something that counts as one.
+    pub(super) fn count_inode(&self) {
+        self.inodes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// An inode is gone.

@@ -272,10 +272,12 @@ impl Inode {
         }
     }
 
-    /// One more name.
+    /// One more name. Each name of a file but the first counts as an inode, as on Linux's tmpfs: names take memory too.
     pub fn add_link(&self) {
         if self.attributes.add_link() == 0 {
             self.filesystem.forget_nameless();
+        } else if self.kind != FileKind::Directory {
+            self.filesystem.count_inode();
         }
     }
 
@@ -283,6 +285,8 @@ impl Inode {
     pub fn remove_link(&self) {
         if self.attributes.remove_link() == 0 {
             self.filesystem.note_nameless();
+        } else if self.kind != FileKind::Directory {
+            self.filesystem.forget_inode();
         }
     }
 

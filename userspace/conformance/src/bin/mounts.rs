@@ -224,9 +224,16 @@ fn flags_and_options() -> Outcome {
     check_eq!(statfs(c"m")?.f_flags & (ST_NOATIME | ST_RELATIME), ST_NOATIME);
     mkdirat(AT_FDCWD, c"few", 0o755)?;
     mount(c"t", c"few", c"tmpfs", 0, Some(c"nr_inodes=3"))?;
-    check!(create(c"few/a", b"").is_ok() && create(c"few/b", b"").is_ok());
+    close(create(c"few/a", b"")?)?;
+    close(create(c"few/b", b"")?)?;
     check_eq!(open(c"few/c", O_RDWR | O_CREAT, 0o600), Err(Errno::ENOSPC));
+    // Each further name counts as an inode.
+    let again = || linkat((AT_FDCWD, c"few/b"), (AT_FDCWD, c"few/again"), 0);
+    check_eq!(again(), Err(Errno::ENOSPC));
     unlink(c"few/a")?;
+    check_eq!((again(), statfs(c"few")?.f_ffree), (Ok(()), 0));
+    unlink(c"few/b")?;
+    check_eq!(statfs(c"few")?.f_ffree, 1);
     check_eq!((unmount(c"m/d", 0), unmount(c"few", 0x100)), (Err(Errno::EINVAL), Err(Errno::EINVAL)));
     Ok(())
 }
