@@ -288,6 +288,9 @@ constants! { u32:
     STATX__RESERVED = 0x8000_0000, "EINVAL";
     STATX_ATTR_IMMUTABLE = 0x10, "attribute: cannot change";
     STATX_ATTR_APPEND = 0x20, "attribute: only grows";
+    STATX_ATTR_NODUMP = 0x40, "attribute: not for dump(8)";
+    STATX_ATTR_AUTOMOUNT = 0x1000, "attribute: a mount comes when it is entered";
+    STATX_ATTR_DAX = 0x20_0000, "attribute: memory without a page cache";
     STATX_ATTR_MOUNT_ROOT = 0x2000, "attribute: root of a mount";
 }
 

@@ -111,6 +111,7 @@ pub struct Attributes {
     owner: AtomicU32,
     group: AtomicU32,
     links: AtomicU32,
+    born: Timespec,
     times: SpinLock<Times>,
 }
 
@@ -118,13 +119,14 @@ pub struct Attributes {
 pub const PERMISSION_BITS: u32 = 0o7777;
 
 impl Attributes {
-    /// Fresh attributes whose three times are `now`.
+    /// Fresh attributes whose times are all `now`.
     pub fn new(permissions: u32, owner: u32, group: u32, links: u32, now: Timespec) -> Attributes {
         Attributes {
             permissions: AtomicU32::new(permissions & PERMISSION_BITS),
             owner: AtomicU32::new(owner),
             group: AtomicU32::new(group),
             links: AtomicU32::new(links),
+            born: now,
             times: SpinLock::new(Times { accessed: now, modified: now, changed: now }),
         }
     }
@@ -184,7 +186,12 @@ impl Attributes {
         self.links.store(0, Ordering::Relaxed);
     }
 
-    /// The three times.
+    /// When the inode was made.
+    pub fn born(&self) -> Timespec {
+        self.born
+    }
+
+    /// The three times that change.
     pub fn times(&self) -> Times {
         *self.times.lock()
     }

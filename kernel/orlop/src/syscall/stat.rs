@@ -8,7 +8,8 @@ use abi::fs::{
     MS_MANDLOCK, MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY,
     MS_RELATIME, MS_SYNCHRONOUS, NAME_MAX, ST_MANDLOCK, ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC,
     ST_NOSUID, ST_NOSYMFOLLOW, ST_RDONLY, ST_RELATIME, ST_SYNCHRONOUS, ST_VALID, STATX__RESERVED,
-    STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS, STATX_MNT_ID, Stat, Statfs, Statx, StatxTimestamp,
+    STATX_ATTR_APPEND, STATX_ATTR_AUTOMOUNT, STATX_ATTR_DAX, STATX_ATTR_IMMUTABLE, STATX_ATTR_MOUNT_ROOT,
+    STATX_ATTR_NODUMP, STATX_BASIC_STATS, STATX_BTIME, STATX_MNT_ID, Stat, Statfs, Statx, StatxTimestamp,
 };
 use abi::time::Timespec;
 use libkernel::addr::UserAddr;
@@ -25,6 +26,12 @@ use crate::user::UserPtr;
 
 /// The size of transfers that suits every file here.
 const BLOCK_SIZE: i32 = 4096;
+
+/// What `statx` can say of every file.
+const MOUNT_ATTRIBUTES: u32 = STATX_ATTR_AUTOMOUNT | STATX_ATTR_DAX | STATX_ATTR_MOUNT_ROOT;
+
+/// What `statx` can say of a stored file: that none of its flags (`chattr`) is set.
+const INODE_ATTRIBUTES: u32 = STATX_ATTR_APPEND | STATX_ATTR_IMMUTABLE | STATX_ATTR_NODUMP;
 
 /// `stat(path, buffer)`.
 pub fn stat(caller: &mut Caller<'_>, path: UserAddr, buffer: UserAddr) -> Result<(), Failure> {
@@ -74,7 +81,7 @@ pub fn statx(
         return Err(Errno::EINVAL.into());
     }
     let place = place_of(caller, directory, path, flags)?;
-    Ok(UserPtr::new(buffer).write(&describe_extended(&place))?)
+    Ok(UserPtr::new(buffer).write(&describe_extended(&place, mask))?)
 }
 
 fn special_device(inode: &Inode) -> DeviceNumber {
@@ -110,17 +117,21 @@ fn describe(inode: &Inode) -> Stat {
     }
 }
 
-fn describe_extended(place: &Location) -> Statx {
+/// What `statx` says: always what `stat` has, and when the inode was made if that is asked for and stored.
+fn describe_extended(place: &Location, wanted: u32) -> Statx {
     let inode = place.dentry.inode();
     let attributes = &inode.attributes;
     let times = attributes.times();
     let (device, own_device) = (special_device(inode), inode.filesystem.device);
     let is_mount_root = Arc::ptr_eq(&place.dentry, &place.mount.root);
+    let is_stored = inode.filesystem.kind.is_stored();
+    let birth = if is_stored { wanted & STATX_BTIME } else { 0 };
+    let stored_attributes = if is_stored { INODE_ATTRIBUTES } else { 0 };
     Statx {
-        stx_mask: STATX_BASIC_STATS | STATX_MNT_ID,
+        stx_mask: STATX_BASIC_STATS | STATX_MNT_ID | birth,
         stx_blksize: BLOCK_SIZE.cast_unsigned(),
         stx_attributes: if is_mount_root { u64::from(STATX_ATTR_MOUNT_ROOT) } else { 0 },
-        stx_attributes_mask: u64::from(STATX_ATTR_MOUNT_ROOT),
+        stx_attributes_mask: u64::from(MOUNT_ATTRIBUTES | stored_attributes),
         stx_nlink: attributes.links(),
         stx_uid: attributes.owner(),
         stx_gid: attributes.group(),
@@ -129,6 +140,7 @@ fn describe_extended(place: &Location) -> Statx {
         stx_size: inode.size(),
         stx_blocks: inode.blocks(),
         stx_atime: timestamp(times.accessed),
+        stx_btime: if birth == 0 { StatxTimestamp::default() } else { timestamp(attributes.born()) },
         stx_mtime: timestamp(times.modified),
         stx_ctime: timestamp(times.changed),
         stx_rdev_major: device.major,

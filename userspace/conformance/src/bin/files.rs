@@ -284,6 +284,17 @@ fn statx_tells() -> Outcome {
     check_eq!((u32::from(statx.stx_mode), statx.stx_size, statx.stx_nlink), (S_IFREG | 0o644, 5, 1));
     check_eq!(statx.stx_ino, newfstatat(AT_FDCWD, c"a", 0)?.st_ino);
     check_eq!(libsyscall::file::statx(AT_FDCWD, c"a", 0, 0x8000_0000).map(drop), Err(Errno::EINVAL));
+    // The time of birth comes where it is asked for, and stays when the others go on.
+    check_eq!((statx.stx_mask & STATX_BTIME, statx.stx_btime), (0, StatxTimestamp::default()));
+    let first = libsyscall::file::statx(AT_FDCWD, c"a", 0, STATX_BTIME)?;
+    let time = |time: StatxTimestamp| (time.tv_sec, time.tv_nsec);
+    check_eq!(first.stx_mask & STATX_BTIME, STATX_BTIME);
+    check!(first.stx_btime.tv_sec != 0 && time(first.stx_btime) <= time(first.stx_mtime));
+    utimensat(AT_FDCWD, c"a", Some(&[abi::time::Timespec { tv_sec: 1, tv_nsec: 2 }; 2]), 0)?;
+    check_eq!(libsyscall::file::statx(AT_FDCWD, c"a", 0, STATX_BTIME)?.stx_btime, first.stx_btime);
+    let known = STATX_ATTR_AUTOMOUNT | STATX_ATTR_DAX | STATX_ATTR_MOUNT_ROOT;
+    let flags = STATX_ATTR_APPEND | STATX_ATTR_IMMUTABLE | STATX_ATTR_NODUMP;
+    check_eq!((first.stx_attributes, first.stx_attributes_mask as u32), (0, known | flags));
     Ok(())
 }
 
