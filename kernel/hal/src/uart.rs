@@ -13,6 +13,9 @@ pub trait UartRegisters {
 
 const DATA: u16 = 0;
 const INTERRUPT_ENABLE: u16 = 1;
+/// Read: which interrupt, and whether there are FIFOs.
+const INTERRUPT_IDENTIFICATION: u16 = 2;
+/// Written.
 const FIFO_CONTROL: u16 = 2;
 const LINE_CONTROL: u16 = 3;
 const MODEM_CONTROL: u16 = 4;
@@ -22,6 +25,10 @@ const SCRATCH: u16 = 7;
 const RECEIVED: u8 = 1 << 0;
 const BREAK: u8 = 1 << 4;
 const TRANSMITTER_EMPTY: u8 = 1 << 5;
+/// Both bits say that the FIFOs work; a 16550 without A has one and broken FIFOs, an 8250 none (PC16550D, 8.6.4).
+const HAS_FIFOS: u8 = 3 << 6;
+/// Bytes that the transmitter's FIFO holds.
+const FIFO_BYTES: usize = 16;
 /// A transmitter that stays full this long is not there.
 const PATIENCE: u32 = 100_000;
 
@@ -50,27 +57,31 @@ impl<R: UartRegisters> Uart<R> {
         }
     }
 
-    /// FIFOs on and empty, interrupts off but let through to the line (OUT2, which a PC's line hangs on).
-    pub fn initialise(&self) {
+    /// FIFOs on and empty, interrupts off but let through to the line (OUT2, which a PC's line hangs on). Returns how many bytes the
+    /// transmitter takes at a time.
+    pub fn initialise(&self) -> usize {
         for (number, value) in [(INTERRUPT_ENABLE, 0x00), (FIFO_CONTROL, 0xc7), (MODEM_CONTROL, 0x0b)] {
             self.0.write(number, value);
         }
+        let identification = self.0.read(INTERRUPT_IDENTIFICATION);
+        // A machine without the port reads all ones.
+        if identification != 0xff && identification & HAS_FIFOS == HAS_FIFOS { FIFO_BYTES } else { 1 }
     }
 
-    /// Writes bytes, waiting for the transmitter each time.
-    pub fn write(&self, bytes: &[u8]) {
-        for &byte in bytes {
+    /// Writes bytes, waiting for an empty transmitter before each `burst` of them: each look at it is an exit from a virtual machine.
+    pub fn write(&self, bytes: &[u8], burst: usize) {
+        for bytes in bytes.chunks(burst.max(1)) {
             let mut patience = PATIENCE;
             while self.0.read(LINE_STATUS) & TRANSMITTER_EMPTY == 0 && patience > 0 {
                 patience -= 1;
             }
-            self.0.write(DATA, byte);
+            bytes.iter().for_each(|&byte| self.0.write(DATA, byte));
         }
     }
 
-    /// Makes every received byte interrupt at once.
+    /// Makes every received byte interrupt at once. What is in the FIFOs stays.
     pub fn enable_input(&self) {
-        self.0.write(FIFO_CONTROL, 0x07);
+        self.0.write(FIFO_CONTROL, 0x01);
         self.resume_input();
     }
 
@@ -105,19 +116,26 @@ impl<R: UartRegisters> Uart<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::vec::Vec;
 
     /// A port that has received `input` and keeps what is written.
     struct Fake {
         input: RefCell<Vec<(u8, u8)>>,
         written: RefCell<Vec<u8>>,
+        identification: u8,
+        /// How often somebody looked at the transmitter.
+        looks: Cell<u32>,
     }
 
     impl UartRegisters for Fake {
         fn read(&self, number: u16) -> u8 {
             match number {
-                LINE_STATUS => self.input.borrow().last().map_or(TRANSMITTER_EMPTY, |(status, _)| *status),
+                INTERRUPT_IDENTIFICATION => self.identification,
+                LINE_STATUS => {
+                    self.looks.set(self.looks.get() + 1);
+                    self.input.borrow().last().map_or(TRANSMITTER_EMPTY, |(status, _)| *status)
+                }
                 DATA => self.input.borrow_mut().pop().map_or(0, |(_, byte)| byte),
                 _ => 0xff,
             }
@@ -132,7 +150,8 @@ mod tests {
 
     fn port(input: &[(u8, u8)]) -> Uart<Fake> {
         let input = input.iter().rev().copied().collect();
-        Uart(Fake { input: RefCell::new(input), written: RefCell::default() })
+        let (written, looks) = (RefCell::default(), Cell::new(0));
+        Uart(Fake { input: RefCell::new(input), written, identification: 0xc1, looks })
     }
 
     #[test]
@@ -151,7 +170,19 @@ mod tests {
         port.receive(|_| false);
         assert_eq!(port.0.input.borrow().len(), 1);
         assert!(!port.is_there());
-        port.write(b"xy");
+        port.write(b"xy", 1);
         assert_eq!(*port.0.written.borrow(), b"xy");
+    }
+
+    #[test]
+    fn a_fifo_is_filled_at_each_look() {
+        for (identification, burst, looks) in [(0xc1, 16, 3), (0x81, 1, 40), (0x01, 1, 40), (0xff, 1, 40)] {
+            let port = Uart(Fake { identification, ..port(&[]).0 });
+            assert_eq!(port.initialise(), burst, "{identification:#x}");
+            let text: Vec<u8> = (0..40).collect();
+            port.write(&text, burst);
+            assert_eq!(*port.0.written.borrow(), text);
+            assert_eq!(port.0.looks.get(), looks, "{identification:#x}");
+        }
     }
 }

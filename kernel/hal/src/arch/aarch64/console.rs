@@ -13,6 +13,8 @@ use libkernel::device_tree::SerialModel;
 
 const DATA: usize = 0x00;
 const FLAGS: usize = 0x18;
+const LINE_CONTROL: usize = 0x2c;
+const CONTROL: usize = 0x30;
 const INTERRUPT_MASK: usize = 0x38;
 const INTERRUPT_CLEAR: usize = 0x44;
 
@@ -20,6 +22,12 @@ const INTERRUPT_CLEAR: usize = 0x44;
 const DATA_BREAK: u32 = 1 << 10;
 const FLAG_RECEIVE_EMPTY: u32 = 1 << 4;
 const FLAG_TRANSMIT_FULL: u32 = 1 << 5;
+const FLAG_BUSY: u32 = 1 << 3;
+const FLAG_TRANSMIT_EMPTY: u32 = 1 << 7;
+/// Eight bits, FIFOs on (3.3.7).
+const FORMAT: u32 = 3 << 5 | 1 << 4;
+/// Bytes that the FIFO of the oldest PL011 holds (1.2).
+const FIFO_BYTES: usize = 16;
 /// Receive and receive-timeout interrupts.
 const INTERRUPT_RECEIVE: u32 = (1 << 4) | (1 << 6);
 
@@ -49,7 +57,8 @@ impl UartRegisters for InMemory {
 
 enum Model {
     Pl011(DeviceRegisters),
-    Ns16550(Uart<InMemory>),
+    /// And how many bytes it takes at a time.
+    Ns16550(Uart<InMemory>, usize),
 }
 
 /// The port and the interrupt that it raises.
@@ -93,16 +102,40 @@ pub(super) fn write(bytes: &[u8]) {
     // At the end of the kernel a CPU that was stopped may have the lock.
     let _guard = (!crate::panic::is_ending()).then(|| OUTPUT.lock());
     match &port.model {
-        Model::Pl011(registers) => {
-            for &byte in bytes {
-                while registers.read32(FLAGS) & FLAG_TRANSMIT_FULL != 0 {
-                    core::hint::spin_loop();
-                }
-                registers.write32(DATA, byte.into());
-            }
-        }
-        Model::Ns16550(uart) => uart.write(bytes),
+        Model::Pl011(registers) => write_pl011(registers, bytes),
+        Model::Ns16550(uart, burst) => uart.write(bytes, *burst),
     }
+}
+
+/// A FIFO that is empty takes all that it holds after one look, which is an exit from a virtual machine.
+fn write_pl011(registers: &DeviceRegisters, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let room = match registers.read32(FLAGS) {
+            flags if flags & FLAG_TRANSMIT_EMPTY != 0 => FIFO_BYTES.min(bytes.len()),
+            flags if flags & FLAG_TRANSMIT_FULL == 0 => 1,
+            _ => {
+                core::hint::spin_loop();
+                continue;
+            }
+        };
+        let (now, later) = bytes.split_at(room);
+        now.iter().for_each(|&byte| registers.write32(DATA, byte.into()));
+        bytes = later;
+    }
+}
+
+/// Turns the FIFOs on, as far as firmware has not: while the port is off, as the manual wants it (3.3.7), and with nothing under way.
+fn use_fifos(registers: &DeviceRegisters) {
+    if registers.read32(LINE_CONTROL) & FORMAT == FORMAT {
+        return;
+    }
+    while registers.read32(FLAGS) & FLAG_BUSY != 0 {
+        core::hint::spin_loop();
+    }
+    let control = registers.read32(CONTROL);
+    registers.write32(CONTROL, 0);
+    registers.write32(LINE_CONTROL, registers.read32(LINE_CONTROL) | FORMAT);
+    registers.write32(CONTROL, control);
 }
 
 /// Lets received bytes interrupt.
@@ -110,7 +143,7 @@ pub(super) fn enable_input() {
     let Some(port) = port() else { return };
     match &port.model {
         Model::Pl011(registers) => registers.write32(INTERRUPT_CLEAR, INTERRUPT_RECEIVE),
-        Model::Ns16550(uart) => uart.enable_input(),
+        Model::Ns16550(uart, _) => uart.enable_input(),
     }
     resume_input();
     gic::set_edge(port.interrupt, port.is_edge);
@@ -121,7 +154,7 @@ pub(super) fn enable_input() {
 pub(super) fn pause_input() {
     match port().map(|port| &port.model) {
         Some(Model::Pl011(registers)) => registers.write32(INTERRUPT_MASK, 0),
-        Some(Model::Ns16550(uart)) => uart.pause_input(),
+        Some(Model::Ns16550(uart, _)) => uart.pause_input(),
         None => {}
     }
 }
@@ -130,7 +163,7 @@ pub(super) fn pause_input() {
 pub(super) fn resume_input() {
     match port().map(|port| &port.model) {
         Some(Model::Pl011(registers)) => registers.write32(INTERRUPT_MASK, INTERRUPT_RECEIVE),
-        Some(Model::Ns16550(uart)) => uart.resume_input(),
+        Some(Model::Ns16550(uart, _)) => uart.resume_input(),
         None => {}
     }
 }
@@ -139,11 +172,14 @@ impl Port {
     /// The port of this model behind `registers`.
     pub fn new(model: SerialModel, registers: DeviceRegisters, interrupt: u32, is_edge: bool) -> Self {
         let model = match model {
-            SerialModel::Pl011 => Model::Pl011(registers),
+            SerialModel::Pl011 => {
+                use_fifos(&registers);
+                Model::Pl011(registers)
+            }
             SerialModel::Ns16550 { shift, wide } => {
                 let uart = Uart(InMemory { registers, shift, wide });
-                uart.initialise();
-                Model::Ns16550(uart)
+                let burst = uart.initialise();
+                Model::Ns16550(uart, burst)
             }
         };
         Self { model, interrupt, is_edge }
@@ -153,7 +189,7 @@ impl Port {
     pub fn handle_interrupt(&self) {
         let registers = match &self.model {
             Model::Pl011(registers) => registers,
-            Model::Ns16550(uart) => return uart.receive(|received| upcalls().console_input(received)),
+            Model::Ns16550(uart, _) => return uart.receive(|received| upcalls().console_input(received)),
         };
         while registers.read32(FLAGS) & FLAG_RECEIVE_EMPTY == 0 {
             let data = registers.read32(DATA);

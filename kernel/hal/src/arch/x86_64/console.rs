@@ -3,7 +3,7 @@
 use super::platform::{ioapic, port};
 use crate::console::Received;
 use crate::uart::{Uart, UartRegisters};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Its line at the I/O APIC.
 pub const LINE: u32 = 4;
@@ -30,15 +30,18 @@ const FIRST: Uart<Ports> = Uart(Ports(0x3f8));
 /// The second to fourth serial port of a PC.
 const OTHERS: [Uart<Ports>; 3] = [Uart(Ports(0x2f8)), Uart(Ports(0x3e8)), Uart(Ports(0x2e8))];
 
+/// Bytes that the first port takes at a time.
+static BURST: AtomicUsize = AtomicUsize::new(1);
+
 /// Makes the first port ready.
 pub fn initialise() {
     FIRST.set_format();
-    FIRST.initialise();
+    BURST.store(FIRST.initialise(), Ordering::Relaxed);
 }
 
 /// Writes bytes to the first port.
 pub fn write(bytes: &[u8]) {
-    FIRST.write(bytes);
+    FIRST.write(bytes, BURST.load(Ordering::Relaxed));
 }
 
 /// Writes bytes wherever somebody may listen.
@@ -51,7 +54,7 @@ pub fn write_last(bytes: &[u8]) {
             other.set_format();
             other.initialise();
         }
-        other.write(bytes);
+        other.write(bytes, 1);
     }
     // SAFETY: the port is the emulator's, or nobody's.
     unsafe {
