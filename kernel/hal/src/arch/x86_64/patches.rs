@@ -10,6 +10,10 @@ macro_rules! number {
     (SMAP) => {
         0
     };
+    // `rep movsb` and `rep stosb` are the fastest way.
+    (ERMS) => {
+        1
+    };
 }
 
 /// A site's assembly: `patched!(SMAP, "nop" => "clac")`. Without operands of its own; see [`patch::site`].
@@ -40,7 +44,9 @@ pub(in crate::arch::x86_64) use {clac, number, patched, stac};
 /// The text is writable (early page tables), and this CPU is alone with interrupts off. What serialises comes with the next write
 /// of CR3 (SDM volume 3, 8.1.3), before any site is met.
 pub unsafe fn apply() {
-    let present = Features::NONE.with(number!(SMAP), has(cpu::feature::SMAP));
+    let present = Features::NONE
+        .with(number!(SMAP), has(cpu::feature::SMAP))
+        .with(number!(ERMS), has(cpu::feature::FAST_BYTES));
     patch::apply(present, |address, bytes| {
         // SAFETY: the caller's promise; the site lies in the text.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) };
