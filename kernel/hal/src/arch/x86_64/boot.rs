@@ -248,8 +248,9 @@ extern "C" fn efi_main(image: r_efi::efi::Handle, system: *mut r_efi::efi::Syste
 
 /// First Rust code: on the boot stack, in the higher half, boot tables, interrupts off.
 extern "C" fn boot_main(address: u64, boot_cycles: u64, loader: u32) -> ! {
-    cpu::initialise_boot_cpu();
+    // First, so that a failure of what follows can be read: a port that nobody has set up sends five bits of each byte.
     console::initialise();
+    cpu::initialise_boot_cpu();
     crate::upcalls::register(hal_upcalls());
     let loaded = &raw mut LOADED;
     // SAFETY: this function runs once, and nothing else touches the static until it is shared below.

@@ -119,32 +119,31 @@ unsafe fn set_model_specific_registers(cpu: u32) {
     let seven_ecx = leaf(7, 0).map_or(0, |found| found.ecx);
     let extended_edx = leaf(0x8000_0001, 0).map_or(0, |found| found.edx);
     let state_eax = leaf(0xd, 1).map_or(0, |found| found.eax);
-    // SAFETY: long mode implies SYSENTER's registers and the debug control; CPUID announces each of the others; the values take
-    // things away from programs, or are those of a reset.
+    // SAFETY: long mode implies SYSENTER's registers and the debug control; CPUID announces each of the others, and those
+    // that an emulator may lack are tried; the values take things away from programs, or are those of a reset.
     unsafe {
         // `sysenter` is no entry: its null code segment makes it fault (SDM volume 2, SYSENTER).
         msr::write(msr::SYSENTER_CS, 0);
         msr::write(msr::SYSENTER_ESP, 0);
         msr::write(msr::SYSENTER_EIP, 0);
-        msr::write(msr::DEBUG_CONTROL, 0);
+        msr::try_write(msr::DEBUG_CONTROL, 0);
         if bit(one.edx, 16) {
             msr::write(msr::PAT, PAGE_ATTRIBUTES);
         }
         if bit(extended_edx, 27) || bit(seven_ecx, 22) {
             // What `rdtscp` and `rdpid` tell: the CPU's number, and node 0 above it, as Linux has it.
-            msr::write(msr::TSC_AUX, cpu.into());
+            msr::try_write(msr::TSC_AUX, cpu.into());
         }
         if has(feature::XSAVE) && bit(state_eax, 3) {
-            msr::write(msr::XSS, 0);
+            msr::try_write(msr::XSS, 0);
         }
         if bit(seven_ecx, 5) {
-            msr::write(msr::USER_WAIT_CONTROL, USER_WAIT_CYCLES);
+            msr::try_write(msr::USER_WAIT_CONTROL, USER_WAIT_CYCLES);
         }
         if is_intel_with_misc_enable(one.eax) {
-            let misc = msr::read(msr::MISC_ENABLE);
-            let wanted = misc & !(MISC_LIMIT_CPUID | MISC_NO_EXECUTE_OFF);
-            if wanted != misc {
-                msr::write(msr::MISC_ENABLE, wanted);
+            const UNWANTED: u64 = MISC_LIMIT_CPUID | MISC_NO_EXECUTE_OFF;
+            if let Some(misc) = msr::try_read(msr::MISC_ENABLE).filter(|misc| misc & UNWANTED != 0) {
+                msr::try_write(msr::MISC_ENABLE, misc & !UNWANTED);
             }
         }
     }

@@ -28,17 +28,17 @@ struct Bank(u32);
 
 impl Bank {
     /// # Safety
-    /// As [`msr::read`].
-    unsafe fn read(&self, register: u32) -> u64 {
+    /// As [`msr::try_read`].
+    unsafe fn read(&self, register: u32) -> Option<u64> {
         // SAFETY: the caller's promise.
-        unsafe { msr::read(BANK + self.0 * BANK_REGISTERS + register) }
+        unsafe { msr::try_read(BANK + self.0 * BANK_REGISTERS + register) }
     }
 
     /// # Safety
-    /// As [`msr::write`].
+    /// As [`msr::try_write`].
     unsafe fn write(&self, register: u32, value: u64) {
         // SAFETY: the caller's promise.
-        unsafe { msr::write(BANK + self.0 * BANK_REGISTERS + register, value) };
+        unsafe { msr::try_write(BANK + self.0 * BANK_REGISTERS + register, value) };
     }
 }
 
@@ -58,11 +58,11 @@ pub fn initialise() {
     if !has(feature::MACHINE_CHECK) {
         return;
     }
-    // SAFETY: CPUID announces the registers, and the capabilities how many there are; they rule reports of errors alone.
+    // SAFETY: these registers rule reports of errors alone. CPUID announces them, and Bochs has none of them.
     unsafe {
-        let capabilities = msr::read(CAPABILITIES);
+        let Some(capabilities) = msr::try_read(CAPABILITIES) else { return };
         if capabilities & CAPABILITY_CONTROL != 0 {
-            msr::write(CONTROL, u64::MAX);
+            msr::try_write(CONTROL, u64::MAX);
         }
         for number in 0..bank_count(capabilities) {
             if number > 0 || !firmware_has_bank_0() {
@@ -70,7 +70,7 @@ pub fn initialise() {
             }
             Bank(number).write(1, 0);
         }
-        msr::write(STATUS, 0);
+        msr::try_write(STATUS, 0);
     }
 }
 
@@ -81,14 +81,14 @@ pub fn describe() {
     }
     // SAFETY: as above; reading changes nothing. Address and miscellany are there if the status says so.
     unsafe {
-        let (status, banks) = (msr::read(STATUS), bank_count(msr::read(CAPABILITIES)));
-        for number in 0..banks {
+        let (Some(status), Some(capabilities)) = (msr::try_read(STATUS), msr::try_read(CAPABILITIES)) else {
+            return;
+        };
+        for number in 0..bank_count(capabilities) {
             let bank = Bank(number);
-            let found = bank.read(1);
-            if found & VALID == 0 {
-                continue;
-            }
-            let optional = |bit, register| if found & bit != 0 { bank.read(register) } else { 0 };
+            let Some(found) = bank.read(1).filter(|found| found & VALID != 0) else { continue };
+            let optional =
+                |bit, register| if found & bit != 0 { bank.read(register).unwrap_or(0) } else { 0 };
             say(format_args!(
                 "mce: [Hardware Error]: CPU {}: Machine Check Exception: {status:x} Bank {number}: {found:016x}",
                 Arch::id()

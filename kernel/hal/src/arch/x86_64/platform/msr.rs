@@ -1,4 +1,5 @@
 //! Model-specific registers (SDM volume 4).
+use super::super::user_copy::on_fault;
 use core::arch::asm;
 
 /// Extended features: SCE, LME, NXE.
@@ -70,4 +71,32 @@ pub unsafe fn write(register: u32, value: u64) {
         asm!("wrmsr", in("ecx") register, in("eax") value as u32, in("edx") (value >> 32) as u32,
             options(nostack, preserves_flags));
     }
+}
+
+/// As [`read`], where the CPU may lack the register although CPUID promises it, as emulators and hypervisors have it. `None`: it does.
+///
+/// # Safety
+/// Reading the register changes nothing. The descriptor tables are loaded.
+pub unsafe fn try_read(register: u32) -> Option<u64> {
+    let (low, high, missing): (u32, u32, u32);
+    // SAFETY: the caller's promise; the exception of a missing register goes on behind, with `missing` set.
+    unsafe {
+        asm!("mov {missing:e}, 1", "2: rdmsr", "xor {missing:e}, {missing:e}", "3:", on_fault!("2b", "3b"),
+            missing = out(reg) missing, in("ecx") register, out("eax") low, out("edx") high, options(nomem, nostack));
+    }
+    (missing == 0).then_some(u64::from(high) << 32 | u64::from(low))
+}
+
+/// As [`write`], where the CPU may lack the register or refuse the value; whether it took it.
+///
+/// # Safety
+/// The value leaves the kernel's own code running as it should. The descriptor tables are loaded.
+pub unsafe fn try_write(register: u32, value: u64) -> bool {
+    let missing: u32;
+    // SAFETY: as above.
+    unsafe {
+        asm!("mov {missing:e}, 1", "2: wrmsr", "xor {missing:e}, {missing:e}", "3:", on_fault!("2b", "3b"),
+            missing = out(reg) missing, in("ecx") register, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nostack));
+    }
+    missing == 0
 }
