@@ -13,9 +13,11 @@ use crate::initramfs::{Mapping, host_files};
 use crate::linux;
 use crate::toolchain::Toolchain;
 
+mod bochs;
 pub mod control;
 pub mod debugger;
 pub mod input;
+pub mod iso;
 pub mod job;
 mod libraries;
 pub mod machine;

@@ -18,6 +18,7 @@ use crate::tidy;
 use crate::toolchain::Toolchain;
 
 mod beginnings;
+mod bochs;
 mod boots;
 mod conformance;
 mod host;
@@ -59,7 +60,7 @@ pub struct Options {
     #[arg(long)]
     bless: bool,
     /// Only the grid of machines: other firmware, other loaders, parts that are not there; or machines under KVM, which a Linux under
-    /// the translator offers. That takes long, and no other way runs it.
+    /// the translator offers, or Bochs. Those take long, and no other way runs them.
     #[arg(long, conflicts_with = "filter", value_enum, num_args = 0..=1, default_missing_value = "usual")]
     machines: Option<Machines>,
     /// Only tests whose names contain this.
@@ -73,6 +74,8 @@ enum Machines {
     Usual,
     /// KVM's.
     Nested,
+    /// Bochs', with all conformance programs.
+    Bochs,
 }
 
 impl Machines {
@@ -81,6 +84,7 @@ impl Machines {
         match self {
             Self::Usual => machines::PREFIX,
             Self::Nested => nested::PREFIX,
+            Self::Bochs => bochs::PREFIX,
         }
     }
 }
@@ -189,6 +193,9 @@ fn run_guests(stage: &Stage<'_>, only: Option<Arch>) {
         // Only where it is asked for by its name.
         if stage.filter.starts_with(nested::PREFIX) && arch == Arch::X86_64 {
             stage.expect(&format!("nested/{arch}"), nested::add(stage, arch, &queue));
+        }
+        if stage.filter.starts_with(bochs::PREFIX) && arch == Arch::X86_64 {
+            stage.expect(&format!("bochs/{arch}"), bochs::add(stage, arch, &queue));
         }
         stage.expect(&format!("prompt/{arch}"), prompt::add(stage, arch, &queue));
         stage.expect(&format!("scripts/{arch}"), scripts::add(stage, arch, &queue));

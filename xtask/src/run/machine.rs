@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::nested;
+use super::{bochs, nested};
 use crate::arch::Arch;
 use crate::toolchain;
 
@@ -75,6 +75,8 @@ pub enum Accelerator {
     Kvm,
     /// KVM of a Linux that runs under the translator, see [`super::nested`].
     Nested,
+    /// Bochs, another emulator, see [`super::bochs`].
+    Bochs,
 }
 
 /// How the guest's console reaches this process.
@@ -107,6 +109,9 @@ impl Boot<'_> {
     pub fn command(&self) -> Result<Command> {
         if self.machine.accel == Accelerator::Nested {
             return self.nested();
+        }
+        if self.machine.accel == Accelerator::Bochs {
+            return bochs::command(self.machine, self.kernel, self.initramfs, self.command_line);
         }
         let mut qemu = self.empty_machine()?;
         self.load(&mut qemu);

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::guest::{Ended, Ending, Guest};
 use super::queue::Queue;
-use super::{Stage, image, nested};
+use super::{Stage, bochs, image, nested};
 use crate::arch::Arch;
 use crate::build;
 use crate::initramfs::host_files;
@@ -60,6 +60,17 @@ pub fn add_nested<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Re
     add_runs(stage, arch, queue, runs.into())
 }
 
+/// Adds the programs' runs on Orlop in Bochs.
+pub fn add_bochs<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
+    let prefix = format!("{}{arch}", bochs::PREFIX);
+    add_runs(
+        stage,
+        arch,
+        queue,
+        vec![Run { prefix, kernel: Kernel::Orlop, smp: 1, accel: Accelerator::Bochs }],
+    )
+}
+
 fn add_runs<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, runs: Vec<Run>) -> Result<()> {
     let names = names()?;
     let all = runs.iter().flat_map(|run| names.iter().map(|name| format!("{}/{name}", run.prefix)));
@@ -83,6 +94,9 @@ fn add_runs<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, runs: Vec<R
         let mut guest = image::guest(stage, arch, &kernel, &image_name, &archive)?;
         guest.machine.smp = smp;
         guest.machine.accel = accel;
+        if accel == Accelerator::Bochs {
+            guest.patience *= bochs::SLOWNESS;
+        }
         queue.push(move || {
             let results = run(&guest, &programs);
             for (program, result) in programs.iter().zip(results) {

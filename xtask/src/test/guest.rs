@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::run::control::Control;
 use crate::run::debugger::Debugger;
 use crate::run::job::{Input, Job, Terminal};
-use crate::run::machine::{Boot, Console, MachineOptions};
+use crate::run::machine::{Accelerator, Boot, Console, MachineOptions};
 use crate::run::markers::{Event, Markers};
 use crate::run::placement::Placement;
 use crate::run::segments::Segments;
@@ -283,7 +283,8 @@ impl Guest {
     fn start(&self, initramfs: &Path, word: &str, control: Option<&Path>) -> Result<Session> {
         let command_line = self.command_line(word);
         let mut qemu = self.loaded(initramfs, &command_line).command()?;
-        if let Some(path) = control {
+        // Bochs has no such socket: nobody can be asked there.
+        if let Some(path) = control.filter(|_| self.machine.accel != Accelerator::Bochs) {
             qemu.arg("-qmp").arg(format!("unix:{},server=on,wait=off", path.display()));
         }
         Session::start(&qemu, std::process::Stdio::piped())

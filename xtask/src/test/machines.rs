@@ -6,7 +6,7 @@ use super::boots::push;
 use super::guest::Guest;
 use super::loaders::HELLO;
 use super::queue::Queue;
-use super::{Stage, image};
+use super::{Stage, bochs, image};
 use crate::arch::Arch;
 use crate::build;
 use crate::run::Kernel;
@@ -124,6 +124,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
             push(stage, queue, name, move || measures_its_clock(&guest));
         }
         linux_loaders::add(stage, queue, &greeter)?;
+        bochs::add_short(stage, arch, queue, &greeter)?;
         let mut guest = guest()?;
         guest.append = HELLO.to_owned();
         let other = guest.clone();

@@ -41,12 +41,13 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     conformance::add_nested(stage, arch, queue)
 }
 
+/// A command that uses the vector registers in several programs at the same time, and what it prints twice, as coreutils do on Linux.
+pub const SUMS: &str = "busybox seq 20000 | busybox md5sum; busybox seq 20000 | busybox md5sum";
+pub const SUM: &str = "e071f707df7bbeee2a6a1eb48011ddd0  -\n";
+
 /// Whether the shell runs programs that use the vector registers at the same time.
 fn pipes(guest: &Guest) -> Result<Result<(), String>> {
-    // What coreutils print on Linux.
-    const SUM: &str = "e071f707df7bbeee2a6a1eb48011ddd0  -\n";
-    let command = "busybox seq 20000 | busybox md5sum; busybox seq 20000 | busybox md5sum";
-    let (ended, powered_off) = guest.run_one(&["/bin/sh", "-c", command])?;
+    let (ended, powered_off) = guest.run_one(&["/bin/sh", "-c", SUMS])?;
     let output = String::from_utf8_lossy(&ended.output);
     Ok(if ended.ending == Ending::Status(0) && output == SUM.repeat(2) && powered_off {
         Ok(())

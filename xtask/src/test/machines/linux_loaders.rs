@@ -1,30 +1,17 @@
 //! x86_64 kernels started as loaders for Linux do: a bzImage by the BIOS and by GRUB, and an ELF file at its 64-bit entry.
 
-use std::path::Path;
-
-use anyhow::{Context, Result, bail};
-use tempfile::TempDir;
+use anyhow::Result;
 
 use super::{PREFIX, firmware, greets, physical, runs};
 use crate::arch::Arch;
 use crate::build;
-use crate::command;
 use crate::run::debugger::{Debugger, Register};
+use crate::run::iso;
 use crate::run::machine::Machine::{self, Pc, Q35};
 use crate::test::Stage;
 use crate::test::boots::push;
 use crate::test::guest::Guest;
 use crate::test::queue::Queue;
-use crate::toolchain::packages::{self, Package};
-
-/// What makes an ISO image that both BIOS and UEFI start.
-const GRUB: [Package; 5] = [
-    Package { name: "grub-common", provides: "/usr/bin/grub-mkrescue" },
-    Package { name: "grub-pc-bin", provides: "/usr/lib/grub/i386-pc/kernel.img" },
-    Package { name: "grub-efi-amd64-bin", provides: "/usr/lib/grub/x86_64-efi/kernel.img" },
-    Package { name: "xorriso", provides: "/usr/bin/xorriso" },
-    Package { name: "mtools", provides: "/usr/bin/mcopy" },
-];
 
 /// Adds all of them to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, queue: &Queue<'a>, guest: &Guest) -> Result<()> {
@@ -65,36 +52,13 @@ fn machine_of(guest: &Guest, machine: Machine) -> Guest {
 }
 
 fn by_grub(guest: &Guest, firmware: &[String]) -> Result<Result<(), String>> {
-    let folder = iso(guest)?;
-    let image = folder.path().join("image.iso").display().to_string();
-    let mut arguments = vec!["-cdrom".to_owned(), image, "-boot".to_owned(), "d".to_owned()];
+    let folder = tempfile::tempdir()?;
+    let image = folder.path().join("image.iso");
+    iso::write(&image, &guest.kernel.with_extension("bzimage"), &guest.initramfs, &guest.command_line(""))?;
+    let mut arguments =
+        vec!["-cdrom".to_owned(), image.display().to_string(), "-boot".to_owned(), "d".to_owned()];
     arguments.extend_from_slice(firmware);
     runs(guest.run_machine_to_ending(&arguments)?, &["CPUs: 2"])
-}
-
-/// A folder with an ISO image of the guest's kernel and initramfs, which boots without a question.
-fn iso(guest: &Guest) -> Result<TempDir> {
-    packages::ensure("GRUB, which tests start the kernel with,", &GRUB)?;
-    let folder = tempfile::tempdir()?;
-    let boot = folder.path().join("root/boot");
-    std::fs::create_dir_all(boot.join("grub"))?;
-    let copy = |from: &Path, name: &str| {
-        std::fs::copy(from, boot.join(name)).with_context(|| format!("cannot copy {}", from.display()))
-    };
-    copy(&guest.kernel.with_extension("bzimage"), "orlop")?;
-    copy(&guest.initramfs, "initramfs")?;
-    let configuration = format!(
-        "set timeout=0\nmenuentry orlop {{\nlinux /boot/orlop {}\ninitrd /boot/initramfs\n}}\n",
-        guest.command_line("")
-    );
-    std::fs::write(boot.join("grub/grub.cfg"), configuration)?;
-    let mut make = std::process::Command::new("grub-mkrescue");
-    make.arg("-o").arg(folder.path().join("image.iso")).arg(folder.path().join("root"));
-    let output = make.output().with_context(|| format!("cannot start {}", command::show(&make)))?;
-    if !output.status.success() {
-        bail!("{} failed: {}", command::show(&make), String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(folder)
 }
 
 /// Where the monitor below puts things, as Firecracker 1.7 does.
