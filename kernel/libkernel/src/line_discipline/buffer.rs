@@ -1,5 +1,8 @@
 //! Unread input: a ring of 4096 bytes in which some end a line.
 
+use alloc::boxed::Box;
+use alloc::vec;
+
 use super::ReadOutcome;
 
 /// Bytes of input that a terminal holds, as on Linux (`N_TTY_BUF_SIZE`).
@@ -7,7 +10,8 @@ pub const CAPACITY: usize = 4096;
 
 #[derive(Debug)]
 pub struct InputBuffer {
-    bytes: [u8; CAPACITY],
+    /// On the heap: a terminal is made on the stack first.
+    bytes: Box<[u8]>,
     /// Bit n is set when `bytes[n]` ends a line. A line-ending zero byte is an end of file: it is never read itself.
     ends: [u64; CAPACITY / 64],
     /// Counts of bytes ever read, ended by a line end, and received: they only grow, and wrap in theory alone.
@@ -20,8 +24,14 @@ pub struct InputBuffer {
 pub const END_OF_FILE: u8 = 0;
 
 impl InputBuffer {
-    pub const fn new() -> Self {
-        Self { bytes: [0; CAPACITY], ends: [0; CAPACITY / 64], read: 0, line: 0, received: 0 }
+    pub fn new() -> Self {
+        Self {
+            bytes: vec![0; CAPACITY].into_boxed_slice(),
+            ends: [0; CAPACITY / 64],
+            read: 0,
+            line: 0,
+            received: 0,
+        }
     }
 
     pub const fn len(&self) -> usize {
@@ -48,7 +58,7 @@ impl InputBuffer {
     }
 
     /// Adds a byte that ends no line. One place is kept free for a line end; false when there is no other.
-    pub const fn push(&mut self, byte: u8) -> bool {
+    pub fn push(&mut self, byte: u8) -> bool {
         if !self.has_room() {
             return false;
         }
@@ -57,7 +67,7 @@ impl InputBuffer {
     }
 
     /// Adds a byte that ends the line; false when the buffer is full.
-    pub const fn push_line_end(&mut self, byte: u8) -> bool {
+    pub fn push_line_end(&mut self, byte: u8) -> bool {
         if self.len() >= CAPACITY {
             return false;
         }
@@ -66,7 +76,7 @@ impl InputBuffer {
         true
     }
 
-    const fn put(&mut self, byte: u8, is_end: bool) {
+    fn put(&mut self, byte: u8, is_end: bool) {
         let place = self.received % CAPACITY;
         self.bytes[place] = byte;
         let bit = 1 << (place % 64);
@@ -88,12 +98,12 @@ impl InputBuffer {
     }
 
     /// The byte of the edited line that came last.
-    pub const fn last_edited(&self) -> Option<u8> {
+    pub fn last_edited(&self) -> Option<u8> {
         if self.edited_len() == 0 { None } else { Some(self.bytes[(self.received - 1) % CAPACITY]) }
     }
 
     /// Takes back the byte of the edited line that came last.
-    pub const fn pop_edited(&mut self) -> Option<u8> {
+    pub fn pop_edited(&mut self) -> Option<u8> {
         let last = self.last_edited();
         if last.is_some() {
             self.received -= 1;
@@ -102,7 +112,7 @@ impl InputBuffer {
     }
 
     /// The byte at `index` of the line that is being edited.
-    pub const fn edited_byte(&self, index: usize) -> Option<u8> {
+    pub fn edited_byte(&self, index: usize) -> Option<u8> {
         if index < self.edited_len() { Some(self.bytes[(self.line + index) % CAPACITY]) } else { None }
     }
 
@@ -111,7 +121,7 @@ impl InputBuffer {
         self.ends[place / 64] >> (place % 64) & 1 != 0
     }
 
-    const fn is_end_of_file(&self, count: usize) -> bool {
+    fn is_end_of_file(&self, count: usize) -> bool {
         self.ends_line(count) && self.bytes[count % CAPACITY] == END_OF_FILE
     }
 

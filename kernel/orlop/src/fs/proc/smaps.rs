@@ -267,11 +267,13 @@ impl FileOperations for PageMap {
             let count = STEP.min(end - page).min(sink.remaining() as u64 / SIZE);
             let (start, stop) = (UserAddr::of_page(page), UserAddr::of_page(page + count));
             let Some(range) = UserRange::from_bounds(start, stop) else { break };
-            let mut entries = [0; STEP as usize];
+            let mut entries = Vec::new();
+            entries.try_reserve_exact(count as usize)?;
+            entries.resize(count as usize, 0);
             self.entries(&space, range, &mut entries)?;
             let mut bytes = Vec::new();
             bytes.try_reserve_exact((count * SIZE) as usize)?;
-            bytes.extend(entries.iter().take(count as usize).flat_map(|entry| entry.to_ne_bytes()));
+            bytes.extend(entries.iter().flat_map(|entry| entry.to_ne_bytes()));
             if sink.put(&bytes)? < bytes.len() || crate::fs::running::signal_is_pending() {
                 break;
             }
