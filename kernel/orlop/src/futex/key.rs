@@ -33,7 +33,7 @@ pub(super) const BUCKETS: usize = 256;
 impl Key {
     /// The key of a word of this thread's process. EFAULT for an address that is no program's, and if a shared word cannot be read or
     /// can never change. As on Linux, an address with a tag is another key than one without, unless an object names the place.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(thread: &Thread, address: UserAddr, sharing: Sharing) -> Result<Key, Errno> {
         user_copy::checked(address, size_of::<u32>() as u64).ok_or(Errno::EFAULT)?;
         if sharing == Sharing::Shared
@@ -72,14 +72,14 @@ impl Key {
     }
 
     /// Where waiters for it stand.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bucket(self) -> usize {
         self.bucket_by(secret())
     }
 
     /// Two multiplications, in each of which both factors depend on what no program knows: nobody can choose keys that meet. With so
     /// few buckets, and lists that the number of threads bounds, more would buy nothing.
-    #[inline]
+    #[inline(always)]
     fn bucket_by(self, secret: &Secret) -> usize {
         let [first, second, third, fourth] = *secret;
         let mixed = folded(self.offset ^ first, self.container as u64 ^ second);

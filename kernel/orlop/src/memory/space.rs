@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use hal::paging::{FlushBatch, PageTable};
-use libkernel::addr::UserRange;
+use libkernel::addr::{UserAddr, UserRange};
 use libkernel::vma::IntervalMap;
 
 use super::area::{Area, AreaFlags};
@@ -182,6 +182,11 @@ impl AddressSpace {
     /// Where things lie.
     pub fn layout(&self) -> Layout {
         self.state.read().layout.clone()
+    }
+
+    /// Where the vDSO's image lies; null without one.
+    pub fn vdso(&self) -> UserAddr {
+        self.state.read().layout.vdso
     }
 
     /// Records where `execve` put things, and the file that must not be written while it runs.

@@ -153,6 +153,6 @@ fn restorer(thread: &Thread, action: &Sigaction) -> Option<u64> {
         return Some(action.sa_restorer);
     }
     let offset = hal::vdso::sigreturn_offset()?;
-    let vdso = thread.memory()?.layout().vdso;
+    let vdso = thread.memory()?.vdso();
     if vdso.is_null() { None } else { vdso.as_u64().checked_add(offset) }
 }

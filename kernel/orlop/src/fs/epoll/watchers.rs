@@ -1,5 +1,6 @@
 //! The items that watch one file.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -14,8 +15,9 @@ pub struct Watchers(SpinLock<Items>);
 
 struct Items {
     first: Option<ItemRef>,
-    /// By their addresses.
-    others: BTreeMap<usize, ItemRef>,
+    /// By their addresses; out of the way of files that nobody watches, which are made and dropped often.
+    #[expect(clippy::box_collection, reason = "no map is to be dropped with each file")]
+    others: Option<Box<BTreeMap<usize, ItemRef>>>,
 }
 
 fn key(item: &ItemRef) -> usize {
@@ -23,10 +25,10 @@ fn key(item: &ItemRef) -> usize {
 }
 
 impl Items {
-    const NONE: Items = Items { first: None, others: BTreeMap::new() };
+    const NONE: Items = Items { first: None, others: None };
 
     fn is_empty(&self) -> bool {
-        self.first.is_none() && self.others.is_empty()
+        self.first.is_none() && self.others.is_none()
     }
 }
 
@@ -41,18 +43,21 @@ impl Watchers {
         if items.first.is_none() {
             items.first = Some(item);
         } else {
-            items.others.insert(key(&item), item);
+            items.others.get_or_insert_default().insert(key(&item), item);
         }
     }
 
     pub(super) fn remove(&self, item: &ItemRef) {
         let mut items = self.0.lock();
-        let removed = match items.first.take_if(|first| Arc::ptr_eq(first, item)) {
-            Some(first) => Some(first),
-            None => items.others.remove(&key(item)),
-        };
+        let mut removed = items.first.take_if(|first| Arc::ptr_eq(first, item));
+        if removed.is_none()
+            && let Some(others) = &mut items.others
+        {
+            removed = others.remove(&key(item));
+        }
+        let empty = items.others.take_if(|others| others.is_empty());
         drop(items);
-        drop(removed);
+        drop((removed, empty));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -67,7 +72,8 @@ impl Watchers {
             None => (items.first.as_ref(), Unbounded),
             Some(item) => (None, Excluded(key(item))),
         };
-        let others = items.others.range((start, Unbounded)).map(|(_, item)| item);
+        let others =
+            items.others.iter().flat_map(|others| others.range((start, Unbounded))).map(|(_, item)| item);
         first.into_iter().chain(others.take(FEW)).cloned().collect()
     }
 
@@ -76,7 +82,8 @@ impl Watchers {
     pub fn end(&self) {
         if !self.is_empty() {
             let items = core::mem::replace(&mut *self.0.lock(), Items::NONE);
-            items.first.into_iter().chain(items.others.into_values()).for_each(|item| item.lose_file());
+            let others = items.others.into_iter().flat_map(|others| others.into_values());
+            items.first.into_iter().chain(others).for_each(|item| item.lose_file());
         }
     }
 }
