@@ -17,7 +17,7 @@ mod elf_image;
 mod kernel;
 mod patches;
 mod programs;
-mod symbols;
+pub mod symbols;
 
 pub use symbols::{address, entry, readable};
 

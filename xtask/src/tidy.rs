@@ -8,6 +8,7 @@ use clap::Args;
 use crate::toolchain::Toolchain;
 
 mod boundaries;
+mod frames;
 mod lengths;
 mod lints;
 mod sources;
@@ -73,6 +74,7 @@ pub fn check(toolchain: &Toolchain, mode: Mode) -> Result<Vec<Finding>> {
         rules.into_iter().map(|(rule, find)| Finding { rule, problems: find(&sources) }).collect();
     findings.push(syscalls_page::check(mode)?);
     findings.extend(lints::check(toolchain, mode)?);
+    findings.push(frames::check(toolchain)?);
     Ok(findings)
 }
 
