@@ -3,6 +3,7 @@
 //! One file for each part of the kernel; each row says how many there are beside it. `cargo xtask bench --long` runs them.
 
 mod areas;
+mod descriptors;
 mod epoll;
 mod generated;
 mod locks;
@@ -21,6 +22,7 @@ pub const OPERATIONS: &[&[(&str, Operation)]] = &[
     generated::OPERATIONS,
     locks::OPERATIONS,
     names::OPERATIONS,
+    descriptors::OPERATIONS,
     processes::OPERATIONS,
     epoll::OPERATIONS,
     time::OPERATIONS,

@@ -2,6 +2,7 @@
 
 use super::MANY;
 use crate::Operation;
+use crate::arch::counter;
 use crate::measure::repeat;
 use abi::Errno;
 use abi::fs::{AT_FDCWD, AT_REMOVEDIR, O_CREAT, O_DIRECTORY, O_RDONLY, O_WRONLY};
@@ -10,6 +11,7 @@ use alloc::format;
 use alloc::vec;
 use core::ffi::CStr;
 use libsyscall::file::{close, getdents64, mkdirat, newfstatat, open, renameat2, unlinkat};
+use libsyscall::system::{mount, umount2};
 
 pub const OPERATIONS: &[(&str, Operation)] = &[
     ("stat of file%d beside 10,000", stat),
@@ -17,6 +19,12 @@ pub const OPERATIONS: &[(&str, Operation)] = &[
     ("rename there and back beside 10,000 names", rename),
     ("mkdir + rmdir beside 10,000 names", make_directory),
     ("list 10,000 names", list),
+    ("create of 10,000 names, each", || create_all(MANY)),
+    ("create of 100,000 names, each", || create_all(10 * MANY)),
+    ("unlink of 10,000 names, each", || unlink_all(MANY)),
+    ("unlink of 100,000 names, each", || unlink_all(10 * MANY)),
+    ("stat of file%d beside 100,000", stat_beside_more),
+    ("list 100,000 names, each", list_more),
 ];
 
 const DIRECTORY: &CStr = c"/tmp/many";
@@ -30,25 +38,55 @@ fn make(name: &CStr) -> Result<(), Errno> {
 }
 
 fn with_names(operation: impl FnOnce() -> Result<u64, Errno>) -> Result<u64, Errno> {
+    with_so_many(MANY, operation).map(|(_, result, _)| result)
+}
+
+/// Runs `operation` beside so many names. What each took to be made, what the operation took, and what each took to be removed.
+fn with_so_many(
+    count: usize,
+    operation: impl FnOnce() -> Result<u64, Errno>,
+) -> Result<(u64, u64, u64), Errno> {
     mkdirat(AT_FDCWD, DIRECTORY, 0o755)?;
-    for number in 0..MANY {
-        make(&name(number)?)?;
-    }
+    // Without this Linux has room for half as many files as there are pages.
+    mount(c"none", DIRECTORY, c"tmpfs", 0, Some(c"nr_inodes=0"))?;
+    let begin = counter();
+    (0..count).try_for_each(|number| make(&name(number)?))?;
+    let made = counter().wrapping_sub(begin) / count as u64;
     let result = operation();
-    for number in 0..MANY {
-        unlinkat(AT_FDCWD, &name(number)?, 0)?;
-    }
+    let begin = counter();
+    (0..count).try_for_each(|number| unlinkat(AT_FDCWD, &name(number)?, 0))?;
+    let removed = counter().wrapping_sub(begin) / count as u64;
+    umount2(DIRECTORY, 0)?;
     unlinkat(AT_FDCWD, DIRECTORY, AT_REMOVEDIR)?;
-    result
+    result.map(|result| (made, result, removed))
+}
+
+fn create_all(count: usize) -> Result<u64, Errno> {
+    with_so_many(count, || Ok(0)).map(|(made, ..)| made)
+}
+
+fn unlink_all(count: usize) -> Result<u64, Errno> {
+    with_so_many(count, || Ok(0)).map(|(.., removed)| removed)
+}
+
+fn stat_beside_more() -> Result<u64, Errno> {
+    let stat = || repeat_stat(10 * MANY);
+    with_so_many(10 * MANY, stat).map(|(_, result, _)| result)
+}
+
+fn list_more() -> Result<u64, Errno> {
+    with_so_many(10 * MANY, repeat_list).map(|(_, result, _)| result / (10 * MANY as u64))
 }
 
 fn stat() -> Result<u64, Errno> {
-    with_names(|| {
-        let mut number = 0;
-        repeat(500, || {
-            number = (number + 37) % MANY;
-            newfstatat(AT_FDCWD, &name(number)?, 0).map(drop)
-        })
+    with_names(|| repeat_stat(MANY))
+}
+
+fn repeat_stat(count: usize) -> Result<u64, Errno> {
+    let mut number = 0;
+    repeat(500, || {
+        number = (number + 37) % count;
+        newfstatat(AT_FDCWD, &name(number)?, 0).map(drop)
     })
 }
 
@@ -81,12 +119,14 @@ fn make_directory() -> Result<u64, Errno> {
 }
 
 fn list() -> Result<u64, Errno> {
+    with_names(repeat_list)
+}
+
+fn repeat_list() -> Result<u64, Errno> {
     let mut buffer = vec![0; 32768];
-    with_names(|| {
-        repeat(4, || {
-            let fd = open(DIRECTORY, O_RDONLY | O_DIRECTORY, 0)?;
-            while getdents64(fd, &mut buffer)? > 0 {}
-            close(fd)
-        })
+    repeat(4, || {
+        let fd = open(DIRECTORY, O_RDONLY | O_DIRECTORY, 0)?;
+        while getdents64(fd, &mut buffer)? > 0 {}
+        close(fd)
     })
 }

@@ -48,7 +48,7 @@ fn start(signal: u32, body: impl FnOnce()) -> Result<i32, Errno> {
     i32::try_from(pid).map_err(|_| Errno::EINVAL)
 }
 
-fn fork_wait() -> Result<(), Errno> {
+pub fn fork_wait() -> Result<(), Errno> {
     let pid = start(SIGCHLD, || ())?;
     wait4(pid, 0).map(drop)
 }
