@@ -11,6 +11,7 @@ use crate::initramfs;
 use crate::toolchain::Toolchain;
 use crate::workspace;
 
+mod atomics;
 mod bz_image;
 mod cargo;
 mod elf_image;

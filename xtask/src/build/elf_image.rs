@@ -163,6 +163,12 @@ impl ElfImage {
         Ok(image)
     }
 
+    /// The bytes of the segment that starts at a virtual address.
+    pub fn segment(&self, start: u64) -> Result<&[u8]> {
+        let segment = self.segments.iter().find(|segment| segment.virtual_address == start);
+        Ok(&segment.with_context(|| format!("no segment starts at {start:#x}"))?.data)
+    }
+
     /// The bytes between two virtual addresses, which lie in one segment.
     pub fn bytes(&self, start: u64, end: u64) -> Result<&[u8]> {
         let inside = self.segments.iter().find_map(|segment| {

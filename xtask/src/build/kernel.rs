@@ -6,9 +6,10 @@ use anyhow::{Context, Result, bail};
 
 use super::cargo::{self, Request};
 use super::elf_image::ElfImage;
-use super::{Checks, bz_image, patches, symbols};
+use super::{Checks, atomics, bz_image, patches, symbols};
 use crate::arch::Arch;
 use crate::toolchain::Toolchain;
+use libkernel::arch::aarch64::atomics::ALIGNMENT as ATOMICS_ALIGNMENT;
 
 /// Builds the kernel for `arch` into `path`, and with symbols and debug information into `path` with `.elf`;
 /// for x86_64 as a bzImage with `.bzimage` too.
@@ -32,7 +33,11 @@ pub fn build(toolchain: &Toolchain, arch: Arch, checks: Checks, path: &Path) -> 
 fn images(arch: Arch, file: &[u8], path: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut image = ElfImage::parse(file)?;
     patches::check(arch, &image, file)?;
-    if let Some((address, table)) = symbols::table(file)? {
+    if let Some((address, mut table)) = symbols::table(file)? {
+        if arch == Arch::Aarch64 {
+            table.resize(table.len().next_multiple_of(ATOMICS_ALIGNMENT), 0);
+            table.extend(atomics::table(&image, file)?);
+        }
         image.fill_segment(address, table)?;
     }
     Ok(match arch {

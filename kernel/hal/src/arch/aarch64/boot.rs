@@ -11,6 +11,7 @@ use super::{clock, console, cpu, patches, smp, timer, user_copy};
 use crate::boot::Handover;
 use core::arch::global_asm;
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
+use libkernel::arch::aarch64::atomics;
 use libkernel::arch::aarch64::paging::{Entry, MAIR};
 use libkernel::device_tree::DeviceTree;
 use libkernel::paging::{Attributes, Owner, Prot};
@@ -194,6 +195,14 @@ fn symbols() -> &'static [u8] {
     let length = symbols::length(header).min(room);
     // SAFETY: as above; `release_symbol_room` keeps these bytes, and nothing writes there.
     unsafe { core::slice::from_raw_parts(start, length) }
+}
+
+/// What lies behind the symbol table in its room.
+pub(super) fn behind_symbols() -> &'static [u8] {
+    let (start, room) = symbol_room();
+    let length = symbols().len().next_multiple_of(atomics::ALIGNMENT).min(room);
+    // SAFETY: boot.S mapped the room for reading; `release_symbol_room` comes later.
+    unsafe { core::slice::from_raw_parts(start.wrapping_add(length), room - length) }
 }
 
 /// Gives the allocator the frames between the symbol table and the zeroed memory.

@@ -1,10 +1,12 @@
 //! What is written over the text at boot, by feature, and how.
+use super::boot;
 use super::cpu::read_register;
 use super::paging::{self, IMAGE};
 use crate::patch;
 use core::arch::asm;
 use core::ptr;
 use libkernel::addr::PhysAddr;
+use libkernel::arch::aarch64::atomics;
 use libkernel::patch::Features;
 
 /// The number of a feature, below 64.
@@ -41,6 +43,11 @@ pub fn has_pan() -> bool {
     read_register!("id_aa64mmfr1_el1") >> 20 & 0xf != 0
 }
 
+/// Whether the CPU has FEAT_LSE (ID_AA64ISAR0_EL1 bits 23:20). Another CPU that lacks it stays out: programs see it too.
+fn has_atomics() -> bool {
+    read_register!("id_aa64isar0_el1") >> 20 & 0xf >= 2
+}
+
 /// Patches the text, through windows that are open meanwhile: where it runs it is never writable.
 ///
 /// # Safety
@@ -61,6 +68,16 @@ pub unsafe fn apply() {
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), window as *mut u8, bytes.len()) };
         clean(window, bytes.len());
     });
+    if has_atomics() {
+        atomics::for_each(boot::behind_symbols(), |offset, code| {
+            let window = WINDOW + skew + offset;
+            for (index, word) in code.iter().enumerate() {
+                // SAFETY: as above. Nothing here is such a loop.
+                unsafe { (window as *mut [u8; 4]).add(index).write(*word) };
+            }
+            clean(window, size_of_val(code));
+        });
+    }
     // SAFETY: forgets fetched instructions, this CPU's included (B2.4.4).
     unsafe { asm!("dsb ish", "ic ialluis", "dsb ish", "isb", options(nostack, preserves_flags)) };
     blocks().for_each(|offset| paging::unmap_window(WINDOW + offset));

@@ -1,6 +1,7 @@
 //! AArch64: description of the CPU. Source: Arm Architecture Reference Manual (DDI 0487), section numbers at each fact.
 
 pub mod asid;
+pub mod atomics;
 pub mod core_dump;
 pub mod fault;
 pub mod gtdt;
