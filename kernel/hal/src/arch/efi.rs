@@ -10,7 +10,7 @@ use core::ffi::c_void;
 use core::ptr;
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
 use libkernel::calendar::Date;
-use r_efi::efi::protocols::{device_path, load_file2, loaded_image};
+use r_efi::efi::protocols::{device_path, load_file2, loaded_image, rng};
 use r_efi::efi::{
     ACPI_RECLAIM_MEMORY, ALLOCATE_ANY_PAGES, BOOT_SERVICES_CODE, BOOT_SERVICES_DATA, BootServices,
     CONVENTIONAL_MEMORY, Guid, Handle, LOADER_CODE, LOADER_DATA, MemoryDescriptor, Status, SystemTable, Time,
@@ -28,6 +28,8 @@ pub trait Receiver {
     fn add_memory(&mut self, range: PhysRange);
     /// Memory in which firmware left tables.
     fn add_tables(&mut self, range: PhysRange);
+    /// The next random byte.
+    fn push_seed(&mut self, byte: u8);
 }
 
 /// Memory of these kinds is free once firmware is gone.
@@ -71,7 +73,29 @@ pub unsafe fn take_over(image: Handle, system: *mut SystemTable, into: &mut impl
         if let Some(range) = initramfs {
             into.set_initramfs(range);
         }
+        for byte in random_bytes(services).into_iter().flatten() {
+            into.push_seed(byte);
+        }
         leave(services, image, into)
+    }
+}
+
+/// Bytes of firmware's own generator, if it has one: of the algorithm that it likes best (UEFI 2.10, 37.5).
+///
+/// # Safety
+/// As [`take_over`].
+unsafe fn random_bytes(services: *mut BootServices) -> Option<[u8; 32]> {
+    let (mut name, mut found) = (rng::PROTOCOL_GUID, ptr::null_mut());
+    let mut bytes = [0; 32];
+    // SAFETY: the caller's promise; firmware writes the locals.
+    unsafe {
+        let status = ((*services).locate_protocol)(&raw mut name, ptr::null_mut(), &raw mut found);
+        if status != Status::SUCCESS || found.is_null() {
+            return None;
+        }
+        let generator = found.cast::<rng::Protocol>();
+        let status = ((*generator).get_rng)(generator, ptr::null_mut(), bytes.len(), bytes.as_mut_ptr());
+        (status == Status::SUCCESS).then_some(bytes)
     }
 }
 

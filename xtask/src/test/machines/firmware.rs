@@ -80,7 +80,8 @@ fn has_all(output: &[u8]) -> Result<(), String> {
     if output.contains("lacks") { Err(format!("it lacks something:\n{output}")) } else { Ok(()) }
 }
 
-fn firmware_arguments(arch: Arch) -> Result<Vec<String>> {
+/// QEMU's words for it.
+pub fn firmware_arguments(arch: Arch) -> Result<Vec<String>> {
     Ok(vec!["-bios".to_owned(), file(arch)?.display().to_string()])
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{OFF, PREFIX, judge};
+use super::{OFF, PREFIX, firmware, judge};
 use crate::arch::Arch;
 use crate::run::machine::Machine::{self, Microvm, Virt};
 use crate::test::Stage;
@@ -90,6 +90,26 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, guest: &Gues
             Ok(judge((output, ending), &["\n16"], OFF)?.and(in_time))
         });
     }
+    let mut guest = guest.clone();
+    let (machine, cpu) = match arch {
+        Arch::X86_64 => (Machine::Q35, NONE),
+        Arch::Aarch64 => (Virt, "cortex-a57"),
+    };
+    guest.machine.machine = Some(machine);
+    guest.machine.cpu = cpu.to_owned();
+    guest.append = READ.to_owned();
+    if arch == Arch::X86_64 {
+        guest.kernel.set_extension("bzimage");
+    } else {
+        guest.machine.machine_options = Some("dtb-randomness=off".to_owned());
+    }
+    push(stage, queue, format!("{PREFIX}{arch}/randomness, UEFI's generator"), move || {
+        let mut arguments = firmware::firmware_arguments(arch)?;
+        arguments.extend(["-device".to_owned(), "virtio-rng-pci".to_owned()]);
+        let (output, ending) = guest.run_to_ending(&arguments)?;
+        let in_time = is_seeded(&String::from_utf8_lossy(&output), When::Boot);
+        Ok(judge((output, ending), &["\n16"], OFF)?.and(in_time))
+    });
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The boot tables map the first GiB twice, at its own addresses and at `IMAGE`, all of it writable and executable; the
 //! final tables replace them as soon as memory is known. See `docs/boot-x86_64.md`.
-use super::platform::loader::Loaded;
+use super::platform::loader::{self, Loaded};
 use super::platform::{acpi, apic, ioapic, kernel_map, linux, pic, pvh};
 use super::{Arch, clock, console, cpu, patches, power, smp, user_registers};
 use crate::arch::efi;
@@ -265,6 +265,8 @@ extern "C" fn boot_main(address: u64, boot_cycles: u64, loader: u32) -> ! {
         Arch::console_write_last(b"orlop: not started by a loader for PVH or Linux\n");
         Arch::exit(1);
     }
+    loader::take_efi_seed(loaded);
+    crate::random::add_loader_seed(loaded.seed());
     acpi::remember_root(loaded.acpi_root, loaded.efi_system_table);
     smp::remember_page(loaded.low_page);
     // SAFETY: the boot tables leave the text writable until `build` below, and this CPU is alone with interrupts off.

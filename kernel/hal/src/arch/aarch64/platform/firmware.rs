@@ -9,7 +9,7 @@ use libkernel::addr::PhysRange;
 use r_efi::efi::{Handle, SystemTable};
 
 const MAX_COMMAND_LINE: usize = 4096;
-/// So many bytes of a loader's seed are kept.
+/// So many bytes of the seeds of loader and firmware are kept.
 const SEED_MAX: usize = 64;
 
 /// All of it. Physical addresses; zero where there is none.
@@ -57,7 +57,7 @@ pub fn handover() -> Option<&'static Firmware> {
 }
 
 impl Firmware {
-    /// A loader's random bytes.
+    /// Random bytes of loader and firmware.
     pub fn seed(&self) -> &[u8] {
         &self.seed[..self.seed_length]
     }
@@ -91,6 +91,13 @@ impl Receiver for Firmware {
     fn add_tables(&mut self, range: PhysRange) {
         self.tables.push(range);
     }
+
+    fn push_seed(&mut self, byte: u8) {
+        if let Some(slot) = self.seed.get_mut(self.seed_length) {
+            *slot = byte;
+            self.seed_length += 1;
+        }
+    }
 }
 
 /// First Rust code where UEFI firmware starts the kernel. False: firmware is still in charge.
@@ -105,13 +112,9 @@ extern "C" fn aarch64_efi_main(image: Handle, system: *mut SystemTable) -> bool 
     firmware.acpi_root = libkernel::efi::acpi_root(&memory, table).unwrap_or(0);
     firmware.device_tree = libkernel::efi::device_tree(&memory, table).unwrap_or(0);
     if let Some((start, length)) = libkernel::efi::random_seed(&memory, table) {
-        firmware.seed_length = SEED_MAX.min(length as usize);
         for index in 0..length {
             // SAFETY: as above. Nobody else shall read it.
-            let byte = unsafe { ((start + index) as *mut u8).replace(0) };
-            if let Some(slot) = firmware.seed.get_mut(index as usize) {
-                *slot = byte;
-            }
+            firmware.push_seed(unsafe { ((start + index) as *mut u8).replace(0) });
         }
     }
     // SAFETY: boot.S hands on what firmware gave it.

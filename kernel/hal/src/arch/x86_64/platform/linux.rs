@@ -2,7 +2,6 @@
 use super::loader::{Loaded, read, wipe};
 use crate::random;
 use libkernel::arch::x86_64::zero_page::ZeroPage;
-use libkernel::efi;
 
 /// Copies the hand-over; `None` if it is not one.
 pub fn read_zero_page(address: u64, into: &mut Loaded) -> Option<()> {
@@ -25,12 +24,5 @@ pub fn read_zero_page(address: u64, into: &mut Loaded) -> Option<()> {
     into.copy_command_line(page.command_line().unwrap_or(0));
     random::add_loader_seed(&page.seed());
     page.for_each_seed_byte(&mut |_, place, _| wipe(place));
-    if let Some((start, length)) = efi::random_seed(&memory, into.efi_system_table) {
-        let mut bytes = [0; 64];
-        let places = start..start.saturating_add(length);
-        places.clone().zip(&mut bytes).for_each(|(place, byte)| *byte = memory(place).unwrap_or(0));
-        random::add_loader_seed(&bytes[..bytes.len().min(length as usize)]);
-        places.for_each(wipe);
-    }
     Some(())
 }

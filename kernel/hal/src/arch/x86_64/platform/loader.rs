@@ -3,12 +3,15 @@ use crate::arch::efi::Receiver;
 use crate::arch::x86_64::paging::IMAGE;
 use crate::boot::MemoryMap;
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
+use libkernel::efi;
 
 /// The first MiB holds firmware tables, the loader's data and old devices; it is left alone.
 const LOW_MEMORY_END: u64 = 1 << 20;
 /// The boot tables map this much, and the loader's data must lie below.
 const EARLY_END: u64 = 1 << 30;
 const MAX_COMMAND_LINE: usize = 4096;
+/// So many random bytes of firmware's are kept.
+const SEED_MAX: usize = 64;
 
 /// The loader's data. Each loader's module fills it.
 pub struct Loaded {
@@ -22,6 +25,9 @@ pub struct Loaded {
     pub efi_system_table: u64,
     /// A page of memory below 1 MiB, where other CPUs can start.
     pub low_page: Option<PhysAddr>,
+    /// Random bytes of firmware's, and how many there are.
+    seed: [u8; SEED_MAX],
+    seed_length: usize,
     command_line: [u8; MAX_COMMAND_LINE],
     command_line_length: usize,
 }
@@ -35,6 +41,8 @@ impl Loaded {
             acpi_root: 0,
             efi_system_table: 0,
             low_page: None,
+            seed: [0; SEED_MAX],
+            seed_length: 0,
             command_line: [0; MAX_COMMAND_LINE],
             command_line_length: 0,
         }
@@ -43,6 +51,11 @@ impl Loaded {
     /// The command line without its NUL.
     pub fn command_line(&self) -> &[u8] {
         &self.command_line[..self.command_line_length]
+    }
+
+    /// Random bytes of firmware's.
+    pub fn seed(&self) -> &[u8] {
+        &self.seed[..self.seed_length]
     }
 
     /// Adds a range of usable memory.
@@ -103,6 +116,13 @@ impl Receiver for Loaded {
 
     /// They are read through the device window, wherever they lie.
     fn add_tables(&mut self, _range: PhysRange) {}
+
+    fn push_seed(&mut self, byte: u8) {
+        if let Some(slot) = self.seed.get_mut(self.seed_length) {
+            *slot = byte;
+            self.seed_length += 1;
+        }
+    }
 }
 
 /// Where the boot tables map `bytes` bytes of the loader's at `address`.
@@ -116,6 +136,16 @@ pub fn read<T: Copy>(address: u64) -> Option<T> {
     let pointer = early(address, size_of::<T>())?;
     // SAFETY: the boot tables map the first GiB of physical memory at IMAGE; `T` is plain data.
     Some(unsafe { pointer.cast::<T>().read_unaligned() })
+}
+
+/// Takes the random bytes that a loader before this one left with EFI's tables.
+pub fn take_efi_seed(into: &mut Loaded) {
+    if let Some((start, length)) = efi::random_seed(&read::<u8>, into.efi_system_table) {
+        for place in start..start.saturating_add(length) {
+            into.push_seed(read(place).unwrap_or(0));
+            wipe(place);
+        }
+    }
 }
 
 /// Forgets a byte of the loader's.
