@@ -39,6 +39,7 @@ pub mod radix;
 pub mod sched;
 pub mod setting;
 pub mod signal_set;
+pub mod speculation;
 pub mod symbols;
 pub mod text;
 pub mod timeouts;

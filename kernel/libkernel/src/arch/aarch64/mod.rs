@@ -11,6 +11,7 @@ pub mod patch;
 pub mod registers;
 pub mod sanitise;
 pub mod signal_frame;
+pub mod speculation;
 pub mod trng;
 
 pub use registers::UserRegs;
@@ -32,6 +33,9 @@ pub const BRK_RANDOM_BITS: u32 = 18;
 
 /// Whether the CPU ignores part of a program's addresses: their top byte (TCR_EL1.TBI0).
 pub const HAS_ADDRESS_TAGS: bool = true;
+
+/// Whether programs are offered control of indirect branches and of the first-level cache (`PR_SPEC_INDIRECT_BRANCH`).
+pub const HAS_BRANCH_CONTROL: bool = false;
 
 /// The address without its tag. Bit 55 says which half an address means (D8.8); the kernel's half has no tags.
 #[inline]

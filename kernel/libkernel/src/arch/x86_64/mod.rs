@@ -12,6 +12,7 @@ pub mod sanitise;
 pub mod segments;
 pub mod shootdown;
 pub mod signal_frame;
+pub mod speculation;
 pub mod topology;
 pub mod tsc;
 pub mod zero_page;
@@ -36,6 +37,9 @@ pub const BRK_RANDOM_BITS: u32 = 13;
 
 /// Whether the CPU ignores part of a program's addresses. Linear-address masking is not used.
 pub const HAS_ADDRESS_TAGS: bool = false;
+
+/// Whether programs are offered control of indirect branches and of the first-level cache (`PR_SPEC_INDIRECT_BRANCH`).
+pub const HAS_BRANCH_CONTROL: bool = true;
 
 /// The address without its tag.
 #[inline]
