@@ -43,13 +43,19 @@ pub struct Options {
     /// The kernel that is compared with Linux: orlop, or another image of it.
     #[arg(long, default_value = "orlop", value_name = "orlop|FILE")]
     kernel: Kernel,
+    /// What both kernels do against speculation: their boot word.
+    #[arg(long, default_value = "off", value_name = "off|auto")]
+    mitigations: String,
+    /// Another CPU model of QEMU's than the one that is compared over time.
+    #[arg(long, value_name = "MODEL")]
+    cpu: Option<String>,
 }
 
 /// Where the program lies in the guest.
 pub const PROGRAM: &str = "/bin/bench";
 
 /// Linux at its best.
-pub const LINUX_WORDS: &str = "mitigations=off init_on_alloc=0";
+pub const LINUX_WORDS: &str = "init_on_alloc=0";
 
 /// A guest that counts instructions runs on one CPU of the host and is slow.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -61,7 +67,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let initramfs = image(&toolchain, arch)?;
     let table = if options.long { "--long " } else { "" };
     let words = format!("{table}{}", options.filter.as_deref().unwrap_or_default());
-    let bench = Bench { arch, initramfs, words };
+    let mut machine = machine(arch);
+    if let Some(cpu) = &options.cpu {
+        machine.cpu.clone_from(cpu);
+    }
+    let bench = Bench { machine, initramfs, mitigations: options.mitigations.clone(), words };
     let kernels = [options.kernel.clone(), Kernel::Linux].map(|kernel| {
         let file = kernel.file(&toolchain, arch, Checks::Release);
         file.map(|file| (kernel, file))
@@ -92,8 +102,9 @@ pub fn image(toolchain: &Toolchain, arch: Arch) -> Result<PathBuf> {
 }
 
 struct Bench {
-    arch: Arch,
+    machine: MachineOptions,
     initramfs: PathBuf,
+    mitigations: String,
     /// The program's arguments.
     words: String,
 }
@@ -101,13 +112,15 @@ struct Bench {
 impl Bench {
     /// Boots `kernel` and collects what the program prints.
     fn measure(&self, kernel: &Kernel, file: PathBuf) -> Result<Figures> {
-        let machine = machine(self.arch);
+        let machine = &self.machine;
         let linux_words = if *kernel == Kernel::Linux { LINUX_WORDS } else { "" };
         let console = machine.console_word();
-        let command_line =
-            format!("{console} quiet panic=-1 {linux_words} rdinit={PROGRAM} -- {}", self.words);
+        let command_line = format!(
+            "{console} quiet panic=-1 mitigations={} {linux_words} rdinit={PROGRAM} -- {}",
+            self.mitigations, self.words
+        );
         let boot = Boot {
-            machine: &machine,
+            machine,
             kernel: &file,
             initramfs: &self.initramfs,
             command_line: &command_line,
@@ -133,7 +146,7 @@ impl Bench {
 
     /// Instructions between reset and the kernel's first.
     fn firmware(&self) -> u64 {
-        match self.arch {
+        match self.machine.arch {
             Arch::X86_64 => Q35_FIRMWARE,
             Arch::Aarch64 => 0,
         }

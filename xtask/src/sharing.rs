@@ -97,7 +97,7 @@ fn measure(options: &Options, kernel: &Path, initramfs: &Path, plugin: Option<&s
     let machine = machine(options);
     let words = if options.kernel == Kernel::Linux { bench::LINUX_WORDS } else { "" };
     let command_line = format!(
-        "{} quiet panic=-1 {words} rdinit={} -- --sharing {}",
+        "{} quiet panic=-1 mitigations=off {words} rdinit={} -- --sharing {}",
         machine.console_word(),
         bench::PROGRAM,
         options.filter
