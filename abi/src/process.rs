@@ -238,6 +238,18 @@ constants! { u32:
     PR_SET_PTRACER = 0x5961_6d61, "who may trace";
 }
 
+constants! { u64:
+    PR_SPEC_STORE_BYPASS = 0, "which: loads that pass older stores";
+    PR_SPEC_INDIRECT_BRANCH = 1, "which: targets of indirect branches";
+    PR_SPEC_L1D_FLUSH = 2, "which: the first-level cache at a switch";
+    PR_SPEC_NOT_AFFECTED = 0, "state: the CPU does not do it";
+    PR_SPEC_PRCTL = 1 << 0, "state: each thread can say";
+    PR_SPEC_ENABLE = 1 << 1, "it speculates";
+    PR_SPEC_DISABLE = 1 << 2, "it does not";
+    PR_SPEC_FORCE_DISABLE = 1 << 3, "nor will";
+    PR_SPEC_DISABLE_NOEXEC = 1 << 4, "it does not until execve";
+}
+
 constants! { u32:
     SECBIT_NOROOT = 0x01, "user 0 gets no capabilities by execve";
     SECBIT_NOROOT_LOCKED = 0x02, "that stays so";

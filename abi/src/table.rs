@@ -172,7 +172,7 @@ macro_rules! for_each_syscall {
             (modify_ldt,              154,  none, none, "absent"),
             (pivot_root,              155,  41,   none, "absent"),
             (_sysctl,                 156,  none, none, "absent"),
-            (prctl,                   157,  167,  control::prctl, "no seccomp, no PR_SET_MM, no PR_TSC_SIGSEGV, nothing about speculation, machine checks, performance events, scheduling of cores or dispatch of calls to the program"),
+            (prctl,                   157,  167,  control::prctl, "no seccomp, no PR_SET_MM, no PR_TSC_SIGSEGV, nothing about machine checks, performance events, scheduling of cores or dispatch of calls to the program"),
             (arch_prctl,              158,  none, control::arch_prctl, "the bases of FS and GS only"),
             (adjtimex,                159,  171,  time::adjtimex, "no pulse each second"),
             (setrlimit,               160,  164,  system::setrlimit, "full"),

@@ -15,6 +15,7 @@ mod atomics;
 mod bz_image;
 mod cargo;
 mod elf_image;
+mod gates;
 mod kernel;
 mod patches;
 mod programs;

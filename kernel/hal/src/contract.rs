@@ -8,6 +8,7 @@ use crate::paging::PageTable;
 use crate::task::Task;
 use libkernel::addr::{PhysAddr, UserAddr};
 use libkernel::arch::native::UserRegs;
+use libkernel::speculation::{Limits, Means, Weakness};
 use libkernel::topology::Place;
 
 /// The executing CPU: identity, interrupt mask, preemption count and current task.
@@ -79,6 +80,20 @@ pub trait Smp {
     fn stop_others();
     /// Stops the executing CPU for ever.
     fn halt() -> !;
+}
+
+/// Defences against speculation, once `boot` has decided on them.
+pub trait Speculation {
+    /// See [`crate::speculation::describe`]; `shares_cores`: two CPUs are threads of one core.
+    fn describe(weakness: Weakness, shares_cores: bool, out: &mut dyn core::fmt::Write) -> core::fmt::Result;
+    /// See [`crate::speculation::slot`].
+    fn slot<const LIMIT: usize>(number: u32) -> usize;
+    /// See [`crate::speculation::store_bypass`].
+    fn store_bypass() -> Means;
+    /// See [`crate::speculation::indirect_branches`].
+    fn indirect_branches() -> Option<Means>;
+    /// Limits the running task, whose saved state and registers are given. Preemption is off.
+    fn limit(state: &mut <crate::arch::Arch as UserRegisters>::State, regs: &mut UserRegs, limits: Limits);
 }
 
 /// Kernel contexts and the switch between them.

@@ -29,6 +29,7 @@ pub mod panic;
 mod patch;
 pub mod power;
 pub mod random;
+pub mod speculation;
 pub mod sync;
 pub mod task;
 pub mod time;

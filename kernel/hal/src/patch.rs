@@ -20,7 +20,6 @@ unsafe extern "C" {
 ///     662: (the code, in .patch_code)  663: clac  664:
 ///          (the row, in .patch_sites)  661, 663, feature 3, the lengths
 /// ```
-#[allow(unused_macros, reason = "AArch64 has all its sites in files of assembly so far")]
 macro_rules! site {
     ($number:expr, $old:expr => $new:expr) => {
         concat!(
@@ -35,7 +34,6 @@ macro_rules! site {
     };
 }
 
-#[allow(unused_imports, reason = "as above")]
 pub(crate) use site;
 
 /// Calls `write` with the place and the bytes of each site whose feature is in `present`.

@@ -11,9 +11,11 @@ use abi::Errno;
 use abi::native::terminal::{SERIAL_NAME, SERIAL_SYNONYMS};
 use hal::boot::{BootInfo, Initramfs, LeftOut};
 use hal::cpu::MAX_CPUS;
+use hal::speculation;
 use hal::task::{Runnable, Task, UserState};
 use hal::user::{UserContext, UserRegs};
 use libkernel::command_line::{CommandLine, FALLBACKS, Word};
+use libkernel::speculation::Weakness;
 
 use crate::errno::OrErrno;
 use crate::fs::walk::{LastLink, Walk};
@@ -86,9 +88,19 @@ pub fn start(boot: &'static BootInfo) -> ! {
     });
     notice!("CPUs: {}", hal::cpu::count());
     hal::boot::for_each_lack(&mut |what| notice!("This machine lacks {what}"));
+    report_speculation();
     look_at_consoles(command_line);
     sched::spawn(Box::new(move || bring_up(boot))).expect("memory for the first task");
     sched::idle()
+}
+
+/// Says in Linux's words how things stand with what every CPU may have.
+fn report_speculation() {
+    for (name, weakness) in [("V1", Weakness::SpectreV1), ("V2", Weakness::SpectreV2)] {
+        if speculation::is_affected(weakness) {
+            notice!("Spectre {name} : {}", speculation::Words(weakness));
+        }
+    }
 }
 
 /// How many CPUs may run: `nosmp`, `maxcpus=` (zero means one) and `nr_cpus=`, as for Linux.

@@ -9,6 +9,7 @@ use libkernel::arch::{aarch64, x86_64};
 use libkernel::patch::{Encoding, SITE_BYTES_MAX, SITE_ROW_BYTES, Site};
 
 use super::elf_image::ElfImage;
+use super::gates::{self, Kernel};
 use super::symbols;
 use crate::arch::Arch;
 
@@ -38,7 +39,7 @@ pub fn check(arch: Arch, image: &ElfImage, file: &[u8]) -> Result<()> {
         );
         before = end;
     }
-    Ok(())
+    gates::check(arch, &Kernel { image, file, sites: &sites })
 }
 
 fn check_site(arch: Arch, site: &Site, old: &[u8], code: &[u8]) -> Result<()> {

@@ -30,6 +30,16 @@ pub fn address(file: &[u8], name: &str) -> Result<u64> {
     Ok(symbol.with_context(|| format!("there is no symbol {name}"))?.address())
 }
 
+/// Start and end of the function `name`, as it is written in the source.
+pub fn function(file: &[u8], name: &str) -> Result<(u64, u64)> {
+    let file = object::File::parse(file).context("not an object file")?;
+    let is_it = |symbol: &object::Symbol<'_, '_>| {
+        symbol.kind() == SymbolKind::Text && symbol.name().is_ok_and(|it| readable(it) == name)
+    };
+    let symbol = file.symbols().find(is_it).with_context(|| format!("there is no function {name}"))?;
+    Ok((symbol.address(), symbol.address() + symbol.size()))
+}
+
 /// Where a loader enters an ELF file.
 pub fn entry(file: &[u8]) -> Result<u64> {
     Ok(object::File::parse(file).context("not an object file")?.entry())

@@ -3,14 +3,15 @@
 //! While a task runs they are in the CPU, and its saved state is stale; a switch saves and restores them.
 use super::current;
 use crate::arch::Arch;
-use crate::contract::UserRegisters;
+use crate::contract::{Speculation as _, UserRegisters};
 use crate::frame::OutOfMemory;
 use crate::sync::{Once, preempt};
 use crate::user_copy::{self, BadAddress};
 use alloc::boxed::Box;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
-use libkernel::arch::native::is_thread_pointer;
+use libkernel::arch::native::{UserRegs, is_thread_pointer};
 use libkernel::fault::Access;
+use libkernel::speculation::Limits;
 
 type State = <Arch as UserRegisters>::State;
 
@@ -76,6 +77,11 @@ pub fn set_tls(value: u64) -> bool {
         Arch::set_live_tls(value);
     }
     allowed
+}
+
+/// See [`crate::speculation::limit`].
+pub(crate) fn limit_speculation(regs: &mut UserRegs, limits: Limits) {
+    with_saved(|state| Arch::limit(state, regs, limits));
 }
 
 /// The running task's second thread pointer, where the architecture has one (x86_64: the GS base).

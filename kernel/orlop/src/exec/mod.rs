@@ -288,6 +288,7 @@ fn commit(
     }
     thread.set_name(name.rsplit(|byte| *byte == b'/').next().unwrap_or_default());
     context.regs = UserRegs::new(built.start, built.stack.as_u64());
+    thread.speculation.execute(&mut context.regs);
     Ok(())
 }
 

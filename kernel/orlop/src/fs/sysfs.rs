@@ -1,7 +1,8 @@
 //! sysfs: what programs read there of processors and terminals.
 //!
 //! `devices/system/cpu` is where C libraries and tools count CPUs, and learn which of them are threads of one core and cores of one
-//! package. Nothing is said of their caches. `class/tty` is where they look for the console. Nothing can be changed.
+//! package. Nothing is said of their caches; `vulnerabilities` says what
+//! speculation lets out, and what is done about it. `class/tty` is where they look for the console. Nothing can be changed.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -13,6 +14,7 @@ use libkernel::text::Text;
 
 mod terminals;
 mod topology;
+mod vulnerabilities;
 
 use super::attributes::FileKind;
 use super::dentry::Dentry;
@@ -88,6 +90,7 @@ static CPU_NAMES: &[Fixed] = &[
     file("online", all_cpus),
     file("possible", all_cpus),
     file("present", all_cpus),
+    directory("vulnerabilities", vulnerabilities::FILES),
 ];
 
 /// Every CPU that was started, as a list of ranges.

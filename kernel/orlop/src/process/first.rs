@@ -81,6 +81,7 @@ pub(super) fn parentless(pid: Pid, parts: Parentless) -> Result<Arc<Thread>, Err
         signal_stack: NO_STACK,
         no_new_privileges: false,
         timer_slack_ns: TIMER_SLACK_NS,
+        speculation: Default::default(),
     });
     process.add_thread(thread.clone())?;
     Ok(thread)

@@ -20,6 +20,7 @@ mod report;
 pub mod session;
 mod settings;
 mod show;
+pub mod speculation;
 pub mod table;
 mod thread;
 mod usage;

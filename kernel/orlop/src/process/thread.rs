@@ -13,7 +13,7 @@ use libkernel::addr::UserAddr;
 use libkernel::sched::Parameters;
 
 use super::usage::Account;
-use super::{Credentials, Limits, Pid, Process, users};
+use super::{Credentials, Limits, Pid, Process, speculation, users};
 use crate::fs::{FdTable, FsContext};
 use crate::futex::Held;
 use crate::memory::{AddressSpace, Bounds, OwnReference};
@@ -69,6 +69,8 @@ pub struct Thread {
     no_new_privileges: AtomicBool,
     /// By how many nanoseconds its sleeps may be longer than asked for, and what that was when it began.
     timer_slack_ns: AtomicU64,
+    /// What it gives up of speculation.
+    pub speculation: speculation::Wishes,
     first_timer_slack_ns: u64,
     /// Whether the thread has left its loop.
     is_ending: AtomicBool,
@@ -104,6 +106,8 @@ pub struct ThreadParts {
     pub no_new_privileges: bool,
     /// By how many nanoseconds its sleeps may be longer than asked for.
     pub timer_slack_ns: u64,
+    /// What it gives up of speculation.
+    pub speculation: speculation::Wishes,
 }
 
 /// The timer slack of the first process (Linux: 50 µs).
@@ -163,6 +167,7 @@ impl Thread {
             cpu_alarms: CpuAlarms::new(),
             no_new_privileges: AtomicBool::new(parts.no_new_privileges),
             timer_slack_ns: AtomicU64::new(parts.timer_slack_ns),
+            speculation: parts.speculation,
             first_timer_slack_ns: parts.timer_slack_ns,
             is_ending: AtomicBool::new(false),
             is_counted: AtomicBool::new(true),

@@ -5,10 +5,10 @@ use core::sync::atomic::Ordering;
 use abi::Errno;
 use abi::process::{
     PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE, PR_GET_NAME, PR_GET_PDEATHSIG, PR_GET_SECCOMP,
-    PR_GET_TAGGED_ADDR_CTRL, PR_GET_THP_DISABLE, PR_GET_TID_ADDRESS, PR_GET_TIMERSLACK, PR_GET_TIMING,
-    PR_GET_TSC, PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, PR_SET_MM, PR_SET_NAME, PR_SET_PDEATHSIG,
-    PR_SET_TAGGED_ADDR_CTRL, PR_SET_THP_DISABLE, PR_SET_TIMERSLACK, PR_SET_TIMING, PR_SET_TSC,
-    PR_TAGGED_ADDR_ENABLE, PR_TSC_ENABLE,
+    PR_GET_SPECULATION_CTRL, PR_GET_TAGGED_ADDR_CTRL, PR_GET_THP_DISABLE, PR_GET_TID_ADDRESS,
+    PR_GET_TIMERSLACK, PR_GET_TIMING, PR_GET_TSC, PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, PR_SET_MM,
+    PR_SET_NAME, PR_SET_PDEATHSIG, PR_SET_SPECULATION_CTRL, PR_SET_TAGGED_ADDR_CTRL, PR_SET_THP_DISABLE,
+    PR_SET_TIMERSLACK, PR_SET_TIMING, PR_SET_TSC, PR_TAGGED_ADDR_ENABLE, PR_TSC_ENABLE,
 };
 use hal::task;
 use libkernel::addr::UserAddr;
@@ -16,7 +16,7 @@ use libkernel::arch::native::HAS_ADDRESS_TAGS;
 
 use super::{Caller, Failure, privilege};
 use crate::memory::{Dumpable, flags};
-use crate::process::{NAME_SIZE, capability};
+use crate::process::{NAME_SIZE, capability, speculation};
 use crate::signal::Signal;
 use crate::user::{UserPtr, UserSlice};
 
@@ -78,7 +78,18 @@ pub fn prctl(
         PR_GET_DUMPABLE | PR_SET_DUMPABLE | PR_GET_THP_DISABLE | PR_SET_THP_DISABLE | PR_SET_MM => {
             Ok(of_memory(caller, option, second, rest)?)
         }
-        _ => Err(Failure::Errno(Errno::EINVAL)),
+        _ => Ok(of_speculation(caller, option, second, rest)?),
+    }
+}
+
+/// What concerns guessing.
+fn of_speculation(caller: &mut Caller<'_>, option: u32, second: u64, rest: [u64; 3]) -> Result<u64, Errno> {
+    match (option, rest) {
+        (PR_GET_SPECULATION_CTRL, [0, 0, 0]) => speculation::get(caller.thread, second),
+        (PR_SET_SPECULATION_CTRL, [control, 0, 0]) => {
+            speculation::set(caller.thread, &mut caller.context.regs, second, control)
+        }
+        _ => Err(Errno::EINVAL),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use abi::Errno;
 use abi::table::{NUMBER_LIMIT, ROWS};
-use hal::frame;
+use hal::{frame, speculation};
 
 use super::{Caller, Failure, FromArg};
 
@@ -33,12 +33,13 @@ macro_rules! entries {
 }
 abi::for_each_syscall!(entries);
 
-static BY_NUMBER: [Entry; NUMBER_LIMIT] = {
-    let mut entries = [absent as Entry; NUMBER_LIMIT];
+/// By number and one; the first is for numbers beyond all.
+static BY_NUMBER: [Entry; NUMBER_LIMIT + 1] = {
+    let mut entries = [absent as Entry; NUMBER_LIMIT + 1];
     let mut row = 0;
     while row < ROWS.len() {
         if let Some(number) = abi::native::nr::of(&ROWS[row]) {
-            entries[number as usize] = BY_ROW[row];
+            entries[number as usize + 1] = BY_ROW[row];
         }
         row += 1;
     }
@@ -53,10 +54,7 @@ pub fn dispatch(caller: &mut Caller<'_>) -> Result<u64, Failure> {
     if frame::is_critical() && !works_without_memory(number) {
         return Err(Failure::Errno(Errno::ENOMEM));
     }
-    match BY_NUMBER.get(number as usize) {
-        Some(entry) => entry(caller),
-        None => absent(caller),
-    }
+    BY_NUMBER[speculation::slot::<NUMBER_LIMIT>(number)](caller)
 }
 
 /// What a program can still do when the kernel's own memory is nearly gone: calls that give memory back, that end

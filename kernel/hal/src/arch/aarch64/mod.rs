@@ -13,6 +13,7 @@ mod platform;
 mod power;
 mod random;
 mod smp;
+mod speculation;
 mod timer;
 mod trap;
 mod user;

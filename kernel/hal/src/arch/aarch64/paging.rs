@@ -7,6 +7,8 @@
 //! [`DIRECT_MAP`], kernel stacks from `KERNEL_STACKS`, the image at [`IMAGE`].
 use super::Arch;
 use super::cpu::{read_register, write_register};
+use super::patches::patched;
+use super::platform::guards;
 use crate::contract::{Cpu as _, Paging};
 use crate::cpu::MAX_CPUS;
 use crate::frame::{KernelFrame, OutOfMemory};
@@ -283,7 +285,8 @@ impl Paging for Arch {
         // SAFETY: user translations only, and no user memory is touched before the barrier.
         unsafe {
             write_register!("ttbr0_el1", root.as_u64() | u64::from(asid) << ASID_SHIFT);
-            asm!("isb", options(nostack, preserves_flags));
+            asm!(patched!(BRANCHES, "isb" => "bl {forget}"), forget = sym guards::forget_branches, out("x30") _,
+                options(preserves_flags));
         }
     }
 

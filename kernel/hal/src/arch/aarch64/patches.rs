@@ -2,12 +2,12 @@
 use super::boot;
 use super::cpu::read_register;
 use super::paging::{self, IMAGE};
+use super::speculation;
 use crate::patch;
 use core::arch::asm;
 use core::ptr;
 use libkernel::addr::PhysAddr;
 use libkernel::arch::aarch64::atomics;
-use libkernel::patch::Features;
 
 /// The number of a feature, below 64.
 macro_rules! number {
@@ -15,17 +15,45 @@ macro_rules! number {
     (PAN) => {
         0
     };
+    // Those of `speculation`: indices, addresses and registers are masked,
+    (MASKS) => {
+        1
+    };
+    // the history of branches is seen to on the way in: by branches, by an instruction, or by firmware;
+    (HISTORY) => {
+        2
+    };
+    (ROUNDS) => {
+        3
+    };
+    (CLEAR_INSTRUCTION) => {
+        4
+    };
+    (HISTORY_BY_HYPERVISOR) => {
+        5
+    };
+    (HISTORY_BY_MONITOR) => {
+        6
+    };
+    // trained branches are seen to when the address space changes: by firmware.
+    (BRANCHES) => {
+        7
+    };
+    (BRANCHES_BY_HYPERVISOR) => {
+        8
+    };
+    (BRANCHES_BY_MONITOR) => {
+        9
+    };
 }
 
 /// A site's assembly: `patched!(PAN, "nop" => "msr pan, #0")`. Without operands of its own; see [`patch::site`]. In files of
 /// assembly: `patches.S`.
-#[allow(unused_macros, reason = "so far all sites are in files of assembly")]
 macro_rules! patched {
     ($feature:ident, $old:expr => $new:expr) => {
         $crate::patch::site!($crate::arch::aarch64::patches::number!($feature), $old => $new)
     };
 }
-#[allow(unused_imports, reason = "as above")]
 pub(in crate::arch::aarch64) use {number, patched};
 
 unsafe extern "C" {
@@ -53,7 +81,7 @@ fn has_atomics() -> bool {
 /// # Safety
 /// This CPU is alone, with interrupts masked, on the boot tables; no site is executed before it returns.
 pub unsafe fn apply() {
-    let present = Features::NONE.with(number!(PAN), has_pan());
+    let present = speculation::features().with(number!(PAN), has_pan());
     let start = paging::image_address(&raw const __image_start).as_u64();
     // Firmware may have put the image at any page.
     let (first, skew) = (start & !(BLOCK - 1), start & (BLOCK - 1));

@@ -4,7 +4,8 @@
 //! and `enter` looks to its caller like a function that returned. docs/entry-aarch64.md draws it.
 use super::Arch;
 use super::cpu::read_register;
-use super::platform::identification;
+use super::patches::patched;
+use super::platform::{guards, identification};
 use crate::backtrace::Interrupts;
 use crate::contract::{Cpu, UserEntry};
 use crate::user::UserExit;
@@ -206,7 +207,9 @@ extern "C" fn user_exit() {
         "mrs x4, spsr_el1",
         "stp x2, x3, [x0, #{stack_and_pc}]",
         "str x4, [x0, #{pstate}]",
-        "mov x0, x1",
+        patched!(MASKS, "mov x0, x1" => "b {guarded}"),
+        ".global user_exit_rest",
+        "user_exit_rest:",
         "ldp x19, x20, [sp, #{saved}]",
         "ldp x21, x22, [sp, #{saved} + 16]",
         "ldp x23, x24, [sp, #{saved} + 32]",
@@ -214,6 +217,7 @@ extern "C" fn user_exit() {
         "ldp x27, x28, [sp, #{saved} + 64]",
         "ldp x29, x30, [sp], #{size}",
         "ret",
+        guarded = sym guards::user_exit,
         parked = const 16,
         size = const size_of::<EntryFrame>(),
         saved = const offset_of!(EntryFrame, callee_saved),

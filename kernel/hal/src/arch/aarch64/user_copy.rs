@@ -4,10 +4,10 @@
 //! fault inside one of the ranges of the exception table either is resolved and retried, or goes on at the range's recovery
 //! address (see `trap.rs`). All progress is counted at the destination pointer x0, which every store advances.
 use super::Arch;
-use super::patches::{has_pan, number};
+use super::patches::{has_pan, number, patched};
 use crate::contract::UserAccess;
-use core::arch::{asm, global_asm};
-use libkernel::addr::UserAddr;
+use core::arch::{asm, global_asm, naked_asm};
+use libkernel::addr::{USER_END, UserAddr};
 
 global_asm!(
     ".equ PATCH_PAN, {pan}",
@@ -55,51 +55,118 @@ pub(super) fn forbid_user_access() {
     }
 }
 
+/// Calls one of the routines of user_copy.S. Where a CPU may take a user address for one before it has looked, it goes by way of the
+/// second, which makes the address one.
+macro_rules! call {
+    ($routine:ident or $masked:ident, $($operand:tt)*) => {
+        asm!(patched!(MASKS, "bl {routine}" => "bl {masked}"), routine = sym $routine, masked = sym $masked,
+            clobber_abi("C"), $($operand)*)
+    };
+}
+
+/// What [`call`] goes by: the routine, with the user address in `$register` no higher than the end of user space. By data and not by a
+/// branch. Clobbers x16 and the flags besides.
+macro_rules! masked {
+    ($($name:ident: $register:literal, $routine:ident;)*) => {
+        $(
+            #[unsafe(naked)]
+            unsafe extern "C" fn $name() {
+                naked_asm!(
+                    "mov x16, {end}",
+                    concat!("cmp ", $register, ", x16"),
+                    concat!("csel ", $register, ", ", $register, ", x16, lo"),
+                    "csdb",
+                    "b {routine}",
+                    end = const USER_END,
+                    routine = sym $routine,
+                )
+            }
+        )*
+    };
+}
+
+masked! {
+    copy_in_masked: "x1", user_copy_bytes;
+    copy_out_masked: "x0", user_copy_bytes;
+    copy_halfwords_masked: "x0", user_copy_halfwords;
+    clear_masked: "x0", user_clear_bytes;
+    load_masked: "x0", user_load_u32;
+    store_masked: "x0", user_store_u32;
+    compare_exchange_masked: "x0", user_compare_exchange_u32;
+}
+
 impl UserAccess for Arch {
     #[inline]
     unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize) -> usize {
+        let left;
         // SAFETY: the caller vouches for `to`; a fault at `from` is recovered from.
-        unsafe { user_copy_bytes(to, from.as_u64() as *const u8, length) }
+        unsafe {
+            call!(user_copy_bytes or copy_in_masked, inlateout("x0") to => left, in("x1") from.as_u64(), in("x2") length)
+        };
+        left
     }
 
     #[inline]
     unsafe fn copy_out(to: UserAddr, from: *const u8, length: usize) -> usize {
+        let left;
         // SAFETY: the caller vouches for `from`; a fault at `to` is recovered from.
-        unsafe { user_copy_bytes(to.as_u64() as *mut u8, from, length) }
+        unsafe {
+            call!(user_copy_bytes or copy_out_masked, inlateout("x0") to.as_u64() => left, in("x1") from, in("x2") length)
+        };
+        left
     }
 
     #[inline]
     unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize) -> usize {
+        let left;
         // SAFETY: the caller vouches for `from`; a fault at `to` is recovered from.
-        unsafe { user_copy_halfwords(to.as_u64(), from, count) }
+        unsafe {
+            call!(user_copy_halfwords or copy_halfwords_masked, inlateout("x0") to.as_u64() => left, in("x1") from,
+                in("x2") count)
+        };
+        left
     }
 
     #[inline]
     fn clear(to: UserAddr, length: usize) -> usize {
+        let left;
         // SAFETY: the caller checked that the range is user memory; a fault is recovered from.
-        unsafe { user_clear_bytes(to.as_u64() as *mut u8, length) }
+        unsafe {
+            call!(user_clear_bytes or clear_masked, inlateout("x0") to.as_u64() => left, in("x1") length)
+        };
+        left
     }
 
     #[inline]
     fn load_u32(address: UserAddr) -> Option<u32> {
-        let mut value = 0;
+        let mut value = 0_u32;
+        let failed: u64;
         // SAFETY: as in `clear`; the address is aligned.
-        let failed = unsafe { user_load_u32(address.as_u64(), &mut value) };
-        (failed == 0).then_some(value)
+        unsafe {
+            call!(user_load_u32 or load_masked, inlateout("x0") address.as_u64() => failed, in("x1") &raw mut value)
+        };
+        (failed as u32 == 0).then_some(value)
     }
 
     #[inline]
     fn store_u32(address: UserAddr, value: u32) -> Option<()> {
+        let failed: u64;
         // SAFETY: as above.
-        let failed = unsafe { user_store_u32(address.as_u64(), value) };
-        (failed == 0).then_some(())
+        unsafe {
+            call!(user_store_u32 or store_masked, inlateout("x0") address.as_u64() => failed, in("x1") u64::from(value))
+        };
+        (failed as u32 == 0).then_some(())
     }
 
     #[inline]
     fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Option<u32> {
-        let mut found = 0;
+        let mut found = 0_u32;
+        let failed: u64;
         // SAFETY: as above.
-        let failed = unsafe { user_compare_exchange_u32(address.as_u64(), current, new, &mut found) };
-        (failed == 0).then_some(found)
+        unsafe {
+            call!(user_compare_exchange_u32 or compare_exchange_masked, inlateout("x0") address.as_u64() => failed,
+                in("x1") u64::from(current), in("x2") u64::from(new), in("x3") &raw mut found)
+        };
+        (failed as u32 == 0).then_some(found)
     }
 }

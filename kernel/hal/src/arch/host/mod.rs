@@ -11,6 +11,7 @@ mod cpu;
 mod paging;
 mod platform;
 mod smp;
+mod speculation;
 mod user;
 mod user_copy;
 pub mod vdso;

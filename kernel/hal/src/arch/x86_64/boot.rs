@@ -4,7 +4,7 @@
 //! final tables replace them as soon as memory is known. See `docs/boot-x86_64.md`.
 use super::platform::loader::{self, Loaded};
 use super::platform::{acpi, apic, ioapic, kernel_map, linux, pic, pvh};
-use super::{Arch, clock, console, cpu, patches, power, smp, user_registers};
+use super::{Arch, clock, console, cpu, patches, power, smp, speculation, user_registers};
 use crate::arch::efi;
 use crate::boot::{EarlyFrames, Handover};
 use crate::contract::Platform as _;
@@ -269,6 +269,8 @@ extern "C" fn boot_main(address: u64, boot_cycles: u64, loader: u32) -> ! {
     crate::random::add_loader_seed(loaded.seed());
     acpi::remember_root(loaded.acpi_root, loaded.efi_system_table);
     smp::remember_page(loaded.low_page);
+    speculation::decide(loaded.command_line());
+    speculation::initialise_cpu();
     // SAFETY: the boot tables leave the text writable until `build` below, and this CPU is alone with interrupts off.
     unsafe { patches::apply() };
     let image = kernel_map::Image::locate();

@@ -26,6 +26,10 @@ pub struct CpuLocal {
     pub interrupt_stack: u64,
     /// Where `syscall_entry` keeps the program's stack pointer for a moment.
     pub user_stack: u64,
+    /// Where the registers of the program go that runs.
+    pub user_registers: u64,
+    /// What the thread that ran in user mode last asked of speculation: see `speculation`.
+    pub control: u64,
     padding: u32,
     /// Behind a 32-bit word, so that `rsp0` is aligned.
     pub task_state: TaskState,
@@ -46,6 +50,8 @@ impl CpuLocal {
             current: core::ptr::null(),
             interrupt_stack,
             user_stack: 0,
+            user_registers: 0,
+            control: 0,
             padding: 0,
             task_state: TaskState::new(),
             gdt: [0; segments::GDT_ENTRIES],

@@ -1,7 +1,8 @@
 //! CR3, `invlpg`, the direct map and the kernel's own mappings after boot.
 use super::Arch;
 use super::cpu::{feature, has};
-use super::platform::{kernel_map, shootdown};
+use super::patches::patched;
+use super::platform::{guards, kernel_map, shootdown};
 use crate::contract::{Cpu as _, Paging};
 use crate::cpu::MAX_CPUS;
 use crate::frame::{KernelFrame, OutOfMemory};
@@ -139,8 +140,12 @@ impl Paging for Arch {
         let root = next.map_or_else(kernel_root, PageTable::root).as_u64();
         let choice = if has(feature::PCID) { identify(next) } else { 0 };
         // SAFETY: every root shares the kernel's half, so the running code and stack stay mapped; the CPU has the identifier's bits
-        // if they are set, and keeps nothing under it that is not this root's.
-        unsafe { asm!("mov cr3, {}", in(reg) root | choice, options(nostack, preserves_flags)) };
+        // if they are set, and keeps nothing under it that is not this root's. The prefixes, which mean nothing here, leave room for
+        // a call; the kernel's target has no red zone.
+        unsafe {
+            asm!(patched!(FILL_RETURNS, ".byte 0x3e, 0x3e\nmov cr3, rax" => "call {fill}"), fill = sym guards::change_space,
+                in("rax") root | choice);
+        }
         if let Some(previous) = previous {
             previous.translations.leave(cpu);
         }

@@ -1,8 +1,8 @@
 //! What is written over the text at boot, by feature, and how.
 use super::cpu::{self, has};
+use super::speculation;
 use crate::patch;
 use core::ptr;
-use libkernel::patch::Features;
 
 /// The number of a feature, below 64.
 macro_rules! number {
@@ -10,9 +10,37 @@ macro_rules! number {
     (SMAP) => {
         0
     };
+    // Those of `speculation`: indices, addresses and registers are masked,
+    (MASKS) => {
+        1
+    };
+    // `swapgs` is followed by a fence,
+    (FENCE_SWAPGS) => {
+        2
+    };
+    // `verw` precedes the way out,
+    (CLEAR_BUFFERS) => {
+        3
+    };
+    // one of the next two,
+    (FORGET) => {
+        4
+    };
+    // IBRS is written on the ways in and out,
+    (RESTRICT) => {
+        5
+    };
+    // the history of branches is overwritten on the way in,
+    (HISTORY) => {
+        6
+    };
+    // the return stack is filled when the address space changes.
+    (FILL_RETURNS) => {
+        7
+    };
     // `rep movsb` and `rep stosb` are the fastest way.
     (ERMS) => {
-        1
+        8
     };
 }
 
@@ -44,7 +72,7 @@ pub(in crate::arch::x86_64) use {clac, number, patched, stac};
 /// The text is writable (early page tables), and this CPU is alone with interrupts off. What serialises comes with the next write
 /// of CR3 (SDM volume 3, 8.1.3), before any site is met.
 pub unsafe fn apply() {
-    let present = Features::NONE
+    let present = speculation::features()
         .with(number!(SMAP), has(cpu::feature::SMAP))
         .with(number!(ERMS), has(cpu::feature::FAST_BYTES));
     patch::apply(present, |address, bytes| {

@@ -8,6 +8,7 @@ use super::cpu::{self, CpuLocal};
 use super::paging::{kernel_root, map_device};
 use super::platform::gdt::IST_STACKS;
 use super::platform::{acpi, apic};
+use super::speculation;
 use crate::boot::secondary::{self, Start};
 use crate::contract::{Cpu as _, Paging as _, Smp};
 use crate::frame::{KernelFrame, OutOfMemory};
@@ -262,5 +263,6 @@ extern "C" fn start_main(start: &'static Start) -> ! {
     }
     // SAFETY: the data was made for this CPU, which alone takes this `Start`; the boot CPU has built the IDT.
     unsafe { cpu::initialise(start.data.local, start.data.ist_stacks) };
+    speculation::initialise_cpu();
     secondary::run(start)
 }

@@ -5,7 +5,7 @@
 //! the four with IST stacks, and the kernel's own bugs.
 use super::Arch;
 use super::cpu::CpuLocal;
-use super::patches::clac;
+use super::patches::{clac, patched};
 use super::platform::gdt::{IST_GS_BASE_BELOW_END, IST_STACK_BYTES};
 use super::platform::{machine_check, msr};
 use super::user::{self, bad_user_frame, trap_from_user};
@@ -126,7 +126,10 @@ unsafe extern "C" fn trap_entry() {
         "cld",
         clac!(),
         push_registers!(),
-        "cmp byte ptr [rsp + {vector}], {first_interrupt}",
+        // The prefixes name the segment that counts for nothing, and leave room: nothing behind GS is looked at before it is sure that
+        // it is the kernel's.
+        patched!(FENCE_SWAPGS, ".byte 0x3e, 0x3e, 0x3e\ncmp byte ptr [rsp + {vector}], {first_interrupt}"
+            => "lfence\ncmp byte ptr [rsp + {vector}], {first_interrupt}"),
         "jae 3f",
         "lea rax, [rip + user_iretq]",
         "cmp rax, [rsp + {rip}]",

@@ -3,17 +3,18 @@
 //! While a program runs, TSS.rsp0 points at the kernel stack of its task, where `enter_user_mode` left:
 //!
 //! ```text
-//!  rsp0 +0  pointer to the thread's UserRegs      +8  alignment
-//!       +16 r15  +24 r14  +32 r13  +40 r12  +48 rbx  +56 rbp  +64 return address into `run`
+//!  rsp0 +0 r15  +8 r14  +16 r13  +24 r12  +32 rbx  +40 rbp  +48 return address into `run`
 //! ```
+//!
+//! and `CpuLocal::user_registers` at its UserRegs.
 //!
 //! Every way out of ring 3 ends in `leave_user`: the registers are in UserRegs, rsp is rsp0, GS is the kernel's,
 //! interrupts are masked, rax holds the vector and rdx the error code.
 use super::Arch;
 use super::cpu::{self, CpuLocal, RSP0};
 use super::irq;
-use super::patches::clac;
-use super::platform::msr;
+use super::patches::{clac, patched};
+use super::platform::{guards, msr};
 use super::trap::VECTOR_SYSCALL;
 use crate::contract::{Cpu as _, UserEntry};
 use crate::user::{UserExit, UserRegs};
@@ -206,9 +207,10 @@ unsafe extern "C" fn enter_user_mode(regs: *mut UserRegs, by_sysret: u64) -> Raw
         "push r13",
         "push r14",
         "push r15",
-        "push rdi",
-        "push rdi",
-        "mov gs:[{rsp0}], rsp",
+        "mov gs:[{user_registers}], rdi",
+        patched!(RESTRICT, "mov gs:[{rsp0}], rsp" => "jmp {permit}"),
+        ".global enter_user_mode_rest",
+        "enter_user_mode_rest:",
         "mov r15, [rdi + {r15}]",
         "mov r14, [rdi + {r14}]",
         "mov r13, [rdi + {r13}]",
@@ -226,8 +228,7 @@ unsafe extern "C" fn enter_user_mode(regs: *mut UserRegs, by_sysret: u64) -> Raw
         "mov r11, [rdi + {rflags}]",
         "mov rcx, [rdi + {rip}]",
         "mov rsi, [rdi + {rsi}]",
-        "mov rsp, [rdi + {rsp}]",
-        "mov rdi, [rdi + {rdi}]",
+        patched!(CLEAR_BUFFERS, "mov rsp, [rdi + {rsp}]\nmov rdi, [rdi + {rdi}]" => "jmp {cleared}"),
         "swapgs",
         "sysretq",
         // iretq: the five words are copied to the kernel stack, so that a fault there spoils nothing of UserRegs.
@@ -239,14 +240,45 @@ unsafe extern "C" fn enter_user_mode(regs: *mut UserRegs, by_sysret: u64) -> Raw
         "push qword ptr [rdi + {rsp}]",
         "push qword ptr [rdi + {rflags}]",
         "push qword ptr [rdi + {cs}]",
-        "push qword ptr [rdi + {rip}]",
-        "mov rdi, [rdi + {rdi}]",
+        patched!(CLEAR_BUFFERS, "push qword ptr [rdi + {rip}]\nmov rdi, [rdi + {rdi}]" => "jmp enter_cleared_by_iretq"),
+        ".global user_iretq, enter_by_iretq",
+        "enter_by_iretq:",
         "swapgs",
-        ".global user_iretq",
         "user_iretq:",
         "iretq",
         "# {orig_rax} is the kernel's own",
-    ])
+    ]
+        user_registers = const USER_REGISTERS,
+        permit = sym guards::permit,
+        cleared = sym enter_cleared,
+    )
+}
+
+/// The ends of [`enter_user_mode`] with what the kernel left in the CPU's buffers cleared, behind the last load of it (Intel, "MDS").
+///
+/// ```text
+/// in:    as at the sites there: rdi = UserRegs, for `iretq` the stack but for rip
+/// out:   to ring 3, or to the rest of the way by `iretq`
+/// ```
+#[unsafe(naked)]
+unsafe extern "C" fn enter_cleared() {
+    naked_asm!(
+        "mov rsp, [rdi + {rsp}]",
+        "mov rdi, [rdi + {rdi}]",
+        "verw word ptr [{selector}]",
+        "swapgs",
+        "sysretq",
+        ".global enter_cleared_by_iretq",
+        "enter_cleared_by_iretq:",
+        "push qword ptr [rdi + {rip}]",
+        "mov rdi, [rdi + {rdi}]",
+        "verw word ptr [{selector}]",
+        "jmp enter_by_iretq",
+        rsp = const offset_of!(UserRegs, rsp),
+        rdi = const offset_of!(UserRegs, rdi),
+        rip = const offset_of!(UserRegs, rip),
+        selector = sym guards::SELECTOR,
+    )
 }
 
 /// Where `syscall` lands.
@@ -261,8 +293,7 @@ unsafe extern "C" fn syscall_entry() {
     frame_asm!([
         "swapgs",
         "mov gs:[{scratch}], rsp",
-        "mov rsp, gs:[{rsp0}]",
-        "mov rsp, [rsp]",
+        "mov rsp, gs:[{user_registers}]",
         "mov [rsp + {rdi}], rdi",
         "mov rdi, rsp",
         "mov rsp, gs:[{rsp0}]",
@@ -278,6 +309,7 @@ unsafe extern "C" fn syscall_entry() {
         "jmp {leave_user}",
     ]
         scratch = const offset_of!(CpuLocal, user_stack),
+        user_registers = const USER_REGISTERS,
         no_such_call = const -38,
         syscall = const VECTOR_SYSCALL,
         leave_user = sym leave_user,
@@ -298,8 +330,8 @@ pub unsafe extern "C" fn trap_from_user() {
         "cld",
         clac!(),
         "push rdi",
-        "mov rdi, gs:[{rsp0}]",
-        "mov rdi, [rdi]",
+        // Not before it is sure that GS is the kernel's. The prefixes say again what the instruction says, and leave room.
+        patched!(FENCE_SWAPGS, ".byte 0x65, 0x65, 0x65\nmov rdi, gs:[{user_registers}]" => "lfence\nmov rdi, gs:[{user_registers}]"),
         "pop qword ptr [rdi + {rdi}]",
         store_registers!(),
         "mov [rdi + {rax}], rax",
@@ -314,9 +346,13 @@ pub unsafe extern "C" fn trap_from_user() {
         "mov rsp, gs:[{rsp0}]",
         "jmp {leave_user}",
     ]
+        user_registers = const USER_REGISTERS,
         leave_user = sym leave_user,
     )
 }
+
+/// Offset of the pointer behind the GS base.
+const USER_REGISTERS: usize = offset_of!(CpuLocal, user_registers);
 
 /// Returns from `enter_user_mode`.
 ///
@@ -326,7 +362,16 @@ pub unsafe extern "C" fn trap_from_user() {
 /// ```
 #[unsafe(naked)]
 unsafe extern "C" fn leave_user() {
-    naked_asm!("add rsp, 16", "pop r15", "pop r14", "pop r13", "pop r12", "pop rbx", "pop rbp", "ret",)
+    naked_asm!(
+        patched!(MASKS, "pop r15\npop r14\npop r13" => "jmp {guarded}"),
+        ".global leave_user_rest",
+        "leave_user_rest:",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+        guarded = sym guards::leave_user,
+    )
 }
 
 /// Where a fault of `user_iretq` goes on: as if the program had faulted, its UserRegs as they were.
@@ -339,7 +384,7 @@ unsafe extern "C" fn leave_user() {
 pub unsafe extern "C" fn bad_user_frame() {
     naked_asm!(
         "swapgs",
-        "mov rsp, gs:[{rsp0}]",
+        patched!(FENCE_SWAPGS, ".byte 0x65, 0x65, 0x65\nmov rsp, gs:[{rsp0}]" => "lfence\nmov rsp, gs:[{rsp0}]"),
         "mov eax, {general_protection}",
         "xor edx, edx",
         "jmp {leave_user}",

@@ -5,8 +5,8 @@
 use super::Arch;
 use super::patches::{clac, patched, stac};
 use crate::contract::UserAccess;
-use core::arch::naked_asm;
-use libkernel::addr::UserAddr;
+use core::arch::{asm, naked_asm};
+use libkernel::addr::{USER_END, UserAddr};
 
 /// Instructions that may fault on user memory, from the first up to the one behind the last, and where to go on then.
 #[repr(C)]
@@ -57,48 +57,116 @@ macro_rules! on_fault {
     };
 }
 
+/// Calls one of the routines below. Where a CPU may take a user address for one before it has looked, it goes by way of the second,
+/// which makes the address one.
+macro_rules! call {
+    ($routine:ident or $masked:ident, $($operand:tt)*) => {
+        asm!(patched!(MASKS, "call {routine}" => "call {masked}"), routine = sym $routine, masked = sym $masked,
+            clobber_abi("C"), $($operand)*)
+    };
+}
+
+/// What [`call`] goes by: the routine, with the user address in `$register` no higher than the end of user space. By data and not by a
+/// branch. Clobbers rax and the flags besides.
+macro_rules! masked {
+    ($($name:ident: $register:literal, $routine:ident;)*) => {
+        $(
+            #[unsafe(naked)]
+            unsafe extern "C" fn $name() {
+                naked_asm!(
+                    "mov rax, {end}",
+                    concat!("cmp ", $register, ", rax"),
+                    concat!("cmova ", $register, ", rax"),
+                    "jmp {routine}",
+                    end = const USER_END,
+                    routine = sym $routine,
+                )
+            }
+        )*
+    };
+}
+
+masked! {
+    copy_in_masked: "rsi", copy;
+    copy_out_masked: "rdi", copy;
+    copy_halfwords_masked: "rdi", copy_halfwords;
+    clear_masked: "rdi", clear;
+    load_masked: "rdi", load;
+    store_masked: "rdi", store;
+    compare_exchange_masked: "rdi", compare_exchange;
+}
+
 impl UserAccess for Arch {
     #[inline(always)]
     unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize) -> usize {
+        let left;
         // SAFETY: the caller vouches for `to`; faults on `from` are recovered.
-        unsafe { copy(to as u64, from.as_u64(), length) }
+        unsafe {
+            call!(copy or copy_in_masked, in("rdi") to, in("rsi") from.as_u64(), in("rdx") length, lateout("rax") left)
+        };
+        left
     }
 
     #[inline(always)]
     unsafe fn copy_out(to: UserAddr, from: *const u8, length: usize) -> usize {
+        let left;
         // SAFETY: the caller vouches for `from`; faults on `to` are recovered.
-        unsafe { copy(to.as_u64(), from as u64, length) }
+        unsafe {
+            call!(copy or copy_out_masked, in("rdi") to.as_u64(), in("rsi") from, in("rdx") length, lateout("rax") left)
+        };
+        left
     }
 
     #[inline]
     unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize) -> usize {
+        let left;
         // SAFETY: the caller vouches for `from`; faults on `to` are recovered.
-        unsafe { copy_halfwords(to.as_u64(), from, count) }
+        unsafe {
+            call!(copy_halfwords or copy_halfwords_masked, in("rdi") to.as_u64(), in("rsi") from, in("rdx") count,
+                lateout("rax") left)
+        };
+        left
     }
 
     #[inline(always)]
     fn clear(to: UserAddr, length: usize) -> usize {
+        let left;
         // SAFETY: the contract says that the range lies in user space; faults are recovered.
-        unsafe { clear(to.as_u64(), length) }
+        unsafe { call!(clear or clear_masked, in("rdi") to.as_u64(), in("rsi") length, lateout("rax") left) };
+        left
     }
 
     fn load_u32(address: UserAddr) -> Option<u32> {
+        let (value, failed);
         // SAFETY: as above.
-        unsafe { load(address.as_u64()) }.value()
+        unsafe {
+            call!(load or load_masked, in("rdi") address.as_u64(), lateout("rax") value, lateout("rdx") failed)
+        };
+        Word { value, failed }.value()
     }
 
     fn store_u32(address: UserAddr, value: u32) -> Option<()> {
+        let (found, failed);
         // SAFETY: as above.
-        unsafe { store(address.as_u64(), value) }.value().map(|_| ())
+        unsafe {
+            call!(store or store_masked, in("rdi") address.as_u64(), in("rsi") u64::from(value), lateout("rax") found,
+                lateout("rdx") failed)
+        };
+        Word { value: found, failed }.value().map(|_| ())
     }
 
     fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Option<u32> {
+        let (value, failed);
         // SAFETY: as above.
-        unsafe { compare_exchange(address.as_u64(), current, new) }.value()
+        unsafe {
+            call!(compare_exchange or compare_exchange_masked, in("rdi") address.as_u64(), in("rsi") u64::from(current),
+                inlateout("rdx") u64::from(new) => failed, lateout("rax") value)
+        };
+        Word { value, failed }.value()
     }
 }
 
-/// A word and whether it was reached.
+/// A word and whether it was reached, as the routines return them in rax and rdx.
 #[repr(C)]
 struct Word {
     value: u64,

@@ -5,6 +5,7 @@
 use super::Arch;
 use super::cpu::{self, feature, has};
 use super::platform::msr;
+use super::speculation;
 use crate::contract::{Cpu as _, UserRegisters};
 use crate::frame::OutOfMemory;
 use alloc::alloc::{Layout, alloc_zeroed, dealloc};
@@ -83,6 +84,8 @@ pub struct State {
     gs_base: u64,
     /// DS, ES, FS, GS: zero for every ordinary program.
     selectors: [u16; 4],
+    /// What the thread asked of speculation: see `speculation`.
+    pub(super) control: u64,
 }
 
 // SAFETY: the state owns its area.
@@ -103,7 +106,7 @@ impl State {
     fn allocate() -> Result<Self, OutOfMemory> {
         // SAFETY: the layout is not empty.
         let area = NonNull::new(unsafe { alloc_zeroed(Self::layout()) }).ok_or(OutOfMemory)?;
-        Ok(Self { area, fs_base: 0, gs_base: 0, selectors: [0; 4] })
+        Ok(Self { area, fs_base: 0, gs_base: 0, selectors: [0; 4], control: 0 })
     }
 
     fn bytes(&mut self) -> &mut [u8] {
@@ -145,6 +148,7 @@ impl UserRegisters for Arch {
             core::ptr::copy_nonoverlapping(state.area.as_ptr(), copy.area.as_ptr(), State::area_bytes())
         };
         (copy.fs_base, copy.gs_base, copy.selectors) = (state.fs_base, state.gs_base, state.selectors);
+        copy.control = state.control;
         Ok(copy)
     }
 
@@ -159,6 +163,9 @@ impl UserRegisters for Arch {
     /// What the two tasks have in common stays: reading selectors is slow, and writing the GS base slower.
     #[inline]
     fn exchange(previous: Option<&mut State>, next: Option<&State>) {
+        if let Some(next) = next {
+            speculation::exchange(next.control);
+        }
         let Some(previous) = previous else { return next.into_iter().for_each(Self::restore) };
         Self::save(previous);
         let Some(next) = next else { return };

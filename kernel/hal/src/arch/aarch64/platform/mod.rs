@@ -4,6 +4,7 @@ pub(super) mod description;
 pub(super) mod device_tree;
 pub(super) mod firmware;
 pub(super) mod gic;
+pub(super) mod guards;
 pub(super) mod identification;
 pub(super) mod known_state;
 pub(super) mod machine;

@@ -51,7 +51,8 @@ pub unsafe fn start_cpu(affinity: u64, entry: PhysAddr, argument: u64) -> bool {
     unsafe { call(conduit(), CPU_ON, [affinity, entry.as_u64(), argument])[0] == SUCCESS }
 }
 
-fn conduit() -> Conduit {
+/// How firmware is called.
+pub fn conduit() -> Conduit {
     match CONDUIT.load(Ordering::Relaxed) {
         conduit if conduit == Conduit::Hypervisor as u8 => Conduit::Hypervisor,
         conduit if conduit == Conduit::SecureMonitor as u8 => Conduit::SecureMonitor,

@@ -3,6 +3,7 @@ pub mod acpi;
 pub mod apic;
 pub mod description;
 pub mod gdt;
+pub mod guards;
 pub mod ioapic;
 pub mod kernel_map;
 pub mod known_state;

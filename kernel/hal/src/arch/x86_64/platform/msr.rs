@@ -30,6 +30,12 @@ pub const SYSENTER_EIP: u32 = 0x176;
 pub const DEBUG_CONTROL: u32 = 0x1d9;
 /// IA32_PAT.
 pub const PAT: u32 = 0x277;
+/// IA32_SPEC_CTRL: IBRS, STIBP, SSBD, BHI_DIS_S.
+pub const SPECULATION_CONTROL: u32 = 0x48;
+/// IA32_PRED_CMD: IBPB.
+pub const PREDICTOR_COMMAND: u32 = 0x49;
+/// IA32_ARCH_CAPABILITIES.
+pub const ARCH_CAPABILITIES: u32 = 0x10a;
 /// IA32_XSS: components of XSAVES that only the kernel uses.
 pub const XSS: u32 = 0xda0;
 /// IA32_UMWAIT_CONTROL: how programs may wait.
@@ -43,6 +49,8 @@ pub const APIC_BASE: u32 = 0x1b;
 pub const EFER_SYSCALL: u64 = 1 << 0;
 /// EFER.LME and LMA: long mode is on.
 pub const EFER_LONG_MODE: u64 = 1 << 8 | 1 << 10;
+/// EFER.AIBRSE: automatic IBRS (APM volume 2, 3.2.9).
+pub const EFER_AUTOMATIC_RESTRICTION: u64 = 1 << 21;
 /// EFER.NXE, which turns no-execute pages on.
 pub const EFER_NO_EXECUTE: u64 = 1 << 11;
 
