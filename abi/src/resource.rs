@@ -36,4 +36,13 @@ constants! { u32:
     PRIO_PROCESS = 0, "getpriority: a process";
     PRIO_PGRP = 1, "getpriority: a process group";
     PRIO_USER = 2, "getpriority: a user";
+    IOPRIO_CLASS_SHIFT = 13, "ioprio_set: where the class stands, above the level";
+    IOPRIO_CLASS_NONE = 0, "ioprio_set: as the nice value says";
+    IOPRIO_CLASS_RT = 1, "ioprio_set: before all others";
+    IOPRIO_CLASS_BE = 2, "ioprio_set: by levels";
+    IOPRIO_CLASS_IDLE = 3, "ioprio_set: when nobody else wants the device";
+    IOPRIO_NR_LEVELS = 8, "ioprio_set: number of levels";
+    IOPRIO_WHO_PROCESS = 1, "ioprio_set: a thread";
+    IOPRIO_WHO_PGRP = 2, "ioprio_set: a process group";
+    IOPRIO_WHO_USER = 3, "ioprio_set: a user";
 }

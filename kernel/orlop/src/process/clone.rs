@@ -313,6 +313,7 @@ fn new_thread(
         no_new_privileges: parent.no_new_privileges(),
         timer_slack_ns: parent.timer_slack_ns(),
         speculation: parent.speculation.inherited(),
+        io_priority: parent.io_priority(),
     });
     if request.has(CLONE_CHILD_CLEARTID) {
         thread.set_clear_child_id(request.child_tid);

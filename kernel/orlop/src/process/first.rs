@@ -82,6 +82,7 @@ pub(super) fn parentless(pid: Pid, parts: Parentless) -> Result<Arc<Thread>, Err
         no_new_privileges: false,
         timer_slack_ns: TIMER_SLACK_NS,
         speculation: Default::default(),
+        io_priority: 0,
     });
     process.add_thread(thread.clone())?;
     Ok(thread)

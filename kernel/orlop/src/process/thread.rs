@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use abi::Errno;
 use abi::signal::StackT;
@@ -72,6 +72,8 @@ pub struct Thread {
     /// What it gives up of speculation.
     pub speculation: speculation::Wishes,
     first_timer_slack_ns: u64,
+    /// Its priority of input and output, which nothing acts on.
+    io_priority: AtomicU16,
     /// Whether the thread has left its loop.
     is_ending: AtomicBool,
     /// Whether the thread counts for its user (`users`).
@@ -108,6 +110,8 @@ pub struct ThreadParts {
     pub timer_slack_ns: u64,
     /// What it gives up of speculation.
     pub speculation: speculation::Wishes,
+    /// Its priority of input and output.
+    pub io_priority: u16,
 }
 
 /// The timer slack of the first process (Linux: 50 µs).
@@ -169,6 +173,7 @@ impl Thread {
             timer_slack_ns: AtomicU64::new(parts.timer_slack_ns),
             speculation: parts.speculation,
             first_timer_slack_ns: parts.timer_slack_ns,
+            io_priority: AtomicU16::new(parts.io_priority),
             is_ending: AtomicBool::new(false),
             is_counted: AtomicBool::new(true),
             is_one_too_many: AtomicBool::new(false),
@@ -390,7 +395,7 @@ impl Thread {
         self.no_new_privileges.store(true, Ordering::Relaxed);
     }
 
-    /// By how many nanoseconds its sleeps may be longer than asked for. All are exact here: no timer is put off to meet another.
+    /// By how many nanoseconds its sleeps may be longer than asked for. All are exact here (docs/adr/0006).
     pub fn timer_slack_ns(&self) -> u64 {
         self.timer_slack_ns.load(Ordering::Relaxed)
     }
@@ -399,6 +404,16 @@ impl Thread {
     pub fn set_timer_slack_ns(&self, slack_ns: u64) {
         let slack_ns = if slack_ns == 0 { self.first_timer_slack_ns } else { slack_ns };
         self.timer_slack_ns.store(slack_ns, Ordering::Relaxed);
+    }
+
+    /// The priority of input and output that was set (`ioprio_set`); 0 for none.
+    pub fn io_priority(&self) -> u16 {
+        self.io_priority.load(Ordering::Relaxed)
+    }
+
+    /// Sets it.
+    pub fn set_io_priority(&self, priority: u16) {
+        self.io_priority.store(priority, Ordering::Relaxed);
     }
 
     /// Whether the thread has left its loop, and does what is left to do at its end.

@@ -22,6 +22,7 @@ mod file_signal;
 pub mod futex;
 pub mod identity;
 pub mod io;
+pub mod io_priority;
 mod mask;
 pub mod membarrier;
 mod memory;

@@ -10,7 +10,7 @@ use super::{Caller, Failure};
 use crate::process::{Pid, Process, Resource, Thread, capability, find_thread, for_each_process, table};
 
 /// Calls `visit` with the threads that a call means, leaders that have ended included; ESRCH without any. It may not sleep.
-fn for_each_selected(
+pub(super) fn for_each_selected(
     caller: &Caller<'_>,
     kind: u32,
     who: i32,
