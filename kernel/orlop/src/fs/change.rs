@@ -17,6 +17,7 @@ use super::inode::{Body, Directory, Inode, Ownership};
 use super::mount::Location;
 use super::permission::{self, Access};
 use super::pipe::Pipe;
+use super::shared_folders;
 use super::writers::MountWriter;
 use crate::memory::Object;
 use crate::process::{Credentials, capability};
@@ -176,6 +177,7 @@ pub fn link(
     if !Arc::ptr_eq(&target.mount, &directory.mount) {
         return Err(Errno::EXDEV);
     }
+    shared_folders::may_link(inode, credentials)?;
     may_change(directory, credentials)?;
     if inode.is_directory() {
         return Err(Errno::EPERM);

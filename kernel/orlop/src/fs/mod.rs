@@ -42,6 +42,7 @@ pub mod proc;
 pub mod remove;
 pub mod rename;
 pub mod running;
+pub mod shared_folders;
 pub mod sysfs;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use abi::fs::{
 use super::attributes::FileKind;
 use super::change::{self, NewFile};
 use super::context::FsContext;
-use super::dentry::Linkable;
+use super::dentry::{Dentry, Linkable};
 use super::device;
 use super::directory::Key;
 use super::file::{self, File, Handle};
@@ -22,6 +22,7 @@ use super::limits;
 use super::mount::Location;
 use super::permission::{self, Access};
 use super::pipe;
+use super::shared_folders;
 use super::walk::{self, Followed, Last, LastLink, Walk};
 use super::writers::ContentWriter;
 use crate::process::Credentials;
@@ -233,16 +234,23 @@ fn open_or_create(
             }
             continue;
         }
-        return open_existing(walk, Location { mount: tail.directory.mount, dentry: found }, how);
+        return open_existing(walk, &tail.directory, found, how);
     }
 }
 
 /// `O_CREAT` of a name that was there: the file that it meant is opened, even if the name goes in the meantime.
-fn open_existing(walk: &mut Walk<'_>, found: Location, how: How) -> Result<Arc<File>, Failure> {
-    let place = walk.enter(found)?;
-    if place.dentry.inode().is_directory() {
+fn open_existing(
+    walk: &mut Walk<'_>,
+    directory: &Location,
+    found: Arc<Dentry>,
+    how: How,
+) -> Result<Arc<File>, Failure> {
+    let place = walk.enter(Location { mount: directory.mount.clone(), dentry: found })?;
+    let inode = place.dentry.inode();
+    if inode.is_directory() {
         return Err(Errno::EISDIR.into());
     }
+    shared_folders::may_open_instead_of_create(directory.dentry.inode(), inode, walk.credentials())?;
     open_place(place, how, walk.credentials())
 }
 

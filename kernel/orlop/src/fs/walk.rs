@@ -24,6 +24,7 @@ use super::directory::Key;
 use super::inode::{Body, LinkTarget};
 use super::mount::{self, Location, Mount};
 use super::permission::{self, Access};
+use super::shared_folders;
 use crate::process::Credentials;
 
 /// Links that one walk follows before it gives up with ELOOP: path_resolution(7).
@@ -238,6 +239,7 @@ impl<'a> Walk<'a> {
 
     /// Follows a link that stands in the last component.
     pub fn follow_last<'p>(&mut self, tail: Tail<'_>, link: &Arc<Dentry>) -> Result<Followed<'p>, Errno> {
+        shared_folders::may_follow(tail.directory.dentry.inode(), link.inode(), self.credentials)?;
         match self.read_link(link, &tail.directory.mount)? {
             LinkTarget::Place(place) => {
                 if tail.must_be_directory && !place.dentry.inode().is_directory() {

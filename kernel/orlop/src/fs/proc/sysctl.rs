@@ -13,7 +13,7 @@ use libkernel::text::Text;
 use crate::exec;
 use crate::fs::generated::setting::{Number, Setting, Word};
 use crate::fs::generated::{Fixed, directory, setting, setting_with, shown, shown_text};
-use crate::fs::pipe;
+use crate::fs::{pipe, shared_folders};
 use crate::log;
 use crate::process::{self, capability};
 use crate::random::seeding;
@@ -37,6 +37,10 @@ static FS: &[Fixed] = &[
     setting("pipe-max-size", Setting::Numbers(&[PIPE_SIZE])),
     setting("pipe-user-pages-hard", Setting::Numbers(&[PIPE_PAGES_HARD])),
     setting("pipe-user-pages-soft", Setting::Numbers(&[PIPE_PAGES_SOFT])),
+    setting("protected_fifos", Setting::Numbers(&[PROTECTED_FIFOS])),
+    setting("protected_hardlinks", Setting::Numbers(&[PROTECTED_HARDLINKS])),
+    setting("protected_regular", Setting::Numbers(&[PROTECTED_REGULAR])),
+    setting("protected_symlinks", Setting::Numbers(&[PROTECTED_SYMLINKS])),
     setting("suid_dumpable", Setting::Numbers(&[SUID_DUMPABLE])),
 ];
 
@@ -116,6 +120,10 @@ const THREADS_MAX: Number = atomic_number!(process::THREADS_MAX, 20..=0x3fff_fff
 const OPEN_MAX: Number = atomic_number!(process::OPEN_MAX, 64..=0x7fff_ffc0);
 const MAX_AREAS: Number = atomic_number!(crate::memory::MAX_AREAS, 0..=i32::MAX as i64);
 const MOUNT_MAX: Number = atomic_number!(crate::fs::mount::MOUNT_MAX, 1..=i32::MAX as i64);
+const PROTECTED_FIFOS: Number = atomic_number!(shared_folders::FIFOS, 0..=2);
+const PROTECTED_HARDLINKS: Number = atomic_number!(shared_folders::HARDLINKS, 0..=1);
+const PROTECTED_REGULAR: Number = atomic_number!(shared_folders::REGULAR, 0..=2);
+const PROTECTED_SYMLINKS: Number = atomic_number!(shared_folders::SYMLINKS, 0..=1);
 const SUID_DUMPABLE: Number = atomic_number!(process::SUID_DUMPABLE, 0..=2);
 const CORE_PIPE_LIMIT: Number = atomic_number!(process::CORE_PIPE_LIMIT, ANY);
 const CORE_USES_PID: Number = atomic_number!(process::CORE_USES_PID, ANY);
