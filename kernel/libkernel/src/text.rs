@@ -78,33 +78,23 @@ impl Text {
 
     /// Adds a number in decimal.
     pub fn decimal(&mut self, value: u64) {
-        self.number(value.into(), None);
-    }
-
-    /// Adds a number in decimal and a blank, one of the fields of a line.
-    pub fn field(&mut self, value: impl Into<i128>) {
-        self.number(value.into(), Some(b' '));
-    }
-
-    /// Adds a number of 64 bits, signed or not, and what stands behind it.
-    fn number(&mut self, value: i128, behind: Option<u8>) {
         let mut digits = [0; 24];
-        let mut first = digits.len();
-        let mut add = |byte| {
+        let first = write_decimal(&mut digits, 24, value);
+        self.put(&digits[first..]);
+    }
+
+    /// Adds a number of 64 bits, signed or not, in decimal and a blank: one of the fields of a line.
+    pub fn field(&mut self, value: impl Into<i128>) {
+        let value = value.into();
+        self.signed_field(value < 0, value.unsigned_abs() as u64);
+    }
+
+    fn signed_field(&mut self, is_negative: bool, magnitude: u64) {
+        let mut digits = [b' '; 24];
+        let mut first = write_decimal(&mut digits, 23, magnitude);
+        if is_negative {
             first -= 1;
-            digits[first] = byte;
-        };
-        behind.into_iter().for_each(&mut add);
-        let mut rest = value.unsigned_abs() as u64;
-        loop {
-            add(b'0' + (rest % 10) as u8);
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        if value < 0 {
-            add(b'-');
+            digits[first] = b'-';
         }
         self.put(&digits[first..]);
     }
@@ -141,6 +131,20 @@ impl Text {
             rest = &rest[index + 1..];
         }
         self.put(rest);
+    }
+}
+
+/// Writes a number that ends before `end`; where it begins.
+#[inline]
+fn write_decimal(digits: &mut [u8; 24], end: usize, mut value: u64) -> usize {
+    let mut first = end;
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            return first;
+        }
     }
 }
 

@@ -44,6 +44,8 @@ struct Slots {
     close_on_exec: BitString,
     /// No descriptor below this one is free.
     lowest_free: usize,
+    /// One more than the highest that is taken.
+    end: usize,
 }
 
 /// The descriptors of one process; shared by `clone(CLONE_FILES)`.
@@ -91,7 +93,7 @@ impl FdTable {
         let mut copy = Slots::default();
         loop {
             // What it has room for may be much more.
-            let wanted = self.slots.read().used.end();
+            let wanted = self.slots.read().end;
             copy.grow(wanted)?;
             let slots = self.slots.read();
             if copy.copy_from(&slots) {
@@ -313,6 +315,7 @@ impl Slots {
     fn take(&mut self, index: usize) {
         let word = self.used.set(index, true);
         self.full.set(index / WORD_BITS, word == u64::MAX);
+        self.end = self.end.max(index + 1);
         if index == self.lowest_free {
             self.lowest_free = index + 1;
         }
@@ -322,6 +325,9 @@ impl Slots {
         self.used.set(index, false);
         self.full.set(index / WORD_BITS, false);
         self.lowest_free = self.lowest_free.min(index);
+        if index + 1 == self.end {
+            self.end = self.used.end_below(index);
+        }
     }
 
     fn put(&mut self, index: usize, file: Arc<File>, on_exec: OnExec) -> Option<Arc<File>> {
@@ -338,15 +344,18 @@ impl Slots {
 
     /// Takes over the open files of `other`; `false` when it has grown beyond this one.
     fn copy_from(&mut self, other: &Slots) -> bool {
-        if other.used.end() > self.files.len() {
+        if other.end > self.files.len() {
             return false;
         }
         self.used.copy_from(&other.used);
         self.full.copy_from(&other.full);
         self.close_on_exec.copy_from(&other.close_on_exec);
         self.lowest_free = other.lowest_free;
+        self.end = other.end;
         let mut next = 0;
-        while let Some(index) = other.used.next_one(next) {
+        while next < other.end
+            && let Some(index) = other.used.next_one(next)
+        {
             match (self.files.get_mut(index), other.file(index as u32)) {
                 (Some(slot), Some(file)) => *slot = Some(file.clone()),
                 // It is being opened.
