@@ -291,8 +291,6 @@ pub struct Plan {
     pub has_thread_protection: bool,
     /// A program may turn store bypass off: SSBD.
     pub has_store_bypass_disable: bool,
-    /// x87 pointers are overwritten before they could be left.
-    pub clears_x87_pointers: bool,
 }
 
 impl Plan {
@@ -321,7 +319,6 @@ impl Plan {
             has_store_bypass_disable: wishes.store_bypass
                 && (all || weaknesses.contains(W::STORE_BYPASS))
                 && has(31, 24),
-            clears_x87_pointers: all || weaknesses.contains(W::X87_POINTERS),
         }
     }
 
