@@ -1,3 +1,5 @@
+//! Loops and their replacements, by encodings.
+
 use super::*;
 
 /// `ldxr` or `ldaxr`, `stxr` or `stlxr`, and the way back, of 32 bits: T = 9, V = 8, N = 22, S = 10.

@@ -52,7 +52,8 @@ pub fn known() -> Option<&'static Machine> {
     MACHINE.get()
 }
 
-/// The machine that the device tree describes.
+/// The machine that the device tree describes. Its parts take much of the stack while they are put together, hence a call.
+#[inline(never)]
 pub fn of_tree(tree: &DeviceTree<'_>) -> &'static Machine {
     MACHINE.get_or_init(|| Machine {
         conduit: tree.psci_conduit(),
@@ -80,7 +81,8 @@ fn interrupts_of_tree(tree: &DeviceTree<'_>) -> Option<Interrupts> {
     Some(Interrupts::V2 { distributor: ranges.next()?, interface: ranges.next()? })
 }
 
-/// The machine that the tables describe which start at `root`.
+/// The machine that the tables describe which start at `root`. A call, likewise.
+#[inline(never)]
 pub fn of_tables(memory: &impl Memory, root: u64) -> &'static Machine {
     MACHINE.get_or_init(|| {
         let conduit = fadt::psci_conduit(memory, root);

@@ -61,6 +61,7 @@ impl Sources<'_> {
 /// Maps all memory but what firmware wants unmapped; returns what is free.
 ///
 /// The initramfs may lie in memory that the tree reserves (some loaders say so), but not outside of memory.
+#[inline(never)]
 pub fn map(sources: &Sources<'_>, image: PhysRange) -> &'static MemoryMap {
     static USABLE: Once<MemoryMap> = Once::new();
     let visible = sources.visible();
