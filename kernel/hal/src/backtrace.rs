@@ -86,6 +86,38 @@ pub fn of_suspended(task: &Task, show: &mut dyn FnMut(Place)) {
     of_chain(task.place(), show);
 }
 
+/// The chain of calls of one task, the innermost first.
+pub struct Calls {
+    places: [Place; FRAMES],
+    length: usize,
+}
+
+impl Calls {
+    /// Of the running task, or of one that sleeps; `None` of any other, and of one that has not slept all the while.
+    pub fn of(task: &Task) -> Option<Calls> {
+        if core::ptr::eq(task, &raw const *crate::task::current()) {
+            let [caller, return_address] = record(Arch::frame_pointer())?;
+            return Some(Calls::from(return_address, caller));
+        }
+        task.while_asleep(|| {
+            let [pc, frame_pointer] = task.place();
+            Calls::from(pc, frame_pointer)
+        })
+    }
+
+    /// From a place behind a call.
+    fn from(pc: u64, frame_pointer: u64) -> Calls {
+        let mut calls = Calls { places: [Place { address: 0, is_return: true }; FRAMES], length: 0 };
+        calls.length = follow(pc, frame_pointer, |index, address| calls.places[index].address = address);
+        calls
+    }
+
+    /// The places.
+    pub fn iter(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter().take(self.length)
+    }
+}
+
 /// By way of this CPU's own station.
 fn of_chain([pc, frame_pointer]: [u64; 2], show: &mut dyn FnMut(Place)) {
     STATIONS.with(|station| {
@@ -124,21 +156,8 @@ pub(crate) fn interrupted() -> [u64; 2] {
 }
 
 impl Station {
-    /// Follows the frame records: the caller's record, then the return address, on both architectures. A program, or an entry
-    /// that has not got its own yet, may have left anything in the frame pointer: only mapped stacks are read.
-    fn note(&self, pc: u64, mut frame_pointer: u64) {
-        let mut length = 0;
-        let mut next = (pc != 0).then_some(pc);
-        while let Some(address) = next
-            && let Some(frame) = self.frames.get(length)
-        {
-            frame.store(address, Relaxed);
-            length += 1;
-            next = record(frame_pointer).map(|[caller, return_address]| {
-                frame_pointer = if caller > frame_pointer { caller } else { 0 };
-                return_address
-            });
-        }
+    fn note(&self, pc: u64, frame_pointer: u64) {
+        let length = follow(pc, frame_pointer, |index, address| self.frames[index].store(address, Relaxed));
         self.length.store(length, Relaxed);
     }
 
@@ -147,6 +166,25 @@ impl Station {
             show(Place { address: frame.load(Relaxed), is_return: index != 0 });
         }
     }
+}
+
+/// Follows the frame records: the caller's record, then the return address, on both architectures. A program, or an entry that has
+/// not got its own yet, may have left anything in the frame pointer: only mapped stacks are read. Calls `note` for each of at most
+/// [`FRAMES`] addresses and returns their number.
+fn follow(pc: u64, mut frame_pointer: u64, mut note: impl FnMut(usize, u64)) -> usize {
+    let mut length = 0;
+    let mut next = (pc != 0).then_some(pc);
+    while let Some(address) = next
+        && length < FRAMES
+    {
+        note(length, address);
+        length += 1;
+        next = record(frame_pointer).map(|[caller, return_address]| {
+            frame_pointer = if caller > frame_pointer { caller } else { 0 };
+            return_address
+        });
+    }
+    length
 }
 
 /// The frame record at an address, if that lies on a stack and leads back into the kernel.
@@ -163,6 +201,16 @@ pub struct Place {
     pub(crate) address: u64,
     /// Behind a call, which may be the last instruction of its function: the byte before tells which.
     pub(crate) is_return: bool,
+}
+
+impl Place {
+    /// The name of the function, how far inside the place is, and the function's size with what follows it to the next one.
+    pub fn function(&self) -> Option<(impl fmt::Display, u64, u64)> {
+        let back = u64::from(self.is_return);
+        let address = self.address.wrapping_sub(back);
+        let (name, offset) = crate::panic::symbol(address)?;
+        Some((name, offset + back, crate::panic::symbol_size(address)?))
+    }
 }
 
 impl fmt::Display for Place {

@@ -129,6 +129,11 @@ pub(crate) fn symbol(address: u64) -> Option<(impl core::fmt::Display, u64)> {
     SYMBOLS.get()?.lookup(address)
 }
 
+/// The size of the function that holds an address, with what follows it to the next one.
+pub(crate) fn symbol_size(address: u64) -> Option<u64> {
+    SYMBOLS.get()?.size(address)
+}
+
 /// The address and the name of the kernel's function with this index, in ascending order.
 pub fn symbol_at(index: usize) -> Option<(u64, impl core::fmt::Display)> {
     SYMBOLS.get()?.get(index)

@@ -37,6 +37,11 @@ impl UserContext {
         Self { regs }
     }
 
+    /// Lets `Task::user_registers` find them: called by the thread itself, where they stay for the rest of its life.
+    pub fn settle(&self) {
+        crate::task::current().keeps_registers_at(&self.regs);
+    }
+
     /// Runs the program until something happens that the kernel must handle.
     ///
     /// Masks interrupts, rereads `work`, and returns `Interrupted` without entering if a bit is set: whoever

@@ -8,6 +8,7 @@
 //! [`cancel_block`] or a [`Task::wake`]; BLOCKED → RUNNABLE by [`Task::wake`]; → DEAD by [`exit_to`]. A task may be
 //! woken before it has left its CPU ([`Task::is_on_cpu`]): the scheduler queues it there then, because `switch_to`
 //! waits until it has left, and two CPUs must not wait for each other.
+mod asleep;
 mod sched_data;
 mod stack;
 mod switch;
@@ -29,7 +30,7 @@ use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::mem::{self, ManuallyDrop};
 use core::ops::Deref;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 pub use stack::give_back_surplus;
 #[cfg(test)]
@@ -72,6 +73,8 @@ pub struct Task {
     /// Freed with the task.
     _stack: Option<KernelStack>,
     owner: Once<Arc<dyn Any + Send + Sync>>,
+    /// Where on its stack the registers of its program are kept; 0 before it says so.
+    user_registers: AtomicU64,
     /// The locks that it holds.
     #[cfg_attr(not(debug_assertions), allow(dead_code, reason = "nothing is watched then"))]
     pub(crate) held: crate::sync::order::Held,
@@ -215,6 +218,7 @@ impl Task {
             cpu: AtomicU32::new(0),
             _stack: stack,
             owner,
+            user_registers: AtomicU64::new(0),
             held: crate::sync::order::Held::new(),
             own: UnsafeCell::new(own),
         }

@@ -75,10 +75,21 @@ impl<'a> Table<'a> {
 
     /// The function that holds `address`, and how far into it the address lies.
     pub fn lookup(&self, address: u64) -> Option<(Name<'a>, u64)> {
-        let offset = u32::try_from(address.checked_sub(self.base)?).ok()?;
-        let after = self.addresses.partition_point(|start| u32::from_le_bytes(*start) <= offset);
-        let (start, name) = self.get(after.checked_sub(1)?)?;
+        let (start, name) = self.get(self.count_to(address)?.checked_sub(1)?)?;
         Some((name, address - start))
+    }
+
+    /// Bytes from the start of the function that holds `address` to that of the next one; the last ends behind `address`.
+    pub fn size(&self, address: u64) -> Option<u64> {
+        let after = self.count_to(address)?;
+        let (start, _) = self.get(after.checked_sub(1)?)?;
+        Some(self.get(after).map_or(address + 1, |(next, _)| next) - start)
+    }
+
+    /// How many functions begin at `address` or below.
+    fn count_to(&self, address: u64) -> Option<usize> {
+        let offset = u32::try_from(address.checked_sub(self.base)?).ok()?;
+        Some(self.addresses.partition_point(|start| u32::from_le_bytes(*start) <= offset))
     }
 
     /// The address and the name of the function with this index, in ascending order of address.

@@ -16,6 +16,9 @@ fn an_address_finds_its_function() {
     assert_eq!(lookup(&table, 0xffff_ffff_8000_00ff), Some(("start".into(), 0xff)));
     assert_eq!(lookup(&table, 0xffff_ffff_8000_0104), Some(("orlop::boot::run".into(), 4)));
     assert_eq!(lookup(&table, 0x1000), None);
+    let size = |address| Table::parse(&table).and_then(|table| table.size(address));
+    assert_eq!(size(0xffff_ffff_8000_00ff), Some(0x100));
+    assert_eq!((size(0xffff_ffff_8000_0104), size(0x1000)), (Some(5), None));
     let at = |index| Table::parse(&table)?.get(index).map(|(address, name)| (address, name.to_string()));
     assert_eq!(at(1), Some((0xffff_ffff_8000_0100, "orlop::boot::run".into())));
     assert_eq!(at(2), None);

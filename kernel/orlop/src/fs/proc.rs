@@ -5,6 +5,7 @@
 //! [`subject`] who a file is about, [`process`] the directory of one process, [`task`] and [`descriptors`] what lies below it,
 //! [`maps`], [`smaps`], [`mounts`], [`status`], [`kept`] and [`window`] the files in that directory.
 
+mod calls;
 mod descriptors;
 mod kept;
 mod kernel;

@@ -1,6 +1,7 @@
 //! The life of a thread: run in user mode, handle what happened, deliver signals, run again.
 
 use alloc::sync::Arc;
+use core::hint;
 use core::sync::atomic::Ordering;
 
 use abi::signal::SigInfo;
@@ -15,7 +16,10 @@ use crate::syscall::{self, Caller, Failure, Restart};
 use crate::{log, sched};
 
 /// Runs a thread to its end, and returns: what its callers own is theirs to drop.
-pub fn run(thread: Arc<Thread>, mut context: UserContext) {
+pub fn run(thread: Arc<Thread>, context: UserContext) {
+    // On this stack, and not in the box of the closure that brought it, so that others find it.
+    let mut context = UserContext::new(hint::black_box(context.regs));
+    context.settle();
     let task = task::current().to_ref();
     loop {
         let (mut restart, mut in_user_mode) = (None, false);

@@ -12,7 +12,7 @@ use super::descriptors::{Descriptors, Show};
 use super::mounts::{self, Mounts};
 use super::subject::Subject;
 use super::task::Tasks;
-use super::{kept, maps, smaps, status, window};
+use super::{calls, kept, maps, smaps, status, window};
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
 use crate::fs::file::FileOperations;
@@ -119,17 +119,15 @@ static NAMES: &[Named] = &[
     text("setgroups", status::group_setting),
     file("smaps", 0o444, smaps::smaps),
     file("smaps_rollup", 0o444, smaps::rollup),
+    file("stack", 0o400, calls::stack),
     text("stat", status::stat),
     text("statm", status::statm),
     text("status", status::status),
+    private_text("syscall", calls::system_call),
     Named::new("task", 0o555, Node::Tasks).of_process(),
     Named::new("timerslack_ns", 0o666, Node::Kept(kept::timer_slack, kept::set_timer_slack)).of_process(),
     text("uid_map", status::identity_map),
-    // Where a thread sleeps is nobody's business, as with Linux's `kptr_restrict`.
-    text("wchan", |_, text| {
-        text.put(b"0");
-        Ok(())
-    }),
+    text("wchan", calls::waiting_place),
 ];
 
 /// The directory of a process or thread.
