@@ -258,10 +258,41 @@ pub trait UserAccess {
 pub trait Platform {
     /// The counter that the clocks run by: constant in frequency, the same on all CPUs, and never back.
     fn counter() -> u64;
+    /// The counter that the executing CPU has of its own; the same where [`Platform::counter_is_own`].
+    #[inline(always)]
+    fn own_counter() -> u64 {
+        Self::counter()
+    }
     /// As `counter`, no earlier than what was read from memory before.
     fn counter_in_order() -> u64;
     /// Measures the counter's frequency once more, if it is known by a measure only, and says it to `time::set_frequency`.
     fn refine_frequency() -> crate::time::Refinement;
+    /// The names of the counters that there are, the best first, each with whether it is the one in use.
+    fn for_each_counter(visit: &mut dyn FnMut(&'static str, bool));
+    /// Makes the counter with this name the one in use, or the best one.
+    fn choose_counter(_name: &[u8]) {}
+    /// Makes another counter the one in use, and never again this one; false if there is none.
+    fn leave_counter() -> bool {
+        false
+    }
+    /// As `own_counter`, in the order of `counter_in_order`.
+    fn own_counter_in_order() -> u64 {
+        Self::counter_in_order()
+    }
+    /// The CPUs' own counters differ: they are not to be used unless they are in use.
+    fn distrust_own_counter() {}
+    /// Whether the counter in use is the CPU's own, which user code can read too.
+    fn counter_is_own() -> bool {
+        true
+    }
+    /// If the whole machine was stopped since this was asked last: by how much the time of day went on meanwhile.
+    fn pause_ns() -> Option<i64> {
+        None
+    }
+    /// For how many nanoseconds a hypervisor has not run a CPU though that had something to do.
+    fn stolen_ns(_cpu: usize) -> u64 {
+        0
+    }
     /// What the CPU can do, for a program's auxiliary vector.
     fn hardware_capabilities() -> crate::cpu::HardwareCapabilities;
     /// Writes the lines of `/proc/cpuinfo` about the executing CPU, but for its number.

@@ -41,6 +41,11 @@ pub fn send_reschedule(cpu: usize) {
     Arch::send_reschedule(cpu);
 }
 
+/// For how many nanoseconds a hypervisor has not run `cpu` though that had something to do.
+pub fn stolen_ns(cpu: usize) -> u64 {
+    Arch::stolen_ns(cpu)
+}
+
 /// What the CPU can do, as a program's auxiliary vector says it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HardwareCapabilities {

@@ -5,6 +5,9 @@
 //! changes it, and a reader retries if it was odd or has moved.
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// The sequence number of clocks whose counter programs cannot read: the functions ask the kernel. Odd, so that only who would wait looks.
+pub const CLOSED: u32 = u32::MAX;
+
 /// A clock over the counter: `((counter - origin) * nanoseconds_per_cycle >> 32) + offset_ns`, the sum wrapping.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -34,6 +37,13 @@ pub struct VdsoData {
 }
 
 impl VdsoData {
+    /// The same for a counter that programs cannot read.
+    pub const fn closed(mut self) -> Self {
+        self.steered.sequence = CLOSED;
+        self.raw.sequence = CLOSED;
+        self
+    }
+
     /// Counts the sequences of both clocks on: to odd before they change, to even after.
     pub const fn count_on(&mut self) {
         self.steered.sequence = self.steered.sequence.wrapping_add(1);

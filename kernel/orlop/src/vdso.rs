@@ -62,7 +62,7 @@ pub fn while_clocks_change<R>(change: impl FnOnce() -> R) -> R {
     vdso.write(&data);
     fence(Ordering::SeqCst);
     data.count_on();
-    vdso.write(&data);
+    vdso.write(&if hal::time::counter_is_own() { *data } else { data.closed() });
     result
 }
 

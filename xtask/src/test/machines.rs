@@ -23,6 +23,12 @@ pub const PREFIX: &str = "machines/";
 /// Words for the kernel's command line: it greets, and switches its machine off.
 const GREET: &str = r#"rdinit=/bin/sh -- -c "echo hello there; busybox poweroff -f""#;
 
+/// Words with which it says what its clocks run by, sleeps by them, and greets.
+const SHOW_COUNTER: &str = concat!(
+    r#"rdinit=/bin/sh -- -c "busybox mount -t sysfs sys /sys; cd /sys/devices/system/clocksource/clocksource0; echo by $(busybox cat current*);"#,
+    r#" busybox usleep 100000; echo slept; echo hello there; busybox poweroff -f""#
+);
+
 /// Where the kernel is linked, above its physical address.
 const LINK_OFFSET: u64 = 0xffff_ffff_8000_0000;
 
@@ -90,6 +96,16 @@ const CLOCKS: [(Machine, &str, &str); 3] = [
     (Microvm, "pit=off", "the timer of the APIC"),
 ];
 
+/// Machines, properties, CPUs and boot words, and the counter that their clocks run by.
+const COUNTERS: [(Machine, &str, &str, &str, &str); 6] = [
+    (Q35, "", "max", "", "tsc"),
+    (Q35, "", "max,-hypervisor", "", "hpet"),
+    (Pc, "hpet=off", "max,-hypervisor", "", "acpi_pm"),
+    (Q35, "", "Haswell,-hypervisor", "", "tsc"),
+    (Q35, "", "max", "tsc=unstable", "hpet"),
+    (Pc, "", "max", "clocksource=acpi_pm", "acpi_pm"),
+];
+
 /// Adds all of them to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
     let archive = image::busybox(stage, arch)?;
@@ -125,6 +141,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         }
         linux_loaders::add(stage, queue, &greeter)?;
         bochs::add_short(stage, arch, queue, &greeter)?;
+        add_counters(stage, arch, queue, guest()?)?;
         let mut guest = guest()?;
         guest.append = HELLO.to_owned();
         let other = guest.clone();
@@ -139,6 +156,24 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         }
         let name = "PVH with registers that the specification leaves open";
         push(stage, queue, format!("{PREFIX}{arch}/{name}"), move || starts_without_a_stack(&guest));
+    }
+    Ok(())
+}
+
+/// Adds the machines of [`COUNTERS`], made of `plain`.
+fn add_counters<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, plain: Guest) -> Result<()> {
+    for (machine, properties, cpu, words, counter) in COUNTERS {
+        let mut guest = plain.clone();
+        guest.machine.machine = Some(machine);
+        guest.machine.machine_options = Some(properties.to_owned());
+        guest.machine.cpu = cpu.to_owned();
+        guest.machine.smp = 2;
+        guest.append = format!("{words} {SHOW_COUNTER}");
+        let name = format!("{PREFIX}{arch}/counter of {} {cpu} {words}", guest.machine.qemu_machine()?);
+        push(stage, queue, name, move || {
+            let shown = format!("\nby {counter}\r\nslept");
+            judge(guest.run_to_ending(&[])?, &["CPUs: 2", &shown], OFF)
+        });
     }
     Ok(())
 }

@@ -25,6 +25,14 @@ const MACHINES: [(Machine, &str, &str, u32); 7] = [
     (Microvm, "", "EPYC", 2),
 ];
 
+/// Boot words, and what the clocks run by: their counter, and the others that could be chosen.
+const COUNTERS: [(&str, &str); 4] = [
+    ("", "kvm-clock hpet acpi_pm tsc \nkvm-clock\n"),
+    ("no-kvmclock", "tsc hpet acpi_pm \ntsc\n"),
+    ("provoke=tsc", "kvm-clock hpet acpi_pm \nkvm-clock\n"),
+    ("no-kvmclock provoke=tsc", "hpet acpi_pm \nhpet\n"),
+];
+
 /// Adds all of them to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
     let archive = image::busybox(stage, arch)?;
@@ -37,6 +45,14 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         guest.machine.accel = Accelerator::Nested;
         let name = format!("{PREFIX}{arch}/{} {cpu}, CPUs: {smp}", guest.machine.qemu_machine()?);
         push(stage, queue, name, move || pipes(&guest));
+    }
+    for (words, counter) in COUNTERS {
+        let mut guest = image::guest(stage, arch, &Kernel::Orlop, "nested", &archive)?;
+        guest.machine.machine = Some(Q35);
+        guest.machine.smp = 2;
+        guest.machine.accel = Accelerator::Nested;
+        guest.append = words.to_owned();
+        push(stage, queue, format!("{PREFIX}{arch}/counter {words}"), move || runs_by(&guest, counter));
     }
     conformance::add_nested(stage, arch, queue)
 }
@@ -53,5 +69,19 @@ fn pipes(guest: &Guest) -> Result<Result<(), String>> {
         Ok(())
     } else {
         Err(format!("{}, powered off: {powered_off}\n{output}", ended.ending))
+    })
+}
+
+/// Whether the clocks run by this counter, all CPUs included.
+fn runs_by(guest: &Guest, counter: &str) -> Result<Result<(), String>> {
+    const COMMAND: &str = "busybox mount -t sysfs sys /sys; cd /sys/devices/system/clocksource/clocksource0;
+        busybox cat available_clocksource current_clocksource; busybox usleep 100000; busybox nproc";
+    let (ended, _) = guest.run_one(&["/bin/sh", "-c", COMMAND])?;
+    let output = String::from_utf8_lossy(&ended.output);
+    let wanted = format!("{counter}2\n");
+    Ok(if ended.ending == Ending::Status(0) && output == wanted {
+        Ok(())
+    } else {
+        Err(format!("{}\n{output}", ended.ending))
     })
 }

@@ -2,12 +2,12 @@
 //!
 //! The boot CPU makes what a CPU needs before it runs ([`Start`]), asks the architecture to start it, and waits. The CPU answers
 //! before it touches anything that is shared; one that comes when nobody waits any more sleeps for ever. Then the two compare
-//! their clocks: time must not run backwards for a program that moves, so a CPU whose clock differs sleeps for ever too. Indices
-//! are given in the order of the answers, so they have no gaps.
+//! their clocks: time must not run backwards for a program that moves, so where they differ all CPUs go by another counter, and a CPU
+//! sleeps for ever too if there is none. Indices are given in the order of the answers, so they have no gaps.
 mod clocks;
 
 use crate::arch::Arch;
-use crate::contract::{Cpu as _, Smp};
+use crate::contract::{Cpu as _, Platform as _, Smp};
 use crate::cpu::{self, MAX_CPUS};
 use crate::frame::OutOfMemory;
 use crate::task::{self, KernelStack};
@@ -17,7 +17,7 @@ use clocks::{Clocks, LOOKS, Side};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// How long a CPU may take to answer. A virtual CPU's host may have other things to do.
-const PATIENCE_NS: u64 = 1_000_000_000;
+const PATIENCE_NS: u64 = 10_000_000_000;
 
 /// What a start has come to. The boot CPU waits in these states, and the CPU that starts ends them.
 const STARTING: u32 = 0;
@@ -54,6 +54,8 @@ pub struct Start {
     pub data: <Arch as Smp>::CpuData,
     state: AtomicU32,
     clocks: Clocks,
+    /// The CPUs' own counters, which the clocks may come to run by.
+    counters: Clocks,
     _stack: KernelStack,
 }
 
@@ -70,6 +72,7 @@ impl Start {
             data: Arch::prepare_cpu(cpu)?,
             state: AtomicU32::new(STARTING),
             clocks: Clocks::new(),
+            counters: Clocks::new(),
             _stack: stack,
         }))
     }
@@ -83,12 +86,15 @@ impl Start {
         let deadline = crate::time::now_ns() + patience_ns;
         loop {
             let state = self.state.load(Ordering::Acquire);
-            self.clocks.look(Side::Boot, crate::time::now_ns_in_order);
+            self.look(Side::Boot);
+            if state == COMPARED && !self.counters.agree() {
+                Arch::distrust_own_counter();
+            }
             match state {
                 STARTING if crate::time::now_ns() >= deadline && self.change(STARTING, ABANDONED) => {
                     return Err(LeftOut::Silent);
                 }
-                COMPARED if !self.clocks.agree() => {
+                COMPARED if !self.clocks.agree() && !crate::time::leave_counter() => {
                     self.state.store(REFUSED, Ordering::Release);
                     return Err(LeftOut::ClockDiffers);
                 }
@@ -101,12 +107,17 @@ impl Start {
         }
     }
 
+    fn look(&self, side: Side) {
+        self.clocks.look(side, crate::time::now_ns_in_order);
+        self.counters.look(side, Arch::own_counter_in_order);
+    }
+
     /// The CPU's answer; false: it is to sleep for ever.
     fn answer(&self) -> bool {
         if !self.change(STARTING, ANSWERED) {
             return false;
         }
-        (0..LOOKS).for_each(|_| self.clocks.look(Side::Other, crate::time::now_ns_in_order));
+        (0..LOOKS).for_each(|_| self.look(Side::Other));
         self.state.store(COMPARED, Ordering::Release);
         loop {
             match self.state.load(Ordering::Acquire) {

@@ -3,9 +3,15 @@
 //! Whoever changes it counts in `begun` before, and in `ended` after. A reader takes `ended` first and `begun` last: if they are equal,
 //! nothing changed in between, and the time that it computed belongs to one line. So time does not go back from one reader to the next: the
 //! counter of the change is read when every later reader waits for the new line.
+//!
+//! The two also differ for as long as the counter in use is not the CPU's own, by one bit: so who reads the latter pays nothing for
+//! the machines where it is no good.
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use libkernel::clock::Line;
+
+/// In `begun`: the CPU's own counter is not the one to read.
+const ELSEWHERE: u32 = 1 << 31;
 
 /// The clock. Writers are kept apart by a lock of theirs, which masks interrupts.
 pub(super) struct CounterClock {
@@ -33,11 +39,11 @@ impl CounterClock {
         }
     }
 
-    /// The time at what `count` reads.
+    /// The time at what `own_count` reads, where the CPU's own counter is the one in use, else `count`.
     #[inline(always)]
-    pub(super) fn read(&self, count: impl Fn() -> u64) -> u64 {
+    pub(super) fn read(&self, own_count: impl Fn() -> u64, count: impl Fn() -> u64) -> u64 {
         let ended = self.ended.load(Ordering::Acquire);
-        let time = self.line().at(count());
+        let time = self.line().at(own_count());
         // The line was read before this is looked at.
         fence(Ordering::Acquire);
         if self.begun.load(Ordering::Relaxed) == ended { time } else { self.read_again(&count) }
@@ -52,7 +58,7 @@ impl CounterClock {
             let ended = self.ended.load(Ordering::Acquire);
             let time = self.line().at(count());
             fence(Ordering::Acquire);
-            if self.begun.load(Ordering::Relaxed) == ended {
+            if self.begun.load(Ordering::Relaxed) & !ELSEWHERE == ended {
                 return time;
             }
             core::hint::spin_loop();
@@ -67,16 +73,36 @@ impl CounterClock {
 
     /// Goes by another line, made of the one that it went by.
     pub(super) fn change(&self, change: impl FnOnce(Line) -> Line) {
-        let number = self.begun.load(Ordering::Relaxed).wrapping_add(1);
-        self.begun.store(number, Ordering::Relaxed);
+        let begun = self.begin();
+        self.end(begun, change(self.line()));
+    }
+
+    /// Lets every later reader wait until [`CounterClock::end`] is given the result.
+    pub(super) fn begin(&self) -> Begun {
+        let begun = self.begun.load(Ordering::Relaxed);
+        let number = begun.wrapping_add(1) & !ELSEWHERE;
+        self.begun.store(number | begun & ELSEWHERE, Ordering::Relaxed);
         // Who reads the counter later than we do, or anything of the new line, sees the number.
         fence(Ordering::SeqCst);
-        let line = change(self.line());
+        Begun(number)
+    }
+
+    /// Lets readers read the CPU's own counter, or not, from the end of this change on.
+    pub(super) fn set_own(&self, begun: &Begun, is_own: bool) {
+        self.begun.store(begun.0 | if is_own { 0 } else { ELSEWHERE }, Ordering::Relaxed);
+    }
+
+    /// Goes by `line` from now on.
+    pub(super) fn end(&self, begun: Begun, line: Line) {
         self.factor.store(line.factor, Ordering::Relaxed);
         self.offset_ns.store(line.offset_ns, Ordering::Relaxed);
-        self.ended.store(number, Ordering::Release);
+        self.ended.store(begun.0, Ordering::Release);
     }
 }
+
+/// A change of a clock that has begun, by its number.
+#[must_use = "readers wait until the change ends"]
+pub(super) struct Begun(u32);
 
 #[cfg(test)]
 mod tests {
@@ -96,15 +122,18 @@ mod tests {
             let watch = scope.spawn(move || {
                 while !OVER.load(Ordering::Relaxed) {
                     let before = LATEST.load(Ordering::SeqCst);
-                    let now = CLOCK.read(count);
+                    let now = CLOCK.read(count, count);
                     assert!(now >= before, "{now} came after {before}");
                     LATEST.fetch_max(now, Ordering::SeqCst);
                 }
             });
             for turn in 0..20_000u64 {
+                let begun = CLOCK.begin();
+                CLOCK.set_own(&begun, turn % 3 == 0);
+                CLOCK.end(begun, CLOCK.line());
                 let before = LATEST.load(Ordering::SeqCst);
                 CLOCK.turn(count, if turn % 2 == 0 { factor / 2 } else { factor * 2 });
-                let now = CLOCK.read(count);
+                let now = CLOCK.read(count, count);
                 assert!(now >= before, "{now} came after {before}");
                 LATEST.fetch_max(now, Ordering::SeqCst);
             }

@@ -24,25 +24,29 @@ static COUNTS_PER_NANOSECOND: AtomicU64 = AtomicU64::new(1 << 32);
 static RATE: IrqLock<i64> = IrqLock::new(0);
 
 /// The counter now, from the clocks' zero on.
-#[inline(always)]
 fn count() -> u64 {
-    Arch::counter().wrapping_sub(ORIGIN.load(Ordering::Relaxed))
+    since_origin(Arch::counter())
+}
+
+#[inline(always)]
+fn since_origin(counter: u64) -> u64 {
+    counter.wrapping_sub(ORIGIN.load(Ordering::Relaxed))
 }
 
 /// Nanoseconds since boot; never goes back.
 #[inline]
 pub fn now_ns() -> u64 {
-    STEERED.read(count)
+    STEERED.read(|| since_origin(Arch::own_counter()), count)
 }
 
 /// As [`now_ns`], no earlier than what was read from memory before.
 pub(crate) fn now_ns_in_order() -> u64 {
-    STEERED.read(|| Arch::counter_in_order().wrapping_sub(ORIGIN.load(Ordering::Relaxed)))
+    STEERED.read(|| since_origin(Arch::own_counter_in_order()), || since_origin(Arch::counter_in_order()))
 }
 
 /// Nanoseconds since boot by the counter alone, whoever steers the clock.
 pub fn raw_ns() -> u64 {
-    RAW.read(count)
+    RAW.read(|| since_origin(Arch::own_counter()), count)
 }
 
 /// What the clocks compute with, for programs that read the counter themselves.
@@ -79,6 +83,51 @@ pub(crate) fn set_frequency(hertz: u64) {
     let rate = RATE.lock();
     RAW.turn(count, Line::of_frequency(hertz).factor);
     follow(*rate);
+}
+
+/// Lets the clocks go on over another counter, of so many counts a second, which `switch` makes the architecture read.
+#[allow(dead_code, reason = "for machines with several counters")]
+pub(crate) fn change_counter(hertz: u64, switch: impl FnOnce()) {
+    let rate = RATE.lock();
+    let (steered_begun, raw_begun) = (STEERED.begin(), RAW.begin());
+    let before = count();
+    let (steered_ns, raw_ns) = (STEERED.line().at(before), RAW.line().at(before));
+    switch();
+    let is_own = Arch::counter_is_own();
+    STEERED.set_own(&steered_begun, is_own);
+    RAW.set_own(&raw_begun, is_own);
+    // A second of room: who has read the new counter a little before this must not get a value below zero.
+    ORIGIN.store(Arch::counter().wrapping_sub(hertz), Ordering::Relaxed);
+    let factor = Line::of_frequency(hertz).factor;
+    let at = |ns: u64, factor| Line { factor, offset_ns: ns.wrapping_sub(scale(hertz, factor)) };
+    RAW.end(raw_begun, at(raw_ns, factor));
+    STEERED.end(steered_begun, at(steered_ns, steered(factor, *rate)));
+    COUNTS_PER_NANOSECOND.store(STEERED.line().counts_per_nanosecond(), Ordering::Relaxed);
+}
+
+/// The names of the counters that the clocks could run by, the best first, each with whether they do.
+pub fn for_each_counter(visit: &mut dyn FnMut(&'static str, bool)) {
+    Arch::for_each_counter(visit);
+}
+
+/// Lets the clocks run by the counter called so; by the best if there is none of that name.
+pub fn choose_counter(name: &[u8]) {
+    Arch::choose_counter(name);
+}
+
+/// Lets the clocks run by another counter, as the one that they run by was found to be none; false if there is no other.
+pub fn leave_counter() -> bool {
+    Arch::leave_counter()
+}
+
+/// Whether the counter is the CPU's own, which programs can read too.
+pub fn counter_is_own() -> bool {
+    Arch::counter_is_own()
+}
+
+/// If the whole machine was stopped since this CPU asked last: by how many nanoseconds the time of day has left the kernel's clocks.
+pub fn pause_ns() -> Option<i64> {
+    Arch::pause_ns()
 }
 
 /// Makes the steered clock's seconds longer by `rate` nanoseconds, with 32 fraction bits, than the raw clock's. Deadlines that are armed stay

@@ -1,8 +1,8 @@
-//! sysfs: what programs read there of processors and terminals.
+//! sysfs: what programs read there of processors, clocks and terminals.
 //!
 //! `devices/system/cpu` is where C libraries and tools count CPUs, and learn which of them are threads of one core and cores of one
-//! package. Nothing is said of their caches; `vulnerabilities` says what
-//! speculation lets out, and what is done about it. `class/tty` is where they look for the console. Nothing can be changed.
+//! package. Nothing is said of their caches; `vulnerabilities` says what speculation lets out, and what is done about it. `class/tty`
+//! is where they look for the console. Nothing can be changed but the counter that the clocks run by.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -12,6 +12,7 @@ use abi::Errno;
 use hal::sync::Once;
 use libkernel::text::Text;
 
+mod clocksource;
 mod terminals;
 mod topology;
 mod vulnerabilities;
@@ -67,7 +68,8 @@ static HUGE_PAGES: &[Fixed] = &[
 static DEVICES: &[Fixed] =
     &[directory("system", SYSTEM), directory("virtual", &[directory("tty", terminals::DEVICES)])];
 
-static SYSTEM: &[Fixed] = &[generated("cpu", |number| Box::new(Cpus { number }))];
+static SYSTEM: &[Fixed] =
+    &[directory("clocksource", clocksource::NAMES), generated("cpu", |number| Box::new(Cpus { number }))];
 
 /// `devices/system/cpu`: fixed names, then a directory for each CPU.
 struct Cpus {

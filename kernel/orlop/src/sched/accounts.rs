@@ -1,6 +1,6 @@
 //! What each CPU's time went into.
 //!
-//! How long a CPU was idle is measured. The rest goes, with each sample of a thread that it runs, to what the sample met. What a CPU
+//! How long a CPU was idle is measured, and for how long it was not run a hypervisor says. The rest goes, with each sample of a thread that it runs, to what the sample met. What a CPU
 //! did since its last sample is in none of the sums yet.
 
 use core::sync::atomic::AtomicU64;
@@ -48,9 +48,10 @@ pub fn add(sum: &AtomicU64, more: u64) {
 /// What the CPU that runs this did since the last call was in this mode.
 pub fn charge(mode: Mode) {
     ACCOUNTS.with(|account| {
-        let idle_ns = super::idle_ns(hal::cpu::id());
+        // What a hypervisor took away is nobody's.
+        let elsewhere_ns = super::idle_ns(hal::cpu::id()) + hal::cpu::stolen_ns(hal::cpu::id());
         let charged_ns: u64 = account.times.iter().map(|sum| sum.load(Relaxed)).sum();
-        let new_ns = hal::time::now_ns().saturating_sub(idle_ns + charged_ns);
+        let new_ns = hal::time::now_ns().saturating_sub(elsewhere_ns + charged_ns);
         add(&account.times[mode as usize], new_ns);
     });
 }

@@ -63,10 +63,25 @@ pub(super) fn refine(node: Box<AlarmNode>, number: usize, since_ns: u64) {
     }
 }
 
+/// Lets the clocks run by the counter called so, or by the best.
+pub fn choose_counter(name: &[u8]) {
+    // What the machine has is looked for before a lock is held.
+    hal::time::for_each_counter(&mut |_, _| ());
+    let discipline = DISCIPLINE.lock();
+    vdso::while_clocks_change(|| hal::time::choose_counter(name));
+    drop(discipline);
+    clocks_changed();
+}
+
 fn tell_frequency() {
     let hertz = hal::time::frequency();
     let (whole, parts) = (hertz / 1_000_000, hertz % 1_000_000);
     log::line(Level::Debug, format_args!("clock: the counter runs at {whole}.{parts:06} MHz"));
+    hal::time::for_each_counter(&mut |name, is_current| {
+        if is_current {
+            log::line(Level::Debug, format_args!("clock: the counter is {name}"));
+        }
+    });
 }
 
 /// International atomic time less UTC, in nanoseconds.

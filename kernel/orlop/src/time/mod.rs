@@ -13,6 +13,7 @@ pub mod posix;
 
 pub use clock::{Clock, CpuClock, wall_clock};
 pub use cpu_alarm::CpuAlarms;
+pub use discipline::choose_counter;
 
 use abi::Errno;
 use abi::time::{MICROSECONDS_PER_SECOND, NANOSECONDS_PER_SECOND, Timespec, Timeval};

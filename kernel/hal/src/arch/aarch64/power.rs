@@ -21,6 +21,10 @@ impl Platform for Arch {
         Refinement::Needless
     }
 
+    fn for_each_counter(visit: &mut dyn FnMut(&'static str, bool)) {
+        visit("arch_sys_counter", true);
+    }
+
     fn hardware_capabilities() -> HardwareCapabilities {
         capabilities::read()
     }

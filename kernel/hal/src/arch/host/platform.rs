@@ -30,6 +30,10 @@ impl Platform for Arch {
         crate::time::Refinement::Needless
     }
 
+    fn for_each_counter(visit: &mut dyn FnMut(&'static str, bool)) {
+        visit("host", true);
+    }
+
     fn hardware_capabilities() -> crate::cpu::HardwareCapabilities {
         crate::cpu::HardwareCapabilities::default()
     }

@@ -3,7 +3,7 @@
 //! The boot tables map the first GiB twice, at its own addresses and at `IMAGE`, all of it writable and executable; the
 //! final tables replace them as soon as memory is known. See `docs/boot-x86_64.md`.
 use super::platform::loader::{self, Loaded};
-use super::platform::{acpi, apic, ioapic, kernel_map, linux, pic, pvh};
+use super::platform::{acpi, apic, ioapic, kernel_map, kvm, linux, pic, pvh};
 use super::{Arch, clock, console, cpu, patches, power, smp, speculation, user_registers};
 use crate::arch::efi;
 use crate::boot::{EarlyFrames, Handover};
@@ -11,6 +11,7 @@ use crate::contract::Platform as _;
 use core::arch::global_asm;
 use libkernel::addr::PhysRange;
 use libkernel::arch::x86_64::segments;
+use libkernel::command_line::CommandLine;
 
 // The three entries. Each ends at `enter` in 32-bit protected mode, paging and interrupts off, with
 //
@@ -289,12 +290,12 @@ extern "C" fn boot_main(address: u64, boot_cycles: u64, loader: u32) -> ! {
             initramfs: loaded.initramfs,
             command_line: loaded.command_line(),
         },
-        || initialise_devices(boot_cycles),
+        || initialise_devices(boot_cycles, CommandLine::new(loaded.command_line())),
     )
 }
 
 /// What needs frames or the device window: interrupt controllers, clocks, the FPU's area.
-fn initialise_devices(boot_cycles: u64) {
+fn initialise_devices(boot_cycles: u64, words: CommandLine<'_>) {
     if cpu::guard_boot_stacks().is_err() {
         Arch::console_write_last(b"orlop: not enough memory\n");
         Arch::exit(1);
@@ -308,5 +309,6 @@ fn initialise_devices(boot_cycles: u64) {
     }
     apic::initialise();
     ioapic::initialise();
-    clock::initialise(boot_cycles);
+    kvm::initialise(words);
+    clock::initialise(boot_cycles, words);
 }

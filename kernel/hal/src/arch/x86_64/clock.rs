@@ -1,41 +1,112 @@
-//! The clock: the time-stamp counter, whose frequency CPUID tells or another clock of the machine measures.
+//! The clocks' counter: the time-stamp counter where it can be relied on, else KVM's clock, the HPET or ACPI's timer.
 //!
-//! A first measure is short, so that nobody waits for it. The next take place while the machine works ([`refine`]), from the same
-//! beginning: the longer their span, the better they are.
+//! The time-stamp counter comes first if it is constant, or a hypervisor makes it that says nothing better. KVM's clock comes before the two
+//! timers, of which each read leaves the CPU. `clocksource=` and `tsc=` choose as on Linux, and so does root later.
+use super::platform::measure::{self, Rates};
 use super::platform::reference::Source;
-use super::platform::{apic, rtc};
+use super::platform::{apic, kvm, msr, rtc};
 use crate::boot;
-use crate::sync::SpinLock;
+use crate::sync::Once;
 use crate::time::{self, Refinement};
 use core::arch::asm;
 use core::arch::x86_64::__cpuid_count;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use libkernel::arch::x86_64::tsc::{self, Frequency};
-use libkernel::clock::frequency::Sample;
+use libkernel::clock::extended;
+use libkernel::command_line::CommandLine;
 
-/// How long the first measure takes; twice, and good to about one part in two hundred.
-const FIRST_NS: u64 = 200_000;
-/// Reads of the other clock in a measure at most; each takes about a microsecond on a PC, longer in a virtual machine.
-const POLLS_MAX: u32 = 100_000;
-const SAMPLE_TRIES: u32 = 4;
-const MEASURES_MAX: u32 = 20;
 /// Of a machine that has no other clock, and whose CPU does not say: cycles count as nanoseconds.
 const FALLBACK_HERTZ: u64 = NANOSECONDS;
 const NANOSECONDS: u64 = 1_000_000_000;
 /// Timer ticks for each cycle where nothing could be measured, with 32 fraction bits: the divided clock of a virtual machine.
 const FALLBACK_TICKS: u64 = (1 << 32) / 16;
 
-/// Ticks of the APIC's timer for each cycle, with 32 fraction bits.
-static TICKS_PER_CYCLE: AtomicU64 = AtomicU64::new(FALLBACK_TICKS);
+/// What the time-stamp counter and the APIC's timer count a second.
+static TSC_HERTZ: AtomicU64 = AtomicU64::new(FALLBACK_HERTZ);
+static TIMER_HERTZ: AtomicU64 = AtomicU64::new(NANOSECONDS / apic::TIMER_DIVISOR);
+/// Ticks of the APIC's timer for each count, with 32 fraction bits.
+static TICKS_PER_COUNT: AtomicU64 = AtomicU64::new(FALLBACK_TICKS);
 static WALL_CLOCK_AT_BOOT_NS: AtomicU64 = AtomicU64::new(0);
-/// What the second measure begins with; `None` when there is nothing to refine.
-static BEGINNING: SpinLock<Option<Beginning>> = SpinLock::new(None);
 
-/// Another clock, and what it showed at first.
-#[derive(Clone, Copy)]
-struct Beginning {
-    source: Source,
-    sample: Sample,
+/// The [`Counter`] in use.
+static IN_USE: AtomicU8 = AtomicU8::new(Counter::Tsc as u8);
+/// Whether the time-stamp counter comes first, last, or not at all: it is constant; nobody says so; or it was found to be none.
+static TSC_TRUST: AtomicU8 = AtomicU8::new(TRUSTED);
+const TRUSTED: u8 = 0;
+const DOUBTFUL: u8 = 1;
+const UNUSABLE: u8 = 2;
+
+/// The counters. None of them goes back; all CPUs see the same, or the time-stamp counter is not good.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Counter {
+    Tsc,
+    Kvm,
+    Hpet,
+    AcpiPm,
+}
+
+impl Counter {
+    /// All, the best first.
+    fn all() -> [Self; 4] {
+        if TSC_TRUST.load(Ordering::Relaxed) == TRUSTED {
+            [Self::Tsc, Self::Kvm, Self::Hpet, Self::AcpiPm]
+        } else {
+            [Self::Kvm, Self::Hpet, Self::AcpiPm, Self::Tsc]
+        }
+    }
+
+    fn in_use() -> Self {
+        let number = IN_USE.load(Ordering::Relaxed);
+        Self::all().into_iter().find(|counter| *counter as u8 == number).unwrap_or(Self::Tsc)
+    }
+
+    /// Linux's name of it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Tsc => "tsc",
+            Self::Kvm => "kvm-clock",
+            Self::Hpet => "hpet",
+            Self::AcpiPm => "acpi_pm",
+        }
+    }
+
+    /// The timer that it is, if it is one and the machine has it.
+    fn source(self) -> Option<Source> {
+        static FOUND: [Once<Option<Source>>; 2] = [const { Once::new() }; 2];
+        match self {
+            Self::Tsc | Self::Kvm => None,
+            Self::Hpet => *FOUND[0].get_or_init(Source::event_timer),
+            Self::AcpiPm => *FOUND[1].get_or_init(Source::acpi_timer),
+        }
+    }
+
+    /// Counts a second; `None` where it is not there, or no good.
+    fn hertz(self) -> Option<u64> {
+        match self {
+            Self::Tsc if TSC_TRUST.load(Ordering::Relaxed) == UNUSABLE => None,
+            Self::Tsc => Some(TSC_HERTZ.load(Ordering::Relaxed)),
+            Self::Kvm => kvm::has_clock().then_some(NANOSECONDS),
+            Self::Hpet | Self::AcpiPm => Some(self.source()?.reference().hertz),
+        }
+    }
+
+    fn read(self) -> u64 {
+        /// What the two timers showed last, without end.
+        static SHOWN: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+        let Some(source) = self.source() else {
+            return if self == Self::Kvm { kvm::now_ns() } else { cycles() };
+        };
+        let shown = &SHOWN[usize::from(self == Self::AcpiPm)];
+        loop {
+            // First what was shown, then the timer: so that is the later of the two.
+            let before = shown.load(Ordering::Acquire);
+            let now = extended(before, source.read(), source.reference().bits);
+            if shown.compare_exchange(before, now, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                return now;
+            }
+        }
+    }
 }
 
 /// The time-stamp counter.
@@ -45,131 +116,173 @@ pub fn cycles() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// As [`cycles`], with what was read before in place (SDM volume 2, RDTSC).
+/// The counter in use.
+pub fn counter() -> u64 {
+    Counter::in_use().read()
+}
+
+/// As [`counter`], with what was read before in place (SDM volume 2, RDTSC).
+pub fn counter_in_order() -> u64 {
+    wait_for_reads();
+    counter()
+}
+
+/// As [`cycles`], in the same order.
 pub fn cycles_in_order() -> u64 {
-    // SAFETY: only waits for what comes before.
-    unsafe { asm!("lfence", options(nostack, preserves_flags)) };
+    wait_for_reads();
     cycles()
 }
 
-/// Starts the clock, which was zero when the counter was `boot_cycles`, and reads the wall clock. Boot, interrupts off.
-pub fn initialise(boot_cycles: u64) {
-    let cpuid = |leaf, subleaf| {
-        let result = __cpuid_count(leaf, subleaf);
-        [result.eax, result.ebx, result.ecx, result.edx]
-    };
-    let told = tsc::frequency(cpuid);
-    let measured = measure(tsc::is_guest(cpuid));
-    let hertz = match (told, measured) {
-        (Frequency::Exact(hertz), _) | (_, Some(hertz)) | (Frequency::About(hertz), None) => hertz,
-        (Frequency::Unknown, None) => FALLBACK_HERTZ,
-    };
-    if matches!(told, Frequency::Exact(_)) {
-        *BEGINNING.lock() = None;
+fn wait_for_reads() {
+    // SAFETY: only waits for what comes before.
+    unsafe { asm!("lfence", options(nostack, preserves_flags)) };
+}
+
+/// How often the counter must be read not to lose a round, in nanoseconds: what it takes for a quarter of one. `None`: it has no end.
+pub fn longest_rest_ns() -> Option<u64> {
+    if IN_USE.load(Ordering::Relaxed) <= Counter::Kvm as u8 {
+        return None;
     }
-    time::start(boot_cycles, hertz);
+    let reference = Counter::in_use().source()?.reference();
+    Some((u128::from(NANOSECONDS) << (reference.bits - 2)) as u64 / reference.hertz)
+}
+
+fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
+    let result = __cpuid_count(leaf, subleaf);
+    [result.eax, result.ebx, result.ecx, result.edx]
+}
+
+/// Whether another CPU's time-stamp counter is to be set wrong before it is looked at (`provoke=tsc`, for tests).
+static PROVOKED: AtomicBool = AtomicBool::new(false);
+
+/// On a CPU that starts: does what [`PROVOKED`] asks for.
+pub fn provoke() {
+    const AHEAD: u64 = 10_000_000_000;
+    if PROVOKED.load(Ordering::Relaxed) {
+        // SAFETY: every CPU with the counter has the register; a kernel that finds the counter wrong does without it.
+        unsafe { msr::write(msr::TIME_STAMP_COUNTER, cycles() + AHEAD) };
+    }
+}
+
+/// Starts the clock, which was zero when the time-stamp counter was `boot_cycles`, and reads the wall clock. Boot, interrupts off.
+pub fn initialise(boot_cycles: u64, words: CommandLine<'_>) {
+    let rates = rates();
+    TSC_HERTZ.store(rates.hertz, Ordering::Relaxed);
+    let timer_hertz = libkernel::clock::line::scale(rates.hertz, rates.ticks);
+    TIMER_HERTZ.store(timer_hertz, Ordering::Relaxed);
+    TICKS_PER_COUNT.store(rates.ticks, Ordering::Relaxed);
+    time::start(boot_cycles, rates.hertz);
     apic::unmask_timer();
-    match rtc::seconds_since_1970() {
-        Some(seconds) => {
-            let at_boot_ns = (seconds * NANOSECONDS).saturating_sub(time::now_ns());
-            WALL_CLOCK_AT_BOOT_NS.store(at_boot_ns, Ordering::Relaxed);
+    PROVOKED.store(words.option("provoke") == Some(b"tsc"), Ordering::Relaxed);
+    let said = words.option("tsc");
+    let is_constant = tsc::is_invariant(cpuid) || !tsc::is_guest(cpuid) && tsc::is_constant(cpuid);
+    let is_only_one = tsc::is_guest(cpuid) && !kvm::has_clock();
+    let trust = match said {
+        Some(b"unstable") => UNUSABLE,
+        Some(b"reliable") => TRUSTED,
+        _ if is_constant || is_only_one => TRUSTED,
+        _ => DOUBTFUL,
+    };
+    TSC_TRUST.store(trust, Ordering::Relaxed);
+    choose(words.option("clocksource").unwrap_or_default());
+    let at_boot_ns = match kvm::wall_clock_at_ns(time::now_ns) {
+        Some(at_boot_ns) => Some(at_boot_ns),
+        None => {
+            rtc::seconds_since_1970().map(|seconds| (seconds * NANOSECONDS).saturating_sub(time::now_ns()))
         }
+    };
+    match at_boot_ns {
+        Some(at_boot_ns) => WALL_CLOCK_AT_BOOT_NS.store(at_boot_ns, Ordering::Relaxed),
         None => boot::lacks("a real-time clock: the time of day begins in 1970"),
     }
 }
 
-/// What the counters showed at about the same moment.
-#[derive(Clone, Copy)]
-struct Moment {
-    sample: Sample,
-    /// Falls by one each tick of the APIC's timer.
-    timer_left: u32,
-    /// Cycles that it took to look.
-    width: u64,
-}
-
-impl Moment {
-    fn once(source: Source) -> Self {
-        let before = cycles();
-        let (reference, timer_left) = (source.read(), apic::timer_left());
-        let after = cycles();
-        Self { sample: Sample { count: before, reference }, timer_left, width: after.wrapping_sub(before) }
+/// How fast the time-stamp counter and the timer run, as somebody knows it or it can be measured.
+fn rates() -> Rates {
+    let told = match kvm::tsc_hertz() {
+        Some(hertz) => Frequency::Exact(hertz),
+        None => tsc::frequency(cpuid),
+    };
+    let ticks_of =
+        |timer_hertz: u64, hertz: u64| ((u128::from(timer_hertz) << 32) / u128::from(hertz)) as u64;
+    if let (Frequency::Exact(hertz), Some(timer_hertz)) = (told, kvm::timer_hertz()) {
+        return Rates { hertz, ticks: ticks_of(timer_hertz / apic::TIMER_DIVISOR, hertz) };
     }
-
-    /// The narrowest of a few: the host of a virtual machine may stop it between two reads.
-    fn take(source: Source) -> Self {
-        (1..SAMPLE_TRIES).fold(Self::once(source), |best, _| {
-            let next = Self::once(source);
-            if next.width < best.width { next } else { best }
-        })
-    }
-}
-
-/// The frequency of the counter, and the timer's ticks for each of its cycles.
-#[derive(Clone, Copy)]
-struct Rates {
-    hertz: u64,
-    ticks: u64,
-}
-
-impl Rates {
-    /// True if both differ by less than one part in 64: no host stopped the machine for long in between.
-    fn agree(self, other: Self) -> bool {
-        let close = |one: u64, other: u64| one.abs_diff(other) < one / 64;
-        close(self.hertz, other.hertz) && close(self.ticks, other.ticks)
-    }
-}
-
-/// Measures both clocks until two measures in a row agree. The frequency in hertz; `None` on a machine without another clock.
-fn measure(is_guest: bool) -> Option<u64> {
-    apic::start_timer(u32::MAX);
-    let source = Source::find(is_guest)?;
-    let beginning = Moment::take(source).sample;
-    let mut last = measure_once(source)?;
-    for _ in 0..MEASURES_MAX {
-        let next = measure_once(source)?;
-        let agree = last.agree(next);
-        last = next;
-        if agree {
-            break;
+    let measured = measure::first(tsc::is_guest(cpuid));
+    let hertz = match (told, measured) {
+        (Frequency::Exact(hertz), _) | (_, Some(Rates { hertz, .. })) | (Frequency::About(hertz), None) => {
+            hertz
         }
+        (Frequency::Unknown, None) => FALLBACK_HERTZ,
+    };
+    if matches!(told, Frequency::Exact(_)) {
+        measure::end();
     }
-    apic::start_timer(0);
-    TICKS_PER_CYCLE.store(last.ticks, Ordering::Relaxed);
-    *BEGINNING.lock() = source.goes_on().then_some(Beginning { source, sample: beginning });
-    Some(last.hertz)
-}
-
-/// `None` if a counter stands still.
-fn measure_once(source: Source) -> Option<Rates> {
-    let reference = source.reference();
-    let enough = reference.counts(FIRST_NS);
-    let first = Moment::take(source);
-    (0..POLLS_MAX).find(|_| reference.span(first.sample.reference, source.read()) >= enough)?;
-    let last = Moment::take(source);
-    let hertz = reference.first_frequency(first.sample, last.sample)?;
-    let timer_ticks = u64::from(first.timer_left.wrapping_sub(last.timer_left));
-    let ticks = (timer_ticks << 32).checked_div(last.sample.count.wrapping_sub(first.sample.count))?;
-    (ticks > 0).then_some(Rates { hertz, ticks })
+    Rates { hertz, ticks: measured.map_or(FALLBACK_TICKS, |rates| rates.ticks) }
 }
 
 /// Measures the frequency over the time since the first measure.
 pub fn refine() -> Refinement {
-    let mut slot = BEGINNING.lock();
-    let Some(beginning) = &mut *slot else { return Refinement::Needless };
-    let sample = Moment::take(beginning.source).sample;
-    let found = beginning.source.reference().frequency(beginning.sample, sample, time::frequency());
-    let Some(hertz) = found else {
-        beginning.sample = sample;
-        return Refinement::BegunAnew;
-    };
-    time::set_frequency(hertz);
-    Refinement::Done
+    let (refinement, found) = measure::again(TSC_HERTZ.load(Ordering::Relaxed));
+    if let Some(hertz) = found {
+        TSC_HERTZ.store(hertz, Ordering::Relaxed);
+        if Counter::in_use() == Counter::Tsc {
+            time::set_frequency(hertz);
+        }
+    }
+    refinement
 }
 
-/// Ticks of the APIC's timer in so many cycles.
-pub fn timer_ticks(cycles: u64) -> u64 {
-    libkernel::clock::line::scale(cycles, TICKS_PER_CYCLE.load(Ordering::Relaxed))
+/// Lets the clocks run by the counter called so, or by the best one.
+pub fn choose(name: &[u8]) {
+    let there = |counter: &Counter| counter.hertz().is_some();
+    let wanted =
+        Counter::all().into_iter().find(|counter| counter.name().as_bytes() == name && there(counter));
+    // Without any the time-stamp counter has to do.
+    let counter = wanted.or_else(|| Counter::all().into_iter().find(there)).unwrap_or(Counter::Tsc);
+    if counter == Counter::in_use() {
+        return;
+    }
+    let hertz = counter.hertz().unwrap_or(TSC_HERTZ.load(Ordering::Relaxed));
+    let ticks = (u128::from(TIMER_HERTZ.load(Ordering::Relaxed)) << 32) / u128::from(hertz);
+    time::change_counter(hertz, || {
+        TICKS_PER_COUNT.store(ticks as u64, Ordering::Relaxed);
+        IN_USE.store(counter as u8, Ordering::Relaxed);
+    });
+}
+
+/// The CPUs' time-stamp counters differ. If they are in use, [`leave`] does the rest.
+pub fn distrust_cycles() {
+    if Counter::in_use() != Counter::Tsc {
+        TSC_TRUST.store(UNUSABLE, Ordering::Relaxed);
+    }
+}
+
+/// The time-stamp counter is no good, if that is in use. True if there is another counter, which is in use now.
+pub fn leave() -> bool {
+    if Counter::in_use() != Counter::Tsc {
+        return false;
+    }
+    TSC_TRUST.store(UNUSABLE, Ordering::Relaxed);
+    choose(b"");
+    Counter::in_use() != Counter::Tsc
+}
+
+/// Calls `visit` with the name of each counter, the best first, and whether it is in use.
+pub fn for_each(visit: &mut dyn FnMut(&'static str, bool)) {
+    let in_use = Counter::in_use();
+    let there = |counter: &Counter| *counter == in_use || counter.hertz().is_some();
+    Counter::all().into_iter().filter(there).for_each(|counter| visit(counter.name(), counter == in_use));
+}
+
+/// Whether the counter in use is the CPU's own.
+pub fn is_own() -> bool {
+    Counter::in_use() == Counter::Tsc
+}
+
+/// Ticks of the APIC's timer in so many counts.
+pub fn timer_ticks(counts: u64) -> u64 {
+    libkernel::clock::line::scale(counts, TICKS_PER_COUNT.load(Ordering::Relaxed))
 }
 
 /// The wall clock when `time::now_ns` was zero.

@@ -1,5 +1,5 @@
 //! Off, restart and the emulator's exit, and the traits that only forward.
-use super::platform::{acpi, description, ioapic, port};
+use super::platform::{acpi, description, ioapic, kvm, port};
 use super::{Arch, clock, console, cpu, random, timer};
 use crate::IrqLine;
 use crate::contract::{Cpu as _, Platform, Smp as _};
@@ -13,17 +13,53 @@ const KEYBOARD_COMMAND: u16 = 0x64;
 const KEYBOARD_RESET: u8 = 0xfe;
 
 impl Platform for Arch {
-    #[inline(always)]
     fn counter() -> u64 {
+        clock::counter()
+    }
+
+    #[inline(always)]
+    fn own_counter() -> u64 {
         clock::cycles()
     }
 
     fn counter_in_order() -> u64 {
-        clock::cycles_in_order()
+        clock::counter_in_order()
     }
 
     fn refine_frequency() -> Refinement {
         clock::refine()
+    }
+
+    fn for_each_counter(visit: &mut dyn FnMut(&'static str, bool)) {
+        clock::for_each(visit);
+    }
+
+    fn choose_counter(name: &[u8]) {
+        clock::choose(name);
+    }
+
+    fn leave_counter() -> bool {
+        clock::leave()
+    }
+
+    fn own_counter_in_order() -> u64 {
+        clock::cycles_in_order()
+    }
+
+    fn distrust_own_counter() {
+        clock::distrust_cycles();
+    }
+
+    fn counter_is_own() -> bool {
+        clock::is_own()
+    }
+
+    fn pause_ns() -> Option<i64> {
+        kvm::pause_ns()
+    }
+
+    fn stolen_ns(cpu: usize) -> u64 {
+        kvm::stolen_ns(cpu)
     }
 
     fn hardware_capabilities() -> HardwareCapabilities {

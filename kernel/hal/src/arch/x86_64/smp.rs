@@ -4,10 +4,11 @@
 //! protected mode and jumps into the image, which takes the path of the boot CPU: the boot tables, long mode, the higher half,
 //! and there the final tables. Then it takes the [`Start`] that is laid out for it (SDM volume 3, 9.4.4).
 use super::Arch;
+use super::clock;
 use super::cpu::{self, CpuLocal};
 use super::paging::{kernel_root, map_device};
 use super::platform::gdt::IST_STACKS;
-use super::platform::{acpi, apic};
+use super::platform::{acpi, apic, kvm};
 use super::speculation;
 use crate::boot::secondary::{self, Start};
 use crate::contract::{Cpu as _, Paging as _, Smp};
@@ -264,5 +265,7 @@ extern "C" fn start_main(start: &'static Start) -> ! {
     // SAFETY: the data was made for this CPU, which alone takes this `Start`; the boot CPU has built the IDT.
     unsafe { cpu::initialise(start.data.local, start.data.ist_stacks) };
     speculation::initialise_cpu();
+    clock::provoke();
+    kvm::enable(start.cpu);
     secondary::run(start)
 }

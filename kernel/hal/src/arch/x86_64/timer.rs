@@ -19,10 +19,18 @@ pub fn set_deadline(deadline_ns: Option<u64>) {
     DEADLINE.with(|deadline| {
         deadline.set(deadline_ns.unwrap_or(u64::MAX));
         match deadline_ns {
-            None => apic::start_timer(0),
+            None => rest(),
             Some(at) => start_towards(at),
         }
     });
+}
+
+/// Stops the timer, or lets it interrupt in time for the counter to be read.
+fn rest() {
+    match clock::longest_rest_ns() {
+        None => apic::start_timer(0),
+        Some(_) => start_towards(u64::MAX),
+    }
 }
 
 /// Starts the timer for as much of the way as its 32 bits reach, and for a little less than a long way. Zero would stop it, so at
@@ -30,6 +38,7 @@ pub fn set_deadline(deadline_ns: Option<u64>) {
 fn start_towards(deadline_ns: u64) {
     let distance_ns = deadline_ns.saturating_sub(now_ns());
     let step_ns = if distance_ns > NEAR_NS { distance_ns - distance_ns / 64 } else { distance_ns };
+    let step_ns = step_ns.min(clock::longest_rest_ns().unwrap_or(u64::MAX));
     let ticks = clock::timer_ticks(counts(step_ns)).saturating_add(1);
     apic::start_timer(u32::try_from(ticks).unwrap_or(u32::MAX));
 }
@@ -39,6 +48,7 @@ pub fn expired() {
     let due = DEADLINE.with(|deadline| {
         let at = deadline.get();
         if at == u64::MAX {
+            rest();
             return false;
         }
         if now_ns() < at {

@@ -2,7 +2,7 @@
 //!
 //! System V calling convention. A clock of the data page is read under its sequence number.
 use core::mem::offset_of;
-use libkernel::vdso::{CLOCKS, RAW_CLOCK, VdsoClock, VdsoData, WALL_CLOCKS};
+use libkernel::vdso::{CLOCKS, CLOSED, RAW_CLOCK, VdsoClock, VdsoData, WALL_CLOCKS};
 
 crate::vdso::vdso_image! {
     machine: 62,
@@ -33,8 +33,27 @@ crate::vdso::vdso_image! {
         "jne 2b",
         "ret",
         "3:",
+        "cmp r9d, {closed}",
+        "je 4f",
         "pause",
         "jmp 2b",
+        // Programs cannot read the counter: the kernel does what the function that called this is for. Its arguments are as they were.
+        "4:",
+        "pop rdx",
+        "lea rax, [rip + vdso_time_of_day]",
+        "cmp rdx, rax",
+        "je 5f",
+        "lea rax, [rip + vdso_seconds]",
+        "cmp rdx, rax",
+        "mov ecx, {clock_gettime}",
+        "mov eax, {time}",
+        "cmovne eax, ecx",
+        "syscall",
+        "ret",
+        "5:",
+        "mov eax, {gettimeofday}",
+        "syscall",
+        "ret",
 
         // in: EDI clock id, RSI timespec. out: EAX 0 or a negative error.
         "vdso___vdso_clock_gettime:",
@@ -75,6 +94,7 @@ crate::vdso::vdso_image! {
         "test rdi, rdi",
         "jz 3f",
         "call vdso_now",
+        "vdso_time_of_day:",
         "add rax, r11",
         "xor edx, edx",
         "mov ecx, 1000000000",
@@ -97,6 +117,7 @@ crate::vdso::vdso_image! {
         // in: RDI where to store the seconds too, or null. out: RAX seconds since 1970.
         "vdso___vdso_time:",
         "call vdso_now",
+        "vdso_seconds:",
         "add rax, r11",
         "xor edx, edx",
         "mov ecx, 1000000000",
@@ -129,6 +150,8 @@ crate::vdso::vdso_image! {
         // arch/x86/entry/syscalls/syscall_64.tbl
         clock_gettime = const 228,
         gettimeofday = const 96,
+        time = const 201,
+        closed = const CLOSED.cast_signed(),
         clock_getres = const 229,
     ]
 }

@@ -2,10 +2,12 @@
 
 pub mod core_dump;
 pub mod fault;
+pub mod kvm;
 pub mod madt;
 pub mod paging;
 pub mod patch;
 pub mod pcid;
+pub mod pvclock;
 pub mod registers;
 pub mod return_path;
 pub mod sanitise;

@@ -45,6 +45,25 @@ pub fn frequency(cpuid: impl Fn(u32, u32) -> [u32; 4]) -> Frequency {
     Frequency::Unknown
 }
 
+/// Whether the counter runs at one frequency while the CPU is in no deeper sleep than `hlt`: it is invariant, or an Intel of which
+/// the manual says so (family 15 from model 3 on, 6 from model 14 on; SDM volume 3, 17.17).
+pub fn is_constant(cpuid: impl Fn(u32, u32) -> [u32; 4]) -> bool {
+    if is_invariant(&cpuid) {
+        return true;
+    }
+    let [_, name @ ..] = cpuid(0, 0);
+    let version = cpuid(1, 0)[0];
+    let (family, model) = (version >> 8 & 0xf, version >> 4 & 0xf | version >> 12 & 0xf0);
+    let is_intel = name == [*b"Genu", *b"ntel", *b"ineI"].map(u32::from_le_bytes);
+    is_intel && (family == 15 && model >= 3 || family == 6 && model >= 14)
+}
+
+/// Whether the counter runs at one frequency whatever the CPU does: leaf 80000007H, EDX, bit 8 (SDM volume 3, 17.17.1).
+pub fn is_invariant(cpuid: impl Fn(u32, u32) -> [u32; 4]) -> bool {
+    const POWER: u32 = 0x8000_0007;
+    cpuid(0x8000_0000, 0)[0] >= POWER && cpuid(POWER, 0)[3] >> 8 & 1 != 0
+}
+
 /// Whether `cpuid`'s machine is a virtual one: leaf 1, ECX, bit 31, which no CPU sets.
 pub fn is_guest(cpuid: impl Fn(u32, u32) -> [u32; 4]) -> bool {
     const HYPERVISOR: u32 = 1 << 31;
@@ -90,6 +109,28 @@ mod tests {
             (0x4000_0010, [2_099_512, 0, 0, 0]),
         ];
         assert_eq!(found(&silent), Frequency::Unknown);
+    }
+
+    #[test]
+    fn a_counter_is_constant_where_somebody_says_so() {
+        let intel = [0x16, 0x756e_6547, 0x6c65_746e, 0x4965_6e69];
+        let amd = [0x10, 0x6874_7541, 0x444d_4163, 0x6974_6e65];
+        let constant = |name: [u32; 4], version: u32, power: u32| {
+            let cpuid = |leaf, _| match leaf {
+                0 => name,
+                1 => [version, 0, 0, 0],
+                0x8000_0000 => [0x8000_0008, 0, 0, 0],
+                0x8000_0007 => [0, 0, 0, power],
+                _ => [0; 4],
+            };
+            (is_constant(cpuid), is_invariant(cpuid))
+        };
+        assert_eq!(constant(intel, 0x6_06f1, 1 << 8), (true, true));
+        // A Core 2, a Pentium M, a first Pentium 4, an Opteron.
+        assert_eq!(constant(intel, 0x6fb, 0), (true, false));
+        assert_eq!(constant(intel, 0x6d8, 0), (false, false));
+        assert_eq!(constant(intel, 0xf24, 0), (false, false));
+        assert_eq!(constant(amd, 0xf5a, 0), (false, false));
     }
 
     #[test]

@@ -93,10 +93,11 @@ pub fn meminfo(text: &mut Text) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The columns of a CPU in `stat`: user, nice, system, idle; the rest is not told apart.
-fn cpu_columns(cpu: usize) -> [u64; 4] {
-    let busy = |mode| accounts::time_ns(cpu, mode) / NS_PER_TICK;
-    [busy(Mode::User), busy(Mode::Nice), busy(Mode::System), sched::idle_ns(cpu) / NS_PER_TICK]
+/// The columns of a CPU in `stat`: user, nice, system, idle, steal; the rest is not told apart.
+fn cpu_columns(cpu: usize) -> [u64; 5] {
+    let busy = |mode| accounts::time_ns(cpu, mode);
+    let (idle, stolen) = (sched::idle_ns(cpu), hal::cpu::stolen_ns(cpu));
+    [busy(Mode::User), busy(Mode::Nice), busy(Mode::System), idle, stolen].map(|ns| ns / NS_PER_TICK)
 }
 
 /// `stat`.
@@ -104,10 +105,10 @@ pub fn stat(text: &mut Text) -> Result<(), Errno> {
     let cpus = hal::cpu::count();
     let columns: Vec<_> = (0..cpus).map(cpu_columns).collect();
     let sum = |index: usize| columns.iter().map(|columns| columns[index]).sum::<u64>();
-    let mut line = |name: &str, [user, nice, system, idle]: [u64; 4]| {
-        writeln!(text, "{name} {user} {nice} {system} {idle} 0 0 0 0 0 0");
+    let mut line = |name: &str, [user, nice, system, idle, stolen]: [u64; 5]| {
+        writeln!(text, "{name} {user} {nice} {system} {idle} 0 0 0 {stolen} 0 0");
     };
-    line("cpu ", [sum(0), sum(1), sum(2), sum(3)]);
+    line("cpu ", [0, 1, 2, 3, 4].map(sum));
     for (cpu, columns) in columns.iter().enumerate() {
         line(&format!("cpu{cpu}"), *columns);
     }

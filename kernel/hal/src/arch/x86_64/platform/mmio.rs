@@ -19,6 +19,11 @@ impl Registers {
         }
     }
 
+    /// Whether the registers can be reached.
+    pub fn is_mapped(&self) -> bool {
+        !self.0.load(Ordering::Acquire).is_null()
+    }
+
     fn register(&self, offset: usize) -> Option<*mut u32> {
         let base = self.0.load(Ordering::Acquire);
         (!base.is_null() && offset < 4096).then(|| base.wrapping_add(offset).cast())

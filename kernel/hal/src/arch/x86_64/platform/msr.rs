@@ -42,8 +42,17 @@ pub const XSS: u32 = 0xda0;
 pub const USER_WAIT_CONTROL: u32 = 0xe1;
 /// IA32_MISC_ENABLE.
 pub const MISC_ENABLE: u32 = 0x1a0;
+/// IA32_TIME_STAMP_COUNTER.
+pub const TIME_STAMP_COUNTER: u32 = 0x10;
 /// Local APIC: base address and enable bit.
 pub const APIC_BASE: u32 = 0x1b;
+
+/// KVM: where the hypervisor writes the time of day of its clock's zero; writing the address makes it do so.
+pub const KVM_WALL_CLOCK: u32 = 0x4b56_4d00;
+/// KVM: where it keeps this CPU's clock; bit 0: on.
+pub const KVM_CLOCK: u32 = 0x4b56_4d01;
+/// KVM: where it keeps this CPU's steal time; bit 0: on.
+pub const KVM_STEAL_TIME: u32 = 0x4b56_4d03;
 
 /// EFER.SCE, which turns `syscall` on.
 pub const EFER_SYSCALL: u64 = 1 << 0;

@@ -51,15 +51,23 @@ impl Source {
     }
 
     fn find_by_acpi() -> Option<Self> {
-        if let Some((port, bits)) = acpi::pm_timer() {
-            let timer = Self::AcpiPm { port, bits };
-            // Virtual machines have been seen that name a timer which stands still.
-            let first = timer.read();
-            if (0..1000).any(|_| timer.read() != first) {
-                return Some(timer);
-            }
+        Self::acpi_timer().or_else(Self::event_timer)
+    }
+
+    /// ACPI's power-management timer, if there is one that counts.
+    pub fn acpi_timer() -> Option<Self> {
+        let (port, bits) = acpi::pm_timer()?;
+        let timer = Self::AcpiPm { port, bits };
+        // Virtual machines have been seen that name a timer which stands still.
+        let first = timer.read();
+        (0..1000).any(|_| timer.read() != first).then_some(timer)
+    }
+
+    /// The high-precision event timer, which counts from now on, if there is one.
+    pub fn event_timer() -> Option<Self> {
+        if !EVENT_TIMER.is_mapped() {
+            EVENT_TIMER.map(acpi::event_timer()?);
         }
-        EVENT_TIMER.map(acpi::event_timer()?);
         let hertz = hpet::hertz(EVENT_TIMER.read(hpet::CAPABILITIES + 4))?;
         EVENT_TIMER.write(hpet::CONFIGURATION, EVENT_TIMER.read(hpet::CONFIGURATION) | hpet::ENABLE);
         Some(Self::Hpet { hertz })
