@@ -26,12 +26,12 @@ pub struct Kvm {
 }
 
 impl Kvm {
-    /// Asks `cpuid` (leaf, subleaf; EAX, EBX, ECX, EDX). KVM's leaves may stand behind those of another hypervisor that it acts for
-    /// (Hyper-V's), at a multiple of 0x100.
+    /// Asks `cpuid` (leaf, subleaf; EAX, EBX, ECX, EDX). KVM's leaves stand behind those of another hypervisor where it acts as
+    /// that too (Hyper-V; QEMU's `kvm_arch_init_vcpu`).
     pub fn find(cpuid: impl Fn(u32, u32) -> [u32; 4]) -> Option<Kvm> {
         const FIRST: u32 = 0x4000_0000;
         const TIMING: u32 = 0x10;
-        const PLACES: u32 = 0x100;
+        const PLACES: u32 = 2;
         if !is_guest(&cpuid) {
             return None;
         }
