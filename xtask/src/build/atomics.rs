@@ -259,7 +259,8 @@ fn complement(fields: u32, wide: bool) -> Option<u32> {
 fn fill(words: &[u32]) -> Option<Vec<u32>> {
     let this = Exclusive::parse(words, 2)?;
     let (middle, target) = (words[1], this.load.target);
-    let looks = middle & 0x7f00_001f == 0x3500_0000 | target;
+    // At as many bits as are loaded and compared by CAS.
+    let looks = middle & 0xff00_001f == this.load.wide() | 0x3500_0000 | target;
     (looks && this.store.value != target).then(|| {
         Some(vec![0x2a1f_03e0 | target, this.compare_and_swap(), one_later(middle)?, this.answer_zero()])
     })?

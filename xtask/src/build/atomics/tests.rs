@@ -102,6 +102,10 @@ fn comparisons_are_one_instruction() {
     assert_eq!(code, None, "the loop begins elsewhere");
     let code = replace(&[LDAXR, 0x3500_0149, STXR, back(3)]);
     assert_eq!(code, Some(vec![0x2a1f_03e9, 0x88e9_7ec8, 0x3500_0129, MOV_S_WZR]));
+    // 64 bits are loaded, and the lower 32 looked at; all 64.
+    let of_64 = |look| replace(&[of_64_bits(LDAXR), look, of_64_bits(STXR), back(3)]);
+    assert_eq!(of_64(0x3500_0149), None);
+    assert_eq!(of_64(0xb500_0149).map(|code| code[1..3].to_vec()), Some(vec![0xc8e9_7ec8, 0xb500_0129]));
 }
 
 #[test]
