@@ -41,9 +41,9 @@ fn free_memory() -> Result<i64, Failure> {
     number.ok_or_else(|| Failure::new("no MemFree"))
 }
 
-/// How often a body that may lose memory is looked at. Free memory moves up and down on a sound kernel, too; it does not fall each
-/// time.
-const ATTEMPTS: usize = 6;
+/// How often a body that may lose memory is looked at. Free memory moves up and down on a sound kernel, too, and falls for a few
+/// rounds while Linux fills its caches of task structures and stacks on every CPU; it does not fall each time.
+const ATTEMPTS: usize = 20;
 /// How often, and how long apart, what is free after a round is looked at: Linux frees later what it unhooks now.
 const LOOKS: usize = 10;
 const REST: Duration = Duration::from_millis(20);
