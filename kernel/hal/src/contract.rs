@@ -285,10 +285,6 @@ pub trait Platform {
     fn counter_is_own() -> bool {
         true
     }
-    /// If the whole machine was stopped since this was asked last: by how much the time of day went on meanwhile.
-    fn pause_ns() -> Option<i64> {
-        None
-    }
     /// For how many nanoseconds a hypervisor has not run a CPU though that had something to do.
     fn stolen_ns(_cpu: usize) -> u64 {
         0

@@ -125,11 +125,6 @@ pub fn counter_is_own() -> bool {
     Arch::counter_is_own()
 }
 
-/// If the whole machine was stopped since this CPU asked last: by how many nanoseconds the time of day has left the kernel's clocks.
-pub fn pause_ns() -> Option<i64> {
-    Arch::pause_ns()
-}
-
 /// Makes the steered clock's seconds longer by `rate` nanoseconds, with 32 fraction bits, than the raw clock's. Deadlines that are armed stay
 /// armed for the counter's value that they had: arm them anew.
 pub fn steer(rate: i64) {

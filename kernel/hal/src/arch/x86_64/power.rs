@@ -54,10 +54,6 @@ impl Platform for Arch {
         clock::is_own()
     }
 
-    fn pause_ns() -> Option<i64> {
-        kvm::pause_ns()
-    }
-
     fn stolen_ns(cpu: usize) -> u64 {
         kvm::stolen_ns(cpu)
     }

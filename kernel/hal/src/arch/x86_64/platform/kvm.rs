@@ -9,11 +9,11 @@ use crate::arch::x86_64::clock::cycles;
 use crate::arch::x86_64::paging::IMAGE;
 use crate::contract::Cpu as _;
 use crate::cpu::MAX_CPUS;
-use crate::sync::{Once, SpinLock};
+use crate::sync::Once;
 use core::arch::x86_64::__cpuid_count;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use libkernel::arch::x86_64::kvm::{self, Kvm};
-use libkernel::arch::x86_64::pvclock::{self, FLAGS_WORD, Line, STOPPED, WORDS};
+use libkernel::arch::x86_64::pvclock::{self, Line, WORDS};
 use libkernel::command_line::CommandLine;
 
 /// What the hypervisor writes for one CPU.
@@ -32,8 +32,6 @@ static AREAS: [Area; MAX_CPUS] = [const {
 
 /// Version, seconds and nanoseconds of the time of day when the clock was zero.
 static WALL_CLOCK: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
-/// What was read of it last, in nanoseconds.
-static KNOWN_WALL_NS: SpinLock<u64> = SpinLock::new(0);
 
 /// The bit that turns a register's function on.
 const ON: u64 = 1;
@@ -135,36 +133,16 @@ pub fn now_ns() -> u64 {
     now.max(LATEST.fetch_max(now, Ordering::AcqRel))
 }
 
-/// The time of day in nanoseconds since 1970 when the clock was zero. The lock keeps those apart who ask.
-fn read_wall_clock(_known: &mut u64) -> u64 {
-    // SAFETY: CPUID announces the register; the hypervisor writes to the static's words at once.
-    unsafe { msr::write(msr::KVM_WALL_CLOCK, physical(&WALL_CLOCK)) };
-    let [_, seconds, nanoseconds] = [0, 1, 2].map(|word| u64::from(WALL_CLOCK[word].load(Ordering::Acquire)));
-    seconds * libkernel::clock::SECOND_NS + nanoseconds
-}
-
-/// The time of day when another clock, which shows `now`, was zero; `None` if the hypervisor does not know.
+/// The time of day when another clock, which shows `now`, was zero; `None` if the hypervisor does not know. Boot, one CPU.
 pub fn wall_clock_at_ns(now: impl Fn() -> u64) -> Option<u64> {
     if !has_clock() {
         return None;
     }
-    let mut known = KNOWN_WALL_NS.lock();
-    *known = read_wall_clock(&mut known);
-    (*known != 0).then(|| (*known + now_ns()).saturating_sub(now()))
-}
-
-/// If somebody stopped the machine since this CPU asked last: by how much the time of day went on meanwhile, as far as the clock did not.
-pub fn pause_ns() -> Option<i64> {
-    let flags = &AREAS[Arch::id()].clock[FLAGS_WORD];
-    if flags.load(Ordering::Relaxed) & STOPPED == 0 {
-        return None;
-    }
-    flags.fetch_and(!STOPPED, Ordering::Relaxed);
-    let mut known = KNOWN_WALL_NS.lock();
-    let wall_ns = read_wall_clock(&mut known);
-    let went_on_ns = wall_ns.wrapping_sub(*known).cast_signed();
-    *known = wall_ns;
-    Some(went_on_ns)
+    // SAFETY: CPUID announces the register; the hypervisor writes to the static's words at once.
+    unsafe { msr::write(msr::KVM_WALL_CLOCK, physical(&WALL_CLOCK)) };
+    let [_, seconds, nanoseconds] = [0, 1, 2].map(|word| u64::from(WALL_CLOCK[word].load(Ordering::Acquire)));
+    let zero_ns = seconds * libkernel::clock::SECOND_NS + nanoseconds;
+    (zero_ns != 0).then(|| (zero_ns + now_ns()).saturating_sub(now()))
 }
 
 /// For how long the hypervisor has not run `cpu` though that could have run, in nanoseconds.
