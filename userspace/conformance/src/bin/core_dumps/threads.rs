@@ -1,15 +1,16 @@
 //! What a dump says of several threads, and what may happen to it meanwhile.
 
 use abi::core_dump::{NT_FILE, NT_PRFPREG};
+use abi::native::nr;
 use abi::process::WaitStatus;
 use abi::signal::*;
 use alloc::vec::Vec;
-use conformance::{Failure, Outcome, arch, check, check_eq, child, files};
+use conformance::{Failure, Outcome, arch, check, check_eq, child, files, raw};
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use libsyscall::file::*;
 use libsyscall::memory::map_anonymous;
 use libsyscall::process::kill;
-use libsyscall::thread::{Sharing, futex_wait, gettid};
+use libsyscall::thread::{Sharing, allowed_cpus, futex_wait, gettid, sched_yield, set_allowed_cpus};
 use ulib::thread::spawn;
 
 use crate::dump::{Core, Thread, UNLIMITED, crash, die, limit, prepare};
@@ -30,13 +31,24 @@ fn vector(thread: &Thread<'_>) -> Result<u64, Failure> {
 
 pub fn registers_of_two_threads() -> Outcome {
     static READY: AtomicU32 = AtomicU32::new(0);
+    static OTHER: AtomicI32 = AtomicI32::new(0);
     let _pattern = prepare("core")?;
     let (pid, status) = crash(UNLIMITED, || {
-        // SAFETY: the word outlives the process.
-        spawn(|| unsafe { arch::core_dump::spin(1000, READY.as_ptr()) })?;
+        let everywhere = allowed_cpus()?;
+        // Linux 6.1 takes vector registers as they were when the thread last left its CPU, if the thread is only about
+        // to stop (its `wait_task_inactive` does not wait for one that runs). So this one leaves once with the number.
+        set_allowed_cpus(everywhere & everywhere.wrapping_neg())?;
+        spawn(|| {
+            OTHER.store(gettid(), Ordering::Relaxed);
+            // SAFETY: the word outlives the process.
+            unsafe { arch::core_dump::spin(1000, READY.as_ptr()) }
+        })?;
         while READY.load(Ordering::Acquire) == 0 {
-            libsyscall::thread::sched_yield();
+            sched_yield();
         }
+        let other = OTHER.load(Ordering::Relaxed) as u64;
+        raw::call(nr::sched_setaffinity, &[other, 8, (&raw const everywhere) as u64])?;
+        (0..10).for_each(|_| sched_yield());
         arch::core_dump::die(2000)
     })?;
     check_eq!(status, WaitStatus::signaled(SIGILL).with_core_dump());
@@ -86,7 +98,7 @@ pub fn many_threads() -> Outcome {
             })?;
         }
         while STARTED.load(Ordering::Acquire) < THREADS as u32 {
-            libsyscall::thread::sched_yield();
+            sched_yield();
         }
         spawn(|| arch::core_dump::die(3))?;
         loop {
@@ -131,7 +143,7 @@ pub fn threads_that_wait() -> Outcome {
             libsyscall::thread::exit(0);
         })?;
         while STARTED.load(Ordering::Acquire) < 4 {
-            libsyscall::thread::sched_yield();
+            sched_yield();
         }
         Ok(())
     })?;
@@ -155,10 +167,10 @@ pub fn a_dump_is_killed() -> Outcome {
             die(SIGQUIT)
         })?;
         while !files::exists(c"core") {
-            libsyscall::thread::sched_yield();
+            sched_yield();
         }
         for _ in 0..wait * 20 {
-            libsyscall::thread::sched_yield();
+            sched_yield();
         }
         kill(pid, SIGKILL)?;
         let status = child::wait(pid)?;
