@@ -126,6 +126,7 @@ impl Bench {
             command_line: &command_line,
             console: Console::Pipe,
             debugger: false,
+            control: None,
         };
         let mut session = Session::start(&boot.command()?, Stdio::piped())?;
         let deadline = Instant::now() + PATIENCE;

@@ -139,6 +139,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         command_line: &command_line,
         console: if source == Source::Terminal { Console::Terminal } else { Console::Pipe },
         debugger: options.gdb,
+        control: None,
     };
     if options.gdb {
         eprintln!("debugger: gdb {} -ex 'target remote :1234'", kernel.with_extension("elf").display());

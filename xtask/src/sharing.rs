@@ -109,6 +109,7 @@ fn measure(options: &Options, kernel: &Path, initramfs: &Path, plugin: Option<&s
         command_line: &command_line,
         console: Console::Pipe,
         debugger: false,
+        control: None,
     };
     let mut qemu = boot.command()?;
     plugin.iter().for_each(|plugin| {

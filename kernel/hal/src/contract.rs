@@ -285,6 +285,15 @@ pub trait Platform {
     fn counter_is_own() -> bool {
         true
     }
+    /// Whether the whole machine was stopped since the executing CPU asked last. Interrupts off.
+    #[inline(always)]
+    fn take_pause() -> bool {
+        false
+    }
+    /// A hypervisor's time of day, in nanoseconds since 1970.
+    fn host_clock_ns() -> Option<u64> {
+        None
+    }
     /// For how many nanoseconds a hypervisor has not run a CPU though that had something to do.
     fn stolen_ns(_cpu: usize) -> u64 {
         0

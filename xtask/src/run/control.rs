@@ -48,6 +48,32 @@ impl Control {
         }
     }
 
+    /// Stops the machine for at least so long; how long it took from before the stop until after the start.
+    pub fn pause(&mut self, length: Duration) -> Result<Duration> {
+        let before = Instant::now();
+        self.execute(r#"{"execute":"stop"}"#)?;
+        std::thread::sleep(length);
+        self.execute(r#"{"execute":"cont"}"#)?;
+        Ok(before.elapsed())
+    }
+
+    /// Stores the machine in a file of the system on which QEMU runs, and ends QEMU after at least so long.
+    pub fn store_for(&mut self, path: &str, length: Duration) -> Result<()> {
+        self.execute(&format!(r#"{{"execute":"migrate","arguments":{{"uri":"exec:cat > {path}"}}}}"#))?;
+        let deadline = Instant::now() + PATIENCE * 6;
+        loop {
+            let state = self.execute(r#"{"execute":"query-migrate"}"#)?;
+            match state["status"].as_str() {
+                Some("completed") => break,
+                Some("failed") => bail!("the machine could not be stored: {state}"),
+                _ if Instant::now() > deadline => bail!("the machine is not stored yet: {state}"),
+                _ => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
+        std::thread::sleep(length);
+        self.execute(r#"{"execute":"quit"}"#).map(drop)
+    }
+
     /// The registers of all CPUs, as QEMU shows them.
     pub fn registers(&mut self) -> Result<String> {
         self.monitor("info registers -a")

@@ -102,6 +102,8 @@ pub struct Boot<'a> {
     pub console: Console,
     /// Wait for a debugger on port 1234.
     pub debugger: bool,
+    /// The socket for [`super::control::Control`], which Bochs has not.
+    pub control: Option<&'a Path>,
 }
 
 impl Boot<'_> {
@@ -126,8 +128,15 @@ impl Boot<'_> {
             machine.cpu = "host".to_owned();
         }
         let (kernel, initramfs) = (Path::new(nested::KERNEL), Path::new(nested::INITRAMFS));
-        let inner = Boot { machine: &machine, kernel, initramfs, console: Console::Pipe, ..*self };
-        nested::command(self.machine, &inner.command()?, self.kernel, self.initramfs)
+        let (console, control) = (Console::Pipe, None);
+        let mut inner = Boot { machine: &machine, kernel, initramfs, console, control, ..*self }.command()?;
+        inner.args(nested::CONTROL);
+        let mut qemu = nested::command(self.machine, &inner, self.kernel, self.initramfs)?;
+        qemu.args(match self.control {
+            Some(path) => ["-serial".to_owned(), control_socket(path)],
+            None => ["-serial".to_owned(), "null".to_owned()],
+        });
+        Ok(qemu)
     }
 
     /// QEMU's command line without anything to run.
@@ -153,6 +162,9 @@ impl Boot<'_> {
         if self.debugger {
             qemu.args(["-s", "-S"]);
         }
+        if let Some(path) = self.control {
+            qemu.arg("-qmp").arg(control_socket(path));
+        }
         Ok(qemu)
     }
 
@@ -161,6 +173,11 @@ impl Boot<'_> {
         qemu.arg("-kernel").arg(self.kernel).arg("-initrd").arg(self.initramfs);
         qemu.args(["-append", self.command_line]);
     }
+}
+
+/// QEMU's words for a socket that somebody may connect to.
+fn control_socket(path: &Path) -> String {
+    format!("unix:{},server=on,wait=off", path.display())
 }
 
 /// QEMU's program for `arch`, installed if need be and allowed.

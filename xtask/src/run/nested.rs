@@ -2,7 +2,8 @@
 //! runs the guest by KVM.
 //!
 //! The outer machine gets the guest's files as disks and QEMU's arguments by `fw_cfg`. What the guest's console says comes out of the outer machine's
-//! second serial port as it is, so that whoever talks to a guest need not know; the first one is for the outer Linux's complaints.
+//! second serial port as it is, so that whoever talks to a guest need not know; the first one is for the outer Linux's complaints, the third one
+//! the inner QEMU's control socket. A guest that is stored in `/tmp/stored` goes on in another QEMU when the first one has ended.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,6 +25,10 @@ const OUTER_MEMORY: u32 = 768;
 /// Where the guest's files lie in the outer machine.
 pub const KERNEL: &str = "/guest/kernel";
 pub const INITRAMFS: &str = "/guest/initramfs";
+
+/// What gives the inner QEMU its control socket: the outer machine's third serial port.
+pub const CONTROL: [&str; 4] =
+    ["-chardev", "serial,id=control,path=/dev/ttyS2", "-mon", "chardev=control,mode=control"];
 
 /// Linux and its modules out of one package, since they go together; the modules in the order in which they need each other.
 const LINUX: [(&str, &str); 11] = [
@@ -66,6 +71,10 @@ set -- $(/bin/busybox cat /sys/firmware/qemu_fw_cfg/by_name/opt/orlop/arguments/
 shift 2
 "$@" < /dev/ttyS1 > /dev/ttyS1
 status=$?
+if [ -e /tmp/stored ]; then
+    "$@" -incoming "exec:cat /tmp/stored" < /dev/ttyS1 > /dev/ttyS1
+    status=$?
+fi
 if [ $status -ne 0 ]; then
     printf "\\x$(printf %x $((status / 2)))" | /bin/busybox dd of=/dev/port bs=1 seek=244 conv=notrunc 2> /dev/null
 fi
@@ -121,6 +130,10 @@ fn outer_initramfs(linux: &Path) -> Result<PathBuf> {
     let console = Kind::CharacterDevice(Device { major: 5, minor: 1 });
     archive.insert("dev/console", Entry::new(0o600, console))?;
     archive.insert_file("init", 0o755, INIT)?;
+    // QEMU stores machines by way of a shell.
+    for name in ["sh", "cat"] {
+        archive.insert(&format!("bin/{name}"), Entry::new(0o777, Kind::Symlink("busybox".to_owned())))?;
+    }
     busybox::insert(&mut archive, Arch::X86_64)?;
     programs::insert(&mut archive, Arch::X86_64, &program, &program.to_string_lossy())?;
     let modules: Vec<_> = LINUX.iter().map(|(name, _)| *name).filter(|name| name.ends_with(".ko")).collect();

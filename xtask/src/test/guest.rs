@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::run::control::Control;
 use crate::run::debugger::Debugger;
 use crate::run::job::{Input, Job, Terminal};
-use crate::run::machine::{Accelerator, Boot, Console, MachineOptions};
+use crate::run::machine::{Boot, Console, MachineOptions};
 use crate::run::markers::{Event, Markers};
 use crate::run::placement::Placement;
 use crate::run::segments::Segments;
@@ -217,12 +217,17 @@ impl Guest {
 
     /// As [`Self::run_to_end`], but QEMU's monitor is given `command` once the guest has written `signal`.
     pub fn run_disturbed(&self, signal: &str, command: &str) -> Result<Vec<u8>> {
+        // The command may end the machine before QEMU has answered: what is heard of it decides.
+        self.run_controlled(signal, |control| drop(control.monitor(command)))
+    }
+
+    /// As [`Self::run_to_end`], but `act` has QEMU's control socket once the guest has written `signal`.
+    pub fn run_controlled(&self, signal: &str, act: impl FnOnce(&mut Control)) -> Result<Vec<u8>> {
         let folder = tempfile::tempdir()?;
         let socket = folder.path().join("control");
         let session = self.start(&self.initramfs, "", Some(&socket))?;
         let mut output = self.hear_until(&session, signal);
-        // The command may end the machine before QEMU has answered: what is heard of it decides.
-        let _ = Control::connect(&socket)?.monitor(command);
+        act(&mut Control::connect(&socket)?);
         output.extend(self.hear(&session));
         Ok(output)
     }
@@ -282,12 +287,8 @@ impl Guest {
     /// Starts QEMU, with a socket for [`Control`] if one is wanted.
     fn start(&self, initramfs: &Path, word: &str, control: Option<&Path>) -> Result<Session> {
         let command_line = self.command_line(word);
-        let mut qemu = self.loaded(initramfs, &command_line).command()?;
-        // Bochs has no such socket: nobody can be asked there.
-        if let Some(path) = control.filter(|_| self.machine.accel != Accelerator::Bochs) {
-            qemu.arg("-qmp").arg(format!("unix:{},server=on,wait=off", path.display()));
-        }
-        Session::start(&qemu, std::process::Stdio::piped())
+        let boot = Boot { control, ..self.loaded(initramfs, &command_line) };
+        Session::start(&boot.command()?, std::process::Stdio::piped())
     }
 
     /// The words for the kernel, `word` among them.
@@ -304,6 +305,7 @@ impl Guest {
             command_line,
             console: Console::Pipe,
             debugger: false,
+            control: None,
         }
     }
 

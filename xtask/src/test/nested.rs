@@ -1,5 +1,7 @@
 //! Machines under KVM: Debian's Linux runs QEMU in a machine of the translator, see [`crate::run::nested`].
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::boots::push;
@@ -54,7 +56,63 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         guest.append = words.to_owned();
         push(stage, queue, format!("{PREFIX}{arch}/counter {words}"), move || runs_by(&guest, counter));
     }
+    // The time-stamp counter goes on while a machine is stopped, and with it all clocks; where it was stored, it goes on from there.
+    for (kind, words) in [(Absence::Stop, ""), (Absence::Store, ""), (Absence::Store, "clocksource=tsc")] {
+        let mut guest = image::guest(stage, arch, &Kernel::Orlop, "nested", &archive)?;
+        guest.machine.machine = Some(Q35);
+        guest.machine.smp = 2;
+        guest.machine.accel = Accelerator::Nested;
+        guest.patience = Duration::from_secs(120);
+        guest.append = format!("{words} {LOOK}");
+        push(stage, queue, format!("{PREFIX}{arch}/{kind:?} {words}"), move || learns_the_time(&guest, kind));
+    }
     conformance::add_nested(stage, arch, queue)
+}
+
+/// How a machine is kept from running for a while.
+#[derive(Clone, Copy, Debug)]
+enum Absence {
+    /// It is stopped.
+    Stop,
+    /// It is stored in a file, and started again from there.
+    Store,
+}
+
+/// How long at least.
+const ABSENCE: Duration = Duration::from_secs(8);
+
+/// Looks by how much the time of day runs ahead of the time since boot, until that changes.
+const LOOK: &str = "quiet rdinit=/bin/busybox -- sh -c \"export PATH=/bin; busybox mount -t proc proc /proc; \
+    ahead() { echo $(($(busybox date +%s) - $(busybox cut -d. -f1 /proc/uptime))); }; \
+    first=$(ahead); last=$first; looks=0; echo; echo begin; \
+    while [ $looks -lt 400 ] && [ $((last - first)) -lt 3 ]; do \
+    busybox usleep 50000; looks=$((looks + 1)); last=$(ahead); done; \
+    echo; echo moved by $((last - first)) s; \
+    busybox dmesg | busybox grep watchdog: ; busybox poweroff -f\"";
+
+/// Whether a machine that did not run for a while shows the right time of day, and its time since boot has not moved on; which of both is
+/// wrong does not show. And whether its watchdog keeps quiet.
+fn learns_the_time(guest: &Guest, absence: Absence) -> Result<Result<(), String>> {
+    let mut took = Ok(Duration::ZERO);
+    let output = guest.run_controlled("\nbegin", |control| {
+        took = match absence {
+            Absence::Stop => control.pause(ABSENCE),
+            Absence::Store => {
+                let before = std::time::Instant::now();
+                control.store_for("/tmp/stored", ABSENCE).map(|()| before.elapsed())
+            }
+        };
+    })?;
+    let output = String::from_utf8_lossy(&output);
+    let moved = output.split_once("\nmoved by ").and_then(|(_, rest)| rest.split_once(" s"));
+    let Some((seconds, said)) = moved.and_then(|(text, said)| Some((text.parse::<u64>().ok()?, said))) else {
+        return Ok(Err(format!("{took:?}: no answer in\n{output}")));
+    };
+    // Both clocks are read in whole seconds, one after the other.
+    let (least, most) = (ABSENCE.as_secs() - 1, took?.as_secs() + 2);
+    // The guest's command line, which has the word too, is in no line of the watchdog's.
+    let is_right = (least..=most).contains(&seconds) && !said.contains("] watchdog: ");
+    Ok(if is_right { Ok(()) } else { Err(format!("not {least} to {most} s:\n{output}")) })
 }
 
 /// A command that uses the vector registers in several programs at the same time, and what it prints twice, as coreutils do on Linux.

@@ -125,6 +125,17 @@ pub fn counter_is_own() -> bool {
     Arch::counter_is_own()
 }
 
+/// Whether a hypervisor stopped the whole machine since the executing CPU asked last. Interrupts off.
+#[inline]
+pub fn take_pause() -> bool {
+    Arch::take_pause()
+}
+
+/// The time of day that a hypervisor tells, in nanoseconds since 1970, where one does. To ask leaves the virtual machine.
+pub fn host_clock_ns() -> Option<u64> {
+    Arch::host_clock_ns()
+}
+
 /// Makes the steered clock's seconds longer by `rate` nanoseconds, with 32 fraction bits, than the raw clock's. Deadlines that are armed stay
 /// armed for the counter's value that they had: arm them anew.
 pub fn steer(rate: i64) {

@@ -4,6 +4,7 @@
 pub mod frequency;
 pub mod line;
 pub mod ntp;
+pub mod pause;
 
 pub use line::Line;
 

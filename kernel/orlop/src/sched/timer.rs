@@ -11,6 +11,7 @@ use libkernel::timeouts::{Base, Key, Node, Timeouts};
 use super::deadline::{Deadline, wall_offset_ns};
 use super::{QUEUES, placement, watchdog};
 use crate::process::work;
+use crate::time::pause;
 
 static CLOCKS: PerCpu<Clock> = PerCpu::new([const { Clock::new() }; MAX_CPUS]);
 
@@ -147,6 +148,10 @@ fn start_tick(clock: &Clock) {
 /// The hardware timer has fired: wakes whose time has come, ends the slice if it is over. Interrupt context.
 pub fn interrupt() {
     let now = hal::time::now_ns();
+    if hal::time::take_pause() {
+        watchdog::forget();
+        pause::note();
+    }
     CLOCKS.with(|clock| {
         // The lock is not held while tasks wake: that may start a slice.
         for _ in 0..BATCH {

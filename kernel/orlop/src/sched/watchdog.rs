@@ -28,6 +28,7 @@ use libkernel::watchdog::{Found, Inside, Look, Silence, Stay, Thresholds};
 use super::{QUEUES, load, placement};
 use crate::log::urgent;
 use crate::process::{Thread, work};
+use crate::time::pause;
 
 static BEATS: PerCpu<Beat> = PerCpu::new([const { Beat::new() }; MAX_CPUS]);
 
@@ -110,6 +111,7 @@ pub(super) fn tick(now_ns: u64) -> Option<u64> {
     let is_busy = QUEUES.with(super::RunQueue::is_busy);
     if is_busy {
         load::sample(now_ns);
+        pause::look(now_ns);
     }
     if is_busy && WATCHES_TASKS.load(Relaxed) {
         look_at_running(&thresholds);
@@ -123,6 +125,12 @@ pub(super) fn tick(now_ns: u64) -> Option<u64> {
         appoint_guard(cpu);
     }
     goes_on.then_some(now_ns + thresholds.period_ns)
+}
+
+/// The machine was stopped: what the executing CPU's task seems to have used of processor time since its last tick may be that. Interrupt
+/// context.
+pub(super) fn forget() {
+    BEATS.with(|beat| *beat.stay.lock() = Stay::new());
 }
 
 /// The next CPU after `cpu` that runs tasks.

@@ -14,6 +14,7 @@ use libkernel::timeouts::{Base, Key, Node, Timeouts};
 use super::cpu_alarm::CpuKey;
 use super::discipline;
 use super::interval::{self, Name, Source};
+use super::pause;
 use crate::errno::OrErrno;
 use crate::process::Process;
 use crate::sched;
@@ -135,11 +136,12 @@ pub(super) fn remove(key: Key) -> Option<(Box<AlarmNode>, Listener)> {
 /// Starts the task. Once, at boot.
 pub fn start() -> Result<(), Errno> {
     discipline::start();
+    pause::start();
     sched::spawn(Box::new(serve)).or_errno()
 }
 
-/// The wall clock was set: another alarm may be the first.
-pub(super) fn wall_clock_was_set() {
+/// Another alarm may be the first, as the wall clock was set, or there is something to do without one.
+pub(super) fn look_again() {
     EARLIER.wake_one();
 }
 
@@ -152,7 +154,9 @@ fn serve() {
         let first = next_deadline();
         let deadline = first.map_or(Deadline::NEVER, Deadline::at);
         // Either end of the wait means: look again.
-        let _ = EARLIER.wait_until(deadline, || (next_deadline() != first).then_some(()));
+        let is_over = || pause::is_wanted() || next_deadline() != first;
+        let _ = EARLIER.wait_until(deadline, || is_over().then_some(()));
+        pause::serve();
         while let Some((node, listener)) = next_due() {
             listener.tell(node);
         }

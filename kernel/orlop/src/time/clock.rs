@@ -68,7 +68,7 @@ fn change_wall_offset(change: impl FnOnce(u64) -> Option<u64>) -> Result<(), Err
     let changed = crate::vdso::while_clocks_change(|| change(wall_offset_ns()).map(set_wall_offset));
     changed.ok_or(Errno::EINVAL)?;
     clocks_changed();
-    super::alarm::wall_clock_was_set();
+    super::alarm::look_again();
     Ok(())
 }
 

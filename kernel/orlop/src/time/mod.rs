@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cpu_alarm;
 pub mod discipline;
 pub mod interval;
+pub mod pause;
 pub mod posix;
 
 pub use clock::{Clock, CpuClock, wall_clock};

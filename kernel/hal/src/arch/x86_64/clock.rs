@@ -185,14 +185,9 @@ pub fn initialise(boot_cycles: u64, words: CommandLine<'_>) {
     };
     TSC_TRUST.store(trust, Ordering::Relaxed);
     choose(words.option("clocksource").unwrap_or_default());
-    let at_boot_ns = match kvm::wall_clock_at_ns(time::now_ns) {
-        Some(at_boot_ns) => Some(at_boot_ns),
-        None => {
-            rtc::seconds_since_1970().map(|seconds| (seconds * NANOSECONDS).saturating_sub(time::now_ns()))
-        }
-    };
-    match at_boot_ns {
-        Some(at_boot_ns) => WALL_CLOCK_AT_BOOT_NS.store(at_boot_ns, Ordering::Relaxed),
+    let real_time_ns = || rtc::seconds_since_1970().map(|seconds| seconds * NANOSECONDS);
+    match kvm::wall_clock_ns().or_else(real_time_ns) {
+        Some(ns) => WALL_CLOCK_AT_BOOT_NS.store(ns.saturating_sub(time::now_ns()), Ordering::Relaxed),
         None => boot::lacks("a real-time clock: the time of day begins in 1970"),
     }
 }

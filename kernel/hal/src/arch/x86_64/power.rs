@@ -54,6 +54,14 @@ impl Platform for Arch {
         clock::is_own()
     }
 
+    fn take_pause() -> bool {
+        kvm::take_pause()
+    }
+
+    fn host_clock_ns() -> Option<u64> {
+        kvm::wall_clock_ns()
+    }
+
     fn stolen_ns(cpu: usize) -> u64 {
         kvm::stolen_ns(cpu)
     }

@@ -5,7 +5,9 @@
 /// Words of what the hypervisor writes for each CPU.
 pub const WORDS: usize = 8;
 /// The word with the factor's shift and the flags.
-const FLAGS_WORD: usize = 7;
+pub const FLAGS_WORD: usize = 7;
+/// In [`FLAGS_WORD`]: somebody stopped the machine. The guest takes it back.
+pub const STOPPED: u32 = 1 << 9;
 
 /// One line: nanoseconds since the hypervisor's zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,11 +9,11 @@ use crate::arch::x86_64::clock::cycles;
 use crate::arch::x86_64::paging::IMAGE;
 use crate::contract::Cpu as _;
 use crate::cpu::MAX_CPUS;
-use crate::sync::Once;
+use crate::sync::{Once, SpinLock};
 use core::arch::x86_64::__cpuid_count;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use libkernel::arch::x86_64::kvm::{self, Kvm};
-use libkernel::arch::x86_64::pvclock::{self, Line, WORDS};
+use libkernel::arch::x86_64::pvclock::{self, FLAGS_WORD, Line, STOPPED, WORDS};
 use libkernel::command_line::CommandLine;
 
 /// What the hypervisor writes for one CPU.
@@ -133,16 +133,27 @@ pub fn now_ns() -> u64 {
     now.max(LATEST.fetch_max(now, Ordering::AcqRel))
 }
 
-/// The time of day when another clock, which shows `now`, was zero; `None` if the hypervisor does not know. Boot, one CPU.
-pub fn wall_clock_at_ns(now: impl Fn() -> u64) -> Option<u64> {
+/// The hypervisor's time of day, in nanoseconds since 1970; `None` if it does not know.
+pub fn wall_clock_ns() -> Option<u64> {
+    /// Keeps those apart who ask.
+    static ASKED: SpinLock<()> = SpinLock::new(());
     if !has_clock() {
         return None;
     }
+    let _one_at_a_time = ASKED.lock();
     // SAFETY: CPUID announces the register; the hypervisor writes to the static's words at once.
     unsafe { msr::write(msr::KVM_WALL_CLOCK, physical(&WALL_CLOCK)) };
     let [_, seconds, nanoseconds] = [0, 1, 2].map(|word| u64::from(WALL_CLOCK[word].load(Ordering::Acquire)));
     let zero_ns = seconds * libkernel::clock::SECOND_NS + nanoseconds;
-    (zero_ns != 0).then(|| (zero_ns + now_ns()).saturating_sub(now()))
+    (zero_ns != 0).then(|| zero_ns + now_ns())
+}
+
+/// Whether somebody stopped the machine since the executing CPU asked last. Interrupts off.
+pub fn take_pause() -> bool {
+    let flags = &AREAS[Arch::id()].clock[FLAGS_WORD];
+    // The hypervisor writes while this CPU does not run: nothing comes between the two.
+    flags.load(Ordering::Relaxed) & STOPPED != 0
+        && flags.fetch_and(!STOPPED, Ordering::Relaxed) & STOPPED != 0
 }
 
 /// For how long the hypervisor has not run `cpu` though that could have run, in nanoseconds.
