@@ -24,6 +24,7 @@ pub mod efi;
 pub mod elf;
 pub mod entropy;
 pub mod fault;
+pub mod file_capabilities;
 pub mod front_map;
 pub mod intervals;
 pub mod line_discipline;

@@ -1,85 +1,152 @@
-//! Who a program runs as: set-user-ID and set-group-ID files, and what `execve` does to capabilities.
+//! Who a program runs as: set-user-ID and set-group-ID files, files with capabilities, and what `execve` does to those of threads.
 //!
 //! Source: credentials(7), capabilities(7) "Transformation of capabilities during execve()", Linux 6.1's
-//! `security/commoncap.c`. Files have no capabilities of their own here; root's are the traditional ones.
+//! `security/commoncap.c`. What a file without capabilities gives to root are the traditional ones: all.
 
 use alloc::sync::Arc;
 
+use abi::Errno;
 use abi::fs::{MS_NOSUID, S_ISGID, S_ISUID, S_IXGRP};
 use abi::process::{SECBIT_KEEP_CAPS, SECBIT_NOROOT};
+use libkernel::file_capabilities::FileCapabilities;
 
-use crate::fs::File;
 use crate::fs::permission::{self, Access};
-use crate::process::{Credentials, Identity, Thread};
+use crate::fs::{File, extended};
+use crate::process::{Credentials, Identity, Thread, capability};
 
-/// Credentials of the new program, and whether it gained privileges (`AT_SECURE`).
+/// Credentials of the new program, and what else becomes of who executes it.
 pub struct NewIdentity {
     /// What the thread acts as.
     pub credentials: Arc<Credentials>,
-    /// Whether the C library must not trust the environment.
+    /// Whether the C library must not trust the environment (`AT_SECURE`).
     pub secure: bool,
+    /// Whether the file would make it somebody else, or give it capabilities: it is then placed in memory as the kernel likes.
+    pub clears_personality: bool,
     /// Whether the caller could read the program: if not, nobody sees it in the process's memory either (Linux: `would_dump`).
     pub may_read: bool,
 }
 
-/// What the thread becomes by executing `file`.
-pub fn after_exec(thread: &Thread, file: &File) -> NewIdentity {
+/// What the thread becomes by executing `file`. EPERM where a program that does not know of capabilities would lack some of its own,
+/// EINVAL where these cannot be read.
+pub fn after_exec(thread: &Thread, file: &File) -> Result<NewIdentity, Errno> {
     let old = thread.credentials();
     let may_read = permission::check(file.inode(), &old, Access::READ).is_ok();
-    // Who has renounced privileges gets none from a file (`PR_SET_NO_NEW_PRIVS`).
-    let renounced = thread.no_new_privileges();
-    let (set_user, set_group) = if renounced { (None, None) } else { set_identifiers(file) };
-    if set_user.is_none() && set_group.is_none() && is_plain(&old) {
-        return NewIdentity { credentials: old, secure: false, may_read };
+    let gift = Gift::of(thread, file)?;
+    if gift.is_none() && is_plain(&old) {
+        return Ok(NewIdentity { credentials: old, secure: false, clears_personality: false, may_read });
     }
     let mut new = (*old).clone();
-    new.user.effective = set_user.unwrap_or(old.user.effective);
-    new.group.effective = set_group.unwrap_or(old.group.effective);
+    new.user.effective = gift.user.unwrap_or(old.user.effective);
+    new.group.effective = gift.group.unwrap_or(old.group.effective);
+    let (permitted, effective) = permitted_by(&gift, &new)?;
+    new.capabilities.permitted = permitted;
+    let gains = permitted & !old.capabilities.permitted != 0;
     let is_setid = new.user.effective != old.user.real || new.group.effective != old.group.real;
-    let has_root = !old.has_securebit(SECBIT_NOROOT);
-    let effective_root = has_root && new.user.effective == 0;
-    let is_root = effective_root || has_root && new.user.real == 0;
-    new.capabilities.permitted =
-        if is_root { old.capabilities.bounding | old.capabilities.inheritable } else { 0 };
-    let gains = new.capabilities.permitted & !old.capabilities.permitted != 0;
-    if renounced && (is_setid || gains) {
-        new.user.effective = new.user.real;
-        new.group.effective = new.group.real;
-        new.capabilities.permitted &= old.capabilities.permitted;
+    if is_setid || gains {
+        renounce(thread, &old, &mut new);
     }
     for identity in [&mut new.user, &mut new.group] {
         *identity = Identity { saved: identity.effective, file_system: identity.effective, ..*identity };
     }
-    settle_capabilities(&mut new, is_setid, effective_root);
+    if is_setid || gift.capabilities.is_some() {
+        new.capabilities.ambient = 0;
+    }
+    settle_capabilities(&mut new, effective);
     let sets = &new.capabilities;
-    let is_elevated = effective_root || sets.permitted & !sets.ambient != 0;
-    let secure = is_setid || new.user.real != 0 && is_elevated;
-    NewIdentity { credentials: Arc::new(new), secure, may_read }
+    let is_elevated = effective || sets.permitted & !sets.ambient != 0;
+    Ok(NewIdentity {
+        secure: is_setid || new.user.real != 0 && is_elevated,
+        clears_personality: gift.user.is_some() || gift.group.is_some() || gains,
+        credentials: Arc::new(new),
+        may_read,
+    })
 }
 
-/// Ambient capabilities are added to what is permitted, unless the file sets an identifier. With effective root all that is
-/// permitted is in effect, else what is ambient.
-fn settle_capabilities(new: &mut Credentials, is_setid: bool, effective_root: bool) {
+/// What a file makes of who executes it.
+struct Gift {
+    /// The user that its set-user-ID bit names.
+    user: Option<u32>,
+    /// The group that its set-group-ID bit names.
+    group: Option<u32>,
+    capabilities: Option<FileCapabilities>,
+}
+
+impl Gift {
+    fn of(thread: &Thread, file: &File) -> Result<Gift, Errno> {
+        let mut gift = Gift { user: None, group: None, capabilities: None };
+        if file.location().mount.flags() & MS_NOSUID != 0 {
+            return Ok(gift);
+        }
+        gift.capabilities = extended::capabilities(file.inode())?;
+        let attributes = &file.inode().attributes;
+        let mode = attributes.permissions();
+        // Who has renounced privileges gets none from a file (`PR_SET_NO_NEW_PRIVS`); of capabilities those that it had (`renounce`).
+        if mode & (S_ISUID | S_ISGID) != 0 && !thread.no_new_privileges() {
+            gift.user = (mode & S_ISUID != 0).then(|| attributes.owner());
+            // Without group execution the bit once meant mandatory locking.
+            gift.group = (mode & S_ISGID != 0 && mode & S_IXGRP != 0).then(|| attributes.group());
+        }
+        Ok(gift)
+    }
+
+    fn is_none(&self) -> bool {
+        self.user.is_none() && self.group.is_none() && self.capabilities.is_none()
+    }
+}
+
+/// What is permitted to who acts as `new` already, before ambient capabilities are added, and whether that is in effect at once.
+fn permitted_by(gift: &Gift, new: &Credentials) -> Result<(u64, bool), Errno> {
+    let sets = &new.capabilities;
+    let (mut permitted, mut effective) = (0, false);
+    if let Some(given) = gift.capabilities {
+        permitted = sets.bounding & given.permitted | sets.inheritable & given.inheritable;
+        effective = given.effective;
+        if effective && given.permitted & !permitted != 0 {
+            return Err(Errno::EPERM);
+        }
+    }
+    let (acts_as_root, is_root) = (new.user.effective == 0, new.user.real == 0);
+    // A set-user-ID program of root's with capabilities of its own has just these, unless it is root who executes it.
+    let has_just_these = gift.capabilities.is_some() && acts_as_root && !is_root;
+    if !new.has_securebit(SECBIT_NOROOT) && !has_just_these {
+        if acts_as_root || is_root {
+            permitted = sets.bounding | sets.inheritable;
+        }
+        effective |= acts_as_root;
+    }
+    Ok((permitted, effective))
+}
+
+/// Takes back what may not be gained: by who has said that it wants to gain nothing, and by who shares its directories with another
+/// process, which could lead the program astray (Linux: `LSM_UNSAFE_SHARE`).
+fn renounce(thread: &Thread, old: &Credentials, new: &mut Credentials) {
+    let renounced = thread.no_new_privileges();
+    if !renounced && !shares_context(thread) {
+        return;
+    }
+    if renounced || !old.has_capability(capability::SETUID) {
+        new.user.effective = new.user.real;
+        new.group.effective = new.group.real;
+    }
+    new.capabilities.permitted &= old.capabilities.permitted;
+}
+
+/// Whether threads of other processes have the same root and working directory (`CLONE_FS`).
+fn shares_context(thread: &Thread) -> bool {
+    let context = thread.fs();
+    let mut own = 0;
+    thread.process().each_thread(|each| {
+        own += usize::from(each.try_fs().is_some_and(|other| Arc::ptr_eq(&other, &context)));
+    });
+    context.holders() > own
+}
+
+/// Ambient capabilities are added to what is permitted. All of that is in effect, or else what is ambient.
+fn settle_capabilities(new: &mut Credentials, effective: bool) {
     let sets = &mut new.capabilities;
-    if is_setid {
-        sets.ambient = 0;
-    }
     sets.permitted |= sets.ambient;
-    sets.effective = if effective_root { sets.permitted } else { sets.ambient };
+    sets.effective = if effective { sets.permitted } else { sets.ambient };
     new.securebits &= !SECBIT_KEEP_CAPS;
-}
-
-/// User and group that the file's set-ID bits name.
-fn set_identifiers(file: &File) -> (Option<u32>, Option<u32>) {
-    if file.location().mount.flags() & MS_NOSUID != 0 {
-        return (None, None);
-    }
-    let attributes = &file.inode().attributes;
-    let mode = attributes.permissions();
-    let user = (mode & S_ISUID != 0).then(|| attributes.owner());
-    // Without group execution the bit once meant mandatory locking.
-    let group = (mode & S_ISGID != 0 && mode & S_IXGRP != 0).then(|| attributes.group());
-    (user, group)
 }
 
 /// Whether `execve` of an ordinary file leaves the credentials as they are: root with all it can have, nobody
@@ -127,9 +194,10 @@ mod tests {
         user.set_user(7).expect("root may");
         user.capabilities.ambient = 4;
         user.capabilities.permitted = 0;
-        settle_capabilities(&mut user, false, false);
+        settle_capabilities(&mut user, false);
         assert_eq!((user.capabilities.permitted, user.capabilities.effective), (4, 4));
-        settle_capabilities(&mut user, true, false);
-        assert_eq!((user.capabilities.ambient, user.capabilities.effective), (0, 0));
+        user.capabilities.ambient = 0;
+        settle_capabilities(&mut user, false);
+        assert_eq!((user.capabilities.permitted, user.capabilities.effective), (4, 0));
     }
 }

@@ -42,8 +42,11 @@ use stack::StackContent;
 /// So many interpreters may stand before a program, each the script of the next (execve(2): ELOOP).
 const SCRIPT_DEPTH: usize = 5;
 
-/// What a program that gains privileges must not inherit (Linux's `PER_CLEAR_ON_SETID`).
+/// What a program must not inherit that a file's set-id bits or capabilities make another (Linux's `PER_CLEAR_ON_SETID`).
 const UNSAFE_PERSONALITY: u32 = ADDR_NO_RANDOMIZE | READ_IMPLIES_EXEC | ADDR_COMPAT_LAYOUT | MMAP_PAGE_ZERO;
+
+/// The stack that a program with more rights than its user has at most (Linux's `_STK_LIM`), whatever the limit was.
+const SECURE_STACK: u64 = 8 << 20;
 
 /// What is to be executed, by name.
 pub struct Request<'a> {
@@ -122,8 +125,12 @@ fn start(thread: &Arc<Thread>, context: &mut UserContext, mut start: Start<'_>) 
         start.arguments.push(b"", &mut start.room)?;
     }
     let (program, access) = find_program(thread, &mut start)?;
-    let identity = identity::after_exec(thread, program.file());
-    let built = build(thread, &program, &start, &identity, access)?;
+    let interpreter = match program.interpreter()? {
+        Some(path) => Some(open_interpreter(thread, &path)?),
+        None => None,
+    };
+    let identity = identity::after_exec(thread, program.file())?;
+    let built = build(thread, &Programs { program, interpreter }, &start, &identity, access)?;
     commit(thread, context, built, identity, &start.request.name)
 }
 
@@ -177,6 +184,12 @@ fn open_by_path(thread: &Arc<Thread>, path: &[u8]) -> Result<Arc<File>, Errno> {
     open_for_exec(&thread.fs(), &thread.credentials(), None, path, LastLink::Follow)
 }
 
+/// What is loaded.
+struct Programs {
+    program: Program,
+    interpreter: Option<Program>,
+}
+
 /// A new address space, ready to run.
 struct Built {
     space: Arc<AddressSpace>,
@@ -186,19 +199,16 @@ struct Built {
 
 fn build(
     thread: &Arc<Thread>,
-    program: &Program,
+    Programs { program, interpreter }: &Programs,
     start: &Start<'_>,
     identity: &NewIdentity,
     access: ExecuteAccess,
 ) -> Result<Built, Errno> {
-    let limits = thread.process().limits();
-    let interpreter = match program.interpreter()? {
-        Some(path) => Some(open_interpreter(thread, &path)?),
-        None => None,
-    };
+    let stack_limit = thread.process().limits().soft(Resource::Stack);
+    let stack_limit = if identity.secure { stack_limit.min(SECURE_STACK) } else { stack_limit };
     let offsets = choose_offsets(personality(thread, identity));
     let space = AddressSpace::new()?;
-    let mmap_base = offsets.mmap_base(limits.soft(Resource::Stack));
+    let mmap_base = offsets.mmap_base(stack_limit);
     let mut layout = Layout { mmap_base, ..Layout::empty() };
     space.set_layout(layout.clone(), None);
     let loaded = program.load(interpreter.as_ref(), &space, &offsets, thread.bounds())?;
@@ -238,7 +248,7 @@ fn open_interpreter(thread: &Arc<Thread>, path: &[u8]) -> Result<Program, Errno>
 /// The personality that the new program has.
 fn personality(thread: &Thread, identity: &NewIdentity) -> u32 {
     let personality = thread.process().personality();
-    if identity.secure { personality & !UNSAFE_PERSONALITY } else { personality }
+    if identity.clears_personality { personality & !UNSAFE_PERSONALITY } else { personality }
 }
 
 /// `randomize_va_space`: whether programs are placed at random (1), and their heaps too (2).
@@ -284,6 +294,7 @@ fn commit(
     let dumpable = if is_dumpable { Dumpable::ByUser } else { process::dumpable_with_privileges() };
     thread.process().set_dumpable(dumpable);
     if identity.secure {
+        thread.process().limits().lower(Resource::Stack, SECURE_STACK);
         thread.set_parent_death_signal(None);
     }
     thread.set_name(name.rsplit(|byte| *byte == b'/').next().unwrap_or_default());

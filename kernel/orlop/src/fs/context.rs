@@ -1,7 +1,7 @@
 //! Where path walk starts: root, working directory and umask.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use hal::sync::SpinLock;
 
@@ -17,6 +17,31 @@ struct Places {
 pub struct FsContext {
     places: SpinLock<Places>,
     umask: AtomicU32,
+    /// How many threads have it as their own.
+    holders: AtomicUsize,
+}
+
+/// A thread's own context, counted among its holders; whoever else looks at it is not.
+pub struct OwnContext(Arc<FsContext>);
+
+impl OwnContext {
+    /// One more thread has it.
+    pub fn new(context: Arc<FsContext>) -> OwnContext {
+        context.holders.fetch_add(1, Ordering::Relaxed);
+        OwnContext(context)
+    }
+
+    /// The context.
+    #[inline]
+    pub fn get(&self) -> &Arc<FsContext> {
+        &self.0
+    }
+}
+
+impl Drop for OwnContext {
+    fn drop(&mut self) {
+        self.0.holders.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl FsContext {
@@ -24,13 +49,23 @@ impl FsContext {
     pub fn at(root: Location) -> Arc<FsContext> {
         const FIRST_UMASK: u32 = 0o022;
         let places = Places { working_directory: root.clone(), root };
-        Arc::new(FsContext { places: SpinLock::new(places), umask: AtomicU32::new(FIRST_UMASK) })
+        FsContext::of(places, FIRST_UMASK)
+    }
+
+    fn of(places: Places, umask: u32) -> Arc<FsContext> {
+        let (places, umask, holders) = (SpinLock::new(places), AtomicU32::new(umask), AtomicUsize::new(0));
+        Arc::new(FsContext { places, umask, holders })
+    }
+
+    /// How many threads have it as their own.
+    pub fn holders(&self) -> usize {
+        self.holders.load(Ordering::Relaxed)
     }
 
     /// A copy that changes independently: `fork` and `unshare(CLONE_FS)`.
     pub fn duplicate(&self) -> Arc<FsContext> {
         let places = self.places.lock().clone();
-        Arc::new(FsContext { places: SpinLock::new(places), umask: AtomicU32::new(self.umask()) })
+        FsContext::of(places, self.umask())
     }
 
     /// The root directory.

@@ -1,8 +1,9 @@
 //! Extended attributes: xattr(7), as Linux 6.1's tmpfs has them.
 //!
 //! Stored files keep those of `trusted.` and `security.`; `user.` is refused, as tmpfs refuses it before 6.6, and so are access control
-//! lists and `security.capability`, which nothing here would heed. Who may see or change one is asked in [`check`], whatever the file
-//! system.
+//! lists, which nothing here would heed. Who may see or change one is asked in [`check`], whatever the file system.
+//! `security.capability` says what a program may that executes the file ([`capabilities`]): its value is checked, and it goes when
+//! somebody changes the content or the owner.
 //!
 //! The lock on an inode's attributes sleeps and is a leaf.
 
@@ -10,10 +11,12 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use abi::Errno;
 use abi::fs::{S_ISVTX, XATTR_CREATE, XATTR_REPLACE};
 use hal::sync::Once;
+use libkernel::file_capabilities::FileCapabilities;
 
 use super::attributes::FileKind;
 use super::filesystem::FileSystemKind;
@@ -26,11 +29,15 @@ const TRUSTED: &[u8] = b"trusted.";
 const SECURITY: &[u8] = b"security.";
 const SYSTEM: &[u8] = b"system.";
 const USER: &[u8] = b"user.";
-/// What a program would get that executes the file: not done here, so not kept.
+/// What a program gets that executes the file.
 const CAPABILITY: &[u8] = b"security.capability";
 
 /// The attributes of an inode; an empty cell while it never had any.
-pub struct Extended(Once<Box<Mutex<Named>>>);
+pub struct Extended {
+    named: Once<Box<Mutex<Named>>>,
+    /// Whether [`CAPABILITY`] is among them; changed under their lock.
+    has_capabilities: AtomicBool,
+}
 
 #[derive(Default)]
 struct Named {
@@ -106,25 +113,74 @@ fn check_name(inode: &Inode, name: &[u8]) -> Result<(), Errno> {
 impl Extended {
     /// No attributes.
     pub const fn new() -> Extended {
-        Extended(Once::new())
+        Extended { named: Once::new(), has_capabilities: AtomicBool::new(false) }
     }
+
+    /// Whether the file gives capabilities to who executes it.
+    #[inline]
+    pub fn has_capabilities(&self) -> bool {
+        self.has_capabilities.load(Ordering::Relaxed)
+    }
+}
+
+/// The value that an attribute is to have, where the kernel has a say in it. EINVAL for capabilities that are none; a value without
+/// bytes is taken, as on Linux, and then nobody can execute the file.
+pub fn check_value(name: &[u8], bytes: &mut Vec<u8>) -> Result<(), Errno> {
+    if name != CAPABILITY || bytes.is_empty() {
+        return Ok(());
+    }
+    let read = FileCapabilities::parse(bytes).filter(FileCapabilities::are_somebodys).ok_or(Errno::EINVAL)?;
+    if read.are_for_all() {
+        let length = FileCapabilities::shorten(bytes);
+        bytes.truncate(length);
+    }
+    Ok(())
+}
+
+/// What the file gives to who executes it. EINVAL if that cannot be read.
+pub fn capabilities(inode: &Inode) -> Result<Option<FileCapabilities>, Errno> {
+    if !inode.extended.has_capabilities() {
+        return Ok(None);
+    }
+    let bytes = match get_stored(inode, CAPABILITY) {
+        Err(Errno::ENODATA) => return Ok(None),
+        stored => stored?,
+    };
+    let read = FileCapabilities::parse(&bytes).ok_or(Errno::EINVAL)?;
+    let known = FileCapabilities {
+        permitted: read.permitted & capability::ALL,
+        inheritable: read.inheritable & capability::ALL,
+        ..read
+    };
+    Ok(Some(known).filter(FileCapabilities::are_for_all))
+}
+
+/// Content or owner have changed: whoever executes the file gets nothing by it any more.
+pub fn drop_capabilities(inode: &Inode) {
+    // A file that has none, or loses them to somebody else at this moment, is as it shall be.
+    let _ = remove(inode, CAPABILITY);
 }
 
 /// The value of an attribute. ENODATA where there is none.
 pub fn get(inode: &Inode, name: &[u8]) -> Result<Arc<Vec<u8>>, Errno> {
     check_name(inode, name)?;
-    let named = inode.extended.0.get().ok_or(Errno::ENODATA)?.lock();
+    let bytes = get_stored(inode, name)?;
+    // Linux makes a value anew of what it stored, and can make none of nothing.
+    if name == CAPABILITY && bytes.is_empty() { Err(Errno::EINVAL) } else { Ok(bytes) }
+}
+
+fn get_stored(inode: &Inode, name: &[u8]) -> Result<Arc<Vec<u8>>, Errno> {
+    let named = inode.extended.named.get().ok_or(Errno::ENODATA)?.lock();
     named.by_name.get(name).map(|value| value.bytes.clone()).ok_or(Errno::ENODATA)
 }
 
-/// Sets an attribute. EEXIST or ENODATA where `flags` (`XATTR_CREATE`, `XATTR_REPLACE`) want otherwise.
+/// Sets an attribute to what [`check_value`] has seen. EEXIST or ENODATA where `flags` (`XATTR_CREATE`, `XATTR_REPLACE`) want
+/// otherwise.
 pub fn set(inode: &Inode, name: Vec<u8>, bytes: Vec<u8>, flags: u32) -> Result<(), Errno> {
     check_name(inode, &name)?;
-    if name == CAPABILITY {
-        return Err(Errno::EOPNOTSUPP);
-    }
+    let gives_capabilities = name == CAPABILITY;
     let bytes = Arc::new(bytes);
-    let mut named = inode.extended.0.get_or_init(Box::default).lock();
+    let mut named = inode.extended.named.get_or_init(Box::default).lock();
     match named.by_name.get_mut(&name) {
         Some(_) if flags & XATTR_CREATE != 0 => Err(Errno::EEXIST),
         Some(value) => {
@@ -136,6 +192,9 @@ pub fn set(inode: &Inode, name: Vec<u8>, bytes: Vec<u8>, flags: u32) -> Result<(
             named.added += 1;
             let age = named.added;
             named.by_name.insert(name, Value { bytes, age });
+            if gives_capabilities {
+                inode.extended.has_capabilities.store(true, Ordering::Relaxed);
+            }
             Ok(())
         }
     }
@@ -144,13 +203,16 @@ pub fn set(inode: &Inode, name: Vec<u8>, bytes: Vec<u8>, flags: u32) -> Result<(
 /// Takes an attribute away. ENODATA where there is none.
 pub fn remove(inode: &Inode, name: &[u8]) -> Result<(), Errno> {
     check_name(inode, name)?;
-    let mut named = inode.extended.0.get().ok_or(Errno::ENODATA)?.lock();
+    let mut named = inode.extended.named.get().ok_or(Errno::ENODATA)?.lock();
+    if name == CAPABILITY {
+        inode.extended.has_capabilities.store(false, Ordering::Relaxed);
+    }
     named.by_name.remove(name).map(drop).ok_or(Errno::ENODATA)
 }
 
 /// The names, newest first, each with a NUL behind it; those of `trusted.` for who may see them.
 pub fn list(inode: &Inode, credentials: &Credentials) -> Result<Vec<u8>, Errno> {
-    let Some(named) = inode.extended.0.get() else { return Ok(Vec::new()) };
+    let Some(named) = inode.extended.named.get() else { return Ok(Vec::new()) };
     let sees_trusted = credentials.has_capability(capability::SYS_ADMIN);
     let named = named.lock();
     let mut names = Vec::new();

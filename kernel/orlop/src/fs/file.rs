@@ -359,7 +359,7 @@ impl File {
         if moved > 0 {
             let inode = self.inode();
             inode.touch_modified(clock::now());
-            super::limits::drop_set_id_bits(inode);
+            super::limits::drop_privileges(inode);
         }
     }
 

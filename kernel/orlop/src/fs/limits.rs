@@ -5,6 +5,7 @@ use abi::fs::{S_ISGID, S_ISUID};
 use libkernel::signal_set::Signal;
 
 use super::clock;
+use super::extended;
 use super::inode::Inode;
 use super::running;
 use super::writers::ContentWriter;
@@ -36,7 +37,7 @@ fn exceed() -> Errno {
     Errno::EFBIG
 }
 
-/// The one way to change the size of a regular file: limit, content, times and set-id bits. Whoever asks writes to the file.
+/// The one way to change the size of a regular file: limit, content, times and privileges. Whoever asks writes to the file.
 pub fn set_size(inode: &Inode, size: u64, _writer: &ContentWriter) -> Result<(), Errno> {
     let object = inode.object().ok_or(Errno::EINVAL)?;
     if size > object.size() {
@@ -44,13 +45,16 @@ pub fn set_size(inode: &Inode, size: u64, _writer: &ContentWriter) -> Result<(),
     }
     object.truncate(size)?;
     inode.touch_modified(clock::now());
-    drop_set_id_bits(inode);
+    drop_privileges(inode);
     Ok(())
 }
 
-/// After a change of the content by someone without the right to keep them, set-id bits go: inode(7).
+/// After a change of the content the file's capabilities go, and by someone without the right to keep them set-id bits: inode(7).
 #[inline]
-pub fn drop_set_id_bits(inode: &Inode) {
+pub fn drop_privileges(inode: &Inode) {
+    if inode.extended.has_capabilities() {
+        extended::drop_capabilities(inode);
+    }
     if inode.attributes.permissions() & (S_ISUID | S_ISGID) != 0 {
         running::with_credentials(|credentials| {
             if !credentials.has_capability(capability::FSETID) {

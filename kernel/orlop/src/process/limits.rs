@@ -145,6 +145,12 @@ impl Limits {
         Ok(())
     }
 
+    /// Lowers a soft limit that is above `most`.
+    pub fn lower(&self, resource: Resource, most: u64) {
+        let soft = &mut self.0.lock()[resource as usize].soft;
+        *soft = most.min(*soft);
+    }
+
     /// Raises a soft limit that was reached, unless somebody has changed it meanwhile.
     pub fn move_on(&self, resource: Resource, from: u64, step: u64) {
         let soft = &mut self.0.lock()[resource as usize].soft;

@@ -14,6 +14,7 @@ use libkernel::sched::Parameters;
 
 use super::usage::Account;
 use super::{Credentials, Limits, Pid, Process, speculation, users};
+use crate::fs::context::OwnContext;
 use crate::fs::{FdTable, FsContext};
 use crate::futex::Held;
 use crate::memory::{AddressSpace, Bounds, OwnReference};
@@ -45,7 +46,7 @@ pub struct Thread {
     /// Changed by the thread itself alone; `None` once it has ended.
     files: SpinLock<Option<Arc<FdTable>>>,
     /// As `files`.
-    fs: SpinLock<Option<Arc<FsContext>>>,
+    fs: SpinLock<Option<OwnContext>>,
     /// As `files`.
     memory: SpinLock<Option<Arc<OwnReference>>>,
     /// Where `memory` lies; zero for none. Changed by the thread itself, with it.
@@ -157,7 +158,7 @@ impl Thread {
             affinity: AtomicU64::new(0),
             parent_death_signal: AtomicU32::new(0),
             files: SpinLock::new(Some(parts.files)),
-            fs: SpinLock::new(Some(parts.fs)),
+            fs: SpinLock::new(Some(OwnContext::new(parts.fs))),
             memory_id: AtomicUsize::new(Arc::as_ptr(&parts.memory).addr()),
             memory: SpinLock::new(Some(OwnReference::new(parts.memory))),
             credentials: SpinLock::new(parts.credentials),
@@ -260,18 +261,18 @@ impl Thread {
 
     /// Root, working directory and umask, unless the thread has ended.
     pub fn try_fs(&self) -> Option<Arc<FsContext>> {
-        self.fs.lock().clone()
+        self.fs.lock().as_ref().map(|own| own.get().clone())
     }
 
     /// Looks at the running thread's [`FsContext`] without counting a reference. `look` must not sleep.
     #[inline]
     pub fn with_fs<R>(&self, look: impl FnOnce(&Arc<FsContext>) -> R) -> R {
-        look(self.fs.lock().as_ref().expect("a running thread has a root directory"))
+        look(self.fs.lock().as_ref().expect("a running thread has a root directory").get())
     }
 
     /// Gives the thread another [`FsContext`], or none at its end.
     pub fn set_fs(&self, fs: Option<Arc<FsContext>>) {
-        let old = core::mem::replace(&mut *self.fs.lock(), fs);
+        let old = core::mem::replace(&mut *self.fs.lock(), fs.map(OwnContext::new));
         drop(old);
     }
 

@@ -8,6 +8,7 @@ use libkernel::addr::UserAddr;
 use super::at::{self, PathCall, follow_unless, only, path_argument};
 use super::{Caller, Failure};
 use crate::fs::clock;
+use crate::fs::extended;
 use crate::fs::limits;
 use crate::fs::mount::Location;
 use crate::fs::permission::{self, Access, Attribute};
@@ -108,6 +109,10 @@ fn change_owner(place: &Location, owner: u32, group: u32, credentials: &Credenti
     if lost != 0 {
         permission::require_owner(inode, credentials)?;
         attributes.drop_permissions(lost);
+    }
+    // Those of a directory stay, as on Linux: nobody executes it.
+    if !inode.is_directory() && inode.extended.has_capabilities() {
+        extended::drop_capabilities(inode);
     }
     attributes.set_owner(new_owner, new_group);
     inode.touch_changed(clock::now());

@@ -150,7 +150,7 @@ pub(super) fn allocate(file: &File, mode: u32, offset: i64, length: i64) -> Resu
         object.allocate(start, count, growth)?;
     }
     inode.touch_modified(clock::now());
-    limits::drop_set_id_bits(inode);
+    limits::drop_privileges(inode);
     Ok(())
 }
 

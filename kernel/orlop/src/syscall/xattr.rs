@@ -85,8 +85,9 @@ fn set(
     if size > VALUE_SIZE {
         return Err(Errno::E2BIG.into());
     }
-    let value = UserSlice::<u8>::new(value, size).read_to_vec()?;
+    let mut value = UserSlice::<u8>::new(value, size).read_to_vec()?;
     let inode = place.dentry.inode();
+    extended::check_value(&name, &mut value)?;
     extended::check(inode, &caller.thread.credentials(), &name, Purpose::Change)?;
     Ok(extended::set(inode, name, value, flags)?)
 }
