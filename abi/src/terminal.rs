@@ -4,6 +4,49 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// A serial line, as Linux numbers and names those of its sort; this is the first.
+///
+/// Source: Linux 6.1, `Documentation/admin-guide/devices.txt`, and the drivers named at each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SerialLine {
+    /// Its device number's major part.
+    pub major: u32,
+    /// Its device number's minor part.
+    pub minor: u32,
+    /// Its name: in `/dev`, and behind `console=`.
+    pub name: &'static str,
+    /// Its number as text.
+    pub number: &'static str,
+    /// What lines of its sort are called, without a number.
+    pub names: &'static str,
+    /// What Linux's driver calls itself.
+    pub driver: &'static str,
+    /// What else `console=` may call it: the drivers' own names, which an address may follow.
+    pub synonyms: &'static [&'static str],
+}
+
+/// A 16550, in any machine (`drivers/tty/serial/8250/8250_core.c`: `serial8250_reg`).
+pub const UART_8250: SerialLine = SerialLine {
+    major: 4,
+    minor: 64,
+    name: "ttyS0",
+    number: "4:64",
+    names: "ttyS",
+    driver: "serial",
+    synonyms: &["uart", "uart8250"],
+};
+
+/// Arm's PL011 (`drivers/tty/serial/amba-pl011.c`: `amba_reg`).
+pub const PL011: SerialLine = SerialLine {
+    major: 204,
+    minor: 64,
+    name: "ttyAMA0",
+    number: "204:64",
+    names: "ttyAMA",
+    driver: "ttyAMA",
+    synonyms: &["pl011"],
+};
+
 /// Number of control characters in [`Termios`].
 pub const NCCS: usize = 19;
 

@@ -16,6 +16,20 @@ pub enum Received {
     Break,
 }
 
+/// What the serial line is, by which programs know it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Model {
+    /// A 16550 of any kind.
+    Uart16550,
+    /// Arm's PL011, or SBSA's part of it; also where there is none at all, for which its name stands.
+    Pl011,
+}
+
+/// What the machine's serial line is.
+pub fn model() -> Model {
+    Arch::console_model()
+}
+
 /// Writes bytes by polling, all of them before anybody else's.
 pub fn write(bytes: &[u8]) {
     lock().write(bytes);

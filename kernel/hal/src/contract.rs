@@ -306,6 +306,10 @@ pub trait Platform {
     fn set_deadline(deadline_ns: Option<u64>);
     /// Nanoseconds since 1970 at `time::now_ns() == 0`; zero when no clock exists.
     fn wall_clock_at_boot_ns() -> u64;
+    /// What the console's serial line is.
+    fn console_model() -> crate::console::Model {
+        crate::console::Model::Uart16550
+    }
     /// Writes bytes to the console by polling; works in any context, also in a panic.
     fn console_write(bytes: &[u8]);
     /// The same on every console that the machine has, for the last words of a kernel that fails.

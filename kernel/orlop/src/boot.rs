@@ -8,7 +8,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
-use abi::native::terminal::{SERIAL_NAME, SERIAL_SYNONYMS};
 use hal::boot::{BootInfo, Initramfs, LeftOut};
 use hal::cpu::MAX_CPUS;
 use hal::speculation;
@@ -114,15 +113,16 @@ fn cpu_limit(command_line: &CommandLine<'_>) -> usize {
 
 /// Says where the log goes if `console=` names a line that this machine does not have.
 fn look_at_consoles(command_line: CommandLine<'_>) {
+    let line = tty::serial();
     let is_ours = |value: &[u8]| {
         let name = value.split(|&byte| byte == b',').next().unwrap_or_default();
-        name == SERIAL_NAME.as_bytes() || SERIAL_SYNONYMS.iter().any(|synonym| name == synonym.as_bytes())
+        name == line.name.as_bytes() || line.synonyms.iter().any(|synonym| name == synonym.as_bytes())
     };
     // One of several that is there is what whoever wrote them counted on.
     let level = if command_line.options("console").any(is_ours) { Level::Information } else { Level::Error };
     for absent in command_line.options("console").filter(|value| !is_ours(value)) {
         let name = Printable(absent);
-        log::line(level, format_args!("console={name}: there is no such device; {SERIAL_NAME} is used"));
+        log::line(level, format_args!("console={name}: there is no such device; {} is used", line.name));
     }
 }
 

@@ -1,18 +1,4 @@
-//! The first serial line of a PC, as Linux numbers and names it.
-//!
-//! Source: Linux 6.1, `Documentation/admin-guide/devices.txt` and `drivers/tty/serial/8250/8250_core.c` (`serial8250_reg`).
+//! The serial line that a PC has first.
 
-/// Its device number's major part.
-pub const SERIAL_MAJOR: u32 = 4;
-/// Its device number's minor part.
-pub const SERIAL_MINOR: u32 = 64;
-/// Its name: in `/dev`, and behind `console=`.
-pub const SERIAL_NAME: &str = "ttyS0";
-/// Its number as text.
-pub const SERIAL_NUMBER: &str = "4:64";
-/// What lines of its sort are called, without a number.
-pub const SERIAL_NAMES: &str = "ttyS";
-/// What Linux's driver calls itself.
-pub const SERIAL_DRIVER: &str = "serial";
-/// What else `console=` may call it: the drivers' own names, which an address may follow.
-pub const SERIAL_SYNONYMS: &[&str] = &["uart", "uart8250"];
+/// It.
+pub use crate::terminal::UART_8250 as SERIAL;

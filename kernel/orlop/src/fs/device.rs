@@ -5,7 +5,6 @@ mod memory;
 use alloc::sync::Arc;
 
 use abi::Errno;
-use abi::native::terminal::{SERIAL_MAJOR, SERIAL_MINOR, SERIAL_NAME};
 
 use super::attributes::{DeviceNumber, FileKind};
 use super::file::{File, FileOperations};
@@ -27,17 +26,20 @@ const fn known(name: &'static [u8], major: u32, minor: u32, permissions: u32) ->
 }
 
 /// What devtmpfs shows: Linux's numbers (`admin-guide/devices.txt`) and permissions.
-pub const KNOWN_DEVICES: &[KnownDevice] = &[
-    known(b"null", 1, 3, 0o666),
-    known(b"zero", 1, 5, 0o666),
-    known(b"full", 1, 7, 0o666),
-    known(b"random", 1, 8, 0o666),
-    known(b"urandom", 1, 9, 0o666),
-    known(b"kmsg", 1, kmsg::MINOR, 0o644),
-    known(b"tty", 5, 0, 0o666),
-    known(b"console", 5, 1, 0o600),
-    known(SERIAL_NAME.as_bytes(), SERIAL_MAJOR, SERIAL_MINOR, 0o600),
-];
+pub fn known_devices() -> [KnownDevice; 9] {
+    let line = tty::serial();
+    [
+        known(b"null", 1, 3, 0o666),
+        known(b"zero", 1, 5, 0o666),
+        known(b"full", 1, 7, 0o666),
+        known(b"random", 1, 8, 0o666),
+        known(b"urandom", 1, 9, 0o666),
+        known(b"kmsg", 1, kmsg::MINOR, 0o644),
+        known(b"tty", 5, 0, 0o666),
+        known(b"console", 5, 1, 0o600),
+        known(line.name.as_bytes(), line.major, line.minor, 0o600),
+    ]
+}
 
 /// The code behind a device, for one opening of it. ENXIO where there is none.
 pub fn open(kind: FileKind, number: DeviceNumber, flags: u32) -> Result<Arc<dyn FileOperations>, Errno> {

@@ -76,6 +76,8 @@ enum Node {
     Link(fn() -> Result<Arc<[u8]>, Errno>),
     /// More fixed names.
     Directory(&'static [Fixed]),
+    /// The same, of which the machine says which they are.
+    Chosen(fn() -> &'static [Fixed]),
     /// A directory whose names are not fixed; is told its inode number.
     Generated(fn(u64) -> Box<dyn GeneratedDirectory>),
 }
@@ -125,6 +127,11 @@ pub const fn directory(name: &'static str, names: &'static [Fixed]) -> Fixed {
     Fixed { name, node: Node::Directory(names) }
 }
 
+/// A directory of fixed names, of which the machine says which they are.
+pub const fn chosen(name: &'static str, names: fn() -> &'static [Fixed]) -> Fixed {
+    Fixed { name, node: Node::Chosen(names) }
+}
+
 /// A directory whose names are not all fixed.
 pub const fn generated(name: &'static str, make: fn(u64) -> Box<dyn GeneratedDirectory>) -> Fixed {
     Fixed { name, node: Node::Generated(make) }
@@ -167,7 +174,7 @@ fn kind_of(node: &Node) -> FileKind {
     match node {
         Node::File(_) | Node::Sequence(_) | Node::Opened(..) | Node::Setting(..) => FileKind::Regular,
         Node::Link(_) => FileKind::Symlink,
-        Node::Directory(_) | Node::Generated(_) => FileKind::Directory,
+        Node::Directory(_) | Node::Chosen(_) | Node::Generated(_) => FileKind::Directory,
     }
 }
 
@@ -230,6 +237,7 @@ pub fn find_fixed(
         Node::Setting(permissions, setting) => (*permissions, Body::Made(Box::new(SettingFile(*setting)))),
         Node::Link(text) => (0o777, Body::Magic(Box::new(TextLink(*text)))),
         Node::Directory(names) => (0o555, Body::Generated(Box::new(FixedDirectory { number, names }))),
+        Node::Chosen(names) => (0o555, Body::Generated(Box::new(FixedDirectory { number, names: names() }))),
         Node::Generated(make) => (0o555, Body::Generated(make(number))),
     };
     Ok(entry(directory, name, number, kind_of(&fixed.node), ownership(permissions), body))

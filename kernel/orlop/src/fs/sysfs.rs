@@ -21,7 +21,8 @@ use super::attributes::FileKind;
 use super::dentry::Dentry;
 use super::filesystem::{FileSystem, FileSystemKind};
 use super::generated::{
-    Fixed, FixedDirectory, directory, entry, file, find_fixed, generated, list_fixed, new_root, ownership,
+    Fixed, FixedDirectory, chosen, directory, entry, file, find_fixed, generated, list_fixed, new_root,
+    ownership,
 };
 use super::inode::{Body, GeneratedDirectory, GeneratedEntry};
 
@@ -37,8 +38,8 @@ pub fn root() -> Arc<Dentry> {
 }
 
 static NAMES: &[Fixed] = &[
-    directory("class", &[directory("tty", terminals::CLASS)]),
-    directory("dev", &[directory("block", &[]), directory("char", terminals::NUMBERS)]),
+    directory("class", &[chosen("tty", terminals::class)]),
+    directory("dev", &[directory("block", &[]), chosen("char", terminals::numbers)]),
     directory("devices", DEVICES),
     directory("kernel", KERNEL),
 ];
@@ -66,7 +67,7 @@ static HUGE_PAGES: &[Fixed] = &[
 ];
 
 static DEVICES: &[Fixed] =
-    &[directory("system", SYSTEM), directory("virtual", &[directory("tty", terminals::DEVICES)])];
+    &[directory("system", SYSTEM), directory("virtual", &[chosen("tty", terminals::devices)])];
 
 static SYSTEM: &[Fixed] =
     &[directory("clocksource", clocksource::NAMES), generated("cpu", |number| Box::new(Cpus { number }))];

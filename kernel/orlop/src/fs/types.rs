@@ -9,7 +9,7 @@ use hal::sync::Once;
 use super::attributes::FileKind;
 use super::change::{self, NewFile};
 use super::dentry::Dentry;
-use super::device::KNOWN_DEVICES;
+use super::device::known_devices;
 use super::filesystem::{FileSystem, FileSystemKind};
 use super::initramfs::new_root_directory;
 use super::mount::Mount;
@@ -74,7 +74,7 @@ fn make_devices() -> Result<Arc<Dentry>, Errno> {
     let filesystem = FileSystem::new(FileSystemKind::DevTmpFs, default_pages());
     let root = new_root_directory(&filesystem, 0o755);
     let mount = Mount::new(filesystem, root.clone(), Arc::from(&b"devtmpfs"[..]), 0);
-    for known in KNOWN_DEVICES {
+    for known in known_devices() {
         let new = NewFile::node(FileKind::CharacterDevice, known.permissions, known.number);
         change::create(&mount.root_location(), known.name, new, &Credentials::root())?;
     }

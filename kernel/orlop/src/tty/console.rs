@@ -76,7 +76,7 @@ impl Wire for SerialLine {
 
 /// The console's terminal.
 pub fn terminal() -> Arc<Terminal> {
-    TERMINAL.get_or_init(|| Terminal::new(super::SERIAL, Arc::new(SerialLine))).clone()
+    TERMINAL.get_or_init(|| Terminal::new(super::serial_number(), Arc::new(SerialLine))).clone()
 }
 
 /// Something came from the serial line. Interrupt context. False if the line has to wait.

@@ -16,7 +16,9 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::fs::O_NOCTTY;
-use abi::native::terminal::{SERIAL_MAJOR, SERIAL_MINOR};
+use abi::terminal::{PL011, SerialLine, UART_8250};
+
+use hal::console::Model;
 
 use crate::fs::attributes::DeviceNumber;
 use crate::fs::file::{File, FileOperations, SpecialKind};
@@ -33,14 +35,24 @@ pub const CONTROLLING: DeviceNumber = DeviceNumber::new(5, 0);
 pub const CONSOLE: DeviceNumber = DeviceNumber::new(5, 1);
 
 /// The machine's serial line, which `/dev/console` leads to.
-pub const SERIAL: DeviceNumber = DeviceNumber::new(SERIAL_MAJOR, SERIAL_MINOR);
+pub fn serial() -> &'static SerialLine {
+    match hal::console::model() {
+        Model::Pl011 => &PL011,
+        Model::Uart16550 => &UART_8250,
+    }
+}
+
+/// Its number.
+pub fn serial_number() -> DeviceNumber {
+    DeviceNumber::new(serial().major, serial().minor)
+}
 
 /// The code behind a terminal device, for one opening of it. ENXIO where there is none.
 pub fn open_device(number: DeviceNumber) -> Result<Arc<dyn FileOperations>, Errno> {
     match number {
         CONTROLLING => Ok(Arc::new(Opened::terminal(controlling_terminal().ok_or(Errno::ENXIO)?))),
         CONSOLE => Ok(Arc::new(Opened::console(console::terminal()))),
-        SERIAL => Ok(Arc::new(Opened::terminal(console::terminal()))),
+        line if line == serial_number() => Ok(Arc::new(Opened::terminal(console::terminal()))),
         _ => Err(Errno::ENXIO),
     }
 }

@@ -7,7 +7,7 @@ extern crate alloc;
 use abi::Errno;
 use abi::fs::*;
 use abi::native::nr;
-use abi::native::terminal::*;
+use abi::native::terminal::SERIAL;
 use abi::poll::{POLLERR, POLLHUP, POLLIN, Pollfd};
 use abi::signal::{SIG_BLOCK, SIGCONT, SIGHUP};
 use abi::terminal::*;
@@ -31,6 +31,13 @@ conformance::tests!(&[
     ("proc_lists_it", proc_lists_it),
     ("sys_lists_it", sys_lists_it),
 ]);
+
+const SERIAL_MAJOR: u32 = SERIAL.major;
+const SERIAL_MINOR: u32 = SERIAL.minor;
+const SERIAL_NAME: &str = SERIAL.name;
+const SERIAL_NAMES: &str = SERIAL.names;
+const SERIAL_NUMBER: &str = SERIAL.number;
+const SERIAL_DRIVER: &str = SERIAL.driver;
 
 fn device() -> u64 {
     make_device(SERIAL_MAJOR, SERIAL_MINOR)

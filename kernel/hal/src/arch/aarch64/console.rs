@@ -90,6 +90,14 @@ pub(super) fn port() -> Option<&'static Port> {
     PORT.get()
 }
 
+/// What the port is.
+pub(super) fn model() -> crate::console::Model {
+    match port().map(|port| &port.model) {
+        Some(Model::Ns16550(..)) => crate::console::Model::Uart16550,
+        _ => crate::console::Model::Pl011,
+    }
+}
+
 /// Writes bytes, waiting for room in the transmit buffer. Before the device tree has been read they go to the emulator, if
 /// that listens: only a kernel that fails writes so early.
 pub(super) fn write(bytes: &[u8]) {

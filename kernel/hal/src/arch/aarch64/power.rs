@@ -41,6 +41,10 @@ impl Platform for Arch {
         clock::wall_clock_at_boot_ns()
     }
 
+    fn console_model() -> crate::console::Model {
+        console::model()
+    }
+
     fn console_write(bytes: &[u8]) {
         console::write(bytes);
     }

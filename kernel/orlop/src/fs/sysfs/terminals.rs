@@ -4,37 +4,72 @@ use alloc::format;
 use alloc::sync::Arc;
 
 use abi::Errno;
-use abi::native::terminal::{SERIAL_NAME, SERIAL_NUMBER};
+use abi::terminal::{PL011, SerialLine, UART_8250};
 use libkernel::text::Text;
 
 use crate::fs::attributes::DeviceNumber;
 use crate::fs::generated::{Fixed, directory, file, link};
-use crate::tty::{CONSOLE, CONTROLLING, SERIAL};
+use crate::tty::{CONSOLE, CONTROLLING, serial, serial_number};
+
+/// `class/tty`, `dev/char` and `devices/virtual/tty` where the serial line is of this sort.
+struct Names {
+    class: [Fixed; 3],
+    numbers: [Fixed; 3],
+    devices: [Fixed; 3],
+}
+
+static OF_16550: Names = Names::of(&UART_8250);
+static OF_PL011: Names = Names::of(&PL011);
+
+impl Names {
+    const fn of(line: &'static SerialLine) -> Names {
+        Names {
+            class: [
+                link("console", || to("../../devices/virtual/tty/console")),
+                link("tty", || to("../../devices/virtual/tty/tty")),
+                link(line.name, to_serial),
+            ],
+            numbers: [
+                link("5:0", || to("../../devices/virtual/tty/tty")),
+                link("5:1", || to("../../devices/virtual/tty/console")),
+                link(line.number, to_serial),
+            ],
+            // Linux has the serial line below the bus that it sits on.
+            devices: [
+                directory("console", CONSOLE_FILES),
+                directory("tty", CONTROLLING_FILES),
+                directory(line.name, SERIAL_FILES),
+            ],
+        }
+    }
+
+    fn here() -> &'static Names {
+        if *serial() == PL011 { &OF_PL011 } else { &OF_16550 }
+    }
+}
 
 /// `class/tty`.
-pub static CLASS: &[Fixed] = &[
-    link("console", || to("../../devices/virtual/tty/console")),
-    link("tty", || to("../../devices/virtual/tty/tty")),
-    link(SERIAL_NAME, || Ok(format!("../../devices/virtual/tty/{SERIAL_NAME}").into_bytes().into())),
-];
+pub fn class() -> &'static [Fixed] {
+    &Names::here().class
+}
 
 /// `dev/char`: from numbers to devices.
-pub static NUMBERS: &[Fixed] = &[
-    link("5:0", || to("../../devices/virtual/tty/tty")),
-    link("5:1", || to("../../devices/virtual/tty/console")),
-    link(SERIAL_NUMBER, || Ok(format!("../../devices/virtual/tty/{SERIAL_NAME}").into_bytes().into())),
-];
+pub fn numbers() -> &'static [Fixed] {
+    &Names::here().numbers
+}
 
-/// `devices/virtual/tty`. Linux has the serial line below the bus that it sits on.
-pub static DEVICES: &[Fixed] = &[
-    directory("console", CONSOLE_FILES),
-    directory("tty", CONTROLLING_FILES),
-    directory(SERIAL_NAME, SERIAL_FILES),
-];
+/// `devices/virtual/tty`.
+pub fn devices() -> &'static [Fixed] {
+    &Names::here().devices
+}
+
+fn to_serial() -> Result<Arc<[u8]>, Errno> {
+    Ok(format!("../../devices/virtual/tty/{}", serial().name).into_bytes().into())
+}
 
 static CONSOLE_FILES: &[Fixed] = &[
     file("active", |text| {
-        writeln!(text, "{SERIAL_NAME}");
+        writeln!(text, "{}", serial().name);
         Ok(())
     }),
     file("dev", |text| number(text, CONSOLE)),
@@ -49,9 +84,9 @@ static CONTROLLING_FILES: &[Fixed] = &[
 ];
 
 static SERIAL_FILES: &[Fixed] = &[
-    file("dev", |text| number(text, SERIAL)),
+    file("dev", |text| number(text, serial_number())),
     subsystem(),
-    file("uevent", |text| event(text, SERIAL, SERIAL_NAME, "")),
+    file("uevent", |text| event(text, serial_number(), serial().name, "")),
 ];
 
 const fn subsystem() -> Fixed {
