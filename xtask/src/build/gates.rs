@@ -53,6 +53,7 @@ impl Kernel<'_> {
                 |one: &Instruction| one.mnemonic() == Mnemonic::Xor && one.op0_register() == register;
             ensure!(guarded.iter().any(clears), "{register:?} keeps what a program left there");
         }
+        self.check_cpuid()?;
         self.check_fences()?;
         self.check_buffers()?;
         let history = self.x86_64("platform::guards::clear_history")?;
@@ -67,6 +68,21 @@ impl Kernel<'_> {
             kinds.iter().filter(|kind| **kind == Code::Call_rel32_64).count() == 2,
             "the return stack is not filled"
         );
+        Ok(())
+    }
+
+    /// Only one function executes CPUID: it would leave a virtual machine wherever else it stands.
+    fn check_cpuid(&self) -> Result<()> {
+        const READER: &str = "hal::arch::x86_64::platform::cpuid::execute";
+        let mut readers = Vec::new();
+        for (name, start, end) in symbols::functions(self.file)? {
+            let code = self.image.bytes(start, end)?;
+            let mut instructions = Decoder::with_ip(64, code, start, DecoderOptions::NONE).into_iter();
+            if instructions.any(|one| one.mnemonic() == Mnemonic::Cpuid) {
+                readers.push(name);
+            }
+        }
+        ensure!(readers == [READER], "CPUID is executed by {readers:?}");
         Ok(())
     }
 
@@ -100,6 +116,30 @@ impl Kernel<'_> {
         Ok(())
     }
 
+    /// Only one function reads identification registers and CTR_EL0: hypervisors trap that. MIDR_EL1 and MPIDR_EL1 they do not.
+    fn check_identification(&self) -> Result<()> {
+        const READER: &str = "hal::arch::aarch64::platform::identity::Identity::read";
+        /// MRS (C6.2.228): everything but the target.
+        const CACHE_TYPE: u32 = 0xd53b_0020;
+        /// MRS of op0 3, op1 0, CRn 0; then CRm and op2.
+        const IDENTIFICATION: (u32, u32) = (0xffff_f000, 0xd538_0000);
+        const FREE: [u32; 2] = [0xd538_0000, 0xd538_00a0];
+        let is_trapped = |word: &u32| {
+            let register = word & !31;
+            register == CACHE_TYPE
+                || register & IDENTIFICATION.0 == IDENTIFICATION.1 && !FREE.contains(&register)
+        };
+        let mut readers = Vec::new();
+        for (name, start, end) in symbols::functions(self.file)? {
+            let code = self.image.bytes(start, end)?.as_chunks().0;
+            if code.iter().any(|word| is_trapped(&u32::from_le_bytes(*word))) {
+                readers.push(name);
+            }
+        }
+        ensure!(readers == [READER], "identification registers are read by {readers:?}");
+        Ok(())
+    }
+
     fn words(&self, name: &str) -> Result<Vec<u32>> {
         let (_, code) = self.function(&format!("hal::arch::aarch64::{name}"))?;
         Ok(code.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect())
@@ -115,6 +155,7 @@ impl Kernel<'_> {
             let barrier = words.iter().position(|word| *word == BARRIER);
             ensure!(select.is_some() && barrier > select, "{name}_masked does not mask");
         }
+        self.check_identification()?;
         // mov xN, xzr.
         let cleared = self.words("platform::guards::user_exit")?;
         for register in 1..=18 {

@@ -40,6 +40,17 @@ pub fn function(file: &[u8], name: &str) -> Result<(u64, u64)> {
     Ok((symbol.address(), symbol.address() + symbol.size()))
 }
 
+/// All functions of which the file says how long they are: name as in the source, start and end.
+pub fn functions(file: &[u8]) -> Result<Vec<(String, u64, u64)>> {
+    let file = object::File::parse(file).context("not an object file")?;
+    let known = file
+        .symbols()
+        .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0 && symbol.is_definition());
+    known
+        .map(|symbol| Ok((readable(symbol.name()?), symbol.address(), symbol.address() + symbol.size())))
+        .collect()
+}
+
 /// Where a loader enters an ELF file.
 pub fn entry(file: &[u8]) -> Result<u64> {
     Ok(object::File::parse(file).context("not an object file")?.entry())

@@ -6,13 +6,14 @@
 //! copies it from the old stack to the new one. A task that moves takes its pointer with it and is never wrong.
 use super::Arch;
 use super::platform::gic::{self, Request};
+use super::platform::identity::{self, Identity, Register};
 use super::platform::known_state;
 use crate::contract::Cpu;
 use crate::cpu::MAX_CPUS;
 use crate::task::{self, Task};
 use core::arch::{asm, naked_asm};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering, compiler_fence};
+use core::sync::atomic::{Ordering, compiler_fence};
 
 /// What runs on this stack, and where. Filled by the context switch; only interrupts of the same CPU look in besides.
 #[repr(C, align(16))]
@@ -76,12 +77,13 @@ const INTERRUPTS_MASKED: u64 = 1 << 7;
 /// TPIDR_EL1 points to the block of the running stack, `interrupt_stack` is the top of a stack that is only this CPU's,
 /// and no other CPU has the number. Runs once on each CPU.
 pub(super) unsafe fn initialise(cpu: u32, interrupt_stack: u64) {
-    HAS_RANDOM.store(read_register!("id_aa64isar0_el1") >> 60 != 0, Ordering::Relaxed);
+    let identity = Identity::read();
+    identity::remember(&identity);
     // SAFETY: the caller's promise.
     unsafe {
         (*block()).cpu = cpu;
         (*block()).interrupt_stack = interrupt_stack;
-        known_state::set();
+        known_state::set(&identity);
     }
 }
 
@@ -91,12 +93,9 @@ pub(super) fn affinity() -> u64 {
     read_register!("mpidr_el1") & FIELDS
 }
 
-/// FEAT_RNG (ID_AA64ISAR0_EL1.RNDR).
-static HAS_RANDOM: AtomicBool = AtomicBool::new(false);
-
-/// Whether the register RNDR exists.
+/// Whether the register RNDR exists: FEAT_RNG (ID_AA64ISAR0_EL1.RNDR).
 pub(super) fn has_random() -> bool {
-    HAS_RANDOM.load(Ordering::Relaxed)
+    identity::known(Register::Instructions0) >> 60 != 0
 }
 
 impl Cpu for Arch {

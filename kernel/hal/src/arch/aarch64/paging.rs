@@ -8,7 +8,7 @@
 use super::Arch;
 use super::cpu::{read_register, write_register};
 use super::patches::patched;
-use super::platform::guards;
+use super::platform::{guards, identity};
 use crate::contract::{Cpu as _, Paging};
 use crate::cpu::MAX_CPUS;
 use crate::frame::{KernelFrame, OutOfMemory};
@@ -341,7 +341,7 @@ impl Paging for Arch {
     /// B2.4.4: clean the data cache to the point of unification, then invalidate the instruction cache, on all CPUs.
     fn synchronise_instructions(frame: PhysAddr) {
         let start = Self::direct_map(frame) as u64;
-        let control = read_register!("ctr_el0");
+        let control = identity::cache_type();
         // SAFETY: cache maintenance by address on a mapped frame changes no content.
         unsafe {
             if control >> 28 & 1 == 0 {
@@ -366,7 +366,7 @@ impl Paging for Arch {
 /// Writes the image back to memory, out of all caches, wherever it runs (B2.4.5: the point of coherency), and forgets nothing: what comes next
 /// runs with the caches off.
 pub(super) fn write_back_image() {
-    let line = 4 << (read_register!("ctr_el0") >> 16 & 0xf);
+    let line = 4 << (identity::cache_type() >> 16 & 0xf);
     let (start, end) = (&raw const __image_start as u64, &raw const __image_end as u64);
     // SAFETY: cache maintenance by address changes no content.
     unsafe {

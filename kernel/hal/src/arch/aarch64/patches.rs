@@ -1,7 +1,7 @@
 //! What is written over the text at boot, by feature, and how.
 use super::boot;
-use super::cpu::read_register;
 use super::paging::{self, IMAGE};
+use super::platform::identity::{Register, known};
 use super::speculation;
 use crate::patch;
 use core::arch::asm;
@@ -68,12 +68,12 @@ const BLOCK: u64 = 2 << 20;
 
 /// Whether the CPU has PSTATE.PAN (ID_AA64MMFR1_EL1 bits 23:20).
 pub fn has_pan() -> bool {
-    read_register!("id_aa64mmfr1_el1") >> 20 & 0xf != 0
+    known(Register::Memory1) >> 20 & 0xf != 0
 }
 
 /// Whether the CPU has FEAT_LSE (ID_AA64ISAR0_EL1 bits 23:20). Another CPU that lacks it stays out: programs see it too.
 fn has_atomics() -> bool {
-    read_register!("id_aa64isar0_el1") >> 20 & 0xf >= 2
+    known(Register::Instructions0) >> 20 & 0xf >= 2
 }
 
 /// Patches the text, through windows that are open meanwhile: where it runs it is never writable.

@@ -1,4 +1,5 @@
 //! Off, restart and the emulator's exit, and the traits that only forward.
+use super::platform::identity::Identity;
 use super::platform::{capabilities, description, psci, semihosting};
 use super::{Arch, clock, console, irq, random, timer};
 use crate::IrqLine;
@@ -26,7 +27,7 @@ impl Platform for Arch {
     }
 
     fn hardware_capabilities() -> HardwareCapabilities {
-        capabilities::read()
+        capabilities::of(&Identity::read())
     }
 
     fn describe_cpu(out: &mut dyn core::fmt::Write) -> core::fmt::Result {

@@ -2,8 +2,9 @@
 //!
 //! A CPU that lacks a feature which the boot CPU has, and the kernel or programs rely on, stops before it answers, and so is
 //! left out. Spin tables and other ways than PSCI are not supported: such CPUs are reported as silent.
-use super::cpu::{self, Running, affinity, read_register};
+use super::cpu::{self, Running, affinity};
 use super::platform::gic::{self, Request};
+use super::platform::identity::{Identity, Register};
 use super::platform::{capabilities, machine, psci};
 use super::{Arch, paging, timer, user_copy};
 use crate::boot::secondary::{self, Start};
@@ -50,14 +51,14 @@ struct Features {
 
 impl Features {
     fn read() -> Self {
-        let capabilities = capabilities::read();
-        let memory = read_register!("id_aa64mmfr0_el1");
+        let identity = Identity::read();
+        let capabilities = capabilities::of(&identity);
         Self {
             programs: [capabilities.hwcap, capabilities.hwcap2],
-            random: read_register!("id_aa64isar0_el1") >> 60 != 0,
-            access_control: read_register!("id_aa64mmfr1_el1") >> 20 & 0xf,
-            asid_bits: memory >> 4 & 0xf,
-            address_bits: memory & 0xf,
+            random: identity.field(Register::Instructions0, 60) != 0,
+            access_control: identity.field(Register::Memory1, 20),
+            asid_bits: identity.field(Register::Memory0, 4),
+            address_bits: identity.field(Register::Memory0, 0),
         }
     }
 

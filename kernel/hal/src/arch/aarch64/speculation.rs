@@ -2,6 +2,7 @@
 use super::Arch;
 use super::cpu::read_register;
 use super::patches::{number, patched};
+use super::platform::identity::{Register, known};
 use super::platform::{guards, psci};
 use crate::contract::Speculation;
 use crate::sync::Once;
@@ -24,11 +25,10 @@ static PLAN: Once<Plan> = Once::new();
 pub fn decide(command_line: &[u8]) {
     let processor = Processor {
         identity: read_register!("midr_el1"),
-        features: read_register!("id_aa64pfr0_el1"),
-        more_features: read_register!("id_aa64pfr1_el1"),
-        memory: read_register!("id_aa64mmfr1_el1"),
-        // ID_AA64ISAR2_EL1.
-        instructions: read_register!("s3_0_c0_c6_2"),
+        features: known(Register::Processor0),
+        more_features: known(Register::Processor1),
+        memory: known(Register::Memory1),
+        instructions: known(Register::Instructions2),
         firmware: [WORKAROUND_1, WORKAROUND_2, WORKAROUND_3].map(ask),
     };
     let plan = Plan::new(&processor, Wishes::read(CommandLine::new(command_line)));
@@ -106,7 +106,7 @@ impl Speculation for Arch {
 
     /// PSTATE.SSBS set: loads may pass stores.
     fn limit(_state: &mut super::user_registers::State, regs: &mut UserRegs, limits: Limits) {
-        let has_bit = read_register!("id_aa64pfr1_el1") >> 4 & 0xf != 0;
+        let has_bit = known(Register::Processor1) >> 4 & 0xf != 0;
         regs.pstate &= !pstate::SSBS;
         if has_bit && !limits.store_bypass {
             regs.pstate |= pstate::SSBS;

@@ -4,12 +4,11 @@
 //! timers, of which each read leaves the CPU. `clocksource=` and `tsc=` choose as on Linux, and so does root later.
 use super::platform::measure::{self, Rates};
 use super::platform::reference::Source;
-use super::platform::{apic, kvm, msr, rtc};
+use super::platform::{apic, cpuid, kvm, msr, rtc};
 use crate::boot;
 use crate::sync::Once;
 use crate::time::{self, Refinement};
 use core::arch::asm;
-use core::arch::x86_64::__cpuid_count;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use libkernel::arch::x86_64::tsc::{self, Frequency};
 use libkernel::clock::extended;
@@ -147,11 +146,6 @@ pub fn longest_rest_ns() -> Option<u64> {
     Some((u128::from(NANOSECONDS) << (reference.bits - 2)) as u64 / reference.hertz)
 }
 
-fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
-    let result = __cpuid_count(leaf, subleaf);
-    [result.eax, result.ebx, result.ecx, result.edx]
-}
-
 /// Whether another CPU's time-stamp counter is to be set wrong before it is looked at (`provoke=tsc`, for tests).
 static PROVOKED: AtomicBool = AtomicBool::new(false);
 
@@ -175,8 +169,9 @@ pub fn initialise(boot_cycles: u64, words: CommandLine<'_>) {
     apic::unmask_timer();
     PROVOKED.store(words.option("provoke") == Some(b"tsc"), Ordering::Relaxed);
     let said = words.option("tsc");
-    let is_constant = tsc::is_invariant(cpuid) || !tsc::is_guest(cpuid) && tsc::is_constant(cpuid);
-    let is_only_one = tsc::is_guest(cpuid) && !kvm::has_clock();
+    let is_constant =
+        tsc::is_invariant(cpuid::read) || !tsc::is_guest(cpuid::read) && tsc::is_constant(cpuid::read);
+    let is_only_one = tsc::is_guest(cpuid::read) && !kvm::has_clock();
     let trust = match said {
         Some(b"unstable") => UNUSABLE,
         Some(b"reliable") => TRUSTED,
@@ -196,14 +191,14 @@ pub fn initialise(boot_cycles: u64, words: CommandLine<'_>) {
 fn rates() -> Rates {
     let told = match kvm::tsc_hertz() {
         Some(hertz) => Frequency::Exact(hertz),
-        None => tsc::frequency(cpuid),
+        None => tsc::frequency(cpuid::read),
     };
     let ticks_of =
         |timer_hertz: u64, hertz: u64| ((u128::from(timer_hertz) << 32) / u128::from(hertz)) as u64;
     if let (Frequency::Exact(hertz), Some(timer_hertz)) = (told, kvm::timer_hertz()) {
         return Rates { hertz, ticks: ticks_of(timer_hertz / apic::TIMER_DIVISOR, hertz) };
     }
-    let measured = measure::first(tsc::is_guest(cpuid));
+    let measured = measure::first(tsc::is_guest(cpuid::read));
     let hertz = match (told, measured) {
         (Frequency::Exact(hertz), _) | (_, Some(Rates { hertz, .. })) | (Frequency::About(hertz), None) => {
             hertz

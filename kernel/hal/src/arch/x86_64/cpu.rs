@@ -1,13 +1,12 @@
 //! Per-CPU data behind GS, the CPU's features, and its control registers.
 use super::Arch;
 use super::platform::gdt::{self, IST_STACKS, IstStack, TaskState};
-use super::platform::{known_state, msr};
+use super::platform::{cpuid, known_state, msr};
 use super::smp;
 use crate::contract::{Cpu, UserRegisters as _};
 use crate::cpu::{HardwareCapabilities, MAX_CPUS};
 use crate::frame::OutOfMemory;
 use crate::task::{self, Task};
-use core::arch::x86_64::{__cpuid, __cpuid_count};
 use core::arch::{asm, naked_asm};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -112,41 +111,37 @@ pub unsafe fn withdraw_xsave() {
 
 /// Reads the features from CPUID (SDM volume 2, CPUID).
 fn detect() -> u32 {
-    let one = __cpuid(1);
-    let seven = if __cpuid(0).eax >= 7 {
-        __cpuid_count(7, 0)
-    } else {
-        core::arch::x86_64::CpuidResult { eax: 0, ebx: 0, ecx: 0, edx: 0 }
-    };
-    let extended = __cpuid(0x8000_0001);
+    let [_, _, one_ecx, one_edx] = cpuid::read(1, 0);
+    let [_, seven_ebx, seven_ecx, _] = cpuid::read(7, 0);
+    let [_, _, _, extended_edx] = cpuid::read(0x8000_0001, 0);
     [
-        (seven.ebx, feature::FSGSBASE),
-        (seven.ebx >> 7, feature::SMEP),
-        (seven.ebx >> 20, feature::SMAP),
-        (seven.ecx >> 2, feature::UMIP),
-        (one.ecx >> 26, feature::XSAVE),
-        (extended.edx >> 26, feature::GIGANTIC_PAGES),
-        (one.ecx >> 30, feature::RDRAND),
-        (seven.ebx >> 18, feature::RDSEED),
-        (one.ecx >> 17, feature::PCID),
+        (seven_ebx, feature::FSGSBASE),
+        (seven_ebx >> 7, feature::SMEP),
+        (seven_ebx >> 20, feature::SMAP),
+        (seven_ecx >> 2, feature::UMIP),
+        (one_ecx >> 26, feature::XSAVE),
+        (extended_edx >> 26, feature::GIGANTIC_PAGES),
+        (one_ecx >> 30, feature::RDRAND),
+        (seven_ebx >> 18, feature::RDSEED),
+        (one_ecx >> 17, feature::PCID),
         // Both the exception and the banks.
-        (one.edx >> 7 & one.edx >> 14, feature::MACHINE_CHECK),
+        (one_edx >> 7 & one_edx >> 14, feature::MACHINE_CHECK),
     ]
     .into_iter()
-    .chain([(seven.ebx >> 9 & u32::from(!is_translated(one.ecx)), feature::FAST_BYTES)])
+    .chain([(seven_ebx >> 9 & u32::from(!is_translated()), feature::FAST_BYTES)])
     .filter(|(bit, _)| bit & 1 != 0)
     .fold(0, |all, (_, feature)| all | feature)
 }
 
 /// Whether QEMU's translator is the CPU: it says that it is fast with bytes, and takes as long for each as for a word.
-fn is_translated(features: u32) -> bool {
-    const HYPERVISOR: u32 = 1 << 31;
-    let found = if features & HYPERVISOR != 0 { __cpuid(0x4000_0000) } else { return false };
-    [found.ebx, found.ecx, found.edx] == [*b"TCGT", *b"CGTC", *b"GTCG"].map(u32::from_le_bytes)
+fn is_translated() -> bool {
+    let [_, rest @ ..] = cpuid::read(0x4000_0000, 0);
+    rest == [*b"TCGT", *b"CGTC", *b"GTCG"].map(u32::from_le_bytes)
 }
 
 /// Makes the boot CPU whole.
 pub fn initialise_boot_cpu() {
+    cpuid::initialise();
     FEATURES.store(detect(), Ordering::Relaxed);
     gdt::build_idt();
     // SAFETY: called once by the boot code, alone and with interrupts off; the statics are this CPU's for ever.
@@ -389,7 +384,7 @@ pub fn hardware_capabilities() -> HardwareCapabilities {
     /// Linux's HWCAP2_FSGSBASE (`asm/hwcap2.h`).
     const HWCAP2_FSGSBASE: u64 = 1 << 1;
     HardwareCapabilities {
-        hwcap: __cpuid(1).edx.into(),
+        hwcap: cpuid::read(1, 0)[3].into(),
         hwcap2: if has(feature::FSGSBASE) { HWCAP2_FSGSBASE } else { 0 },
         minimum_signal_stack: (SIGNAL_FRAME_BYTES + Arch::floating_point_size()) as u64,
     }

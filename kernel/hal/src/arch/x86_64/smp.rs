@@ -8,14 +8,13 @@ use super::clock;
 use super::cpu::{self, CpuLocal};
 use super::paging::{kernel_root, map_device};
 use super::platform::gdt::IST_STACKS;
-use super::platform::{acpi, apic, kvm};
+use super::platform::{acpi, apic, cpuid, kvm};
 use super::speculation;
 use crate::boot::secondary::{self, Start};
 use crate::contract::{Cpu as _, Paging as _, Smp};
 use crate::frame::{KernelFrame, OutOfMemory};
 use crate::sync::Once;
 use crate::task::KernelStack;
-use core::arch::x86_64::__cpuid_count;
 use core::arch::{asm, global_asm};
 use core::mem::{self, offset_of};
 use core::ptr;
@@ -195,10 +194,7 @@ impl Smp for Arch {
     fn place(cpu: usize) -> Place {
         static SHIFTS: Once<Shifts> = Once::new();
         let shifts = SHIFTS.get().copied().unwrap_or_else(|| {
-            let shifts = Shifts::read(|leaf, level| {
-                let found = __cpuid_count(leaf, level);
-                [found.eax, found.ebx, found.ecx, found.edx]
-            });
+            let shifts = Shifts::read(cpuid::read);
             // Another CPU may be the first: it finds the same.
             let _ = SHIFTS.set(shifts);
             shifts

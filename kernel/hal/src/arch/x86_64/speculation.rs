@@ -3,12 +3,11 @@
 use super::Arch;
 use super::cpu::CpuLocal;
 use super::patches::number;
-use super::platform::{guards, msr};
+use super::platform::{cpuid, guards, msr};
 use crate::contract::Speculation;
 use crate::sync::Once;
 use crate::user::UserRegs;
 use core::arch::asm;
-use core::arch::x86_64::__cpuid_count;
 use core::fmt;
 use core::mem::offset_of;
 use libkernel::arch::x86_64::speculation::{Branches, History, Plan, Processor};
@@ -27,12 +26,8 @@ const STORE_BYPASS_DISABLE: u64 = 1 << 2;
 /// Decides. On the boot CPU, before the text is patched.
 pub fn decide(command_line: &[u8]) {
     let wishes = Wishes::read(CommandLine::new(command_line));
-    let cpuid = |leaf, sub_leaf| {
-        let found = __cpuid_count(leaf, sub_leaf);
-        [found.eax, found.ebx, found.ecx, found.edx]
-    };
     // SAFETY: the register is read only where CPUID announces it.
-    let processor = Processor::read(cpuid, || unsafe { msr::read(msr::ARCH_CAPABILITIES) });
+    let processor = Processor::read(cpuid::read, || unsafe { msr::read(msr::ARCH_CAPABILITIES) });
     let _ = PLAN.set((Plan::new(processor, wishes), wishes));
 }
 

@@ -4,13 +4,12 @@
 //! XSAVE's standard format where the CPU has it, else FXSAVE's 512 bytes, which are its first part.
 use super::Arch;
 use super::cpu::{self, feature, has};
-use super::platform::msr;
+use super::platform::{cpuid, msr};
 use super::speculation;
 use crate::contract::{Cpu as _, UserRegisters};
 use crate::frame::OutOfMemory;
 use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use core::arch::asm;
-use core::arch::x86_64::__cpuid_count;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use libkernel::arch::x86_64::signal_frame;
@@ -39,8 +38,7 @@ pub fn initialise() {
         COMPONENTS.store(0, Ordering::Relaxed);
     }
     if has(feature::XSAVE) {
-        // EBX gives the size for what XCR0 enables (SDM volume 2, CPUID leaf 0DH).
-        AREA_BYTES.store(__cpuid_count(0xd, 0).ebx + signal_frame::IMAGE_END_BYTES, Ordering::Relaxed);
+        AREA_BYTES.store(cpuid::xsave_area_bytes() + signal_frame::IMAGE_END_BYTES, Ordering::Relaxed);
     }
     if let Ok(mut state) = Arch::fresh() {
         Arch::save(&mut state);
@@ -54,8 +52,8 @@ pub fn initialise() {
 /// Lets programs use what this kernel saves. Each CPU has its own XCR0.
 pub fn enable_components() {
     if has(feature::XSAVE) {
-        let leaf = __cpuid_count(0xd, 0);
-        let components = (u64::from(leaf.edx) << 32 | u64::from(leaf.eax)) & WANTED_COMPONENTS;
+        let [low, _, _, high] = cpuid::read(0xd, 0);
+        let components = (u64::from(high) << 32 | u64::from(low)) & WANTED_COMPONENTS;
         // SAFETY: CR4.OSXSAVE is set and CPUID announces every component.
         unsafe {
             asm!("xsetbv", in("ecx") 0, in("eax") components as u32, in("edx") (components >> 32) as u32, options(nomem, nostack))
@@ -67,8 +65,7 @@ pub fn enable_components() {
 /// Whether XCR0 is still what was written. A hypervisor that does not see XSETBV (KVM inside QEMU's TCG) forgets it at the next exit,
 /// and from then on XSAVE would leave out what XCR0 leaves out, silently.
 fn components_are_kept() -> bool {
-    // CPUID makes every hypervisor exit.
-    core::hint::black_box(__cpuid_count(0xd, 0));
+    cpuid::leave_guest();
     let (low, high): (u32, u32);
     // SAFETY: CR4.OSXSAVE is set; reading changes nothing.
     unsafe {

@@ -4,32 +4,12 @@
 //! bit for it (Documentation/arm64/elf_hwcaps.rst). Left out on purpose: SVE, SME, pointer authentication, BTI and memory
 //! tagging need state that is not switched.
 use super::super::cpu::read_register;
+use super::identity::{Identity, Register, known};
 use crate::cpu::HardwareCapabilities;
 
 /// FP, ASIMD and the timer's event stream, which every CPU here has, and CPUID: `identification.rs` answers reads of the
 /// registers.
 const ALWAYS: u64 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 11;
-
-/// The registers that have features for programs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Register {
-    /// ID_AA64ISAR0_EL1.
-    Instructions0,
-    /// ID_AA64ISAR1_EL1.
-    Instructions1,
-    /// ID_AA64ISAR2_EL1.
-    Instructions2,
-    /// ID_AA64MMFR0_EL1.
-    Memory0,
-    /// ID_AA64MMFR1_EL1.
-    Memory1,
-    /// ID_AA64MMFR2_EL1.
-    Memory2,
-    /// ID_AA64PFR0_EL1.
-    Processor0,
-    /// ID_AA64PFR1_EL1.
-    Processor1,
-}
 
 use Register::{
     Instructions0, Instructions1, Instructions2, Memory0, Memory1, Memory2, Processor0, Processor1,
@@ -88,15 +68,15 @@ const FEATURES: [(Register, u32, u64, Bit); 35] = [
 /// Stack bytes of a signal frame with its FP/SIMD record (Linux's `minsigstksz` without SVE).
 const MINIMUM_SIGNAL_STACK: u64 = 4720;
 
-/// Asks the executing CPU.
-pub fn read() -> HardwareCapabilities {
+/// What a CPU with this identity can do.
+pub fn of(identity: &Identity) -> HardwareCapabilities {
     let mut capabilities = HardwareCapabilities {
-        hwcap: ALWAYS | half_precision(),
+        hwcap: ALWAYS | half_precision(identity),
         hwcap2: 0,
         minimum_signal_stack: MINIMUM_SIGNAL_STACK,
     };
     for (register, shift, least, bit) in FEATURES {
-        if visible(register) >> shift & 0xf >= least {
+        if shown(register, identity.get(register)) >> shift & 0xf >= least {
             match bit {
                 First(bit) => capabilities.hwcap |= 1 << bit,
                 Second(bit) => capabilities.hwcap2 |= 1 << bit,
@@ -106,12 +86,17 @@ pub fn read() -> HardwareCapabilities {
     capabilities
 }
 
-/// A register as programs see it: the fields that have a feature.
+/// A register as programs see it.
 pub fn visible(register: Register) -> u64 {
+    shown(register, known(register))
+}
+
+/// The fields of a register that have a feature.
+fn shown(register: Register, value: u64) -> u64 {
     let fields = FEATURES.iter().filter(|feature| feature.0 == register);
     let fields = fields.fold(0, |mask, feature| mask | 0xf << feature.1);
     let erratum = if register == Processor1 && is_unsafe_to_bypass() { 0xf << 4 } else { 0 };
-    value(register) & fields & !erratum
+    value & fields & !erratum
 }
 
 /// Erratum 3194386 and its like: PSTATE.SSBS does not take effect at once, so Linux hides that it can be written
@@ -126,23 +111,8 @@ fn is_unsafe_to_bypass() -> bool {
     identity >> 24 & 0xff == ARM && PARTS.contains(&(identity >> 4 & 0xfff))
 }
 
-fn value(register: Register) -> u64 {
-    match register {
-        Instructions0 => read_register!("id_aa64isar0_el1"),
-        Instructions1 => read_register!("id_aa64isar1_el1"),
-        // By number: the assembler does not know the name.
-        Instructions2 => read_register!("s3_0_c0_c6_2"),
-        Memory0 => read_register!("id_aa64mmfr0_el1"),
-        Memory1 => read_register!("id_aa64mmfr1_el1"),
-        Memory2 => read_register!("s3_0_c0_c7_2"),
-        Processor0 => read_register!("id_aa64pfr0_el1"),
-        Processor1 => read_register!("id_aa64pfr1_el1"),
-    }
-}
-
 /// FPHP and ASIMDHP; the fields of ID_AA64PFR0_EL1 are signed, and 15 means that there is no FP at all.
-fn half_precision() -> u64 {
-    let features = value(Processor0);
-    let field = |shift: u32| features >> shift & 0xf == 1;
+fn half_precision(identity: &Identity) -> u64 {
+    let field = |shift: u32| identity.field(Processor0, shift) == 1;
     u64::from(field(16)) << 9 | u64::from(field(20)) << 10
 }

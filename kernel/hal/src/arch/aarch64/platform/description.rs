@@ -1,6 +1,6 @@
 //! The executing CPU in `/proc/cpuinfo`, as Linux writes it (`arch/arm64/kernel/cpuinfo.c`).
 use super::super::cpu::read_register;
-use super::capabilities;
+use crate::cpu;
 use core::fmt::{Result, Write};
 
 /// The bits of AT_HWCAP, lowest first (Documentation/arm64/elf_hwcaps.rst).
@@ -53,7 +53,7 @@ pub fn write(out: &mut dyn Write) -> Result {
     let loops = read_register!("cntfrq_el0") * 2;
     writeln!(out, "BogoMIPS\t: {}.{:02}", loops / 1_000_000, loops / 10_000 % 100)?;
     write!(out, "Features\t:")?;
-    let capabilities = capabilities::read();
+    let capabilities = cpu::hardware_capabilities();
     write_names(out, capabilities.hwcap, &FIRST)?;
     write_names(out, capabilities.hwcap2, &SECOND)?;
     // MIDR_EL1 (D17.2.101).

@@ -3,7 +3,8 @@
 //! The CPU refuses them (as an unknown instruction, or from Armv8.4 on as a trapped system register); a program sees only
 //! what it may use (Linux, Documentation/arm64/cpu-feature-registers.rst).
 use super::super::cpu::read_register;
-use super::capabilities::{Register, visible};
+use super::capabilities::visible;
+use super::identity::{Register, known};
 use crate::user_copy::copy_from_user;
 use libkernel::addr::UserAddr;
 use libkernel::arch::aarch64::fault::{class, class_of};
@@ -68,9 +69,9 @@ fn value(register: [u32; 5]) -> Option<u64> {
     match register {
         [3, 0, 0, 0, 0] => Some(read_register!("midr_el1")),
         [3, 0, 0, 0, 5] => Some(MPIDR),
-        [3, 0, 0, 0, 6] => Some(read_register!("revidr_el1")),
+        [3, 0, 0, 0, 6] => Some(known(Register::Revision)),
         [3, 0, 0, 4, 0] => {
-            let own = LEVELS | read_register!("id_aa64pfr0_el1") & FLOATING_POINT;
+            let own = LEVELS | known(Register::Processor0) & FLOATING_POINT;
             Some(own | visible(Register::Processor0))
         }
         [3, 0, 0, 4, 1] => Some(visible(Register::Processor1)),

@@ -3,7 +3,8 @@
 //! [`set`] is the only place that does so, for the boot CPU and for those that start later; docs/entry-aarch64.md lists all of it.
 //! Not here: what `boot.S` must set before there is memory (SCTLR_EL1, TCR_EL1, MAIR_EL1, EL2's registers; one path for all CPUs),
 //! the timer's (`timer::initialise_cpu`), and what changes with the task (`user_registers`).
-use super::super::cpu::{read_register, write_register};
+use super::super::cpu::write_register;
+use super::identity::{Identity, Register};
 use core::arch::asm;
 
 /// CPACR_EL1: FPEN = 3, FP and SIMD for programs; ZEN = SMEN = 0, SVE and SME for nobody; TTA = 0 (D17.2.28).
@@ -11,14 +12,13 @@ const COPROCESSORS: u64 = 3 << 20;
 /// MDSCR_EL1: no debug exceptions, no single step; TDCC: programs do not reach the debug communications channel (D17.3.20).
 const DEBUG: u64 = 1 << 12;
 
-/// Gives the executing CPU its state.
+/// Gives the executing CPU, whose identity that is, its state.
 ///
 /// # Safety
 /// Runs once on each CPU, interrupts masked, before it runs a program.
-pub unsafe fn set() {
-    let field = |register: u64, shift: u32| register >> shift & 0xf;
-    let counters = field(read_register!("id_aa64dfr0_el1"), 8);
-    let activity_monitors = field(read_register!("id_aa64pfr0_el1"), 44);
+pub unsafe fn set(identity: &Identity) {
+    let counters = identity.field(Register::Debug0, 8);
+    let activity_monitors = identity.field(Register::Processor0, 44);
     // SAFETY: the caller's promise; the registers exist on every CPU, or a field of an identification register says that they do;
     // all take something away from programs or are theirs to read.
     unsafe {
@@ -37,7 +37,7 @@ pub unsafe fn set() {
             // AMUSERENR_EL0.
             write_register!("s3_3_c13_c2_3", 0);
         }
-        if authenticates_pointers() {
+        if authenticates_pointers(identity) {
             clear_keys();
         }
         asm!("isb", options(nostack, preserves_flags));
@@ -45,11 +45,10 @@ pub unsafe fn set() {
 }
 
 /// FEAT_PAuth: any of APA, API, GPA, GPI of ID_AA64ISAR1_EL1, or APA3, GPA3 of ID_AA64ISAR2_EL1 (D17.2.64, D17.2.65).
-fn authenticates_pointers() -> bool {
+fn authenticates_pointers(identity: &Identity) -> bool {
     const FIRST: u64 = 0xff00_0ff0;
     const SECOND: u64 = 0xff00;
-    // ID_AA64ISAR2_EL1, which assemblers do not know by name yet.
-    read_register!("id_aa64isar1_el1") & FIRST != 0 || read_register!("s3_0_c0_c6_2") & SECOND != 0
+    identity.get(Register::Instructions1) & FIRST != 0 || identity.get(Register::Instructions2) & SECOND != 0
 }
 
 /// SCTLR_EL1 turns the other instructions off, but nothing turns PACGA off: what it computes shows the key.

@@ -6,6 +6,7 @@ pub(super) mod firmware;
 pub(super) mod gic;
 pub(super) mod guards;
 pub(super) mod identification;
+pub(super) mod identity;
 pub(super) mod known_state;
 pub(super) mod machine;
 pub(super) mod memory;

@@ -1,6 +1,6 @@
 //! The executing CPU in `/proc/cpuinfo`: what CPUID says of it, in the words and order of Linux's
 //! `arch/x86/kernel/cpu/proc.c`. Of the flags those of leaf 1 are shown.
-use core::arch::x86_64::__cpuid;
+use super::cpuid;
 use core::fmt::{Result, Write};
 
 /// Leaf 1, EDX, lowest bit first (SDM volume 2, CPUID); empty where Linux names none.
@@ -48,35 +48,36 @@ const MORE: [&str; 32] = [
 
 /// Writes the lines.
 pub fn write(out: &mut dyn Write) -> Result {
-    let (start, version) = (__cpuid(0), __cpuid(1));
-    let vendor = [start.ebx, start.edx, start.ecx].map(u32::to_le_bytes);
+    let ([last, first, third, second], [version, parts, more, basic]) =
+        (cpuid::read(0, 0), cpuid::read(1, 0));
+    let vendor = [first, second, third].map(u32::to_le_bytes);
     writeln!(out, "vendor_id\t: {}", text(vendor.as_flattened()))?;
-    let (family, model) = (version.eax >> 8 & 0xf, version.eax >> 4 & 0xf);
-    let shown_family = if family == 15 { family + (version.eax >> 20 & 0xff) } else { family };
-    let shown_model = if matches!(family, 6 | 15) { model | (version.eax >> 16 & 0xf) << 4 } else { model };
+    let (family, model) = (version >> 8 & 0xf, version >> 4 & 0xf);
+    let shown_family = if family == 15 { family + (version >> 20 & 0xff) } else { family };
+    let shown_model = if matches!(family, 6 | 15) { model | (version >> 16 & 0xf) << 4 } else { model };
     writeln!(out, "cpu family\t: {shown_family}\nmodel\t\t: {shown_model}")?;
     write_name(out)?;
-    writeln!(out, "stepping\t: {}", version.eax & 0xf)?;
-    writeln!(out, "fpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: {}\nwp\t\t: yes", start.eax)?;
+    writeln!(out, "stepping\t: {}", version & 0xf)?;
+    writeln!(out, "fpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: {}\nwp\t\t: yes", last)?;
     write!(out, "flags\t\t:")?;
-    write_names(out, version.edx, &BASIC)?;
-    write_names(out, version.ecx, &MORE)?;
-    writeln!(out, "\nclflush size\t: {}", (version.ebx >> 8 & 0xff) * 8)?;
-    writeln!(out, "cache_alignment\t: {}", (version.ebx >> 8 & 0xff) * 8)?;
-    let sizes = if __cpuid(0x8000_0000).eax >= 0x8000_0008 { __cpuid(0x8000_0008).eax } else { 36 | 48 << 8 };
+    write_names(out, basic, &BASIC)?;
+    write_names(out, more, &MORE)?;
+    writeln!(out, "\nclflush size\t: {}", (parts >> 8 & 0xff) * 8)?;
+    writeln!(out, "cache_alignment\t: {}", (parts >> 8 & 0xff) * 8)?;
+    let [sizes, ..] = cpuid::read(0x8000_0008, 0);
+    let sizes = if sizes == 0 { 36 | 48 << 8 } else { sizes };
     writeln!(out, "address sizes\t: {} bits physical, {} bits virtual", sizes & 0xff, sizes >> 8 & 0xff)
 }
 
 /// The name in leaves 0x80000002 to 0x80000004.
 fn write_name(out: &mut dyn Write) -> Result {
     const LAST: u32 = 0x8000_0004;
-    if __cpuid(0x8000_0000).eax < LAST {
+    if cpuid::read(0x8000_0000, 0)[0] < LAST {
         return writeln!(out, "model name\t: unknown");
     }
     let mut name = [[0; 4]; 12];
     for (leaf, words) in (LAST - 2..=LAST).zip(name.chunks_exact_mut(4)) {
-        let part = __cpuid(leaf);
-        words.copy_from_slice(&[part.eax, part.ebx, part.ecx, part.edx].map(u32::to_le_bytes));
+        words.copy_from_slice(&cpuid::read(leaf, 0).map(u32::to_le_bytes));
     }
     writeln!(out, "model name\t: {}", text(name.as_flattened()))
 }

@@ -5,9 +5,8 @@
 //! selectors, x87 and vector registers (`user_registers`), RFLAGS (`return_path`); and the descriptor tables (`gdt`).
 use super::super::cpu::{feature, has};
 use super::super::{user, user_registers};
-use super::{machine_check, msr};
+use super::{cpuid, machine_check, msr};
 use core::arch::asm;
-use core::arch::x86_64::{__cpuid, __cpuid_count};
 
 const CR0_PROTECTION: u64 = 1 << 0;
 const CR0_MONITOR: u64 = 1 << 1;
@@ -111,14 +110,10 @@ unsafe fn set_debug_registers() {
 /// As [`set`].
 unsafe fn set_model_specific_registers(cpu: u32) {
     let bit = |word: u32, bit: u32| word >> bit & 1 != 0;
-    let leaf = |leaf, sub_leaf| {
-        let exists = __cpuid(leaf & 0x8000_0000).eax >= leaf;
-        exists.then(|| __cpuid_count(leaf, sub_leaf))
-    };
-    let one = __cpuid(1);
-    let seven_ecx = leaf(7, 0).map_or(0, |found| found.ecx);
-    let extended_edx = leaf(0x8000_0001, 0).map_or(0, |found| found.edx);
-    let state_eax = leaf(0xd, 1).map_or(0, |found| found.eax);
+    let [version, _, _, features] = cpuid::read(1, 0);
+    let [_, _, seven_ecx, _] = cpuid::read(7, 0);
+    let [_, _, _, extended_edx] = cpuid::read(0x8000_0001, 0);
+    let [state_eax, ..] = cpuid::read(0xd, 1);
     // SAFETY: long mode implies SYSENTER's registers and the debug control; CPUID announces each of the others, and those
     // that an emulator may lack are tried; the values take things away from programs, or are those of a reset.
     unsafe {
@@ -127,7 +122,7 @@ unsafe fn set_model_specific_registers(cpu: u32) {
         msr::write(msr::SYSENTER_ESP, 0);
         msr::write(msr::SYSENTER_EIP, 0);
         msr::try_write(msr::DEBUG_CONTROL, 0);
-        if bit(one.edx, 16) {
+        if bit(features, 16) {
             msr::write(msr::PAT, PAGE_ATTRIBUTES);
         }
         if bit(extended_edx, 27) || bit(seven_ecx, 22) {
@@ -140,7 +135,7 @@ unsafe fn set_model_specific_registers(cpu: u32) {
         if bit(seven_ecx, 5) {
             msr::try_write(msr::USER_WAIT_CONTROL, USER_WAIT_CYCLES);
         }
-        if is_intel_with_misc_enable(one.eax) {
+        if is_intel_with_misc_enable(version) {
             const UNWANTED: u64 = MISC_LIMIT_CPUID | MISC_NO_EXECUTE_OFF;
             if let Some(misc) = msr::try_read(msr::MISC_ENABLE).filter(|misc| misc & UNWANTED != 0) {
                 msr::try_write(msr::MISC_ENABLE, misc & !UNWANTED);
@@ -151,9 +146,8 @@ unsafe fn set_model_specific_registers(cpu: u32) {
 
 /// Whether the CPU is an Intel with IA32_MISC_ENABLE: family 6 from model 13 on, or later (SDM volume 4, table 2-2).
 fn is_intel_with_misc_enable(version: u32) -> bool {
-    let start = __cpuid(0);
-    let is_intel =
-        [start.ebx, start.edx, start.ecx] == [*b"Genu", *b"ineI", *b"ntel"].map(u32::from_le_bytes);
+    let [_, first, third, second] = cpuid::read(0, 0);
+    let is_intel = [first, second, third] == [*b"Genu", *b"ineI", *b"ntel"].map(u32::from_le_bytes);
     let family = version >> 8 & 0xf;
     let model = version >> 4 & 0xf | version >> 12 & 0xf0;
     is_intel && (family > 6 || family == 6 && model >= 0xd)

@@ -3,14 +3,13 @@
 //! Each CPU tells the hypervisor where to write for it; the hypervisor writes to a CPU's words while it does not run that CPU, so what a CPU reads
 //! of its own is whole, and of another CPU's by the version beside it. All is told by CPUID; `nopv`, `no-kvmclock` and `no-steal-acc` leave it
 //! alone, as on Linux. Sources: Linux, Documentation/virt/kvm/x86/msr.rst.
-use super::msr;
+use super::{cpuid, msr};
 use crate::arch::Arch;
 use crate::arch::x86_64::clock::cycles;
 use crate::arch::x86_64::paging::IMAGE;
 use crate::contract::Cpu as _;
 use crate::cpu::MAX_CPUS;
 use crate::sync::{Once, SpinLock};
-use core::arch::x86_64::__cpuid_count;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use libkernel::arch::x86_64::kvm::{self, Kvm};
 use libkernel::arch::x86_64::pvclock::{self, FLAGS_WORD, Line, STOPPED, WORDS};
@@ -40,12 +39,8 @@ static FOUND: Once<Kvm> = Once::new();
 
 /// Looks for KVM, and asks for what it offers, for the boot CPU. Boot, interrupts off.
 pub fn initialise(words: CommandLine<'_>) {
-    let cpuid = |leaf, subleaf| {
-        let result = __cpuid_count(leaf, subleaf);
-        [result.eax, result.ebx, result.ecx, result.edx]
-    };
     let has_word = |name: &[u8]| words.words().any(|word| word.is_named(name));
-    let Some(mut found) = Kvm::find(cpuid) else { return };
+    let Some(mut found) = Kvm::find(cpuid::read) else { return };
     for (word, features) in
         [(&b"nopv"[..], u32::MAX), (b"no-kvmclock", kvm::CLOCK), (b"no-steal-acc", kvm::STEAL_TIME)]
     {

@@ -3,11 +3,10 @@
 //! An error that could not be corrected ends the kernel, and the banks are what it says last. Those that were corrected raise no
 //! exception and are not looked for.
 use super::super::cpu::{feature, has};
-use super::msr;
+use super::{cpuid, msr};
 use crate::arch::Arch;
 use crate::contract::Cpu as _;
 use crate::panic::say;
-use core::arch::x86_64::__cpuid;
 
 const CAPABILITIES: u32 = 0x179;
 const STATUS: u32 = 0x17a;
@@ -48,9 +47,9 @@ fn bank_count(capabilities: u64) -> u32 {
 
 /// Intel's family 6 before model 26, whose bank 0 belongs to firmware (SDM volume 3, 15.3.2.1).
 fn firmware_has_bank_0() -> bool {
-    let version = __cpuid(1).eax;
+    let [version, ..] = cpuid::read(1, 0);
     let model = version >> 4 & 0xf | version >> 12 & 0xf0;
-    version >> 8 & 0xf == 6 && model < 26 && __cpuid(0).ebx == u32::from_le_bytes(*b"Genu")
+    version >> 8 & 0xf == 6 && model < 26 && cpuid::read(0, 0)[1] == u32::from_le_bytes(*b"Genu")
 }
 
 /// Lets every bank of the executing CPU report, and forgets what was found before this kernel came. Before CR4.MCE is set.

@@ -1,6 +1,7 @@
 //! What only a PC has: descriptor tables, ports, interrupt controllers, its clocks, its firmware's tables.
 pub mod acpi;
 pub mod apic;
+pub mod cpuid;
 pub mod description;
 pub mod gdt;
 pub mod guards;
