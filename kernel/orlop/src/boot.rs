@@ -87,6 +87,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
     });
     notice!("CPUs: {}", hal::cpu::count());
     hal::boot::for_each_lack(&mut |what| notice!("This machine lacks {what}"));
+    hal::boot::for_each_use(&mut |what| log::line(Level::Debug, format_args!("This machine has {what}")));
     report_speculation();
     look_at_consoles(command_line);
     sched::spawn(Box::new(move || bring_up(boot))).expect("memory for the first task");

@@ -16,8 +16,8 @@ pub const PREFIX: &str = "bochs/";
 /// So much longer than in QEMU may a program take.
 pub const SLOWNESS: u32 = 10;
 
-/// CPUs that differ in what they have: AVX-512, x2APIC and PCID; AMD's; neither XSAVE nor 1 GiB pages.
-const CPUS: [&str; 3] = ["corei7_skylake_x", "ryzen", "core2_penryn_t9600"];
+/// CPUs that differ in what they have: AVX-512, x2APIC and PCID; a timer that keeps deadlines besides; AMD's; neither XSAVE nor 1 GiB pages.
+const CPUS: [&str; 4] = ["corei7_skylake_x", "corei7_icelake_u", "ryzen", "core2_penryn_t9600"];
 
 /// Adds what belongs to the usual machines to `queue`.
 pub fn add_short<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, guest: &Guest) -> Result<()> {

@@ -40,21 +40,47 @@ static BOOT_INFO: Once<BootInfo> = Once::new();
 static MEMORY: Once<MemoryMap> = Once::new();
 static INITRAMFS: SpinLock<Option<PhysRange>> = SpinLock::new(None);
 
-/// What this machine lacks of the things that its architecture mostly has, as noted while it was brought up.
-static LACKS: SpinLock<[Option<&'static str>; 8]> = SpinLock::new([None; 8]);
+/// What was noted while the machine was brought up.
+struct Notes(SpinLock<[Option<&'static str>; 8]>);
+
+impl Notes {
+    fn add(&self, what: &'static str) {
+        if let Some(slot) = self.0.lock().iter_mut().find(|slot| slot.is_none()) {
+            *slot = Some(what);
+        }
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(&'static str)) {
+        let notes = *self.0.lock();
+        notes.into_iter().flatten().for_each(visit);
+    }
+}
+
+/// What this machine lacks of the things that its architecture mostly has.
+static LACKS: Notes = Notes(SpinLock::new([None; 8]));
+/// What is used that only some machines have.
+static USES: Notes = Notes(SpinLock::new([None; 8]));
 
 /// Notes that the machine lacks something, with what comes of it.
 #[allow(dead_code, reason = "the host machine lacks nothing")]
 pub(crate) fn lacks(what: &'static str) {
-    if let Some(slot) = LACKS.lock().iter_mut().find(|slot| slot.is_none()) {
-        *slot = Some(what);
-    }
+    LACKS.add(what);
+}
+
+/// Notes that something is used that only some machines have.
+#[allow(dead_code, reason = "AArch64 and the host machine have nothing of the kind")]
+pub(crate) fn uses(what: &'static str) {
+    USES.add(what);
 }
 
 /// Calls `visit` with all that the machine lacks.
 pub fn for_each_lack(visit: &mut dyn FnMut(&'static str)) {
-    let lacks = *LACKS.lock();
-    lacks.into_iter().flatten().for_each(visit);
+    LACKS.for_each(visit);
+}
+
+/// Calls `visit` with all that is used and that only some machines have.
+pub fn for_each_use(visit: &mut dyn FnMut(&'static str)) {
+    USES.for_each(visit);
 }
 
 /// The facts about this boot; `None` before the kernel's start.

@@ -2,6 +2,7 @@
 //!
 //! Lengths and sums are believed only as far as they hold: no content can make more than an absent table. A table whose bytes do
 //! not add up to zero is none. Source: ACPI 6.4, 5.2.
+pub mod dmar;
 pub mod fadt;
 pub mod hpet;
 pub mod sleep;

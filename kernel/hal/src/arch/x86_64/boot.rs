@@ -307,7 +307,7 @@ fn initialise_devices(boot_cycles: u64, words: CommandLine<'_>) {
     if !power::has_keyboard_controller() {
         crate::boot::lacks("a keyboard controller: restart is ACPI's or a triple fault");
     }
-    apic::initialise();
+    apic::initialise(words);
     ioapic::initialise();
     kvm::initialise(words);
     clock::initialise(boot_cycles, words);

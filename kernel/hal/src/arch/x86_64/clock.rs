@@ -25,6 +25,9 @@ static TSC_HERTZ: AtomicU64 = AtomicU64::new(FALLBACK_HERTZ);
 static TIMER_HERTZ: AtomicU64 = AtomicU64::new(NANOSECONDS / apic::TIMER_DIVISOR);
 /// Ticks of the APIC's timer for each count, with 32 fraction bits.
 static TICKS_PER_COUNT: AtomicU64 = AtomicU64::new(FALLBACK_TICKS);
+/// Cycles of the time-stamp counter for each count, with 32 fraction bits; zero where that is not good enough to be waited by.
+static CYCLES_PER_COUNT: AtomicU64 = AtomicU64::new(ONE);
+const ONE: u64 = 1 << 32;
 static WALL_CLOCK_AT_BOOT_NS: AtomicU64 = AtomicU64::new(0);
 
 /// The [`Counter`] in use.
@@ -234,9 +237,16 @@ pub fn choose(name: &[u8]) {
         return;
     }
     let hertz = counter.hertz().unwrap_or(TSC_HERTZ.load(Ordering::Relaxed));
-    let ticks = (u128::from(TIMER_HERTZ.load(Ordering::Relaxed)) << 32) / u128::from(hertz);
+    let per_count = |other_hertz: u64| ((u128::from(other_hertz) << 32) / u128::from(hertz)) as u64;
+    let cycles = match counter {
+        Counter::Tsc => ONE,
+        // It is made of the time-stamp counter, whose frequency the hypervisor tells.
+        Counter::Kvm => per_count(TSC_HERTZ.load(Ordering::Relaxed)),
+        Counter::Hpet | Counter::AcpiPm => 0,
+    };
     time::change_counter(hertz, || {
-        TICKS_PER_COUNT.store(ticks as u64, Ordering::Relaxed);
+        TICKS_PER_COUNT.store(per_count(TIMER_HERTZ.load(Ordering::Relaxed)), Ordering::Relaxed);
+        CYCLES_PER_COUNT.store(cycles, Ordering::Relaxed);
         IN_USE.store(counter as u8, Ordering::Relaxed);
     });
 }
@@ -273,6 +283,12 @@ pub fn is_own() -> bool {
 /// Ticks of the APIC's timer in so many counts.
 pub fn timer_ticks(counts: u64) -> u64 {
     libkernel::clock::line::scale(counts, TICKS_PER_COUNT.load(Ordering::Relaxed))
+}
+
+/// Cycles of the time-stamp counter in so many counts; `None` where they are no good for waiting.
+pub fn cycles_in(counts: u64) -> Option<u64> {
+    let factor = CYCLES_PER_COUNT.load(Ordering::Relaxed);
+    (factor != 0).then(|| libkernel::clock::line::scale(counts, factor))
 }
 
 /// The wall clock when `time::now_ns` was zero.

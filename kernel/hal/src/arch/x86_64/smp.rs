@@ -253,9 +253,8 @@ fn wait(nanoseconds: u64) {
 
 /// First Rust code of another CPU: on the stack of its idle task, final tables, boot GDT, interrupts masked.
 extern "C" fn start_main(start: &'static Start) -> ! {
-    apic::adopt_mode();
-    if u64::from(apic::identity()) != start.identity {
-        // It was asked long ago and has taken what is another's.
+    if !apic::adopt_mode() || u64::from(apic::identity()) != start.identity {
+        // It is of another kind; or it was asked long ago and has taken what is another's.
         Arch::halt();
     }
     // SAFETY: the data was made for this CPU, which alone takes this `Start`; the boot CPU has built the IDT.

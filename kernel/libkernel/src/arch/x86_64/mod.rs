@@ -1,5 +1,6 @@
 //! x86_64: description of the CPU. Sources: Intel SDM volume 3, AMD64 APM volume 2; section numbers at each fact.
 
+pub mod apic;
 pub mod core_dump;
 pub mod fault;
 pub mod kvm;

@@ -10,7 +10,7 @@ use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::acpi::fadt::{self, PowerOff, Register};
-use libkernel::acpi::{self, hpet};
+use libkernel::acpi::{self, dmar, hpet};
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
 use libkernel::arch::x86_64::madt;
 use libkernel::efi;
@@ -91,6 +91,12 @@ pub fn pm_timer() -> Option<(u16, u32)> {
 pub fn event_timer() -> Option<PhysAddr> {
     let memory = Window::new();
     hpet::registers(&memory, root(&memory)?).map(PhysAddr::new)
+}
+
+/// Whether firmware asks that the APICs stay out of x2APIC mode.
+pub fn refuses_x2apic() -> bool {
+    let memory = Window::new();
+    root(&memory).is_some_and(|root| dmar::refuses_x2apic(&memory, root))
 }
 
 /// Writes one byte to a register that the firmware names for this purpose.

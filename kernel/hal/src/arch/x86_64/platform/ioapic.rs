@@ -1,4 +1,5 @@
 //! The I/O APIC (Intel 82093AA): device lines to vectors of the boot CPU.
+use super::apic;
 use super::mmio::Registers;
 use crate::sync::IrqLock;
 use libkernel::addr::PhysAddr;
@@ -13,6 +14,8 @@ const SELECT: usize = 0x00;
 const WINDOW: usize = 0x10;
 const REDIRECTION: u32 = 0x10;
 const MASKED: u32 = 1 << 16;
+/// In an entry's upper half: the number of an APIC, in eight bits (physical mode).
+const DESTINATION_SHIFT: u32 = 24;
 
 static IOAPIC: Registers = Registers::absent();
 /// The select register and its window are one resource.
@@ -32,7 +35,7 @@ fn write(register: u32, value: u32) {
 pub fn enable(line: u32) {
     if line < LINES {
         let _guard = ACCESS.lock();
-        write(REDIRECTION + 2 * line + 1, 0);
+        write(REDIRECTION + 2 * line + 1, apic::identity_of(0) << DESTINATION_SHIFT);
         write(REDIRECTION + 2 * line, u32::from(vector::FIRST_FREE) + line);
     }
 }

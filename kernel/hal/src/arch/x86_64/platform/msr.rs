@@ -44,6 +44,8 @@ pub const USER_WAIT_CONTROL: u32 = 0xe1;
 pub const MISC_ENABLE: u32 = 0x1a0;
 /// IA32_TIME_STAMP_COUNTER.
 pub const TIME_STAMP_COUNTER: u32 = 0x10;
+/// IA32_TSC_DEADLINE: the value of the time-stamp counter at which the local APIC's timer interrupts.
+pub const TSC_DEADLINE: u32 = 0x6e0;
 /// Local APIC: base address and enable bit.
 pub const APIC_BASE: u32 = 0x1b;
 
