@@ -24,7 +24,7 @@ use crate::sync::{Once, PreemptGuard};
 use crate::upcalls::upcalls;
 use crate::user::work;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::any::Any;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
@@ -327,6 +327,21 @@ impl Deref for Current {
         // SAFETY: whoever holds a `Current` runs on the task's stack, and a task that runs holds a reference to itself.
         unsafe { &*task }
     }
+}
+
+/// Sets bits in the work of `task` if that is the running one, which sees them on its way to user mode: nobody is interrupted or woken.
+/// False, with nothing done, if it is not, or is about to block.
+#[inline]
+pub fn set_work_if_current(task: &Weak<Task>, bits: u32) -> bool {
+    if !core::ptr::eq(task.as_ptr(), Arch::current_task()) {
+        return false;
+    }
+    let task = current();
+    let runs = task.state.load(Ordering::Relaxed) == RUNNING;
+    if runs {
+        task.work.fetch_or(bits, Ordering::SeqCst);
+    }
+    runs
 }
 
 /// Says that the running task is about to block. From here on a wake is not lost; check the condition, then either

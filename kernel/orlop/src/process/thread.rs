@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsiz
 use abi::Errno;
 use abi::signal::StackT;
 use hal::sync::{IrqLock, Once, SpinLock};
-use hal::task::{Task, TaskRef};
+use hal::task::{self, Task, TaskRef};
 use libkernel::addr::UserAddr;
 use libkernel::sched::Parameters;
 
@@ -226,6 +226,9 @@ impl Thread {
 
     /// Sets work bits and ends a wait that they concern.
     pub fn set_work(&self, bits: u32) {
+        if self.task.get().is_some_and(|own| task::set_work_if_current(own, bits)) {
+            return;
+        }
         if let Some(task) = self.task() {
             task.set_work(bits);
             sched::wake(&task);

@@ -197,6 +197,11 @@ fn post(
     }
     match outcome? {
         Next::Nothing => {}
+        Next::TellTarget => {
+            if let Some(thread) = target {
+                thread.set_work(work::SIGNAL);
+            }
+        }
         Next::Tell(thread) => thread.set_work(work::SIGNAL),
         Next::End => end_process(process, WaitStatus::signaled(signal.number())),
     }
@@ -206,22 +211,29 @@ fn post(
 /// What is to be done when the locks are released.
 enum Next {
     Nothing,
+    /// The thread that it was sent to hears of it.
+    TellTarget,
+    /// Another thread of the process hears of it.
     Tell(Arc<Thread>),
     End,
 }
 
 /// A stop takes back a pending continue, and a continue takes back pending stops. Whether the process was stopped and goes on.
+#[inline]
 fn settle_job_control(process: &Process, shared: &mut Shared, signal: Signal) -> bool {
-    let opposite = if signal == Signal::CONT {
-        SignalSet::STOPPING
-    } else if SignalSet::STOPPING.contains(signal) {
-        SignalSet::EMPTY.with(Signal::CONT)
-    } else {
+    const CONTINUING: SignalSet = SignalSet::EMPTY.with(Signal::CONT);
+    if !SignalSet::STOPPING.union(CONTINUING).contains(signal) {
         return false;
-    };
+    }
+    let opposite = if signal == Signal::CONT { SignalSet::STOPPING } else { CONTINUING };
+    take_back(process, shared, opposite);
+    signal == Signal::CONT && stop::clear(shared)
+}
+
+#[cold]
+fn take_back(process: &Process, shared: &mut Shared, opposite: SignalSet) {
     shared.pending.discard(opposite);
     process.each_thread(|thread| thread.signals.pending.lock().discard(opposite));
-    signal == Signal::CONT && stop::clear(shared)
 }
 
 /// Makes the signal pending where it belongs and finds out who is to hear of it.
@@ -234,11 +246,10 @@ fn enter(
 ) -> Result<Next, Errno> {
     let takes =
         |thread: &Thread| !thread.signal_mask().contains(signal) || thread.awaited_signals().contains(signal);
-    let receiver = match target {
-        Some(thread) => Some(thread.clone()).filter(|thread| takes(thread)),
-        None => process.find_thread(takes),
-    };
-    let awaited = receiver.as_ref().is_some_and(|thread| thread.awaited_signals().contains(signal));
+    // Counted only where somebody had to be found.
+    let found = if target.is_none() { process.find_thread(takes) } else { None };
+    let receiver = target.filter(|thread| takes(thread)).or(found.as_ref());
+    let awaited = receiver.is_some_and(|thread| thread.awaited_signals().contains(signal));
     if receiver.is_some() && !awaited {
         let action = process.signals.actions.lock().get(signal);
         match action::disposition(signal, &action) {
@@ -248,11 +259,12 @@ fn enter(
             Disposition::Default(_) | Disposition::Handle => {}
         }
     }
+    let next = if receiver.is_none() { Next::Nothing } else { Next::TellTarget };
     // Whoever has no leader any more is gone.
     let leader = if target.is_none() && receiver.is_none() { process.leader() } else { None };
-    let Some(charged) = target.or(receiver.as_ref()).or(leader.as_ref()) else { return Ok(Next::Nothing) };
+    let Some(charged) = target.or(receiver).or(leader.as_ref()) else { return Ok(Next::Nothing) };
     let mut own = target.map(|thread| thread.signals.pending.lock());
     add(own.as_deref_mut().unwrap_or(&mut shared.pending), charged)?;
     drop(own);
-    Ok(receiver.map_or(Next::Nothing, Next::Tell))
+    Ok(found.map_or(next, Next::Tell))
 }

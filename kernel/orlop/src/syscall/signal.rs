@@ -202,10 +202,13 @@ fn await_signal(
 }
 
 /// Whether the caller may send this signal there: `kill(2)`.
+#[inline]
 fn may_signal(caller: &Thread, target: &Thread, signal: Option<Signal>) -> bool {
-    if Arc::ptr_eq(caller.process(), target.process()) {
-        return true;
-    }
+    Arc::ptr_eq(caller.process(), target.process()) || may_signal_another(caller, target, signal)
+}
+
+#[inline(never)]
+fn may_signal_another(caller: &Thread, target: &Thread, signal: Option<Signal>) -> bool {
     let (own, other) = (caller.credentials(), target.credentials());
     let same_user =
         [own.user.effective, own.user.real].iter().any(|id| [other.user.real, other.user.saved].contains(id));
@@ -245,7 +248,7 @@ pub fn kill(caller: &mut Caller<'_>, pid: i32, number: u32) -> Result<(), Failur
 
 /// Sends to one thread, which must be of the given process if that is known.
 fn send_to_thread(
-    caller: &Thread,
+    caller: &Arc<Thread>,
     process: Option<i32>,
     thread: i32,
     number: u32,
@@ -255,17 +258,19 @@ fn send_to_thread(
     if process.is_some_and(|pid| pid <= 0) {
         return Err(Failure::Errno(Errno::EINVAL));
     }
-    let target = find_thread(thread).ok_or(Errno::ESRCH)?;
+    // Most programs that name a thread name the one that calls (`raise`), which nobody has to look for.
+    let other = if thread == caller.id() { None } else { Some(find_thread(thread).ok_or(Errno::ESRCH)?) };
+    let target = other.as_ref().unwrap_or(caller);
     let pid = target.process().pid().number().cast_signed();
     if process.is_some_and(|expected| expected != pid) {
         return Err(Failure::Errno(Errno::ESRCH));
     }
     let signal = signal_or_test(number)?;
-    if !may_signal(caller, &target, signal) {
+    if !may_signal(caller, target, signal) {
         return Err(Failure::Errno(Errno::EPERM));
     }
     if let Some(signal) = signal {
-        send::to_thread(&target, signal, info)?;
+        send::to_thread(target, signal, info)?;
     }
     Ok(())
 }
