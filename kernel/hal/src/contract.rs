@@ -6,6 +6,7 @@ use crate::boot::secondary::Start;
 use crate::frame::OutOfMemory;
 use crate::paging::PageTable;
 use crate::task::Task;
+use alloc::boxed::Box;
 use libkernel::addr::{PhysAddr, UserAddr};
 use libkernel::arch::native::UserRegs;
 use libkernel::speculation::{Limits, Means, Weakness};
@@ -127,8 +128,8 @@ pub trait UserRegisters {
     type State: Send + Sync;
     /// The state of a fresh program.
     fn fresh() -> Result<Self::State, OutOfMemory>;
-    /// A copy, for `fork`.
-    fn duplicate(state: &Self::State) -> Result<Self::State, OutOfMemory>;
+    /// A copy of the running task's, whose saved state is stale, for `fork`: the CPU's registers, and what stands in `saved` alone.
+    fn capture(saved: &Self::State) -> Result<Box<Self::State>, OutOfMemory>;
     /// Saves the CPU's registers.
     fn save(state: &mut Self::State);
     /// Loads the CPU's registers.

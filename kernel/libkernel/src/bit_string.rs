@@ -1,6 +1,6 @@
 //! Strings of bits that grow fallibly, and are looked through 64 at a step.
 //!
-//! Behind its end a string has zeroes.
+//! Behind its end a string has zeroes. The first 64 bits are in the string itself: most strings have no more, and cost no memory.
 
 use alloc::vec::Vec;
 
@@ -10,7 +10,9 @@ const BITS: usize = u64::BITS as usize;
 /// A string of bits, from 0 on.
 #[derive(Clone, Default, Debug)]
 pub struct BitString {
-    words: Vec<u64>,
+    first: u64,
+    /// The words behind the first.
+    rest: Vec<u64>,
 }
 
 /// There was no memory for more.
@@ -20,15 +22,19 @@ pub struct OutOfMemory;
 impl BitString {
     /// No bits.
     pub const fn new() -> BitString {
-        BitString { words: Vec::new() }
+        BitString { first: 0, rest: Vec::new() }
     }
 
     /// Makes room for so many bits at least.
+    #[inline]
     pub fn grow(&mut self, bits: usize) -> Result<(), OutOfMemory> {
-        let words = bits.div_ceil(BITS);
-        if let Some(more) = words.checked_sub(self.words.len()) {
-            self.words.try_reserve(more).map_err(|_| OutOfMemory)?;
-            self.words.resize(words, 0);
+        if bits <= BITS { Ok(()) } else { self.grow_rest(bits.div_ceil(BITS) - 1) }
+    }
+
+    fn grow_rest(&mut self, words: usize) -> Result<(), OutOfMemory> {
+        if let Some(more) = words.checked_sub(self.rest.len()) {
+            self.rest.try_reserve(more).map_err(|_| OutOfMemory)?;
+            self.rest.resize(words, 0);
         }
         Ok(())
     }
@@ -42,7 +48,13 @@ impl BitString {
     /// Changes a bit that there is room for; returns the word that it is in.
     #[inline]
     pub fn set(&mut self, index: usize, value: bool) -> u64 {
-        let Some(word) = self.words.get_mut(index / BITS) else { return 0 };
+        let word = match (index / BITS).checked_sub(1) {
+            None => &mut self.first,
+            Some(number) => match self.rest.get_mut(number) {
+                Some(word) => word,
+                None => return 0,
+            },
+        };
         let mask = 1 << (index % BITS);
         *word = if value { *word | mask } else { *word & !mask };
         *word
@@ -51,7 +63,10 @@ impl BitString {
     /// The 64 bits of this number.
     #[inline]
     pub fn word(&self, number: usize) -> u64 {
-        self.words.get(number).copied().unwrap_or(0)
+        match number.checked_sub(1) {
+            None => self.first,
+            Some(number) => self.rest.get(number).copied().unwrap_or(0),
+        }
     }
 
     /// The first one at or behind an index.
@@ -61,7 +76,7 @@ impl BitString {
         let mut number = first;
         while word == 0 {
             number += 1;
-            word = *self.words.get(number)?;
+            word = *self.rest.get(number - 1)?;
         }
         Some(number * BITS + word.trailing_zeros() as usize)
     }
@@ -90,8 +105,9 @@ impl BitString {
 
     /// Takes over the bits of another, as far as there is room.
     pub fn copy_from(&mut self, other: &BitString) {
-        for (number, word) in self.words.iter_mut().enumerate() {
-            *word = other.word(number);
+        self.first = other.first;
+        for (number, word) in self.rest.iter_mut().enumerate() {
+            *word = other.word(number + 1);
         }
     }
 }

@@ -28,11 +28,6 @@ impl UserState {
         Ok(Self(Box::new(Arch::fresh()?)))
     }
 
-    /// A copy.
-    pub fn duplicate(&self) -> Result<Self, OutOfMemory> {
-        Ok(Self(Box::new(Arch::duplicate(&self.0)?)))
-    }
-
     /// The thread pointer.
     pub fn tls(&self) -> u64 {
         Arch::tls(&self.0)
@@ -59,10 +54,7 @@ fn with_saved<R>(action: impl FnOnce(&mut State) -> R) -> R {
 
 /// A copy of the running task's FPU registers and thread pointers, as they are now (`fork`, `clone`).
 pub fn duplicate_user_state() -> Result<UserState, OutOfMemory> {
-    with_saved(|state| {
-        Arch::save(state);
-        Ok(UserState(Box::new(Arch::duplicate(state)?)))
-    })
+    with_saved(|saved| Ok(UserState(Arch::capture(saved)?)))
 }
 
 /// The running task's thread pointer (FS_BASE, TPIDR_EL0), as it is now.

@@ -133,9 +133,8 @@ fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Failure> {
     leave_some_memory()?;
     let user = user_state(request)?;
     let memory = memory(parent, request)?;
-    let regs = registers(caller, request);
     let pid = table::lock().allocate()?;
-    let child = assemble(parent, request, pid, &memory, regs, user)
+    let child = assemble(caller, request, pid, &memory, user)
         .map_err(Failure::from)
         .and_then(|child| enter(parent, request, child, &beginning));
     if child.is_err() {
@@ -213,6 +212,7 @@ fn files(parent: &Thread, request: &CloneRequest) -> Result<Arc<FdTable>, Errno>
     Ok(files)
 }
 
+#[inline]
 fn registers(caller: &Caller<'_>, request: &CloneRequest) -> UserRegs {
     let mut regs = caller.context.regs;
     regs.set_return_value(0);
@@ -224,13 +224,13 @@ fn registers(caller: &Caller<'_>, request: &CloneRequest) -> UserRegs {
 }
 
 fn assemble(
-    parent: &Arc<Thread>,
+    caller: &Caller<'_>,
     request: &CloneRequest,
     pid: Pid,
     memory: &Arc<AddressSpace>,
-    regs: UserRegs,
     user: UserState,
 ) -> Result<Child, Errno> {
+    let parent = caller.thread;
     let process = if request.has(CLONE_THREAD) {
         parent.process().clone()
     } else {
@@ -238,7 +238,7 @@ fn assemble(
     };
     let thread = new_thread(parent, request, pid, process.clone(), memory)?;
     let first_tid = request.has(CLONE_CHILD_SETTID).then_some(request.child_tid);
-    let runnable = new_task(&thread, regs, user, memory, first_tid)?;
+    let runnable = new_task(&thread, registers(caller, request), user, memory, first_tid)?;
     let tagged_addresses = task::current().tagged_addresses.load(Ordering::Relaxed);
     runnable.task().tagged_addresses.store(tagged_addresses, Ordering::Relaxed);
     Ok(Child { thread, runnable })

@@ -6,6 +6,7 @@ use super::Arch;
 use super::cpu::{read_register, write_register};
 use crate::contract::UserRegisters;
 use crate::frame::OutOfMemory;
+use alloc::boxed::Box;
 use core::arch::naked_asm;
 use core::mem::offset_of;
 
@@ -34,8 +35,13 @@ impl UserRegisters for Arch {
         Ok(State { thread_pointer: 0, status: 0, control: 0, vectors: [0; 32] })
     }
 
-    fn duplicate(state: &State) -> Result<State, OutOfMemory> {
-        Ok(State { ..*state })
+    fn capture(_saved: &State) -> Result<Box<State>, OutOfMemory> {
+        let mut copy = Box::new_uninit();
+        // SAFETY: writes all fields of the state, between which there is no padding.
+        unsafe {
+            save_user_state(copy.as_mut_ptr());
+            Ok(copy.assume_init())
+        }
     }
 
     #[inline(always)]

@@ -4,6 +4,7 @@ use super::cpu::{running, update};
 use crate::contract::{UserEntry, UserRegisters};
 use crate::frame::OutOfMemory;
 use crate::user::UserExit;
+use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, Ordering};
 use libkernel::arch::native::UserRegs;
 
@@ -19,8 +20,8 @@ impl UserRegisters for Arch {
         Ok(UserState { thread_pointer: 0 })
     }
 
-    fn duplicate(state: &UserState) -> Result<UserState, OutOfMemory> {
-        Ok(UserState { ..*state })
+    fn capture(_saved: &UserState) -> Result<Box<UserState>, OutOfMemory> {
+        Ok(Box::new(UserState { thread_pointer: Self::live_tls() }))
     }
 
     fn save(state: &mut UserState) {

@@ -9,6 +9,7 @@ use super::speculation;
 use crate::contract::{Cpu as _, UserRegisters};
 use crate::frame::OutOfMemory;
 use alloc::alloc::{Layout, alloc_zeroed, dealloc};
+use alloc::boxed::Box;
 use core::arch::asm;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -138,14 +139,10 @@ impl UserRegisters for Arch {
         Ok(state)
     }
 
-    fn duplicate(state: &State) -> Result<State, OutOfMemory> {
-        let mut copy = State::allocate()?;
-        // SAFETY: both areas have that many bytes and are distinct.
-        unsafe {
-            core::ptr::copy_nonoverlapping(state.area.as_ptr(), copy.area.as_ptr(), State::area_bytes())
-        };
-        (copy.fs_base, copy.gs_base, copy.selectors) = (state.fs_base, state.gs_base, state.selectors);
-        copy.control = state.control;
+    fn capture(saved: &State) -> Result<Box<State>, OutOfMemory> {
+        let mut copy = Box::new(State::allocate()?);
+        Self::save(&mut copy);
+        copy.control = saved.control;
         Ok(copy)
     }
 
