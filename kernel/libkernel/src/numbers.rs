@@ -1,30 +1,43 @@
 //! Numbers in use, below a bound that is fixed when compiling, and the next one that is free.
 //!
 //! A bit for each number, and above each 64 of them a bit that says whether all are taken, so that the next free number is found by
-//! looking at words, not at numbers: one program can hold nearly all of them.
+//! looking at words, not at numbers: one program can hold nearly all of them. The bits of 32,768 numbers lie together and are made when
+//! the first of these is taken.
 
-/// The numbers below `64 * WORDS`; `SUMMARY` must be `WORDS / 64`, rounded up.
-pub struct Numbers<const WORDS: usize, const SUMMARY: usize> {
-    taken: [u64; WORDS],
-    /// Bit N: no number of `taken[N]` is free.
+use alloc::vec::Vec;
+
+/// Words whose bits are made together: a page.
+const CHUNK: usize = 512;
+
+/// The numbers below `32,768 * CHUNKS`; `SUMMARY` must be `8 * CHUNKS`.
+pub struct Numbers<const CHUNKS: usize, const SUMMARY: usize> {
+    /// Empty, as long as no number of it was ever taken; else [`CHUNK`] long.
+    taken: [Vec<u64>; CHUNKS],
+    /// Bit N: no number of word N of `taken` is free.
     full: [u64; SUMMARY],
 }
 
-impl<const WORDS: usize, const SUMMARY: usize> Numbers<WORDS, SUMMARY> {
-    const FITS: () = assert!(SUMMARY * 64 >= WORDS && (SUMMARY - 1) * 64 < WORDS);
+impl<const CHUNKS: usize, const SUMMARY: usize> Numbers<CHUNKS, SUMMARY> {
+    const FITS: () = assert!(SUMMARY * 64 == CHUNKS * CHUNK);
 
     /// All numbers are free.
     pub const fn new() -> Self {
         let () = Self::FITS;
-        Self { taken: [0; WORDS], full: [0; SUMMARY] }
+        Self { taken: [const { Vec::new() }; CHUNKS], full: [0; SUMMARY] }
     }
 
-    /// Takes the lowest free number that is at least `from` and below `limit`; `None` if there is none.
+    /// Takes the lowest free number that is at least `from` and below `limit`; `None` if there is none, or no memory to note it.
     pub fn take_next(&mut self, from: usize, limit: usize) -> Option<usize> {
         let number = self.next_free(from).filter(|number| *number < limit)?;
         let index = number / 64;
-        self.taken[index] |= 1 << (number % 64);
-        if self.taken[index] == u64::MAX {
+        let chunk = &mut self.taken[index / CHUNK];
+        if chunk.is_empty() {
+            chunk.try_reserve_exact(CHUNK).ok()?;
+            chunk.resize(CHUNK, 0);
+        }
+        let word = &mut chunk[index % CHUNK];
+        *word |= 1 << (number % 64);
+        if *word == u64::MAX {
             self.full[index / 64] |= 1 << (index % 64);
         }
         Some(number)
@@ -33,13 +46,21 @@ impl<const WORDS: usize, const SUMMARY: usize> Numbers<WORDS, SUMMARY> {
     /// Gives a number back.
     pub fn release(&mut self, number: usize) {
         let index = number / 64;
-        self.taken[index] &= !(1 << (number % 64));
+        if let Some(word) = self.taken[index / CHUNK].get_mut(index % CHUNK) {
+            *word &= !(1 << (number % 64));
+        }
         self.full[index / 64] &= !(1 << (index % 64));
+    }
+
+    /// The word of this index, if there is one.
+    fn word(&self, index: usize) -> Option<u64> {
+        let chunk = self.taken.get(index / CHUNK)?;
+        Some(chunk.get(index % CHUNK).copied().unwrap_or(0))
     }
 
     fn next_free(&self, from: usize) -> Option<usize> {
         let index = from / 64;
-        let first = free_bit(*self.taken.get(index)?, from % 64);
+        let first = free_bit(self.word(index)?, from % 64);
         if let Some(bit) = first {
             return Some(index * 64 + bit);
         }
@@ -48,11 +69,11 @@ impl<const WORDS: usize, const SUMMARY: usize> Numbers<WORDS, SUMMARY> {
             let from = if group == start / 64 { start % 64 } else { 0 };
             free_bit(self.full[group], from).map(|bit| group * 64 + bit)
         })?;
-        free_bit(*self.taken.get(word)?, 0).map(|bit| word * 64 + bit)
+        free_bit(self.word(word)?, 0).map(|bit| word * 64 + bit)
     }
 }
 
-impl<const WORDS: usize, const SUMMARY: usize> Default for Numbers<WORDS, SUMMARY> {
+impl<const CHUNKS: usize, const SUMMARY: usize> Default for Numbers<CHUNKS, SUMMARY> {
     fn default() -> Self {
         Self::new()
     }
@@ -70,14 +91,15 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    const WORDS: usize = 130;
-    const LIMIT: usize = WORDS * 64;
+    const LIMIT: usize = 2 * CHUNK * 64;
+
+    type Few = Numbers<2, 16>;
 
     #[test]
     fn a_full_set_has_none() {
-        let mut numbers = Numbers::<WORDS, 3>::new();
+        let mut numbers = Few::new();
         for expected in 0..LIMIT {
-            assert_eq!(numbers.take_next(0, LIMIT), Some(expected));
+            assert_eq!(numbers.take_next(expected.saturating_sub(1), LIMIT), Some(expected));
         }
         assert_eq!(numbers.take_next(0, LIMIT), None);
         numbers.release(77);
@@ -87,12 +109,22 @@ mod tests {
         assert_eq!(numbers.take_next(LIMIT, LIMIT), None);
     }
 
+    #[test]
+    fn bits_are_made_where_they_are_needed() {
+        let mut numbers = Few::new();
+        assert_eq!(numbers.take_next(40_000, LIMIT), Some(40_000));
+        assert_eq!(numbers.taken.each_ref().map(Vec::len), [0, CHUNK]);
+        numbers.release(1);
+        assert_eq!(numbers.take_next(0, LIMIT), Some(0));
+    }
+
     proptest! {
         #[test]
-        fn it_is_a_set(steps in proptest::collection::vec((any::<bool>(), 0..LIMIT), 0..400), dense in 0..LIMIT) {
-            let mut numbers = Numbers::<WORDS, 3>::new();
+        fn it_is_a_set(steps in proptest::collection::vec((any::<bool>(), 0..LIMIT), 0..400), dense in 0..LIMIT / 8) {
+            let mut numbers = Few::new();
             let mut model = BTreeSet::new();
-            for number in 0..dense {
+            // Around the border of two chunks, and at the beginning.
+            for number in (0..dense).chain(LIMIT / 2 - dense..LIMIT / 2 + dense) {
                 prop_assert_eq!(numbers.take_next(number, LIMIT), Some(number));
                 model.insert(number);
             }

@@ -48,8 +48,7 @@ impl<'a> Iterator for Words<'a> {
 
     fn next(&mut self) -> Option<Word<'a>> {
         let text = self.rest.trim_ascii_start();
-        let text = &text[..text.iter().position(|&byte| byte == 0).unwrap_or(text.len())];
-        if text.is_empty() {
+        if matches!(text.first(), None | Some(0)) {
             return None;
         }
         let (text, mut in_quotes) = match text.strip_prefix(b"\"") {
@@ -59,7 +58,7 @@ impl<'a> Iterator for Words<'a> {
         let is_quoted = in_quotes;
         let end = text.iter().position(|byte| {
             in_quotes ^= *byte == b'"';
-            byte.is_ascii_whitespace() && !in_quotes
+            *byte == 0 || byte.is_ascii_whitespace() && !in_quotes
         });
         let (word, rest) = text.split_at(end.unwrap_or(text.len()));
         self.rest = rest;

@@ -57,6 +57,13 @@ pub struct Tree<'a> {
 impl<'a> Tree<'a> {
     /// Checks a whole tree.
     pub fn parse(blob: &'a [u8]) -> Result<Self, Damage> {
+        let tree = Self::open(blob)?;
+        tree.check()?;
+        Ok(tree)
+    }
+
+    /// Finds the blocks of a tree, whose structure may be damaged.
+    pub fn open(blob: &'a [u8]) -> Result<Self, Damage> {
         let size = total_size(blob).ok_or(Damage::Magic)?;
         let blob = blob.get(..size).filter(|blob| blob.len() >= HEADER_SIZE).ok_or(Damage::Blocks)?;
         let field = |index: usize| word(blob, index * 4).unwrap_or_default();
@@ -69,13 +76,11 @@ impl<'a> Tree<'a> {
             let end = size.map_or(Some(blob.len()), |size| start.checked_add(size as usize));
             end.and_then(|end| blob.get(start..end)).ok_or(Damage::Blocks)
         };
-        let tree = Self {
+        Ok(Self {
             structure: block(structure, Some(field(9)))?,
             strings: block(strings, Some(field(8)))?,
             reservations: block(reservations, None)?,
-        };
-        tree.check()?;
-        Ok(tree)
+        })
     }
 
     /// Walks the structure: one root, everything closed, then the end.

@@ -310,12 +310,15 @@ impl<'a> DeviceTree<'a> {
 }
 
 /// Takes the random bytes that a loader left in `/chosen` (chosen.yaml, `kaslr-seed`, `rng-seed`), all of them folded into
-/// 32, and writes zeros in their place: nobody else shall read them.
+/// 32, and writes zeros in their place: nobody else shall read them. The tree need not have been checked.
 pub fn take_seed(blob: &mut [u8]) -> [u8; 32] {
     let mut seed = [0_u8; 32];
-    for name in ["kaslr-seed", "rng-seed"] {
-        let found = DeviceTree::parse(blob).ok().and_then(|tree| tree.chosen?.property(name));
-        let Some((start, length)) = found.map(|value| (value.as_ptr().addr(), value.len())) else { continue };
+    let chosen = Tree::open(blob).ok().and_then(|tree| tree.root().child(b"chosen"));
+    let places = ["kaslr-seed", "rng-seed"].map(|name| {
+        let value = chosen.and_then(|node| node.property(name))?;
+        Some((value.as_ptr().addr(), value.len()))
+    });
+    for (start, length) in places.into_iter().flatten() {
         let start = start - blob.as_ptr().addr();
         for (index, byte) in blob[start..start + length].iter_mut().enumerate() {
             // Turned before each round, so that equal halves do not cancel out.

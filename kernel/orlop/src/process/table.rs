@@ -29,7 +29,9 @@ use crate::sched::mutex::MutexGuard;
 
 /// One more than the highest number that can be given out (Linux: `PID_MAX_LIMIT`).
 pub const PID_LIMIT: u32 = 4 << 20;
-const WORDS: usize = PID_LIMIT as usize / 64;
+/// Numbers are noted by so many at a time.
+const CHUNK: usize = 32_768;
+const CHUNKS: usize = PID_LIMIT as usize / CHUNK;
 
 /// Where numbers go on after the highest: low ones stay with daemons (Linux: `RESERVED_PIDS`).
 const FIRST_REUSED: u32 = 300;
@@ -72,7 +74,7 @@ pub(super) struct Table {
     made: u64,
     /// The number of the last event whose order counts: a birth, or a change of group.
     serial: u64,
-    numbers: Numbers<WORDS, { WORDS.div_ceil(64) }>,
+    numbers: Numbers<CHUNKS, { CHUNK / 64 / 64 * CHUNKS }>,
     slots: BTreeMap<u32, Slot>,
     /// Whether somebody sends to many.
     is_walked: bool,
