@@ -19,7 +19,11 @@ pub struct UserContext {
 }
 
 /// Why user mode was left.
+///
+/// What it is stands in a word of its own: where compilers put it into a spare byte, each move of a value copies the bytes beside that one
+/// by one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
 pub enum UserExit {
     /// A system call: number and arguments are in the registers.
     Syscall,

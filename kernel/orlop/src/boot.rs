@@ -25,7 +25,7 @@ use crate::process::{self, Credentials, FirstProcess, Thread};
 use crate::sched::watchdog;
 use crate::syscall::Failure;
 use crate::time::{alarm, clock};
-use crate::{exec, log, notice, random, sched, tty, vdso};
+use crate::{exec, futex, log, notice, random, sched, tty, vdso};
 
 /// Options that are the kernel's own, and those of Linux that mean nothing here: init does not see them.
 const KNOWN_OPTIONS: &[&[u8]] = &[
@@ -76,6 +76,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
     clock::start();
     random::seeding::start(command_line);
     libkernel::ordered::seed(random::number());
+    futex::draw_secret();
     watchdog::configure(command_line);
     hal::boot::start_other_cpus(cpu_limit(&command_line), &mut |identity, reason| {
         let reason = match reason {

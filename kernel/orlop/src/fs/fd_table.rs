@@ -425,13 +425,13 @@ mod tests {
 
     #[test]
     fn the_lowest_free_descriptor_is_found_among_many() {
-        let table = FdTable::empty();
+        let (table, file) = (FdTable::empty(), file());
         for fd in 0..10_000 {
-            assert_eq!(table.insert(file(), OnExec::Keep, 20_000), Ok(fd));
+            assert_eq!(table.insert(file.clone(), OnExec::Keep, 20_000), Ok(fd));
         }
         for fd in [9_000, 63, 64, 4_100] {
             drop(table.remove(fd).expect("open"));
-            assert_eq!(table.insert(file(), OnExec::Keep, 20_000), Ok(fd));
+            assert_eq!(table.insert(file.clone(), OnExec::Keep, 20_000), Ok(fd));
             assert_eq!(table.reserve(65, 20_000).map(|slot| slot.number()).ok(), Some(10_000));
         }
         assert_eq!(table.next_open(9_999).map(|(fd, _)| fd), Some(9_999));

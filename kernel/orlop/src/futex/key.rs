@@ -1,9 +1,8 @@
 //! What makes two words the same futex.
 
-use core::hint;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::Errno;
-use hal::sync::Once;
 use hal::user_copy;
 use libkernel::addr::UserAddr;
 
@@ -74,16 +73,14 @@ impl Key {
     /// Where waiters for it stand.
     #[inline(always)]
     pub(super) fn bucket(self) -> usize {
-        self.bucket_by(secret())
+        self.bucket_by([0, 1].map(|which| SECRET[which].load(Ordering::Relaxed)))
     }
 
-    /// Two multiplications, in each of which both factors depend on what no program knows: nobody can choose keys that meet. With so
-    /// few buckets, and lists that the number of threads bounds, more would buy nothing.
+    /// A multiplication, both of whose factors depend on what no program knows: where keys meet, no program can tell beforehand. Those that
+    /// do share a lock and stand in a tree; more would buy nothing.
     #[inline(always)]
-    fn bucket_by(self, secret: &Secret) -> usize {
-        let [first, second, third, fourth] = *secret;
-        let mixed = folded(self.offset ^ first, self.container as u64 ^ second);
-        folded(mixed ^ third, fourth) as usize % BUCKETS
+    fn bucket_by(self, [first, second]: Secret) -> usize {
+        folded(self.offset ^ first, self.container as u64 ^ second) as usize % BUCKETS
     }
 }
 
@@ -94,29 +91,15 @@ fn folded(one: u64, other: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-type Secret = [u64; 4];
+type Secret = [u64; 2];
 
-static SECRET: Once<Secret> = Once::new();
+/// What no program knows. Set before there is one: a key must not move while somebody waits at it.
+static SECRET: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
-/// What no program knows, drawn when first asked for.
-#[inline]
-fn secret() -> &'static Secret {
-    SECRET.get().unwrap_or_else(draw_secret)
-}
-
-#[cold]
-fn draw_secret() -> &'static Secret {
-    loop {
-        // Whoever was faster has set it, or is about to.
-        let _ = SECRET.set(core::array::from_fn(|_| {
-            let mut word = [0; 8];
-            random::fill(&mut word);
-            u64::from_le_bytes(word)
-        }));
-        match SECRET.get() {
-            Some(secret) => return secret,
-            None => hint::spin_loop(),
-        }
+/// Draws what the places of all keys depend on. Once, before the first process.
+pub fn draw_secret() {
+    for word in &SECRET {
+        word.store(random::number(), Ordering::Relaxed);
     }
 }
 
@@ -127,11 +110,10 @@ mod tests {
     #[test]
     fn neighbouring_words_spread_over_buckets() {
         let mut used = [false; BUCKETS];
-        let secret =
-            [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03, 0xaef1_7502_108e_f2d9, 0x2545_f491_4f6c_dd1d];
+        let secret = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03];
         for index in 0..BUCKETS as u64 {
             let key = Key { container: 0xffff_8000_1234_5680, offset: 0x7000_0000 + 4 * index };
-            used[key.bucket_by(&secret)] = true;
+            used[key.bucket_by(secret)] = true;
         }
         assert!(used.iter().filter(|&&used| used).count() > BUCKETS / 3);
     }
@@ -139,14 +121,12 @@ mod tests {
     /// Of keys that met under one secret few meet under another, however they are made.
     #[test]
     fn keys_chosen_to_meet_do_not_meet_under_another_secret() {
-        let known =
-            [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0x2545_f491_4f6c_dd1d];
-        let drawn =
-            [0xd1b5_4a32_d192_ed03, 0xaef1_7502_108e_f2d9, 0x8cb9_2ba7_2f3d_8dd7, 0xc2b2_ae3d_27d4_eb4f];
+        let known = [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9];
+        let drawn = [0xd1b5_4a32_d192_ed03, 0xaef1_7502_108e_f2d9];
         let keys = (0..1u64 << 18).map(|index| Key { container: 0xffff_8000_0000_1000, offset: index * 4 });
-        let chosen: std::vec::Vec<Key> = keys.filter(|key| key.bucket_by(&known) == 0).collect();
+        let chosen: std::vec::Vec<Key> = keys.filter(|key| key.bucket_by(known) == 0).collect();
         let mut met = [0usize; BUCKETS];
-        chosen.iter().for_each(|key| met[key.bucket_by(&drawn)] += 1);
+        chosen.iter().for_each(|key| met[key.bucket_by(drawn)] += 1);
         let most = met.iter().max().copied().unwrap_or(0);
         assert!(chosen.len() > 500 && most * 16 < chosen.len(), "{most} of {} meet again", chosen.len());
     }

@@ -28,7 +28,7 @@ use hal::user_copy;
 use libkernel::addr::UserAddr;
 
 pub use inheritance::{Future, Held, Left, priority_changed};
-pub use key::{Key, Sharing};
+pub use key::{Key, Sharing, draw_secret};
 
 use crate::process::{Thread, work};
 use crate::sched;

@@ -350,10 +350,15 @@ impl Thread {
 
     /// The thread is gone, or never ran: neither it nor the signals that it has not taken count for its user any longer, whoever still
     /// looks at it; nor those of a process that somebody has waited for.
+    #[inline]
     pub(super) fn stop_counting(&self) {
-        if !self.is_counted.swap(false, Ordering::Relaxed) {
-            return;
+        // Most threads that are dropped have said so before.
+        if self.is_counted.load(Ordering::Relaxed) && self.is_counted.swap(false, Ordering::Relaxed) {
+            self.count_no_longer();
         }
+    }
+
+    fn count_no_longer(&self) {
         self.with_credentials(|credentials| credentials.charged.leave());
         self.signals.pending.lock().close();
         if self.process.is_reaped() {

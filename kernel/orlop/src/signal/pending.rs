@@ -5,6 +5,7 @@
 //! A few stand in one short queue, which is all that most programs ever need. Once that is full, others line up behind it, each
 //! number by itself: whoever takes a signal does not walk past those of other numbers, and adding one copies none.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -21,8 +22,8 @@ pub struct Pending {
     set: SignalSet,
     /// The first ones, at most [`FEW`].
     queue: VecDeque<Queued>,
-    /// Those that came when the queue was full or somebody was here, by their index; empty while there are none.
-    lines: Vec<Line>,
+    /// Those that came when the queue was full or somebody was here, by their index; `None` while there are none.
+    lines: Option<Box<[Line]>>,
     /// How many are in the lines.
     in_lines: usize,
     /// How often signals have been forgotten.
@@ -118,7 +119,7 @@ impl Pending {
         Pending {
             set: SignalSet::EMPTY,
             queue: VecDeque::new(),
-            lines: Vec::new(),
+            lines: None,
             in_lines: 0,
             discards: 0,
             is_closed: false,
@@ -150,15 +151,26 @@ impl Pending {
     /// Puts a signal at the end of its number's line; false without memory.
     #[cold]
     fn push_to_line(&mut self, signal: Signal, info: &SigInfo, charge: Charge) -> bool {
-        if self.lines.is_empty() {
-            if self.lines.try_reserve_exact(NSIG as usize).is_err() {
+        if self.lines.is_none() {
+            let mut lines = Vec::new();
+            if lines.try_reserve_exact(NSIG as usize).is_err() {
                 return false;
             }
-            self.lines.resize_with(NSIG as usize, Line::default);
+            lines.resize_with(NSIG as usize, Line::default);
+            self.lines = Some(lines.into_boxed_slice());
         }
-        let added = self.lines[signal.index()].push(info, charge);
+        let added = self.line_mut(signal).is_some_and(|line| line.push(info, charge));
         self.in_lines += usize::from(added);
         added
+    }
+
+    /// The line of a signal, while there are any.
+    fn line(&self, signal: Signal) -> Option<&Line> {
+        self.lines.as_ref()?.get(signal.index())
+    }
+
+    fn line_mut(&mut self, signal: Signal) -> Option<&mut Line> {
+        self.lines.as_mut()?.get_mut(signal.index())
     }
 
     /// Adds a signal, which `user` is charged for. Beyond `limit` only its number is kept, and a real-time signal with its information
@@ -198,7 +210,7 @@ impl Pending {
 
     /// Whether a signal of this timer is queued.
     fn holds(&self, signal: Signal, info: &SigInfo) -> bool {
-        let line = self.lines.get(signal.index()).into_iter().flat_map(|line| line.0.iter().flatten());
+        let line = self.line(signal).into_iter().flat_map(|line| line.0.iter().flatten());
         self.queue.iter().chain(line).any(|queued| queued.info.sent_by_timer() == info.sent_by_timer())
     }
 
@@ -235,7 +247,7 @@ impl Pending {
             Some(queued) => *info = queued.info,
             None => self.take_from_line(signal, info),
         }
-        let line_is_empty = self.lines.get(signal.index()).is_none_or(|line| line.0.is_empty());
+        let line_is_empty = self.line(signal).is_none_or(|line| line.0.is_empty());
         if line_is_empty && !self.queue.iter().any(same) {
             self.set = self.set.without(signal);
         }
@@ -244,7 +256,7 @@ impl Pending {
     /// Moves the first of a line out. A signal that is nowhere has lost its information.
     #[cold]
     fn take_from_line(&mut self, signal: Signal, info: &mut SigInfo) {
-        match self.lines.get_mut(signal.index()).and_then(Line::pop) {
+        match self.line_mut(signal).and_then(Line::pop) {
             Some(queued) => {
                 *info = queued.info;
                 self.leave_lines(1);
@@ -256,7 +268,7 @@ impl Pending {
     fn leave_lines(&mut self, count: usize) {
         self.in_lines -= count;
         if self.in_lines == 0 {
-            self.lines = Vec::new();
+            self.lines = None;
         }
     }
 
@@ -271,7 +283,9 @@ impl Pending {
             .retain(|queued| Signal::new(queued.info.signal()).is_some_and(|signal| !set.contains(signal)));
         let mut left = 0;
         let signals = (1..=NSIG).filter_map(Signal::new);
-        for (line, _) in self.lines.iter_mut().zip(signals).filter(|(_, signal)| set.contains(*signal)) {
+        for (line, _) in
+            self.lines.iter_mut().flatten().zip(signals).filter(|(_, signal)| set.contains(*signal))
+        {
             left += line.len();
             *line = Line::default();
         }
