@@ -197,6 +197,7 @@ pub trait Paging {
     /// Where physical memory is visible to the kernel.
     fn direct_map(address: PhysAddr) -> *mut u8;
     /// The physical address behind a direct-map pointer.
+    #[cfg_attr(target_os = "linux", allow(dead_code, reason = "the host machine's heap is not ours"))]
     fn direct_unmap(pointer: *const u8) -> PhysAddr;
     /// Prepares a zeroed root table for an address space (x86_64: copies the kernel half).
     fn initialise_root(root: PhysAddr);

@@ -12,11 +12,11 @@ extern crate alloc;
 #[cfg(target_os = "linux")]
 extern crate std;
 
-pub mod arch;
+mod arch;
 pub mod backtrace;
 pub mod boot;
 pub mod console;
-pub mod contract;
+mod contract;
 pub mod cpu;
 pub mod frame;
 #[cfg(any(not(target_os = "linux"), test))]

@@ -2,14 +2,15 @@
 //!
 //! The architecture reads what the loader left, maps memory and calls [`start`]; from there on all machines go the
 //! same way: frames, heap, devices, the boot task, interrupts, [`Upcalls::start`](crate::Upcalls::start).
-mod early;
+#[allow(dead_code, reason = "no architecture needs all of it")]
+pub(crate) mod early;
 pub(crate) mod secondary;
 
 use crate::arch::Arch;
 use crate::contract::{Cpu as _, Paging as _};
 use crate::sync::{Once, SpinLock};
 use crate::{frame, task, upcalls};
-pub use early::{EarlyFrames, MemoryMap};
+pub(crate) use early::MemoryMap;
 use libkernel::addr::PhysRange;
 use libkernel::command_line::{self, CommandLine};
 pub use secondary::{LeftOut, start_other_cpus};
@@ -24,7 +25,8 @@ pub struct BootInfo {
 }
 
 /// What the architecture found, with the direct map in place.
-pub struct Handover {
+#[cfg_attr(target_os = "linux", allow(dead_code, reason = "the host machine does not boot"))]
+pub(crate) struct Handover {
     /// Usable memory.
     pub memory: &'static MemoryMap,
     /// The kernel's image and the page tables behind it.
@@ -90,7 +92,8 @@ pub fn info() -> Option<&'static BootInfo> {
 
 /// Brings the machine-independent part up and the kernel with it. `devices` runs once frames and heap work:
 /// interrupt controllers, clocks, what needs device memory. On the boot stack, interrupts off.
-pub fn start(handover: Handover, devices: impl FnOnce()) -> ! {
+#[cfg_attr(target_os = "linux", allow(dead_code, reason = "the host machine does not boot"))]
+pub(crate) fn start(handover: Handover, devices: impl FnOnce()) -> ! {
     let initramfs = handover.initramfs.unwrap_or(PhysRange { end: handover.kernel.start, ..handover.kernel });
     let limit = CommandLine::new(handover.command_line).option("mem").and_then(command_line::size);
     let memory = MEMORY.get_or_init(|| handover.memory.limited(limit.unwrap_or(u64::MAX)));

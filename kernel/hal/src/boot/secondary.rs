@@ -14,7 +14,7 @@ use crate::task::{self, KernelStack};
 use crate::upcalls::upcalls;
 use alloc::boxed::Box;
 use clocks::{Clocks, LOOKS, Side};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// How long a CPU may take to answer. A virtual CPU's host may have other things to do.
 const PATIENCE_NS: u64 = 10_000_000_000;
@@ -129,8 +129,10 @@ impl Start {
 }
 
 /// Starts CPUs until `limit` run, the boot CPU included. `left_out` is told what the firmware calls a CPU that does not run, and why.
-/// Called once, by the boot task, interrupts on.
+/// By the boot task, interrupts on. Panics the second time: a CPU that runs is not to be started once more.
 pub fn start_other_cpus(limit: usize, left_out: &mut dyn FnMut(u64, LeftOut)) {
+    static CALLED: AtomicBool = AtomicBool::new(false);
+    assert!(!CALLED.swap(true, Ordering::Relaxed), "the other CPUs were started before");
     let limit = limit.min(MAX_CPUS);
     if limit < 2 {
         return;

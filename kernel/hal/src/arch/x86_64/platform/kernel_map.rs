@@ -6,7 +6,8 @@ use crate::arch::x86_64::cpu::{feature, has};
 use crate::arch::x86_64::paging::{
     DEVICES, DIRECT_MAP, DIRECT_MAP_BYTES, IMAGE, KERNEL_STACKS, set_kernel_root,
 };
-use crate::boot::{EarlyFrames, MemoryMap};
+use crate::boot::MemoryMap;
+use crate::boot::early::EarlyFrames;
 use crate::frame::OutOfMemory;
 use core::arch::asm;
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
