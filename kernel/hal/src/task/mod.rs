@@ -345,11 +345,21 @@ pub fn set_work_if_current(task: &Weak<Task>, bits: u32) -> bool {
 }
 
 /// Says that the running task is about to block. From here on a wake is not lost; check the condition, then either
-/// [`cancel_block`], or [`commit_block`] and switch away. An interrupt does not preempt in between.
+/// [`cancel_block`], or [`commit_block`] and switch away. An interrupt does not preempt in between. Panics if the task has yielded or
+/// prepared already.
 #[inline]
 pub fn prepare_to_block() {
-    current().state.store(PREPARING, Ordering::Relaxed);
+    leave_running(PREPARING);
     fence(Ordering::SeqCst);
+}
+
+/// Takes the running task from RUNNING to another state, which nobody else does. In any other state a token of it exists, or its
+/// waker may make one: what follows would make a second, and one stack would run on two CPUs.
+#[inline(always)]
+fn leave_running(state: u32) {
+    let task = current();
+    assert!(task.state.load(Ordering::Relaxed) == RUNNING, "the running task has yielded or is to block");
+    task.state.store(state, Ordering::Release);
 }
 
 /// Takes [`prepare_to_block`] back.
@@ -358,7 +368,7 @@ pub fn cancel_block() {
     current().change_state(PREPARING, RUNNING);
 }
 
-/// Blocks the running task, which has prepared; it must switch away, under the same guard. From here on its waker owns
+/// Blocks the running task, which has prepared; it must switch away, under the same guard: until then it cannot yield, prepare or end. From here on its waker owns
 /// `entity`. An error gives it back: the task was woken meanwhile and goes on.
 #[inline]
 pub fn commit_block(entity: Box<Entity>, _guard: &PreemptGuard) -> Result<(), Box<Entity>> {
@@ -378,13 +388,13 @@ pub fn commit_block(entity: Box<Entity>, _guard: &PreemptGuard) -> Result<(), Bo
     unsafe { (*seat).take() }.map_or(Ok(()), Err)
 }
 
-/// Makes the running task runnable and returns its token; enqueue it, then [`switch_to`] some task.
+/// Makes the running task runnable and returns its token; enqueue it, then [`switch_to`] some task. Panics if the task has yielded
+/// or is about to block.
 #[inline]
 pub fn yield_current() -> Runnable {
-    let task = Arch::current_task();
-    current().state.store(RUNNABLE, Ordering::Relaxed);
-    // SAFETY: the running task has no token, and has just made itself runnable.
-    unsafe { Runnable::of(task) }
+    leave_running(RUNNABLE);
+    // SAFETY: the running task had no token, and has just made itself runnable.
+    unsafe { Runnable::of(Arch::current_task()) }
 }
 
 #[cfg_attr(target_os = "linux", allow(dead_code, reason = "the host machine has no interrupts"))]

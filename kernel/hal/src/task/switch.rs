@@ -72,9 +72,11 @@ pub(crate) fn init_boot_task() {
 }
 
 /// Runs `next` in place of the running task, which must have been blocked or have yielded; returns when it is
-/// run again. `next` may be the running task's own token. The guard must be the only one.
+/// run again. `next` may be the running task's own token. Panics unless the guard is the only one: others, spin locks' guards too, are
+/// only true on the CPU that is left.
 #[inline]
 pub fn switch_to(next: Runnable, guard: PreemptGuard) {
+    // Who has done neither is never run again: a leak, and no harm.
     debug_assert!(matches!(super::current().state.load(Ordering::Relaxed), RUNNABLE | BLOCKED));
     let leftovers = switch(next, &guard);
     drop(guard);
@@ -82,10 +84,11 @@ pub fn switch_to(next: Runnable, guard: PreemptGuard) {
 }
 
 /// Ends the running task and runs `next`. The stack is freed once it is left, and nothing on it is dropped: called where no caller
-/// owns anything, by `Upcalls::end_task`.
+/// owns anything, by `Upcalls::end_task`. Panics as [`switch_to`] does, and if the task has yielded or is about to block: a token of it
+/// would outlive it.
 pub fn exit_to(next: Runnable, guard: PreemptGuard) -> ! {
     set_page_table(None);
-    super::current().state.store(DEAD, Ordering::Release);
+    super::leave_running(DEAD);
     let leftovers = switch(next, &guard);
     drop((leftovers, guard));
     unreachable!("a dead task was run");
@@ -93,6 +96,7 @@ pub fn exit_to(next: Runnable, guard: PreemptGuard) -> ! {
 
 /// Switches; returns when the task is run again, with the leftovers of the switch that did it.
 fn switch(next: Runnable, guard: &PreemptGuard) -> Leftovers {
+    assert!(Arch::preempt_count() == 1, "switching under a second guard");
     let were_enabled = Arch::interrupts_disable();
     let previous = Arch::current_task();
     let task = next.into_task();
