@@ -6,16 +6,16 @@ use crate::cpu::MAX_CPUS;
 
 /// One `T` for each CPU, built at compile time.
 ///
-/// An interrupt handler of the same CPU may enter `with` again: `T` offers interior mutability that bears it
-/// (`Cell`, atomics).
+/// An interrupt handler of the same CPU may come to its element while the interrupted code is there, so outside of hal `T` is
+/// `Sync`: a handler is as good as another CPU.
 pub struct PerCpu<T>([Line<T>; MAX_CPUS]);
 
 /// Keeps neighbours off each other's cache lines.
 #[repr(align(64))]
 struct Line<T>(T);
 
-// SAFETY: `with` and its kin give each CPU only its own element, with preemption off or interrupts masked, so an element is never used by
-// two CPUs at once; it may move between tasks, hence `Send`.
+// SAFETY: what is not `Sync` is given out by `with_own` and `with_masked` only, to hal, which keeps preemption off or interrupts masked
+// inside: an element is never used by two CPUs at once. It may move between tasks, hence `Send`.
 unsafe impl<T: Send> Sync for PerCpu<T> {}
 
 impl<T> PerCpu<T> {
@@ -38,20 +38,36 @@ impl<T> PerCpu<T> {
 
     /// Calls `action` with this CPU's element, preemption off.
     #[inline]
-    pub fn with<R>(&self, action: impl FnOnce(&T) -> R) -> R {
+    pub fn with<R>(&self, action: impl FnOnce(&T) -> R) -> R
+    where
+        T: Sync,
+    {
         let _guard = preempt::disable();
         action(&self.0[Arch::id()].0)
     }
 
     /// This CPU's element, for as long as the guard keeps the task here.
     #[inline(always)]
-    pub fn get<'guard>(&'guard self, _guard: &'guard PreemptGuard) -> &'guard T {
+    pub fn get<'guard>(&'guard self, _guard: &'guard PreemptGuard) -> &'guard T
+    where
+        T: Sync,
+    {
         &self.0[Arch::id()].0
     }
 
-    /// Calls `action` with this CPU's element, interrupts masked: no handler enters meanwhile, and nothing is preempted.
+    /// As [`PerCpu::with`], for what bears that a handler enters in the middle of `action`, or is used by no handler. `action` neither
+    /// sleeps nor switches.
+    #[inline]
+    #[allow(dead_code, reason = "not every architecture has such parts")]
+    pub(crate) fn with_own<R>(&self, action: impl FnOnce(&T) -> R) -> R {
+        let _guard = preempt::disable();
+        action(&self.0[Arch::id()].0)
+    }
+
+    /// Calls `action` with this CPU's element, interrupts masked: no handler enters meanwhile, and nothing is preempted. `action`
+    /// neither sleeps nor switches, nor does it unmask interrupts.
     #[inline(always)]
-    pub fn with_masked<R>(&self, action: impl FnOnce(&T) -> R) -> R {
+    pub(crate) fn with_masked<R>(&self, action: impl FnOnce(&T) -> R) -> R {
         let were_enabled = Arch::interrupts_disable();
         let result = action(&self.0[Arch::id()].0);
         if were_enabled {

@@ -92,7 +92,7 @@ pub fn flush_all_and_kernel() {
 /// What goes into CR3 beside the root: the identifier, and whether what is kept under it stays. Interrupts masked.
 fn identify(next: Option<&PageTable>) -> u64 {
     let Choice { pcid, keep } = match next {
-        Some(next) => IDENTIFIERS.with(|identifiers| identifiers.choose(&next.translations)),
+        Some(next) => IDENTIFIERS.with_own(|identifiers| identifiers.choose(&next.translations)),
         // There is no user memory in these tables.
         None => Choice { pcid: KERNEL, keep: true },
     };
@@ -167,7 +167,7 @@ impl Paging for Arch {
         if cpus & own != 0 {
             flush_here(first, last);
             if has(feature::PCID) {
-                IDENTIFIERS.with(|identifiers| identifiers.note_forgotten(&table.translations, before));
+                IDENTIFIERS.with_own(|identifiers| identifiers.note_forgotten(&table.translations, before));
             }
         }
         if cpus & !own != 0 {

@@ -29,7 +29,7 @@ static TIMER: PerCpu<Timer> = PerCpu::new(
 
 /// Arms or stops this CPU's timer.
 pub fn set_deadline(deadline_ns: Option<u64>) {
-    TIMER.with(|timer| {
+    TIMER.with_own(|timer| {
         timer.deadline_ns.set(deadline_ns.unwrap_or(u64::MAX));
         match deadline_ns {
             None => timer.rest(),
@@ -84,7 +84,7 @@ fn count_down(distance_ns: u64) {
 
 /// The timer interrupt: the deadline, or one stage of a far one.
 pub fn expired() {
-    let due = TIMER.with(|timer| {
+    let due = TIMER.with_own(|timer| {
         let at = timer.deadline_ns.get();
         if at == u64::MAX {
             timer.rest();
