@@ -7,6 +7,7 @@ use super::reader_counts::ReaderCounts;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
+use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A lock around `T`.
@@ -98,11 +99,12 @@ impl<T: ?Sized> TryRwLock<T> {
         Some(TryWriteGuard { lock: self, not_send: PhantomData })
     }
 
-    /// Readers on different CPUs will write to different lines. `enter` waits until it is the writer. Without memory for the
-    /// counts nothing changes.
+    /// Readers on different CPUs will write to different lines. `enter` waits until it is this lock's writer; panics if it is
+    /// another's. Without memory for the counts nothing changes.
     pub fn spread<'a>(&'a self, enter: impl FnOnce() -> TryWriteGuard<'a, T>) {
         if let Some(counts) = self.readers.prepare() {
             let guard = enter();
+            assert!(ptr::eq(&raw const guard.lock.writer, &raw const self.writer), "another lock's writer");
             let refused = self.readers.spread(counts);
             drop(guard);
             drop(refused);
