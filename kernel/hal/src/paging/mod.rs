@@ -2,13 +2,13 @@
 //!
 //! Software changes to one table are serialised by a spin lock inside it, taken for at most one leaf table at a
 //! time; the CPU's own accesses and bit updates run in parallel, so entries are read and written atomically.
-mod flush;
+mod edit;
 pub(crate) mod kernel;
 mod table;
 #[cfg(test)]
 mod tests;
 mod walk;
 
-pub use flush::FlushBatch;
+pub use edit::{CopyOnWrite, Edit, Writes};
 pub use libkernel::paging::Prot;
-pub use table::{CopyOnWrite, MapError, Mapped, PageTable, Writes};
+pub use table::{MapError, Mapped, PageTable};

@@ -1,6 +1,6 @@
 //! The user half of one address space.
-use super::walk::{Leaves, Slot, count};
-use super::{FlushBatch, Prot};
+use super::walk::{Leaves, count};
+use super::{Prot, Writes};
 use crate::arch::Arch;
 use crate::contract::Paging;
 use crate::frame::{KernelFrame, OutOfMemory, SharedFrame, record, synchronise_instructions};
@@ -8,7 +8,7 @@ use crate::sync::SpinLock;
 use alloc::sync::Arc;
 use core::convert::Infallible;
 use core::sync::atomic::{AtomicU32, Ordering};
-use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
+use libkernel::addr::{PhysAddr, UserAddr, UserRange};
 use libkernel::arch::native::paging::Entry;
 use libkernel::paging::Attributes;
 
@@ -22,7 +22,7 @@ pub struct PageTable {
     /// The tables below the root, linked through their records.
     tables: AtomicU32,
     /// Serialises changes of leaf entries that are in use, and reads that take a reference from them.
-    lock: SpinLock<()>,
+    pub(super) lock: SpinLock<()>,
     /// Where the CPUs may keep translations of it.
     pub(crate) translations: <Arch as Paging>::Translations,
 }
@@ -49,32 +49,14 @@ pub struct Mapped {
     pub dirty: bool,
 }
 
-/// What [`PageTable::copy_on_write`] found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CopyOnWrite {
-    /// The page has the rights now.
-    Done,
-    /// Nothing is mapped there.
-    Absent,
-}
-
-/// Whose writes a mapping takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Writes {
-    /// Shared: everybody sees them. Write permission is granted as asked.
-    Shared,
-    /// Private: write permission is granted only where no one else holds the frame; else the next write faults.
-    CopyOnWrite,
-}
-
 #[inline]
-fn leaf(frame: PhysAddr, prot: Prot) -> Entry {
+pub(super) fn leaf(frame: PhysAddr, prot: Prot) -> Entry {
     Entry::leaf(frame, 0, Attributes::user(prot))
 }
 
 /// Before programs may execute a frame. Every entry that allows it is written after this, so that no caller need think of it.
 #[inline(always)]
-fn make_executable(frame: PhysAddr, prot: Prot) {
+pub(super) fn make_executable(frame: PhysAddr, prot: Prot) {
     if prot.is_executable() {
         synchronise_instructions(frame);
     }
@@ -122,9 +104,6 @@ impl PageTable {
     /// What is mapped at `address`, with a reference to its frame.
     #[inline]
     pub fn lookup(&self, address: UserAddr) -> Option<Mapped> {
-        if !address.is_user() {
-            return None;
-        }
         let (_, slot) = self.find(address)?;
         let _guard = self.lock.lock();
         let entry = slot.load();
@@ -164,47 +143,6 @@ impl PageTable {
         searched.err()
     }
 
-    /// Answers a write to a private page: gives the page at `address` the rights `prot`, after copying its frame if
-    /// anybody else holds it. The old frame goes to the batch.
-    pub fn copy_on_write(
-        &self,
-        address: UserAddr,
-        prot: Prot,
-        batch: &mut FlushBatch<'_>,
-    ) -> Result<CopyOnWrite, OutOfMemory> {
-        let Some((_, slot)) = self.find(address) else { return Ok(CopyOnWrite::Absent) };
-        let mut guard = self.lock.lock();
-        loop {
-            let old = slot.load();
-            if !old.holds_frame() {
-                return Ok(CopyOnWrite::Absent);
-            }
-            if record(old.address()).count.load(Ordering::Acquire) == 1 {
-                let new = old.with_user_prot(prot);
-                make_executable(old.address(), prot);
-                slot.store(new);
-                if old.needs_flush(new) {
-                    batch.note(address.page_down());
-                }
-                return Ok(CopyOnWrite::Done);
-            }
-            // SAFETY: the entry holds a reference and cannot let go of it while the lock is held.
-            let shared = unsafe { SharedFrame::borrowed(old.address()) };
-            drop(guard);
-            let copy = if shared.is_zero() { SharedFrame::alloc_zeroed() } else { shared.duplicate() }?;
-            make_executable(copy.phys(), prot);
-            if batch.is_full() {
-                batch.flush();
-            }
-            guard = self.lock.lock();
-            if slot.load() == old {
-                exchange(slot, old, leaf(copy.into_phys(), prot), address.page_down(), batch);
-                return Ok(CopyOnWrite::Done);
-            }
-            // Another thread of the process changed the entry meanwhile: look again.
-        }
-    }
-
     /// Gives the page at `address` the rights `prot`, if it still maps `frame` — and, for
     /// [`Writes::CopyOnWrite`], if nobody but the mapping and the caller's `frame` holds it. False if not done.
     pub fn upgrade(&self, address: UserAddr, frame: &SharedFrame, prot: Prot, writes: Writes) -> bool {
@@ -224,139 +162,6 @@ impl PageTable {
         same && alone
     }
 
-    /// Changes the rights of all mapped pages in `range`.
-    pub fn protect(&self, range: UserRange, prot: Prot, writes: Writes, batch: &mut FlushBatch<'_>) {
-        self.each(range, |leaves| {
-            let _guard = self.lock.lock();
-            for (page, slot) in leaves.slots() {
-                let entry = slot.load();
-                if !entry.holds_frame() {
-                    continue;
-                }
-                let new = entry.with_user_prot(allowed(entry, prot, writes));
-                if new != entry {
-                    make_executable(entry.address(), prot);
-                    slot.store(new);
-                    if entry.needs_flush(new) {
-                        batch.note(page);
-                    }
-                }
-            }
-        });
-    }
-
-    /// Unmaps all pages in `range`.
-    pub fn unmap(&self, range: UserRange, batch: &mut FlushBatch<'_>) {
-        self.each(range, |mut leaves| {
-            while let Some(next) = self.unmap_some(leaves, batch) {
-                batch.flush();
-                leaves.address = leaves.address.wrapping_add((next - leaves.first) as u64 * PAGE_SIZE);
-                leaves.first = next;
-            }
-        });
-    }
-
-    /// Unmaps until the batch is full; returns the index of the first entry that is still to do.
-    fn unmap_some(&self, leaves: Leaves, batch: &mut FlushBatch<'_>) -> Option<usize> {
-        let mut in_use = leaves.in_use();
-        if in_use == 0 {
-            // Tables stay, so that there are empty ones: not worth the lock.
-            return None;
-        }
-        let before = in_use;
-        let mut rest = None;
-        let guard = self.lock.lock();
-        for (position, (page, slot)) in leaves.slots().enumerate() {
-            if in_use == 0 {
-                break;
-            }
-            let entry = slot.load();
-            if !entry.holds_frame() {
-                continue;
-            }
-            if batch.is_full() {
-                rest = Some(leaves.first + position);
-                break;
-            }
-            slot.store(Entry::EMPTY);
-            in_use -= 1;
-            if entry.is_present() {
-                batch.note(page);
-            }
-            // SAFETY: the entry held this reference and is empty now.
-            batch.keep(unsafe { SharedFrame::from_phys(entry.address()) });
-        }
-        drop(guard);
-        count(leaves.table, in_use.cast_signed() - before.cast_signed());
-        rest
-    }
-
-    /// Moves the mapped pages of `from` to the free range of the same length at `to` (`mremap`). On an error,
-    /// pages up to some point have moved; moving back the same way needs no memory.
-    pub fn move_range(
-        &self,
-        from: UserRange,
-        to: UserAddr,
-        batch: &mut FlushBatch<'_>,
-    ) -> Result<(), MapError> {
-        self.for_each_leaves(from, |leaves| {
-            for (page, slot) in leaves.slots() {
-                if !slot.load().holds_frame() {
-                    continue;
-                }
-                let target = to.wrapping_add(page.as_u64() - from.start().as_u64());
-                let (table, target_slot) = self.find_or_make(target)?;
-                let _guard = self.lock.lock();
-                self.move_entry((leaves.table, slot), (table, target_slot), page, batch)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn move_entry(
-        &self,
-        from: (PhysAddr, Slot),
-        to: (PhysAddr, Slot),
-        page: UserAddr,
-        batch: &mut FlushBatch<'_>,
-    ) -> Result<(), MapError> {
-        let entry = from.1.load();
-        if !entry.holds_frame() {
-            return Ok(());
-        }
-        if !to.1.fill(entry) {
-            return Err(MapError::Occupied);
-        }
-        from.1.store(Entry::EMPTY);
-        batch.note(page);
-        count(to.0, 1);
-        count(from.0, -1);
-        Ok(())
-    }
-
-    /// Copies the mappings of `range` into `child`. With [`Writes::CopyOnWrite`] both sides lose write
-    /// permission. `batch` is this (the parent's) table's.
-    pub fn fork_range(
-        &self,
-        child: &PageTable,
-        range: UserRange,
-        writes: Writes,
-        batch: &mut FlushBatch<'_>,
-    ) -> Result<(), OutOfMemory> {
-        self.for_each_leaves(range, |leaves| {
-            let (table, _) = child.find_or_make(leaves.address).map_err(|_| OutOfMemory)?;
-            let target = Leaves { table, ..leaves };
-            let mut copied = 0;
-            let guard = self.lock.lock();
-            for ((page, slot), (_, target_slot)) in leaves.slots().zip(target.slots()) {
-                copied += i32::from(fork_entry(slot, target_slot, page, writes, batch));
-            }
-            drop(guard);
-            count(table, copied);
-            Ok(())
-        })
-    }
-
     /// Pages mapped now: the sum over the tables, as a count of the whole would be a line that all faults write to.
     pub fn resident_pages(&self) -> usize {
         self.tables().map(|table| record(table).count.load(Ordering::Relaxed) as usize).sum()
@@ -369,7 +174,7 @@ impl PageTable {
         core::iter::successors(first, move |&last| table(record(last).next.load(Ordering::Relaxed)))
     }
 
-    fn each(&self, range: UserRange, mut visit: impl FnMut(Leaves)) {
+    pub(super) fn each(&self, range: UserRange, mut visit: impl FnMut(Leaves)) {
         let done: Result<(), Infallible> = self.for_each_leaves(range, |leaves| {
             visit(leaves);
             Ok(())
@@ -378,54 +183,10 @@ impl PageTable {
     }
 }
 
-/// Puts `new`, which holds a frame of its own, in the place of `old`, whose frame goes to the batch.
-fn exchange(slot: Slot, old: Entry, new: Entry, page: UserAddr, batch: &mut FlushBatch<'_>) {
-    if old.is_present() {
-        batch.note(page);
-        if Arch::BREAK_BEFORE_MAKE {
-            // Invisible to the CPUs, and still visibly in use to other faults of this page.
-            slot.store(old.with_user_prot(Prot::NONE));
-            batch.flush();
-        }
-    }
-    slot.store(new);
-    // SAFETY: the entry held this reference and now holds the new frame's.
-    batch.keep(unsafe { SharedFrame::from_phys(old.address()) });
-}
-
-/// Copies one entry to an empty one of a table that nobody else changes; false if there is nothing to copy.
-#[inline]
-fn fork_entry(slot: Slot, target: Slot, page: UserAddr, writes: Writes, batch: &mut FlushBatch<'_>) -> bool {
-    let mut entry = slot.load();
-    if !entry.holds_frame() || target.load().holds_frame() {
-        return false;
-    }
-    if writes == Writes::CopyOnWrite && entry.prot().is_writable() {
-        entry = entry.without_write();
-        slot.store(entry);
-        batch.note(page);
-    }
-    // SAFETY: the entry holds a reference, and the parent's lock is held. The child's entry takes the new one.
-    unsafe { SharedFrame::borrowed(entry.address()) }.into_phys();
-    target.store(entry);
-    true
-}
-
-/// The rights of `prot` that the page may have at once.
-#[inline]
-fn allowed(entry: Entry, prot: Prot, writes: Writes) -> Prot {
-    let shared = || record(entry.address()).count.load(Ordering::Acquire) != 1;
-    if writes == Writes::CopyOnWrite && prot.is_writable() && shared() {
-        // A fault grants or copies later.
-        return prot.write_protected();
-    }
-    prot
-}
-
 impl Drop for PageTable {
     fn drop(&mut self) {
         if self.resident_pages() != 0 {
-            self.unmap(UserRange::ALL, &mut FlushBatch::new(self));
+            self.edit().unmap(UserRange::ALL);
         }
         Arch::retire(self);
         let mut tables = self.tables();

@@ -33,11 +33,11 @@ fn a_mapping_holds_its_frame_until_it_is_flushed() {
     table.map(page(0), held.clone(), Prot::READ).unwrap();
     assert_eq!(table.map(page(0), frame(2), Prot::READ), Err(MapError::Occupied));
     assert!(!held.is_unique());
-    let mut batch = FlushBatch::new(&table);
-    table.unmap(pages(0, 1), &mut batch);
+    let mut edit = table.edit();
+    edit.unmap(pages(0, 1));
     assert!(table.lookup(page(0)).is_none());
     assert!(!held.is_unique());
-    drop(batch);
+    drop(edit);
     assert!(held.is_unique());
     assert_eq!(table.resident_pages(), 0);
 }
@@ -55,14 +55,14 @@ fn the_end_of_an_address_space_frees_what_it_maps() {
 }
 
 #[test]
-fn unmapping_more_than_a_batch_holds_leaves_nothing() {
+fn unmapping_more_than_an_edit_holds_leaves_nothing() {
     let table = PageTable::new().unwrap();
     for number in 0..1500 {
         table.map(page(number), frame(1), Prot::READ_WRITE).unwrap();
     }
-    let mut batch = FlushBatch::new(&table);
-    table.unmap(pages(100, 1300), &mut batch);
-    batch.flush();
+    let mut edit = table.edit();
+    edit.unmap(pages(100, 1300));
+    edit.flush();
     assert_eq!(table.resident_pages(), 200);
     assert!(table.lookup(page(99)).is_some() && table.lookup(page(1400)).is_some());
     assert!(table.lookup(page(100)).is_none() && table.lookup(page(1399)).is_none());
@@ -73,9 +73,9 @@ fn a_fork_shares_frames_and_takes_the_right_to_write() {
     let (parent, child) = (PageTable::new().unwrap(), PageTable::new().unwrap());
     parent.map(page(0), frame(1), Prot::READ_WRITE).unwrap();
     parent.map(page(600), frame(2), Prot::READ_EXECUTE).unwrap();
-    let mut batch = FlushBatch::new(&parent);
-    parent.fork_range(&child, pages(0, 1000), Writes::CopyOnWrite, &mut batch).unwrap();
-    drop(batch);
+    let mut edit = parent.edit();
+    edit.fork_range(&child, pages(0, 1000), Writes::CopyOnWrite).unwrap();
+    drop(edit);
     for table in [&parent, &child] {
         assert_eq!(table.lookup(page(0)).unwrap().prot, Prot::READ);
         assert_eq!(table.lookup(page(600)).unwrap().prot, Prot::READ_EXECUTE);
@@ -84,10 +84,10 @@ fn a_fork_shares_frames_and_takes_the_right_to_write() {
     // The child copies; then the parent is alone and may write again.
     let shared = child.lookup(page(0)).unwrap().frame;
     assert!(!child.upgrade(page(0), &shared, Prot::READ_WRITE, Writes::CopyOnWrite));
-    let mut batch = FlushBatch::new(&child);
-    let answer = child.copy_on_write(page(0), Prot::READ_WRITE, &mut batch);
+    let mut edit = child.edit();
+    let answer = edit.copy_on_write(page(0), Prot::READ_WRITE);
     assert_eq!(answer, Ok(CopyOnWrite::Done));
-    drop(batch);
+    drop(edit);
     assert_ne!(child.lookup(page(0)).unwrap().frame, shared);
     assert!(parent.upgrade(page(0), &shared, Prot::READ_WRITE, Writes::CopyOnWrite));
     assert_eq!((byte_at(&parent, page(0)), byte_at(&child, page(0))), (1, 1));
@@ -96,16 +96,16 @@ fn a_fork_shares_frames_and_takes_the_right_to_write() {
 #[test]
 fn a_write_copies_the_frame_of_zeros_and_keeps_a_frame_of_its_own() {
     let table = PageTable::new().unwrap();
-    let mut batch = FlushBatch::new(&table);
-    assert_eq!(table.copy_on_write(page(0), Prot::READ_WRITE, &mut batch), Ok(CopyOnWrite::Absent));
+    let mut edit = table.edit();
+    assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE), Ok(CopyOnWrite::Absent));
     table.map(page(0), SharedFrame::zero(), Prot::READ).unwrap();
-    assert_eq!(table.copy_on_write(page(0), Prot::READ_WRITE, &mut batch), Ok(CopyOnWrite::Done));
+    assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE), Ok(CopyOnWrite::Done));
     let own = table.lookup(page(0)).unwrap();
     assert!(!own.frame.is_zero() && own.prot == Prot::READ_WRITE);
     let phys = own.frame.phys();
     drop(own);
-    table.protect(pages(0, 1), Prot::READ, Writes::CopyOnWrite, &mut batch);
-    assert_eq!(table.copy_on_write(page(0), Prot::READ_WRITE, &mut batch), Ok(CopyOnWrite::Done));
+    edit.protect(pages(0, 1), Prot::READ, Writes::CopyOnWrite);
+    assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE), Ok(CopyOnWrite::Done));
     assert_eq!(table.lookup(page(0)).unwrap().frame.phys(), phys);
 }
 
@@ -115,10 +115,10 @@ fn rights_come_back_only_where_nobody_else_holds_the_frame() {
     let held = frame(1);
     table.map(page(0), held.clone(), Prot::READ_WRITE).unwrap();
     table.map(page(1), frame(2), Prot::READ_WRITE).unwrap();
-    let mut batch = FlushBatch::new(&table);
-    table.protect(pages(0, 2), Prot::NONE, Writes::CopyOnWrite, &mut batch);
+    let mut edit = table.edit();
+    edit.protect(pages(0, 2), Prot::NONE, Writes::CopyOnWrite);
     assert_eq!(table.lookup(page(0)).unwrap().prot, Prot::NONE);
-    table.protect(pages(0, 2), Prot::READ_WRITE, Writes::CopyOnWrite, &mut batch);
+    edit.protect(pages(0, 2), Prot::READ_WRITE, Writes::CopyOnWrite);
     assert_eq!(table.lookup(page(0)).unwrap().prot, Prot::READ);
     assert_eq!(table.lookup(page(1)).unwrap().prot, Prot::READ_WRITE);
 }
@@ -128,13 +128,62 @@ fn moved_pages_keep_frames_and_rights() {
     let table = PageTable::new().unwrap();
     table.map(page(0), frame(7), Prot::READ_WRITE).unwrap();
     table.map(page(2), frame(9), Prot::NONE).unwrap();
-    let mut batch = FlushBatch::new(&table);
-    table.move_range(pages(0, 3), page(5000), &mut batch).unwrap();
-    drop(batch);
+    let mut edit = table.edit();
+    edit.move_range(pages(0, 3), page(5000)).unwrap();
+    drop(edit);
     assert!(table.lookup(page(0)).is_none() && table.lookup(page(2)).is_none());
     assert_eq!((byte_at(&table, page(5000)), byte_at(&table, page(5002))), (7, 9));
     assert_eq!(table.lookup(page(5002)).unwrap().prot, Prot::NONE);
     assert_eq!(table.resident_pages(), 2);
+}
+
+#[test]
+fn moves_go_over_the_ends_of_tables_and_back_without_a_page_more() {
+    let table = PageTable::new().unwrap();
+    let used = [0, 1, 255, 256, 511, 512, 900, 1700];
+    for number in used {
+        table.map(page(number), frame(number as u8), Prot::READ_WRITE).unwrap();
+    }
+    // 300 pages behind the beginning of a table: what lay in one lies in two.
+    let there = 100_000 / 512 * 512 + 300;
+    table.edit().move_range(pages(0, 2000), page(there)).unwrap();
+    assert!(used.iter().all(|&number| byte_at(&table, page(there + number)) == number as u8));
+    assert!(used.iter().all(|&number| table.lookup(page(number)).is_none()));
+    table.edit().move_range(UserRange::new(page(there), 2000 * PAGE_SIZE).unwrap(), page(0)).unwrap();
+    assert!(used.iter().all(|&number| byte_at(&table, page(number)) == number as u8));
+    assert_eq!(table.resident_pages(), used.len());
+}
+
+#[test]
+fn a_move_to_where_something_is_leaves_the_rest_in_its_place() {
+    let table = PageTable::new().unwrap();
+    for number in 0..3 {
+        table.map(page(number), frame(number as u8), Prot::READ_WRITE).unwrap();
+    }
+    table.map(page(5001), frame(9), Prot::READ).unwrap();
+    assert_eq!(table.edit().move_range(pages(0, 3), page(5000)), Err(MapError::Occupied));
+    assert_eq!((byte_at(&table, page(1)), byte_at(&table, page(5001))), (1, 9));
+    assert_eq!(table.resident_pages(), 4);
+}
+
+/// What the CPUs have kept of the old place is forgotten before anything stands at the new one.
+#[test]
+fn a_moved_page_is_forgotten_at_its_old_place_even_if_the_edit_is() {
+    let table = PageTable::new().unwrap();
+    table.map(page(0), frame(7), Prot::READ_WRITE).unwrap();
+    let before = crate::arch::flushed();
+    let mut edit = table.edit();
+    edit.move_range(pages(0, 1), page(5000)).unwrap();
+    assert_eq!(crate::arch::flushed() - before, 1);
+    core::mem::forget(edit);
+}
+
+#[test]
+fn kernel_addresses_are_nowhere() {
+    let table = PageTable::new().unwrap();
+    let kernel = UserAddr::new(0xffff_8000_0000_0000);
+    assert!(!table.upgrade(kernel, &frame(1), Prot::READ_WRITE, Writes::Shared));
+    assert_eq!(table.edit().copy_on_write(kernel, Prot::READ_WRITE), Ok(CopyOnWrite::Absent));
 }
 
 #[test]
@@ -158,13 +207,13 @@ fn instructions_are_made_visible_once_after_each_write() {
     steps(1, &|| table.map(page(1), code.clone(), Prot::READ_EXECUTE).unwrap());
     steps(0, &|| table.map(page(2), code.clone(), Prot::READ_EXECUTE).unwrap());
     code.write(0, &[2]);
-    let mut batch = FlushBatch::new(&table);
+    let mut edit = table.edit();
     steps(1, &|| assert!(table.upgrade(page(0), &code, Prot::READ_EXECUTE, Writes::Shared)));
     code.fill_zero(0..1);
-    table.protect(pages(0, 3), Prot::READ, Writes::Shared, &mut batch);
+    edit.protect(pages(0, 3), Prot::READ, Writes::Shared);
     let before = synchronised();
-    table.protect(pages(0, 3), Prot::READ_EXECUTE, Writes::Shared, &mut batch);
+    edit.protect(pages(0, 3), Prot::READ_EXECUTE, Writes::Shared);
     assert_eq!(synchronised() - before, 1);
-    let copied = table.copy_on_write(page(1), Prot::READ_EXECUTE, &mut batch);
+    let copied = edit.copy_on_write(page(1), Prot::READ_EXECUTE);
     assert_eq!((copied, synchronised() - before), (Ok(CopyOnWrite::Done), 2));
 }

@@ -62,6 +62,26 @@ impl Leaves {
         })
     }
 
+    /// The first `count` entries, and the rest if there are more.
+    pub fn split(self, count: usize) -> (Leaves, Option<Leaves>) {
+        let next = self.first + count;
+        if next > self.last {
+            return (self, None);
+        }
+        let address = self.address.wrapping_add(count as u64 * PAGE_SIZE);
+        (Leaves { last: next - 1, ..self }, Some(Leaves { address, first: next, ..self }))
+    }
+
+    /// From the first entry that holds a frame to the last one that does.
+    pub fn in_use_only(self) -> Option<Leaves> {
+        let mut used =
+            (self.first..=self.last).filter(|&index| Slot::of(self.table, index).load().holds_frame());
+        let first = used.next()?;
+        let last = used.next_back().unwrap_or(first);
+        let address = self.address.wrapping_add((first - self.first) as u64 * PAGE_SIZE);
+        Some(Leaves { table: self.table, address, first, last })
+    }
+
     /// Entries in use in the whole table.
     #[inline]
     pub fn in_use(self) -> u32 {
@@ -76,9 +96,12 @@ pub(super) fn count(table: PhysAddr, entries: i32) {
 }
 
 impl PageTable {
-    /// The leaf table for `address` and the slot in it, if the table exists.
+    /// The leaf table for `address` and the slot in it, if that is a user address and the table exists.
     #[inline]
     pub(super) fn find(&self, address: UserAddr) -> Option<(PhysAddr, Slot)> {
+        if !address.is_user() {
+            return None;
+        }
         let mut table = self.root;
         for level in (1..=ROOT_LEVEL).rev() {
             let entry = Slot::of(table, index(address.as_u64(), level)).load();

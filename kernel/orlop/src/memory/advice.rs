@@ -3,7 +3,6 @@
 //! Advice about speed is taken and without effect; advice that changes what memory holds is carried out.
 
 use abi::Errno;
-use hal::paging::FlushBatch;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::fault::Access;
 use libkernel::paging::Prot;
@@ -81,11 +80,11 @@ impl AddressSpace {
 
     fn discard(&self, range: UserRange, advice: Advice) -> Result<(), Errno> {
         let state = self.state.write();
-        let mut batch = FlushBatch::new(&self.page_table);
+        let mut edit = self.page_table.edit();
         for (found, area) in state.areas.range(range) {
             may_discard(area, advice)?;
             if let Some(piece) = found.intersection(range) {
-                self.page_table.unmap(piece, &mut batch);
+                edit.unmap(piece);
             }
         }
         if state.areas.covers(range) { Ok(()) } else { Err(Errno::ENOMEM) }

@@ -6,7 +6,7 @@
 
 use abi::Errno;
 use hal::frame::{OutOfMemory, SharedFrame};
-use hal::paging::{CopyOnWrite, FlushBatch, MapError, Writes};
+use hal::paging::{CopyOnWrite, MapError, Writes};
 use hal::user::UserFault;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::fault::Access;
@@ -154,8 +154,7 @@ impl AddressSpace {
     /// Gives a private page that is mapped read-only a frame of its own to write to: the same one if nobody
     /// else holds it, else a copy. False if nothing is mapped there.
     fn copy_on_write(&self, page: UserAddr, prot: Prot) -> Result<bool, FaultError> {
-        let mut batch = FlushBatch::new(&self.page_table);
-        Ok(self.page_table.copy_on_write(page, prot, &mut batch)? == CopyOnWrite::Done)
+        Ok(self.page_table.edit().copy_on_write(page, prot)? == CopyOnWrite::Done)
     }
 
     fn map_page(&self, page: UserAddr, frame: SharedFrame, prot: Prot) -> Result<(), FaultError> {

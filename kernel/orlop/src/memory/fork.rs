@@ -6,7 +6,7 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
-use hal::paging::{FlushBatch, Writes};
+use hal::paging::{Edit, Writes};
 use libkernel::addr::UserRange;
 
 use super::AddressSpace;
@@ -21,10 +21,10 @@ impl AddressSpace {
         let child = Self::new()?;
         let parent_state = self.state.write();
         let mut child_state = child.state.write();
-        let mut batch = FlushBatch::new(&self.page_table);
+        let mut edit = self.page_table.edit();
         for (range, area) in parent_state.areas.iter() {
             if !area.flags.contains(AreaFlags::DONT_FORK) {
-                self.fork_area(&child, &mut child_state, range, area, &mut batch)?;
+                self.fork_area(&child, &mut child_state, range, area, &mut edit)?;
             }
         }
         child_state.layout = parent_state.layout.clone();
@@ -42,7 +42,7 @@ impl AddressSpace {
         child_state: &mut State,
         range: UserRange,
         area: &Area,
-        batch: &mut FlushBatch<'_>,
+        edit: &mut Edit<'_>,
     ) -> Result<(), Errno> {
         let mut copy = area.copy_to(&child.this, 0)?;
         // Locks are not inherited (mlock(2)).
@@ -51,6 +51,6 @@ impl AddressSpace {
         if area.is_shared() || area.flags.contains(AreaFlags::WIPE_ON_FORK) {
             return Ok(());
         }
-        self.page_table.fork_range(&child.page_table, range, Writes::CopyOnWrite, batch).or_errno()
+        edit.fork_range(&child.page_table, range, Writes::CopyOnWrite).or_errno()
     }
 }

@@ -1,7 +1,7 @@
 //! Changing what a program may do with its memory: `mprotect`.
 
 use abi::Errno;
-use hal::paging::{FlushBatch, Writes};
+use hal::paging::Writes;
 use libkernel::addr::{UserAddr, UserRange};
 use libkernel::paging::Prot;
 
@@ -35,7 +35,7 @@ impl AddressSpace {
             Reach::Exact => range,
             Reach::GrowsDown => state.to_start_of_stack(range)?,
         };
-        let mut batch = FlushBatch::new(&self.page_table);
+        let mut edit = self.page_table.edit();
         let mut cursor = range.start();
         while cursor < range.end() {
             let (found, area) = state.areas.get(cursor).ok_or(Errno::ENOMEM)?;
@@ -47,7 +47,7 @@ impl AddressSpace {
                 let writes = if area.is_shared() { Writes::Shared } else { Writes::CopyOnWrite };
                 let change = Change::new(area, piece, prot);
                 state.apply(&change, bounds)?;
-                self.page_table.protect(piece, prot, writes, &mut batch);
+                edit.protect(piece, prot, writes);
             }
             cursor = piece.end();
         }

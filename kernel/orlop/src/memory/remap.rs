@@ -1,7 +1,6 @@
 //! Moving and resizing mappings: `mremap`.
 
 use abi::Errno;
-use hal::paging::FlushBatch;
 use libkernel::addr::{PAGE_SHIFT, UserAddr, UserRange};
 
 use super::AddressSpace;
@@ -153,16 +152,10 @@ impl AddressSpace {
         if old.is_empty() {
             return Ok(());
         }
-        let moved = {
-            let mut batch = FlushBatch::new(&self.page_table);
-            self.page_table.move_range(old, target.start(), &mut batch)
-        };
-        if moved.is_err() {
+        if self.page_table.edit().move_range(old, target.start()).is_err() {
             // What has moved goes back; that needs no memory.
             let pages = UserRange::new(target.start(), old.length()).ok_or(Errno::EINVAL)?;
-            let mut batch = FlushBatch::new(&self.page_table);
-            self.page_table.move_range(pages, old.start(), &mut batch).map_err(|_| Errno::ENOMEM)?;
-            drop(batch);
+            self.page_table.edit().move_range(pages, old.start()).map_err(|_| Errno::ENOMEM)?;
             self.unmap_locked(state, target, discarded)?;
             return Err(Errno::ENOMEM);
         }

@@ -13,7 +13,7 @@ use core::ops::Deref;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
-use hal::paging::{FlushBatch, PageTable};
+use hal::paging::PageTable;
 use libkernel::addr::{UserAddr, UserRange};
 use libkernel::vma::IntervalMap;
 
@@ -201,9 +201,9 @@ impl AddressSpace {
 impl Drop for AddressSpace {
     fn drop(&mut self) {
         let state = self.state.read();
-        let mut batch = FlushBatch::new(&self.page_table);
+        let mut edit = self.page_table.edit();
         for (range, _) in state.areas.iter() {
-            self.page_table.unmap(range, &mut batch);
+            edit.unmap(range);
         }
     }
 }

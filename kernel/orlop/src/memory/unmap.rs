@@ -3,7 +3,6 @@
 use core::ops::Range;
 
 use abi::Errno;
-use hal::paging::FlushBatch;
 use libkernel::addr::UserRange;
 
 use super::AddressSpace;
@@ -29,21 +28,21 @@ impl AddressSpace {
             return Ok(());
         }
         state.remove(range, discarded)?;
-        self.page_table.unmap(range, &mut FlushBatch::new(&self.page_table));
+        self.page_table.edit().unmap(range);
         Ok(())
     }
 
     /// Takes away every page that shows a page of an object in the given range, private copies included.
     pub(super) fn unmap_object_pages(&self, object: &Object, pages: &Range<u64>) {
         let state = self.state.write();
-        let mut batch = FlushBatch::new(&self.page_table);
+        let mut edit = self.page_table.edit();
         for (range, area) in state.areas.iter() {
             let Some(view) = area.view() else { continue };
             if !core::ptr::eq(&raw const **view.object(), object) {
                 continue;
             }
             if let Some(gone) = view.addresses_of(pages, range) {
-                self.page_table.unmap(gone, &mut batch);
+                edit.unmap(gone);
             }
         }
     }

@@ -17,7 +17,7 @@ mod user_copy;
 pub mod vdso;
 
 #[cfg(test)]
-pub use paging::synchronised;
+pub use paging::{flushed, synchronised};
 
 /// The implementation of every trait in [`crate::contract`].
 pub struct Arch;

@@ -4,6 +4,7 @@ use super::cpu::{running, update};
 use crate::contract::Paging;
 use crate::frame::OutOfMemory;
 use crate::paging::PageTable;
+use core::cell::Cell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use libkernel::addr::{PhysAddr, UserAddr};
 use std::alloc::{Layout, alloc_zeroed};
@@ -57,7 +58,9 @@ impl Paging for Arch {
     }
 
     /// The CPUs walk the tables at each access.
-    fn flush(_table: &PageTable, _first: UserAddr, _last: UserAddr) {}
+    fn flush(_table: &PageTable, _first: UserAddr, _last: UserAddr) {
+        FLUSHED.with(|count| count.set(count.get() + 1));
+    }
 
     fn retire(table: &PageTable) {
         let active = table.translations.load(Ordering::Relaxed);
@@ -81,13 +84,20 @@ impl Paging for Arch {
 }
 
 std::thread_local! {
-    static SYNCHRONISED: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
+    static SYNCHRONISED: Cell<usize> = const { Cell::new(0) };
+    static FLUSHED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// How often this thread made a frame's instructions visible.
 #[cfg(test)]
 pub fn synchronised() -> usize {
     SYNCHRONISED.get()
+}
+
+/// How often this thread made the CPUs forget translations of programs.
+#[cfg(test)]
+pub fn flushed() -> usize {
+    FLUSHED.get()
 }
 
 /// Root of the address space that this CPU's user copies go through.
