@@ -11,7 +11,7 @@ use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr};
 
 const FRAME_BYTES: usize = PAGE_SIZE as usize;
 
-/// One reference to a frame; the frame is freed with the last.
+/// One reference to a frame; the frame is freed with the last. One that was referred to [`SATURATED`] times stays for ever.
 ///
 /// Programs may change the content at any time, so it is only copied, never borrowed. Offsets beyond the frame are
 /// cut off: every copy returns the bytes done.
@@ -19,6 +19,23 @@ const FRAME_BYTES: usize = PAGE_SIZE as usize;
 pub struct SharedFrame(PhysAddr);
 
 static ZERO: Once<SharedFrame> = Once::new();
+
+/// From here on a frame's references are not counted any more, and it is never freed: a program that maps one frame so often, for 8 TiB
+/// of addresses, does not bring its count round to zero. The frame of zeros begins here, so that no line is shared by all who read what
+/// they have not written.
+///
+/// Who looks whether it is reached and then counts may be overtaken by others, but not by 2^31 of them.
+const SATURATED: u32 = 1 << 31;
+
+/// Counts one reference more.
+#[inline(always)]
+fn count_reference(frame: PhysAddr) {
+    let count = &record(frame).count;
+    if count.load(Ordering::Relaxed) < SATURATED {
+        // Relaxed is enough: who makes another reference has one already.
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 impl SharedFrame {
     /// A zeroed frame; fails below the low watermark.
@@ -43,8 +60,12 @@ impl SharedFrame {
     #[inline]
     pub fn zero() -> Self {
         // Made by the kernel's first use, before any program runs.
-        let make = || Self::first(allocate_zeroed().expect("no memory for the frame of zeros"));
-        ZERO.get_or_init(make).clone()
+        let make = || {
+            let zero = Self::first(allocate_zeroed().expect("no memory for the frame of zeros"));
+            record(zero.0).count.store(SATURATED, Ordering::Relaxed);
+            zero
+        };
+        Self(ZERO.get_or_init(make).0)
     }
 
     /// True for the shared frame of zeros.
@@ -59,7 +80,7 @@ impl SharedFrame {
         self.references() == 1
     }
 
-    /// How many references there are, this one included; others come and go meanwhile.
+    /// How many references there are, this one included; others come and go meanwhile. Very many for the frame of zeros.
     #[inline]
     pub fn references(&self) -> u32 {
         record(self.0).count.load(Ordering::Acquire)
@@ -91,7 +112,7 @@ impl SharedFrame {
     /// The entry cannot let go of its reference meanwhile.
     #[inline]
     pub(crate) unsafe fn borrowed(frame: PhysAddr) -> Self {
-        record(frame).count.fetch_add(1, Ordering::Relaxed);
+        count_reference(frame);
         Self(frame)
     }
 
@@ -193,8 +214,7 @@ pub(crate) fn synchronise_instructions(frame: PhysAddr) {
 impl Clone for SharedFrame {
     #[inline]
     fn clone(&self) -> Self {
-        // Relaxed is enough: who clones has a reference already.
-        record(self.0).count.fetch_add(1, Ordering::Relaxed);
+        count_reference(self.0);
         Self(self.0)
     }
 }
@@ -202,10 +222,30 @@ impl Clone for SharedFrame {
 impl Drop for SharedFrame {
     #[inline]
     fn drop(&mut self) {
-        if record(self.0).count.fetch_sub(1, Ordering::Release) == 1 {
+        let count = &record(self.0).count;
+        if count.load(Ordering::Relaxed) < SATURATED && count.fetch_sub(1, Ordering::Release) == 1 {
             // Pairs with the release of the other references: their accesses are over.
             fence(Ordering::Acquire);
             allocator::free(self.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_is_full_stays_so() {
+        let frame = SharedFrame::alloc_zeroed().unwrap();
+        let count = &record(frame.0).count;
+        count.store(SATURATED - 2, Ordering::Relaxed);
+        let more: [_; 5] = core::array::from_fn(|_| frame.clone());
+        assert_eq!(frame.references(), SATURATED);
+        // One is taken away that was never counted, and so on, down to none: the frame is still there.
+        drop(more);
+        assert_eq!(frame.references(), SATURATED);
+        assert!(!frame.is_unique());
+        count.store(1, Ordering::Relaxed);
     }
 }
