@@ -1,0 +1,4 @@
+// refused: E0603 E0603
+use hal::boot::{Handover, start};
+
+fn main() {}

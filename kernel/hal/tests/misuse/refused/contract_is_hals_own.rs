@@ -1,0 +1,4 @@
+// refused: E0603
+use hal::contract::Paging;
+
+fn main() {}
