@@ -215,6 +215,28 @@ impl Guest {
         Ok((output, reason?))
     }
 
+    /// Boots a kernel that fails in a machine that stays as it is when it is switched off; what QEMU's monitor then answers to `command`.
+    pub fn run_to_failure(&self, arguments: &[String], command: &str) -> Result<String> {
+        let folder = tempfile::tempdir()?;
+        let socket = folder.path().join("control");
+        let command_line = self.command_line("");
+        let whole =
+            Boot { control: Some(&socket), ..self.loaded(&self.initramfs, &command_line) }.command()?;
+        let mut qemu = Command::new(whole.get_program());
+        // Without the port that ends QEMU at once.
+        let words: Vec<_> = whole.get_args().collect();
+        let has_port = |word: &std::ffi::OsStr| word.to_string_lossy().starts_with("isa-debug-exit");
+        let is_kept = |index: usize| {
+            !has_port(words[index]) && !words.get(index + 1).is_some_and(|next| has_port(next))
+        };
+        qemu.args((0..words.len()).filter(|&index| is_kept(index)).map(|index| words[index]));
+        qemu.arg("-S").args(arguments);
+        let _session = Session::start(&qemu, std::process::Stdio::piped())?;
+        let mut control = Control::connect(&socket)?;
+        control.run_to_end(self.patience)?;
+        control.monitor(command)
+    }
+
     /// As [`Self::run_to_end`], but QEMU's monitor is given `command` once the guest has written `signal`.
     pub fn run_disturbed(&self, signal: &str, command: &str) -> Result<Vec<u8>> {
         // The command may end the machine before QEMU has answered: what is heard of it decides.

@@ -242,8 +242,25 @@ fn fails_on_every_console(mut guest: Guest) -> Result<Result<(), String>> {
     for file in &files {
         heard.push(std::fs::read(file)?);
     }
-    let silent = heard.iter().position(|words| !String::from_utf8_lossy(words).contains(WORDS));
-    Ok(silent.map_or(Ok(()), |number| Err(format!("console {number} is silent"))))
+    if let Some(number) = heard.iter().position(|words| !String::from_utf8_lossy(words).contains(WORDS)) {
+        return Ok(Err(format!("console {number} is silent")));
+    }
+    let screen = screen_of_failure(&guest)?;
+    Ok(if screen.contains("Kernel panic - not syncing: Attempted to kill init!") {
+        Ok(())
+    } else {
+        Err(screen)
+    })
+}
+
+/// What the screen shows when the kernel has failed for good, in the middle of its work.
+fn screen_of_failure(guest: &Guest) -> Result<String> {
+    let arguments = ["-vga".to_owned(), "std".to_owned(), "-no-shutdown".to_owned()];
+    let cells = guest.run_to_failure(&arguments, "xp /2000xh 0xb8000")?;
+    // Each line has an address, and cells behind it.
+    let cells = cells.lines().flat_map(|line| line.split_ascii_whitespace().skip(1));
+    let characters = cells.filter_map(|cell| u16::from_str_radix(cell.strip_prefix("0x")?, 16).ok());
+    Ok(characters.map(|cell| char::from(cell as u8)).collect())
 }
 
 /// The physical address of one of the kernel's entries.

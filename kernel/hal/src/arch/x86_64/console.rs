@@ -1,6 +1,6 @@
-//! The first serial port of a PC. And the other places where a kernel that fails can be heard: the other serial ports, and the debug
-//! port of emulators.
-use super::platform::{ioapic, port};
+//! The first serial port of a PC. And the other places where a kernel that fails can be heard: the other serial ports, a screen in text
+//! mode, and the debug port of emulators.
+use super::platform::{ioapic, port, vga};
 use crate::console::Received;
 use crate::uart::{Uart, UartRegisters};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -56,6 +56,7 @@ pub fn write_last(bytes: &[u8]) {
         }
         other.write(bytes, 1);
     }
+    vga::write(bytes);
     // SAFETY: the port is the emulator's, or nobody's.
     unsafe {
         if port::read_u8(DEBUG_PORT) == DEBUG_PORT as u8 {

@@ -16,6 +16,7 @@ pub mod segments;
 pub mod shootdown;
 pub mod signal_frame;
 pub mod speculation;
+pub mod text_screen;
 pub mod topology;
 pub mod tsc;
 pub mod zero_page;

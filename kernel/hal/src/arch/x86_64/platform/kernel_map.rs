@@ -2,6 +2,7 @@
 //!
 //! The image is mapped page by page: text executable, rodata read-only, data never executable. The direct map is never
 //! executable and, over text and rodata, read-only; elsewhere it takes the largest pages the CPU has.
+use super::vga;
 use crate::arch::x86_64::cpu::{feature, has};
 use crate::arch::x86_64::paging::{
     DEVICES, DIRECT_MAP, DIRECT_MAP_BYTES, IMAGE, KERNEL_STACKS, set_kernel_root,
@@ -142,7 +143,11 @@ pub fn build(
         // SAFETY: the root is ours; the window's slot is free.
         unsafe { (tables.pointer)(tables.root).add(slot).write(Entry::table(table, Owner::Kernel)) };
     }
+    // Who fails later can allocate nothing.
+    let text = Entry::leaf(vga::TEXT, 0, Attributes::device());
+    tables.set(DEVICES + vga::TEXT.as_u64(), 0, text, &mut allocate)?;
     set_kernel_root(tables.root);
+    vga::enter_window();
     // SAFETY: the new tables map the image where it runs, its stack and its data.
     unsafe { asm!("mov cr3, {}", in(reg) tables.root.as_u64(), options(nostack, preserves_flags)) };
     Ok(())

@@ -23,3 +23,4 @@ pub mod reference;
 pub mod rtc;
 mod setup;
 pub mod shootdown;
+pub mod vga;
