@@ -11,6 +11,7 @@
 
 pub mod account;
 mod end;
+mod pages;
 mod ring;
 
 use alloc::sync::Arc;
@@ -32,7 +33,9 @@ use crate::user::{IoSink, IoSource};
 
 use account::{DEFAULT_SLOTS, Slots};
 pub use end::{close_and_wait, open_fifo, open_pair};
-use ring::{Ring, Writing};
+pub use pages::{Kept, Waiting};
+pub use ring::Piece;
+use ring::{Reading, Ring, Writing};
 
 const PAGE: usize = PAGE_SIZE as usize;
 
@@ -90,11 +93,6 @@ impl Pipe {
     /// How many bytes fit where every slot is filled: `F_GETPIPE_SZ`.
     pub fn capacity(&self) -> u64 {
         self.slots.load(Ordering::Acquire) as u64 * PAGE as u64
-    }
-
-    /// Whether a read would have to wait.
-    pub fn is_waiting_for_writers(&self) -> bool {
-        self.is_empty() && self.has_writers()
     }
 
     /// How many bytes fit into free slots.
@@ -167,7 +165,7 @@ impl Pipe {
     fn read_or_wait(&self, nonblocking: bool, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         let mut has_waited = false;
         loop {
-            if !self.is_empty() && self.read_some(sink, has_waited)? {
+            if !self.is_empty() && self.read_some(sink, Reading::Packets, has_waited)? {
                 return Ok(());
             }
             if !self.has_writers() && self.is_empty() {
@@ -185,14 +183,14 @@ impl Pipe {
 
     /// Moves what is in the ring; `false` when another reader was faster. Who has waited took the only wake-up that there was, and
     /// passes it on.
-    fn read_some(&self, sink: &mut IoSink<'_>, has_waited: bool) -> Result<bool, Errno> {
+    fn read_some(&self, sink: &mut IoSink<'_>, reading: Reading, has_waited: bool) -> Result<bool, Errno> {
         let mut content = self.content.lock();
         let ring = &mut content.ring;
         if ring.is_empty() {
             return Ok(false);
         }
         let was_full = ring.is_full();
-        let outcome = ring.read(sink);
+        let outcome = ring.read(sink, reading);
         self.publish(ring);
         let is_empty = ring.is_empty();
         drop(content);
@@ -245,7 +243,8 @@ impl Pipe {
     fn write_some(&self, writing: Writing, has_waited: bool, source: &mut IoSource<'_>) -> Result<(), Errno> {
         let mut content = self.content.lock();
         let ring = &mut content.ring;
-        let mut outcome = if has_waited { Ok(()) } else { ring.merge(source) };
+        let merges = !has_waited && writing != Writing::Apart;
+        let mut outcome = if merges { ring.merge(source) } else { Ok(()) };
         if outcome.is_ok() {
             outcome = ring.write(source, writing);
         }

@@ -51,7 +51,7 @@ impl AddressSpace {
     }
 
     /// The frame at an address, paged in with the rights asked for.
-    fn frame_for(&self, address: UserAddr, access: Access) -> Result<SharedFrame, FaultError> {
+    pub fn frame_for(&self, address: UserAddr, access: Access) -> Result<SharedFrame, FaultError> {
         const ATTEMPTS: usize = 8;
         for _ in 0..ATTEMPTS {
             if let Some(mapped) = self.page_table.lookup(address.page_down())

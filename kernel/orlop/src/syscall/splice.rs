@@ -1,22 +1,29 @@
-//! `splice`: bytes between a pipe and another file, without a buffer of the program's.
+//! `splice`, `tee` and `vmsplice`: bytes between a pipe and another file, pipe or memory, without a buffer of the program's.
 //!
-//! The bytes are copied. One call moves at most [`STEP`] of them, and blocks only until it can move something.
+//! Between pipes, and out of stored files and memory, pages go by reference; what a device or a made-up file gives, and what goes into
+//! a file, is copied. One call blocks only until it can move something. That pages may be moved or given away (`SPLICE_F_MOVE`,
+//! `SPLICE_F_GIFT`) and that more will follow (`SPLICE_F_MORE`) changes nothing, as for a file in memory on Linux.
 
 use alloc::sync::Arc;
 
 use abi::Errno;
-use abi::fs::{O_APPEND, SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};
-use libkernel::addr::UserAddr;
+use abi::fs::{Iovec, O_APPEND, O_NONBLOCK, SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};
+use hal::frame::SharedFrame;
+use libkernel::addr::{PAGE_SIZE, UserAddr};
+use libkernel::fault::Access;
 
-use super::at::{self, content_files};
-use super::transfer::{STEP, Side, position_argument, return_position, transfer};
+use super::at::{content_file, content_files, only};
+use super::io::with_vectors;
+use super::transfer::{Side, position_argument, return_position, transfer};
 use super::{Caller, Failure};
 use crate::fs::File;
 use crate::fs::file::SpecialKind;
-use crate::fs::pipe::Pipe;
+use crate::fs::pipe::{Kept, Piece, Pipe, Waiting};
+use crate::memory::{AddressSpace, Object};
+use crate::user::IoSink;
 
-/// A page of the pipe: what a full one has to make room for.
-const PAGE: usize = 4096;
+/// The flags that all three calls take.
+const FLAGS: u32 = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT;
 
 /// `splice(in, in_offset, out, out_offset, count, flags)`.
 pub fn splice(
@@ -31,7 +38,7 @@ pub fn splice(
     if count == 0 {
         return Ok(0);
     }
-    at::only(flags, SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)?;
+    only(flags, FLAGS)?;
     let [input, out] = content_files(caller, input, out)?;
     let (from_pipe, to_pipe) = (pipe_of(&input), pipe_of(&out));
     let positions_a_pipe =
@@ -51,29 +58,190 @@ pub fn splice(
     if to_pipe.is_none() && out.flags() & O_APPEND != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let ready = match (from_pipe, to_pipe) {
+    let mut from = Side::at(&input, position_argument(in_offset)?);
+    let mut to = Side::at(&out, position_argument(out_offset)?);
+    let done = match (from_pipe, to_pipe) {
         (None, None) => return Err(Errno::EINVAL.into()),
         (Some(from), Some(to)) if core::ptr::eq(from, to) => return Err(Errno::EINVAL.into()),
-        (from, to) => {
-            let there = from.map_or(STEP, |pipe| pipe.filled() as usize);
-            let room = to.map_or(STEP, Pipe::room);
-            if flags & SPLICE_F_NONBLOCK != 0 && (room == 0 || from.is_some_and(Pipe::is_waiting_for_writers))
-            {
-                return Err(Errno::EAGAIN.into());
-            }
-            // Where there is nothing yet the pipe itself waits; what it then gives is not known before.
-            (if there == 0 { STEP } else { there }).min(if room == 0 { PAGE } else { room })
+        (Some(from), Some(to)) => {
+            let waiting = waiting_for(flags, input.flags() | out.flags());
+            return Pipe::pass(from, to, count, Kept::Leaves, waiting);
         }
+        (Some(pipe), None) => {
+            let waiting = waiting_for(flags, input.flags());
+            once_there(pipe, waiting, || transfer(&mut from, &mut to, count))?
+        }
+        (None, Some(pipe)) => fill_pipe(&mut from, &mut to, pipe, count, waiting_for(flags, out.flags()))?,
     };
-    let mut from = Side { file: &input, position: position_argument(in_offset)? };
-    let mut to = Side { file: &out, position: position_argument(out_offset)? };
-    let done = transfer(&mut from, &mut to, count.min(ready).min(STEP))?;
     return_position(in_offset, from.position)?;
     return_position(out_offset, to.position)?;
     Ok(done)
 }
 
-fn pipe_of(file: &Arc<File>) -> Option<&Pipe> {
+/// `tee(in, out, count, flags)`: bytes of a pipe into another one, which the first keeps.
+pub fn tee(
+    caller: &mut Caller<'_>,
+    input: i32,
+    out: i32,
+    count: usize,
+    flags: u32,
+) -> Result<usize, Failure> {
+    only(flags, FLAGS)?;
+    if count == 0 {
+        return Ok(0);
+    }
+    let [input, out] = content_files(caller, input, out)?;
+    if !input.is_readable() || !out.is_writable() {
+        return Err(Errno::EBADF.into());
+    }
+    match (pipe_of(&input), pipe_of(&out)) {
+        (Some(from), Some(to)) if !core::ptr::eq(from, to) => {
+            Pipe::pass(from, to, count, Kept::Stays, waiting_for(flags, input.flags() | out.flags()))
+        }
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// `vmsplice(fd, buffers, count, flags)`: memory into a pipe, by page; out of a pipe that is open for reading alone, bytes are copied.
+/// What the program stores in its pages afterwards shows in the pipe. Of the file's own `O_NONBLOCK` Linux takes no notice here.
+pub fn vmsplice(
+    caller: &mut Caller<'_>,
+    fd: i32,
+    buffers: UserAddr,
+    count: u32,
+    flags: u32,
+) -> Result<usize, Failure> {
+    only(flags, FLAGS)?;
+    let file = content_file(caller, fd)?;
+    if !file.is_writable() && !file.is_readable() {
+        return Err(Errno::EBADF.into());
+    }
+    let waiting = waiting_for(flags, 0);
+    with_vectors(buffers, count, |vectors| {
+        let mut sink = IoSink::vectors(vectors)?;
+        if sink.remaining() == 0 {
+            return Ok(0);
+        }
+        let pipe = pipe_of(&file).ok_or(Errno::EBADF)?;
+        if file.is_writable() {
+            pipe.await_room(waiting)?;
+            let space = caller.thread.process().address_space().ok_or(Errno::EFAULT)?;
+            let mut pages = UserPages { space: &space, vectors, left: sink.remaining(), done: 0 };
+            return Ok(pipe.add_pieces(|| pages.next())?);
+        }
+        once_there(pipe, waiting, || {
+            let outcome = pipe.read_stream(&mut sink);
+            Ok(sink.finish(outcome)?)
+        })
+    })
+}
+
+/// Waits for bytes of a pipe and moves them: how many. None where no more will come.
+fn once_there(
+    pipe: &Pipe,
+    waiting: Waiting,
+    mut moves: impl FnMut() -> Result<usize, Failure>,
+) -> Result<usize, Failure> {
+    loop {
+        if !pipe.await_bytes(waiting)? {
+            return Ok(0);
+        }
+        let moved = moves()?;
+        if moved > 0 {
+            return Ok(moved);
+        }
+        // Another reader was faster.
+    }
+}
+
+/// The pages that a program's buffers lie in, one after the other.
+struct UserPages<'a> {
+    space: &'a AddressSpace,
+    vectors: &'a [Iovec],
+    /// Bytes that all of them have left.
+    left: usize,
+    /// Bytes of the first that are done.
+    done: u64,
+}
+
+impl UserPages<'_> {
+    fn next(&mut self) -> Result<Option<Piece>, Errno> {
+        while let Some((vector, rest)) = self.vectors.split_first() {
+            let room = vector.iov_len - self.done;
+            if room == 0 {
+                (self.vectors, self.done) = (rest, 0);
+                continue;
+            }
+            if self.left == 0 {
+                return Ok(None);
+            }
+            let address = UserAddr::new(vector.iov_base + self.done);
+            let start = address.page_offset();
+            let length = (PAGE_SIZE - start as u64).min(room).min(self.left as u64) as usize;
+            let frame = self.space.frame_for(address, Access::Read).map_err(|_| Errno::EFAULT)?;
+            self.done += length as u64;
+            self.left -= length;
+            return Ok(Some(Piece { frame, start, length }));
+        }
+        Ok(None)
+    }
+}
+
+/// Fills a pipe from a file, as far as it has room: `splice` and `sendfile`.
+pub(super) fn fill_pipe(
+    from: &mut Side<'_>,
+    to: &mut Side<'_>,
+    pipe: &Pipe,
+    count: usize,
+    waiting: Waiting,
+) -> Result<usize, Failure> {
+    loop {
+        pipe.await_room(waiting)?;
+        let Some(object) = from.file.object() else {
+            return transfer(from, to, count.min(pipe.room()));
+        };
+        let moved = from.with_position(|position| {
+            let mut pages = FilePages { object, position, end: position.saturating_add(count as u64) };
+            pipe.add_pieces(|| pages.next())
+        })?;
+        if moved > 0 {
+            from.file.note_read();
+        }
+        if moved > 0 || pipe.room() > 0 {
+            return Ok(moved);
+        }
+        // Another writer was faster.
+    }
+}
+
+/// The pages of a stored file from a position on, one after the other. Holes are zeroes.
+struct FilePages<'a> {
+    object: &'a Object,
+    position: u64,
+    end: u64,
+}
+
+impl FilePages<'_> {
+    fn next(&mut self) -> Result<Option<Piece>, Errno> {
+        let left = self.end.min(self.object.size()).saturating_sub(self.position);
+        if left == 0 {
+            return Ok(None);
+        }
+        let frame = self.object.page(self.position / PAGE_SIZE).unwrap_or_else(SharedFrame::zero);
+        let start = self.position % PAGE_SIZE;
+        let length = (PAGE_SIZE - start).min(left);
+        self.position += length;
+        Ok(Some(Piece { frame, start: start as usize, length: length as usize }))
+    }
+}
+
+/// Whether a call with these flags, on files with those, waits.
+pub(super) fn waiting_for(flags: u32, file_flags: u32) -> Waiting {
+    let refuses = flags & SPLICE_F_NONBLOCK != 0 || file_flags & O_NONBLOCK != 0;
+    if refuses { Waiting::Refuses } else { Waiting::Waits }
+}
+
+pub(super) fn pipe_of(file: &Arc<File>) -> Option<&Pipe> {
     match file.special_kind() {
         SpecialKind::Pipe(pipe) => Some(pipe),
         _ => None,

@@ -1,11 +1,13 @@
 //! Moving bytes from file to file: `sendfile`, `copy_file_range`.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
 use libkernel::addr::UserAddr;
 
 use super::at::content_file;
+use super::splice::{fill_pipe, pipe_of, waiting_for};
 use super::{Caller, Failure};
 use crate::fs::File;
 use crate::fs::attributes::FileKind;
@@ -16,25 +18,55 @@ use crate::user::io::MAX_TRANSFER;
 use crate::user::{IoSink, IoSource, UserPtr};
 
 /// Bytes that are in flight at once.
-pub(super) const STEP: usize = 16384;
+const STEP: usize = 16384;
 
 /// One side of a transfer: a file, and the position to use instead of its own.
 pub(super) struct Side<'a> {
-    pub(super) file: &'a File,
+    pub(super) file: &'a Arc<File>,
     pub(super) position: Option<u64>,
 }
 
-impl Side<'_> {
+impl<'a> Side<'a> {
+    pub(super) fn at(file: &'a Arc<File>, position: Option<u64>) -> Side<'a> {
+        Side { file, position }
+    }
+
+    /// Moves bytes from where this side is, and goes on by as many.
+    pub(super) fn with_position(
+        &mut self,
+        moves: impl FnOnce(u64) -> Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
+        if let Some(position) = &mut self.position {
+            let moved = moves(*position)?;
+            *position += moved as u64;
+            return Ok(moved);
+        }
+        let mut position = self.file.position().lock();
+        let moved = moves(*position)?;
+        *position += moved as u64;
+        Ok(moved)
+    }
+
+    /// Reads; from a pipe what is there.
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Failure> {
         let mut sink = IoSink::kernel(bytes);
+        if let SpecialKind::Pipe(pipe) = self.file.special_kind() {
+            let outcome = pipe.read_stream(&mut sink);
+            return Ok(sink.finish(outcome)?);
+        }
         let Some(position) = self.position else { return self.file.read(&mut sink) };
         let moved = self.file.read_at(position, &mut sink)?;
         self.position = Some(position + self.passed(moved));
         Ok(moved)
     }
 
+    /// Writes; into a pipe what fits.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         let mut source = IoSource::kernel(bytes);
+        if let SpecialKind::Pipe(pipe) = self.file.special_kind() {
+            let outcome = pipe.write_apart(&mut source);
+            return Ok(source.finish(outcome)?);
+        }
         let Some(position) = self.position else { return self.file.write(&mut source) };
         let moved = self.file.write_at(position, &mut source)?;
         self.position = Some(position + self.passed(moved));
@@ -135,8 +167,11 @@ pub fn sendfile(
     if out.flags() & abi::fs::O_APPEND != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let mut from = Side { file: &input, position };
-    let done = transfer(&mut from, &mut Side { file: &out, position: None }, count)?;
+    let (mut from, mut to) = (Side::at(&input, position), Side::at(&out, None));
+    let done = match pipe_of(&out) {
+        Some(pipe) => fill_pipe(&mut from, &mut to, pipe, count, waiting_for(0, out.flags()))?,
+        None => transfer(&mut from, &mut to, count)?,
+    };
     return_position(offset, from.position)?;
     Ok(done)
 }
@@ -174,8 +209,7 @@ pub fn copy_file_range(
         return if is_made[0] && is_made[1] { Ok(0) } else { Err(Errno::EXDEV.into()) };
     }
     check_overlap(&input, in_position, &out, out_position, count)?;
-    let (mut from, mut to) =
-        (Side { file: &input, position: in_position }, Side { file: &out, position: out_position });
+    let (mut from, mut to) = (Side::at(&input, in_position), Side::at(&out, out_position));
     let done = transfer(&mut from, &mut to, count)?;
     return_position(in_offset, from.position)?;
     return_position(out_offset, to.position)?;
@@ -190,7 +224,7 @@ fn check_overlap(
     out_position: Option<u64>,
     count: usize,
 ) -> Result<(), Errno> {
-    if !alloc::sync::Arc::ptr_eq(input.inode(), out.inode()) {
+    if !Arc::ptr_eq(input.inode(), out.inode()) {
         return Ok(());
     }
     let start = in_position.unwrap_or_else(|| *input.position().lock());

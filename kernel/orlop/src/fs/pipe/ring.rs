@@ -2,6 +2,9 @@
 //!
 //! A write fills new slots; what it has beyond whole pages goes into the last slot where that has room and takes more. A packet has a
 //! slot of its own, and is read whole. So small writes that cannot merge fill a pipe long before its bytes do: pipe(7).
+//!
+//! A slot's page may also be in another pipe, in a file or in a program's memory. Only slots that were filled by writes are added to, and
+//! only in the part of their page that no other slot refers to; only a page that is nobody else's is filled anew.
 
 use alloc::collections::VecDeque;
 
@@ -21,13 +24,68 @@ pub(super) enum Writing {
     Stream,
     /// Each makes packets.
     Packets,
+    /// They are apart from what is there and what comes: `splice`.
+    Apart,
+}
+
+impl Writing {
+    fn kind(self) -> Kind {
+        match self {
+            Writing::Stream => Kind::Open,
+            Writing::Packets => Kind::Packet,
+            Writing::Apart => Kind::Closed,
+        }
+    }
+}
+
+/// Whether packets are read as such.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// A packet ends a read, and what it has beyond that is lost.
+    Packets,
+    /// Bytes are bytes: `splice` and `vmsplice`.
+    Stream,
+}
+
+/// What may become of a slot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Writes add to it.
+    Open,
+    /// It is a packet.
+    Packet,
+    /// Nothing is added: its page is, or was, another's too.
+    Closed,
 }
 
 struct Slot {
     frame: SharedFrame,
     start: usize,
     end: usize,
-    writing: Writing,
+    kind: Kind,
+}
+
+/// Bytes of one page.
+pub struct Piece {
+    /// The page.
+    pub frame: SharedFrame,
+    /// Where they begin in it.
+    pub start: usize,
+    /// How many they are.
+    pub length: usize,
+}
+
+impl Slot {
+    fn length(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// The first `count` bytes, or all, for another slot.
+    fn share(&self, count: usize) -> Slot {
+        let kind = if self.kind == Kind::Packet { Kind::Packet } else { Kind::Closed };
+        let end = self.end.min(self.start.saturating_add(count));
+        Slot { frame: self.frame.clone(), start: self.start, end, kind }
+    }
 }
 
 /// A queue of slots, as many as fit.
@@ -72,20 +130,21 @@ impl Ring {
     }
 
     /// Moves bytes out until the sink is full, the ring is empty, or a packet is over, of which the rest is lost.
-    pub(super) fn read(&mut self, sink: &mut IoSink<'_>) -> Result<(), Errno> {
+    pub(super) fn read(&mut self, sink: &mut IoSink<'_>, reading: Reading) -> Result<(), Errno> {
         while sink.remaining() > 0
             && let Some(slot) = self.slots.front_mut()
         {
-            let wanted = (slot.end - slot.start).min(sink.remaining());
+            let wanted = slot.length().min(sink.remaining());
             // What a fault cuts off stays in the pipe with the rest of its slot.
             sink.put_frame_whole(&slot.frame, slot.start, wanted)?;
             slot.start += wanted;
-            let is_packet = slot.writing == Writing::Packets;
-            let lost = if is_packet { slot.end - slot.start } else { 0 };
+            let is_packet = slot.kind == Kind::Packet && reading == Reading::Packets;
+            let lost = if is_packet { slot.length() } else { 0 };
             self.filled -= wanted + lost;
             if (slot.start == slot.end || is_packet)
                 && let Some(slot) = self.slots.pop_front()
                 && self.spare.is_none()
+                && slot.frame.is_unique()
             {
                 self.spare = Some(slot.frame);
             }
@@ -101,7 +160,7 @@ impl Ring {
         let rest = source.remaining() % PAGE;
         if rest > 0
             && let Some(last) = self.slots.back_mut()
-            && last.writing == Writing::Stream
+            && last.kind == Kind::Open
             && last.end + rest <= PAGE
         {
             source.take_frame_whole(&last.frame, last.end, rest)?;
@@ -124,7 +183,7 @@ impl Ring {
                 self.spare = Some(frame);
                 return Err(fault);
             }
-            self.slots.push_back(Slot { frame, start: 0, end: wanted, writing });
+            self.slots.push_back(Slot { frame, start: 0, end: wanted, kind: writing.kind() });
             self.filled += wanted;
         }
         Ok(())
@@ -136,10 +195,64 @@ impl Ring {
             self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             let frame = SharedFrame::alloc_zeroed().or_errno()?;
             frame.write(0, piece);
-            self.slots.push_front(Slot { frame, start: 0, end: piece.len(), writing: Writing::Stream });
+            self.slots.push_front(Slot { frame, start: 0, end: piece.len(), kind: Kind::Closed });
             self.filled += piece.len();
         }
         Ok(())
+    }
+
+    /// Gives a piece of a page a slot of its own, for which there must be room.
+    pub(super) fn add(&mut self, piece: Piece) -> Result<(), Errno> {
+        let Piece { frame, start, length } = piece;
+        self.push(Slot { frame, start, end: start + length, kind: Kind::Closed })
+    }
+
+    fn push(&mut self, slot: Slot) -> Result<(), Errno> {
+        self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.filled += slot.length();
+        self.slots.push_back(slot);
+        Ok(())
+    }
+
+    /// Adds slots of another ring from its front on, which keeps them, up to `count` bytes and as many as fit: how many bytes.
+    pub(super) fn copy_slots(&mut self, from: &Ring, count: usize) -> Result<usize, Errno> {
+        let before = self.filled;
+        for slot in &from.slots {
+            let done = self.filled - before;
+            if done == count || self.is_full() {
+                break;
+            }
+            if let Err(errno) = self.push(slot.share(count - done))
+                && self.filled == before
+            {
+                return Err(errno);
+            }
+        }
+        Ok(self.filled - before)
+    }
+
+    /// Moves slots out of another ring, of the last one perhaps a part, up to `count` bytes and as many as fit: how many bytes.
+    pub(super) fn take_slots(&mut self, from: &mut Ring, count: usize) -> Result<usize, Errno> {
+        let before = self.filled;
+        while !self.is_full()
+            && let Some(slot) = from.slots.front_mut()
+        {
+            let left = count - (self.filled - before);
+            let length = slot.length();
+            if left == 0 {
+                break;
+            }
+            self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            if left < length {
+                self.push(slot.share(left))?;
+                slot.start += left;
+                from.filled -= left;
+            } else if let Some(slot) = from.slots.pop_front() {
+                from.filled -= length;
+                self.push(slot)?;
+            }
+        }
+        Ok(self.filled - before)
     }
 }
 
@@ -159,7 +272,7 @@ mod tests {
     fn read(ring: &mut Ring, count: usize) -> Vec<u8> {
         let mut bytes = alloc::vec![0; count];
         let mut sink = IoSink::kernel(&mut bytes);
-        ring.read(&mut sink).expect("kernel memory");
+        ring.read(&mut sink, Reading::Packets).expect("kernel memory");
         let moved = sink.moved();
         bytes.truncate(moved);
         bytes
@@ -223,6 +336,29 @@ mod tests {
         ring.unread(&taken[100..]).expect("memory");
         assert!(ring.is_full() && ring.filled() == PAGE - 95);
         assert_eq!(read(&mut ring, 2 * PAGE), [&bytes[100..], b"later"].concat());
+    }
+
+    #[test]
+    fn slots_are_shared_and_moved() {
+        let (mut ring, mut other) = (Ring::new(4), Ring::new(3));
+        let bytes = pattern(2 * PAGE);
+        write(&mut ring, &bytes);
+        assert_eq!((other.copy_slots(&ring, PAGE + 5), ring.filled()), (Ok(PAGE + 5), 2 * PAGE));
+        assert_eq!((write(&mut other, b"x"), other.used()), (1, 3));
+        assert_eq!(
+            (read(&mut ring, PAGE), read(&mut other, 2 * PAGE)),
+            (bytes[..PAGE].to_vec(), [&bytes[..PAGE + 5], b"x"].concat())
+        );
+        // The first page was shared when it was read, so it is not filled anew before the other ring has let go of it.
+        assert!(ring.spare.is_none() && other.spare.is_some());
+        write(&mut ring, b"later");
+        assert_eq!(
+            (other.take_slots(&mut ring, PAGE + 2), ring.filled(), other.used()),
+            (Ok(PAGE + 2), 3, 2)
+        );
+        assert_eq!(read(&mut other, 2 * PAGE), [&bytes[PAGE..], b"la"].concat());
+        assert_eq!((other.take_slots(&mut ring, 99), write(&mut other, b"!"), other.used()), (Ok(3), 1, 1));
+        assert_eq!((read(&mut other, 9), ring.is_empty()), (b"ter!".to_vec(), true));
     }
 
     #[test]
