@@ -16,7 +16,7 @@ use libkernel::addr::UserAddr;
 
 use super::family::Siblings;
 use super::process::ProcessParts;
-use super::{Pid, Process, Thread, ThreadParts, main_loop, settings, table, work};
+use super::{Pid, Process, Thread, ThreadParts, capability, main_loop, settings, table, work};
 use crate::errno::OrErrno;
 use crate::fs::FdTable;
 use crate::memory::AddressSpace;
@@ -59,6 +59,8 @@ pub struct CloneRequest {
     pub parent_tid: UserAddr,
     /// Where the child finds it or it is cleared, with `CLONE_CHILD_SETTID`, `CLONE_CHILD_CLEARTID`.
     pub child_tid: UserAddr,
+    /// The number that the child shall have, as the program has given it.
+    pub chosen_tid: Option<i32>,
 }
 
 impl CloneRequest {
@@ -133,7 +135,7 @@ fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Failure> {
     leave_some_memory()?;
     let user = user_state(request)?;
     let memory = memory(parent, request)?;
-    let pid = table::lock().allocate()?;
+    let pid = allocate(parent, request)?;
     let child = assemble(caller, request, pid, &memory, user)
         .map_err(Failure::from)
         .and_then(|child| enter(parent, request, child, &beginning));
@@ -141,6 +143,17 @@ fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Failure> {
         table::lock().release(pid);
     }
     child
+}
+
+/// A number for the child. To choose one is for who restores processes: EPERM.
+fn allocate(parent: &Thread, request: &CloneRequest) -> Result<Pid, Errno> {
+    let Some(chosen) = request.chosen_tid else { return table::lock().allocate() };
+    let pid = Pid::from_program(chosen).filter(|pid| pid.number() < settings::number_limit());
+    let pid = pid.ok_or(Errno::EINVAL)?;
+    let may_choose = parent.with_credentials(|own| {
+        own.has_capability(capability::CHECKPOINT_RESTORE) || own.has_capability(capability::SYS_ADMIN)
+    });
+    if may_choose { table::lock().allocate_chosen(pid) } else { Err(Errno::EPERM) }
 }
 
 /// What had happened to the caller when it began to make a child.
@@ -313,7 +326,7 @@ fn new_thread(
         no_new_privileges: parent.no_new_privileges(),
         timer_slack_ns: parent.timer_slack_ns(),
         speculation: parent.speculation.inherited(),
-        io_priority: parent.io_priority(),
+        io_context: parent.io_context.for_child(request.has(CLONE_IO)),
     });
     if request.has(CLONE_CHILD_CLEARTID) {
         thread.set_clear_child_id(request.child_tid);

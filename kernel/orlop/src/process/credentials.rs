@@ -65,8 +65,10 @@ pub mod capability {
     pub const SYSLOG: u32 = 34;
     /// Set timers that wake the machine.
     pub const WAKE_ALARM: u32 = 35;
+    /// Restore processes as they were.
+    pub const CHECKPOINT_RESTORE: u32 = 40;
     /// The highest number that Linux 6.1 knows.
-    pub const LAST: u32 = 40;
+    pub const LAST: u32 = CHECKPOINT_RESTORE;
     /// Every capability.
     pub const ALL: u64 = (1 << (LAST + 1)) - 1;
 }

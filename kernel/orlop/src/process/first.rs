@@ -10,7 +10,7 @@ use super::kept::Kept;
 use super::process::ProcessParts;
 use super::session::Session;
 use super::thread::TIMER_SLACK_NS;
-use super::{Credentials, Limits, NAME_SIZE, Pid, Process, Thread, ThreadParts, table};
+use super::{Credentials, IoContext, Limits, NAME_SIZE, Pid, Process, Thread, ThreadParts, table};
 use crate::fs::{FdTable, FsContext};
 use crate::memory::AddressSpace;
 use crate::signal::action::Actions;
@@ -82,7 +82,7 @@ pub(super) fn parentless(pid: Pid, parts: Parentless) -> Result<Arc<Thread>, Err
         no_new_privileges: false,
         timer_slack_ns: TIMER_SLACK_NS,
         speculation: Default::default(),
-        io_priority: 0,
+        io_context: IoContext::new(),
     });
     process.add_thread(thread.clone())?;
     Ok(thread)

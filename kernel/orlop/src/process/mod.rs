@@ -10,6 +10,7 @@ mod first;
 pub mod group;
 pub mod helper;
 mod inspect;
+mod io_context;
 mod kept;
 mod limits;
 mod main_loop;
@@ -31,6 +32,7 @@ pub mod work;
 pub use credentials::{Capabilities, Credentials, Identity, capability};
 pub use first::{FirstProcess, first};
 pub use inspect::may_inspect;
+pub use io_context::IoContext;
 pub use kept::NOBODY;
 pub use limits::{INFINITY, Limit, Limits, MayRaise, RESOURCES, Resource};
 pub use main_loop::run;
@@ -42,8 +44,8 @@ pub use settings::{
     core_uses_pid, dumpable_with_privileges, set_core_pattern,
 };
 pub use table::{
-    PID_LIMIT, find_process, find_thread, first_member, for_each_process, is_in_use, last_number,
-    made_threads, next_process,
+    PID_LIMIT, find_process, find_thread, first_member, for_each_process, for_each_thread, is_in_use,
+    last_number, made_threads, next_process,
 };
 pub use thread::{NAME_SIZE, Thread, ThreadParts};
 pub use usage::Times;

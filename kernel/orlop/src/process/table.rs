@@ -131,9 +131,20 @@ impl Table {
         let found = next.or_else(|| self.numbers.take_next(FIRST_REUSED as usize, limit));
         let number = found.and_then(|number| u32::try_from(number).ok()).ok_or(Errno::EAGAIN)?;
         self.last = number;
+        Ok(self.given(number))
+    }
+
+    /// Takes a number that is asked for; EEXIST for one that is in use.
+    pub(super) fn allocate_chosen(&mut self, pid: Pid) -> Result<Pid, Errno> {
+        let only = pid.number() as usize;
+        self.numbers.take_next(only, only + 1).ok_or(Errno::EEXIST)?;
+        Ok(self.given(pid.number()))
+    }
+
+    fn given(&mut self, number: u32) -> Pid {
         self.made += 1;
         self.slots.insert(number, Slot::default());
-        Ok(Pid::new(number))
+        Pid::new(number)
     }
 
     /// Gives a number back that `allocate` handed out and nothing uses.
@@ -417,6 +428,26 @@ pub fn look_at_threads(mut look: impl FnMut(&Thread)) {
         }
         let Some(last) = last else { return };
         from = last + 1;
+    }
+}
+
+/// Calls `visit` for every thread that has not ended, in the order of their numbers.
+pub fn for_each_thread(mut visit: impl FnMut(&Arc<Thread>)) {
+    let mut threads = Batch::<Thread>::new();
+    let mut from = 0;
+    loop {
+        {
+            let table = TABLE.lock();
+            let mut slots = table.slots.range(from..).take(BATCH).peekable();
+            if slots.peek().is_none() {
+                return;
+            }
+            for (&number, slot) in slots {
+                from = number + 1;
+                threads.extend(slot.thread.clone());
+            }
+        }
+        threads.drain(..).for_each(|thread| visit(&thread));
     }
 }
 

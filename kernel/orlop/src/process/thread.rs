@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use abi::Errno;
 use abi::signal::StackT;
@@ -13,7 +13,7 @@ use libkernel::addr::UserAddr;
 use libkernel::sched::Parameters;
 
 use super::usage::Account;
-use super::{Credentials, Limits, Pid, Process, speculation, users};
+use super::{Credentials, IoContext, Limits, Pid, Process, speculation, users};
 use crate::fs::context::OwnContext;
 use crate::fs::{FdTable, FsContext};
 use crate::futex::Held;
@@ -73,8 +73,8 @@ pub struct Thread {
     /// What it gives up of speculation.
     pub speculation: speculation::Wishes,
     first_timer_slack_ns: u64,
-    /// Its priority of input and output, which nothing acts on.
-    io_priority: AtomicU16,
+    /// What it asks of input and output.
+    pub io_context: IoContext,
     /// Whether the thread has left its loop.
     is_ending: AtomicBool,
     /// Whether the thread counts for its user (`users`).
@@ -112,7 +112,7 @@ pub struct ThreadParts {
     /// What it gives up of speculation.
     pub speculation: speculation::Wishes,
     /// Its priority of input and output.
-    pub io_priority: u16,
+    pub io_context: IoContext,
 }
 
 /// The timer slack of the first process (Linux: 50 µs).
@@ -174,7 +174,7 @@ impl Thread {
             timer_slack_ns: AtomicU64::new(parts.timer_slack_ns),
             speculation: parts.speculation,
             first_timer_slack_ns: parts.timer_slack_ns,
-            io_priority: AtomicU16::new(parts.io_priority),
+            io_context: parts.io_context,
             is_ending: AtomicBool::new(false),
             is_counted: AtomicBool::new(true),
             is_one_too_many: AtomicBool::new(false),
@@ -413,16 +413,6 @@ impl Thread {
     pub fn set_timer_slack_ns(&self, slack_ns: u64) {
         let slack_ns = if slack_ns == 0 { self.first_timer_slack_ns } else { slack_ns };
         self.timer_slack_ns.store(slack_ns, Ordering::Relaxed);
-    }
-
-    /// The priority of input and output that was set (`ioprio_set`); 0 for none.
-    pub fn io_priority(&self) -> u16 {
-        self.io_priority.load(Ordering::Relaxed)
-    }
-
-    /// Sets it.
-    pub fn set_io_priority(&self, priority: u16) {
-        self.io_priority.store(priority, Ordering::Relaxed);
     }
 
     /// Whether the thread has left its loop, and does what is left to do at its end.

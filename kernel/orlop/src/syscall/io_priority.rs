@@ -1,6 +1,6 @@
 //! Priorities of input and output: `ioprio_set` and `ioprio_get`. Source: ioprio_set(2), Linux 6.1's `block/ioprio.c`.
 //!
-//! They are kept for each thread and inherited. Nothing here waits in a device's queue that they would order.
+//! They are kept for each thread and inherited, or shared (`CLONE_IO`). Nothing here waits in a device's queue that they would order.
 
 use abi::Errno;
 use abi::resource::{
@@ -65,7 +65,7 @@ fn set(thread: &Thread, priority: u16, own: &Credentials) -> Result<(), Errno> {
     if thread.is_ending() {
         return Err(Errno::ESRCH);
     }
-    thread.set_io_priority(priority);
+    thread.io_context.set_priority(priority);
     Ok(())
 }
 
@@ -74,7 +74,7 @@ pub fn ioprio_get(caller: &mut Caller<'_>, which: u32, who: i32) -> Result<u32, 
     let kind = kind_of(which)?;
     let mut best = u16::MAX;
     for_each_selected(caller, kind, who, |thread| {
-        let priority = if kind == PRIO_PROCESS { thread.io_priority() } else { effective(thread) };
+        let priority = if kind == PRIO_PROCESS { thread.io_context.priority() } else { effective(thread) };
         best = best.min(priority);
     })?;
     Ok(best.into())
@@ -82,7 +82,7 @@ pub fn ioprio_get(caller: &mut Caller<'_>, which: u32, who: i32) -> Result<u32, 
 
 /// What holds of a thread: where nothing is set, what its nice value says.
 fn effective(thread: &Thread) -> u16 {
-    let priority = thread.io_priority();
+    let priority = thread.io_context.priority();
     if parts(priority).0 != IOPRIO_CLASS_NONE {
         return priority;
     }

@@ -19,7 +19,7 @@ use crate::process::clone::{self, CloneRequest};
 use crate::process::wait::{Report, Which, wait_for_child};
 use crate::process::{Pid, group};
 use crate::signal::{Signal, send};
-use crate::user::{UserPtr, offset_address, read_bytes, write_bytes};
+use crate::user::{UserPtr, UserSlice, offset_address, read_bytes, write_bytes};
 
 /// `fork`.
 pub fn fork(caller: &mut Caller<'_>) -> Result<Pid, Failure> {
@@ -50,21 +50,28 @@ pub fn clone(
     let flags = flags & !CSIGNAL & u64::from(u32::MAX);
     let stack = (stack != 0).then_some(stack);
     let child_tid = UserAddr::new(child_tid);
-    clone::clone(caller, &CloneRequest { flags, exit_signal, stack, tls, parent_tid, child_tid })
+    let chosen_tid = None;
+    clone::clone(caller, &CloneRequest { flags, exit_signal, stack, tls, parent_tid, child_tid, chosen_tid })
 }
 
-/// `clone3`; EINVAL for a pidfd, chosen numbers and control groups.
+/// How deep namespaces of numbers may lie in one another on Linux, and so how many numbers can be chosen at once.
+const MOST_LEVELS: u64 = 32;
+
+/// `clone3`; EINVAL for a pidfd and control groups.
 pub fn clone3(caller: &mut Caller<'_>, arguments: UserAddr, size: usize) -> Result<Pid, Failure> {
     let arguments = read_clone_arguments(arguments, size)?;
-    let unsupported = CLONE_PIDFD | CLONE_INTO_CGROUP;
-    let chooses_number = arguments.set_tid != 0 || arguments.set_tid_size != 0;
-    if arguments.flags & (unsupported | CSIGNAL | CLONE_DETACHED) != 0 || chooses_number {
+    if (arguments.set_tid == 0) != (arguments.set_tid_size == 0) || arguments.set_tid_size > MOST_LEVELS {
         return Err(Failure::Errno(Errno::EINVAL));
     }
     let exit_signal = u32::try_from(arguments.exit_signal).map_err(|_| Errno::EINVAL)?;
-    let is_signal = exit_signal == 0 || Signal::new(exit_signal).is_some();
+    if exit_signal != 0 && Signal::new(exit_signal).is_none() {
+        return Err(Failure::Errno(Errno::EINVAL));
+    }
+    let chosen = UserSlice::<i32>::new(UserAddr::new(arguments.set_tid), arguments.set_tid_size as usize);
+    let chosen = chosen.read_to_vec()?;
+    let unsupported = CLONE_PIDFD | CLONE_INTO_CGROUP;
     let has_no_own = arguments.flags & (CLONE_THREAD | CLONE_PARENT) != 0;
-    if !is_signal || has_no_own && exit_signal != 0 {
+    if arguments.flags & (unsupported | CSIGNAL | CLONE_DETACHED) != 0 || has_no_own && exit_signal != 0 {
         return Err(Failure::Errno(Errno::EINVAL));
     }
     if (arguments.stack == 0) != (arguments.stack_size == 0) {
@@ -80,6 +87,12 @@ pub fn clone3(caller: &mut Caller<'_>, arguments: UserAddr, size: usize) -> Resu
         tls: arguments.tls,
         parent_tid: UserAddr::new(arguments.parent_tid),
         child_tid: UserAddr::new(arguments.child_tid),
+        // There is one level of numbers; to ask for another one comes to nothing only where the child gets its number.
+        chosen_tid: match chosen[..] {
+            [] => None,
+            [chosen] => Some(chosen),
+            _ => Some(0),
+        },
     };
     clone::clone(caller, &request)
 }
