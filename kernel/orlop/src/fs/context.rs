@@ -90,6 +90,19 @@ impl FsContext {
         drop(before);
     }
 
+    /// Where the root or the working directory is the old root, it becomes the new one: pivot_root(2).
+    pub fn change_root(&self, old: &Location, new: &Location) {
+        let mut places = self.places.lock();
+        let Places { root, working_directory } = &mut *places;
+        let mut before = [None, None];
+        for (place, before) in [root, working_directory].into_iter().zip(&mut before) {
+            if place.same_as(old) {
+                *before = Some(core::mem::replace(place, new.clone()));
+            }
+        }
+        drop(places);
+    }
+
     /// The permission bits that new files do not get.
     pub fn umask(&self) -> u32 {
         self.umask.load(Ordering::Relaxed)

@@ -8,7 +8,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use abi::Errno;
 use abi::fs::MS_RDONLY;
@@ -52,6 +52,8 @@ pub struct Mount {
     pub(super) writers: Writers,
     /// Where it is attached; `None` for the root and for what was never attached.
     place: SpinLock<Option<Location>>,
+    /// Whether nobody has come here since it was found unused: `MNT_EXPIRE`.
+    is_stale: AtomicBool,
 }
 
 /// Which mount and dentry a place is, by address: what lies in one mount stands together.
@@ -127,7 +129,8 @@ impl Mount {
             let _ = writers.forbid();
         }
         let flags = AtomicU64::new(flags);
-        Arc::new(Mount { id, root, filesystem, source, flags, writers, place: SpinLock::new(None) })
+        let (place, is_stale) = (SpinLock::new(None), AtomicBool::new(false));
+        Arc::new(Mount { id, root, filesystem, source, flags, writers, place, is_stale })
     }
 
     /// The `MS_*` flags that hold here: the mount's own and those of its file system.
@@ -162,6 +165,14 @@ impl Mount {
     /// A mount, not yet attached, that shows the part of the file system below `root`: `MS_BIND`.
     pub fn view(&self, root: Arc<Dentry>) -> Arc<Mount> {
         Mount::new(self.filesystem.clone(), root, self.source.clone(), self.own_flags())
+    }
+
+    /// Somebody comes here.
+    #[inline]
+    pub(super) fn note_visit(&self) {
+        if self.is_stale.load(Ordering::Relaxed) {
+            self.is_stale.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Its root, as a place.
@@ -271,11 +282,28 @@ pub enum InUse {
     DetachAnyway,
 }
 
+/// The references to a mount that nobody uses: the table's own two and the caller's; mounts below, open files and directories hold
+/// more.
+const UNUSED: usize = 3;
+
+/// `MNT_EXPIRE`: EBUSY for a mount in use, of which the caller holds one reference, and EAGAIN when it is found unused for the first time
+/// since somebody came there.
+pub fn expire(mount: &Arc<Mount>) -> Result<(), Errno> {
+    let _table = TABLE.read();
+    if Arc::strong_count(mount) > UNUSED {
+        return Err(Errno::EBUSY);
+    }
+    if mount.is_stale.swap(true, Ordering::Relaxed) { Ok(()) } else { Err(Errno::EAGAIN) }
+}
+
+/// Whether a mount is in the tree.
+pub fn is_attached(mount: &Mount) -> bool {
+    TABLE.read().mounts.contains_key(&mount.id)
+}
+
 /// Detaches a mount, of which the caller holds one reference; if it is in use, with all that is mounted inside. EINVAL for the root
 /// and for what is not attached.
 pub fn detach(mount: &Arc<Mount>, in_use: InUse) -> Result<(), Errno> {
-    /// The table's own two references and the caller's; mounts below, open files and directories hold more.
-    const UNUSED: usize = 3;
     let mut table = TABLE.write();
     let is_root = table.mounts.first_key_value().is_some_and(|(_, root)| Arc::ptr_eq(root, mount));
     if is_root || !table.mounts.contains_key(&mount.id) {
@@ -321,6 +349,30 @@ pub fn move_to(mount: &Arc<Mount>, place: Location) -> Result<(), Errno> {
     if let Some(before) = before {
         before.dentry.remove_mount();
     }
+    Ok(())
+}
+
+/// Puts a mount in the place of another one, and that on a directory that lies in the first: pivot_root(2).
+pub fn exchange(new: &Arc<Mount>, old: &Arc<Mount>, put_old: Location) -> Result<(), Errno> {
+    let mut table = TABLE.write();
+    let (mut new_place, mut old_place) = (new.place.lock(), old.place.lock());
+    let (Some(above), Some(below)) = (old_place.clone(), new_place.clone()) else {
+        return Err(Errno::EINVAL);
+    };
+    table.cover(Spot::of(&put_old), old)?;
+    if let Err(errno) = table.cover(Spot::of(&above), new) {
+        table.uncover(Spot::of(&put_old), old);
+        return Err(errno);
+    }
+    table.uncover(Spot::of(&above), old);
+    table.uncover(Spot::of(&below), new);
+    put_old.dentry.add_mount();
+    below.dentry.remove_mount();
+    *old_place = Some(put_old);
+    *new_place = Some(above);
+    drop((new_place, old_place));
+    drop(table);
+    CHANGES.announce();
     Ok(())
 }
 

@@ -50,6 +50,8 @@ impl Rules {
     pub const IN_ROOT: Rules = Rules(RESOLVE_IN_ROOT);
     /// Succeed only with what is in memory, and without a change: EAGAIN.
     pub const CACHED: Rules = Rules(RESOLVE_CACHED);
+    /// Do not count as a visit of the mounts on the way. No bit of a program's.
+    pub const UNSEEN: Rules = Rules(1 << 63);
     /// All bits that mean something.
     pub const KNOWN: u64 = RESOLVE_NO_XDEV
         | RESOLVE_NO_MAGICLINKS
@@ -177,6 +179,11 @@ impl<'a> Walk<'a> {
     ) -> Walk<'a> {
         let scoped = rules.include(Rules::BENEATH) || rules.include(Rules::IN_ROOT);
         Walk { context, credentials, rules, root: scoped.then(|| start.clone()), links_followed: 0 }
+    }
+
+    /// A walk of a caller who is not there to use what it comes by.
+    pub fn unseen(context: &'a FsContext, credentials: &'a Credentials) -> Walk<'a> {
+        Walk { context, credentials, rules: Rules::UNSEEN, root: None, links_followed: 0 }
     }
 
     /// On whose behalf the walk is done.
@@ -323,6 +330,9 @@ impl<'a> Walk<'a> {
     fn descend(&self, place: Location) -> Result<Location, Errno> {
         let before = place.mount.id;
         let below = mount::descend(place);
+        if !self.rules.include(Rules::UNSEEN) {
+            below.mount.note_visit();
+        }
         if below.mount.id != before && self.rules.include(Rules::NO_CROSSING) {
             return Err(Errno::EXDEV);
         }
@@ -332,7 +342,8 @@ impl<'a> Walk<'a> {
     /// The parent of a place, across mounts, never above the root.
     fn up(&mut self, mut place: Location) -> Result<Location, Errno> {
         if place.same_as(self.root()) {
-            return if self.rules.include(Rules::BENEATH) { Err(Errno::EXDEV) } else { Ok(place) };
+            // What is mounted on the root shows here, and only here.
+            return if self.rules.include(Rules::BENEATH) { Err(Errno::EXDEV) } else { self.enter(place) };
         }
         while Arc::ptr_eq(&place.dentry, &place.mount.root) {
             let Some(outside) = place.mount.place() else { return Ok(place) };
@@ -341,7 +352,7 @@ impl<'a> Walk<'a> {
             }
             place = outside;
             if place.same_as(self.root()) {
-                return Ok(place);
+                return self.enter(place);
             }
         }
         match place.dentry.parent() {

@@ -1,4 +1,4 @@
-//! `mount` and `umount2`.
+//! `mount`, `umount2` and `pivot_root`.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -15,9 +15,9 @@ use libkernel::addr::UserAddr;
 use super::at::{PathCall, only, path_argument};
 use super::{Caller, Failure};
 use crate::fs::mount::{self, InUse, Location, Mount};
-use crate::fs::walk::LastLink;
+use crate::fs::walk::{LastLink, Walk};
 use crate::fs::{FsContext, types};
-use crate::process::capability;
+use crate::process::{capability, table};
 use crate::user::IoSource;
 use crate::user::string::read_string;
 
@@ -65,6 +65,7 @@ pub fn mount(
         return Ok(propagate(&place, flags)?);
     }
     let source = source.unwrap_or_default();
+    let place = mount::descend(place);
     if flags & (MS_BIND | MS_MOVE) != 0 {
         if source.is_empty() {
             return Err(Errno::EINVAL.into());
@@ -192,13 +193,20 @@ pub fn umount2(caller: &mut Caller<'_>, target: UserAddr, flags: u32) -> Result<
     let call = PathCall::of(caller);
     let path = path_argument(target, 0)?;
     let last_link = if flags & UMOUNT_NOFOLLOW != 0 { LastLink::Keep } else { LastLink::Follow };
-    let place = call.resolve(caller, AT_FDCWD, &path, last_link)?;
+    let start = call.start(caller, AT_FDCWD, &path)?;
+    // Also of a place that was reached before something was mounted on it, it is the latest mount that goes.
+    let place =
+        mount::descend(Walk::unseen(&call.context, &call.credentials).resolve(start, &path, last_link)?);
     call.credentials.require(capability::SYS_ADMIN)?;
-    if flags & MNT_EXPIRE != 0 || !is_mount_root(&place) {
+    if !is_mount_root(&place) {
         return Err(Errno::EINVAL.into());
     }
     check_not_root(&call.context, &place)?;
     let _turn = mount::TREE.lock();
+    if flags & MNT_EXPIRE != 0 {
+        only(flags, MNT_EXPIRE | UMOUNT_NOFOLLOW)?;
+        mount::expire(&place.mount)?;
+    }
     let in_use = if flags & MNT_DETACH != 0 { InUse::DetachAnyway } else { InUse::Refuse };
     Ok(mount::detach(&place.mount, in_use)?)
 }
@@ -206,4 +214,53 @@ pub fn umount2(caller: &mut Caller<'_>, target: UserAddr, flags: u32) -> Result<
 /// The caller's own root stays.
 fn check_not_root(context: &FsContext, place: &Location) -> Result<(), Errno> {
     if context.root().same_as(place) { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+/// `pivot_root(new_root, put_old)`: the mount whose root is the caller's goes to `put_old`, and the one at `new_root` comes in its place.
+/// The very first mount cannot go anywhere: EINVAL.
+pub fn pivot_root(caller: &mut Caller<'_>, new_root: UserAddr, put_old: UserAddr) -> Result<(), Failure> {
+    let call = PathCall::of(caller);
+    call.credentials.require(capability::SYS_ADMIN)?;
+    let directory = |address| {
+        let path = path_argument(address, 0)?;
+        let place = call.resolve(caller, AT_FDCWD, &path, LastLink::Follow)?;
+        if place.dentry.inode().is_directory() { Ok(place) } else { Err(Errno::ENOTDIR) }
+    };
+    let (new, old) = (directory(new_root)?, directory(put_old)?);
+    let root = call.context.root();
+    let _turn = mount::TREE.lock();
+    let old = mount::descend(old);
+    if new.mount.place().is_none() || !mount::is_attached(&root.mount) {
+        return Err(Errno::EINVAL.into());
+    }
+    if new.dentry.is_removed() || old.dentry.is_removed() {
+        return Err(Errno::ENOENT.into());
+    }
+    if [&new, &old].iter().any(|place| Arc::ptr_eq(&place.mount, &root.mount)) {
+        return Err(Errno::EBUSY.into());
+    }
+    let can_move = is_mount_root(&root) && root.mount.place().is_some() && is_mount_root(&new);
+    if !can_move || !is_below(&old, &new) || !is_below(&new, &root) {
+        return Err(Errno::EINVAL.into());
+    }
+    mount::exchange(&new.mount, &root.mount, old)?;
+    // Whoever stood at the old root stands at the new one: all processes, as on Linux.
+    table::for_each_thread(|thread| {
+        if let Some(context) = thread.try_fs() {
+            context.change_root(&root, &new);
+        }
+    });
+    Ok(())
+}
+
+/// Whether a place lies at or below another one.
+fn is_below(place: &Location, top: &Location) -> bool {
+    let mut place = place.clone();
+    while !Arc::ptr_eq(&place.mount, &top.mount) {
+        match place.mount.place() {
+            Some(outside) => place = outside,
+            None => return false,
+        }
+    }
+    top.dentry.is_ancestor_of(&place.dentry)
 }
