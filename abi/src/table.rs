@@ -168,7 +168,7 @@ macro_rules! for_each_syscall {
             (munlock,                 150,  229,  memory::munlock, "full"),
             (mlockall,                151,  230,  memory::mlockall, "full"),
             (munlockall,              152,  231,  memory::munlockall, "full"),
-            (vhangup,                 153,  58,   none, "absent"),
+            (vhangup,                 153,  58,   system::vhangup, "full"),
             (modify_ldt,              154,  none, none, "absent"),
             (pivot_root,              155,  41,   mount::pivot_root, "full"),
             (_sysctl,                 156,  none, none, "absent"),

@@ -21,6 +21,7 @@ use crate::process::{Limit, MayRaise, Pid, Process, Resource, Thread, Times, cap
 use crate::random;
 use crate::sched;
 use crate::time::{SECOND_NS, to_timeval};
+use crate::tty;
 use crate::user::{IoSink, UserPtr, UserSlice};
 
 /// The Linux whose interface this is.
@@ -269,6 +270,15 @@ pub fn personality(caller: &mut Caller<'_>, flags: u32) -> Result<u32, Failure> 
         process.set_personality(flags);
     }
     Ok(before)
+}
+
+/// `vhangup`: takes the caller's terminal away from everybody who has it.
+pub fn vhangup(caller: &mut Caller<'_>) -> Result<(), Failure> {
+    caller.thread.with_credentials(|credentials| credentials.require(capability::SYS_TTY_CONFIG))?;
+    if let Some(terminal) = tty::terminal_of(caller.thread.process()) {
+        terminal.take_away();
+    }
+    Ok(())
 }
 
 /// `reboot`. Memory holds all files, so there is nothing to write out first.

@@ -7,7 +7,7 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
-use abi::signal::SIG_IGN;
+use abi::signal::{SI_KERNEL, SIG_IGN, SigInfo};
 use abi::terminal::{TIOCGPGRP, TIOCGSID, TIOCNOTTY, TIOCSCTTY, TIOCSPGRP};
 use libkernel::addr::UserAddr;
 use libkernel::signal_set::Signal;
@@ -71,6 +71,30 @@ impl Terminal {
         if let Some(group) = job.foreground {
             // A group that has just ended needs no signal.
             let _ = send::to_group(group, Signal::HUP);
+        }
+    }
+
+    /// Takes the terminal away from everybody who has it, whose session's leader hears of it: vhangup(2).
+    pub fn take_away(&self) {
+        let job = {
+            let mut job = self.job.lock();
+            if let Some(session) = &job.session {
+                session.set_terminal(None);
+            }
+            core::mem::take(&mut *job)
+        };
+        self.hang_up();
+        let leads = |process: &Arc<Process>| {
+            job.session.as_ref().is_some_and(|session| Arc::ptr_eq(session, &process.session()))
+        };
+        if let Some(session) = &job.session
+            && let Some(leader) = table::find_process(session.id()).filter(leads)
+        {
+            for signal in [Signal::HUP, Signal::CONT] {
+                let info = SigInfo::new(signal.number(), SI_KERNEL);
+                // Standard signals are never refused.
+                let _ = send::to_process(&leader, signal, &info);
+            }
         }
     }
 

@@ -6,13 +6,14 @@ use abi::terminal::{
     TCFLSH, TCGETS, TCGETS2, TCIFLUSH, TCIOFF, TCIOFLUSH, TCION, TCOFLUSH, TCOOFF, TCOON, TCSBRK, TCSBRKP,
     TCSETS, TCSETS2, TCSETSF, TCSETSF2, TCSETSW, TCSETSW2, TCXONC, TIOCGDEV, TIOCGETD, TIOCGPGRP,
     TIOCGPTPEER, TIOCGSID, TIOCGWINSZ, TIOCNOTTY, TIOCOUTQ, TIOCSCTTY, TIOCSETD, TIOCSPGRP, TIOCSTI,
-    TIOCSWINSZ, VSTART, VSTOP, Winsize,
+    TIOCSWINSZ, TIOCVHANGUP, VSTART, VSTOP, Winsize,
 };
 use libkernel::addr::UserAddr;
 use libkernel::signal_set::Signal;
 
 use super::modes;
 use super::terminal::Terminal;
+use crate::process::capability;
 use crate::syscall::{Caller, Failure};
 use crate::user::UserPtr;
 
@@ -50,6 +51,10 @@ pub fn handle(terminal: &Terminal, caller: &Caller<'_>, request: u32, argument: 
         TCXONC => {
             terminal.check_background_change()?;
             control_flow(terminal, argument as u32)?;
+        }
+        TIOCVHANGUP => {
+            caller.thread.credentials().require(capability::SYS_ADMIN)?;
+            terminal.take_away();
         }
         // Output is sent at once, and a break on the line means nothing to what is behind it.
         TCSBRK | TCSBRKP => terminal.check_background_change()?,

@@ -26,6 +26,8 @@ conformance::tests!(&[
     ("opening_the_console_controls_nobody", opening_the_console_controls_nobody),
     ("without_a_controlling_terminal_there_is_none", without_a_controlling_terminal_there_is_none),
     ("the_end_of_a_session_hangs_its_terminal_up", the_end_of_a_session_hangs_its_terminal_up),
+    ("vhangup_takes_a_terminal_away", vhangup_takes_a_terminal_away),
+    ("a_terminal_is_hung_up_on_request", a_terminal_is_hung_up_on_request),
     ("who_loses_a_terminal_takes_none_away", who_loses_a_terminal_takes_none_away),
     ("requests_for_other_terminals_are_refused", requests_for_other_terminals_are_refused),
     ("proc_lists_it", proc_lists_it),
@@ -204,6 +206,63 @@ fn the_end_of_a_session_hangs_its_terminal_up() -> Outcome {
         check_eq!(read(answers, &mut [0]), Ok(1));
         Ok(())
     })
+}
+
+/// Hangs up by `hang_up` the terminal that controls this process, and looks at what it and another member of its session get.
+fn check_taken_away(hang_up: impl Fn(i32) -> Result<u64, Errno>) -> Outcome {
+    in_new_session(|| {
+        let both = 1 << (SIGHUP - 1) | 1 << (SIGCONT - 1);
+        rt_sigprocmask(SIG_BLOCK, both)?;
+        let console = open(c"/dev/console", O_RDWR, 0)?;
+        let fd = open_line(0)?;
+        check_eq!(controlling()?, device());
+        let (told, teller) = pipe2(0)?;
+        let member = child::start(|| {
+            let looks = || -> Outcome {
+                check_eq!(read(told, &mut [0]), Ok(1));
+                check_eq!((pending()?, controlling()?), (0, 0));
+                check_hung_up(fd)
+            };
+            i32::from(looks().is_err())
+        })?;
+        check_eq!(hang_up(fd), Ok(0));
+        write(teller, b"x")?;
+        check_eq!(child::wait(member)?.exit_code(), Some(0));
+        check_eq!((pending()? & both, controlling()?), (both, 0));
+        check_hung_up(fd)?;
+        check_eq!(open(c"/dev/tty", O_RDWR, 0), Err(Errno::ENXIO));
+        check!(window_size(console).is_ok());
+        // It may be had anew.
+        let fd = open_line(0)?;
+        check_eq!((controlling()?, window_size(fd).is_ok()), (device(), true));
+        Ok(())
+    })
+}
+
+fn vhangup_takes_a_terminal_away() -> Outcome {
+    check_taken_away(|_| raw::call(nr::vhangup, &[]))?;
+    // Without a terminal there is nothing to do.
+    in_new_session(|| {
+        check_eq!(raw::call(nr::vhangup, &[]), Ok(0));
+        Ok(())
+    })?;
+    files::as_user(|| {
+        check_eq!(raw::call(nr::vhangup, &[]), Err(Errno::EPERM));
+        Ok(())
+    })
+}
+
+fn a_terminal_is_hung_up_on_request() -> Outcome {
+    let request = |fd: i32| raw::call(nr::ioctl, &[fd as u64, TIOCVHANGUP.into(), 0]);
+    check_taken_away(request)?;
+    let fd = open_line(O_NOCTTY)?;
+    files::as_user(|| {
+        check_eq!(request(fd), Err(Errno::EPERM));
+        Ok(())
+    })?;
+    check_eq!(request(fd), Ok(0));
+    check_eq!(request(fd), Err(Errno::EIO));
+    Ok(())
 }
 
 fn who_loses_a_terminal_takes_none_away() -> Outcome {
