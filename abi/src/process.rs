@@ -77,6 +77,40 @@ pub struct CloneArgs {
     pub cgroup: u64,
 }
 
+/// What `PR_SET_MM_MAP` says of a program: where its parts lie, its auxiliary vector and its file.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct PrctlMmMap {
+    /// First byte of the code.
+    pub start_code: u64,
+    /// End of the code.
+    pub end_code: u64,
+    /// First byte of the data.
+    pub start_data: u64,
+    /// End of the data.
+    pub end_data: u64,
+    /// First byte of the heap.
+    pub start_brk: u64,
+    /// The program break.
+    pub brk: u64,
+    /// The stack pointer that the program began with.
+    pub start_stack: u64,
+    /// First byte of the arguments.
+    pub arg_start: u64,
+    /// End of the arguments.
+    pub arg_end: u64,
+    /// First byte of the environment.
+    pub env_start: u64,
+    /// End of the environment.
+    pub env_end: u64,
+    /// Address of an auxiliary vector.
+    pub auxv: u64,
+    /// Its size in bytes; 0 for none.
+    pub auxv_size: u32,
+    /// Descriptor of the program's file; `u32::MAX` for none.
+    pub exe_fd: u32,
+}
+
 /// Size of the first published [`CloneArgs`], which ended at `tls`.
 pub const CLONE_ARGS_SIZE_VER0: usize = 64;
 
@@ -217,6 +251,21 @@ constants! { u32:
     PR_SET_TIMERSLACK = 29, "timer slack, ns";
     PR_GET_TIMERSLACK = 30, "read it";
     PR_SET_MM = 35, "fields of the memory descriptor";
+    PR_SET_MM_START_CODE = 1, "PR_SET_MM: first byte of the code";
+    PR_SET_MM_END_CODE = 2, "PR_SET_MM: end of the code";
+    PR_SET_MM_START_DATA = 3, "PR_SET_MM: first byte of the data";
+    PR_SET_MM_END_DATA = 4, "PR_SET_MM: end of the data";
+    PR_SET_MM_START_STACK = 5, "PR_SET_MM: the first stack pointer";
+    PR_SET_MM_START_BRK = 6, "PR_SET_MM: first byte of the heap";
+    PR_SET_MM_BRK = 7, "PR_SET_MM: the program break";
+    PR_SET_MM_ARG_START = 8, "PR_SET_MM: first byte of the arguments";
+    PR_SET_MM_ARG_END = 9, "PR_SET_MM: end of the arguments";
+    PR_SET_MM_ENV_START = 10, "PR_SET_MM: first byte of the environment";
+    PR_SET_MM_ENV_END = 11, "PR_SET_MM: end of the environment";
+    PR_SET_MM_AUXV = 12, "PR_SET_MM: the auxiliary vector";
+    PR_SET_MM_EXE_FILE = 13, "PR_SET_MM: the program's file";
+    PR_SET_MM_MAP = 14, "PR_SET_MM: all of that at once";
+    PR_SET_MM_MAP_SIZE = 15, "PR_SET_MM: the size of PrctlMmMap";
     PR_SET_CHILD_SUBREAPER = 36, "adopt orphaned descendants";
     PR_GET_CHILD_SUBREAPER = 37, "read it";
     PR_SET_NO_NEW_PRIVS = 38, "execve grants nothing from now on";

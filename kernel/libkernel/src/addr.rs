@@ -156,6 +156,9 @@ pub struct UserRange {
 }
 
 impl UserRange {
+    /// No address.
+    pub const EMPTY: Self = Self { start: UserAddr::new(0), end: UserAddr::new(0) };
+
     /// The whole user half, page zero included.
     pub const ALL: Self = Self { start: UserAddr::new(0), end: UserAddr::new(USER_END) };
 

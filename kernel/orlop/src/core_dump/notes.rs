@@ -115,9 +115,7 @@ pub fn add_process(
 ) -> Result<(), Errno> {
     notes.add(Owner::Core, NT_PRPSINFO, &[process_info(thread, space).as_bytes()]).or_errno()?;
     notes.add(Owner::Core, NT_SIGINFO, &[cause.info.as_bytes()]).or_errno()?;
-    let vector = space.layout().auxiliary_vector;
-    let bytes = read(space, vector, vector.length() as usize)?;
-    notes.push(Owner::Core, NT_AUXV, bytes).or_errno()
+    notes.push(Owner::Core, NT_AUXV, space.auxiliary_vector()?).or_errno()
 }
 
 /// The first bytes of a range, at most `limit`, as far as they can be read.

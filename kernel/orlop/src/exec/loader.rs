@@ -43,6 +43,10 @@ pub struct Loaded {
     pub interpreter_base: u64,
     /// End of the program's last segment.
     pub end: UserAddr,
+    /// From the first byte of its executable segments to the last that comes from the file.
+    pub code: UserRange,
+    /// From the first byte of its highest segment to the last that comes from the file.
+    pub data: UserRange,
     /// Whether the program was placed where mappings go: a static PIE.
     pub among_mappings: bool,
 }
@@ -135,6 +139,8 @@ impl Program {
             program_header_count: u64::from(self.header.table_count()),
             interpreter_base,
             end: UserAddr::new(base.wrapping_add(image.span().end)),
+            code: extent(image.segments().filter(|segment| segment.prot.is_executable()), base, u64::min),
+            data: extent(image.segments(), base, u64::max),
             among_mappings,
         })
     }
@@ -184,6 +190,19 @@ impl Program {
         };
         map_at(space, range.page_aligned_outward(), segment.prot, content, bounds)
     }
+}
+
+/// From the start of some segments that `choose` prefers to the end of the last part of a file (Linux's `load_elf_binary`).
+fn extent(
+    segments: impl Iterator<Item = Segment> + Clone,
+    base: u64,
+    choose: fn(u64, u64) -> u64,
+) -> UserRange {
+    let start = segments.clone().map(|segment| segment.address).reduce(choose).unwrap_or(0);
+    let end = segments.map(|segment| segment.address + segment.file_size).max().unwrap_or(0);
+    let address = |address: u64| UserAddr::new(base.wrapping_add(address));
+    let start = address(start);
+    UserRange::from_bounds(start, address(end).max(start)).unwrap_or(UserRange::EMPTY)
 }
 
 /// Zeroes what the segment has beyond the file: the rest of its last page, and whole pages behind that.

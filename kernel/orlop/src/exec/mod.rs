@@ -228,10 +228,11 @@ fn build(
     layout.brk = layout.brk_start;
     layout.stack_start = stack.pointer;
     layout.vdso = vdso.unwrap_or_default();
+    (layout.code, layout.data) = (loaded.code, loaded.data);
     layout.arguments = stack.arguments;
     layout.environment = stack.environment;
     layout.auxiliary_vector = stack.auxiliary_vector;
-    space.set_layout(layout, Some(access));
+    space.set_layout(layout, Some((program.file().clone(), access)));
     Ok(Built { space, start: loaded.start, stack: stack.pointer })
 }
 

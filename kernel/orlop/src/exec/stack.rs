@@ -249,6 +249,8 @@ mod tests {
     fn a_program_finds_its_arguments_and_the_auxiliary_vector() {
         let space = AddressSpace::new().unwrap();
         let loaded = Loaded {
+            code: UserRange::EMPTY,
+            data: UserRange::EMPTY,
             start: 1,
             program_entry: 2,
             program_headers: 3,

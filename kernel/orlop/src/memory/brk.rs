@@ -35,7 +35,8 @@ impl AddressSpace {
     ) -> Option<UserRange> {
         let start = state.layout.brk_start;
         let size = wanted.as_u64().checked_sub(start.as_u64())?;
-        if start.is_null() || size > bounds.limits().soft(Resource::Data) {
+        let data = size.saturating_add(state.layout.data.length());
+        if start.is_null() || data > bounds.limits().soft(Resource::Data) {
             return None;
         }
         let old_end = state.layout.brk.page_up()?;

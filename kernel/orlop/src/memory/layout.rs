@@ -4,6 +4,8 @@
 //! `ADDR_NO_RANDOMIZE` finds the addresses it is used to: stack top at the end of the user half, mappings
 //! from 128 MiB below it downwards, position-independent programs from two thirds upwards.
 
+use alloc::sync::Arc;
+
 use abi::Errno;
 use libkernel::addr::{PAGE_SIZE, USER_END, UserAddr, UserRange, page_down, page_up};
 use libkernel::arch::native::{BRK_RANDOM_BITS, MMAP_RANDOM_BITS, STACK_RANDOM_BITS};
@@ -85,28 +87,37 @@ pub struct Layout {
     pub stack_start: UserAddr,
     /// The vDSO's image; null where there is none. Its data page lies one page below.
     pub vdso: UserAddr,
+    /// From the first byte of the program's code to its last, and of its data: for `/proc/PID/stat`.
+    pub code: UserRange,
+    /// The same of its data.
+    pub data: UserRange,
     /// The strings of the arguments, for `/proc/PID/cmdline`.
     pub arguments: UserRange,
     /// The strings of the environment, for `/proc/PID/environ`.
     pub environment: UserRange,
     /// The auxiliary vector with its end, for `/proc/PID/auxv`.
     pub auxiliary_vector: UserRange,
+    /// What the program has said that its auxiliary vector is (`PR_SET_MM_AUXV`).
+    pub given_auxiliary_vector: Option<Arc<[u64]>>,
 }
 
 impl Layout {
     /// The layout of a space that no program was loaded into.
     pub fn empty() -> Self {
         let nothing = UserRange::ALL.start();
-        let none = UserRange::new(nothing, 0).unwrap_or(UserRange::ALL);
+        let none = UserRange::EMPTY;
         Self {
             mmap_base: UserAddr::new(USER_END - STACK_ROOM_MIN),
             brk_start: nothing,
             brk: nothing,
             stack_start: nothing,
             vdso: nothing,
+            code: none,
+            data: none,
             arguments: none,
             environment: none,
             auxiliary_vector: none,
+            given_auxiliary_vector: None,
         }
     }
 }

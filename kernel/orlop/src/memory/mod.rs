@@ -18,6 +18,7 @@ pub mod layout;
 pub mod lock;
 mod map;
 pub mod object;
+pub mod places;
 pub mod protect;
 mod query;
 pub mod remap;

@@ -1,7 +1,7 @@
 //! Memory of a space that is not the running one: for `/proc`, `execve` and debuggers.
 
 use hal::frame::SharedFrame;
-use libkernel::addr::{PAGE_SIZE, UserAddr};
+use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::fault::Access;
 
 use super::{AddressSpace, FaultError};
@@ -14,6 +14,24 @@ impl AddressSpace {
             let piece = bytes.get_mut(done..done + step).unwrap_or_default();
             frame.read(within, piece);
         })
+    }
+
+    /// As [`AddressSpace::read_remote`], of anonymous memory alone: what `/proc` shows to others is of the program's own making (Linux's
+    /// `FOLL_ANON`).
+    pub fn read_remote_anonymous(&self, address: UserAddr, bytes: &mut [u8]) -> usize {
+        let Some(range) = UserRange::new(address, bytes.len() as u64) else { return 0 };
+        let mut end = address;
+        {
+            let state = self.state.read();
+            while let Some((found, area)) = state.areas.get(end)
+                && area.view().is_none()
+                && end < range.end()
+            {
+                end = found.end();
+            }
+        }
+        let length = (end.as_u64() - address.as_u64()).min(range.length());
+        self.read_remote(address, bytes.get_mut(..length as usize).unwrap_or_default())
     }
 
     /// Copies bytes into the space; how many, until the first that cannot be written.

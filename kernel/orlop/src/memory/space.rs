@@ -19,7 +19,7 @@ use libkernel::vma::IntervalMap;
 
 use super::area::{Area, AreaFlags};
 use super::layout::Layout;
-use super::object::ExecuteAccess;
+use super::places::Executable;
 use crate::errno::OrErrno;
 use crate::sched::RwLock;
 
@@ -82,8 +82,8 @@ pub(super) struct State {
     pub(super) layout: Layout,
     /// `mlockall(MCL_FUTURE)`: how areas to come are locked, if they are.
     pub(super) lock_future: AreaFlags,
-    /// Keeps the program's file from being written.
-    pub(super) executable: Option<Arc<ExecuteAccess>>,
+    /// The program's file.
+    pub(super) executable: Option<Arc<Executable>>,
 }
 
 /// How much of what an address space holds, in pages.
@@ -187,13 +187,6 @@ impl AddressSpace {
     /// Where the vDSO's image lies; null without one.
     pub fn vdso(&self) -> UserAddr {
         self.state.read().layout.vdso
-    }
-
-    /// Records where `execve` put things, and the file that must not be written while it runs.
-    pub fn set_layout(&self, layout: Layout, executable: Option<ExecuteAccess>) {
-        let mut state = self.state.write();
-        state.layout = layout;
-        state.executable = executable.map(Arc::new);
     }
 }
 

@@ -16,7 +16,7 @@ use libkernel::arch::native::HAS_ADDRESS_TAGS;
 
 use super::{Caller, Failure, privilege};
 use crate::memory::{Dumpable, flags};
-use crate::process::{NAME_SIZE, capability, speculation};
+use crate::process::{NAME_SIZE, speculation};
 use crate::signal::Signal;
 use crate::user::{UserPtr, UserSlice};
 
@@ -108,10 +108,7 @@ fn of_memory(caller: &Caller<'_>, option: u32, second: u64, rest: [u64; 3]) -> R
             space.set_flags(flags::NO_HUGE_PAGES, second != 0);
             Ok(0)
         }
-        PR_SET_MM if rest[2] == 0 => {
-            caller.thread.credentials().require(capability::SYS_RESOURCE)?;
-            Err(Errno::EINVAL)
-        }
+        PR_SET_MM => super::set_mm::set_mm(caller, &space, second, rest).map(|()| 0),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -38,6 +38,7 @@ pub mod process;
 mod record_lock;
 mod restart;
 pub mod sched;
+mod set_mm;
 pub mod signal;
 pub mod socket;
 pub mod splice;

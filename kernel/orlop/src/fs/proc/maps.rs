@@ -111,21 +111,12 @@ fn name_of(area: &AreaDescription) -> Vec<u8> {
     }
 }
 
-/// `exe`: the first file that is mapped for execution, which is the program: everything else lies above it.
+/// `exe`: the program's file.
 pub fn executable(subject: &Subject) -> Result<Location, Errno> {
     program_of(&*subject.address_space().map_err(|_| Errno::ENOENT)?)
 }
 
-/// The program that a memory shows. ENOENT without one.
+/// The program that a memory was made for. ENOENT without one.
 pub fn program_of(space: &AddressSpace) -> Result<Location, Errno> {
-    let mut from = UserAddr::new(0);
-    loop {
-        let batch = space.describe_areas(from, BATCH)?;
-        let Some(last) = batch.last() else { return Err(Errno::ENOENT) };
-        from = last.range.end();
-        let is_program = |area: &&AreaDescription| area.prot.is_executable() && area.file.is_some();
-        if let Some(file) = batch.iter().find(is_program).and_then(|area| area.file.as_ref()) {
-            return Ok(file.location().clone());
-        }
-    }
+    space.program().map(|file| file.location().clone()).ok_or(Errno::ENOENT)
 }

@@ -144,17 +144,19 @@ fn terminal_of(subject: &Subject) -> (u64, i64) {
     }
 }
 
-/// Start and end of the code, which are not kept, the stack's start, and registers, which are never shown.
+/// Start and end of the code, the stack's start, and registers, which are never shown.
 fn address_fields(layout: Option<&Layout>, text: &mut Text) {
-    text.put(b"0 0 ");
+    text.field(layout.map_or(0, |layout| layout.code.start().as_u64()));
+    text.field(layout.map_or(0, |layout| layout.code.end().as_u64()));
     text.field(layout.map_or(0, |layout| layout.stack_start.as_u64()));
     text.put(b"0 0 ");
 }
 
-/// Start and end of the data, which are not kept, the start of the heap, and the strings of arguments and environment.
+/// Start and end of the data, the start of the heap, and the strings of arguments and environment.
 fn string_fields(layout: Option<&Layout>, text: &mut Text) {
     let Some(layout) = layout else { return text.put(b"0 0 0 0 0 0 0 ") };
-    text.put(b"0 0 ");
+    text.field(layout.data.start().as_u64());
+    text.field(layout.data.end().as_u64());
     text.field(layout.brk_start.as_u64());
     for range in [layout.arguments, layout.environment] {
         text.field(range.start().as_u64());

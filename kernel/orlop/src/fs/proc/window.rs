@@ -18,8 +18,13 @@ use crate::user::IoSink;
 /// Bytes that are copied at once.
 const STEP: usize = PAGE_SIZE as usize;
 
-/// Hands `length` bytes of memory from `start` on to the sink, as far as they can be read and it takes them.
-fn show(space: &AddressSpace, start: UserAddr, length: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
+/// Hands `length` bytes of memory from `start` on to the sink, as far as `read` finds them and it takes them.
+fn show(
+    read: impl Fn(UserAddr, &mut [u8]) -> usize,
+    start: UserAddr,
+    length: u64,
+    sink: &mut IoSink<'_>,
+) -> Result<(), Failure> {
     let mut left = usize::try_from(length).unwrap_or(usize::MAX).min(sink.remaining());
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(STEP.min(left))?;
@@ -27,7 +32,7 @@ fn show(space: &AddressSpace, start: UserAddr, length: u64, sink: &mut IoSink<'_
     let mut from = start;
     while left > 0 {
         let wanted = STEP.min(left);
-        let read = space.read_remote(from, buffer.get_mut(..wanted).unwrap_or_default());
+        let read = read(from, buffer.get_mut(..wanted).unwrap_or_default());
         let moved = sink.put(buffer.get(..read).unwrap_or_default())?;
         left -= moved;
         match from.checked_add(moved as u64) {
@@ -65,7 +70,7 @@ impl FileOperations for CommandLine {
         }
         let mut last = [0];
         if let Some(at) = arguments.start().checked_add(arguments.length() - 1) {
-            space.read_remote(at, &mut last);
+            space.read_remote_anonymous(at, &mut last);
         }
         let is_title = last != [0];
         let runs_on = is_title && environment.start() == arguments.end();
@@ -74,7 +79,7 @@ impl FileOperations for CommandLine {
         if position < length
             && let Some(start) = arguments.start().checked_add(position)
         {
-            show(&space, start, length - position, sink)?;
+            show(|at, bytes| space.read_remote_anonymous(at, bytes), start, length - position, sink)?;
         }
         Ok(())
     }
@@ -89,7 +94,7 @@ fn title_length(space: &AddressSpace, start: UserAddr, most: u64) -> Result<u64,
     let mut title = Vec::new();
     title.try_reserve_exact(STEP)?;
     title.resize(STEP, 0);
-    let there = space.read_remote(start, &mut title);
+    let there = space.read_remote_anonymous(start, &mut title);
     let text = title.get(..there).unwrap_or_default();
     let length = text.iter().position(|&byte| byte == 0).map_or(text.len(), |zero| zero + 1);
     Ok((length as u64).min(most))
@@ -133,21 +138,30 @@ impl FileOperations for Window {
 
     fn read(&self, _file: &File, position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         let Some(space) = self.space.upgrade() else { return Ok(()) };
-        let layout = space.layout();
-        let range = match self.part {
-            Part::Environment => layout.environment,
-            Part::AuxiliaryVector => layout.auxiliary_vector,
+        match self.part {
+            Part::Environment => {
+                let range = space.layout().environment;
+                let read = |at, bytes: &mut [u8]| space.read_remote_anonymous(at, bytes);
+                match range.start().checked_add(position) {
+                    Some(start) if position < range.length() => {
+                        show(read, start, range.length() - position, sink)
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Part::AuxiliaryVector => {
+                let vector = space.auxiliary_vector()?;
+                let from = usize::try_from(position).unwrap_or(usize::MAX);
+                sink.put(vector.get(from..).unwrap_or_default())?;
+                Ok(())
+            }
             Part::All => {
                 let before = sink.moved();
-                show(&space, UserAddr::new(position), u64::MAX, sink)?;
+                show(|at, bytes| space.read_remote(at, bytes), UserAddr::new(position), u64::MAX, sink)?;
                 // Linux: EIO where not even one byte can be read.
                 let nothing = sink.moved() == before && sink.remaining() > 0;
-                return if nothing { Err(Errno::EIO.into()) } else { Ok(()) };
+                if nothing { Err(Errno::EIO.into()) } else { Ok(()) }
             }
-        };
-        match range.start().checked_add(position) {
-            Some(start) if position < range.length() => show(&space, start, range.length() - position, sink),
-            _ => Ok(()),
         }
     }
 
