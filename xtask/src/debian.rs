@@ -65,6 +65,39 @@ pub fn files(
     Ok(kept)
 }
 
+/// A folder with the files of a package and of all that it depends on, fetched and unpacked unless that was done before.
+pub fn tree(arch: Arch, package: &str) -> Result<PathBuf> {
+    let kept = workspace::cache("debian")?.join(format!("{package}-{arch}"));
+    if !kept.exists() {
+        eprintln!("debian: fetching {package} and what it depends on for {arch} (once)");
+        let folder = unpacked_with_dependencies(arch, package)
+            .with_context(|| format!("cannot fetch Debian's {package}"))?;
+        // Whole or not at all; whoever came first has made the same.
+        if let Err(error) = std::fs::rename(folder.path().join("root"), &kept)
+            && !kept.exists()
+        {
+            return Err(error).with_context(|| format!("cannot write {}", kept.display()));
+        }
+    }
+    Ok(kept)
+}
+
+fn unpacked_with_dependencies(arch: Arch, package: &str) -> Result<TempDir> {
+    let folder = tempfile::tempdir_in(workspace::cache("debian")?)?;
+    let apt = Apt::new(folder.path(), architecture(arch))?;
+    apt.run("apt-get", &["update", "-qq"])?;
+    let only_fetch = ["install", "-qq", "-y", "--no-install-recommends", "--download-only", package];
+    apt.output("apt-get", &only_fetch)?;
+    let root = folder.path().join("root");
+    for archive in std::fs::read_dir(folder.path().join("cache/archives"))? {
+        let archive = archive?.path();
+        if archive.extension().is_some_and(|end| end == "deb") {
+            command::run(Command::new("dpkg-deb").arg("-x").arg(archive).arg(&root))?;
+        }
+    }
+    Ok(folder)
+}
+
 /// Debian's name of the architecture.
 pub fn architecture(arch: Arch) -> &'static str {
     match arch {

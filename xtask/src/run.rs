@@ -26,7 +26,7 @@ mod memory;
 mod nested;
 pub mod outcome;
 pub mod placement;
-mod programs;
+pub mod programs;
 pub mod segments;
 pub mod session;
 

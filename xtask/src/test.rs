@@ -191,7 +191,7 @@ fn run_guests(stage: &Stage<'_>, only: Option<Arch>) {
             stage.expect(&format!("machines/{arch}"), machines::add(stage, arch, &queue));
         }
         // Only where it is asked for by its name.
-        if stage.filter.starts_with(nested::PREFIX) && arch == Arch::X86_64 {
+        if stage.filter.starts_with(nested::PREFIX) {
             stage.expect(&format!("nested/{arch}"), nested::add(stage, arch, &queue));
         }
         if stage.filter.starts_with(bochs::PREFIX) && arch == Arch::X86_64 {

@@ -43,8 +43,19 @@ enum Flavour {
     Musl,
 }
 
-/// Puts everything that `program`, which lies at `guest`, needs into `archive`.
+/// Puts everything that `program`, which lies at `guest`, needs into `archive`, out of this machine.
 pub fn insert(archive: &mut Archive, arch: Arch, program: &Path, guest: &str) -> Result<()> {
+    insert_from(Path::new("/"), archive, arch, program, guest)
+}
+
+/// The same out of another tree of files, which starts at `root`.
+pub fn insert_from(
+    root: &Path,
+    archive: &mut Archive,
+    arch: Arch,
+    program: &Path,
+    guest: &str,
+) -> Result<()> {
     let needs = needs(program)?;
     if needs.machine != machine(arch) {
         bail!("{} was not built for {arch}; --arch chooses another architecture", program.display());
@@ -55,22 +66,28 @@ pub fn insert(archive: &mut Archive, arch: Arch, program: &Path, guest: &str) ->
     let name =
         Path::new(interpreter).file_name().context("the dynamic linker has no name")?.to_string_lossy();
     let flavour = if name.starts_with("ld-musl") { Flavour::Musl } else { Flavour::Gnu };
-    let found = Some(PathBuf::from(interpreter)).filter(|path| is_for(arch, path));
-    let found = found.map_or_else(|| find(arch, flavour, &name), Ok)?;
+    let found = Some(within(root, interpreter)).filter(|path| is_for(arch, path));
+    let found = found.map_or_else(|| find(root, arch, flavour, &name), Ok)?;
     host_files::insert(archive, &found, interpreter)?;
     let program = Placed { host: program.canonicalize()?, guest: guest.into() };
-    insert_libraries(archive, arch, flavour, program)
+    insert_libraries(root, archive, arch, flavour, program)
 }
 
 /// Puts the libraries into `archive` that a module, which programs load as they run, needs where it lies in the same place here and in
 /// the guest.
 pub fn insert_for_module(archive: &mut Archive, arch: Arch, module: &Path) -> Result<()> {
     let module = Placed { host: module.to_owned(), guest: module.to_owned() };
-    insert_libraries(archive, arch, Flavour::Gnu, module)
+    insert_libraries(Path::new("/"), archive, arch, Flavour::Gnu, module)
 }
 
 /// Puts the libraries that `first` needs, and those that they need, into `archive`.
-fn insert_libraries(archive: &mut Archive, arch: Arch, flavour: Flavour, first: Placed) -> Result<()> {
+fn insert_libraries(
+    root: &Path,
+    archive: &mut Archive,
+    arch: Arch,
+    flavour: Flavour,
+    first: Placed,
+) -> Result<()> {
     let mut waiting = vec![first];
     let mut done = BTreeSet::new();
     while let Some(user) = waiting.pop() {
@@ -80,7 +97,7 @@ fn insert_libraries(archive: &mut Archive, arch: Arch, flavour: Flavour, first: 
             let placed = match beside.into_iter().find(|placed| is_for(arch, &placed.host)) {
                 Some(placed) => placed,
                 None => Placed {
-                    host: find(arch, flavour, library)?,
+                    host: find(root, arch, flavour, library)?,
                     guest: Path::new(&guest_folder(arch, flavour)).join(library),
                 },
             };
@@ -146,8 +163,13 @@ fn guest_folder(arch: Arch, flavour: Flavour) -> String {
     }
 }
 
+/// An absolute path in the tree that starts at `root`.
+fn within(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
 /// Looks where Debian and others keep libraries, those of a cross compiler included.
-fn find(arch: Arch, flavour: Flavour, name: &str) -> Result<PathBuf> {
+fn find(root: &Path, arch: Arch, flavour: Flavour, name: &str) -> Result<PathBuf> {
     let kind = match flavour {
         Flavour::Gnu => "gnu",
         Flavour::Musl => "musl",
@@ -160,7 +182,7 @@ fn find(arch: Arch, flavour: Flavour, name: &str) -> Result<PathBuf> {
     if arch.name() == std::env::consts::ARCH {
         folders.extend(["/lib64", "/lib", "/usr/lib64", "/usr/lib", "/usr/local/lib"].map(str::to_owned));
     }
-    let found = folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| is_for(arch, path));
+    let found = folders.iter().map(|folder| within(root, folder).join(name)).find(|path| is_for(arch, path));
     let hint = if flavour == Flavour::Musl { " (Debian's package musl has the dynamic linker)" } else { "" };
     found.with_context(|| {
         format!("{name}, which the program needs, is in none of {}{hint}", folders.join(", "))

@@ -127,16 +127,19 @@ impl Boot<'_> {
         if machine.cpu == "max" {
             machine.cpu = "host".to_owned();
         }
+        if machine.arch == Arch::Aarch64 {
+            // The outer machine's interrupt controller has no place for a GICv2.
+            let properties = machine.machine_options.get_or_insert_default();
+            if !properties.contains("gic-version") {
+                let comma = if properties.is_empty() { "" } else { "," };
+                properties.push_str(&format!("{comma}gic-version=3"));
+            }
+        }
         let (kernel, initramfs) = (Path::new(nested::KERNEL), Path::new(nested::INITRAMFS));
         let (console, control) = (Console::Pipe, None);
         let mut inner = Boot { machine: &machine, kernel, initramfs, console, control, ..*self }.command()?;
-        inner.args(nested::CONTROL);
-        let mut qemu = nested::command(self.machine, &inner, self.kernel, self.initramfs)?;
-        qemu.args(match self.control {
-            Some(path) => ["-serial".to_owned(), control_socket(path)],
-            None => ["-serial".to_owned(), "null".to_owned()],
-        });
-        Ok(qemu)
+        inner.args(nested::control(machine.arch));
+        nested::command(self.machine, &inner, self.kernel, self.initramfs, self.control)
     }
 
     /// QEMU's command line without anything to run.
@@ -155,10 +158,12 @@ impl Boot<'_> {
         if self.console == Console::Terminal {
             qemu.args(["-mon", "chardev=console"]);
         }
-        qemu.args(match self.machine.arch {
-            Arch::X86_64 => ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"],
-            Arch::Aarch64 => ["-semihosting-config", "enable=on,target=native"],
-        });
+        match self.machine.arch {
+            Arch::X86_64 => qemu.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]),
+            // KVM leaves the instruction to the guest.
+            Arch::Aarch64 if self.machine.accel == Accelerator::Kvm => &mut qemu,
+            Arch::Aarch64 => qemu.args(["-semihosting-config", "enable=on,target=native"]),
+        };
         if self.debugger {
             qemu.args(["-s", "-S"]);
         }

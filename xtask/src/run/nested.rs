@@ -1,5 +1,5 @@
-//! KVM where there is none: QEMU's translator emulates a CPU with AMD's virtualisation, on which Debian's Linux runs Debian's QEMU, which
-//! runs the guest by KVM.
+//! KVM where there is none: QEMU's translator emulates a CPU with AMD's virtualisation, or an Arm CPU with EL2, on which Debian's Linux runs
+//! Debian's QEMU, which runs the guest by KVM.
 //!
 //! The outer machine gets the guest's files as disks and QEMU's arguments by `fw_cfg`. What the guest's console says comes out of the outer machine's
 //! second serial port as it is, so that whoever talks to a guest need not know; the first one is for the outer Linux's complaints, the third one
@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::machine::{self, MachineOptions};
 use super::programs;
@@ -26,16 +26,54 @@ const OUTER_MEMORY: u32 = 768;
 pub const KERNEL: &str = "/guest/kernel";
 pub const INITRAMFS: &str = "/guest/initramfs";
 
-/// What gives the inner QEMU its control socket: the outer machine's third serial port.
-pub const CONTROL: [&str; 4] =
-    ["-chardev", "serial,id=control,path=/dev/ttyS2", "-mon", "chardev=control,mode=control"];
+/// What differs between the outer machines.
+struct Outer {
+    /// The package that brings Linux with its modules.
+    linux: &'static str,
+    /// KVM's modules, in the order in which they need each other; none where it is part of the kernel.
+    hypervisor: &'static [(&'static str, &'static str)],
+    /// QEMU's words for the machine.
+    machine: &'static [&'static str],
+    /// QEMU's words for a serial port that leads to the chardev whose name follows.
+    port: (&'static str, &'static str),
+    /// Linux's names of the three ports: for its own complaints, for the guest's console, for the control socket.
+    lines: [&'static str; 3],
+    /// What the inner QEMU itself loads.
+    firmware: &'static [&'static str],
+}
 
-/// Linux and its modules out of one package, since they go together; the modules in the order in which they need each other.
-const LINUX: [(&str, &str); 11] = [
-    ("vmlinuz", "/boot/vmlinuz-*"),
-    ("irqbypass.ko", "/lib/modules/*/kernel/virt/lib/irqbypass.ko"),
-    ("kvm.ko", "/lib/modules/*/kernel/arch/x86/kvm/kvm.ko"),
-    ("kvm-amd.ko", "/lib/modules/*/kernel/arch/x86/kvm/kvm-amd.ko"),
+const X86_64: Outer = Outer {
+    linux: "linux-image-cloud-amd64",
+    hypervisor: &[
+        ("irqbypass.ko", "/lib/modules/*/kernel/virt/lib/irqbypass.ko"),
+        ("kvm.ko", "/lib/modules/*/kernel/arch/x86/kvm/kvm.ko"),
+        ("kvm-amd.ko", "/lib/modules/*/kernel/arch/x86/kvm/kvm-amd.ko"),
+    ],
+    machine: &["-M", "q35", "-cpu", "max", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"],
+    port: ("-serial", "chardev:"),
+    lines: ["ttyS0", "ttyS1", "ttyS2"],
+    firmware: &[
+        "/usr/share/seabios/bios-256k.bin",
+        "/usr/share/seabios/bios-microvm.bin",
+        "/usr/share/qemu/pvh.bin",
+        "/usr/share/qemu/linuxboot_dma.bin",
+        "/usr/share/qemu/kvmvapic.bin",
+        "/usr/share/qemu/firmware",
+    ],
+};
+
+/// QEMU's translator has EL2, and so Linux has KVM. The board has one port, hence cards for the others.
+const AARCH64: Outer = Outer {
+    linux: "linux-image-cloud-arm64",
+    hypervisor: &[],
+    machine: &["-M", "virt,virtualization=on,gic-version=3", "-cpu", "max,pauth-impdef=on"],
+    port: ("-device", "pci-serial,chardev="),
+    lines: ["ttyAMA0", "ttyS0", "ttyS1"],
+    firmware: &[],
+};
+
+/// What makes disks and QEMU's arguments readable.
+const MODULES: [(&str, &str); 7] = [
     ("qemu_fw_cfg.ko", "/lib/modules/*/kernel/drivers/firmware/qemu_fw_cfg.ko"),
     ("virtio_ring.ko", "/lib/modules/*/kernel/drivers/virtio/virtio_ring.ko"),
     ("virtio.ko", "/lib/modules/*/kernel/drivers/virtio/virtio.ko"),
@@ -45,23 +83,13 @@ const LINUX: [(&str, &str); 11] = [
     ("virtio_blk.ko", "/lib/modules/*/kernel/drivers/block/virtio_blk.ko"),
 ];
 
-/// What QEMU itself loads, in the order of preference of its folders.
-const FIRMWARE: [&str; 6] = [
-    "/usr/share/seabios/bios-256k.bin",
-    "/usr/share/seabios/bios-microvm.bin",
-    "/usr/share/qemu/pvh.bin",
-    "/usr/share/qemu/linuxboot_dma.bin",
-    "/usr/share/qemu/kvmvapic.bin",
-    "/usr/share/qemu/firmware",
-];
-
-/// The outer machine's first program. It ends the machine as the inner QEMU ended: off, or with its status by way of the debug port.
+/// The outer machine's first program. It ends the machine as the inner QEMU ended: off, or with its status by way of a PC's debug port.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
 /bin/busybox mount -t devtmpfs dev /dev
 for module in $(/bin/busybox cat /modules/order); do /bin/busybox insmod /modules/$module; done
-/bin/busybox stty -F /dev/ttyS1 raw -onlcr -echo
+/bin/busybox stty -F CONSOLE raw -onlcr -echo
 IFS='
 '
 set -f
@@ -69,10 +97,10 @@ set -- $(/bin/busybox cat /sys/firmware/qemu_fw_cfg/by_name/opt/orlop/arguments/
 /bin/busybox head -c "$1" /dev/vda > /guest/kernel
 /bin/busybox head -c "$2" /dev/vdb > /guest/initramfs
 shift 2
-"$@" < /dev/ttyS1 > /dev/ttyS1
+"$@" < CONSOLE > CONSOLE
 status=$?
 if [ -e /tmp/stored ]; then
-    "$@" -incoming "exec:cat /tmp/stored" < /dev/ttyS1 > /dev/ttyS1
+    "$@" -incoming "exec:cat /tmp/stored" < CONSOLE > CONSOLE
     status=$?
 fi
 if [ $status -ne 0 ]; then
@@ -81,21 +109,55 @@ fi
 /bin/busybox poweroff -f
 "#;
 
-/// QEMU's command for an outer machine in which `inner` runs, on as many CPUs as the guest is to have. It finds `kernel` and `initramfs` at
-/// [`KERNEL`] and [`INITRAMFS`].
-pub fn command(guest: &MachineOptions, inner: &Command, kernel: &Path, initramfs: &Path) -> Result<Command> {
-    if guest.arch != Arch::X86_64 {
-        bail!("--accel nested runs guests for x86_64 only");
+impl Outer {
+    const fn of(arch: Arch) -> &'static Outer {
+        match arch {
+            Arch::X86_64 => &X86_64,
+            Arch::Aarch64 => &AARCH64,
+        }
     }
-    let linux = debian::files(guest.arch, "linux-image-cloud-amd64", Some("linux-image-"), &LINUX, "nested")?;
+
+    /// Linux and its modules out of one package, since they go together.
+    fn files(&self, arch: Arch) -> Result<PathBuf> {
+        let kernel = [("vmlinuz", "/boot/vmlinuz-*")];
+        let files: Vec<_> = kernel.iter().chain(self.hypervisor).chain(&MODULES).copied().collect();
+        debian::files(arch, self.linux, Some("linux-image-"), &files, "nested")
+    }
+
+    fn init(&self) -> String {
+        INIT.replace("CONSOLE", &format!("/dev/{}", self.lines[1]))
+    }
+}
+
+/// What gives the inner QEMU its control socket: the outer machine's third serial port.
+pub fn control(arch: Arch) -> [String; 4] {
+    let chardev = format!("serial,id=control,path=/dev/{}", Outer::of(arch).lines[2]);
+    ["-chardev".to_owned(), chardev, "-mon".to_owned(), "chardev=control,mode=control".to_owned()]
+}
+
+/// QEMU's command for an outer machine in which `inner` runs, on as many CPUs as the guest is to have. It finds `kernel` and `initramfs` at
+/// [`KERNEL`] and [`INITRAMFS`]; who writes to `control` talks to it.
+pub fn command(
+    guest: &MachineOptions,
+    inner: &Command,
+    kernel: &Path,
+    initramfs: &Path,
+    control: Option<&Path>,
+) -> Result<Command> {
+    let outer = Outer::of(guest.arch);
+    let linux = outer.files(guest.arch)?;
     let mut qemu = Command::new(machine::ensure_qemu(guest.arch)?);
-    qemu.args(["-nodefaults", "-display", "none", "-no-reboot", "-M", "q35", "-cpu", "max", "-accel", "tcg"]);
+    qemu.args(["-nodefaults", "-display", "none", "-no-reboot", "-accel", "tcg"]).args(outer.machine);
     qemu.args(["-smp", &guest.smp.to_string(), "-m", &(guest.memory() + OUTER_MEMORY).to_string()]);
     qemu.args(["-chardev", "file,id=outer,path=/dev/stderr,append=on", "-serial", "chardev:outer"]);
-    qemu.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
-    qemu.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
-    qemu.arg("-kernel").arg(linux.join("vmlinuz")).arg("-initrd").arg(outer_initramfs(&linux)?);
-    qemu.args(["-append", "console=ttyS0 loglevel=3 panic=-1"]);
+    qemu.args(["-chardev", "stdio,id=console,signal=off"]);
+    let socket = control.map(|path| format!("socket,id=control,path={},server=on,wait=off", path.display()));
+    qemu.args(["-chardev", socket.as_deref().unwrap_or("null,id=control")]);
+    for name in ["console", "control"] {
+        qemu.args([outer.port.0, &format!("{}{name}", outer.port.1)]);
+    }
+    qemu.arg("-kernel").arg(linux.join("vmlinuz")).arg("-initrd").arg(outer_initramfs(guest.arch, &linux)?);
+    qemu.args(["-append", &format!("console={} loglevel=3 panic=-1", outer.lines[0])]);
     let mut words = Vec::new();
     for file in [kernel, initramfs] {
         let path = file.to_str().context("a path is not UTF-8")?;
@@ -115,11 +177,18 @@ fn escaped(value: &str) -> String {
 }
 
 /// The outer initramfs, made once for this QEMU and this Linux.
-fn outer_initramfs(linux: &Path) -> Result<PathBuf> {
-    let program = Path::new("/usr/bin").join(machine::ensure_qemu(Arch::X86_64)?);
-    let path = workspace::cache("debian")?.join("nested-x86_64.cpio");
+fn outer_initramfs(arch: Arch, linux: &Path) -> Result<PathBuf> {
+    let outer = Outer::of(arch);
+    // This machine's QEMU, or Debian's for the other one.
+    let root = match arch.name() == std::env::consts::ARCH {
+        true => PathBuf::from("/"),
+        false => debian::tree(arch, "qemu-system-arm")?,
+    };
+    let program = format!("/usr/bin/{}", machine::ensure_qemu(arch)?);
+    let path = workspace::cache("debian")?.join(format!("nested-{arch}.cpio"));
     let age = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
-    let changes = [age(&program), age(&linux.join("vmlinuz")), age(&std::env::current_exe()?)];
+    let host = root.join(program.trim_start_matches('/'));
+    let changes = [age(&host), age(&linux.join("vmlinuz")), age(&std::env::current_exe()?)];
     if age(&path).is_some_and(|made| changes.iter().flatten().all(|change| *change < made)) {
         return Ok(path);
     }
@@ -129,19 +198,15 @@ fn outer_initramfs(linux: &Path) -> Result<PathBuf> {
     }
     let console = Kind::CharacterDevice(Device { major: 5, minor: 1 });
     archive.insert("dev/console", Entry::new(0o600, console))?;
-    archive.insert_file("init", 0o755, INIT)?;
-    // QEMU stores machines by way of a shell.
-    for name in ["sh", "cat"] {
-        archive.insert(&format!("bin/{name}"), Entry::new(0o777, Kind::Symlink("busybox".to_owned())))?;
-    }
-    busybox::insert(&mut archive, Arch::X86_64)?;
-    programs::insert(&mut archive, Arch::X86_64, &program, &program.to_string_lossy())?;
-    let modules: Vec<_> = LINUX.iter().map(|(name, _)| *name).filter(|name| name.ends_with(".ko")).collect();
+    archive.insert_file("init", 0o755, outer.init())?;
+    busybox::insert(&mut archive, arch)?;
+    programs::insert_from(&root, &mut archive, arch, &program)?;
+    let modules: Vec<_> = outer.hypervisor.iter().chain(&MODULES).map(|(name, _)| *name).collect();
     archive.insert_file("modules/order", 0o644, modules.join("\n"))?;
     for name in modules {
         host_files::insert(&mut archive, &linux.join(name), &format!("/modules/{name}"))?;
     }
-    for file in FIRMWARE {
+    for file in outer.firmware {
         host_files::insert(&mut archive, Path::new(file), file)?;
     }
     // Guests that start side by side write the same file.

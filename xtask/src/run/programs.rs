@@ -23,6 +23,13 @@ struct FirstLine {
     by_name: Option<String>,
 }
 
+/// Puts a program of machine code out of another tree of files, which starts at `root`, at the same place, with its libraries.
+pub fn insert_from(root: &Path, archive: &mut Archive, arch: Arch, path: &str) -> Result<()> {
+    let host = root.join(path.trim_start_matches('/'));
+    host_files::insert(archive, &host, path)?;
+    libraries::insert_from(root, archive, arch, &host, path)
+}
+
 /// Puts the program `host` at `guest`, with all that it needs to run.
 pub fn insert(archive: &mut Archive, arch: Arch, host: &Path, guest: &str) -> Result<()> {
     insert_at_depth(archive, arch, host, guest, 0)

@@ -9,15 +9,18 @@ use super::guest::{Ending, Guest};
 use super::queue::Queue;
 use super::{Stage, conformance, image};
 use crate::arch::Arch;
+use crate::initramfs::archive::Archive;
 use crate::run::Kernel;
 use crate::run::machine::Accelerator;
-use crate::run::machine::Machine::{self, Microvm, Pc, Q35};
+use crate::run::machine::Machine::{self, Microvm, Pc, Q35, Virt};
+
+mod kexec;
 
 /// What the names of these tests start with.
 pub const PREFIX: &str = "nested/";
 
 /// Machines, with properties, CPUs and the number of CPUs.
-const MACHINES: [(Machine, &str, &str, u32); 7] = [
+const MACHINES: [(Machine, &str, &str, u32); 9] = [
     (Microvm, "", "max", 1),
     (Q35, "", "max", 2),
     (Pc, "", "max", 1),
@@ -25,6 +28,8 @@ const MACHINES: [(Machine, &str, &str, u32); 7] = [
     (Q35, "kernel-irqchip=split", "max", 2),
     (Q35, "", "host,kvm=off", 2),
     (Microvm, "", "EPYC", 2),
+    (Virt, "", "max", 1),
+    (Virt, "its=off", "max", 2),
 ];
 
 /// Boot words, and what the clocks run by: their counter, and the others that could be chosen.
@@ -38,7 +43,8 @@ const COUNTERS: [(&str, &str); 4] = [
 /// Adds all of them to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
     let archive = image::busybox(stage, arch)?;
-    for (machine, properties, cpu, smp) in MACHINES {
+    let is_here = |machine: Machine| (machine == Virt) == (arch == Arch::Aarch64);
+    for (machine, properties, cpu, smp) in MACHINES.into_iter().filter(|(machine, ..)| is_here(*machine)) {
         let mut guest = image::guest(stage, arch, &Kernel::Orlop, "nested", &archive)?;
         guest.machine.machine = Some(machine);
         guest.machine.machine_options = Some(properties.to_owned());
@@ -48,8 +54,17 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         let name = format!("{PREFIX}{arch}/{} {cpu}, CPUs: {smp}", guest.machine.qemu_machine()?);
         push(stage, queue, name, move || pipes(&guest));
     }
+    kexec::add(stage, arch, queue)?;
+    if arch == Arch::X86_64 {
+        add_clocks(stage, arch, queue, &archive)?;
+    }
+    conformance::add_nested(stage, arch, queue)
+}
+
+/// Adds what concerns KVM's clock to `queue`.
+fn add_clocks<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, archive: &Archive) -> Result<()> {
     for (words, counter) in COUNTERS {
-        let mut guest = image::guest(stage, arch, &Kernel::Orlop, "nested", &archive)?;
+        let mut guest = image::guest(stage, arch, &Kernel::Orlop, "nested", archive)?;
         guest.machine.machine = Some(Q35);
         guest.machine.smp = 2;
         guest.machine.accel = Accelerator::Nested;
@@ -58,7 +73,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     }
     // The time-stamp counter goes on while a machine is stopped, and with it all clocks; where it was stored, it goes on from there.
     for (kind, words) in [(Absence::Stop, ""), (Absence::Store, ""), (Absence::Store, "clocksource=tsc")] {
-        let mut guest = image::guest(stage, arch, &Kernel::Orlop, "nested", &archive)?;
+        let mut guest = image::guest(stage, arch, &Kernel::Orlop, "nested", archive)?;
         guest.machine.machine = Some(Q35);
         guest.machine.smp = 2;
         guest.machine.accel = Accelerator::Nested;
@@ -66,7 +81,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         guest.append = format!("{words} {LOOK}");
         push(stage, queue, format!("{PREFIX}{arch}/{kind:?} {words}"), move || learns_the_time(&guest, kind));
     }
-    conformance::add_nested(stage, arch, queue)
+    Ok(())
 }
 
 /// How a machine is kept from running for a while.
