@@ -229,8 +229,19 @@ pub trait Paging {
     fn synchronise_instructions(frame: PhysAddr);
 }
 
-/// Raw copies that stop at a fault. The user range has been checked to lie in user space.
+/// Raw copies that stop at a fault, of memory that programs and other CPUs change meanwhile: in assembly, since to the compiler that is
+/// a data race. The user range has been checked to lie in user space.
 pub trait UserAccess {
+    /// Copies between kernel addresses. What is changed meanwhile arrives as it was before or after, byte by byte.
+    ///
+    /// # Safety
+    /// `to` is writable and `from` readable for `length` bytes; the two do not overlap.
+    unsafe fn copy_shared(to: *mut u8, from: *const u8, length: usize);
+    /// Writes zeros to kernel addresses.
+    ///
+    /// # Safety
+    /// `to` is writable for `length` bytes.
+    unsafe fn clear_shared(to: *mut u8, length: usize);
     /// Copies in; returns the bytes NOT copied.
     ///
     /// # Safety

@@ -13,7 +13,7 @@ const FRAME_BYTES: usize = PAGE_SIZE as usize;
 
 /// One reference to a frame; the frame is freed with the last. One that was referred to [`SATURATED`] times stays for ever.
 ///
-/// Programs may change the content at any time, so it is only copied, never borrowed. Offsets beyond the frame are
+/// Programs and other CPUs may change the content at any time, so it is only copied, in assembly, and never borrowed. Offsets beyond the frame are
 /// cut off: every copy returns the bytes done.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SharedFrame(PhysAddr);
@@ -128,9 +128,8 @@ impl SharedFrame {
             return Err(OutOfMemory);
         }
         let copy = Self::first(allocator::allocate()?);
-        // SAFETY: two whole, distinct frames in the direct map. A program that writes the source meanwhile gets
-        // what it asked for; no reference to the bytes exists.
-        unsafe { core::ptr::copy_nonoverlapping(self.memory(), copy.memory(), FRAME_BYTES) };
+        // SAFETY: two whole, distinct frames in the direct map.
+        unsafe { Arch::copy_shared(copy.memory(), self.memory(), FRAME_BYTES) };
         Ok(copy)
     }
 
@@ -145,7 +144,7 @@ impl SharedFrame {
     pub fn read(&self, offset: usize, to: &mut [u8]) -> usize {
         let (offset, length) = Self::clamp(offset, to.len());
         // SAFETY: `clamp` keeps the source in the frame; the slice has `length` bytes.
-        unsafe { core::ptr::copy_nonoverlapping(self.memory().add(offset), to.as_mut_ptr(), length) };
+        unsafe { Arch::copy_shared(to.as_mut_ptr(), self.memory().add(offset), length) };
         length
     }
 
@@ -153,7 +152,7 @@ impl SharedFrame {
     pub fn write(&self, offset: usize, from: &[u8]) -> usize {
         let (offset, length) = Self::clamp(offset, from.len());
         // SAFETY: as above, the other way.
-        unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), self.memory().add(offset), length) };
+        unsafe { Arch::copy_shared(self.memory().add(offset), from.as_ptr(), length) };
         self.note_write();
         length
     }
@@ -162,7 +161,7 @@ impl SharedFrame {
     pub fn fill_zero(&self, range: Range<usize>) {
         let (offset, length) = Self::clamp(range.start, range.end.saturating_sub(range.start));
         // SAFETY: `clamp` keeps the range in the frame.
-        unsafe { core::ptr::write_bytes(self.memory().add(offset), 0, length) };
+        unsafe { Arch::clear_shared(self.memory().add(offset), length) };
         self.note_write();
     }
 

@@ -97,6 +97,18 @@ masked! {
 
 impl UserAccess for Arch {
     #[inline]
+    unsafe fn copy_shared(to: *mut u8, from: *const u8, length: usize) {
+        // SAFETY: the caller vouches for both; nothing faults.
+        unsafe { user_copy_bytes(to, from, length) };
+    }
+
+    #[inline]
+    unsafe fn clear_shared(to: *mut u8, length: usize) {
+        // SAFETY: the caller vouches for `to`; nothing faults.
+        unsafe { user_clear_bytes(to, length) };
+    }
+
+    #[inline]
     unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize) -> usize {
         let left;
         // SAFETY: the caller vouches for `to`; a fault at `from` is recovered from.

@@ -69,6 +69,16 @@ fn word(address: UserAddr, access: Access) -> Option<&'static AtomicU32> {
 }
 
 impl UserAccess for Arch {
+    unsafe fn copy_shared(to: *mut u8, from: *const u8, length: usize) {
+        // SAFETY: the caller vouches for both.
+        unsafe { ptr::copy_nonoverlapping(from, to, length) };
+    }
+
+    unsafe fn clear_shared(to: *mut u8, length: usize) {
+        // SAFETY: the caller vouches for `to`.
+        unsafe { ptr::write_bytes(to, 0, length) };
+    }
+
     unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize) -> usize {
         for_each_page(from, length, Access::Read, |memory, done, step| {
             // SAFETY: `memory` has `step` bytes left in its frame; the caller vouches for `to`.

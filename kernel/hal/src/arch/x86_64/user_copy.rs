@@ -98,6 +98,20 @@ masked! {
 
 impl UserAccess for Arch {
     #[inline(always)]
+    unsafe fn copy_shared(to: *mut u8, from: *const u8, length: usize) {
+        // SAFETY: the caller vouches for both; nothing faults.
+        unsafe {
+            asm!("call {}", sym copy, in("rdi") to, in("rsi") from, in("rdx") length, clobber_abi("C"))
+        };
+    }
+
+    #[inline(always)]
+    unsafe fn clear_shared(to: *mut u8, length: usize) {
+        // SAFETY: the caller vouches for `to`; nothing faults.
+        unsafe { asm!("call {}", sym clear, in("rdi") to, in("rsi") length, clobber_abi("C")) };
+    }
+
+    #[inline(always)]
     unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize) -> usize {
         let left;
         // SAFETY: the caller vouches for `to`; faults on `from` are recovered.
@@ -182,7 +196,7 @@ impl Word {
 
 pub(super) use on_fault;
 
-/// Copies; one side is user memory.
+/// Copies; one side is user memory, or none is.
 ///
 /// Up to 16 bytes go by two moves, which overlap where they have to. More go by one `rep`, which takes some 30 cycles to start, and a move
 /// for the end; or by `rep movsb` alone where the CPU is as fast with bytes (ERMS). What fails is done again byte by byte, up to the
