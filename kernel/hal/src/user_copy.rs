@@ -4,7 +4,7 @@
 //! `Upcalls::user_fault`, hence may sleep; called under a spin lock it does not page in and reports what it could
 //! not reach, which is what the `_nofault` forms make explicit.
 use crate::arch::Arch;
-use crate::contract::{Cpu as _, UserAccess as _};
+use crate::contract::UserAccess as _;
 use crate::sync::preempt;
 use crate::task;
 use core::sync::atomic::Ordering;
@@ -24,17 +24,21 @@ pub enum StringError {
     TooLong,
 }
 
-/// Where the range begins that the running task names, if that is a range of the user half. A tag is accepted from tasks that
-/// may use tags ([`crate::task::Task::tagged_addresses`]), and taken off.
+/// Where the range begins that the running task names, if that is a range of the user half, and the task has user memory at all. A
+/// tag is accepted from tasks that may use tags ([`crate::task::Task::tagged_addresses`]), and taken off.
 #[inline]
 pub fn checked(address: UserAddr, length: u64) -> Option<UserAddr> {
-    if UserRange::new(address, length).is_some() { Some(address) } else { checked_tagged(address, length) }
+    let end = task::current().user_end();
+    if length <= end && address.as_u64() <= end - length {
+        return Some(address);
+    }
+    checked_tagged(address, length)
 }
 
 #[cold]
 fn checked_tagged(address: UserAddr, length: u64) -> Option<UserAddr> {
-    let in_task = !Arch::current_task().is_null();
-    if !HAS_ADDRESS_TAGS || !in_task || !task::current().tagged_addresses.load(Ordering::Relaxed) {
+    let task = task::current();
+    if !HAS_ADDRESS_TAGS || task.user_end() == 0 || !task.tagged_addresses.load(Ordering::Relaxed) {
         return None;
     }
     let address = address.untagged();

@@ -31,6 +31,7 @@ use core::marker::PhantomData;
 use core::mem::{self, ManuallyDrop};
 use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use libkernel::addr::USER_END;
 
 pub use stack::give_back_surplus;
 #[cfg(test)]
@@ -63,6 +64,9 @@ pub struct Task {
     pub tagged_addresses: AtomicBool,
     /// Room for the scheduler.
     pub sched: SchedData,
+    /// Where the memory ends that its user copies reach: nowhere, if it has none. Another program's may still be active then, and
+    /// translations of it that nobody takes back.
+    user_end: AtomicU64,
     state: AtomicU32,
     /// It is in [`give_way`].
     gives_way: AtomicBool,
@@ -80,6 +84,11 @@ pub struct Task {
     pub(crate) held: crate::sync::order::Held,
     /// What only the task itself touches, or the switch on its behalf.
     own: UnsafeCell<Own>,
+}
+
+/// [`Task::user_end`] of a task on `table`.
+fn user_end(table: Option<&Arc<PageTable>>) -> u64 {
+    if table.is_some() { USER_END } else { 0 }
 }
 
 /// The part of a task that has one user at a time: the CPU that runs it or is switching to or from it.
@@ -212,6 +221,7 @@ impl Task {
             work: AtomicU32::new(0),
             tagged_addresses: AtomicBool::new(false),
             sched: SchedData::new(),
+            user_end: AtomicU64::new(user_end(own.page_table.as_ref())),
             state: AtomicU32::new(state),
             gives_way: AtomicBool::new(false),
             on_cpu: AtomicBool::new(false),
@@ -222,6 +232,12 @@ impl Task {
             held: crate::sync::order::Held::new(),
             own: UnsafeCell::new(own),
         }
+    }
+
+    /// Where the user memory of the running task ends; 0 if it has none.
+    #[inline(always)]
+    pub(crate) fn user_end(&self) -> u64 {
+        self.user_end.load(Ordering::Relaxed)
     }
 
     /// Binds the kernel's own object to the task, once; false if there is one already.

@@ -195,6 +195,7 @@ pub fn set_page_table(table: Option<Arc<PageTable>>) {
     let handover = HANDOVER.get(&guard);
     activate(handover, table.as_ref());
     let stale = handover.stale.take();
+    super::current().user_end.store(super::user_end(table.as_ref()), Ordering::Relaxed);
     // SAFETY: the running task's own part, with interrupts masked: no switch in between.
     let old = unsafe { mem::replace(&mut (*super::current().own.get()).page_table, table) };
     restore_interrupts(were_enabled);

@@ -1,9 +1,15 @@
-//! Two tokens of one task would run one stack on two CPUs.
+//! Two tokens of one task would run one stack on two CPUs; a task without user memory would reach what is another's, or nobody's.
+use hal::frame::SharedFrame;
+use hal::paging::{PageTable, Prot};
 use hal::sync::{SpinLock, preempt};
 use hal::task::{
-    Entity, Runnable, Task, commit_block, current, exit_to, prepare_to_block, switch_to, yield_current,
+    Entity, Runnable, Task, commit_block, current, exit_to, prepare_to_block, set_page_table, switch_to,
+    yield_current,
 };
+use hal::user_copy::{copy_from_user, copy_to_user};
+use libkernel::addr::UserAddr;
 use libkernel::sched::Parameters;
+use std::sync::Mutex;
 
 fn entity() -> Box<Entity> {
     Entity::new(Parameters::default(), 0)
@@ -90,4 +96,29 @@ fn switching_under_a_spin_lock() {
 fn starting_the_other_cpus_twice() {
     hal::boot::start_other_cpus(1, &mut |_, _| ());
     hal::boot::start_other_cpus(1, &mut |_, _| ());
+}
+
+/// The program's tables stay active under a task that has none, and on x86_64 nobody takes back what its CPU has kept of them.
+#[test]
+fn copying_without_memory_of_its_own() {
+    const PLACE: UserAddr = UserAddr::new(0x4000_0000);
+    static BACK: Mutex<Option<Runnable>> = Mutex::new(None);
+    static COPIED: Mutex<Option<usize>> = Mutex::new(None);
+    let table = PageTable::new().expect("memory for a table");
+    table.map(PLACE, SharedFrame::alloc_zeroed().expect("a frame"), Prot::READ_WRITE).expect("a free place");
+    set_page_table(Some(table));
+    assert_eq!(copy_to_user(PLACE, &[1]), 1);
+    let entry = || {
+        *COPIED.lock().unwrap() = Some(copy_to_user(PLACE, &[2]));
+        let back = BACK.lock().unwrap().take().expect("the task that made this one");
+        exit_to(back, preempt::disable())
+    };
+    let other = Task::new_kernel(Box::new(entry)).expect("memory for a task");
+    let guard = preempt::disable();
+    *BACK.lock().unwrap() = Some(yield_current());
+    switch_to(other, guard);
+    let mut byte = [0];
+    assert_eq!((*COPIED.lock().unwrap(), copy_from_user(&mut byte, PLACE), byte), (Some(0), 1, [1]));
+    set_page_table(None);
+    assert_eq!(copy_from_user(&mut byte, PLACE), 0);
 }
