@@ -25,6 +25,7 @@ pub mod signal;
 pub mod sync;
 pub mod thread;
 pub mod time;
+pub mod vdso;
 
 mod arch;
 #[cfg(target_os = "none")]

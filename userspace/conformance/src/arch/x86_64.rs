@@ -56,6 +56,7 @@ pub const TESTS: &[Test] = &[
     ("no_performance_counters", known_state::no_performance_counters),
     ("no_old_ways_in", known_state::no_old_ways_in),
     ("the_auxiliary_word_is_the_cpu", known_state::the_auxiliary_word_is_the_cpu),
+    ("the_cpu_by_the_vdso", known_state::the_cpu_by_the_vdso),
     ("the_components_are_kept", known_state::the_components_are_kept),
     ("an_execution_starts_clean", known_state::an_execution_starts_clean),
 ];

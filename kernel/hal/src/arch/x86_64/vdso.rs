@@ -1,15 +1,18 @@
-//! The vDSO's functions for x86_64: clocks from the time-stamp counter.
+//! The vDSO's functions for x86_64: clocks from the time-stamp counter, and the CPU's number from its descriptor table.
 //!
 //! System V calling convention. A clock of the data page is read under its sequence number.
 use core::mem::offset_of;
+use libkernel::arch::x86_64::segments::CPU_NUMBER;
 use libkernel::vdso::{CLOCKS, CLOSED, RAW_CLOCK, VdsoClock, VdsoData, WALL_CLOCKS};
 
 crate::vdso::vdso_image! {
     machine: 62,
     version: "LINUX_2.6",
     version_hash: 0x3ae75f6,
-    count: 4,
-    functions: ["__vdso_clock_gettime", "__vdso_gettimeofday", "__vdso_time", "__vdso_clock_getres"],
+    count: 5,
+    functions: [
+        "__vdso_clock_gettime", "__vdso_gettimeofday", "__vdso_time", "__vdso_clock_getres", "__vdso_getcpu",
+    ],
     code: [
         // in: nothing. out: RAX monotonic ns, R11 what makes it wall time. clobbers RDX, R8, R9, flags.
         "vdso_now:",
@@ -135,6 +138,26 @@ crate::vdso::vdso_image! {
         "syscall",
         "ret",
         "vdso___vdso_clock_getres_end:",
+
+        // in: RDI and RSI where to store the numbers of the CPU and of its node, or null. out: EAX 0. One instruction reads both, so they
+        // are of one CPU wherever the thread goes meanwhile.
+        "vdso___vdso_getcpu:",
+        "mov eax, {cpu_number}",
+        "lsl eax, eax",
+        "test rdi, rdi",
+        "jz 2f",
+        "mov edx, eax",
+        "and edx, 0xfff",
+        "mov dword ptr [rdi], edx",
+        "2:",
+        "test rsi, rsi",
+        "jz 3f",
+        "shr eax, 12",
+        "mov dword ptr [rsi], eax",
+        "3:",
+        "xor eax, eax",
+        "ret",
+        "vdso___vdso_getcpu_end:",
     ],
     operands: [
         steered = const offset_of!(VdsoData, steered),
@@ -153,6 +176,7 @@ crate::vdso::vdso_image! {
         time = const 201,
         closed = const CLOSED.cast_signed(),
         clock_getres = const 229,
+        cpu_number = const CPU_NUMBER,
     ]
 }
 

@@ -7,6 +7,7 @@
 //! ```text
 //! 0x00 null        0x10 kernel code   0x18 kernel data   0x20 user code, 32-bit: not present
 //! 0x28 user data   0x30 user code     0x38 null          0x40 TSS (two slots)
+//! 0x50 to 0x70 null                   0x78 the CPU's number
 //! ```
 
 /// Kernel code selector.
@@ -21,8 +22,10 @@ pub const USER_DATA: u16 = 0x28 | RING_3;
 pub const USER_CODE: u16 = 0x30 | RING_3;
 /// Task-state segment selector.
 pub const TASK_STATE: u16 = 0x40;
+/// A data segment whose limit is the CPU's number, for programs to ask with `lsl`: `getcpu` of the vDSO.
+pub const CPU_NUMBER: u16 = 0x78 | RING_3;
 /// Slots in the GDT.
-pub const GDT_ENTRIES: usize = 10;
+pub const GDT_ENTRIES: usize = 16;
 
 /// Requested privilege level of programs.
 pub const RING_3: u16 = 3;
@@ -50,8 +53,14 @@ pub const fn task_state_descriptor(base: u64, limit: u32) -> [u64; 2] {
     [low, base >> 32]
 }
 
-/// The whole table for a CPU whose TSS lies at `tss_base` with its last byte at offset `tss_limit`.
-pub const fn gdt(tss_base: u64, tss_limit: u32) -> [u64; GDT_ENTRIES] {
+/// The descriptor behind [`CPU_NUMBER`]: read-only data, present, ring 3, accessed. The limit counts bytes, so it is what `lsl` gives,
+/// and has room for 20 bits: twelve of the number, and above them the node, which is 0 (Linux: `GDT_ENTRY_CPUNODE`).
+pub const fn cpu_number_descriptor(cpu: u32) -> u64 {
+    0x0040_f100_0000_0000 | (cpu & 0xfff) as u64
+}
+
+/// The whole table for a CPU of this number whose TSS lies at `tss_base` with its last byte at offset `tss_limit`.
+pub const fn gdt(cpu: u32, tss_base: u64, tss_limit: u32) -> [u64; GDT_ENTRIES] {
     let [tss_low, tss_high] = task_state_descriptor(tss_base, tss_limit);
     [
         0,
@@ -64,6 +73,12 @@ pub const fn gdt(tss_base: u64, tss_limit: u32) -> [u64; GDT_ENTRIES] {
         0,
         tss_low,
         tss_high,
+        0,
+        0,
+        0,
+        0,
+        0,
+        cpu_number_descriptor(cpu),
     ]
 }
 
@@ -88,9 +103,10 @@ mod tests {
         assert_eq!((STAR >> 48) as u16 + 8, USER_DATA);
         assert_eq!((STAR >> 48) as u16 + 16, USER_CODE);
         assert_eq!((STAR >> 32) as u16 + 8, KERNEL_DATA);
-        let table = gdt(0, 0);
+        let table = gdt(5, 0, 0);
         assert_eq!(table[usize::from(SYSRET_BASE >> 3)], 0, "32-bit code is not present");
         assert_eq!(table[usize::from(USER_CODE >> 3)], USER_CODE_DESCRIPTOR);
+        assert_eq!(table[usize::from(CPU_NUMBER >> 3)] & 0xffff, 5);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::fault::caught;
 use crate::{Outcome, check, check_eq, child, raw};
+use abi::Errno;
 use abi::arch::x86_64::nr;
 use abi::arch::x86_64::process::{ARCH_GET_GS, ARCH_SET_GS};
 use abi::memory::*;
@@ -99,6 +100,32 @@ pub fn the_auxiliary_word_is_the_cpu() -> Outcome {
         // SAFETY: reads the counter.
         unsafe { asm!("rdtscp", out("eax") _, out("edx") _, out("ecx") auxiliary) };
         check_eq!(u64::from(auxiliary), cpu);
+    }
+    Ok(())
+}
+
+/// The vDSO tells where the thread runs as the system call does, and looks at no pointer that is null.
+pub fn the_cpu_by_the_vdso() -> Outcome {
+    type GetCpu = unsafe extern "C" fn(cpu: *mut u32, node: *mut u32, unused: u64) -> i64;
+    let address = ulib::vdso::function(c"__vdso_getcpu").ok_or(Errno::ENOENT)?;
+    // SAFETY: the function of this name has this type, vdso(7).
+    let getcpu = unsafe { core::mem::transmute::<*const (), GetCpu>(address) };
+    let mut allowed = [0u64; 16];
+    raw::call(nr::sched_getaffinity, &[0, 128, allowed.as_mut_ptr() as u64])?;
+    for cpu in (0..64u32).filter(|cpu| allowed[0] >> cpu & 1 != 0) {
+        let mask = 1u64 << cpu;
+        raw::call(nr::sched_setaffinity, &[0, 8, (&raw const mask) as u64])?;
+        let (mut told, mut node, mut called) = (7777, 7777, [7777u32; 2]);
+        raw::call(nr::getcpu, &[called.as_mut_ptr() as u64, (&raw mut called[1]) as u64])?;
+        // SAFETY: both words are there to be written.
+        check_eq!(unsafe { getcpu(&raw mut told, &raw mut node, 8) }, 0);
+        check_eq!(([told, node], told), (called, cpu));
+        let (mut told, mut node, none) = (7777, 7777, core::ptr::null_mut());
+        // SAFETY: the words are there to be written, and a null pointer stands for none.
+        let done = unsafe {
+            [getcpu(&raw mut told, none, 0), getcpu(none, &raw mut node, 0), getcpu(none, none, 0)]
+        };
+        check_eq!((done, [told, node]), ([0; 3], called));
     }
     Ok(())
 }

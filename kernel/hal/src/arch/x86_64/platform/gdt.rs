@@ -129,7 +129,7 @@ pub unsafe fn load(local: *mut CpuLocal, ist_stacks: [*mut u8; IST_STACKS]) {
     // SAFETY: by contract the CPU's own data, not yet used by anyone else.
     let local_ref = unsafe { &mut *local };
     let tss = &raw const local_ref.task_state as u64;
-    local_ref.gdt = segments::gdt(tss, size_of::<TaskState>() as u32 - 1);
+    local_ref.gdt = segments::gdt(local_ref.id, tss, size_of::<TaskState>() as u32 - 1);
     let gdt =
         TablePointer { limit: (size_of_val(&local_ref.gdt) - 1) as u16, base: local_ref.gdt.as_ptr() as u64 };
     let idt = TablePointer { limit: (size_of::<Idt>() - 1) as u16, base: IDT.0.get() as u64 };
