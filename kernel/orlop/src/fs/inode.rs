@@ -119,6 +119,23 @@ pub trait GeneratedDirectory: Send + Sync {
     fn is_immutable(&self) -> bool {
         false
     }
+
+    /// Whether the running thread is let in, asked before the mode is.
+    fn admission(&self, filesystem: &FileSystem) -> Admission {
+        let _ = filesystem;
+        Admission::ByMode
+    }
+}
+
+/// Who is let into a directory that the kernel makes up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Whom its mode grants it.
+    ByMode,
+    /// The running thread, whatever the mode says.
+    Granted,
+    /// Not the running thread.
+    Refused(Errno),
 }
 
 /// A file that the kernel makes up.

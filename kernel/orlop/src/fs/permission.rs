@@ -3,7 +3,7 @@
 use abi::Errno;
 
 use super::generated::Class;
-use super::inode::Inode;
+use super::inode::{Admission, Body, GeneratedDirectory, Inode};
 use super::mount::Mount;
 use crate::process::{Credentials, capability};
 
@@ -42,10 +42,26 @@ impl Access {
 pub fn check(inode: &Inode, credentials: &Credentials, access: Access) -> Result<(), Errno> {
     let permissions = inode.attributes.permissions();
     let granted_to_all = permissions & (permissions >> 3) & (permissions >> 6) & 7;
-    if access.0 & !granted_to_all == 0 {
+    if let Body::Generated(directory) = &inode.body {
+        check_generated(inode, &**directory, credentials, access)
+    } else if access.0 & !granted_to_all == 0 {
         Ok(())
     } else {
         check_classes(inode, credentials, access, permissions)
+    }
+}
+
+#[cold]
+fn check_generated(
+    inode: &Inode,
+    directory: &dyn GeneratedDirectory,
+    credentials: &Credentials,
+    access: Access,
+) -> Result<(), Errno> {
+    match directory.admission(&inode.filesystem) {
+        Admission::ByMode => check_classes(inode, credentials, access, inode.attributes.permissions()),
+        Admission::Granted => Ok(()),
+        Admission::Refused(errno) => Err(errno),
     }
 }
 

@@ -3,16 +3,20 @@
 //! Nothing is stored. A lookup makes a fresh inode and dentry for the name, a read makes the text anew; so a name is as long-lived as
 //! what it describes. [`tree`] holds the tables of fixed names, [`system`] and [`sysctl`] the texts about the whole system, [`kernel`] its log and symbols,
 //! [`subject`] who a file is about, [`process`] the directory of one process, [`task`] and [`descriptors`] what lies below it,
-//! [`maps`], [`smaps`], [`mounts`], [`status`], [`kept`] and [`window`] the files in that directory.
+//! [`maps`], [`smaps`], [`map_files`], [`mounts`], [`namespaces`], [`status`], [`scheduling`], [`kept`] and [`window`] the files in
+//! that directory.
 
 mod calls;
 mod descriptors;
 mod kept;
 mod kernel;
 mod locks;
+mod map_files;
 mod maps;
 mod mounts;
+mod namespaces;
 mod process;
+mod scheduling;
 mod smaps;
 mod status;
 mod subject;

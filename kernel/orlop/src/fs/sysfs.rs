@@ -44,7 +44,14 @@ static NAMES: &[Fixed] = &[
     directory("kernel", KERNEL),
 ];
 
-static KERNEL: &[Fixed] = &[directory("mm", &[directory("transparent_hugepage", HUGE_PAGES)])];
+static KERNEL: &[Fixed] = &[
+    // Files give capabilities.
+    file("fscaps", |text| {
+        text.put(b"1\n");
+        Ok(())
+    }),
+    directory("mm", &[directory("transparent_hugepage", HUGE_PAGES)]),
+];
 
 /// There are none.
 static HUGE_PAGES: &[Fixed] = &[

@@ -68,6 +68,11 @@ impl Kept {
         Ok(())
     }
 
+    /// Sets it through `oom_adj`, which leaves what it may not go below.
+    pub fn set_oom_adjustment_the_old_way(&self, value: i32) {
+        self.oom_adjustment.store(value, Ordering::Relaxed);
+    }
+
     /// `coredump_filter`: `MMF_DUMP_*` of `abi::core_dump`.
     pub fn dump_filter(&self) -> u32 {
         self.dump_filter.load(Ordering::Relaxed)

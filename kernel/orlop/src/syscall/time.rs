@@ -5,10 +5,10 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::process::Rusage;
-use abi::signal::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID, Sigevent};
+use abi::signal::{SIGALRM, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID, Sigevent};
 use abi::time::{
-    CLOCK_REALTIME, CLOCK_THREAD_CPUTIME_ID, Itimerspec, Itimerval, TIMER_ABSTIME, Timespec, Timeval, Timex,
-    Timezone, Tms, USER_HZ,
+    CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_THREAD_CPUTIME_ID, Itimerspec, Itimerval, TIMER_ABSTIME,
+    Timespec, Timeval, Timex, Timezone, Tms, USER_HZ,
 };
 use libkernel::addr::UserAddr;
 
@@ -18,7 +18,7 @@ use crate::sched;
 use crate::sched::wait::{Deadline, WaitError};
 use crate::signal::Signal;
 use crate::time::interval::{self, Setting, Which};
-use crate::time::posix::{self, Notification};
+use crate::time::posix::{self, Asked, Notification};
 use crate::time::{
     Clock, CpuClock, SECOND_NS, clock, discipline, from_timespec, from_timeval, to_timespec, to_timeval,
 };
@@ -277,8 +277,11 @@ pub fn timer_create(
     let event = event.optional().map(UserPtr::read).transpose()?;
     clock::require_timers(id)?;
     let notification = match event {
-        None => Notification { signal: Some(Signal::ALRM), thread: None, value: None },
-        Some(event) => notification(caller, &event)?,
+        None => {
+            let asked = Asked { notify: SIGEV_SIGNAL, signal: SIGALRM.cast_signed(), clock: shown_clock(id) };
+            Notification { signal: Some(Signal::ALRM), thread: None, value: None, asked }
+        }
+        Some(event) => notification(caller, &event, id)?,
     };
     clock::require_alarms(id, caller.thread)?;
     let clock = Clock::from_id(id, caller.thread)?;
@@ -292,20 +295,31 @@ pub fn timer_create(
 }
 
 /// Who is to hear of a timer. `SIGEV_THREAD` is the C library's: to the kernel it is a signal, as on Linux.
-fn notification(caller: &Caller<'_>, event: &Sigevent) -> Result<Notification, Errno> {
+fn notification(caller: &Caller<'_>, event: &Sigevent, clock: i32) -> Result<Notification, Errno> {
     let signal = u32::try_from(event.sigev_signo).ok().and_then(Signal::new).ok_or(Errno::EINVAL);
     let value = Some(event.sigev_value);
+    let asked = Asked { notify: event.sigev_notify, signal: event.sigev_signo, clock: shown_clock(clock) };
     match event.sigev_notify {
-        SIGEV_NONE => Ok(Notification { signal: None, thread: None, value }),
-        SIGEV_SIGNAL | SIGEV_THREAD => Ok(Notification { signal: Some(signal?), thread: None, value }),
+        SIGEV_NONE => Ok(Notification { signal: None, thread: None, value, asked }),
+        SIGEV_SIGNAL | SIGEV_THREAD => Ok(Notification { signal: Some(signal?), thread: None, value, asked }),
         SIGEV_THREAD_ID => {
             let thread = Pid::from_program(event.sigev_tid).and_then(find_thread).ok_or(Errno::EINVAL)?;
             if !Arc::ptr_eq(thread.process(), caller.thread.process()) {
                 return Err(Errno::EINVAL);
             }
-            Ok(Notification { signal: Some(signal?), thread: Some(Arc::downgrade(&thread)), value })
+            Ok(Notification { signal: Some(signal?), thread: Some(Arc::downgrade(&thread)), value, asked })
         }
         _ => Err(Errno::EINVAL),
+    }
+}
+
+/// A clock as `/proc/PID/timers` shows it: the caller's own processor times by the numbers that all clocks of such have
+/// (`clock_getcpuclockid(3)`).
+fn shown_clock(id: i32) -> i32 {
+    match id {
+        CLOCK_PROCESS_CPUTIME_ID => -6,
+        CLOCK_THREAD_CPUTIME_ID => -2,
+        other => other,
     }
 }
 

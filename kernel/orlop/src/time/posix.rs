@@ -6,10 +6,12 @@
 
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 
 use abi::Errno;
-use abi::signal::SigInfo;
+use abi::signal::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID, SigInfo};
 use libkernel::radix::RadixTree;
+use libkernel::text::Text;
 use libkernel::timeouts::Base;
 
 use super::Clock;
@@ -33,6 +35,19 @@ pub struct Notification {
     pub thread: Option<Weak<Thread>>,
     /// The value that travels with the signal; `None` for the timer's own number.
     pub value: Option<u64>,
+    /// What was asked for, for who looks at the timers.
+    pub asked: Asked,
+}
+
+/// What a program asked for when it made a timer, in its numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// `sigev_notify`.
+    pub notify: i32,
+    /// `sigev_signo`, be it used or not.
+    pub signal: i32,
+    /// The clock.
+    pub clock: i32,
 }
 
 /// The POSIX timers of a process, by number.
@@ -302,4 +317,28 @@ pub fn overrun(process: &Process, id: i32) -> Result<i32, Errno> {
 pub fn delete(process: &Process, id: i32) -> Result<(), Errno> {
     let place = index(id).ok_or(Errno::EINVAL)?;
     process.timers.lock().posix.timers.remove(place).map(drop).ok_or(Errno::EINVAL)
+}
+
+/// `/proc/PID/timers`: the latest first. Each is of its process, or of the thread that it signals.
+pub fn describe(process: &Process, text: &mut Text) -> Result<(), Errno> {
+    let timers = process.timers.lock();
+    let mut all = Vec::new();
+    all.try_reserve_exact(timers.posix.timers.len()).map_err(|_| Errno::ENOMEM)?;
+    all.extend(timers.posix.timers.range(0..MOST + 1));
+    for (id, posix) in all.into_iter().rev() {
+        let Notification { asked, value, ref thread, .. } = posix.notification;
+        let kind = match asked.notify & !SIGEV_THREAD_ID {
+            SIGEV_SIGNAL => "signal",
+            SIGEV_NONE => "none",
+            _ => "thread",
+        };
+        let (scope, number) = match thread {
+            Some(thread) => ("tid", thread.upgrade().map_or(0, |thread| thread.id().number())),
+            None => ("pid", process.pid().number()),
+        };
+        let (signal, value) = (asked.signal, value.unwrap_or(id));
+        write!(text, "ID: {id}\nsignal: {signal}/{value:016x}\nnotify: {kind}/{scope}.{number}\n");
+        writeln!(text, "ClockID: {}", asked.clock);
+    }
+    Ok(())
 }

@@ -14,9 +14,12 @@ use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
 use crate::fs::fd_table::OnExec;
 use crate::fs::file::FileOperations;
+use crate::fs::filesystem::FileSystem;
 use crate::fs::generated::content::SequenceFile;
 use crate::fs::generated::{Class, Made, entry};
-use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, GeneratedFile, LinkTarget, MagicLink};
+use crate::fs::inode::{
+    Admission, Body, GeneratedDirectory, GeneratedEntry, GeneratedFile, LinkTarget, MagicLink,
+};
 use crate::fs::{FdTable, File};
 
 /// What the directory shows of each descriptor.
@@ -86,6 +89,10 @@ impl GeneratedDirectory for Descriptors {
             next = fd + 1;
         }
         Ok(())
+    }
+
+    fn admission(&self, _filesystem: &FileSystem) -> Admission {
+        self.subject.admission_of_itself()
     }
 
     fn class(&self) -> Class {

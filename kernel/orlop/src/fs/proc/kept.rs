@@ -50,6 +50,33 @@ pub fn set_oom_adjustment(subject: &Subject, _position: u64, bytes: &[u8]) -> Re
     Ok(bytes.len())
 }
 
+/// `oom_adj`: the same as before Linux 2.6.36, when the steps were seventeenths, 15 was the most and -17 meant never.
+pub fn old_oom_adjustment(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let new = subject.process.kept.oom_adjustment();
+    let old = if new == 1000 { OLD_MOST } else { (new * -OLD_NEVER / 1000).min(OLD_MOST) };
+    writeln!(text, "{old}");
+    Ok(())
+}
+
+const OLD_MOST: i32 = 15;
+const OLD_LEAST: i32 = -16;
+const OLD_NEVER: i32 = -17;
+
+/// Sets it; EACCES for who lowers it without `CAP_SYS_RESOURCE` (Linux: `oom_adj_write`).
+pub fn set_old_oom_adjustment(subject: &Subject, _position: u64, bytes: &[u8]) -> Result<usize, Errno> {
+    let old = i32::try_from(number(bytes)?).map_err(|_| Errno::EINVAL)?;
+    if old != OLD_NEVER && !(OLD_LEAST..=OLD_MOST).contains(&old) {
+        return Err(Errno::EINVAL);
+    }
+    let new = if old == OLD_MOST { 1000 } else { old * 1000 / -OLD_NEVER };
+    let kept = &subject.process.kept;
+    if new < kept.oom_adjustment() && !has_capability(capability::SYS_RESOURCE) {
+        return Err(Errno::EACCES);
+    }
+    kept.set_oom_adjustment_the_old_way(new);
+    Ok(bytes.len())
+}
+
 fn has_capability(number: u32) -> bool {
     current().is_some_and(|thread| thread.credentials().has_capability(number))
 }

@@ -12,7 +12,7 @@ use super::descriptors::{Descriptors, Show};
 use super::mounts::{self, Mounts};
 use super::subject::Subject;
 use super::task::Tasks;
-use super::{calls, kept, maps, smaps, status, window};
+use super::{calls, kept, map_files, maps, namespaces, scheduling, smaps, status, window};
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
 use crate::fs::file::FileOperations;
@@ -22,6 +22,7 @@ use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, GeneratedFile, 
 use crate::fs::mount::{self, Location};
 use crate::fs::{display_path, short};
 use crate::process::{Pid, find_process, find_thread, next_process};
+use crate::time::posix;
 
 /// What a name in the directory stands for.
 #[derive(Clone, Copy)]
@@ -36,6 +37,8 @@ enum Node {
     Link(fn(&Subject) -> Result<Location, Errno>),
     /// The threads.
     Tasks,
+    /// The files that are mapped.
+    MapFiles,
     /// The open descriptors, as links or as texts.
     Descriptors(Show),
 }
@@ -101,22 +104,26 @@ static NAMES: &[Named] = &[
     link("exe", maps::executable),
     Named::new("fd", 0o500, Node::Descriptors(Show::Links)),
     Named::new("fdinfo", 0o555, Node::Descriptors(Show::Texts)),
-    text("gid_map", status::identity_map),
+    kept("gid_map", namespaces::identity_map, namespaces::set_identity_map),
     private_text("io", status::transfers),
     text("limits", status::limits),
     kept("loginuid", kept::login_user, kept::set_login_user),
+    Named::new("map_files", 0o500, Node::MapFiles).of_process(),
     file("maps", 0o444, maps::maps),
     file("mem", 0o600, window::memory),
     file("mountinfo", 0o444, |subject| mounts(&subject, mounts::information_line)),
     file("mounts", 0o444, |subject| mounts(&subject, mounts::table_line)),
     file("mountstats", 0o400, |subject| mounts(&subject, mounts::statistics_line)).of_process(),
+    kept("oom_adj", kept::old_oom_adjustment, kept::set_old_oom_adjustment),
     text("oom_score", kept::oom_score),
     kept("oom_score_adj", kept::oom_adjustment, kept::set_oom_adjustment),
     file("pagemap", 0o400, smaps::page_map),
     private_text("personality", status::personality),
+    kept("projid_map", namespaces::identity_map, namespaces::set_identity_map),
     link("root", |subject| Ok(subject.context()?.root())),
+    kept("sched", scheduling::show, scheduling::clear),
     text("sessionid", kept::login_session),
-    text("setgroups", status::group_setting),
+    kept("setgroups", namespaces::group_setting, namespaces::set_group_setting),
     file("smaps", 0o444, smaps::smaps),
     file("smaps_rollup", 0o444, smaps::rollup),
     file("stack", 0o400, calls::stack),
@@ -125,8 +132,9 @@ static NAMES: &[Named] = &[
     text("status", status::status),
     private_text("syscall", calls::system_call),
     Named::new("task", 0o555, Node::Tasks).of_process(),
+    text("timers", timers).of_process(),
     Named::new("timerslack_ns", 0o666, Node::Kept(kept::timer_slack, kept::set_timer_slack)).of_process(),
-    text("uid_map", status::identity_map),
+    kept("uid_map", namespaces::identity_map, namespaces::set_identity_map),
     text("wchan", calls::waiting_place),
 ];
 
@@ -152,7 +160,7 @@ fn kind_of(node: Node) -> FileKind {
     match node {
         Node::Text(_) | Node::Kept(..) | Node::File(_) => FileKind::Regular,
         Node::Link(_) => FileKind::Symlink,
-        Node::Tasks | Node::Descriptors(_) => FileKind::Directory,
+        Node::Tasks | Node::MapFiles | Node::Descriptors(_) => FileKind::Directory,
     }
 }
 
@@ -170,6 +178,7 @@ impl GeneratedDirectory for Entries {
             Node::File(open) => Body::Made(Box::new(SubjectFile { subject, open: Opening::File(open) })),
             Node::Link(target) => Body::Magic(Box::new(SubjectLink { subject, target })),
             Node::Tasks => Body::Generated(Box::new(Tasks { subject })),
+            Node::MapFiles => Body::Generated(Box::new(map_files::MapFiles { subject })),
             Node::Descriptors(show) => Body::Generated(Box::new(Descriptors { subject, show })),
         };
         let number = self.subject.inode_number(index);
@@ -318,4 +327,9 @@ fn mounts(subject: &Subject, line: mounts::Line) -> Result<Arc<dyn FileOperation
     // Linux: `mounts_open_common`.
     let root = subject.context().map_err(|_| Errno::EINVAL)?.root();
     Ok(SequenceFile::open(Mounts { root, line }, Class::Process))
+}
+
+/// `timers`: those of `timer_create`.
+fn timers(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    posix::describe(&subject.process, text)
 }

@@ -56,7 +56,8 @@ fn usage(subject: &Subject) -> (Usage, u64) {
     }
 }
 
-fn times(subject: &Subject) -> Times {
+/// What a thread, or all of a process, has used.
+pub fn times(subject: &Subject) -> Times {
     match subject.thread() {
         Some(thread) if subject.is_thread() => thread.times(),
         _ => subject.process.times(),
@@ -124,7 +125,7 @@ fn last_fields(subject: &Subject, layout: Option<&Layout>, text: &mut Text) {
 }
 
 /// Linux's inner priority, as `stat` shows it: 0 to 39 by nice value, below 0 for real-time policies, also if that is lent.
-fn shown_priority(scheduling: Parameters) -> i32 {
+pub fn shown_priority(scheduling: Parameters) -> i32 {
     let scheduling = scheduling.effective();
     if scheduling.is_real_time() {
         -1 - i32::from(scheduling.priority)
@@ -350,17 +351,5 @@ pub fn personality(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
         return Err(Errno::EPERM);
     }
     writeln!(text, "{:08x}", subject.process.personality());
-    Ok(())
-}
-
-/// `uid_map` and `gid_map`: there is one namespace of users, in which all have their own numbers.
-pub fn identity_map(_subject: &Subject, text: &mut Text) -> Result<(), Errno> {
-    writeln!(text, "{:10} {:10} {:10}", 0, 0, u32::MAX);
-    Ok(())
-}
-
-/// `setgroups`.
-pub fn group_setting(_subject: &Subject, text: &mut Text) -> Result<(), Errno> {
-    text.put(b"allow\n");
     Ok(())
 }

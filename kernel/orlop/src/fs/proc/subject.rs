@@ -7,9 +7,9 @@ use alloc::sync::{Arc, Weak};
 use abi::Errno;
 
 use crate::fs::FsContext;
-use crate::fs::inode::Ownership;
+use crate::fs::inode::{Admission, Ownership};
 use crate::memory::AddressSpace;
-use crate::process::{Pid, Process, Thread, find_thread, may_inspect};
+use crate::process::{Pid, Process, Thread, current, find_thread, may_inspect};
 
 /// A process, or one thread of it, that a directory is about.
 #[derive(Clone)]
@@ -74,6 +74,13 @@ impl Subject {
     /// EACCES unless the running thread may look into it: [`may_inspect`].
     pub fn check_access(&self) -> Result<(), Errno> {
         if may_inspect(&self.process) { Ok(()) } else { Err(Errno::EACCES) }
+    }
+
+    /// The directories of its descriptors and of its mapped files are open to the process itself, whoever owns them by now: a program
+    /// that has become another user goes on with `/proc/self/fd` (Linux: `proc_fd_permission`).
+    pub fn admission_of_itself(&self) -> Admission {
+        let is_own = current().is_some_and(|thread| Arc::ptr_eq(thread.process(), &self.process));
+        if is_own { Admission::Granted } else { Admission::ByMode }
     }
 
     /// The inode number of the entry at `index`; above those of all fixed names.

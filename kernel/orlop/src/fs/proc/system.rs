@@ -181,7 +181,13 @@ pub fn control_groups(text: &mut Text) -> Result<(), Errno> {
     Ok(())
 }
 
-/// `diskstats`, `modules`, `partitions`: there are none.
+/// `execdomains`: programs of one kind.
+pub fn execution_domains(text: &mut Text) -> Result<(), Errno> {
+    writeln!(text, "0-0\t{:<16}\t[kernel]", "Linux");
+    Ok(())
+}
+
+/// `diskstats`, `fb`, `misc`, `modules`, `partitions`: there are none.
 pub fn nothing(_text: &mut Text) -> Result<(), Errno> {
     Ok(())
 }

@@ -16,6 +16,8 @@ static ROOT: &[Fixed] = &[
     file("consoles", terminals::consoles),
     file("devices", terminals::devices),
     file("diskstats", system::nothing),
+    file("execdomains", system::execution_domains),
+    file("fb", system::nothing),
     file("filesystems", system::filesystems),
     file("interrupts", system::interrupts),
     opened("kallsyms", 0o444, kernel::open_symbols),
@@ -25,6 +27,7 @@ static ROOT: &[Fixed] = &[
     file("meminfo", system::meminfo),
     #[cfg(debug_assertions)]
     file("lock_stat", system::lock_statistics),
+    file("misc", system::nothing),
     file("modules", system::nothing),
     link("mounts", mounts::link),
     file("partitions", system::nothing),
