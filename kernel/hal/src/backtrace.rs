@@ -5,7 +5,7 @@
 use crate::arch::Arch;
 use crate::contract::{Cpu as _, Smp as _};
 use crate::cpu::MAX_CPUS;
-use crate::sync::PerCpu;
+use crate::sync::{Awaited as _, PerCpu};
 use crate::task::{Task, stack_word};
 use core::fmt;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -70,7 +70,7 @@ pub fn of_other(cpu: usize, patience_ns: u64, show: &mut dyn FnMut(Place)) -> bo
         if crate::time::now_ns() > end {
             return false;
         }
-        Arch::relax();
+        station.is_asked.pause_while(true);
     }
     station.show(show);
     true

@@ -7,6 +7,7 @@ use crate::frame::OutOfMemory;
 use crate::paging::PageTable;
 use crate::task::Task;
 use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use libkernel::addr::{PhysAddr, UserAddr};
 use libkernel::arch::native::UserRegs;
 use libkernel::speculation::{Limits, Means, Weakness};
@@ -49,8 +50,14 @@ pub trait Cpu {
     fn interrupts_disable() -> bool;
     /// Unmasks interrupts.
     fn interrupts_enable();
-    /// A hint in a spin loop (`pause`, `yield`).
+    /// A hint in a loop that waits for a device or for time to pass (`pause`, `yield`).
     fn relax();
+    /// Passes a moment in a loop that waits for another CPU's store, as [`Awaited::pause_while`](crate::sync::Awaited) says.
+    fn pause_while_u8(word: &AtomicU8, value: u8);
+    /// See [`Cpu::pause_while_u8`].
+    fn pause_while_u32(word: &AtomicU32, value: u32);
+    /// See [`Cpu::pause_while_u8`].
+    fn pause_while_u64(word: &AtomicU64, value: u64);
     /// Called with interrupts masked: unmasks and sleeps in one step, returns with interrupts enabled.
     fn wait_for_interrupt();
     /// The frame pointer of the function that this is inlined into.
@@ -179,7 +186,7 @@ pub trait UserEntry {
     /// Enters user mode with `regs`, comes back on the next system call, exception or interrupt.
     /// Looks at `work` with interrupts masked just before entering. Interrupts and NMIs that need no more than
     /// hal are handled inside. Returns with interrupts enabled.
-    fn run(regs: &mut UserRegs, work: &core::sync::atomic::AtomicU32) -> crate::user::UserExit;
+    fn run(regs: &mut UserRegs, work: &AtomicU32) -> crate::user::UserExit;
 }
 
 /// Address translation: address spaces, what the CPUs keep of them, the direct map.

@@ -33,7 +33,7 @@ pub mod sync {
     kernel_file!(mod try_lock = "try_lock.rs");
     kernel_file!(mod try_rw_lock = "try_rw_lock.rs");
 
-    use crate::machine::{order, preempt};
+    use crate::machine::{order, preempt, spin_until};
     pub use irq::{IrqGuard, IrqLock};
     pub use once::Once;
     pub use preempt::assert_may_block;

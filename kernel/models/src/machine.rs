@@ -46,6 +46,45 @@ pub mod atomic {
     pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
 }
 
+/// As `hal`'s, with a fence for sequentially consistent loads, which `loom` takes for those that acquire.
+pub fn spin_until<W: Awaited>(word: &W, is_done: impl Fn(W::Value) -> bool) {
+    use contract::Cpu as _;
+    loop {
+        atomic::fence(atomic::Ordering::SeqCst);
+        if is_done(word.look()) {
+            return;
+        }
+        arch::Arch::relax();
+    }
+}
+
+/// A word that `loom` knows.
+pub trait Awaited {
+    type Value;
+    fn look(&self) -> Self::Value;
+}
+
+impl Awaited for atomic::AtomicBool {
+    type Value = bool;
+    fn look(&self) -> bool {
+        self.load(atomic::Ordering::Acquire)
+    }
+}
+
+impl Awaited for atomic::AtomicU8 {
+    type Value = u8;
+    fn look(&self) -> u8 {
+        self.load(atomic::Ordering::Acquire)
+    }
+}
+
+impl Awaited for atomic::AtomicUsize {
+    type Value = usize;
+    fn look(&self) -> usize {
+        self.load(atomic::Ordering::Acquire)
+    }
+}
+
 pub mod preempt {
     //! Nothing is preempted: `loom` switches where it likes.
     pub struct PreemptGuard;

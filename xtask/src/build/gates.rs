@@ -12,6 +12,15 @@ use crate::arch::Arch;
 const FENCE_SWAPGS: u16 = 2;
 const CLEAR_BUFFERS: u16 = 3;
 
+/// Functions that spin until another CPU stores, and nothing else.
+const SPINNING: [&str; 5] = [
+    "hal::sync::spin::wait_until_free",
+    "hal::sync::reader_counts::ReaderCounts::wait_for_none",
+    "hal::task::switch::wait_until_left",
+    "hal::boot::secondary::Start::answer",
+    "orlop::sched::barrier::execute_on",
+];
+
 /// A linked kernel.
 pub struct Kernel<'a> {
     pub image: &'a ElfImage,
@@ -54,6 +63,11 @@ impl Kernel<'_> {
             ensure!(guarded.iter().any(clears), "{register:?} keeps what a program left there");
         }
         self.check_cpuid()?;
+        for name in SPINNING {
+            let (start, code) = self.function(name)?;
+            let mut instructions = Decoder::with_ip(64, code, start, DecoderOptions::NONE).into_iter();
+            ensure!(instructions.any(|one| one.mnemonic() == Mnemonic::Pause), "{name} spins without pause");
+        }
         self.check_fences()?;
         self.check_buffers()?;
         let history = self.x86_64("platform::guards::clear_history")?;
@@ -140,6 +154,20 @@ impl Kernel<'_> {
         Ok(())
     }
 
+    /// Who spins for another CPU watches the word and sleeps (WFE, C6.2.337): each exclusive load without a store has one behind it, three
+    /// words on.
+    fn check_spinning(&self) -> Result<()> {
+        const WAIT: u32 = 0xd503_205f;
+        for name in SPINNING {
+            let (_, code) = self.function(name)?;
+            let words: Vec<u32> = code.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
+            // LDAXR; CMP; B.NE; WFE.
+            let sleeps = words.windows(4).any(|run| run[0] & 0x3fff_fc00 == 0x085f_fc00 && run[3] == WAIT);
+            ensure!(sleeps, "{name} spins without wfe");
+        }
+        Ok(())
+    }
+
     fn words(&self, name: &str) -> Result<Vec<u32>> {
         let (_, code) = self.function(&format!("hal::arch::aarch64::{name}"))?;
         Ok(code.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect())
@@ -156,6 +184,7 @@ impl Kernel<'_> {
             ensure!(select.is_some() && barrier > select, "{name}_masked does not mask");
         }
         self.check_identification()?;
+        self.check_spinning()?;
         // mov xN, xzr.
         let cleared = self.words("platform::guards::user_exit")?;
         for register in 1..=18 {

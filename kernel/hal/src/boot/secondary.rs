@@ -10,6 +10,7 @@ use crate::arch::Arch;
 use crate::contract::{Cpu as _, Platform as _, Smp};
 use crate::cpu::{self, MAX_CPUS};
 use crate::frame::OutOfMemory;
+use crate::sync::spin_until;
 use crate::task::{self, KernelStack};
 use crate::upcalls::upcalls;
 use alloc::boxed::Box;
@@ -113,18 +114,15 @@ impl Start {
     }
 
     /// The CPU's answer; false: it is to sleep for ever.
+    #[inline(never)]
     fn answer(&self) -> bool {
         if !self.change(STARTING, ANSWERED) {
             return false;
         }
         (0..LOOKS).for_each(|_| self.look(Side::Other));
         self.state.store(COMPARED, Ordering::Release);
-        loop {
-            match self.state.load(Ordering::Acquire) {
-                COMPARED => Arch::relax(),
-                verdict => return verdict == ACCEPTED,
-            }
-        }
+        spin_until(&self.state, |state| state != COMPARED);
+        self.state.load(Ordering::Acquire) == ACCEPTED
     }
 }
 

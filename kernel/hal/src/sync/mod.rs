@@ -3,6 +3,7 @@
 //! Spin locks turn preemption off ([`SpinLock`]) or interrupts off ([`IrqLock`]); neither may be held across
 //! anything that sleeps or faults on user memory, which [`assert_may_block`] checks. A lock that an interrupt
 //! handler also takes must be an `IrqLock`.
+mod awaited;
 mod irq;
 mod once;
 pub mod order;
@@ -15,6 +16,7 @@ mod spin_rw;
 mod try_lock;
 mod try_rw_lock;
 
+pub use awaited::{Awaited, spin_until};
 pub use irq::{IrqGuard, IrqLock};
 pub use once::Once;
 pub use per_cpu::PerCpu;

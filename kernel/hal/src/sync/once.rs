@@ -1,7 +1,5 @@
 //! A cell that is written once.
-use super::preempt;
-use crate::arch::Arch;
-use crate::contract::Cpu as _;
+use super::{preempt, spin_until};
 use core::cell::UnsafeCell;
 use core::convert::Infallible;
 use core::mem::MaybeUninit;
@@ -62,12 +60,9 @@ impl<T> Once<T> {
         drop(guard);
         // Somebody was faster.
         drop(refused);
-        loop {
-            if let Some(value) = self.get() {
-                return Ok(value);
-            }
-            Arch::relax();
-        }
+        spin_until(&self.state, |state| state == FULL);
+        // SAFETY: as in `get`.
+        Ok(unsafe { (*self.value.get()).assume_init_ref() })
     }
 
     /// The value, once there is one.

@@ -5,7 +5,7 @@
 //!
 //! Once spread, each CPU has a count in a line of its own: readers on different CPUs write to no common line, and a writer has
 //! as many counts to look at as there are CPUs.
-use super::Once;
+use super::{Once, spin_until};
 use crate::arch::Arch;
 use crate::contract::Cpu as _;
 use alloc::boxed::Box;
@@ -68,10 +68,12 @@ impl ReaderCounts {
 
     /// Spins until no reader is inside, for a writer whose flag is up.
     #[cold]
+    #[inline(never)]
     pub fn wait_for_none(&self) {
-        while self.is_any() {
-            Arch::relax();
-        }
+        let wait = |count: &AtomicUsize| spin_until(count, |readers| readers == 0);
+        // One after the other: who comes from now on sees the flag and does not stay.
+        wait(&self.common);
+        self.spread.get().into_iter().flatten().for_each(|count| wait(&count.0));
     }
 
     /// Counts for all CPUs; `None` if there are some already, or one CPU, or no memory.

@@ -1,8 +1,7 @@
 //! A spin lock that turns preemption off.
 use super::order::{Class, Kind};
 use super::preempt::{self, PreemptGuard};
-use crate::arch::Arch;
-use crate::contract::Cpu as _;
+use super::spin_until;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -79,10 +78,9 @@ pub(super) fn acquire(locked: &AtomicBool, class: &Class) {
 
 /// Reads until the lock looks free, so that waiting CPUs share the line instead of bouncing it.
 #[cold]
+#[inline(never)]
 pub(super) fn wait_until_free(locked: &AtomicBool) {
-    while locked.load(Ordering::Relaxed) {
-        Arch::relax();
-    }
+    spin_until(locked, |is_taken| !is_taken);
 }
 
 impl<T: ?Sized> Deref for SpinGuard<'_, T> {

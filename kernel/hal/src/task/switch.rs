@@ -12,7 +12,7 @@ use crate::arch::Arch;
 use crate::contract::{Context as _, Cpu as _, Paging as _, UserRegisters as _};
 use crate::cpu::MAX_CPUS;
 use crate::paging::PageTable;
-use crate::sync::{PerCpu, PreemptGuard};
+use crate::sync::{PerCpu, PreemptGuard, spin_until};
 use crate::upcalls::upcalls;
 use alloc::sync::Arc;
 use core::cell::Cell;
@@ -107,8 +107,8 @@ fn switch(next: Runnable, guard: &PreemptGuard) -> Leftovers {
         restore_interrupts(were_enabled);
         return (None, None);
     }
-    while next.on_cpu.load(Ordering::Acquire) {
-        Arch::relax();
+    if next.on_cpu.load(Ordering::Acquire) {
+        wait_until_left(next);
     }
     // In this order: who sees that it is on a CPU also sees on which.
     next.cpu.store(Arch::id() as u32, Ordering::Relaxed);
@@ -130,6 +130,13 @@ fn switch(next: Runnable, guard: &PreemptGuard) -> Leftovers {
     let leftovers = let_go(HANDOVER.get(guard));
     restore_interrupts(were_enabled);
     leftovers
+}
+
+/// Waits for another CPU to leave a task's stack, which it is about to do.
+#[cold]
+#[inline(never)]
+fn wait_until_left(task: &Task) {
+    spin_until(&task.on_cpu, |is_there| !is_there);
 }
 
 fn restore_interrupts(were_enabled: bool) {

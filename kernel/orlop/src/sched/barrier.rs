@@ -4,12 +4,11 @@
 //! is a barrier itself (`hal::task::other_cpus_on`). To return from an interrupt is enough to forget instructions fetched ahead
 //! (Intel SDM vol. 3A, "Serializing Instructions": IRET; Arm ARM, glossary, "Context synchronization event": exception return).
 
-use core::hint::spin_loop;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicU64, fence};
 
 use hal::cpu::MAX_CPUS;
-use hal::sync::PerCpu;
+use hal::sync::{PerCpu, spin_until};
 
 /// How often a CPU was asked, and how often of these it has answered.
 struct Requests {
@@ -21,6 +20,7 @@ static REQUESTS: PerCpu<Requests> =
     PerCpu::new([const { Requests { asked: AtomicU64::new(0), answered: AtomicU64::new(0) } }; MAX_CPUS]);
 
 /// Executes a full barrier here and on the CPUs of a mask.
+#[inline(never)]
 pub fn execute_on(cpus: u64) {
     fence(SeqCst);
     let mut awaited = [0; MAX_CPUS];
@@ -32,8 +32,8 @@ pub fn execute_on(cpus: u64) {
         }
     }
     for cpu in (0..hal::cpu::count()).filter(wanted) {
-        while REQUESTS.of(cpu).is_some_and(|requests| requests.answered.load(Acquire) < awaited[cpu]) {
-            spin_loop();
+        if let Some(requests) = REQUESTS.of(cpu) {
+            spin_until(&requests.answered, |answered| answered >= awaited[cpu]);
         }
     }
     fence(SeqCst);

@@ -13,7 +13,7 @@ use crate::cpu::MAX_CPUS;
 use crate::task::{self, Task};
 use core::arch::{asm, naked_asm};
 use core::ptr;
-use core::sync::atomic::{Ordering, compiler_fence};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, compiler_fence};
 
 /// What runs on this stack, and where. Filled by the context switch; only interrupts of the same CPU look in besides.
 #[repr(C, align(16))]
@@ -96,6 +96,21 @@ pub(super) fn affinity() -> u64 {
 /// Whether the register RNDR exists: FEAT_RNG (ID_AA64ISAR0_EL1.RNDR).
 pub(super) fn has_random() -> bool {
     identity::known(Register::Instructions0) >> 60 != 0
+}
+
+/// Loads a word so that this CPU's exclusive monitor watches its line, and waits for an event unless it holds something else already.
+/// Events are the loss of the monitor, which another CPU's store to the line brings about, what is pending as an interrupt, the
+/// timer's event stream (D1.17.1, B2.9.1 of the manual), and one that came before: then this returns at once.
+///
+/// `pause_while!("ldaxr {found}", "cmp {found}, {value}", word, value)` expands to the one asm block of a word of that size.
+macro_rules! pause_while {
+    ($load:literal, $compare:literal, $word:expr, $value:expr) => {
+        // SAFETY: the reference may be loaded from; nothing else happens. An exclusive load without its store is forgotten by the next.
+        unsafe {
+            asm!(concat!($load, ", [{word}]"), $compare, "b.ne 2f", "wfe", "2:",
+                word = in(reg) $word.as_ptr(), value = in(reg) u64::from($value), found = out(reg) _, options(nostack))
+        }
+    };
 }
 
 impl Cpu for Arch {
@@ -208,6 +223,21 @@ impl Cpu for Arch {
     fn relax() {
         // SAFETY: a hint.
         unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
+    }
+
+    #[inline(always)]
+    fn pause_while_u8(word: &AtomicU8, value: u8) {
+        pause_while!("ldaxrb {found:w}", "cmp {found:w}, {value:w}", word, value);
+    }
+
+    #[inline(always)]
+    fn pause_while_u32(word: &AtomicU32, value: u32) {
+        pause_while!("ldaxr {found:w}", "cmp {found:w}, {value:w}", word, value);
+    }
+
+    #[inline(always)]
+    fn pause_while_u64(word: &AtomicU64, value: u64) {
+        pause_while!("ldaxr {found}", "cmp {found}, {value}", word, value);
     }
 
     #[inline]

@@ -9,6 +9,7 @@ use crate::sync::preempt::INTERRUPT_UNIT;
 use crate::task::Task;
 use core::cell::{Cell, RefCell};
 use core::ptr;
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use libkernel::addr::{PhysAddr, PhysRange};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -194,6 +195,18 @@ impl Cpu for Arch {
 
     fn relax() {
         std::thread::yield_now();
+    }
+
+    fn pause_while_u8(_word: &AtomicU8, _value: u8) {
+        Self::relax();
+    }
+
+    fn pause_while_u32(_word: &AtomicU32, _value: u32) {
+        Self::relax();
+    }
+
+    fn pause_while_u64(_word: &AtomicU64, _value: u64) {
+        Self::relax();
     }
 
     /// Sleeps until a reschedule request or this CPU's deadline, then delivers the timer interrupt if it is due.

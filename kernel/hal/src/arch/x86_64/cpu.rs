@@ -9,7 +9,7 @@ use crate::frame::OutOfMemory;
 use crate::task::{self, Task};
 use core::arch::{asm, naked_asm};
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use libkernel::arch::x86_64::segments;
 
 /// What each CPU has of its own, found through the GS base while in the kernel.
@@ -300,6 +300,21 @@ impl Cpu for Arch {
     #[inline(always)]
     fn relax() {
         core::hint::spin_loop();
+    }
+
+    #[inline(always)]
+    fn pause_while_u8(_word: &AtomicU8, _value: u8) {
+        Self::relax();
+    }
+
+    #[inline(always)]
+    fn pause_while_u32(_word: &AtomicU32, _value: u32) {
+        Self::relax();
+    }
+
+    #[inline(always)]
+    fn pause_while_u64(_word: &AtomicU64, _value: u64) {
+        Self::relax();
     }
 
     #[inline]

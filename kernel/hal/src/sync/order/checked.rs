@@ -4,6 +4,7 @@ use super::report::{self, Site};
 use crate::arch::Arch;
 use crate::contract::Cpu as _;
 use crate::sync::preempt::INTERRUPT_UNIT;
+use crate::sync::spin_until;
 use arrayvec::ArrayVec;
 use core::cell::UnsafeCell;
 use core::panic::Location;
@@ -112,7 +113,7 @@ unsafe impl Sync for Edges {}
 fn growing<R>(action: impl FnOnce(&mut ArrayVec<Edge, 4096>) -> R) -> R {
     let were_enabled = Arch::interrupts_disable();
     while GROWTH.swap(true, Acquire) {
-        Arch::relax();
+        spin_until(&GROWTH, |is_taken| !is_taken);
     }
     // SAFETY: `GROWTH` is ours.
     let result = action(unsafe { &mut *EDGES.0.get() });
