@@ -6,6 +6,7 @@ use crate::boot::secondary::Start;
 use crate::frame::OutOfMemory;
 use crate::paging::PageTable;
 use crate::task::Task;
+use crate::user_copy::Missed;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use libkernel::addr::{PhysAddr, UserAddr};
@@ -271,7 +272,7 @@ pub trait UserAccess {
     /// Stores an aligned word; `None` on a fault.
     fn store_u32(address: UserAddr, value: u32) -> Option<()>;
     /// Atomically replaces `current` by `new` at an aligned word; the value found, or `None` on a fault.
-    fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Option<u32>;
+    fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Result<u32, Missed>;
 }
 
 /// Clock, deadline timer, console, entropy and the off switch.

@@ -134,15 +134,34 @@ pub fn store_u32(address: UserAddr, value: u32) -> Result<(), BadAddress> {
     Arch::store_u32(aligned_word(address)?, value).ok_or(BadAddress)
 }
 
-/// Atomically replaces `current` by `new`; returns the value found.
-pub fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Result<u32, BadAddress> {
-    Arch::compare_exchange_u32(aligned_word(address)?, current, new).ok_or(BadAddress)
+/// Why a word was not exchanged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Missed {
+    /// The address cannot be reached.
+    BadAddress,
+    /// Others wrote to the word, or beside it, all the time. A program may make them: whoever tries again lets go of what it holds before.
+    Contended,
 }
 
-/// As [`compare_exchange_u32`], without paging the word in.
-pub fn compare_exchange_u32_nofault(address: UserAddr, current: u32, new: u32) -> Result<u32, BadAddress> {
+/// Atomically replaces `current` by `new`; returns the value found.
+fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Result<u32, Missed> {
+    Arch::compare_exchange_u32(aligned_word(address).map_err(|_| Missed::BadAddress)?, current, new)
+}
+
+/// Atomically replaces `current` by `new`, without paging the word in; returns the value found.
+pub fn compare_exchange_u32_nofault(address: UserAddr, current: u32, new: u32) -> Result<u32, Missed> {
     let _guard = preempt::disable();
     compare_exchange_u32(address, current, new)
+}
+
+/// Pages an aligned word in so that it can be written, and changes nothing.
+pub fn make_writable(address: UserAddr) -> Result<(), BadAddress> {
+    let value = load_u32(address)?;
+    // An exchange of a value by itself. That others write to the page says as much.
+    match compare_exchange_u32(address, value, value) {
+        Ok(_) | Err(Missed::Contended) => Ok(()),
+        Err(Missed::BadAddress) => Err(BadAddress),
+    }
 }
 
 /// Atomically applies `update`; returns the value before. `attempts` bounds the retries under contention.
@@ -153,11 +172,12 @@ pub fn fetch_update_u32(
 ) -> Result<u32, BadAddress> {
     let mut value = load_u32(address)?;
     for _ in 0..attempts {
-        let found = compare_exchange_u32(address, value, update(value))?;
-        if found == value {
-            return Ok(value);
+        match compare_exchange_u32(address, value, update(value)) {
+            Ok(found) if found == value => return Ok(value),
+            Ok(found) => value = found,
+            Err(Missed::Contended) => {}
+            Err(Missed::BadAddress) => return Err(BadAddress),
         }
-        value = found;
     }
     Err(BadAddress)
 }

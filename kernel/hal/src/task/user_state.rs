@@ -191,10 +191,9 @@ fn page_in(address: UserAddr, length: usize, access: Access) -> Result<(), BadAd
     let mut next = address;
     while next < end {
         let word = UserAddr::new(next.as_u64() & !3);
-        let value = user_copy::load_u32(word)?;
-        if access == Access::Write {
-            // An exchange of a value by itself changes nothing.
-            user_copy::compare_exchange_u32(word, value, value)?;
+        match access {
+            Access::Write => user_copy::make_writable(word)?,
+            Access::Read | Access::Execute => user_copy::load_u32(word).map(drop)?,
         }
         next = next.page_down().checked_add(PAGE_SIZE).ok_or(BadAddress)?;
     }

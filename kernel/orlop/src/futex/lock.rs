@@ -7,7 +7,8 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::futex::{FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
-use hal::{task, user_copy};
+use hal::task;
+use hal::user_copy::{self, Missed};
 use libkernel::addr::UserAddr;
 
 use super::bucket::{self, Bucket};
@@ -74,8 +75,8 @@ impl Claim {
 pub(super) fn exchange(word: Word, old: u32, new: u32) -> Result<(), Attempt> {
     match user_copy::compare_exchange_u32_nofault(word.address, old, new) {
         Ok(found) if found == old => Ok(()),
-        Ok(_) => Err(Attempt::Changed),
-        Err(_) => Err(Attempt::NeedsWritablePage(word.address)),
+        Ok(_) | Err(Missed::Contended) => Err(Attempt::Changed),
+        Err(Missed::BadAddress) => Err(Attempt::NeedsWritablePage(word.address)),
     }
 }
 

@@ -89,7 +89,7 @@ fn retry_with_page<T>(mut locked: impl FnMut() -> Result<T, Attempt>) -> Result<
                 user_copy::load_u32(address).map_err(|_| Errno::EFAULT)?;
             }
             Err(Attempt::NeedsWritablePage(address)) => {
-                user_copy::fetch_update_u32(address, ATTEMPTS, |value| value).map_err(|_| Errno::EFAULT)?;
+                user_copy::make_writable(address).map_err(|_| Errno::EFAULT)?;
             }
         }
     }

@@ -6,7 +6,7 @@ use abi::futex::{
     FUTEX_OP_CMP_LE, FUTEX_OP_CMP_LT, FUTEX_OP_CMP_NE, FUTEX_OP_OPARG_SHIFT, FUTEX_OP_OR, FUTEX_OP_SET,
     FUTEX_OP_XOR,
 };
-use hal::user_copy;
+use hal::user_copy::{self, Missed};
 use libkernel::addr::UserAddr;
 
 use super::bucket::{Pair, Walk};
@@ -108,16 +108,19 @@ pub fn wake_op(
 }
 
 fn change(address: UserAddr, operation: Operation) -> Result<u32, Attempt> {
-    let fault = |_| Attempt::NeedsWritablePage(address);
-    let mut old = user_copy::load_u32_nofault(address).map_err(fault)?;
-    loop {
-        let found =
-            user_copy::compare_exchange_u32_nofault(address, old, operation.apply(old)).map_err(fault)?;
-        if found == old {
-            return Ok(old);
+    /// Tries before the buckets are let go of: a program may write to the word for ever.
+    const TRIES: u32 = 128;
+    let fault = Attempt::NeedsWritablePage(address);
+    let Ok(mut old) = user_copy::load_u32_nofault(address) else { return Err(fault) };
+    for _ in 0..TRIES {
+        match user_copy::compare_exchange_u32_nofault(address, old, operation.apply(old)) {
+            Ok(found) if found == old => return Ok(old),
+            Ok(found) => old = found,
+            Err(Missed::Contended) => break,
+            Err(Missed::BadAddress) => return Err(fault),
         }
-        old = found;
     }
+    Err(Attempt::Changed)
 }
 
 /// The change and the comparison that the last argument of `FUTEX_WAKE_OP` encodes (`futex(2)`).

@@ -45,6 +45,10 @@ macro_rules! number {
     (BRANCHES_BY_MONITOR) => {
         9
     };
+    // Atomic updates by one instruction exist (FEAT_LSE). Of the compiler's own loops the build makes a table: `atomics`.
+    (ATOMICS) => {
+        10
+    };
 }
 
 /// A site's assembly: `patched!(PAN, "nop" => "msr pan, #0")`. Without operands of its own; see [`patch::site`]. In files of
@@ -81,7 +85,7 @@ fn has_atomics() -> bool {
 /// # Safety
 /// This CPU is alone, with interrupts masked, on the boot tables; no site is executed before it returns.
 pub unsafe fn apply() {
-    let present = speculation::features().with(number!(PAN), has_pan());
+    let present = speculation::features().with(number!(PAN), has_pan()).with(number!(ATOMICS), has_atomics());
     let start = paging::image_address(&raw const __image_start).as_u64();
     // Firmware may have put the image at any page.
     let (first, skew) = (start & !(BLOCK - 1), start & (BLOCK - 1));

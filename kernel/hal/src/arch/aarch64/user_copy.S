@@ -3,6 +3,7 @@
 // has it); an exception closes it by itself, and its `eret` opens it again. No stack is used; interrupts are as the caller has them.
 
 .arch_extension pan
+.arch_extension lse
 
 .macro open_user
     site    PATCH_PAN, "nop", "msr pan, #0"
@@ -167,7 +168,8 @@ recoverable clear_slow, clear_done, clear_done
 //   user_store_u32              address   value                        the same
 //   user_compare_exchange_u32   address   current  new   &found        the same
 //
-// x4 to x6 are clobbered. The exchange is sequentially consistent, as Linux's futex operations are.
+// x4 to x7 are clobbered. The exchange is sequentially consistent, as Linux's futex operations are; it is 2 where the word was written to
+// by others between load and store as often as 128 times (Linux's FUTEX_MAX_LOOPS): a program may go on with that for ever.
 .global user_load_u32
 user_load_u32:
     open_user
@@ -199,13 +201,16 @@ recoverable word_store, word_store_end, word_store_end
 user_compare_exchange_u32:
     open_user
     mov     w6, #1
+    mov     w7, #128
 word_exchange:
-    ldaxr   w5, [x0]
-    cmp     w5, w1
-    b.ne    1f
+1:  site    PATCH_ATOMICS, "ldaxr w5, [x0]; cmp w5, w1; b.ne 2f", "mov w5, w1; casal w5, w2, [x0]; b 2f"
     stlxr   w4, w2, [x0]
-    cbnz    w4, word_exchange
-1:  dmb     ish
+    cbz     w4, 2f
+    subs    w7, w7, #1
+    b.ne    1b
+    mov     w6, #2
+    b       word_exchange_end
+2:  dmb     ish
     mov     w6, #0
 word_exchange_end:
     str     w5, [x3]

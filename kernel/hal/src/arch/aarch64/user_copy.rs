@@ -6,14 +6,17 @@
 use super::Arch;
 use super::patches::{has_pan, number, patched};
 use crate::contract::UserAccess;
+use crate::user_copy::Missed;
 use core::arch::{asm, global_asm, naked_asm};
 use libkernel::addr::{USER_END, UserAddr};
 
 global_asm!(
     ".equ PATCH_PAN, {pan}",
+    ".equ PATCH_ATOMICS, {atomics}",
     include_str!("patches.S"),
     include_str!("user_copy.S"),
     pan = const number!(PAN),
+    atomics = const number!(ATOMICS),
 );
 
 unsafe extern "C" {
@@ -171,14 +174,19 @@ impl UserAccess for Arch {
     }
 
     #[inline]
-    fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Option<u32> {
+    fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Result<u32, Missed> {
+        const FAULT: u32 = 1;
         let mut found = 0_u32;
-        let failed: u64;
+        let outcome: u64;
         // SAFETY: as above.
         unsafe {
-            call!(user_compare_exchange_u32 or compare_exchange_masked, inlateout("x0") address.as_u64() => failed,
+            call!(user_compare_exchange_u32 or compare_exchange_masked, inlateout("x0") address.as_u64() => outcome,
                 in("x1") u64::from(current), in("x2") u64::from(new), in("x3") &raw mut found)
         };
-        (failed as u32 == 0).then_some(found)
+        match outcome as u32 {
+            0 => Ok(found),
+            FAULT => Err(Missed::BadAddress),
+            _ => Err(Missed::Contended),
+        }
     }
 }

@@ -3,6 +3,7 @@ use super::Arch;
 use super::paging::active_root;
 use crate::contract::{Cpu, Paging, UserAccess};
 use crate::user::UserFault;
+use crate::user_copy::Missed;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use libkernel::addr::{PAGE_SIZE, UserAddr};
@@ -122,9 +123,9 @@ impl UserAccess for Arch {
         Some(())
     }
 
-    fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Option<u32> {
-        let outcome =
-            word(address, Access::Write)?.compare_exchange(current, new, Ordering::SeqCst, Ordering::SeqCst);
-        Some(outcome.unwrap_or_else(|found| found))
+    fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Result<u32, Missed> {
+        let word = word(address, Access::Write).ok_or(Missed::BadAddress)?;
+        let outcome = word.compare_exchange(current, new, Ordering::SeqCst, Ordering::SeqCst);
+        Ok(outcome.unwrap_or_else(|found| found))
     }
 }

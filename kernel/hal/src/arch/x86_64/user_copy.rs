@@ -5,6 +5,7 @@
 use super::Arch;
 use super::patches::{clac, patched, stac};
 use crate::contract::UserAccess;
+use crate::user_copy::Missed;
 use core::arch::{asm, naked_asm};
 use libkernel::addr::{USER_END, UserAddr};
 
@@ -169,14 +170,14 @@ impl UserAccess for Arch {
         Word { value: found, failed }.value().map(|_| ())
     }
 
-    fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Option<u32> {
+    fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Result<u32, Missed> {
         let (value, failed);
         // SAFETY: as above.
         unsafe {
             call!(compare_exchange or compare_exchange_masked, in("rdi") address.as_u64(), in("rsi") u64::from(current),
                 inlateout("rdx") u64::from(new) => failed, lateout("rax") value)
         };
-        Word { value, failed }.value()
+        Word { value, failed }.value().ok_or(Missed::BadAddress)
     }
 }
 
