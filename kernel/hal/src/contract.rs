@@ -315,6 +315,11 @@ pub trait Platform {
     fn host_clock_ns() -> Option<u64> {
         None
     }
+    /// Whether an idle CPU does well to look for work for a while before it sleeps: where sleeping and waking cost as much.
+    #[inline(always)]
+    fn polls_when_idle() -> bool {
+        false
+    }
     /// For how many nanoseconds a hypervisor has not run a CPU though that had something to do.
     fn stolen_ns(_cpu: usize) -> u64 {
         0

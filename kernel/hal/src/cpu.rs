@@ -41,6 +41,17 @@ pub fn send_reschedule(cpu: usize) {
     Arch::send_reschedule(cpu);
 }
 
+/// Whether an idle CPU does well to look for work for a while before it sleeps.
+#[inline(always)]
+pub fn polls_when_idle() -> bool {
+    Arch::polls_when_idle()
+}
+
+/// Passes a moment in a loop that waits for time or work to come.
+pub fn relax() {
+    Arch::relax();
+}
+
 /// For how many nanoseconds a hypervisor has not run `cpu` though that had something to do.
 pub fn stolen_ns(cpu: usize) -> u64 {
     Arch::stolen_ns(cpu)

@@ -40,6 +40,26 @@ const COUNTERS: [(&str, &str); 4] = [
     ("no-kvmclock provoke=tsc", "hpet acpi_pm \nhpet\n"),
 ];
 
+const X2APIC: &str = "x2APICs";
+const DEADLINES: &str = "a timer that keeps deadlines of the time-stamp counter";
+const ENDS: &str = "KVM's ends of interrupts";
+const MANY: &str = "KVM's interrupts to many CPUs";
+const FLUSHES: &str = "KVM's flushes of CPUs that do not run";
+const POLLS: &str = "idle CPUs that poll before they sleep";
+
+/// CPUs, boot words, and what the kernel's log says that it uses.
+const USES: [(&str, &str, &[&str]); 5] = [
+    ("max", "", &[X2APIC, DEADLINES, ENDS, MANY, FLUSHES]),
+    ("max", "nox2apic", &[DEADLINES, ENDS, MANY, FLUSHES]),
+    ("max", "nopv", &[X2APIC, DEADLINES]),
+    ("max,kvm-hint-dedicated=on", "", &[X2APIC, DEADLINES, POLLS, ENDS, MANY]),
+    (
+        "max,-x2apic,-tsc-deadline,-kvm-pv-eoi,-kvm-steal-time,-kvm-pv-ipi",
+        "cpuidle_haltpoll.force=1",
+        &[POLLS],
+    ),
+];
+
 /// Adds all of them to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
     let archive = image::busybox(stage, arch)?;
@@ -57,6 +77,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     kexec::add(stage, arch, queue)?;
     if arch == Arch::X86_64 {
         add_clocks(stage, arch, queue, &archive)?;
+        add_uses(stage, arch, queue, &archive)?;
     }
     conformance::add_nested(stage, arch, queue)
 }
@@ -80,6 +101,20 @@ fn add_clocks<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, archive: 
         guest.patience = Duration::from_secs(120);
         guest.append = format!("{words} {LOOK}");
         push(stage, queue, format!("{PREFIX}{arch}/{kind:?} {words}"), move || learns_the_time(&guest, kind));
+    }
+    Ok(())
+}
+
+/// Adds what concerns the parts that only some machines have to `queue`.
+fn add_uses<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, archive: &Archive) -> Result<()> {
+    for (cpu, words, uses) in USES {
+        let mut guest = image::guest(stage, arch, &Kernel::Orlop, "nested", archive)?;
+        guest.machine.machine = Some(Q35);
+        guest.machine.cpu = cpu.to_owned();
+        guest.machine.smp = 2;
+        guest.machine.accel = Accelerator::Nested;
+        guest.append = words.to_owned();
+        push(stage, queue, format!("{PREFIX}{arch}/uses {cpu} {words}"), move || shows_uses(&guest, uses));
     }
     Ok(())
 }
@@ -142,6 +177,22 @@ fn pipes(guest: &Guest) -> Result<Result<(), String>> {
         Ok(())
     } else {
         Err(format!("{}, powered off: {powered_off}\n{output}", ended.ending))
+    })
+}
+
+/// Whether the kernel says that it uses this and nothing else, and sleeps, wakes and works with it.
+fn shows_uses(guest: &Guest, uses: &[&str]) -> Result<Result<(), String>> {
+    const COMMAND: &str =
+        "busybox seq 200 | while read number; do busybox usleep 500; echo $number; done | busybox tail -n 1;
+        busybox dmesg | busybox grep -o 'This machine has .*'";
+    let (ended, _) = guest.run_one(&["/bin/sh", "-c", COMMAND])?;
+    let output = String::from_utf8_lossy(&ended.output);
+    let lines = uses.iter().map(|what| format!("This machine has {what}\n"));
+    let wanted: String = std::iter::once("200\n".to_owned()).chain(lines).collect();
+    Ok(if ended.ending == Ending::Status(0) && output == wanted {
+        Ok(())
+    } else {
+        Err(format!("{}\n{output}", ended.ending))
     })
 }
 

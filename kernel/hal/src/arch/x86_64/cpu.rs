@@ -139,6 +139,15 @@ fn is_translated() -> bool {
     rest == [*b"TCGT", *b"CGTC", *b"GTCG"].map(u32::from_le_bytes)
 }
 
+/// Whether AMD made the CPU, or Hygon, whose are the same.
+pub fn is_amd() -> bool {
+    let [_, first, third, second] = cpuid::read(0, 0);
+    let maker = [first, second, third];
+    [[*b"Auth", *b"enti", *b"cAMD"], [*b"Hygo", *b"nGen", *b"uine"]]
+        .iter()
+        .any(|name| name.map(u32::from_le_bytes) == maker)
+}
+
 /// Makes the boot CPU whole.
 pub fn initialise_boot_cpu() {
     cpuid::initialise();

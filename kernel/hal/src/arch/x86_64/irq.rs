@@ -1,5 +1,5 @@
 //! What each interrupt vector means.
-use super::platform::{apic, ioapic, shootdown};
+use super::platform::{apic, hypervisor, ioapic, shootdown};
 use super::trap::{VECTOR_FLUSH, VECTOR_RESCHEDULE, VECTOR_SPURIOUS, VECTOR_TIMER};
 use super::{console, timer};
 use crate::IrqLine;
@@ -20,7 +20,9 @@ pub fn handle(number: u8) {
         random::note_interrupt();
     }
     Arch::preempt_add(INTERRUPT_UNIT);
-    apic::end_of_interrupt();
+    if !hypervisor::knows_end_of_interrupt() {
+        apic::end_of_interrupt();
+    }
     match number {
         VECTOR_TIMER => timer::expired(),
         VECTOR_FLUSH => shootdown::answer(),

@@ -42,6 +42,10 @@ macro_rules! number {
     (ERMS) => {
         8
     };
+    // The CPU's maker is AMD or Hygon, whose instruction for calls of a hypervisor is another.
+    (AMD) => {
+        9
+    };
 }
 
 /// A site's assembly: `patched!(SMAP, "nop" => "clac")`. Without operands of its own; see [`patch::site`].
@@ -74,7 +78,8 @@ pub(in crate::arch::x86_64) use {clac, number, patched, stac};
 pub unsafe fn apply() {
     let present = speculation::features()
         .with(number!(SMAP), has(cpu::feature::SMAP))
-        .with(number!(ERMS), has(cpu::feature::FAST_BYTES));
+        .with(number!(ERMS), has(cpu::feature::FAST_BYTES))
+        .with(number!(AMD), cpu::is_amd());
     patch::apply(present, |address, bytes| {
         // SAFETY: the caller's promise; the site lies in the text.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) };

@@ -1,5 +1,5 @@
 //! Off, restart and the emulator's exit, and the traits that only forward.
-use super::platform::{acpi, description, ioapic, kvm, port};
+use super::platform::{acpi, description, hypervisor, ioapic, kvm, port};
 use super::{Arch, clock, console, cpu, random, timer};
 use crate::IrqLine;
 use crate::contract::{Cpu as _, Platform, Smp as _};
@@ -60,6 +60,10 @@ impl Platform for Arch {
 
     fn host_clock_ns() -> Option<u64> {
         kvm::wall_clock_ns()
+    }
+
+    fn polls_when_idle() -> bool {
+        hypervisor::polls()
     }
 
     fn stolen_ns(cpu: usize) -> u64 {

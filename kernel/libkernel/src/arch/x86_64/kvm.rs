@@ -13,6 +13,12 @@ pub const END_OF_INTERRUPT: u32 = 1 << 6;
 pub const KICK: u32 = 1 << 7;
 /// A CPU that does not run forgets its translations before it does, if it is told so in its steal time.
 pub const FLUSH: u32 = 1 << 9;
+/// A hypercall that interrupts many CPUs.
+pub const SEND_INTERRUPT: u32 = 1 << 11;
+/// Whether the hypervisor polls when a CPU halts, by MSR 0x4b564d05.
+pub const POLL_CONTROL: u32 = 1 << 12;
+/// A hypercall that gives a turn to a CPU that does not run.
+pub const YIELD: u32 = 1 << 13;
 /// The clock's parameters are the same for all CPUs where they say so.
 pub const CLOCK_STABLE: u32 = 1 << 24;
 
@@ -21,6 +27,8 @@ pub const CLOCK_STABLE: u32 = 1 << 24;
 pub struct Kvm {
     /// What it offers: the bits above.
     pub features: u32,
+    /// Its hint that each CPU has one of the host's for itself.
+    pub is_dedicated: bool,
     /// The frequency of the local APIC's timer before it is divided, in hertz.
     pub timer_hertz: u64,
 }
@@ -44,19 +52,42 @@ impl Kvm {
         let last = cpuid(base, 0)[0].max(base + 1);
         let told = if last >= base + TIMING { cpuid(base + TIMING, 0)[1] } else { 0 };
         let timer_hertz = if told == 0 { 1_000_000_000 } else { u64::from(told) * 1000 };
-        Some(Kvm { features: cpuid(base + 1, 0)[0], timer_hertz })
+        let [features, _, _, hints] = cpuid(base + 1, 0);
+        Some(Kvm { features, is_dedicated: hints & 1 != 0, timer_hertz })
     }
+}
+
+/// The hypercall that sends `vector` to the CPUs with these APIC identifiers: its number and arguments. `None` if they do not fit into one: it
+/// takes 128 identifiers from the least on.
+pub fn send_call(identities: impl Iterator<Item = u32> + Clone, vector: u8) -> Option<[u64; 5]> {
+    const SEND: u64 = 10;
+    let least = identities.clone().min()?;
+    let mut map = [0u64; 2];
+    for identity in identities {
+        let bit = identity - least;
+        *map.get_mut(bit as usize / 64)? |= 1 << (bit % 64);
+    }
+    Some([SEND, map[0], map[1], least.into(), vector.into()])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn many_are_interrupted_by_a_map_of_their_numbers() {
+        let call = |identities: &[u32]| send_call(identities.iter().copied(), 58);
+        assert_eq!(call(&[]), None);
+        assert_eq!(call(&[7, 5]), Some([10, 0b101, 0, 5, 58]));
+        assert_eq!(call(&[300, 364, 427]), Some([10, 1, 1 | 1 << 63, 300, 58]));
+        assert_eq!(call(&[300, 428]), None);
+    }
+
     fn found(base: u32, last: u32, guest: bool) -> Option<Kvm> {
         Kvm::find(|leaf, _| match leaf {
             1 => [0, 0, u32::from(guest) << 31, 0],
             leaf if leaf == base => [last, 0x4b4d_564b, 0x564b_4d56, 0x4d],
-            leaf if leaf == base + 1 => [CLOCK | CLOCK_STABLE, 0, 0, 0],
+            leaf if leaf == base + 1 => [CLOCK | CLOCK_STABLE, 0, 0, u32::from(last == 0)],
             leaf if leaf == base + 0x10 => [2_100_000, 200_000, 0, 0],
             _ => [0; 4],
         })
@@ -64,9 +95,9 @@ mod tests {
 
     #[test]
     fn kvm_is_found_by_its_signature() {
-        let kvm = Kvm { features: CLOCK | CLOCK_STABLE, timer_hertz: 1_000_000_000 };
+        let kvm = Kvm { features: CLOCK | CLOCK_STABLE, is_dedicated: false, timer_hertz: 1_000_000_000 };
         assert_eq!(found(0x4000_0000, 0x4000_0001, true), Some(kvm));
-        assert_eq!(found(0x4000_0000, 0, true), Some(kvm));
+        assert_eq!(found(0x4000_0000, 0, true), Some(Kvm { is_dedicated: true, ..kvm }));
         assert_eq!(found(0x4000_0100, 0x4000_0101, true), Some(kvm));
         assert_eq!(found(0x4000_0000, 0x4000_0001, false), None);
         assert_eq!(found(0x5000_0000, 0x5000_0001, true), None);

@@ -3,7 +3,7 @@
 //! Each CPU tells the hypervisor where to write for it; the hypervisor writes to a CPU's words while it does not run that CPU, so what a CPU reads
 //! of its own is whole, and of another CPU's by the version beside it. All is told by CPUID; `nopv`, `no-kvmclock` and `no-steal-acc` leave it
 //! alone, as on Linux. Sources: Linux, Documentation/virt/kvm/x86/msr.rst.
-use super::{cpuid, msr};
+use super::{cpuid, hypervisor, msr};
 use crate::arch::Arch;
 use crate::arch::x86_64::clock::cycles;
 use crate::arch::x86_64::paging::IMAGE;
@@ -49,6 +49,7 @@ pub fn initialise(words: CommandLine<'_>) {
         }
     }
     let _ = FOUND.set(found);
+    hypervisor::initialise(&found, words);
     enable(0);
     // A hypervisor that says more than it does has written nothing.
     if has(kvm::CLOCK) && line(0).0.hertz().is_none() {
@@ -61,7 +62,7 @@ fn has(feature: u32) -> bool {
 }
 
 /// The physical address of one of the statics here.
-fn physical<T>(place: &'static T) -> u64 {
+pub fn physical<T>(place: &'static T) -> u64 {
     core::ptr::from_ref(place) as u64 - IMAGE
 }
 
@@ -77,6 +78,27 @@ pub fn enable(cpu: usize) {
             msr::write(msr::KVM_STEAL_TIME, physical(&area.steal) | ON);
         }
     }
+    hypervisor::enable(cpu);
+}
+
+/// The word of a CPU's steal time whose lowest byte says how things stand with it, and that byte's bits: it does not run though it was not
+/// halted or is to run again; it is to forget all translations before it runs.
+const STANDING: usize = 4;
+const PREEMPTED: u32 = 1 << 0;
+const FLUSH: u32 = 1 << 1;
+
+/// Whether the hypervisor does not run `cpu` just now.
+pub fn is_preempted(cpu: usize) -> bool {
+    AREAS[cpu].steal[STANDING].load(Ordering::Relaxed) & PREEMPTED != 0
+}
+
+/// If the hypervisor does not run `cpu`, has it forget all translations before that runs again; whether it was so. What the caller stored before is
+/// seen by then: the hypervisor takes the word by an exchange on the way into the guest.
+pub fn flushes_later(cpu: usize) -> bool {
+    let standing = &AREAS[cpu].steal[STANDING];
+    let found = standing.load(Ordering::Relaxed);
+    found & PREEMPTED != 0
+        && standing.compare_exchange(found, found | FLUSH, Ordering::SeqCst, Ordering::Relaxed).is_ok()
 }
 
 /// The line of `cpu` and the time-stamp counter while it held.

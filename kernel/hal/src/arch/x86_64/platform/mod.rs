@@ -5,6 +5,7 @@ pub mod cpuid;
 pub mod description;
 pub mod gdt;
 pub mod guards;
+pub mod hypervisor;
 pub mod ioapic;
 pub mod kernel_map;
 pub mod known_state;

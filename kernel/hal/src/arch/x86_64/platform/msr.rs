@@ -56,6 +56,11 @@ pub const KVM_CLOCK: u32 = 0x4b56_4d01;
 /// KVM: where it keeps this CPU's steal time; bit 0: on.
 pub const KVM_STEAL_TIME: u32 = 0x4b56_4d03;
 
+/// KVM: where it says that an end of interrupt need not be told; bit 0: on.
+pub const KVM_END_OF_INTERRUPT: u32 = 0x4b56_4d04;
+/// KVM: bit 0: it polls for a while before it stops a CPU that halts.
+pub const KVM_POLL_CONTROL: u32 = 0x4b56_4d05;
+
 /// EFER.SCE, which turns `syscall` on.
 pub const EFER_SYSCALL: u64 = 1 << 0;
 /// EFER.LME and LMA: long mode is on.

@@ -1,5 +1,5 @@
 //! Making other CPUs forget translations, by interrupt: see [`libkernel::arch::x86_64::shootdown`].
-use super::apic;
+use super::{apic, hypervisor};
 use crate::arch::Arch;
 use crate::arch::x86_64::paging::{flush_all, flush_here};
 use crate::arch::x86_64::trap::VECTOR_FLUSH;
@@ -13,8 +13,17 @@ static SHOOTDOWN: Shootdown = Shootdown::new();
 struct This;
 
 impl Machine for This {
-    fn interrupt(&self, cpu: usize) {
-        apic::send(cpu, VECTOR_FLUSH);
+    fn interrupt(&self, cpus: u64) {
+        if !hypervisor::send(cpus, VECTOR_FLUSH) {
+            (0..crate::cpu::count())
+                .filter(|cpu| cpus & 1 << cpu != 0)
+                .for_each(|cpu| apic::send(cpu, VECTOR_FLUSH));
+        }
+        hypervisor::give_turn(cpus);
+    }
+
+    fn forgets_by_itself(&self, cpu: usize) -> bool {
+        hypervisor::forgets_by_itself(cpu)
     }
 
     fn forget(&self, first: UserAddr, last: UserAddr) {

@@ -18,8 +18,12 @@ pub const KERNEL_TOO: UserAddr = UserAddr::new(u64::MAX);
 
 /// What the executing CPU can do.
 pub trait Machine {
-    /// Makes `cpu` call [`Shootdown::answer`] soon.
-    fn interrupt(&self, cpu: usize);
+    /// Makes the CPUs of a mask call [`Shootdown::answer`] soon.
+    fn interrupt(&self, cpus: u64);
+    /// Whether `cpu` is stopped by a hypervisor, which makes it forget everything before it goes on. What this CPU stored is seen by then.
+    fn forgets_by_itself(&self, _cpu: usize) -> bool {
+        false
+    }
     /// Forgets the pages from `first` to `last` of whatever address space is active; up to [`KERNEL_TOO`], everything.
     fn forget(&self, first: UserAddr, last: UserAddr);
     /// Passes a moment.
@@ -77,7 +81,8 @@ impl Shootdown {
     /// Returns when `cpus`, all others than `this`, have forgotten the pages from `first` to `last`, or will have before they use
     /// them. The page tables were changed before. `this` is the executing CPU, which stays the same meanwhile.
     pub fn ask(&self, this: usize, cpus: u64, (first, last): (UserAddr, UserAddr), machine: &impl Machine) {
-        let attentive = members(cpus).filter(|&cpu| !self.puts_off(cpu)).fold(0, |all, cpu| all | 1 << cpu);
+        let must_hear = |cpu: &usize| !self.puts_off(*cpu) && !machine.forgets_by_itself(*cpu);
+        let attentive = members(cpus).filter(must_hear).fold(0, |all, cpu| all | 1 << cpu);
         self.interrupt(this, attentive, (first, last), machine);
     }
 
@@ -95,11 +100,11 @@ impl Shootdown {
         request.first.store(first.as_u64(), Ordering::Relaxed);
         request.last.store(last.as_u64(), Ordering::Relaxed);
         request.unanswered.store(cpus, Ordering::Relaxed);
-        for cpu in members(cpus) {
-            // Who finds another request in the inbox knows that an interrupt is on its way.
-            if self.cpus[cpu].inbox.fetch_or(1 << this, Ordering::AcqRel) == 0 {
-                machine.interrupt(cpu);
-            }
+        // Who finds another request in the inbox knows that an interrupt is on its way.
+        let is_first = |cpu: &usize| self.cpus[*cpu].inbox.fetch_or(1 << this, Ordering::AcqRel) == 0;
+        let interrupted = members(cpus).filter(is_first).fold(0, |all, cpu| all | 1 << cpu);
+        if interrupted != 0 {
+            machine.interrupt(interrupted);
         }
         while request.unanswered.load(Ordering::Acquire) != 0 {
             self.answer(this, machine);

@@ -1,6 +1,6 @@
 //! Shoot-downs among threads that keep translations, as CPUs do.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::vec::Vec;
 
 use proptest::prelude::*;
@@ -28,14 +28,27 @@ struct World {
     interrupts: [AtomicUsize; THREADS],
     sent: AtomicUsize,
     ended: AtomicUsize,
+    /// Whether a hypervisor has stopped each CPU, and whether it makes it forget everything before it goes on.
+    stopped: [AtomicU32; THREADS],
 }
+
+/// Values of [`World::stopped`].
+const STOPPED: u32 = 1;
+const STOPPED_AND_FORGETS: u32 = 3;
 
 struct Thread<'a>(&'a World, usize);
 
 impl Machine for Thread<'_> {
-    fn interrupt(&self, cpu: usize) {
-        self.0.interrupts[cpu].fetch_add(1, SeqCst);
-        self.0.sent.fetch_add(1, SeqCst);
+    fn interrupt(&self, cpus: u64) {
+        for cpu in members(cpus) {
+            self.0.interrupts[cpu].fetch_add(1, SeqCst);
+            self.0.sent.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn forgets_by_itself(&self, cpu: usize) -> bool {
+        let stopped = &self.0.stopped[cpu];
+        stopped.compare_exchange(STOPPED, STOPPED_AND_FORGETS, SeqCst, SeqCst) != Err(0)
     }
 
     fn forget(&self, first: UserAddr, last: UserAddr) {
@@ -60,6 +73,7 @@ impl World {
             interrupts: [const { AtomicUsize::new(0) }; THREADS],
             sent: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
+            stopped: [const { AtomicU32::new(0) }; THREADS],
         }
     }
 
@@ -111,6 +125,13 @@ fn live(world: &World, cpu: usize, mut seed: u64) {
                     thread.forget(page(0), page(PAGES as u64 - 1));
                 }
             }
+            4 => {
+                world.stopped[cpu].store(STOPPED, SeqCst);
+                std::thread::yield_now();
+                if world.stopped[cpu].swap(0, SeqCst) == STOPPED_AND_FORGETS {
+                    thread.forget(page(0), page(PAGES as u64 - 1));
+                }
+            }
             _ => {
                 world.translate(cpu, (seed >> 40) as usize % PAGES);
             }
@@ -152,6 +173,15 @@ fn a_resting_cpu_is_not_interrupted_and_forgets_when_it_wakes() {
     assert!(!world.shootdown.wake(1));
     world.shootdown.rest(1);
     assert!(!world.shootdown.wake(1));
+}
+
+#[test]
+fn a_cpu_that_does_not_run_is_not_waited_for() {
+    let world = World::new();
+    world.stopped[1].store(STOPPED, SeqCst);
+    world.shootdown.ask(0, 1 << 1, (page(1), page(2)), &Thread(&world, 0));
+    assert_eq!(world.sent.load(SeqCst), 0);
+    assert_eq!(world.stopped[1].load(SeqCst), STOPPED_AND_FORGETS);
 }
 
 #[test]
