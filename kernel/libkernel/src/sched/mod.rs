@@ -18,6 +18,7 @@ pub mod cpu_set;
 pub mod cpu_time;
 mod entity;
 mod fair;
+pub mod halt_poll;
 pub mod load_average;
 mod parameters;
 mod queue;

@@ -23,6 +23,7 @@ pub mod accounts;
 mod arrival;
 pub mod barrier;
 pub mod deadline;
+mod idle;
 pub mod load;
 mod placement;
 pub mod provoke;
@@ -162,9 +163,7 @@ fn idle_once() {
     }
     placement::enter_idle(cpu);
     if !placement::steal(cpu) {
-        hal::cpu::wait_for_interrupt(|| {
-            QUEUES.with(|queue| queue.waiting() != 0) || !placement::is_idle(cpu)
-        });
+        idle::wait(cpu);
     }
 }
 

@@ -142,7 +142,7 @@ fn ask_to_steal(idle: u64) {
     let _guard = preempt::disable();
     let here = hal::cpu::id();
     if let Some(cpu) = claim_idle(idle & !(1 << here), here, here) {
-        hal::cpu::send_reschedule(cpu);
+        super::idle::rouse(cpu);
     }
 }
 

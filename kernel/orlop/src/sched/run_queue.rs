@@ -17,7 +17,7 @@ use hal::user::work;
 use libkernel::sched::{Arrival, Parameters, Queue};
 
 use super::arrival::{Comer, Notice, is_allowed, may_move};
-use super::{accounts, placement, real_time, timer, watchdog};
+use super::{accounts, idle, placement, real_time, timer, watchdog};
 
 /// The queues of all CPUs.
 pub(super) static QUEUES: PerCpu<RunQueue> = PerCpu::new([const { RunQueue::new() }; MAX_CPUS]);
@@ -231,7 +231,10 @@ impl RunQueue {
                 timer::want_tick(cpu);
             }
         } else if is_idle || notice != Notice::None || !timer::is_ticking(cpu) {
-            if !is_idle && notice != Notice::None {
+            if is_idle {
+                return idle::rouse(cpu);
+            }
+            if notice != Notice::None {
                 self.notice.fetch_max(notice as u8, Relaxed);
             }
             hal::cpu::send_reschedule(cpu);
