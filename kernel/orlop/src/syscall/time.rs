@@ -114,7 +114,7 @@ pub fn settimeofday(
         None => None,
     };
     // Only the microseconds are looked at before the zone is read.
-    if ns.as_ref().is_some_and(|time| !(0..=1_000_000).contains(&time.tv_usec)) {
+    if ns.as_ref().is_some_and(|time| !(0..1_000_000).contains(&time.tv_usec)) {
         return Err(Errno::EINVAL.into());
     }
     let zone = zone.optional().map(UserPtr::read).transpose()?;
@@ -283,11 +283,11 @@ pub fn timer_create(
         }
         Some(event) => notification(caller, &event, id)?,
     };
-    clock::require_alarms(id, caller.thread)?;
-    let clock = Clock::from_id(id, caller.thread)?;
     let process = caller.thread.process();
-    let number = posix::create(caller.thread, notification, clock)?;
-    if let Err(errno) = timer.write(&number) {
+    let clock = clock::require_alarms(id, caller.thread).and_then(|()| Clock::from_id(id, caller.thread));
+    // As on Linux the number is told before the clock is asked, and so also of a timer that there will not be.
+    let number = posix::create(caller.thread, notification, clock.clone().unwrap_or(Clock::Monotonic))?;
+    if let Err(errno) = timer.write(&number).and_then(|()| clock.map(|_| ())) {
         posix::delete(process, number)?;
         return Err(Failure::Errno(errno));
     }

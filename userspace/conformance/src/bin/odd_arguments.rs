@@ -365,7 +365,7 @@ fn mount_options() -> Outcome {
 /// Which of two faults is seen.
 fn what_is_read_first() -> Outcome {
     check_eq!(call(nr::setrlimit, &[99, BAD]), Err(Errno::EFAULT));
-    check_eq!(call(nr::settimeofday, &[address(&[0u64, 1_000_001]), BAD]), Err(Errno::EINVAL));
+    check_eq!(call(nr::settimeofday, &[address(&[0u64, 1_000_000]), BAD]), Err(Errno::EINVAL));
     for pid in [u64::MAX, -77i64 as u64] {
         check_eq!(call(nr::setpgid, &[pid, 0]), Err(Errno::EINVAL));
     }

@@ -279,6 +279,11 @@ fn notification_is_checked() -> Outcome {
     }
     check_eq!(raw::call(nr::timer_create, &[99, 8, 8]), Err(Errno::EFAULT));
     check_eq!(raw::call(nr::timer_create, &[1, 0, 8]), Err(Errno::EFAULT));
+    // A number is told before the clock refuses, and is nobody's.
+    let mut number = -1i32;
+    check_eq!(raw::call(nr::timer_create, &[u64::MAX, 0, (&raw mut number) as u64]), Err(Errno::EINVAL));
+    check!(core::hint::black_box(number) >= 0, "{number}");
+    check_eq!(raw::call(nr::timer_delete, &[number as u64]), Err(Errno::EINVAL));
     check_eq!(raw::call(nr::timer_settime, &[77, 0, 0, 0]), Err(Errno::EINVAL));
     check_eq!(raw::call(nr::timer_settime, &[77, 0, 8, 0]), Err(Errno::EFAULT));
     check_eq!(raw::call(nr::timer_gettime, &[77, 8]), Err(Errno::EINVAL));
