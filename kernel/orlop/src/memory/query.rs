@@ -26,7 +26,7 @@ impl AddressSpace {
         let state = self.state.read();
         let (_, area) = state.areas.get(page).ok_or(Errno::ENOMEM)?;
         let mapped = self.page_table.lookup(page.page_down()).is_some();
-        let cached = area.view().is_some_and(|view| view.object().page(view.page_index(page)).is_some());
+        let cached = area.view().is_some_and(|view| view.object().has_used_page(view.page_index(page)));
         Ok(if mapped || cached { Residency::Resident } else { Residency::Absent })
     }
 

@@ -31,6 +31,20 @@ impl AccessCount {
     }
 }
 
+impl Object {
+    /// A file is opened for reading alone, or closed.
+    #[inline]
+    pub fn count_reader(&self, is_opened: bool) {
+        let change = if is_opened { 1 } else { u32::MAX };
+        self.readers.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// How many files are open for reading alone, and how many for writing; the latter is negative while it is executed.
+    pub fn openings(&self) -> (u32, i32) {
+        (self.readers.load(Ordering::Relaxed), self.access.0.load(Ordering::Relaxed))
+    }
+}
+
 /// Permission to write the object, held as long as a file is open for writing. While it lives nobody can
 /// execute the object.
 pub struct WriteAccess(Arc<Object>);

@@ -6,7 +6,7 @@
 //! take the pages away from them; what they touch afterwards is SIGBUS.
 //!
 //! Lock order: `resize` (sleeps), then an address space's lock (sleeps), then `pages` or `mappings` (spin,
-//! never both at once). `resize` is held while user memory is copied in, and so the page-fault path never
+//! never both at once), then the leaf of `untouched`. `resize` is held while user memory is copied in, and so the page-fault path never
 //! takes it. Invariant: no frame lies at or beyond `size` once a truncation has returned, and the bytes
 //! of the last frame beyond `size` are zero except where a shared mapping wrote them.
 
@@ -14,10 +14,11 @@ mod access;
 mod budget;
 mod mappings;
 mod sparse;
+mod untouched;
 
 use alloc::sync::Arc;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::Errno;
 use hal::frame::SharedFrame;
@@ -36,6 +37,7 @@ pub use budget::{PageBudget, pages_in_use};
 pub(super) use mappings::Mapping;
 use mappings::MappingList;
 pub use sparse::Growth;
+use untouched::{Untouched, Use};
 
 /// The largest size of an object: what a signed file offset can say (`MAX_LFS_FILESIZE`).
 pub const MAX_SIZE: u64 = i64::MAX as u64;
@@ -48,7 +50,10 @@ pub struct Object {
     resize: Mutex<()>,
     mappings: SpinLock<MappingList>,
     access: AccessCount,
+    /// How many files are open for reading alone.
+    readers: AtomicU32,
     budget: Option<Arc<PageBudget>>,
+    untouched: Untouched,
 }
 
 impl Object {
@@ -69,7 +74,9 @@ impl Object {
             resize: Mutex::new(()),
             mappings: SpinLock::new(MappingList::new()),
             access: AccessCount::new(),
+            readers: AtomicU32::new(0),
             budget,
+            untouched: Untouched::new(),
         })
     }
 
@@ -88,31 +95,44 @@ impl Object {
         self.pages.lock().get(index).cloned()
     }
 
-    /// Fills `frames` with the frames from page index `first` on that the object already has.
+    /// Whether there is a frame at a page index that somebody has used.
+    pub fn has_used_page(&self, index: u64) -> bool {
+        self.page(index).is_some() && !self.untouched.contains(index)
+    }
+
+    /// Fills `frames` with the frames from page index `first` on that the object already has and somebody has used.
     pub fn pages(&self, first: u64, frames: &mut [Option<SharedFrame>]) {
         let pages = self.pages.lock();
         for (index, frame) in pages.range(first..first.saturating_add(frames.len() as u64)) {
-            if let Some(slot) = frames.get_mut((index - first) as usize) {
+            if let Some(slot) = frames.get_mut((index - first) as usize)
+                && !self.untouched.contains(index)
+            {
                 *slot = Some(frame.clone());
             }
         }
     }
 
-    /// The frame at a page index, made of zeroes if there is none. `ENOMEM` when no frame can be had.
+    /// The frame at a page index, to be used, made of zeroes if there is none. `ENOMEM` when no frame can be had.
     /// Does not look at the size: the caller has.
     pub fn page_or_create(&self, index: u64) -> Result<SharedFrame, Errno> {
-        match self.page(index) {
-            Some(frame) => Ok(frame),
-            None => self.create_page(index),
-        }
+        let frame = match self.page(index) {
+            Some(frame) => frame,
+            None => self.create_page(index, Use::Now)?,
+        };
+        // After the look: whoever enters a page as unused does so in one step.
+        self.untouched.remove(index);
+        Ok(frame)
     }
 
-    fn create_page(&self, index: u64) -> Result<SharedFrame, Errno> {
+    fn create_page(&self, index: u64, usage: Use) -> Result<SharedFrame, Errno> {
         let fresh = SharedFrame::alloc_zeroed().or_errno()?;
         let charge = Charge::take(self.budget.as_deref())?;
         let mut pages = self.pages.lock();
         if let Some(frame) = pages.get(index) {
             return Ok(frame.clone());
+        }
+        if usage == Use::Later {
+            self.untouched.insert(index)?;
         }
         pages.insert(index, fresh.clone()).or_errno()?;
         charge.keep();
@@ -216,6 +236,7 @@ impl Object {
 
     /// Removes pages a few at a time, so that the lock is never held for long and frames are freed outside it.
     fn remove_pages(&self, range: Range<u64>) {
+        self.untouched.remove_all(range.clone());
         loop {
             let mut batch: [Option<(u64, SharedFrame)>; 16] = Default::default();
             let mut removed = 0;

@@ -7,21 +7,29 @@ use abi::Errno;
 use hal::frame::SharedFrame;
 use libkernel::addr::PAGE_SIZE;
 
+use super::untouched::Use;
 use super::{MAX_SIZE, Object};
 use crate::memory::map::must_end;
 
 impl Object {
     /// The first offset at or after `offset`, below the size, that lies in a page; `None` if only holes follow.
     pub fn next_data(&self, offset: u64) -> Option<u64> {
-        let index = self.pages.lock().first_from(offset / PAGE_SIZE)?;
-        let start = index.checked_mul(PAGE_SIZE)?.max(offset);
-        (start < self.size()).then_some(start)
+        let mut index = self.pages.lock().first_from(offset / PAGE_SIZE)?;
+        let mut start = index.checked_mul(PAGE_SIZE)?.max(offset);
+        while start < self.size() {
+            if !self.untouched.contains(index) {
+                return Some(start);
+            }
+            index = self.pages.lock().first_from(index + 1)?;
+            start = index.checked_mul(PAGE_SIZE)?;
+        }
+        None
     }
 
     /// The first offset at or after `offset` that lies in a hole; the size, where every object ends in one.
     pub fn next_hole(&self, offset: u64) -> u64 {
         let mut index = offset / PAGE_SIZE;
-        while self.page(index).is_some() {
+        while self.has_used_page(index) {
             index += 1;
         }
         index.saturating_mul(PAGE_SIZE).max(offset).min(self.size())
@@ -49,6 +57,8 @@ impl Object {
                 return Err(Errno::EINTR);
             }
             if self.page(index).is_some() {
+                // Allocated twice, it counts as used: a failure now must not undo what was promised before.
+                self.untouched.remove(index);
                 continue;
             }
             match holes.last_mut() {
@@ -58,7 +68,7 @@ impl Object {
                     holes.push(index..index + 1);
                 }
             }
-            self.page_or_create(index)?;
+            self.create_page(index, Use::Later)?;
         }
         Ok(())
     }
@@ -72,6 +82,7 @@ impl Object {
                 let is_ours = present.get(index).is_some_and(SharedFrame::is_unique);
                 if is_ours { present.remove_first(index..index + 1) } else { None }
             };
+            self.untouched.remove(index);
             self.release_charges(u64::from(removed.is_some()));
         }
     }
