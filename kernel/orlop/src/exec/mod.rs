@@ -134,7 +134,7 @@ fn start(thread: &Arc<Thread>, context: &mut UserContext, mut start: Start<'_>) 
     commit(thread, context, built, identity, &start.request.name)
 }
 
-fn open(thread: &Arc<Thread>, request: &Request<'_>) -> Result<Arc<File>, Errno> {
+fn open(thread: &Arc<Thread>, request: &Request<'_>) -> Result<Arc<File>, Failure> {
     let credentials = thread.credentials();
     if request.path.is_empty() {
         let place = request.start.clone().unwrap_or_else(|| thread.fs().working_directory());
@@ -144,7 +144,7 @@ fn open(thread: &Arc<Thread>, request: &Request<'_>) -> Result<Arc<File>, Errno>
 }
 
 /// Follows `#!` lines until a program is found; the arguments then begin with the interpreters.
-fn find_program(thread: &Arc<Thread>, start: &mut Start<'_>) -> Result<(Program, ExecuteAccess), Errno> {
+fn find_program(thread: &Arc<Thread>, start: &mut Start<'_>) -> Result<(Program, ExecuteAccess), Failure> {
     for _ in 0..=SCRIPT_DEPTH {
         let object = start.file.object().ok_or(Errno::EACCES)?;
         let access = ExecuteAccess::acquire(object)?;
@@ -157,15 +157,15 @@ fn find_program(thread: &Arc<Thread>, start: &mut Start<'_>) -> Result<(Program,
             return Ok((Program::read(start.file.clone(), head)?, access));
         }
         if start.request.name_vanishes {
-            return Err(Errno::ENOENT);
+            return Err(Errno::ENOENT.into());
         }
         start.file = enter_script(thread, start, head)?;
     }
-    Err(Errno::ELOOP)
+    Err(Errno::ELOOP.into())
 }
 
 /// Puts the interpreter of a script before the arguments and opens it.
-fn enter_script(thread: &Arc<Thread>, start: &mut Start<'_>, head: &[u8]) -> Result<Arc<File>, Errno> {
+fn enter_script(thread: &Arc<Thread>, start: &mut Start<'_>, head: &[u8]) -> Result<Arc<File>, Failure> {
     let interpreter = script::parse(head).ok_or(Errno::ENOEXEC)?;
     let mut arguments = Strings::default();
     arguments.push(interpreter.path, &mut start.room)?;
@@ -180,7 +180,7 @@ fn enter_script(thread: &Arc<Thread>, start: &mut Start<'_>, head: &[u8]) -> Res
     open_by_path(thread, interpreter.path)
 }
 
-fn open_by_path(thread: &Arc<Thread>, path: &[u8]) -> Result<Arc<File>, Errno> {
+fn open_by_path(thread: &Arc<Thread>, path: &[u8]) -> Result<Arc<File>, Failure> {
     open_for_exec(&thread.fs(), &thread.credentials(), None, path, LastLink::Follow)
 }
 
@@ -236,14 +236,15 @@ fn build(
     Ok(Built { space, start: loaded.start, stack: stack.pointer })
 }
 
-fn open_interpreter(thread: &Arc<Thread>, path: &[u8]) -> Result<Program, Errno> {
+fn open_interpreter(thread: &Arc<Thread>, path: &[u8]) -> Result<Program, Failure> {
     let file = open_by_path(thread, path)?;
     let mut head = [0; libkernel::elf::HEADER_SIZE];
     let object = file.object().ok_or(Errno::EACCES)?;
     let mut sink = IoSink::kernel(&mut head);
     object.read(0, &mut sink)?;
     // Linux: a file that is no program is ELIBBAD here, not ENOEXEC.
-    Program::read(file, &head).map_err(|errno| if errno == Errno::ENOEXEC { Errno::ELIBBAD } else { errno })
+    let program = Program::read(file, &head);
+    Ok(program.map_err(|errno| if errno == Errno::ENOEXEC { Errno::ELIBBAD } else { errno })?)
 }
 
 /// The personality that the new program has.

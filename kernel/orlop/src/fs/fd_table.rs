@@ -449,7 +449,7 @@ mod tests {
             start: 0,
             last: 9,
             kind: LockKind::Exclusive,
-            holder: Holder::process(Arc::as_ptr(table), 1),
+            holder: Holder::process(Arc::as_ptr(table), 1, core::ptr::null()),
         };
         let locks = &file.inode().locks;
         locks.lock_record(file.inode(), lock(&table), Blocking::Fail).expect("free");

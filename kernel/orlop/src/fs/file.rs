@@ -73,6 +73,11 @@ impl File {
         flags: u32,
         writer: Option<ContentWriter>,
     ) -> Arc<File> {
+        if is_counted(&handle, flags)
+            && let Some(object) = location.dentry.inode().object()
+        {
+            object.count_reader(true);
+        }
         Arc::new(File {
             location,
             handle,
@@ -390,8 +395,20 @@ impl Drop for File {
             }
             operations.release(self);
         }
-        self.location.dentry.inode().locks.release_file(self);
+        let inode = self.location.dentry.inode();
+        inode.locks.release_file(self);
+        if is_counted(&self.handle, self.flags())
+            && let Some(object) = inode.object()
+        {
+            object.count_reader(false);
+        }
     }
+}
+
+/// Whether it is one of those that have a stored file open for reading alone.
+#[inline]
+fn is_counted(handle: &Handle, flags: u32) -> bool {
+    matches!(handle, Handle::Bytes) && flags & O_ACCMODE == O_RDONLY
 }
 
 /// Makes the handle for an inode that is opened; the kinds that need more come with their own code.

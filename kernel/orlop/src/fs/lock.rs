@@ -1,4 +1,4 @@
-//! Advisory locks: `flock`, and record locks of processes (`F_SETLK`) and of open files (`F_OFD_SETLK`).
+//! Advisory locks: `flock`, record locks of processes (`F_SETLK`) and of open files (`F_OFD_SETLK`), and leases (`F_SETLEASE`).
 //!
 //! An inode without locks carries one empty word. What is held lies in trees (`held`), so that a call costs the logarithm of what others
 //! hold, and a close what the closer holds. Who waits for a record is woken when something in its range is given up, and tries again.
@@ -6,11 +6,12 @@
 
 mod circle;
 mod held;
+pub mod lease;
 mod register;
 pub mod show;
 
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use abi::Errno;
 use hal::sync::{Once, SpinLock};
@@ -47,17 +48,20 @@ pub struct Holder {
     address: usize,
     /// What `F_GETLK` reports: the process, or -1 for an open file.
     pub pid: i32,
+    /// The open file by which it was taken.
+    file: usize,
 }
 
 impl Holder {
-    /// A process, which is known by its descriptor table.
-    pub fn process(table: *const FdTable, pid: i32) -> Holder {
-        Holder { address: table.addr(), pid }
+    /// A process, which is known by its descriptor table, and has the file open.
+    pub fn process(table: *const FdTable, pid: i32, file: *const File) -> Holder {
+        Holder { address: table.addr(), pid, file: file.addr() }
     }
 
     /// An open file.
     pub fn open_file(file: &File) -> Holder {
-        Holder { address: core::ptr::from_ref(file).addr(), pid: -1 }
+        let address = core::ptr::from_ref(file).addr();
+        Holder { address, pid: -1, file: address }
     }
 
     /// Whether it is a process, and not an open file.
@@ -96,6 +100,10 @@ struct LockTable {
     held: SpinLock<Held>,
     /// Who waits for a lock on the whole file.
     released: WaitQueue,
+    /// How many leases there are, for who opens the file; changed under the lock of `held`.
+    lease_count: AtomicUsize,
+    /// Who waits for leases to go.
+    leases_changed: WaitQueue,
 }
 
 impl FileLocks {
@@ -107,7 +115,13 @@ impl FileLocks {
     fn table(&self, inode: &Inode) -> &Arc<LockTable> {
         self.0.get_or_init(|| {
             let file = FileId { device: inode.filesystem.device, number: inode.number };
-            Arc::new(LockTable { file, held: SpinLock::new(Held::new()), released: WaitQueue::new() })
+            Arc::new(LockTable {
+                file,
+                held: SpinLock::new(Held::new()),
+                released: WaitQueue::new(),
+                lease_count: AtomicUsize::new(0),
+                leases_changed: WaitQueue::new(),
+            })
         })
     }
 
@@ -187,13 +201,17 @@ impl FileLocks {
         let Some(table) = self.0.get() else { return };
         self.unlock_whole(file);
         table.held.lock().release(Holder::open_file(file));
+        if table.lease_count.load(Ordering::Relaxed) != 0 {
+            // Usually it is another's.
+            let _ = self.end_lease(file);
+        }
     }
 
     /// A process closed a descriptor of this inode: its record locks go, whichever descriptor they came by.
     #[inline]
     pub fn release_process(&self, table: *const FdTable) {
         if let Some(own) = self.0.get() {
-            own.held.lock().release(Holder::process(table, 0));
+            own.held.lock().release(Holder::process(table, 0, core::ptr::null()));
         }
     }
 }

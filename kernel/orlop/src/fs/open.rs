@@ -19,6 +19,7 @@ use super::directory::Key;
 use super::file::{self, File, Handle};
 use super::inode::Body;
 use super::limits;
+use super::lock::{Blocking, LockKind};
 use super::mount::Location;
 use super::permission::{self, Access};
 use super::pipe;
@@ -166,10 +167,16 @@ fn open_checked(place: Location, how: How, credentials: &Credentials) -> Result<
             if writes || how.has(O_TRUNC) {
                 writer = Some(ContentWriter::enter(&place.mount, object)?);
             }
-            if let Some(writer) = writer.as_ref().filter(|_| how.has(O_TRUNC)) {
-                limits::set_size(inode, 0, writer)?;
+            let (kept, for_now) = if writes { (writer, None) } else { (None, writer) };
+            let file = File::new(place, Handle::Bytes, flags, kept);
+            let opening = if writes { LockKind::Exclusive } else { LockKind::Shared };
+            let blocking = if how.has(O_NONBLOCK) { Blocking::Fail } else { Blocking::Wait };
+            // Who opens is counted by now, so that a lease that is taken meanwhile is seen, or is not given.
+            file.inode().locks.break_leases(opening, blocking)?;
+            if let Some(writer) = file.writer().or(for_now.as_ref()).filter(|_| how.has(O_TRUNC)) {
+                limits::set_size(file.inode(), 0, writer)?;
             }
-            Ok(File::new(place, Handle::Bytes, flags, writer.filter(|_| writes)))
+            Ok(file)
         }
         Body::Fifo(pipe) => {
             let pipe = pipe.clone();
@@ -294,22 +301,24 @@ pub fn open_for_exec(
     start: Option<Location>,
     path: &[u8],
     last_link: LastLink,
-) -> Result<Arc<File>, Errno> {
+) -> Result<Arc<File>, Failure> {
     let start = start.or_else(|| Some(context.working_directory()));
     let place = Walk::new(context, credentials).resolve(start, path, last_link)?;
     open_place_for_exec(place, credentials)
 }
 
 /// [`open_for_exec`] of a place that is known already.
-pub fn open_place_for_exec(place: Location, credentials: &Credentials) -> Result<Arc<File>, Errno> {
+pub fn open_place_for_exec(place: Location, credentials: &Credentials) -> Result<Arc<File>, Failure> {
     let inode = place.dentry.inode();
     if inode.is_symlink() {
-        return Err(Errno::ELOOP);
+        return Err(Errno::ELOOP.into());
     }
     if inode.kind != FileKind::Regular || place.mount.flags() & MS_NOEXEC != 0 {
-        return Err(Errno::EACCES);
+        return Err(Errno::EACCES.into());
     }
     permission::check(inode, credentials, Access::EXECUTE)?;
     let handle = file::plain_handle(inode).ok_or(Errno::EACCES)?;
-    Ok(File::new(place, handle, O_RDONLY | O_LARGEFILE, None))
+    let file = File::new(place, handle, O_RDONLY | O_LARGEFILE, None);
+    file.inode().locks.break_leases(LockKind::Shared, Blocking::Wait)?;
+    Ok(file)
 }

@@ -9,8 +9,8 @@
 use alloc::sync::Arc;
 
 use abi::fs::{F_OWNER_PGRP, F_OWNER_PID, F_OWNER_TID, OwnerEx};
-use abi::poll::{POLLIN, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM};
-use abi::signal::{POLL_IN, POLL_OUT};
+use abi::poll::{POLLIN, POLLMSG, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM};
+use abi::signal::{POLL_IN, POLL_MSG, POLL_OUT};
 use hal::sync::SpinLock;
 use libkernel::signal_set::Signal;
 
@@ -21,6 +21,8 @@ pub enum News {
     Input,
     /// There may be room to write.
     Output,
+    /// A lease is to go, or a directory has changed.
+    Message,
 }
 
 impl News {
@@ -29,6 +31,7 @@ impl News {
         match self {
             News::Input => POLL_IN,
             News::Output => POLL_OUT,
+            News::Message => POLL_MSG,
         }
     }
 
@@ -37,6 +40,7 @@ impl News {
         match self {
             News::Input => POLLIN | POLLRDNORM,
             News::Output => POLLOUT | POLLWRNORM | POLLWRBAND,
+            News::Message => POLLIN | POLLRDNORM | POLLMSG,
         }
     }
 }

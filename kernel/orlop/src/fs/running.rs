@@ -18,6 +18,11 @@ pub fn file_size_limit() -> u64 {
     with_thread(|thread| thread.process().limits().soft(Resource::FileSize)).unwrap_or(INFINITY)
 }
 
+/// The number of the running process; 0 for the kernel.
+pub fn process_number() -> i32 {
+    with_thread(|thread| thread.process().pid().number().cast_signed()).unwrap_or(0)
+}
+
 /// Looks at the credentials of the running thread; kernel tasks have none, and may do everything.
 pub fn with_credentials(look: impl FnOnce(&Credentials)) {
     with_thread(|thread| thread.with_credentials(|credentials| look(credentials)));

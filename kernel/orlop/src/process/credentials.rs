@@ -55,6 +55,8 @@ pub mod capability {
     pub const SYS_TTY_CONFIG: u32 = 26;
     /// Make device nodes.
     pub const MKNOD: u32 = 27;
+    /// Take leases on others' files.
+    pub const LEASE: u32 = 28;
     /// Give files capabilities.
     pub const SETFCAP: u32 = 31;
     /// Say again who has logged in.

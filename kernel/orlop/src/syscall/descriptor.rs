@@ -4,16 +4,17 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::fs::{
-    F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLK, F_GETPIPE_SZ, F_OFD_GETLK,
-    F_OFD_SETLK, F_OFD_SETLKW, F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETPIPE_SZ, FD_CLOEXEC, LOCK_EX,
-    LOCK_MAND, LOCK_NB, LOCK_SH, LOCK_UN, O_ASYNC, O_CLOEXEC, O_DIRECT, O_NOATIME, O_NONBLOCK,
+    F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLEASE, F_GETLK, F_GETPIPE_SZ,
+    F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SETFD, F_SETFL, F_SETLEASE, F_SETLK, F_SETLKW, F_SETPIPE_SZ,
+    FD_CLOEXEC, LOCK_EX, LOCK_MAND, LOCK_NB, LOCK_SH, LOCK_UN, O_ASYNC, O_CLOEXEC, O_DIRECT, O_NOATIME,
+    O_NONBLOCK,
 };
 use abi::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX};
 use libkernel::addr::UserAddr;
 
 use super::at::{content_file, file};
 use super::open::descriptor_limit;
-use super::{Caller, Failure, file_request, file_signal, record_lock};
+use super::{Caller, Failure, file_request, file_signal, lease, record_lock};
 use crate::fs::File;
 use crate::fs::fd_table::OnExec;
 use crate::fs::file::SpecialKind;
@@ -92,6 +93,8 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: i32, command: u32, argument: u64) -> R
             record_lock::set(caller, &file, command, UserAddr::new(argument))
         }
         F_GETPIPE_SZ | F_SETPIPE_SZ => pipe_size(caller, &file, command, argument),
+        F_GETLEASE => Ok(lease::get(&file)),
+        F_SETLEASE => lease::set(caller, &file, fd, argument),
         F_ADD_SEALS | F_GET_SEALS => Err(Errno::EINVAL.into()),
         _ => file_signal::fcntl(caller, &file, command, argument),
     }

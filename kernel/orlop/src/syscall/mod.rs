@@ -23,6 +23,7 @@ pub mod futex;
 pub mod identity;
 pub mod io;
 pub mod io_priority;
+mod lease;
 mod mask;
 pub mod membarrier;
 mod memory;

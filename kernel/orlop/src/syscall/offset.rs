@@ -10,6 +10,7 @@ use libkernel::addr::UserAddr;
 use super::at::{PathCall, content_file, path_argument};
 use super::{Caller, Failure};
 use crate::fs::attributes::FileKind;
+use crate::fs::lock::{Blocking, LockKind};
 use crate::fs::permission::{self, Access};
 use crate::fs::walk::LastLink;
 use crate::fs::writers::ContentWriter;
@@ -95,6 +96,7 @@ pub fn truncate(caller: &mut Caller<'_>, path: UserAddr, length: i64) -> Result<
     }
     let object = inode.object().ok_or(Errno::EINVAL)?;
     let writer = ContentWriter::enter(&place.mount, object)?;
+    inode.locks.break_leases(LockKind::Exclusive, Blocking::Wait)?;
     Ok(limits::set_size(inode, length, &writer)?)
 }
 

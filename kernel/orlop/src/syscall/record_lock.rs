@@ -71,7 +71,7 @@ fn holder(caller: &Caller<'_>, file: &File, command: u32, request: &Flock) -> Re
         F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => Ok(Holder::open_file(file)),
         _ => {
             let pid = caller.thread.process().pid().number().cast_signed();
-            Ok(caller.thread.with_files(|files| Holder::process(Arc::as_ptr(files), pid)))
+            Ok(caller.thread.with_files(|files| Holder::process(Arc::as_ptr(files), pid, file)))
         }
     }
 }

@@ -47,12 +47,12 @@ mod tests {
 
     #[test]
     fn the_last_of_a_circle_is_refused() {
-        let process = |address| Holder { address, pid: 7 };
+        let process = |address| Holder { address, pid: 7, file: 0 };
         for number in 1..20 {
             assert_eq!(enter(number as u64, process(number), process(number + 1)), Ok(()));
         }
         assert_eq!(enter(20, process(20), process(1)), Err(Errno::EDEADLK));
-        assert_eq!(enter(20, Holder { address: 20, pid: -1 }, process(1)), Ok(()));
+        assert_eq!(enter(20, Holder { address: 20, pid: -1, file: 0 }, process(1)), Ok(()));
         leave(7, process(7));
         assert_eq!(enter(20, process(20), process(1)), Ok(()));
         for number in 1..=20 {

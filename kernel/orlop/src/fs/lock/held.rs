@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use abi::Errno;
 use libkernel::intervals::Intervals;
 
+use super::lease::Leases;
 use super::{Holder, LockKind, LockTable, RecordLock};
 use super::{circle, register};
 use crate::sched::wait::WaitQueue;
@@ -34,6 +35,8 @@ pub struct Held {
     pub whole: Whole,
     /// Locks on ranges.
     pub records: Records,
+    /// Leases.
+    pub leases: Leases,
     waiters: Intervals<Arc<Waiter>>,
     /// Who waits for a lock on the whole file, by the number of the wait.
     whole_requests: BTreeMap<u64, (LockKind, i32)>,
@@ -68,6 +71,11 @@ impl Whole {
         let given = self.holders.remove(&holder.address);
         self.exclusive -= usize::from(given.is_some_and(|(kind, _)| kind == LockKind::Exclusive));
         given.is_some()
+    }
+
+    /// The lock of a holder: its kind, and the process that took it.
+    pub fn of(&self, holder: Holder) -> Option<(LockKind, i32)> {
+        self.holders.get(&holder.address).copied()
     }
 
     /// The first lock behind that of a holder: whose it is by address, its kind, and the process that took it.
@@ -131,11 +139,11 @@ impl Records {
         (lock.last >= start).then_some(*lock)
     }
 
-    /// Takes a range away from what its holder has; a lock around it falls into two. Whether there was anything.
-    fn cut_out(&mut self, range: &RecordLock) -> bool {
-        let mut found = false;
+    /// Takes a range away from what its holder has; a lock around it falls into two. The first lock that there was.
+    fn cut_out(&mut self, range: &RecordLock) -> Option<RecordLock> {
+        let mut found = None;
         while let Some(lock) = self.own_last(range.holder, range.start, range.last) {
-            found = true;
+            found = Some(lock);
             self.leave(&lock);
             if lock.last > range.last {
                 self.enter(RecordLock { start: range.last + 1, ..lock });
@@ -147,12 +155,14 @@ impl Records {
         found
     }
 
-    /// Enters a lock, joined with equal ones of its holder that touch it; what it covers was cut out.
+    /// Enters a lock, joined with equal ones of its holder that touch it, of which the first says by which file it was taken; what it
+    /// covers was cut out.
     fn enter_joined(&mut self, mut lock: RecordLock) {
         let before = lock.start.checked_sub(1).and_then(|end| self.own_last(lock.holder, end, end));
         let after = lock.last.checked_add(1).and_then(|start| self.own_last(lock.holder, start, start));
-        for other in [before, after].into_iter().flatten().filter(|other| other.kind == lock.kind) {
+        for other in [after, before].into_iter().flatten().filter(|other| other.kind == lock.kind) {
             self.leave(&other);
+            lock.holder = if other.start < lock.start { other.holder } else { lock.holder };
             lock.start = lock.start.min(other.start);
             lock.last = lock.last.max(other.last);
         }
@@ -165,6 +175,12 @@ fn check_memory() -> Result<(), Errno> {
     if hal::frame::may_allocate() { Ok(()) } else { Err(Errno::ENOLCK) }
 }
 
+/// The number of a new wait; ENOLCK without memory for it.
+pub fn next_number() -> Result<u64, Errno> {
+    check_memory()?;
+    Ok(NEXT_WAITER.fetch_add(1, Ordering::Relaxed))
+}
+
 impl Held {
     /// Nothing.
     pub const fn new() -> Held {
@@ -172,7 +188,8 @@ impl Held {
             Records { by_holder: BTreeMap::new(), shared: Intervals::new(), exclusive: Intervals::new() };
         let whole = Whole { holders: BTreeMap::new(), exclusive: 0 };
         let waiters = Intervals::new();
-        Held { whole, records, waiters, whole_requests: BTreeMap::new(), registered: None }
+        let leases = Leases::new();
+        Held { whole, records, leases, waiters, whole_requests: BTreeMap::new(), registered: None }
     }
 
     /// Has `/proc/locks` look here.
@@ -196,12 +213,12 @@ impl Held {
             && self.records.by_holder.is_empty()
             && self.waiters.is_empty()
             && self.whole_requests.is_empty()
+            && self.leases.is_empty()
     }
 
     /// Enters who waits for a lock on the whole file; the number of the wait.
     pub fn wait_for_whole(&mut self, kind: LockKind, pid: i32) -> Result<u64, Errno> {
-        check_memory()?;
-        let number = NEXT_WAITER.fetch_add(1, Ordering::Relaxed);
+        let number = next_number()?;
         self.whole_requests.insert(number, (kind, pid));
         Ok(number)
     }
@@ -224,11 +241,14 @@ impl Held {
     }
 
     /// Takes a lock that nobody stands in the way of.
-    pub fn take_record(&mut self, lock: RecordLock) -> Result<(), Errno> {
+    pub fn take_record(&mut self, mut lock: RecordLock) -> Result<(), Errno> {
         check_memory()?;
-        let had_some = self.records.cut_out(&lock);
+        let before = self.records.cut_out(&lock);
+        if let Some(same) = before.filter(|before| before.kind == lock.kind) {
+            lock.holder = same.holder;
+        }
         self.records.enter_joined(lock);
-        if had_some {
+        if before.is_some() {
             // What was exclusive may now be shared.
             self.wake(lock.start, lock.last);
         }
@@ -238,7 +258,7 @@ impl Held {
     /// Gives a range up. ENOLCK without memory for what is left of a lock.
     pub fn give_up_record(&mut self, range: &RecordLock) -> Result<(), Errno> {
         check_memory()?;
-        if self.records.cut_out(range) {
+        if self.records.cut_out(range).is_some() {
             self.wake(range.start, range.last);
         }
         Ok(())
@@ -254,8 +274,7 @@ impl Held {
 
     /// Enters a waiter for a lock that `owner` stands in the way of. EDEADLK where that would close a circle.
     pub fn wait_behind(&mut self, wanted: RecordLock, owner: Holder) -> Result<Arc<Waiter>, Errno> {
-        check_memory()?;
-        let number = NEXT_WAITER.fetch_add(1, Ordering::Relaxed);
+        let number = next_number()?;
         circle::enter(number, wanted.holder, owner)?;
         let (is_woken, queue) = (AtomicBool::new(false), WaitQueue::new());
         let waiter = Arc::new(Waiter { number, wanted, is_woken, queue });
@@ -286,7 +305,7 @@ mod tests {
     use super::*;
 
     fn lock(address: usize, start: u64, last: u64, kind: LockKind) -> RecordLock {
-        RecordLock { start, last, kind, holder: Holder { address, pid: 1 } }
+        RecordLock { start, last, kind, holder: Holder { address, pid: 1, file: 0 } }
     }
 
     fn take(held: &mut Held, lock: RecordLock) -> Result<(), Errno> {
@@ -331,7 +350,7 @@ mod tests {
         take(&mut held, lock(1, 0, 9, LockKind::Shared)).expect("free");
         assert_eq!(take(&mut held, lock(2, 5, 5, LockKind::Shared)), Ok(()));
         assert_eq!(take(&mut held, lock(3, 5, 5, LockKind::Exclusive)), Err(Errno::EAGAIN));
-        held.release(Holder { address: 1, pid: 0 });
+        held.release(Holder { address: 1, pid: 0, file: 0 });
         assert_eq!(take(&mut held, lock(2, 0, 9, LockKind::Exclusive)), Ok(()));
     }
 
@@ -339,7 +358,7 @@ mod tests {
     fn whole_files_are_shared_or_had_alone() {
         crate::fs::tests::start_memory();
         let mut held = Held::new();
-        let holder = |address| Holder { address, pid: -1 };
+        let holder = |address| Holder { address, pid: -1, file: 0 };
         assert_eq!(held.whole.take(holder(1), LockKind::Exclusive, 7), Ok(()));
         assert_eq!(held.whole.take(holder(2), LockKind::Shared, 7), Err(Errno::EAGAIN));
         assert_eq!(held.whole.take(holder(1), LockKind::Shared, 7), Ok(()));

@@ -3,11 +3,14 @@
 //! A walk keeps its [`Place`] between pieces; what comes or goes meanwhile is shown or not. Few locks are looked at under a table's lock,
 //! and nothing is written there.
 
-use core::ops::Bound::{Excluded, Unbounded};
+use core::ops::Bound::{Excluded, Included, Unbounded};
 
 use super::held::Held;
+use super::lease::{LeaseState, ShownLease};
 use super::register;
-use super::{FileId, LockKind, RecordLock};
+use super::{FileId, Holder, LockKind, RecordLock};
+use crate::fs::fd_table::FdTable;
+use crate::fs::file::File;
 
 /// What kind of lock it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +21,8 @@ pub enum Sort {
     Process,
     /// On a range, of an open file.
     OpenFile,
+    /// A lease, or who waits for one to go.
+    Lease(LeaseState),
 }
 
 /// A lock, or a request that waits for the lock before it.
@@ -29,8 +34,8 @@ pub struct Shown {
     pub is_request: bool,
     /// What it is.
     pub sort: Sort,
-    /// Shared or exclusive.
-    pub kind: LockKind,
+    /// Shared or exclusive; of a lease what it is to become, or nothing.
+    pub kind: Option<LockKind>,
     /// Whose it is; -1 for an open file's range.
     pub pid: i32,
     /// On which file.
@@ -53,18 +58,31 @@ pub struct Place {
 /// How far it has come in one table: the lock shown last, and the last request that was looked at for it.
 #[derive(Clone, Copy, Default)]
 struct Within {
-    are_records: bool,
+    part: Part,
     lock: Option<(usize, u64)>,
     request: (u64, u64),
+    lease: usize,
+}
+
+/// What a table holds, in the order in which it is shown.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Whole,
+    Records,
+    Leases,
 }
 
 /// What a step found.
 enum Step {
-    Lock(Sort, LockKind, i32, u64, u64),
-    Request(Sort, LockKind, i32, u64, u64),
+    Lock(Parts),
+    Request(Parts),
     /// A request that waits for another lock.
     Other,
 }
+
+/// Sort, kind, owner and range of a lock.
+type Parts = (Sort, Option<LockKind>, i32, u64, u64);
 
 /// The end of a file without end.
 const END: u64 = i64::MAX as u64;
@@ -98,8 +116,8 @@ impl Place {
 
     fn shown(&mut self, step: Step, file: FileId) -> Option<Shown> {
         let (is_request, (sort, kind, pid, start, last)) = match step {
-            Step::Lock(sort, kind, pid, start, last) => (false, (sort, kind, pid, start, last)),
-            Step::Request(sort, kind, pid, start, last) => (true, (sort, kind, pid, start, last)),
+            Step::Lock(parts) => (false, parts),
+            Step::Request(parts) => (true, parts),
             Step::Other => return None,
         };
         self.number += u64::from(!is_request);
@@ -107,21 +125,68 @@ impl Place {
     }
 }
 
-fn parts(lock: &RecordLock) -> (Sort, LockKind, i32, u64, u64) {
+fn parts(lock: &RecordLock) -> Parts {
     let sort = if lock.holder.is_process() { Sort::Process } else { Sort::OpenFile };
-    (sort, lock.kind, lock.holder.pid, lock.start, lock.last)
+    (sort, Some(lock.kind), lock.holder.pid, lock.start, lock.last)
+}
+
+fn parts_of_lease((state, kind, pid): ShownLease) -> Parts {
+    (Sort::Lease(state), kind, pid, 0, END)
+}
+
+/// Calls `show` with the locks that were taken by an open file, for itself or for the process with this table.
+pub fn for_each_of(file: &File, process: *const FdTable, mut show: impl FnMut(&Shown)) {
+    let inode = file.inode();
+    let Some(table) = inode.locks.0.get() else { return };
+    let mut number = 0;
+    let mut show = |(sort, kind, pid, start, last): Parts| {
+        number += 1;
+        let file = table.file;
+        show(&Shown { number, is_request: false, sort, kind, pid, file, start, last });
+    };
+    let own = Holder::open_file(file);
+    let whole = table.held.lock().whole.of(own);
+    if let Some((kind, pid)) = whole {
+        show((Sort::Whole, Some(kind), pid, 0, END));
+    }
+    for holder in [process.addr(), own.address] {
+        let mut from = Included((holder, 0));
+        loop {
+            let next = table.held.lock().records.behind(from).filter(|((address, _), _)| *address == holder);
+            let Some((key, lock)) = next else { break };
+            if lock.holder.file == own.file {
+                show(parts(&lock));
+            }
+            from = Excluded(key);
+        }
+    }
+    let lease = table.held.lock().leases.shown_of(file);
+    lease.into_iter().map(parts_of_lease).for_each(show);
 }
 
 impl Within {
     /// The next lock or request; `None` when there are no more.
     fn next(&mut self, held: &Held) -> Option<Step> {
-        if !self.are_records {
+        if self.part == Part::Whole {
             if let Some(step) = self.next_whole(held) {
                 return Some(step);
             }
-            *self = Within { are_records: true, ..Within::default() };
+            *self = Within { part: Part::Records, ..Within::default() };
         }
-        self.next_request(held).or_else(|| self.next_record(held))
+        if self.part == Part::Records {
+            if let Some(step) = self.next_request(held).or_else(|| self.next_record(held)) {
+                return Some(step);
+            }
+            *self = Within { part: Part::Leases, ..Within::default() };
+        }
+        let shown = held.leases.get(self.lease)?;
+        self.lease += 1;
+        let is_request = shown.0 == LeaseState::Breaker;
+        Some(if is_request {
+            Step::Request(parts_of_lease(shown))
+        } else {
+            Step::Lock(parts_of_lease(shown))
+        })
     }
 
     /// Locks on the whole file; who waits for any of them stands behind the first.
@@ -133,11 +198,11 @@ impl Within {
             && let Some((number, kind, pid)) = held.whole_request_behind(self.request.1)
         {
             self.request.1 = number;
-            return Some(Step::Request(Sort::Whole, kind, pid, 0, END));
+            return Some(Step::Request((Sort::Whole, Some(kind), pid, 0, END)));
         }
         let (holder, kind, pid) = held.whole.behind(shown)?;
         self.lock = Some((holder, 0));
-        Some(Step::Lock(Sort::Whole, kind, pid, 0, END))
+        Some(Step::Lock((Sort::Whole, Some(kind), pid, 0, END)))
     }
 
     /// A request for a record: it stands behind the first lock that is in its way.
@@ -146,15 +211,13 @@ impl Within {
         let (key, wanted) = held.request_behind(lock.start, lock.last, self.request)?;
         self.request = key;
         let is_first = held.records.conflict(&wanted) == Some(lock);
-        let (sort, kind, pid, start, last) = parts(&wanted);
-        Some(if is_first { Step::Request(sort, kind, pid, start, last) } else { Step::Other })
+        Some(if is_first { Step::Request(parts(&wanted)) } else { Step::Other })
     }
 
     fn next_record(&mut self, held: &Held) -> Option<Step> {
         let from = self.lock.map_or(Unbounded, Excluded);
         let (key, lock) = held.records.behind(from)?;
         (self.lock, self.request) = (Some(key), (0, 0));
-        let (sort, kind, pid, start, last) = parts(&lock);
-        Some(Step::Lock(sort, kind, pid, start, last))
+        Some(Step::Lock(parts(&lock)))
     }
 }

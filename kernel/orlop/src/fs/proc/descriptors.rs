@@ -8,6 +8,7 @@ use abi::Errno;
 use abi::fs::O_CLOEXEC;
 use libkernel::text::Text;
 
+use super::locks::line;
 use super::process::shown_path;
 use super::subject::Subject;
 use crate::fs::attributes::FileKind;
@@ -20,6 +21,7 @@ use crate::fs::generated::{Class, Made, entry};
 use crate::fs::inode::{
     Admission, Body, GeneratedDirectory, GeneratedEntry, GeneratedFile, LinkTarget, MagicLink,
 };
+use crate::fs::lock::show::for_each_of;
 use crate::fs::{FdTable, File};
 
 /// What the directory shows of each descriptor.
@@ -160,5 +162,9 @@ fn describe(subject: &Subject, fd: u32, text: &mut Text) -> Result<(), Errno> {
     let position = file.position().try_lock().map_or(0, |position| *position);
     let (mount, inode) = (file.location().mount.id, file.inode().number);
     write!(text, "pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n");
+    for_each_of(&file, Arc::as_ptr(&table), |lock| {
+        text.put(b"lock:\t");
+        line(lock, text);
+    });
     Ok(())
 }

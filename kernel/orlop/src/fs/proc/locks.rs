@@ -12,6 +12,7 @@ use crate::fs::file::FileOperations;
 use crate::fs::generated::Class;
 use crate::fs::generated::content::{Content, SequenceFile};
 use crate::fs::lock::LockKind;
+use crate::fs::lock::lease::LeaseState;
 use crate::fs::lock::show::{Place, Shown, Sort};
 use crate::sched::Mutex;
 
@@ -46,18 +47,31 @@ impl Content for Locks {
     }
 }
 
-fn line(lock: &Shown, text: &mut Text) {
+/// The line of a lock, here and in `fdinfo`.
+pub fn line(lock: &Shown, text: &mut Text) {
     const END: u64 = i64::MAX as u64;
     let sort = match lock.sort {
-        Sort::Whole => "FLOCK ",
-        Sort::Process => "POSIX ",
-        Sort::OpenFile => "OFDLCK",
+        Sort::Whole => "FLOCK  ADVISORY ",
+        Sort::Process => "POSIX  ADVISORY ",
+        Sort::OpenFile => "OFDLCK ADVISORY ",
+        Sort::Lease(LeaseState::Active) => "LEASE  ACTIVE   ",
+        Sort::Lease(LeaseState::Breaking) => "LEASE  BREAKING ",
+        Sort::Lease(LeaseState::Breaker) => "LEASE  BREAKER  ",
     };
     let arrow = if lock.is_request { "-> " } else { "" };
-    let kind = if lock.kind == LockKind::Exclusive { "WRITE" } else { "READ" };
+    let kind = match lock.kind {
+        Some(LockKind::Exclusive) => "WRITE",
+        Some(LockKind::Shared) => "READ",
+        None => "UNLCK",
+    };
     let (device, inode) = (lock.file.device, lock.file.number);
-    write!(text, "{}: {arrow}{sort} ADVISORY  {kind} {} ", lock.number, lock.pid);
-    write!(text, "{:02x}:{:02x}:{inode} {} ", device.major, device.minor, lock.start);
+    write!(text, "{}: {arrow}{sort} {kind} {} ", lock.number, lock.pid);
+    match lock.sort {
+        // Who waits for a lease has not opened the file yet.
+        Sort::Lease(LeaseState::Breaker) => text.put(b"<none>:0 "),
+        _ => write!(text, "{:02x}:{:02x}:{inode} ", device.major, device.minor),
+    }
+    write!(text, "{} ", lock.start);
     match lock.last {
         END => text.put(b"EOF\n"),
         last => writeln!(text, "{last}"),

@@ -30,6 +30,8 @@ const NONE: fn() -> i64 = || 0;
 static FS: &[Fixed] = &[
     // Files are limited by memory alone.
     shown("file-max", || i64::MAX),
+    setting("lease-break-time", Setting::Numbers(&[LEASE_BREAK_TIME])),
+    setting("leases-enable", Setting::Numbers(&[LEASES_ENABLED])),
     setting("mount-max", Setting::Numbers(&[MOUNT_MAX])),
     setting("nr_open", Setting::Numbers(&[OPEN_MAX])),
     shown("overflowgid", OVERFLOW),
@@ -119,6 +121,8 @@ const PID_MAX: Number = atomic_number!(process::PID_MAX, 301..=process::PID_LIMI
 const THREADS_MAX: Number = atomic_number!(process::THREADS_MAX, 20..=0x3fff_ffff);
 const OPEN_MAX: Number = atomic_number!(process::OPEN_MAX, 64..=0x7fff_ffc0);
 const MAX_AREAS: Number = atomic_number!(crate::memory::MAX_AREAS, 0..=i32::MAX as i64);
+const LEASE_BREAK_TIME: Number = atomic_number!(crate::fs::lock::lease::BREAK_TIME_S, ANY);
+const LEASES_ENABLED: Number = atomic_number!(crate::fs::lock::lease::ENABLED, ANY);
 const MOUNT_MAX: Number = atomic_number!(crate::fs::mount::MOUNT_MAX, 1..=i32::MAX as i64);
 const PROTECTED_FIFOS: Number = atomic_number!(shared_folders::FIFOS, 0..=2);
 const PROTECTED_HARDLINKS: Number = atomic_number!(shared_folders::HARDLINKS, 0..=1);
