@@ -10,6 +10,7 @@ use hal::sync::SpinLock;
 
 use super::attributes::DeviceNumber;
 use super::dentry::Dentry;
+use super::proc::View;
 use super::writers::Writers;
 use crate::memory::object::PageBudget;
 
@@ -78,6 +79,8 @@ pub struct FileSystem {
     pub budget: Arc<PageBudget>,
     /// Who writes to it, through any mount.
     pub(super) writers: Writers,
+    /// Of procfs: what it shows to whom.
+    pub(super) view: Option<Arc<View>>,
     /// The `MS_*` flags of the file system itself.
     flags: AtomicU64,
     /// How many inodes there may be.
@@ -108,6 +111,7 @@ impl FileSystem {
             device: DeviceNumber::new(0, minor),
             budget: Arc::new(PageBudget::new(page_limit)),
             writers: Writers::new(),
+            view: (kind == FileSystemKind::Proc).then(|| Arc::new(View::new())),
             flags: AtomicU64::new(0),
             inode_limit,
             next_inode: AtomicU64::new(1),

@@ -125,6 +125,12 @@ pub trait GeneratedDirectory: Send + Sync {
         let _ = filesystem;
         Admission::ByMode
     }
+
+    /// Whether the running thread may know that it is there.
+    fn is_shown(&self, filesystem: &FileSystem) -> bool {
+        let _ = filesystem;
+        true
+    }
 }
 
 /// Who is let into a directory that the kernel makes up.
@@ -245,6 +251,15 @@ impl Inode {
     /// Whether the kernel makes it up when it is looked at, be it a file or a directory.
     pub fn is_made_up(&self) -> bool {
         matches!(self.body, Body::Made(_) | Body::Generated(_))
+    }
+
+    /// ENOENT for what the running thread may not know of, though it holds it.
+    #[inline]
+    pub fn check_shown(&self) -> Result<(), Errno> {
+        match &self.body {
+            Body::Generated(directory) if !directory.is_shown(&self.filesystem) => Err(Errno::ENOENT),
+            _ => Ok(()),
+        }
     }
 
     /// The names of a directory that is held in memory.

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
+use abi::fs::{MS_MANDLOCK, MS_RDONLY, MS_SYNCHRONOUS};
 use hal::sync::Once;
 
 use super::attributes::FileKind;
@@ -36,8 +37,10 @@ pub fn create(name: &[u8], source: &[u8], flags: u64, options: &[u8]) -> Result<
             Ok(Mount::new(root.inode().filesystem.clone(), root, source, flags))
         }
         b"proc" => {
-            let root = proc::root();
-            Ok(Mount::new(root.inode().filesystem.clone(), root, source, flags))
+            let root = proc::new_instance();
+            let filesystem = root.inode().filesystem.clone();
+            reconfigure(&filesystem, options)?;
+            Ok(Mount::new(filesystem, root, source, flags))
         }
         b"sysfs" => {
             let root = sysfs::root();
@@ -58,9 +61,49 @@ pub fn reconfigure(filesystem: &FileSystem, options: &[u8]) -> Result<(), Errno>
             }
             Ok(())
         }
+        FileSystemKind::Proc => filesystem.view.as_ref().map_or(Ok(()), |view| view.configure(options)),
         _ if options.is_empty() => Ok(()),
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// `MS_*` flags of a file system that words among its options set, and such that they clear.
+#[derive(Clone, Copy, Default)]
+pub struct FlagWords {
+    /// Set.
+    pub set: u64,
+    /// Cleared.
+    pub clear: u64,
+}
+
+/// Takes the words out of the options that every type knows: mount(8), "Filesystem-independent mount options" (Linux:
+/// `vfs_parse_sb_flag`). The last word about a flag counts.
+pub fn take_flag_words(options: &mut Vec<u8>) -> FlagWords {
+    let mut flags = FlagWords::default();
+    let mut rest = Vec::new();
+    for word in options.split(|&byte| byte == b',').filter(|word| !word.is_empty()) {
+        let (flag, is_set) = match word {
+            b"ro" => (MS_RDONLY, true),
+            b"rw" => (MS_RDONLY, false),
+            b"sync" => (MS_SYNCHRONOUS, true),
+            b"async" => (MS_SYNCHRONOUS, false),
+            b"mand" => (MS_MANDLOCK, true),
+            b"nomand" => (MS_MANDLOCK, false),
+            // Everything is memory: nothing is written late.
+            b"dirsync" | b"lazytime" | b"nolazytime" => (0, true),
+            other => {
+                rest.extend_from_slice(other);
+                rest.push(b',');
+                continue;
+            }
+        };
+        let (one, other) =
+            if is_set { (&mut flags.set, &mut flags.clear) } else { (&mut flags.clear, &mut flags.set) };
+        *one |= flag;
+        *other &= !flag;
+    }
+    *options = rest;
+    flags
 }
 
 static DEVICES: Once<Arc<Dentry>> = Once::new();

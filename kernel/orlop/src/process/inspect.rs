@@ -10,10 +10,13 @@ pub fn may_inspect(process: &Process) -> bool {
     if core::ptr::eq(&raw const **caller.process(), process) {
         return true;
     }
-    // Of a process that has ended nothing is left to be seen.
-    let Some(target) = process.find_thread(|_| true) else { return true };
+    // One that has ended has no memory any more that could be dumped, but an owner.
+    let living = process.find_thread(|_| true);
+    let has_ended = living.is_none();
+    let Some(target) = living.or_else(|| process.leader()) else { return true };
     let (caller, target) = (caller.credentials(), target.credentials());
-    caller.has_capability(capability::SYS_PTRACE) || process.is_dumpable() && is_same(&caller, &target)
+    caller.has_capability(capability::SYS_PTRACE)
+        || (has_ended || process.is_dumpable()) && is_same(&caller, &target)
 }
 
 fn is_same(caller: &Credentials, target: &Credentials) -> bool {

@@ -14,9 +14,10 @@ use libkernel::addr::UserAddr;
 
 use super::at::{PathCall, only, path_argument};
 use super::{Caller, Failure};
+use crate::fs::FsContext;
 use crate::fs::mount::{self, InUse, Location, Mount};
+use crate::fs::types::{self, FlagWords};
 use crate::fs::walk::{LastLink, Walk};
-use crate::fs::{FsContext, types};
 use crate::process::{capability, table};
 use crate::user::IoSource;
 use crate::user::string::read_string;
@@ -59,7 +60,7 @@ pub fn mount(
     call.credentials.require(capability::SYS_ADMIN)?;
     let _turn = mount::TREE.lock();
     if flags & MS_REMOUNT != 0 {
-        return Ok(remount(&place, flags, &data.unwrap_or_default())?);
+        return Ok(remount(&place, flags, data.unwrap_or_default())?);
     }
     if flags & PROPAGATION != 0 {
         return Ok(propagate(&place, flags)?);
@@ -76,11 +77,19 @@ pub fn mount(
         return Ok(done?);
     }
     let kind = kind.ok_or(Errno::EINVAL)?;
-    let made = types::create(&kind, &source, kept_flags(flags), &data.unwrap_or_default())?;
-    if made.filesystem.flags() == 0 && flags & FILE_SYSTEM_FLAGS != 0 {
-        made.filesystem.set_flags(flags & FILE_SYSTEM_FLAGS)?;
+    let mut options = data.unwrap_or_default();
+    let words = types::take_flag_words(&mut options);
+    let made = types::create(&kind, &source, kept_flags(flags), &options)?;
+    let whole = file_system_flags(flags, words);
+    if made.filesystem.flags() == 0 && whole != 0 {
+        made.filesystem.set_flags(whole)?;
     }
     Ok(attach(made, place)?)
+}
+
+/// The flags for a file system: those of the call, and what words among the options say.
+fn file_system_flags(flags: u64, words: FlagWords) -> u64 {
+    (flags & FILE_SYSTEM_FLAGS | words.set) & !words.clear
 }
 
 /// The flags for a new mount: relative access times, unless others are asked for.
@@ -122,7 +131,7 @@ fn attach(made: Arc<Mount>, place: Location) -> Result<(), Errno> {
 
 /// `MS_REMOUNT`: new flags for the mount whose root is given and, without `MS_BIND`, for its file system. Without a word about access
 /// times they stay as they are. EBUSY if there are writers where there shall be none.
-fn remount(place: &Location, flags: u64, options: &[u8]) -> Result<(), Errno> {
+fn remount(place: &Location, flags: u64, mut options: Vec<u8>) -> Result<(), Errno> {
     if !is_mount_root(place) {
         return Err(Errno::EINVAL);
     }
@@ -136,8 +145,9 @@ fn remount(place: &Location, flags: u64, options: &[u8]) -> Result<(), Errno> {
     if flags & MS_BIND != 0 {
         return mount.set_flags(own);
     }
-    types::reconfigure(&mount.filesystem, options)?;
-    mount.filesystem.set_flags(flags & FILE_SYSTEM_FLAGS)?;
+    let words = types::take_flag_words(&mut options);
+    types::reconfigure(&mount.filesystem, &options)?;
+    mount.filesystem.set_flags(file_system_flags(flags, words))?;
     mount.set_flags(own)
 }
 

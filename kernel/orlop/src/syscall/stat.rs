@@ -46,7 +46,7 @@ pub fn lstat(caller: &mut Caller<'_>, path: UserAddr, buffer: UserAddr) -> Resul
 /// `fstat(fd, buffer)`.
 pub fn fstat(caller: &mut Caller<'_>, fd: i32, buffer: UserAddr) -> Result<(), Failure> {
     let file = at::file(caller, fd)?;
-    Ok(UserPtr::new(buffer).write(&describe(file.inode()))?)
+    Ok(UserPtr::new(buffer).write(&describe(file.inode())?)?)
 }
 
 /// `newfstatat(dirfd, path, buffer, flags)`.
@@ -59,7 +59,7 @@ pub fn newfstatat(
 ) -> Result<(), Failure> {
     only(flags, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)?;
     let place = place_of(caller, directory, path, flags)?;
-    Ok(UserPtr::new(buffer).write(&describe(place.dentry.inode()))?)
+    Ok(UserPtr::new(buffer).write(&describe(place.dentry.inode())?)?)
 }
 
 fn place_of(caller: &Caller<'_>, directory: i32, path: UserAddr, flags: u32) -> Result<Location, Errno> {
@@ -81,6 +81,7 @@ pub fn statx(
         return Err(Errno::EINVAL.into());
     }
     let place = place_of(caller, directory, path, flags)?;
+    place.dentry.inode().check_shown()?;
     Ok(UserPtr::new(buffer).write(&describe_extended(&place, mask))?)
 }
 
@@ -91,12 +92,13 @@ fn special_device(inode: &Inode) -> DeviceNumber {
     }
 }
 
-/// What `stat` says of an inode.
+/// What `stat` says of an inode. ENOENT for what the caller may not know of.
 #[allow(clippy::useless_conversion, reason = "some fields have other widths on the other architecture")]
-fn describe(inode: &Inode) -> Stat {
+fn describe(inode: &Inode) -> Result<Stat, Errno> {
+    inode.check_shown()?;
     let attributes = &inode.attributes;
     let times = attributes.times();
-    Stat {
+    Ok(Stat {
         st_dev: inode.filesystem.device.encode(),
         st_ino: inode.number,
         st_nlink: attributes.links().into(),
@@ -114,7 +116,7 @@ fn describe(inode: &Inode) -> Stat {
         st_ctime: times.changed.tv_sec,
         st_ctime_nsec: times.changed.tv_nsec,
         ..Stat::default()
-    }
+    })
 }
 
 /// What `statx` says: always what `stat` has, and when the inode was made if that is asked for and stored.

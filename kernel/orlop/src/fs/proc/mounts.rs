@@ -5,7 +5,9 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
-use abi::fs::{MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_RELATIME};
+use abi::fs::{
+    MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_RELATIME, MS_SYNCHRONOUS,
+};
 use libkernel::addr::PAGE_SIZE;
 use libkernel::text::{Text, Within};
 
@@ -53,7 +55,7 @@ pub fn table_line(mount: &Mount, place: &[u8], text: &mut Text) -> Result<(), Er
     text.put(b" ");
     text.name(place, Within::Field);
     write!(text, " {} ", mount.filesystem.kind.name());
-    flag_words(mount.flags(), text);
+    flag_words(mount.flags(), mount.filesystem.flags(), text);
     options_of(mount, text);
     text.put(b" 0 0\n");
     Ok(())
@@ -68,10 +70,12 @@ pub fn information_line(mount: &Mount, place: &[u8], text: &mut Text) -> Result<
     text.put(b" ");
     text.name(place, Within::Field);
     text.put(b" ");
-    flag_words(mount.flags(), text);
+    flag_words(mount.own_flags(), 0, text);
     write!(text, " - {} ", mount.filesystem.kind.name());
     text.name(&mount.source, Within::FirstField);
-    text.put(if mount.flags() & MS_RDONLY != 0 { b" ro" } else { b" rw" });
+    text.put(b" ");
+    let whole = mount.filesystem.flags();
+    flag_words(whole & MS_RDONLY, whole, text);
     options_of(mount, text);
     text.put(b"\n");
     Ok(())
@@ -99,7 +103,8 @@ fn shown_root(mount: &Mount) -> Result<alloc::vec::Vec<u8>, Errno> {
     crate::fs::path::join(&names)
 }
 
-fn flag_words(flags: u64, text: &mut Text) {
+/// Whether it is to be read alone, what else holds for the whole file system, and what for the mount.
+fn flag_words(flags: u64, whole: u64, text: &mut Text) {
     let words: [(u64, &[u8]); 6] = [
         (MS_NOSUID, b",nosuid"),
         (MS_NODEV, b",nodev"),
@@ -109,11 +114,15 @@ fn flag_words(flags: u64, text: &mut Text) {
         (MS_RELATIME, b",relatime"),
     ];
     text.put(if flags & MS_RDONLY != 0 { b"ro" } else { b"rw" });
+    text.put(if whole & MS_SYNCHRONOUS != 0 { b",sync" } else { b"" });
     words.iter().filter(|(flag, _)| flags & flag != 0).for_each(|(_, word)| text.put(word));
 }
 
-/// The limits that tmpfs shows of itself.
+/// The limits that tmpfs shows of itself, and what procfs hides.
 fn options_of(mount: &Mount, text: &mut Text) {
+    if let Some(view) = &mount.filesystem.view {
+        view.describe(text);
+    }
     let pages = mount.filesystem.budget.limit();
     if matches!(mount.filesystem.kind, FileSystemKind::RootFs | FileSystemKind::DevTmpFs) {
         write!(text, ",size={}k,nr_inodes={pages}", pages * (PAGE_SIZE / 1024));

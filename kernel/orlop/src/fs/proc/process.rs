@@ -12,13 +12,17 @@ use super::descriptors::{Descriptors, Show};
 use super::mounts::{self, Mounts};
 use super::subject::Subject;
 use super::task::Tasks;
+use super::view::{Hiding, View};
 use super::{calls, kept, map_files, maps, namespaces, scheduling, smaps, status, window};
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
 use crate::fs::file::FileOperations;
+use crate::fs::filesystem::FileSystem;
 use crate::fs::generated::content::{Content, SequenceFile};
 use crate::fs::generated::{Class, entry};
-use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, GeneratedFile, LinkTarget, MagicLink};
+use crate::fs::inode::{
+    Admission, Body, GeneratedDirectory, GeneratedEntry, GeneratedFile, LinkTarget, MagicLink,
+};
 use crate::fs::mount::{self, Location};
 use crate::fs::{display_path, short};
 use crate::process::{Pid, find_process, find_thread, next_process};
@@ -209,30 +213,45 @@ impl GeneratedDirectory for Entries {
     fn is_immutable(&self) -> bool {
         true
     }
+
+    fn admission(&self, filesystem: &FileSystem) -> Admission {
+        if self.subject.is_thread() { Admission::ByMode } else { self.subject.admission_to(filesystem) }
+    }
+
+    fn is_shown(&self, filesystem: &FileSystem) -> bool {
+        self.subject.is_shown_by(filesystem)
+    }
 }
 
 /// The directory of the process with this number, below the root. Any thread's number will do, though none of them is listed.
-pub fn find(root: &Arc<Dentry>, name: &[u8], pid: u32) -> Result<Arc<Dentry>, Errno> {
+pub fn find(view: &View, root: &Arc<Dentry>, name: &[u8], pid: u32) -> Result<Arc<Dentry>, Errno> {
     let process = find_process(Pid::new(pid)).map(Subject::of_process);
     let subject =
         process.or_else(|| find_thread(Pid::new(pid)).map(Subject::named_by)).ok_or(Errno::ENOENT)?;
+    // Of what is only invisible the name is still found, and then nothing can be done with it: as on Linux, where all of it is ENOENT.
+    if view.hiding() == Hiding::Ptraceable && !view.shows(&subject.process, Hiding::Ptraceable) {
+        return Err(Errno::ENOENT);
+    }
     let (number, ownership) = (subject.inode_number(0), subject.ownership(0o555));
     let body = Body::Generated(Box::new(Entries { subject }));
     Ok(entry(root, name, number, FileKind::Directory, ownership, body))
 }
 
 /// The processes with numbers from `from` on; each one's position is its number.
-pub fn list(from: u64, emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool) {
+pub fn list(view: &View, from: u64, emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool) {
     let mut from = u32::try_from(from).unwrap_or(u32::MAX);
     while let Some(process) = next_process(Pid::new(from)) {
         let pid = process.pid().number();
+        from = pid.saturating_add(1);
+        if !view.shows(&process, Hiding::Invisible) {
+            continue;
+        }
         let name = format!("{pid}");
         let number = Subject::of_process(process).inode_number(0);
         let shown = GeneratedEntry { name: name.as_bytes(), number, kind: FileKind::Directory };
         if !emit(u64::from(pid) + 1, shown) {
             return;
         }
-        from = pid.saturating_add(1);
     }
 }
 

@@ -6,7 +6,9 @@ use alloc::sync::{Arc, Weak};
 
 use abi::Errno;
 
+use super::view::Hiding;
 use crate::fs::FsContext;
+use crate::fs::filesystem::FileSystem;
 use crate::fs::inode::{Admission, Ownership};
 use crate::memory::AddressSpace;
 use crate::process::{Pid, Process, Thread, current, find_thread, may_inspect};
@@ -81,6 +83,21 @@ impl Subject {
     pub fn admission_of_itself(&self) -> Admission {
         let is_own = current().is_some_and(|thread| Arc::ptr_eq(thread.process(), &self.process));
         if is_own { Admission::Granted } else { Admission::ByMode }
+    }
+
+    /// Whether the running thread is let into the directories of the process, as the instance says: the error is EPERM where it knows
+    /// that there is such a process (Linux: `proc_pid_permission`).
+    pub fn admission_to(&self, filesystem: &FileSystem) -> Admission {
+        let Some(view) = &filesystem.view else { return Admission::ByMode };
+        if view.shows(&self.process, Hiding::NoAccess) {
+            return Admission::ByMode;
+        }
+        Admission::Refused(if view.hiding() == Hiding::Invisible { Errno::ENOENT } else { Errno::EPERM })
+    }
+
+    /// Whether the running thread may know, by this instance, that there is such a process.
+    pub fn is_shown_by(&self, filesystem: &FileSystem) -> bool {
+        filesystem.view.as_ref().is_none_or(|view| view.shows(&self.process, Hiding::Invisible))
     }
 
     /// The inode number of the entry at `index`; above those of all fixed names.

@@ -10,8 +10,9 @@ use super::process;
 use super::subject::Subject;
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
+use crate::fs::filesystem::FileSystem;
 use crate::fs::generated::{Class, entry};
-use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry};
+use crate::fs::inode::{Admission, Body, GeneratedDirectory, GeneratedEntry};
 use crate::process::{Pid, current};
 
 /// The number that a name is: digits without leading zeroes.
@@ -72,6 +73,10 @@ impl GeneratedDirectory for Tasks {
             }
         }
         Ok(())
+    }
+
+    fn admission(&self, filesystem: &FileSystem) -> Admission {
+        self.subject.admission_to(filesystem)
     }
 
     fn class(&self) -> Class {

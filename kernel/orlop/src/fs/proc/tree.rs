@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 
-use super::{kernel, locks, mounts, process, sysctl, system, task, terminals};
+use super::{View, kernel, locks, mounts, process, sysctl, system, task, terminals};
 use crate::fs::dentry::Dentry;
 use crate::fs::generated::{Fixed, directory, file, find_fixed, link, list_fixed, opened};
 use crate::fs::inode::{GeneratedDirectory, GeneratedEntry};
@@ -47,7 +47,19 @@ static ROOT: &[Fixed] = &[
 static TTY: &[Fixed] = &[file("drivers", terminals::drivers), file("ldiscs", terminals::line_disciplines)];
 
 /// The root: fixed names, then processes. A process stands at the position of its number, above all fixed names.
-pub struct Root;
+pub struct Root {
+    pub view: Arc<View>,
+}
+
+/// The links to the one who asks, which are there where nothing but processes is.
+static ONLY_PROCESSES: &[Fixed] =
+    &[link("self", task::self_link), link("thread-self", task::thread_self_link)];
+
+impl Root {
+    fn names(&self) -> &'static [Fixed] {
+        if self.view.has_only_processes() { ONLY_PROCESSES } else { ROOT }
+    }
+}
 
 /// The inode number of the root.
 const ROOT_NUMBER: u64 = 0;
@@ -58,8 +70,8 @@ const FIRST_PROCESS: u64 = 256;
 impl GeneratedDirectory for Root {
     fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
         match task::parse_number(name) {
-            Some(pid) => process::find(directory, name, pid),
-            None => find_fixed(ROOT, ROOT_NUMBER, directory, name),
+            Some(pid) => process::find(&self.view, directory, name, pid),
+            None => find_fixed(self.names(), ROOT_NUMBER, directory, name),
         }
     }
 
@@ -68,10 +80,10 @@ impl GeneratedDirectory for Root {
         position: u64,
         emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
     ) -> Result<(), Errno> {
-        if position < FIRST_PROCESS && !list_fixed(ROOT, ROOT_NUMBER, position, emit) {
+        if position < FIRST_PROCESS && !list_fixed(self.names(), ROOT_NUMBER, position, emit) {
             return Ok(());
         }
-        process::list(position.saturating_sub(FIRST_PROCESS), &mut |next, shown| {
+        process::list(&self.view, position.saturating_sub(FIRST_PROCESS), &mut |next, shown| {
             emit(FIRST_PROCESS + next, shown)
         });
         Ok(())
