@@ -11,6 +11,9 @@ use crate::arch::Arch;
 /// The numbers of features in `hal/src/arch/x86_64/patches.rs`.
 const FENCE_SWAPGS: u16 = 2;
 const CLEAR_BUFFERS: u16 = 3;
+const FSGSBASE: u16 = 10;
+const XSAVE: u16 = 11;
+const X87_POINTERS: u16 = 12;
 
 /// Functions that spin until another CPU stores, and nothing else.
 const SPINNING: [&str; 5] = [
@@ -68,6 +71,7 @@ impl Kernel<'_> {
             let mut instructions = Decoder::with_ip(64, code, start, DecoderOptions::NONE).into_iter();
             ensure!(instructions.any(|one| one.mnemonic() == Mnemonic::Pause), "{name} spins without pause");
         }
+        self.check_registers()?;
         self.check_fences()?;
         self.check_buffers()?;
         let history = self.x86_64("platform::guards::clear_history")?;
@@ -97,6 +101,29 @@ impl Kernel<'_> {
             }
         }
         ensure!(readers == [READER], "CPUID is executed by {readers:?}");
+        Ok(())
+    }
+
+    /// x87's pointers are overwritten by instructions that neither fault nor leave anything, right before registers are loaded; and nobody
+    /// asks the CPU for `rdfsbase` or XSAVE there: the words for it are sites.
+    fn check_registers(&self) -> Result<()> {
+        let overwrites = self.x86_64("platform::guards::forget_x87_pointers")?;
+        let kinds: Vec<_> = overwrites.iter().map(Instruction::mnemonic).take(5).collect();
+        let wanted = [Mnemonic::Fnclex, Mnemonic::Emms, Mnemonic::Fild, Mnemonic::Mov, Mnemonic::Ret];
+        ensure!(kinds == wanted, "x87's pointers are not overwritten: {kinds:?}");
+        let of = |feature| self.sites.iter().filter(move |site| site.feature == feature);
+        for site in of(X87_POINTERS) {
+            let loads = |next: &Site| next.address == site.address + u64::from(site.length);
+            ensure!(
+                of(XSAVE).any(loads),
+                "x87's pointers are overwritten at {:#x}, but not loaded",
+                site.address
+            );
+        }
+        for (feature, length) in [(X87_POINTERS, 5), (FSGSBASE, 5), (XSAVE, 4)] {
+            let fits = |site: &Site| site.length == length && site.code_length == length;
+            ensure!(of(feature).count() > 0 && of(feature).all(fits), "sites of feature {feature} cost more");
+        }
         Ok(())
     }
 

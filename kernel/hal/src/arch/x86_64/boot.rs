@@ -271,6 +271,7 @@ extern "C" fn boot_main(address: u64, boot_cycles: u64, loader: u32) -> ! {
     crate::random::add_loader_seed(loaded.seed());
     acpi::remember_root(loaded.acpi_root, loaded.efi_system_table);
     smp::remember_page(loaded.low_page);
+    user_registers::settle_components();
     speculation::decide(loaded.command_line());
     speculation::initialise_cpu();
     // SAFETY: the boot tables leave the text writable until `build` below, and this CPU is alone with interrupts off.

@@ -1,6 +1,5 @@
 //! CR3, `invlpg`, the direct map and the kernel's own mappings after boot.
 use super::Arch;
-use super::cpu::{feature, has};
 use super::patches::patched;
 use super::platform::{guards, kernel_map, shootdown};
 use crate::contract::{Cpu as _, Paging};
@@ -89,6 +88,17 @@ pub fn flush_all_and_kernel() {
     }
 }
 
+/// Whether the CPU has identifiers of address spaces: a branch that is patched away where it has.
+#[inline(always)]
+fn has_identifiers() -> bool {
+    // SAFETY: goes to one of the two places that follow.
+    unsafe {
+        asm!(patched!(PCID, "jmp {absent}" => ""), absent = label { return false },
+            options(nomem, nostack, preserves_flags));
+    }
+    true
+}
+
 /// What goes into CR3 beside the root: the identifier, and whether what is kept under it stays. Interrupts masked.
 fn identify(next: Option<&PageTable>) -> u64 {
     let Choice { pcid, keep } = match next {
@@ -138,7 +148,7 @@ impl Paging for Arch {
             next.translations.enter(cpu);
         }
         let root = next.map_or_else(kernel_root, PageTable::root).as_u64();
-        let choice = if has(feature::PCID) { identify(next) } else { 0 };
+        let choice = if has_identifiers() { identify(next) } else { 0 };
         // SAFETY: every root shares the kernel's half, so the running code and stack stay mapped; the CPU has the identifier's bits
         // if they are set, and keeps nothing under it that is not this root's. The prefixes, which mean nothing here, leave room for
         // a call; the kernel's target has no red zone.
@@ -166,7 +176,7 @@ impl Paging for Arch {
         let own = 1 << Self::id();
         if cpus & own != 0 {
             flush_here(first, last);
-            if has(feature::PCID) {
+            if has_identifiers() {
                 IDENTIFIERS.with_own(|identifiers| identifiers.note_forgotten(&table.translations, before));
             }
         }

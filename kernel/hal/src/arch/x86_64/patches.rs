@@ -46,6 +46,22 @@ macro_rules! number {
     (AMD) => {
         9
     };
+    // A task's registers: `rdfsbase` and `wrfsbase` exist,
+    (FSGSBASE) => {
+        10
+    };
+    // and `xsave` and `xrstor`;
+    (XSAVE) => {
+        11
+    };
+    // these leave the pointers of the last x87 instruction.
+    (X87_POINTERS) => {
+        12
+    };
+    // Translations have identifiers.
+    (PCID) => {
+        13
+    };
 }
 
 /// A site's assembly: `patched!(SMAP, "nop" => "clac")`. Without operands of its own; see [`patch::site`].
@@ -79,7 +95,10 @@ pub unsafe fn apply() {
     let present = speculation::features()
         .with(number!(SMAP), has(cpu::feature::SMAP))
         .with(number!(ERMS), has(cpu::feature::FAST_BYTES))
-        .with(number!(AMD), cpu::is_amd());
+        .with(number!(AMD), cpu::is_amd())
+        .with(number!(FSGSBASE), has(cpu::feature::FSGSBASE))
+        .with(number!(XSAVE), has(cpu::feature::XSAVE))
+        .with(number!(PCID), has(cpu::feature::PCID));
     patch::apply(present, |address, bytes| {
         // SAFETY: the caller's promise; the site lies in the text.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) };

@@ -48,6 +48,7 @@ pub fn features() -> Features {
         .with(number!(RESTRICT), restricts)
         .with(number!(HISTORY), clears_history)
         .with(number!(FILL_RETURNS), plan.fills_return_stack)
+        .with(number!(X87_POINTERS), plan.clears_x87_pointers)
 }
 
 /// Gives the executing CPU what is written once.

@@ -4,13 +4,14 @@
 //! XSAVE's standard format where the CPU has it, else FXSAVE's 512 bytes, which are its first part.
 use super::Arch;
 use super::cpu::{self, feature, has};
-use super::platform::{cpuid, msr};
+use super::patches::patched;
+use super::platform::{cpuid, guards, msr};
 use super::speculation;
 use crate::contract::{Cpu as _, UserRegisters};
 use crate::frame::OutOfMemory;
 use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use alloc::boxed::Box;
-use core::arch::asm;
+use core::arch::{asm, naked_asm};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use libkernel::arch::x86_64::signal_frame;
@@ -31,13 +32,17 @@ static COMPONENTS: AtomicU64 = AtomicU64::new(0);
 static AREA_BYTES: AtomicU32 = AtomicU32::new(LEGACY_BYTES as u32);
 static MXCSR_ALLOWED: AtomicU32 = AtomicU32::new(MXCSR_DEFAULT_MASK);
 
-/// Measures the area. Once, on the boot CPU, before any task is made.
-pub fn initialise() {
+/// Decides between XSAVE and FXSAVE. Once, on the boot CPU, before the text is patched accordingly.
+pub fn settle_components() {
     if has(feature::XSAVE) && !components_are_kept() {
         // SAFETY: no task is made yet, and the other CPUs start later.
         unsafe { cpu::withdraw_xsave() };
         COMPONENTS.store(0, Ordering::Relaxed);
     }
+}
+
+/// Measures the area. Once, on the boot CPU, before any task is made.
+pub fn initialise() {
     if has(feature::XSAVE) {
         AREA_BYTES.store(cpuid::xsave_area_bytes() + signal_frame::IMAGE_END_BYTES, Ordering::Relaxed);
     }
@@ -197,27 +202,24 @@ impl UserRegisters for Arch {
         state.fs_base = value;
     }
 
-    #[inline]
+    #[inline(always)]
     fn live_tls() -> u64 {
-        if has(feature::FSGSBASE) {
-            let base;
-            // SAFETY: CR4.FSGSBASE is set where CPUID announces it.
-            unsafe { asm!("rdfsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
-            return base;
-        }
-        // SAFETY: every long-mode CPU has the register.
-        unsafe { msr::read(msr::FS_BASE) }
+        let base;
+        // SAFETY: CR4.FSGSBASE is set where CPUID announces it; the other way keeps all registers but the result.
+        unsafe {
+            asm!(patched!(FSGSBASE, "call {read}" => "rdfsbase rax"), read = sym read_fs_base, out("rax") base,
+                options(nomem, preserves_flags))
+        };
+        base
     }
 
-    #[inline]
+    #[inline(always)]
     fn set_live_tls(value: u64) {
-        if has(feature::FSGSBASE) {
-            // SAFETY: as above; the value was checked to be a user address, hence canonical.
-            unsafe { asm!("wrfsbase {}", in(reg) value, options(nomem, nostack, preserves_flags)) };
-            return;
-        }
-        // SAFETY: as above; the kernel does not use FS.
-        unsafe { msr::write(msr::FS_BASE, value) };
+        // SAFETY: as above; the value was checked to be a user address, hence canonical, and the kernel does not use FS.
+        unsafe {
+            asm!(patched!(FSGSBASE, "call {write}" => "wrfsbase rax"), write = sym write_fs_base, in("rax") value,
+                options(nomem))
+        };
     }
 
     #[inline]
@@ -282,24 +284,54 @@ fn is_valid_header(image: &[u8]) -> bool {
 fn save_vectors(area: *mut u8) {
     // SAFETY: the area is 64-byte aligned and large enough for all enabled components; CR4 allows the instructions.
     unsafe {
-        if has(feature::XSAVE) {
-            asm!("xsave64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack, preserves_flags));
-        } else {
-            asm!("fxsave64 [{}]", in(reg) area, options(nostack, preserves_flags));
-        }
-    }
+        asm!(patched!(XSAVE, "fxsave64 [rdi]" => "xsave64 [rdi]"), in("rdi") area, in("eax") u32::MAX, in("edx") u32::MAX,
+            options(nostack, preserves_flags))
+    };
 }
 
 #[inline(always)]
 fn restore_vectors(area: *const u8) {
     // SAFETY: as above; what is in the area was saved by the CPU, is fresh, or passed `is_valid_floating_point`.
     unsafe {
-        if has(feature::XSAVE) {
-            asm!("xrstor64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack, preserves_flags, readonly));
-        } else {
-            asm!("fxrstor64 [{}]", in(reg) area, options(nostack, preserves_flags, readonly));
-        }
-    }
+        asm!(patched!(X87_POINTERS, "mov eax, -1" => "call {forget}"), patched!(XSAVE, "fxrstor64 [rdi]" => "xrstor64 [rdi]"),
+            forget = sym guards::forget_x87_pointers, in("rdi") area, out("eax") _, in("edx") u32::MAX, options(preserves_flags))
+    };
+}
+
+/// Reads FS_BASE where there is no `rdfsbase`: to rax, all other registers are kept.
+#[unsafe(naked)]
+unsafe extern "C" fn read_fs_base() {
+    naked_asm!(
+        "push rcx",
+        "push rdx",
+        "pushfq",
+        "mov ecx, {register}",
+        "rdmsr",
+        "shl rdx, 32",
+        "or rax, rdx",
+        "popfq",
+        "pop rdx",
+        "pop rcx",
+        "ret",
+        register = const msr::FS_BASE,
+    )
+}
+
+/// Writes rax to FS_BASE where there is no `wrfsbase`; all registers are kept, but for flags.
+#[unsafe(naked)]
+unsafe extern "C" fn write_fs_base() {
+    naked_asm!(
+        "push rcx",
+        "push rdx",
+        "mov rdx, rax",
+        "shr rdx, 32",
+        "mov ecx, {register}",
+        "wrmsr",
+        "pop rdx",
+        "pop rcx",
+        "ret",
+        register = const msr::FS_BASE,
+    )
 }
 
 #[cold]

@@ -285,6 +285,8 @@ pub struct Plan {
     pub history: History,
     /// The return stack is filled when the address space changes.
     pub fills_return_stack: bool,
+    /// The pointers of the last x87 instruction are overwritten before a task's registers are loaded.
+    pub clears_x87_pointers: bool,
     /// IBPB exists and is issued between address spaces where a program asked for it.
     pub has_barrier: bool,
     /// STIBP exists, and is asked for with that.
@@ -314,6 +316,7 @@ impl Plan {
             branches,
             history: history(&processor, weaknesses, branches, wishes, all),
             fills_return_stack: wishes.branches,
+            clears_x87_pointers: on && (all || weaknesses.contains(W::X87_POINTERS)),
             has_barrier: wishes.branches && has(26, 12),
             has_thread_protection: wishes.branches && has(27, 15),
             has_store_bypass_disable: wishes.store_bypass

@@ -135,6 +135,19 @@ fn the_translators_cpu_needs_little() {
     assert_eq!((plan.history, plan.branches), (History::Open, Branches::Open));
 }
 
+/// AMD's CPUs without XSAVEERPTR (CPUID 8000_0008 EBX bit 2) leave x87's pointers; Linux: `X86_BUG_FXSAVE_LEAK`.
+#[test]
+fn x87_pointers_are_cleared_where_the_cpu_leaves_them() {
+    const ERROR_POINTERS: u32 = 1 << 2;
+    let opteron = processor(Vendor::Amd, 0xf, 0x41, GUEST);
+    let rome = Processor { amd_controls: ERROR_POINTERS, ..processor(Vendor::Amd, 0x17, 0x31, GUEST) };
+    let nehalem = processor(Vendor::Intel, 6, 0x1a, GUEST);
+    let clears = |processor, line| plan(processor, line).clears_x87_pointers;
+    assert_eq!([opteron, rome, nehalem].map(|processor| clears(processor, "")), [true, false, false]);
+    assert_eq!([opteron, nehalem].map(|processor| clears(processor, "mitigations=test")), [true, true]);
+    assert!(!clears(opteron, "mitigations=off"));
+}
+
 #[test]
 fn registers_are_written_once_where_that_is_enough() {
     // Cascade Lake: eIBRS, RDCL_NO, MDS_NO; no control of history.
