@@ -26,7 +26,7 @@ pub enum StringError {
 
 /// Where the range begins that the running task names, if that is a range of the user half, and the task has user memory at all. A
 /// tag is accepted from tasks that may use tags ([`crate::task::Task::tagged_addresses`]), and taken off.
-#[inline]
+#[inline(always)]
 pub fn checked(address: UserAddr, length: u64) -> Option<UserAddr> {
     let end = task::current().user_end();
     if length <= end && address.as_u64() <= end - length {

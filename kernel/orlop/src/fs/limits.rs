@@ -50,8 +50,15 @@ pub fn set_size(inode: &Inode, size: u64, _writer: &ContentWriter) -> Result<(),
 }
 
 /// After a change of the content the file's capabilities go, and by someone without the right to keep them set-id bits: inode(7).
-#[inline]
+#[inline(always)]
 pub fn drop_privileges(inode: &Inode) {
+    if inode.extended.has_capabilities() || inode.attributes.permissions() & (S_ISUID | S_ISGID) != 0 {
+        drop_them(inode);
+    }
+}
+
+#[cold]
+fn drop_them(inode: &Inode) {
     if inode.extended.has_capabilities() {
         extended::drop_capabilities(inode);
     }

@@ -183,6 +183,7 @@ impl Pipe {
 
     /// Moves what is in the ring; `false` when another reader was faster. Who has waited took the only wake-up that there was, and
     /// passes it on.
+    #[inline]
     fn read_some(&self, sink: &mut IoSink<'_>, reading: Reading, has_waited: bool) -> Result<bool, Errno> {
         let mut content = self.content.lock();
         let ring = &mut content.ring;
@@ -240,6 +241,7 @@ impl Pipe {
     }
 
     /// Moves what fits into the ring, at first by merging. Who has waited passes the wake-up on if it leaves room.
+    #[inline]
     fn write_some(&self, writing: Writing, has_waited: bool, source: &mut IoSource<'_>) -> Result<(), Errno> {
         let mut content = self.content.lock();
         let ring = &mut content.ring;

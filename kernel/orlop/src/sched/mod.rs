@@ -64,7 +64,7 @@ pub fn wake(task: &TaskRef) {
 
 /// Sleeps until the task is woken, unless `ready` says that there is nothing to wait for. `ready` is asked when a wake can no
 /// longer be lost; it may take spin locks and must not sleep.
-#[inline]
+#[inline(always)]
 pub fn block_unless(ready: impl FnOnce() -> bool) {
     hal::sync::assert_may_block();
     task::prepare_to_block();
