@@ -23,7 +23,7 @@ mod libraries;
 pub mod machine;
 pub mod markers;
 mod memory;
-mod nested;
+pub mod nested;
 pub mod outcome;
 pub mod placement;
 pub mod programs;

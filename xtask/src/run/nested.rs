@@ -14,6 +14,7 @@ use super::machine::{self, MachineOptions};
 use super::programs;
 use crate::arch::Arch;
 use crate::busybox;
+use crate::command;
 use crate::debian;
 use crate::initramfs::archive::{Archive, Device, Entry, Kind};
 use crate::initramfs::host_files;
@@ -25,6 +26,7 @@ const OUTER_MEMORY: u32 = 768;
 /// Where the guest's files lie in the outer machine.
 pub const KERNEL: &str = "/guest/kernel";
 pub const INITRAMFS: &str = "/guest/initramfs";
+const MONITOR: &str = "/bin/monitor";
 
 /// What differs between the outer machines.
 struct Outer {
@@ -144,6 +146,32 @@ pub fn command(
     initramfs: &Path,
     control: Option<&Path>,
 ) -> Result<Command> {
+    let initramfs_of = |linux: &Path| outer_initramfs(guest.arch, linux, None);
+    outer_machine(guest, inner, kernel, initramfs, control, &initramfs_of)
+}
+
+/// The same with this repository's monitor in place of QEMU, which the words are for. x86_64.
+pub fn monitored(guest: &MachineOptions, words: &[&str], kernel: &Path, initramfs: &Path) -> Result<Command> {
+    let target = workspace::target("monitor");
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--quiet", "--release", "--locked", "--manifest-path"]);
+    cargo.arg(workspace::root().join("xtask/monitor/Cargo.toml")).arg("--target-dir").arg(&target);
+    command::run(&mut cargo)?;
+    let program = target.join("release/monitor");
+    let mut inner = Command::new(MONITOR);
+    inner.args(words);
+    let initramfs_of = |linux: &Path| outer_initramfs(guest.arch, linux, Some(&program));
+    outer_machine(guest, &inner, kernel, initramfs, None, &initramfs_of)
+}
+
+fn outer_machine(
+    guest: &MachineOptions,
+    inner: &Command,
+    kernel: &Path,
+    initramfs: &Path,
+    control: Option<&Path>,
+    initramfs_of: &dyn Fn(&Path) -> Result<PathBuf>,
+) -> Result<Command> {
     let outer = Outer::of(guest.arch);
     let linux = outer.files(guest.arch)?;
     let mut qemu = Command::new(machine::ensure_qemu(guest.arch)?);
@@ -156,7 +184,7 @@ pub fn command(
     for name in ["console", "control"] {
         qemu.args([outer.port.0, &format!("{}{name}", outer.port.1)]);
     }
-    qemu.arg("-kernel").arg(linux.join("vmlinuz")).arg("-initrd").arg(outer_initramfs(guest.arch, &linux)?);
+    qemu.arg("-kernel").arg(linux.join("vmlinuz")).arg("-initrd").arg(initramfs_of(&linux)?);
     qemu.args(["-append", &format!("console={} loglevel=3 panic=-1", outer.lines[0])]);
     let mut words = Vec::new();
     for file in [kernel, initramfs] {
@@ -176,8 +204,8 @@ fn escaped(value: &str) -> String {
     value.replace(',', ",,")
 }
 
-/// The outer initramfs, made once for this QEMU and this Linux.
-fn outer_initramfs(arch: Arch, linux: &Path) -> Result<PathBuf> {
+/// The outer initramfs, made once for this QEMU and this Linux, with a monitor besides if there is one.
+fn outer_initramfs(arch: Arch, linux: &Path, monitor: Option<&Path>) -> Result<PathBuf> {
     let outer = Outer::of(arch);
     // This machine's QEMU, or Debian's for the other one.
     let root = match arch.name() == std::env::consts::ARCH {
@@ -185,10 +213,12 @@ fn outer_initramfs(arch: Arch, linux: &Path) -> Result<PathBuf> {
         false => debian::tree(arch, "qemu-system-arm")?,
     };
     let program = format!("/usr/bin/{}", machine::ensure_qemu(arch)?);
-    let path = workspace::cache("debian")?.join(format!("nested-{arch}.cpio"));
+    let kind = if monitor.is_some() { "monitor" } else { "nested" };
+    let path = workspace::cache("debian")?.join(format!("{kind}-{arch}.cpio"));
     let age = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
     let host = root.join(program.trim_start_matches('/'));
-    let changes = [age(&host), age(&linux.join("vmlinuz")), age(&std::env::current_exe()?)];
+    let own = monitor.and_then(age);
+    let changes = [age(&host), age(&linux.join("vmlinuz")), age(&std::env::current_exe()?), own];
     if age(&path).is_some_and(|made| changes.iter().flatten().all(|change| *change < made)) {
         return Ok(path);
     }
@@ -201,6 +231,9 @@ fn outer_initramfs(arch: Arch, linux: &Path) -> Result<PathBuf> {
     archive.insert_file("init", 0o755, outer.init())?;
     busybox::insert(&mut archive, arch)?;
     programs::insert_from(&root, &mut archive, arch, &program)?;
+    if let Some(monitor) = monitor {
+        programs::insert(&mut archive, arch, monitor, MONITOR)?;
+    }
     let modules: Vec<_> = outer.hypervisor.iter().chain(&MODULES).map(|(name, _)| *name).collect();
     archive.insert_file("modules/order", 0o644, modules.join("\n"))?;
     for name in modules {

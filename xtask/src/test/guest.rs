@@ -272,6 +272,12 @@ impl Guest {
         Ok(self.hear(&session))
     }
 
+    /// Lets a machine run to its end that starts the kernel without QEMU's help; what was written.
+    pub fn run_command(&self, machine: &Command) -> Result<Vec<u8>> {
+        let session = Session::start(machine, std::process::Stdio::piped())?;
+        Ok(self.hear(&session))
+    }
+
     /// Boots without a job, with more `arguments` for QEMU and everything put where `placement` says; returns what was written, and whether QEMU ended by
     /// itself and with success.
     pub fn run_placed(&self, placement: &Placement, arguments: &[String]) -> Result<(Vec<u8>, Option<bool>)> {

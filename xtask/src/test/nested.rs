@@ -15,6 +15,7 @@ use crate::run::machine::Accelerator;
 use crate::run::machine::Machine::{self, Microvm, Pc, Q35, Virt};
 
 mod kexec;
+mod monitor;
 
 /// What the names of these tests start with.
 pub const PREFIX: &str = "nested/";
@@ -78,6 +79,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     if arch == Arch::X86_64 {
         add_clocks(stage, arch, queue, &archive)?;
         add_uses(stage, arch, queue, &archive)?;
+        monitor::add(stage, queue, &archive)?;
     }
     conformance::add_nested(stage, arch, queue)
 }
