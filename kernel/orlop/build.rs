@@ -10,6 +10,10 @@ fn main() {
     println!("cargo:rustc-link-arg-bins=-T{script}");
     println!("cargo:rustc-link-arg-bins=-zmax-page-size=4096");
     println!("cargo:rustc-link-arg-bins=--no-dynamic-linker");
+    if variable("CARGO_CFG_TARGET_ARCH") == "aarch64" {
+        // Cortex-A53 may take a wrong address from an ADRP at the end of a page.
+        println!("cargo:rustc-link-arg-bins=--fix-cortex-a53-843419");
+    }
 }
 
 fn variable(name: &str) -> String {

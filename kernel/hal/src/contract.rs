@@ -324,6 +324,8 @@ pub trait Platform {
     fn stolen_ns(_cpu: usize) -> u64 {
         0
     }
+    /// Calls `visit` with the number of each fault of the CPU that concerns the kernel, and what is done about it.
+    fn for_each_erratum(_visit: &mut dyn FnMut(u32, &dyn core::fmt::Display)) {}
     /// What the CPU can do, for a program's auxiliary vector.
     fn hardware_capabilities() -> crate::cpu::HardwareCapabilities;
     /// Writes the lines of `/proc/cpuinfo` about the executing CPU, but for its number.

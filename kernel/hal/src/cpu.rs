@@ -52,6 +52,11 @@ pub fn relax() {
     Arch::relax();
 }
 
+/// Calls `visit` with the number of each fault of the boot CPU's kind that concerns the kernel, and what is done about it.
+pub fn for_each_erratum(visit: &mut dyn FnMut(u32, &dyn core::fmt::Display)) {
+    Arch::for_each_erratum(visit);
+}
+
 /// For how many nanoseconds a hypervisor has not run `cpu` though that had something to do.
 pub fn stolen_ns(cpu: usize) -> u64 {
     Arch::stolen_ns(cpu)

@@ -90,6 +90,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
     hal::boot::for_each_lack(&mut |what| notice!("This machine lacks {what}"));
     hal::boot::for_each_use(&mut |what| log::line(Level::Debug, format_args!("This machine has {what}")));
     report_speculation();
+    hal::cpu::for_each_erratum(&mut |number, answer| notice!("Erratum {number}: {answer}"));
     look_at_consoles(command_line);
     sched::spawn(Box::new(move || bring_up(boot))).expect("memory for the first task");
     sched::idle()

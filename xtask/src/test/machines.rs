@@ -87,7 +87,21 @@ const X86_64: [Row; 15] = [
     cpu(Pc, "qemu64,-pdpe1gb,-x2apic"),
 ];
 
-const AARCH64: [Row; 2] = [cpu(Virt, "neoverse-n1"), row(Virt, "acpi=off,its=off", &[])];
+const AARCH64: [Row; 4] = [
+    cpu(Virt, "neoverse-n1"),
+    row(Virt, "acpi=off,its=off", &[]),
+    // What those cores need, on a core that calls itself so: Cortex-A55, and A53 r0p2.
+    Row {
+        cpu: "max,midr=0x412fd050",
+        smp: 2,
+        ..row(Virt, "", &["Erratum 2441007: translations are forgotten twice"])
+    },
+    Row {
+        cpu: "cortex-a53,midr=0x410fd032",
+        smp: 2,
+        ..row(Virt, "", &["Erratum 826319: caches are cleaned and invalidated", "Erratum 843419"])
+    },
+];
 
 /// Machines and what they measure the time-stamp counter by.
 const CLOCKS: [(Machine, &str, &str); 3] = [

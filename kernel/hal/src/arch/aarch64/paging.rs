@@ -247,8 +247,18 @@ fn forget_asid(asid: u16) {
 /// Waits until all CPUs have done what they were told by broadcast. The CPU that told them must wait: a task that moves in
 /// between is waited for by the switch (`context.rs`).
 fn complete_flush() {
-    // SAFETY: barriers.
-    unsafe { asm!("dsb ish", "isb", options(nostack, preserves_flags)) };
+    // Some cores may go on with a translation that was forgotten once (1286807, 2441007, 2441009): all of them are forgotten there then, which
+    // is the same again and more.
+    // SAFETY: barriers; forgetting translations is always sound.
+    unsafe {
+        asm!(
+            "dsb ish",
+            patched!(REPEATED_FLUSHES, "nop" => "tlbi vmalle1is"),
+            patched!(REPEATED_FLUSHES, "nop" => "dsb ish"),
+            "isb",
+            options(nostack, preserves_flags)
+        );
+    };
 }
 
 impl Paging for Arch {
@@ -348,7 +358,8 @@ impl Paging for Arch {
                 let line = 4 << (control >> 16 & 0xf);
                 let mut address = start;
                 while address < start + PAGE_SIZE {
-                    asm!("dc cvau, {}", in(reg) address, options(nostack, preserves_flags));
+                    asm!(patched!(INVALIDATION, "dc cvau, x9" => "dc civac, x9"),
+                        in("x9") address, options(nostack, preserves_flags));
                     address += line;
                 }
             }

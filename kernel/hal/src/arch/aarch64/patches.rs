@@ -1,13 +1,15 @@
 //! What is written over the text at boot, by feature, and how.
 use super::boot;
+use super::cpu::read_register;
 use super::paging::{self, IMAGE};
-use super::platform::identity::{Register, known};
+use super::platform::identity::{self, Register, known};
 use super::speculation;
 use crate::patch;
 use core::arch::asm;
 use core::ptr;
 use libkernel::addr::PhysAddr;
 use libkernel::arch::aarch64::atomics;
+use libkernel::arch::aarch64::errata::{self, Answer};
 
 /// The number of a feature, below 64.
 macro_rules! number {
@@ -49,6 +51,13 @@ macro_rules! number {
     (ATOMICS) => {
         10
     };
+    // Those of `errata`: broadcast invalidations are done twice; lines are invalidated where cleaning would do.
+    (REPEATED_FLUSHES) => {
+        11
+    };
+    (INVALIDATION) => {
+        12
+    };
 }
 
 /// A site's assembly: `patched!(PAN, "nop" => "msr pan, #0")`. Without operands of its own; see [`patch::site`]. In files of
@@ -83,9 +92,15 @@ fn has_atomics() -> bool {
 /// Patches the text, through windows that are open meanwhile: where it runs it is never writable.
 ///
 /// # Safety
-/// This CPU is alone, with interrupts masked, on the boot tables; no site is executed before it returns.
+/// This CPU is alone, with interrupts masked, on the boot tables; of the sites only those of flushes are executed before it
+/// returns, and those not between their change and the end of this function's walk.
 pub unsafe fn apply() {
-    let present = speculation::features().with(number!(PAN), has_pan()).with(number!(ATOMICS), has_atomics());
+    let (core, caches) = (read_register!("midr_el1"), identity::cache_type());
+    let present = speculation::features()
+        .with(number!(PAN), has_pan())
+        .with(number!(ATOMICS), has_atomics())
+        .with(number!(REPEATED_FLUSHES), errata::needs(core, caches, Answer::RepeatsFlushes))
+        .with(number!(INVALIDATION), errata::needs(core, caches, Answer::CleansAndInvalidates));
     let start = paging::image_address(&raw const __image_start).as_u64();
     // Firmware may have put the image at any page.
     let (first, skew) = (start & !(BLOCK - 1), start & (BLOCK - 1));
@@ -115,11 +130,12 @@ pub unsafe fn apply() {
     blocks().for_each(|offset| paging::unmap_window(WINDOW + offset));
 }
 
-/// Writes what lies at `address` to where instructions are fetched from. A line has sixteen bytes at least.
+/// Writes what lies at `address` to where instructions are fetched from. A line has sixteen bytes at least. Not by the instruction that only
+/// cleans: some cores must not (erratum 826319).
 fn clean(address: u64, length: usize) {
     let last = address + length as u64 - 1;
     for place in (address & !15..=last).step_by(16) {
         // SAFETY: cache maintenance on mapped memory changes no content.
-        unsafe { asm!("dc cvau, {}", in(reg) place, options(nostack, preserves_flags)) };
+        unsafe { asm!("dc civac, {}", in(reg) place, options(nostack, preserves_flags)) };
     }
 }

@@ -1,11 +1,12 @@
 //! Off, restart and the emulator's exit, and the traits that only forward.
-use super::platform::identity::Identity;
+use super::platform::identity::{self, Identity};
 use super::platform::{capabilities, description, psci, semihosting};
 use super::{Arch, clock, console, irq, random, timer};
 use crate::IrqLine;
 use crate::contract::Platform;
 use crate::cpu::HardwareCapabilities;
 use crate::time::Refinement;
+use libkernel::arch::aarch64::errata;
 
 impl Platform for Arch {
     #[inline(always)]
@@ -40,6 +41,11 @@ impl Platform for Arch {
 
     fn wall_clock_at_boot_ns() -> u64 {
         clock::wall_clock_at_boot_ns()
+    }
+
+    fn for_each_erratum(visit: &mut dyn FnMut(u32, &dyn core::fmt::Display)) {
+        let core = super::cpu::read_register!("midr_el1");
+        errata::of(core, identity::cache_type()).for_each(|erratum| visit(erratum.number, &erratum.answer));
     }
 
     fn console_model() -> crate::console::Model {

@@ -3,6 +3,7 @@
 pub mod asid;
 pub mod atomics;
 pub mod core_dump;
+pub mod errata;
 pub mod fault;
 pub mod gtdt;
 pub mod madt;
