@@ -52,11 +52,11 @@ fn resident(fd: i32) -> Result<u32, Errno> {
 }
 
 fn data(fd: i32, from: u64) -> Result<u64, Errno> {
-    lseek(fd, (from * PAGE) as i64, SEEK_DATA).map(|offset| offset as u64 / PAGE)
+    lseek(fd, (from * PAGE) as i64, SEEK_DATA).map(|offset| offset / PAGE)
 }
 
 fn hole(fd: i32, from: u64) -> Result<u64, Errno> {
-    lseek(fd, (from * PAGE) as i64, SEEK_HOLE).map(|offset| offset as u64 / PAGE)
+    lseek(fd, (from * PAGE) as i64, SEEK_HOLE).map(|offset| offset / PAGE)
 }
 
 fn they_are_holes_that_take_room() -> Outcome {
