@@ -1,6 +1,7 @@
 //! A thread's registers and the door to user mode.
 use crate::arch::Arch;
 use crate::contract::UserEntry as _;
+use core::marker::PhantomData;
 use core::sync::atomic::AtomicU32;
 
 pub use libkernel::arch::native::UserRegs;
@@ -12,10 +13,12 @@ pub mod work {
     pub const RESCHEDULE: u32 = 1 << 0;
 }
 
-/// The registers of a thread in user mode. Owned by the thread's own loop.
+/// The registers of a thread in user mode. Owned by the thread's own loop: a task without a user side could meet the tables of
+/// another's program, so it has no context, nor is it given one.
 pub struct UserContext {
     /// All general registers, as the entry code saves them.
     pub regs: UserRegs,
+    not_send: PhantomData<*mut ()>,
 }
 
 /// Why user mode was left.
@@ -36,9 +39,10 @@ pub enum UserExit {
 }
 
 impl UserContext {
-    /// A context that starts with `regs`.
-    pub const fn new(regs: UserRegs) -> Self {
-        Self { regs }
+    /// A context of the running task that starts with `regs`. Panics if the task has no user side.
+    pub fn new(regs: UserRegs) -> Self {
+        assert!(crate::task::has_user_side(), "a task without a user side has no program");
+        Self { regs, not_send: PhantomData }
     }
 
     /// Lets `Task::user_registers` find them: called by the thread itself, where they stay for the rest of its life.

@@ -47,7 +47,7 @@ pub use user_state::{
 };
 
 pub(crate) use switch::init_boot_task;
-pub(crate) use user_state::limit_speculation;
+pub(crate) use user_state::{has_user_side, limit_speculation};
 
 const RUNNING: u32 = 0;
 const RUNNABLE: u32 = 1;

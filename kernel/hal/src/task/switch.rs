@@ -4,7 +4,7 @@
 //! switch: wait until `next` has left its last CPU, save the user registers, change the address space, swap stacks; then,
 //! already on the new stack, let go of the old task (`on_cpu`), and bury it if it is dead.
 //!
-//! A task without user memory leaves the address space of its predecessor active: an idle CPU that wakes for the same
+//! A task without a user side leaves the address space of its predecessor active: an idle CPU that wakes for the same
 //! program pays no switch of page tables. Then the CPU holds its own reference to it, and need not hear of what changes
 //! there until a task uses it again (`Paging::suspend`). While a task with user memory runs, the task's reference does.
 use super::{BLOCKED, DEAD, Own, RUNNABLE, RUNNING, Runnable, Task};
@@ -155,6 +155,8 @@ unsafe fn exchange_user_side(handover: &Handover, own_previous: *mut Own, own_ne
     let (own_previous, own_next) = unsafe { (&mut *own_previous, &mut *own_next) };
     match (&own_next.page_table, &own_previous.page_table) {
         (Some(table), _) => activate(handover, Some(table)),
+        // It may still go to its program: there is to be nothing.
+        (None, _) if own_next.user.is_some() => activate(handover, None),
         (None, Some(table)) => keep(handover, table),
         (None, None) => {}
     }

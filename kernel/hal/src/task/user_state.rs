@@ -52,6 +52,13 @@ fn with_saved<R>(action: impl FnOnce(&mut State) -> R) -> R {
     action(own.user.as_mut().expect("a task without a user side has no user registers"))
 }
 
+/// Whether the running task was made for a program.
+pub(crate) fn has_user_side() -> bool {
+    let _guard = preempt::disable();
+    // SAFETY: as in `with_saved`; nobody adds or takes a user side.
+    unsafe { (*current().own.get()).user.is_some() }
+}
+
 /// A copy of the running task's FPU registers and thread pointers, as they are now (`fork`, `clone`).
 pub fn duplicate_user_state() -> Result<UserState, OutOfMemory> {
     with_saved(|saved| Ok(UserState(Arch::capture(saved)?)))

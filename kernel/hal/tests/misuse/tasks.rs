@@ -6,6 +6,7 @@ use hal::task::{
     Entity, Runnable, Task, commit_block, current, exit_to, prepare_to_block, set_page_table, switch_to,
     yield_current,
 };
+use hal::user::{UserContext, UserRegs};
 use hal::user_copy::{copy_from_user, copy_to_user};
 use libkernel::addr::UserAddr;
 use libkernel::sched::Parameters;
@@ -96,6 +97,12 @@ fn switching_under_a_spin_lock() {
 fn starting_the_other_cpus_twice() {
     hal::boot::start_other_cpus(1, &mut |_, _| ());
     hal::boot::start_other_cpus(1, &mut |_, _| ());
+}
+
+#[test]
+#[should_panic(expected = "without a user side")]
+fn a_program_in_anothers_memory() {
+    UserContext::new(UserRegs::new(0x40_0000, 0x7000_0000));
 }
 
 /// The program's tables stay active under a task that has none, and on x86_64 nobody takes back what its CPU has kept of them.
