@@ -1,4 +1,4 @@
-//! Programs that the compiler refuses, each for the reasons that its first line names.
+//! Programs that the compiler refuses, each for the reasons that its second line names.
 //!
 //! They are the programs of a package that is made here, since a package of the workspace has to compile.
 use std::collections::BTreeMap;
@@ -22,11 +22,11 @@ fn name(program: &Path) -> String {
     program.file_stem().expect("a file's name").to_string_lossy().into_owned()
 }
 
-/// What a program's first line says, a code for each error: `// refused: E0505`.
+/// What a program's second line says, a code for each error: `// refused: E0505`.
 fn expected(program: &Path) -> Vec<String> {
     let text = fs::read_to_string(program).expect("a program");
-    let codes = text.lines().next().and_then(|line| line.strip_prefix("// refused: "));
-    codes.expect("codes of errors in the first line").split(' ').map(String::from).collect()
+    let codes = text.lines().nth(1).and_then(|line| line.strip_prefix("// refused: "));
+    codes.expect("codes of errors in the second line").split(' ').map(String::from).collect()
 }
 
 /// Makes the package, and returns its folder.

@@ -1,4 +1,6 @@
+//! A task without a user side may rest on the tables of another program.
 // refused: E0277
+
 use hal::task::Task;
 use hal::user::{UserContext, UserRegs};
 use core::sync::atomic::AtomicU32;

@@ -1,5 +1,6 @@
-// refused: E0624
 //! What runs inside could unmask interrupts, or sleep.
+// refused: E0624
+
 use core::sync::atomic::AtomicU32;
 use hal::cpu::MAX_CPUS;
 use hal::sync::PerCpu;

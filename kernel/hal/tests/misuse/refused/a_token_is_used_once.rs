@@ -1,4 +1,6 @@
+//! As many runs as tokens.
 // refused: E0382
+
 use hal::sync::preempt;
 use hal::task::{Runnable, switch_to, yield_current};
 

@@ -1,4 +1,6 @@
+//! An edit flushes and frees when it ends: the table is there then.
 // refused: E0505
+
 use hal::paging::PageTable;
 use libkernel::addr::UserRange;
 

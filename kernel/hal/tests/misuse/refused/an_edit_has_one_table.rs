@@ -1,5 +1,6 @@
-// refused: E0599
 //! Flushed in one table, freed in another: there are no two arguments for it.
+// refused: E0599
+
 use hal::paging::PageTable;
 use libkernel::addr::UserRange;
 

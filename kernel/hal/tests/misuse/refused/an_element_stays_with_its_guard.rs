@@ -1,4 +1,6 @@
+//! Without the guard the task may be on another CPU.
 // refused: E0505
+
 use core::sync::atomic::AtomicU32;
 use hal::cpu::MAX_CPUS;
 use hal::sync::{PerCpu, preempt};

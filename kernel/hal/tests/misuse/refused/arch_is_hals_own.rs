@@ -1,5 +1,6 @@
+//! The architecture takes any address at all.
 // refused: E0603
-//! It takes any address at all.
+
 use hal::arch::Arch;
 
 fn main() {}

@@ -1,5 +1,6 @@
-// refused: E0277
 //! A handler of the same CPU could take what the interrupted code is about to take.
+// refused: E0277
+
 use core::cell::Cell;
 use hal::cpu::MAX_CPUS;
 use hal::sync::PerCpu;

@@ -1,4 +1,6 @@
+//! Guards are true where they were made.
 // refused: E0277 E0277 E0277 E0277 E0277 E0277
+
 use hal::sync::{IrqLock, PreemptGuard, SpinLock, TryLock, TryRwLock, preempt};
 use hal::task::Current;
 

@@ -1,4 +1,6 @@
+//! A reference that was never counted would free a frame in use.
 // refused: E0624
+
 use hal::frame::SharedFrame;
 
 fn main() {

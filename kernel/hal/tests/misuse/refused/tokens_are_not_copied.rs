@@ -1,4 +1,6 @@
+//! Two tokens of one task would run one stack on two CPUs.
 // refused: E0277
+
 use hal::task::{Runnable, yield_current};
 
 fn copied<T: Clone>(token: &T) -> T {
