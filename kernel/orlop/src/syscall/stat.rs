@@ -46,7 +46,8 @@ pub fn lstat(caller: &mut Caller<'_>, path: UserAddr, buffer: UserAddr) -> Resul
 /// `fstat(fd, buffer)`.
 pub fn fstat(caller: &mut Caller<'_>, fd: i32, buffer: UserAddr) -> Result<(), Failure> {
     let file = at::file(caller, fd)?;
-    Ok(UserPtr::new(buffer).write(&describe(file.inode())?)?)
+    file.inode().check_shown()?;
+    Ok(UserPtr::new(buffer).write(&describe(file.inode()))?)
 }
 
 /// `newfstatat(dirfd, path, buffer, flags)`.
@@ -59,7 +60,8 @@ pub fn newfstatat(
 ) -> Result<(), Failure> {
     only(flags, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)?;
     let place = place_of(caller, directory, path, flags)?;
-    Ok(UserPtr::new(buffer).write(&describe(place.dentry.inode())?)?)
+    place.dentry.inode().check_shown()?;
+    Ok(UserPtr::new(buffer).write(&describe(place.dentry.inode()))?)
 }
 
 fn place_of(caller: &Caller<'_>, directory: i32, path: UserAddr, flags: u32) -> Result<Location, Errno> {
@@ -92,13 +94,12 @@ fn special_device(inode: &Inode) -> DeviceNumber {
     }
 }
 
-/// What `stat` says of an inode. ENOENT for what the caller may not know of.
+/// What `stat` says of an inode.
 #[allow(clippy::useless_conversion, reason = "some fields have other widths on the other architecture")]
-fn describe(inode: &Inode) -> Result<Stat, Errno> {
-    inode.check_shown()?;
+fn describe(inode: &Inode) -> Stat {
     let attributes = &inode.attributes;
     let times = attributes.times();
-    Ok(Stat {
+    Stat {
         st_dev: inode.filesystem.device.encode(),
         st_ino: inode.number,
         st_nlink: attributes.links().into(),
@@ -116,7 +117,7 @@ fn describe(inode: &Inode) -> Result<Stat, Errno> {
         st_ctime: times.changed.tv_sec,
         st_ctime_nsec: times.changed.tv_nsec,
         ..Stat::default()
-    })
+    }
 }
 
 /// What `statx` says: always what `stat` has, and when the inode was made if that is asked for and stored.
