@@ -333,11 +333,16 @@ mod tests {
 
     #[test]
     fn vectors_are_checked_before_anything_moves() {
+        // Ranges are looked at as those of a task that has memory.
+        let table = hal::paging::PageTable::new().expect("memory for a table");
+        hal::task::set_page_table(Some(table));
         let vector = |length| Iovec { iov_base: 0, iov_len: length };
         assert_eq!(IoSink::vectors(&[vector(u64::MAX)]).err(), Some(Errno::EINVAL));
         let many = alloc::vec![vector(1); MAX_SEGMENTS + 1];
         assert_eq!(IoSource::vectors(&many).err(), Some(Errno::EINVAL));
         let huge = [vector(1 << 40), vector(1 << 40)];
         assert_eq!(IoSink::vectors(&huge).ok().map(|sink| sink.remaining()), Some(MAX_TRANSFER));
+        hal::task::set_page_table(None);
+        assert_eq!(IoSink::vectors(&[vector(1)]).err(), Some(Errno::EFAULT));
     }
 }
