@@ -166,6 +166,8 @@ fn circle(count: i64) -> Outcome {
                 set(fd, WRITE, number, 1)?;
                 write(ready_to, b"x")?;
                 read(go, &mut [0; 1])?;
+                // Said before it waits: it may still sleep where it waited for `go`.
+                write(ready_to, b"y")?;
                 wait(fd, WRITE, (number + 1) % count, 1)?;
                 set(fd, UNLOCK, 0, 0)
             };
@@ -177,6 +179,9 @@ fn circle(count: i64) -> Outcome {
     }
     for _ in 1..count {
         write(go_to, b"x")?;
+    }
+    for _ in 1..count {
+        read(ready, &mut [0; 1])?;
     }
     // Whether they wait by now shows in that the circle is refused; before that somebody's byte is merely taken.
     while !children.iter().all(|&pid| is_asleep(pid)) {
