@@ -2,6 +2,8 @@
 use super::order::{Class, Kind};
 use super::preempt::{self, PreemptGuard};
 use super::spin_until;
+use crate::arch::Arch;
+use crate::contract::Cpu as _;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -72,15 +74,26 @@ impl<T: ?Sized> SpinLock<T> {
 pub(super) fn acquire(locked: &AtomicBool, class: &Class) {
     while locked.swap(true, Ordering::Acquire) {
         class.contended();
-        wait_until_free(locked);
+        wait(locked);
     }
 }
 
 /// Reads until the lock looks free, so that waiting CPUs share the line instead of bouncing it.
+#[inline(always)]
+pub(super) fn wait(locked: &AtomicBool) {
+    if Arch::WAITS_IN_PLACE { wait_in_place(locked) } else { wait_until_free(locked) }
+}
+
+#[cold]
+#[inline]
+fn wait_in_place(locked: &AtomicBool) {
+    spin_until(locked, |is_taken| !is_taken);
+}
+
 #[cold]
 #[inline(never)]
-pub(super) fn wait_until_free(locked: &AtomicBool) {
-    spin_until(locked, |is_taken| !is_taken);
+fn wait_until_free(locked: &AtomicBool) {
+    wait_in_place(locked);
 }
 
 impl<T: ?Sized> Deref for SpinGuard<'_, T> {

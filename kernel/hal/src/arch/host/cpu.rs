@@ -120,6 +120,8 @@ pub(super) fn update(change: impl FnOnce(&mut Running)) {
 }
 
 impl Cpu for Arch {
+    const WAITS_IN_PLACE: bool = true;
+
     #[inline]
     fn id() -> usize {
         running().cpu
