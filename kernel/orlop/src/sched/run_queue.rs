@@ -259,6 +259,12 @@ impl RunQueue {
         }
     }
 
+    /// Whether the idle task runs.
+    #[cfg(test)]
+    pub(super) fn runs_idle_task(&self) -> bool {
+        self.inner.lock().queue.running().is_none()
+    }
+
     /// Blocks the running task, which has prepared for it. The task to run instead, or `None` if it was woken meanwhile.
     #[inline(always)]
     pub(super) fn block(&self, guard: &PreemptGuard) -> Option<Runnable> {
