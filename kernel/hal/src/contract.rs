@@ -51,9 +51,6 @@ pub trait Cpu {
     fn interrupts_disable() -> bool;
     /// Unmasks interrupts.
     fn interrupts_enable();
-    /// Whether a wait for a lock is part of whoever takes it. As a function of its own it makes all of these save registers for a call
-    /// that is hardly ever made; in place it is a loop more in each.
-    const WAITS_IN_PLACE: bool;
     /// A hint in a loop that waits for a device or for time to pass (`pause`, `yield`).
     fn relax();
     /// Passes a moment in a loop that waits for another CPU's store, as [`Awaited::pause_while`](crate::sync::Awaited) says.

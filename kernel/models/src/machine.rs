@@ -10,7 +10,6 @@ pub mod contract {
     use super::arch::Arch;
 
     pub trait Cpu {
-        const WAITS_IN_PLACE: bool = true;
         fn id() -> usize {
             super::cpu::THIS.with(core::cell::Cell::get)
         }

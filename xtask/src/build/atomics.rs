@@ -49,17 +49,25 @@ fn encode(loops: &[(usize, Vec<u32>)]) -> Result<Vec<u8>> {
     Ok(header.iter().chain(&codes).chain(&places).flat_map(|word| word.to_le_bytes()).collect())
 }
 
-/// The loops that can be replaced, by the index of their first word, with their new code; and how many exclusive loads there are.
+/// The loops that can be replaced, by the index of their first word, with their new code; and how many exclusive loads there are that begin one.
 fn find(words: &[u32]) -> (Vec<(usize, Vec<u32>)>, usize) {
     let targets: BTreeSet<usize> =
         words.iter().enumerate().filter_map(|(index, word)| branch_target(index, *word)).collect();
-    let loads: Vec<usize> = (0..words.len()).filter(|&index| Load::parse(words[index]).is_some()).collect();
+    let begins = |&index: &usize| Load::parse(words[index]).is_some() && !waits(&words[index..]);
+    let loads: Vec<usize> = (0..words.len()).filter(begins).collect();
     let replace = |&index: &usize| {
         let code = replace(&words[index..words.len().min(index + WORDS_MAX)])?;
         let enters = targets.range(index + 1..index + code.len()).next().is_some();
         (!enters).then_some((index, code))
     };
     (loads.iter().filter_map(replace).collect(), loads.len())
+}
+
+/// Whether `words` begin with a wait for another CPU's store, not with a loop: LDAXR, CMP, B.NE, WFE (`hal`'s `pause_while`).
+pub fn waits(words: &[u32]) -> bool {
+    const WAIT: u32 = 0xd503_205f;
+    words.first().and_then(|first| Load::parse(*first)).is_some_and(|load| load.acquires)
+        && words.get(3) == Some(&WAIT)
 }
 
 /// Where a direct branch at this index leads: B and BL, B.cond, CBZ and CBNZ, TBZ and TBNZ (C4.1.66).

@@ -5,7 +5,7 @@ use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Mnemonic, Register};
 use libkernel::patch::Site;
 
 use super::elf_image::ElfImage;
-use super::symbols;
+use super::{atomics, symbols};
 use crate::arch::Arch;
 
 /// The numbers of features in `hal/src/arch/x86_64/patches.rs`.
@@ -22,9 +22,6 @@ const SPINNING: [&str; 4] = [
     "hal::boot::secondary::Start::answer",
     "orlop::sched::barrier::execute_on",
 ];
-
-/// … and on AArch64 the wait for a lock, which on x86_64 is part of whoever takes one.
-const WAIT_FOR_LOCK: &str = "hal::sync::spin::wait_until_free";
 
 /// A linked kernel.
 pub struct Kernel<'a> {
@@ -186,13 +183,10 @@ impl Kernel<'_> {
     /// Who spins for another CPU watches the word and sleeps (WFE, C6.2.337): each exclusive load without a store has one behind it, three
     /// words on.
     fn check_spinning(&self) -> Result<()> {
-        const WAIT: u32 = 0xd503_205f;
-        for name in SPINNING.into_iter().chain([WAIT_FOR_LOCK]) {
+        for name in SPINNING {
             let (_, code) = self.function(name)?;
             let words: Vec<u32> = code.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
-            // LDAXR; CMP; B.NE; WFE.
-            let sleeps = words.windows(4).any(|run| run[0] & 0x3fff_fc00 == 0x085f_fc00 && run[3] == WAIT);
-            ensure!(sleeps, "{name} spins without wfe");
+            ensure!((0..words.len()).any(|at| atomics::waits(&words[at..])), "{name} spins without wfe");
         }
         Ok(())
     }

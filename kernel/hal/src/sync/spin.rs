@@ -2,8 +2,6 @@
 use super::order::{Class, Kind};
 use super::preempt::{self, PreemptGuard};
 use super::spin_until;
-use crate::arch::Arch;
-use crate::contract::Cpu as _;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -74,26 +72,16 @@ impl<T: ?Sized> SpinLock<T> {
 pub(super) fn acquire(locked: &AtomicBool, class: &Class) {
     while locked.swap(true, Ordering::Acquire) {
         class.contended();
-        wait(locked);
+        wait_until_free(locked);
     }
 }
 
-/// Reads until the lock looks free, so that waiting CPUs share the line instead of bouncing it.
+/// Reads until the lock looks free, so that waiting CPUs share the line instead of bouncing it. In the text of whoever takes the lock: as a
+/// function of its own it would make all of these save registers for a call that is hardly ever made.
 #[inline(always)]
-pub(super) fn wait(locked: &AtomicBool) {
-    if Arch::WAITS_IN_PLACE { wait_in_place(locked) } else { wait_until_free(locked) }
-}
-
-#[cold]
-#[inline]
-fn wait_in_place(locked: &AtomicBool) {
+pub(super) fn wait_until_free(locked: &AtomicBool) {
+    core::hint::cold_path();
     spin_until(locked, |is_taken| !is_taken);
-}
-
-#[cold]
-#[inline(never)]
-fn wait_until_free(locked: &AtomicBool) {
-    wait_in_place(locked);
 }
 
 impl<T: ?Sized> Deref for SpinGuard<'_, T> {

@@ -7,7 +7,7 @@
 use super::order::{Class, Kind};
 use super::preempt::{self, PreemptGuard};
 use super::reader_counts::ReaderCounts;
-use super::spin::{acquire, wait};
+use super::spin::{acquire, wait_until_free};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -102,7 +102,7 @@ impl<T: ?Sized> SpinRwLock<T> {
                 return count;
             }
             self.class.contended();
-            wait(&self.locked);
+            wait_until_free(&self.locked);
         }
     }
 

@@ -143,6 +143,16 @@ fn a_loop_into_which_something_branches_stays() {
 }
 
 #[test]
+fn a_wait_is_no_loop() {
+    // ldaxrb w8, [x0]; cmp w8, w9; b.ne past; wfe.
+    let wait = [0x085f_fc08, 0x6b09_011f, 0x5400_0041, 0xd503_205f];
+    assert!(waits(&wait));
+    assert_eq!(find(&wait), (vec![], 0));
+    assert!(!waits(&wait[..3]));
+    assert_eq!(find(&wait[..3]), (vec![], 1));
+}
+
+#[test]
 fn equal_codes_are_kept_once() {
     let code = vec![1, 2, 3];
     let table = encode(&[(7, code.clone()), (9, vec![4; 5]), (20, code)]).unwrap();

@@ -114,9 +114,6 @@ macro_rules! pause_while {
 }
 
 impl Cpu for Arch {
-    /// The build replaces loops of exclusive loads, and wants to know those that wait.
-    const WAITS_IN_PLACE: bool = false;
-
     #[inline(always)]
     fn id() -> usize {
         // SAFETY: TPIDR_EL1 points to the running stack's block from the first Rust function on.

@@ -120,8 +120,6 @@ pub(super) fn update(change: impl FnOnce(&mut Running)) {
 }
 
 impl Cpu for Arch {
-    const WAITS_IN_PLACE: bool = true;
-
     #[inline]
     fn id() -> usize {
         running().cpu

@@ -189,8 +189,6 @@ pub unsafe fn initialise(local: *mut CpuLocal, ist_stacks: [*mut u8; IST_STACKS]
 const RFLAGS_INTERRUPT: u64 = 1 << 9;
 
 impl Cpu for Arch {
-    const WAITS_IN_PLACE: bool = true;
-
     #[inline(always)]
     fn id() -> usize {
         let id: u32;
