@@ -1,5 +1,6 @@
 //! `cargo xtask tidy`: what a machine can see of the house's rules.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -9,6 +10,7 @@ use crate::toolchain::Toolchain;
 
 mod boundaries;
 mod frames;
+mod graph;
 mod lengths;
 mod lints;
 mod sources;
@@ -23,6 +25,9 @@ pub struct Options {
     /// Format the sources and write generated pages anew, instead of complaining.
     #[arg(long)]
     fix: bool,
+    /// Draw crates, folders and who uses whom as an SVG, check the circles of files, and nothing else.
+    #[arg(long, value_name = "FILE")]
+    graph: Option<PathBuf>,
 }
 
 /// Whether to complain or to mend.
@@ -44,8 +49,19 @@ pub struct Finding {
 
 /// Runs the command.
 pub fn run(options: &Options) -> Result<ExitCode> {
+    if let Some(file) = &options.graph {
+        let sources = sources::all()?;
+        std::fs::write(file, graph::picture::draw(&graph::Graph::new(&sources)?))?;
+        return Ok(report(vec![Finding {
+            rule: "circles of files do not grow",
+            problems: graph::check(&sources),
+        }]));
+    }
     let mode = if options.fix { Mode::Fix } else { Mode::Check };
-    let findings = check(&Toolchain::find()?, mode)?;
+    Ok(report(check(&Toolchain::find()?, mode)?))
+}
+
+fn report(findings: Vec<Finding>) -> ExitCode {
     let mut status = ExitCode::SUCCESS;
     for finding in findings {
         let verdict = if finding.problems.is_empty() { "ok    " } else { "FAILED" };
@@ -55,18 +71,19 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             status = ExitCode::FAILURE;
         }
     }
-    Ok(status)
+    status
 }
 
 /// Checks every rule.
 pub fn check(toolchain: &Toolchain, mode: Mode) -> Result<Vec<Finding>> {
     let sources = sources::all()?;
-    let rules: [(&'static str, Rule); 7] = [
+    let rules: [(&'static str, Rule); 8] = [
         ("every file starts with what it owns", header),
         ("files and functions are short", lengths::check),
         ("unsafe code only where the design has it", boundaries::unsafe_code),
         ("architectures only below arch/", boundaries::architectures),
         ("crates depend one way", boundaries::dependencies),
+        ("circles of files do not grow", graph::check),
         ("hal's architectures have the same files", symmetry::check),
         ("nothing is left undone", unfinished),
     ];
