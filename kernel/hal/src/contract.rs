@@ -6,7 +6,7 @@ use crate::boot::secondary::Start;
 use crate::frame::OutOfMemory;
 use crate::paging::PageTable;
 use crate::task::Task;
-use crate::user_copy::Missed;
+use crate::user_copy::{Missed, OnAbsent};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use libkernel::addr::{PhysAddr, UserAddr};
@@ -239,6 +239,9 @@ pub trait Paging {
 
 /// Raw copies that stop at a fault, of memory that programs and other CPUs change meanwhile: in assembly, since to the compiler that is
 /// a data race. The user range has been checked to lie in user space.
+///
+/// Where a page of the program's is absent, each function that takes an [`OnAbsent`] asks for it or stops, as that says. It passes it on in a
+/// register that its code leaves alone, where the handler of the fault finds it.
 pub trait UserAccess {
     /// Copies between kernel addresses. What is changed meanwhile arrives as it was before or after, byte by byte.
     ///
@@ -254,25 +257,30 @@ pub trait UserAccess {
     ///
     /// # Safety
     /// `to` is writable for `length` bytes.
-    unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize) -> usize;
+    unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize, absent: OnAbsent) -> usize;
     /// Copies out; returns the bytes NOT copied.
     ///
     /// # Safety
     /// `from` is readable for `length` bytes.
-    unsafe fn copy_out(to: UserAddr, from: *const u8, length: usize) -> usize;
+    unsafe fn copy_out(to: UserAddr, from: *const u8, length: usize, absent: OnAbsent) -> usize;
     /// Copies the first halfword of each of `count` rows of eight bytes; returns the rows NOT done.
     ///
     /// # Safety
     /// `from` is readable for `count` rows but for the last six bytes.
-    unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize) -> usize;
+    unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize, absent: OnAbsent) -> usize;
     /// Writes zeros; returns the bytes NOT written.
-    fn clear(to: UserAddr, length: usize) -> usize;
+    fn clear(to: UserAddr, length: usize, absent: OnAbsent) -> usize;
     /// Loads an aligned word; `None` on a fault.
-    fn load_u32(address: UserAddr) -> Option<u32>;
+    fn load_u32(address: UserAddr, absent: OnAbsent) -> Option<u32>;
     /// Stores an aligned word; `None` on a fault.
-    fn store_u32(address: UserAddr, value: u32) -> Option<()>;
+    fn store_u32(address: UserAddr, value: u32, absent: OnAbsent) -> Option<()>;
     /// Atomically replaces `current` by `new` at an aligned word; the value found, or `None` on a fault.
-    fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Result<u32, Missed>;
+    fn compare_exchange_u32(
+        address: UserAddr,
+        current: u32,
+        new: u32,
+        absent: OnAbsent,
+    ) -> Result<u32, Missed>;
 }
 
 /// Clock, deadline timer, console, entropy and the off switch.

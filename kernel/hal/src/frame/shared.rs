@@ -3,7 +3,7 @@ use super::{OutOfMemory, allocate_zeroed, allocator, may_allocate, record};
 use crate::arch::Arch;
 use crate::contract::{Paging as _, UserAccess as _};
 use crate::sync::Once;
-use crate::user_copy;
+use crate::user_copy::{self, OnAbsent};
 use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::sync::atomic::{Ordering, fence};
@@ -165,20 +165,20 @@ impl SharedFrame {
         self.note_write();
     }
 
-    /// Copies `length` bytes at `offset` to user memory (may page in); bytes done.
-    pub fn copy_to_user(&self, offset: usize, length: usize, to: UserAddr) -> usize {
+    /// Copies `length` bytes at `offset` to user memory; bytes done.
+    pub fn copy_to_user(&self, offset: usize, length: usize, to: UserAddr, absent: OnAbsent) -> usize {
         let (offset, length) = Self::clamp(offset, length);
         let Some(to) = user_copy::checked(to, length as u64) else { return 0 };
         // SAFETY: `clamp` keeps the source in the frame, and the range lies in user space.
-        length - unsafe { Arch::copy_out(to, self.memory().add(offset), length) }
+        length - unsafe { Arch::copy_out(to, self.memory().add(offset), length, absent) }
     }
 
-    /// Copies `length` bytes of user memory to `offset` (may page in); bytes done.
-    pub fn copy_from_user(&self, offset: usize, length: usize, from: UserAddr) -> usize {
+    /// Copies `length` bytes of user memory to `offset`; bytes done.
+    pub fn copy_from_user(&self, offset: usize, length: usize, from: UserAddr, absent: OnAbsent) -> usize {
         let (offset, length) = Self::clamp(offset, length);
         let Some(from) = user_copy::checked(from, length as u64) else { return 0 };
         // SAFETY: as above, the other way.
-        let left = unsafe { Arch::copy_in(self.memory().add(offset), from, length) };
+        let left = unsafe { Arch::copy_in(self.memory().add(offset), from, length, absent) };
         self.note_write();
         length - left
     }

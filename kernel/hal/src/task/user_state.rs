@@ -8,7 +8,7 @@ use crate::frame::OutOfMemory;
 use crate::sync::{Once, preempt};
 use crate::user_copy::{self, BadAddress};
 use alloc::boxed::Box;
-use libkernel::addr::{PAGE_SIZE, UserAddr};
+use libkernel::addr::UserAddr;
 use libkernel::arch::native::{UserRegs, is_thread_pointer};
 use libkernel::fault::Access;
 use libkernel::speculation::Limits;
@@ -187,22 +187,7 @@ fn with_pages(
         if with_saved(&mut action) {
             return Ok(());
         }
-        page_in(address, Arch::floating_point_size(), access)?;
+        user_copy::page_in(address, Arch::floating_point_size(), access)?;
     }
     Err(BadAddress)
-}
-
-/// Touches every page of a range.
-fn page_in(address: UserAddr, length: usize, access: Access) -> Result<(), BadAddress> {
-    let end = address.checked_add(length as u64).ok_or(BadAddress)?;
-    let mut next = address;
-    while next < end {
-        let word = UserAddr::new(next.as_u64() & !3);
-        match access {
-            Access::Write => user_copy::make_writable(word)?,
-            Access::Read | Access::Execute => user_copy::load_u32(word).map(drop)?,
-        }
-        next = next.page_down().checked_add(PAGE_SIZE).ok_or(BadAddress)?;
-    }
-    Ok(())
 }

@@ -1,8 +1,8 @@
 //! Pipes: slots of bytes between writers and readers.
 //!
 //! Bytes live in page frames that are allocated as slots fill and given back as they drain, but for one. A writer or reader holds the
-//! ring's sleeping lock while it copies to or from user memory, so writes of up to `PIPE_BUF` bytes, which take one slot at most, are
-//! whole. How much is there, how many slots are in use, and how many ends are open, is readable without the lock: wait conditions and
+//! ring's sleeping lock while it copies to or from user memory that is present, a slot's bytes at once or not at all. Where pages are absent it
+//! leaves the lock, brings them in and tries again. So writes of up to `PIPE_BUF` bytes, which take one slot at most, are whole. How much is there, how many slots are in use, and how many ends are open, is readable without the lock: wait conditions and
 //! `poll` look at that.
 //!
 //! With its last end a pipe loses its bytes and its size: a fifo begins anew when it is opened again.
@@ -29,7 +29,7 @@ use crate::process::Credentials;
 use crate::sched::Mutex;
 use crate::sched::wait::{Deadline, WaitQueue};
 use crate::syscall::Failure;
-use crate::user::{IoSink, IoSource};
+use crate::user::{Halt, IoSink, IoSource};
 
 use account::{DEFAULT_SLOTS, Slots};
 pub use end::{close_and_wait, open_fifo, open_pair};
@@ -185,10 +185,22 @@ impl Pipe {
     /// passes it on.
     #[inline]
     fn read_some(&self, sink: &mut IoSink<'_>, reading: Reading, has_waited: bool) -> Result<bool, Errno> {
+        loop {
+            match self.read_present(sink, reading, has_waited) {
+                Ok(was_first) => return Ok(was_first),
+                Err(halt) => sink.bring_in(halt)?,
+            }
+        }
+    }
+
+    /// The same, as far as there are pages to put it into.
+    #[inline]
+    fn read_present(&self, sink: &mut IoSink<'_>, reading: Reading, has_waited: bool) -> Result<bool, Halt> {
         let mut content = self.content.lock();
         let ring = &mut content.ring;
         if ring.is_empty() {
-            return Ok(false);
+            // After some bytes and an absent page, another reader may have taken the rest.
+            return Ok(sink.moved() > 0);
         }
         let was_full = ring.is_full();
         let outcome = ring.read(sink, reading);
@@ -243,8 +255,24 @@ impl Pipe {
     /// Moves what fits into the ring, at first by merging. Who has waited passes the wake-up on if it leaves room.
     #[inline]
     fn write_some(&self, writing: Writing, has_waited: bool, source: &mut IoSource<'_>) -> Result<(), Errno> {
+        loop {
+            match self.write_present(writing, has_waited, source) {
+                Ok(()) => return Ok(()),
+                Err(halt) => source.bring_in(halt)?,
+            }
+        }
+    }
+
+    /// The same, up to the first slot whose bytes lie in absent pages.
+    #[inline]
+    fn write_present(
+        &self,
+        writing: Writing,
+        has_waited: bool,
+        source: &mut IoSource<'_>,
+    ) -> Result<(), Halt> {
         let mut content = self.content.lock();
-        let ring = &mut content.ring;
+        let (ring, before) = (&mut content.ring, source.moved());
         let merges = !has_waited && writing != Writing::Apart;
         let mut outcome = if merges { ring.merge(source) } else { Ok(()) };
         if outcome.is_ok() {
@@ -253,8 +281,11 @@ impl Pipe {
         self.publish(ring);
         let is_full = ring.is_full();
         drop(content);
-        // Also where nothing fitted: on Linux a write that is refused is an edge for who watches.
-        self.readable.notify_one(PollEvents::READABLE);
+        // Also where nothing fitted: on Linux a write that is refused is an edge for who watches. One that is about to be tried again is
+        // none.
+        if !matches!(outcome, Err(Halt::Absent(_))) || source.moved() > before {
+            self.readable.notify_one(PollEvents::READABLE);
+        }
         if has_waited && !is_full {
             self.writable.pass_on();
         }

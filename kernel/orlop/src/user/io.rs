@@ -5,13 +5,16 @@
 //! count what moved, because Linux answers a call that faulted or failed half-way with the bytes done so
 //! far and only a call that moved nothing with the error: see [`IoSink::finish`].
 //!
-//! Copies to and from user memory may page memory in and sleep: never call them under a spin lock.
+//! Plain copies page memory in and may sleep for long: no lock may be held. Under a lock the `_present` copies are used, which move all
+//! that is asked for or nothing: one that meets an absent page ends with [`Halt::Absent`]. The caller leaves its locks, has the transfer
+//! bring the pages in ([`Transfer::bring_in`]) and tries again. Only what the program itself does can take the pages away in between.
 
 use abi::Errno;
 use abi::fs::Iovec;
 use hal::frame::SharedFrame;
-use hal::user_copy;
+use hal::user_copy::{self, OnAbsent};
 use libkernel::addr::UserAddr;
+use libkernel::fault::Access;
 
 use super::offset_address;
 
@@ -21,23 +24,78 @@ pub const MAX_TRANSFER: usize = 0x7fff_f000;
 /// The most buffers one call names (`linux/uio.h`, `UIO_MAXIOV`).
 pub const MAX_SEGMENTS: usize = 1024;
 
+/// Why a step under a lock did not move what it was to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Halt {
+    /// Of so many bytes that were to be moved next some lie in absent pages; none was moved.
+    Absent(usize),
+    /// It failed.
+    Failed(Errno),
+}
+
+impl From<Errno> for Halt {
+    #[inline]
+    fn from(errno: Errno) -> Halt {
+        Halt::Failed(errno)
+    }
+}
+
 /// The user buffers of a call, with a cursor.
+#[derive(Clone, Copy)]
 struct UserSegments<'a> {
     address: UserAddr,
     len: usize,
-    rest: &'a [Iovec],
+    vectors: &'a [Iovec],
+    /// The first vector behind the cursor.
+    next: usize,
 }
 
-impl UserSegments<'_> {
+impl<'a> UserSegments<'a> {
+    fn one(address: UserAddr, len: usize) -> Self {
+        Self { address, len, vectors: &[], next: 0 }
+    }
+
+    fn many(vectors: &'a [Iovec]) -> Self {
+        Self { address: UserAddr::new(0), len: 0, vectors, next: 0 }
+    }
+
     /// Skips used-up buffers; the address and the room of the first that has any.
     fn current(&mut self) -> Option<(UserAddr, usize)> {
         while self.len == 0 {
-            let (next, rest) = self.rest.split_first()?;
+            let next = self.vectors.get(self.next)?;
             self.address = UserAddr::new(next.iov_base);
             self.len = usize::try_from(next.iov_len).unwrap_or(usize::MAX);
-            self.rest = rest;
+            self.next += 1;
         }
         Some((self.address, self.len))
+    }
+
+    /// Goes back by `count` bytes, to where `moved` bytes are done.
+    #[cold]
+    fn go_back(&mut self, count: usize, moved: usize) {
+        if self.vectors.is_empty() {
+            self.address = UserAddr::new(self.address.as_u64().wrapping_sub(count as u64));
+            self.len += count;
+            return;
+        }
+        *self = Self::many(self.vectors);
+        move_user(self, moved, |_, _, len| len);
+    }
+
+    /// Brings in what lies under the next `needed` bytes, or fails with `EFAULT`; and of what follows as much as there is, up to `wanted`
+    /// bytes in all.
+    fn bring_in(mut self, needed: usize, wanted: usize, access: Access) -> Result<(), Errno> {
+        let mut bring =
+            |len| {
+                move_user(&mut self, len, |address, _, len| {
+                    if user_copy::page_in(address, len, access).is_ok() { len } else { 0 }
+                })
+            };
+        if bring(needed) < needed {
+            return Err(Errno::EFAULT);
+        }
+        bring(wanted.saturating_sub(needed));
+        Ok(())
     }
 
     fn advance(&mut self, count: usize) {
@@ -104,14 +162,13 @@ impl<'a, K> Transfer<'a, K> {
     /// One user buffer; longer ones are cut at [`MAX_TRANSFER`].
     pub fn user(address: UserAddr, len: usize) -> Self {
         let remaining = len.min(MAX_TRANSFER);
-        Self { memory: Memory::User(UserSegments { address, len, rest: &[] }), moved: 0, remaining }
+        Self { memory: Memory::User(UserSegments::one(address, len)), moved: 0, remaining }
     }
 
     /// The user buffers of a `readv`-like or `writev`-like call, already copied in; `EINVAL` as Linux says.
     pub fn vectors(vectors: &'a [Iovec]) -> Result<Self, Errno> {
         let remaining = total_length(vectors)?;
-        let segments = UserSegments { address: UserAddr::new(0), len: 0, rest: vectors };
-        Ok(Self { memory: Memory::User(segments), moved: 0, remaining })
+        Ok(Self { memory: Memory::User(UserSegments::many(vectors)), moved: 0, remaining })
     }
 
     /// How many bytes are still to be moved.
@@ -138,14 +195,33 @@ impl<'a, K> Transfer<'a, K> {
         }
     }
 
-    /// What a step that is to move all or nothing answers: after a fault half-way nothing of it counts.
-    fn whole(&mut self, done: usize, wanted: usize) -> Result<(), Errno> {
-        if done == wanted {
-            return Ok(());
+    /// Counts what a step moved that was to move all or nothing.
+    #[inline]
+    fn account_present(&mut self, done: usize, wanted: usize) -> Result<(), Halt> {
+        if done != wanted {
+            if let Memory::User(segments) = &mut self.memory {
+                segments.go_back(done, self.moved);
+            }
+            return Err(Halt::Absent(wanted));
         }
-        self.moved -= done;
-        self.remaining += done;
-        Err(Errno::EFAULT)
+        self.moved += done;
+        self.remaining -= done;
+        Ok(())
+    }
+
+    /// After a step that ended so, its locks being left: makes it worth another try, or says why there is none.
+    #[cold]
+    fn bring_in_for(&self, halt: Halt, access: Access) -> Result<(), Errno> {
+        /// What is brought in at once, so that a long transfer is seldom cut in two: what a pipe holds at first.
+        const AHEAD: usize = 65536;
+        let needed = match halt {
+            Halt::Absent(needed) => needed,
+            Halt::Failed(errno) => return Err(errno),
+        };
+        match &self.memory {
+            Memory::User(segments) => segments.bring_in(needed, self.remaining.min(AHEAD), access),
+            Memory::Kernel(_) => Err(Errno::EFAULT),
+        }
     }
 
     /// Counts what a step moved, and says what a failed or short one answers: the bytes done, or the fault when there are none.
@@ -194,16 +270,30 @@ impl<'a> Transfer<'a, &'a mut [u8]> {
                 frame.read(offset, to);
             }),
             Memory::User(segments) => move_user(segments, wanted, |address, done, len| {
-                frame.copy_to_user(offset + done, len, address)
+                frame.copy_to_user(offset + done, len, address, OnAbsent::PageIn)
             }),
         };
         self.account(done, wanted)
     }
 
-    /// As [`Self::put_frame`] of bytes for which there is room. `EFAULT` unless every byte could be put; then none counts as moved.
-    pub fn put_frame_whole(&mut self, frame: &SharedFrame, offset: usize, len: usize) -> Result<(), Errno> {
-        let done = self.put_frame(frame, offset, len)?;
-        self.whole(done, len)
+    /// Puts `len` bytes of a page frame from `offset` on, for which there must be room, or none: for use under a lock.
+    #[inline]
+    pub fn put_frame_present(&mut self, frame: &SharedFrame, offset: usize, len: usize) -> Result<(), Halt> {
+        let done = match &mut self.memory {
+            Memory::Kernel(target) => put_kernel(target, len, |to| {
+                frame.read(offset, to);
+            }),
+            Memory::User(segments) => move_user(segments, len, |address, done, len| {
+                frame.copy_to_user(offset + done, len, address, OnAbsent::Stop)
+            }),
+        };
+        self.account_present(done, len)
+    }
+
+    /// After a step under a lock that ended so, with the lock left: brings in what was absent, for another try; else the error.
+    #[inline]
+    pub fn bring_in(&mut self, halt: Halt) -> Result<(), Errno> {
+        self.bring_in_for(halt, Access::Write)
     }
 
     /// Puts `len` zero bytes, as many as fit; faults as for [`Self::put`].
@@ -263,16 +353,30 @@ impl<'a> Transfer<'a, &'a [u8]> {
                 frame.write(offset, from);
             }),
             Memory::User(segments) => move_user(segments, wanted, |address, done, len| {
-                frame.copy_from_user(offset + done, len, address)
+                frame.copy_from_user(offset + done, len, address, OnAbsent::PageIn)
             }),
         };
         self.account(done, wanted)
     }
 
-    /// As [`Self::take_frame`] of bytes that are there. `EFAULT` unless every byte could be taken; then none counts as moved.
-    pub fn take_frame_whole(&mut self, frame: &SharedFrame, offset: usize, len: usize) -> Result<(), Errno> {
-        let done = self.take_frame(frame, offset, len)?;
-        self.whole(done, len)
+    /// Writes `len` bytes, which must be there, into a page frame from `offset` on, or none that count: for use under a lock.
+    #[inline]
+    pub fn take_frame_present(&mut self, frame: &SharedFrame, offset: usize, len: usize) -> Result<(), Halt> {
+        let done = match &mut self.memory {
+            Memory::Kernel(origin) => take_kernel(origin, len, |from| {
+                frame.write(offset, from);
+            }),
+            Memory::User(segments) => move_user(segments, len, |address, done, len| {
+                frame.copy_from_user(offset + done, len, address, OnAbsent::Stop)
+            }),
+        };
+        self.account_present(done, len)
+    }
+
+    /// After a step under a lock that ended so, with the lock left: brings in what was absent, for another try; else the error.
+    #[inline]
+    pub fn bring_in(&mut self, halt: Halt) -> Result<(), Errno> {
+        self.bring_in_for(halt, Access::Read)
     }
 
     /// Passes over up to `len` bytes without reading them, as a write to `/dev/null` does.

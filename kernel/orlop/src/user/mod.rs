@@ -25,7 +25,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::syscall::FromArg;
 
-pub use io::{IoSink, IoSource};
+pub use io::{Halt, IoSink, IoSource};
 pub use string::{PathBytes, read_path};
 
 /// A claim that one `T` lies at a user address.

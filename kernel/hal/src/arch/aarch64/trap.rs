@@ -9,6 +9,7 @@ use crate::backtrace::Interrupts;
 use crate::contract::Cpu;
 use crate::panic::Fatal;
 use crate::upcalls::upcalls;
+use crate::user_copy::OnAbsent;
 use core::arch::global_asm;
 use core::mem::{offset_of, size_of};
 use core::sync::atomic::AtomicU32;
@@ -68,8 +69,12 @@ extern "C" fn aarch64_kernel_synchronous(frame: &mut TrapFrame) {
         if !UserAddr::new(fault.address).is_user() {
             die("a user copy touched kernel memory", frame);
         }
-        // Under a spin lock, or with interrupts off, nothing may sleep: the copy ends where it is.
-        if Arch::preempt_count() == 0 && frame.pstate & INTERRUPTS_MASKED == 0 {
+        // Under a spin lock, or with interrupts off, nothing may sleep: the copy ends where it is. So does one that wants no page (see
+        // `user_copy::call`).
+        if frame.x[15] == OnAbsent::PageIn as u64
+            && Arch::preempt_count() == 0
+            && frame.pstate & INTERRUPTS_MASKED == 0
+        {
             Arch::interrupts_enable();
             if upcalls().user_fault(fault).is_ok() {
                 return;

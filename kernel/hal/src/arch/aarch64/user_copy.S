@@ -28,7 +28,8 @@
 //   x0         destination     bytes NOT copied
 //   x1         source          clobbered
 //   x2         length          clobbered
-//   x3 .. x15                  clobbered
+//   x3 .. x12                  clobbered
+//   x15        what is to be done about an absent page, in all routines: for the handler of the fault
 //
 // The fast part moves 64 bytes a round. A fault there that stays is repeated byte by byte from the last byte stored, so
 // that the count is exact.

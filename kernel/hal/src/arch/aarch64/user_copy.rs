@@ -6,7 +6,7 @@
 use super::Arch;
 use super::patches::{has_pan, number, patched};
 use crate::contract::UserAccess;
-use crate::user_copy::Missed;
+use crate::user_copy::{Missed, OnAbsent};
 use core::arch::{asm, global_asm, naked_asm};
 use libkernel::addr::{USER_END, UserAddr};
 
@@ -59,11 +59,11 @@ pub(super) fn forbid_user_access() {
 }
 
 /// Calls one of the routines of user_copy.S. Where a CPU may take a user address for one before it has looked, it goes by way of the
-/// second, which makes the address one.
+/// second, which makes the address one. What is to be done about an absent page goes along in x15, which no routine touches.
 macro_rules! call {
-    ($routine:ident or $masked:ident, $($operand:tt)*) => {
+    ($routine:ident or $masked:ident, $absent:expr, $($operand:tt)*) => {
         asm!(patched!(MASKS, "bl {routine}" => "bl {masked}"), routine = sym $routine, masked = sym $masked,
-            clobber_abi("C"), $($operand)*)
+            clobber_abi("C"), in("x15") $absent as u64, $($operand)*)
     };
 }
 
@@ -112,75 +112,80 @@ impl UserAccess for Arch {
     }
 
     #[inline]
-    unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize) -> usize {
+    unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize, absent: OnAbsent) -> usize {
         let left;
         // SAFETY: the caller vouches for `to`; a fault at `from` is recovered from.
         unsafe {
-            call!(user_copy_bytes or copy_in_masked, inlateout("x0") to => left, in("x1") from.as_u64(), in("x2") length)
+            call!(user_copy_bytes or copy_in_masked, absent, inlateout("x0") to => left, in("x1") from.as_u64(), in("x2") length)
         };
         left
     }
 
     #[inline]
-    unsafe fn copy_out(to: UserAddr, from: *const u8, length: usize) -> usize {
+    unsafe fn copy_out(to: UserAddr, from: *const u8, length: usize, absent: OnAbsent) -> usize {
         let left;
         // SAFETY: the caller vouches for `from`; a fault at `to` is recovered from.
         unsafe {
-            call!(user_copy_bytes or copy_out_masked, inlateout("x0") to.as_u64() => left, in("x1") from, in("x2") length)
+            call!(user_copy_bytes or copy_out_masked, absent, inlateout("x0") to.as_u64() => left, in("x1") from, in("x2") length)
         };
         left
     }
 
     #[inline]
-    unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize) -> usize {
+    unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize, absent: OnAbsent) -> usize {
         let left;
         // SAFETY: the caller vouches for `from`; a fault at `to` is recovered from.
         unsafe {
-            call!(user_copy_halfwords or copy_halfwords_masked, inlateout("x0") to.as_u64() => left, in("x1") from,
+            call!(user_copy_halfwords or copy_halfwords_masked, absent, inlateout("x0") to.as_u64() => left, in("x1") from,
                 in("x2") count)
         };
         left
     }
 
     #[inline]
-    fn clear(to: UserAddr, length: usize) -> usize {
+    fn clear(to: UserAddr, length: usize, absent: OnAbsent) -> usize {
         let left;
         // SAFETY: the caller checked that the range is user memory; a fault is recovered from.
         unsafe {
-            call!(user_clear_bytes or clear_masked, inlateout("x0") to.as_u64() => left, in("x1") length)
+            call!(user_clear_bytes or clear_masked, absent, inlateout("x0") to.as_u64() => left, in("x1") length)
         };
         left
     }
 
     #[inline]
-    fn load_u32(address: UserAddr) -> Option<u32> {
+    fn load_u32(address: UserAddr, absent: OnAbsent) -> Option<u32> {
         let mut value = 0_u32;
         let failed: u64;
         // SAFETY: as in `clear`; the address is aligned.
         unsafe {
-            call!(user_load_u32 or load_masked, inlateout("x0") address.as_u64() => failed, in("x1") &raw mut value)
+            call!(user_load_u32 or load_masked, absent, inlateout("x0") address.as_u64() => failed, in("x1") &raw mut value)
         };
         (failed as u32 == 0).then_some(value)
     }
 
     #[inline]
-    fn store_u32(address: UserAddr, value: u32) -> Option<()> {
+    fn store_u32(address: UserAddr, value: u32, absent: OnAbsent) -> Option<()> {
         let failed: u64;
         // SAFETY: as above.
         unsafe {
-            call!(user_store_u32 or store_masked, inlateout("x0") address.as_u64() => failed, in("x1") u64::from(value))
+            call!(user_store_u32 or store_masked, absent, inlateout("x0") address.as_u64() => failed, in("x1") u64::from(value))
         };
         (failed as u32 == 0).then_some(())
     }
 
     #[inline]
-    fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Result<u32, Missed> {
+    fn compare_exchange_u32(
+        address: UserAddr,
+        current: u32,
+        new: u32,
+        absent: OnAbsent,
+    ) -> Result<u32, Missed> {
         const FAULT: u32 = 1;
         let mut found = 0_u32;
         let outcome: u64;
         // SAFETY: as above.
         unsafe {
-            call!(user_compare_exchange_u32 or compare_exchange_masked, inlateout("x0") address.as_u64() => outcome,
+            call!(user_compare_exchange_u32 or compare_exchange_masked, absent, inlateout("x0") address.as_u64() => outcome,
                 in("x1") u64::from(current), in("x2") u64::from(new), in("x3") &raw mut found)
         };
         match outcome as u32 {

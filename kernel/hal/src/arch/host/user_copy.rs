@@ -3,7 +3,7 @@ use super::Arch;
 use super::paging::active_root;
 use crate::contract::{Cpu, Paging, UserAccess};
 use crate::user::UserFault;
-use crate::user_copy::Missed;
+use crate::user_copy::{Missed, OnAbsent};
 use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use libkernel::addr::{PAGE_SIZE, UserAddr};
@@ -12,13 +12,13 @@ use libkernel::fault::Access;
 use libkernel::paging::{LEVELS, index};
 
 /// The memory behind a user address, paged in if need be; `None` is the fault that nobody resolved.
-fn resolve(address: UserAddr, access: Access) -> Option<*mut u8> {
+fn resolve(address: UserAddr, access: Access, absent: OnAbsent) -> Option<*mut u8> {
     loop {
         let present = match translate(address, access) {
             Ok(pointer) => return Some(pointer),
             Err(present) => present,
         };
-        if Arch::preempt_count() != 0 {
+        if absent == OnAbsent::Stop || Arch::preempt_count() != 0 {
             return None;
         }
         let fault = UserFault { address: address.as_u64(), access, present, code: 0 };
@@ -49,12 +49,13 @@ fn for_each_page(
     start: UserAddr,
     length: usize,
     access: Access,
+    absent: OnAbsent,
     mut piece: impl FnMut(*mut u8, usize, usize),
 ) -> usize {
     let mut done = 0;
     while done < length {
         let address = start.wrapping_add(done as u64);
-        let Some(memory) = resolve(address, access) else { break };
+        let Some(memory) = resolve(address, access, absent) else { break };
         let step = (PAGE_SIZE as usize - address.page_offset()).min(length - done);
         piece(memory, done, step);
         done += step;
@@ -63,8 +64,8 @@ fn for_each_page(
 }
 
 /// The aligned word at `address`, as other CPUs see it.
-fn word(address: UserAddr, access: Access) -> Option<&'static AtomicU32> {
-    let pointer = resolve(address, access)?.cast::<AtomicU32>();
+fn word(address: UserAddr, access: Access, absent: OnAbsent) -> Option<&'static AtomicU32> {
+    let pointer = resolve(address, access, absent)?.cast::<AtomicU32>();
     // SAFETY: the arena lives for ever, and the caller passes aligned addresses only.
     Some(unsafe { &*pointer })
 }
@@ -80,25 +81,30 @@ impl UserAccess for Arch {
         unsafe { ptr::write_bytes(to, 0, length) };
     }
 
-    unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize) -> usize {
-        for_each_page(from, length, Access::Read, |memory, done, step| {
+    unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize, absent: OnAbsent) -> usize {
+        for_each_page(from, length, Access::Read, absent, |memory, done, step| {
             // SAFETY: `memory` has `step` bytes left in its frame; the caller vouches for `to`.
             unsafe { ptr::copy(memory, to.add(done), step) }
         })
     }
 
-    unsafe fn copy_out(to: UserAddr, from: *const u8, length: usize) -> usize {
-        for_each_page(to, length, Access::Write, |memory, done, step| {
+    unsafe fn copy_out(to: UserAddr, from: *const u8, length: usize, absent: OnAbsent) -> usize {
+        for_each_page(to, length, Access::Write, absent, |memory, done, step| {
             // SAFETY: as above, with `from`.
             unsafe { ptr::copy(from.add(done), memory, step) }
         })
     }
 
-    unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize) -> usize {
+    unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize, absent: OnAbsent) -> usize {
         for done in 0..count {
             // SAFETY: the caller vouches for each row of `from`.
             let left = unsafe {
-                Self::copy_out(to.wrapping_add(done as u64 * 8), from.add(done * 4).cast(), size_of::<u16>())
+                Self::copy_out(
+                    to.wrapping_add(done as u64 * 8),
+                    from.add(done * 4).cast(),
+                    size_of::<u16>(),
+                    absent,
+                )
             };
             if left > 0 {
                 return count - done;
@@ -107,24 +113,29 @@ impl UserAccess for Arch {
         0
     }
 
-    fn clear(to: UserAddr, length: usize) -> usize {
-        for_each_page(to, length, Access::Write, |memory, _, step| {
+    fn clear(to: UserAddr, length: usize, absent: OnAbsent) -> usize {
+        for_each_page(to, length, Access::Write, absent, |memory, _, step| {
             // SAFETY: `memory` has `step` bytes left in its frame.
             unsafe { ptr::write_bytes(memory, 0, step) }
         })
     }
 
-    fn load_u32(address: UserAddr) -> Option<u32> {
-        Some(word(address, Access::Read)?.load(Ordering::SeqCst))
+    fn load_u32(address: UserAddr, absent: OnAbsent) -> Option<u32> {
+        Some(word(address, Access::Read, absent)?.load(Ordering::SeqCst))
     }
 
-    fn store_u32(address: UserAddr, value: u32) -> Option<()> {
-        word(address, Access::Write)?.store(value, Ordering::SeqCst);
+    fn store_u32(address: UserAddr, value: u32, absent: OnAbsent) -> Option<()> {
+        word(address, Access::Write, absent)?.store(value, Ordering::SeqCst);
         Some(())
     }
 
-    fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Result<u32, Missed> {
-        let word = word(address, Access::Write).ok_or(Missed::BadAddress)?;
+    fn compare_exchange_u32(
+        address: UserAddr,
+        current: u32,
+        new: u32,
+        absent: OnAbsent,
+    ) -> Result<u32, Missed> {
+        let word = word(address, Access::Write, absent).ok_or(Missed::BadAddress)?;
         let outcome = word.compare_exchange(current, new, Ordering::SeqCst, Ordering::SeqCst);
         Ok(outcome.unwrap_or_else(|found| found))
     }

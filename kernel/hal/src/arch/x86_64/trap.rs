@@ -14,6 +14,7 @@ use crate::backtrace::{self, Interrupts};
 use crate::contract::{Cpu as _, Smp as _};
 use crate::panic::{Fatal, fatal};
 use crate::task;
+use crate::user_copy::OnAbsent;
 use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;
 use libkernel::arch::x86_64::fault::{self, vector};
@@ -227,7 +228,9 @@ extern "C" fn exception_in_kernel(frame: &mut TrapFrame) {
 fn page_in(frame: &TrapFrame) -> bool {
     let fault = fault::page_fault(user::read_cr2(), frame.code);
     let may_sleep = frame.rflags & rflags::INTERRUPT != 0 && Arch::preempt_count() == 0;
-    if !may_sleep || fault.address >= libkernel::addr::USER_END {
+    // Of a copy; see `user_copy::call`.
+    let wants_page = frame.r8 == OnAbsent::PageIn as u64;
+    if !wants_page || !may_sleep || fault.address >= libkernel::addr::USER_END {
         return false;
     }
     Arch::interrupts_enable();

@@ -5,7 +5,7 @@
 use super::Arch;
 use super::patches::{clac, patched, stac};
 use crate::contract::UserAccess;
-use crate::user_copy::Missed;
+use crate::user_copy::{Missed, OnAbsent};
 use core::arch::{asm, naked_asm};
 use libkernel::addr::{USER_END, UserAddr};
 
@@ -59,11 +59,11 @@ macro_rules! on_fault {
 }
 
 /// Calls one of the routines below. Where a CPU may take a user address for one before it has looked, it goes by way of the second,
-/// which makes the address one.
+/// which makes the address one. What is to be done about an absent page goes along in r8, which no routine touches.
 macro_rules! call {
-    ($routine:ident or $masked:ident, $($operand:tt)*) => {
+    ($routine:ident or $masked:ident, $absent:expr, $($operand:tt)*) => {
         asm!(patched!(MASKS, "call {routine}" => "call {masked}"), routine = sym $routine, masked = sym $masked,
-            clobber_abi("C"), $($operand)*)
+            clobber_abi("C"), in("r8") $absent as u64, $($operand)*)
     };
 }
 
@@ -113,68 +113,75 @@ impl UserAccess for Arch {
     }
 
     #[inline(always)]
-    unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize) -> usize {
+    unsafe fn copy_in(to: *mut u8, from: UserAddr, length: usize, absent: OnAbsent) -> usize {
         let left;
         // SAFETY: the caller vouches for `to`; faults on `from` are recovered.
         unsafe {
-            call!(copy or copy_in_masked, in("rdi") to, in("rsi") from.as_u64(), in("rdx") length, lateout("rax") left)
+            call!(copy or copy_in_masked, absent, in("rdi") to, in("rsi") from.as_u64(), in("rdx") length, lateout("rax") left)
         };
         left
     }
 
     #[inline(always)]
-    unsafe fn copy_out(to: UserAddr, from: *const u8, length: usize) -> usize {
+    unsafe fn copy_out(to: UserAddr, from: *const u8, length: usize, absent: OnAbsent) -> usize {
         let left;
         // SAFETY: the caller vouches for `from`; faults on `to` are recovered.
         unsafe {
-            call!(copy or copy_out_masked, in("rdi") to.as_u64(), in("rsi") from, in("rdx") length, lateout("rax") left)
+            call!(copy or copy_out_masked, absent, in("rdi") to.as_u64(), in("rsi") from, in("rdx") length, lateout("rax") left)
         };
         left
     }
 
     #[inline]
-    unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize) -> usize {
+    unsafe fn copy_halfwords_out(to: UserAddr, from: *const u16, count: usize, absent: OnAbsent) -> usize {
         let left;
         // SAFETY: the caller vouches for `from`; faults on `to` are recovered.
         unsafe {
-            call!(copy_halfwords or copy_halfwords_masked, in("rdi") to.as_u64(), in("rsi") from, in("rdx") count,
+            call!(copy_halfwords or copy_halfwords_masked, absent, in("rdi") to.as_u64(), in("rsi") from, in("rdx") count,
                 lateout("rax") left)
         };
         left
     }
 
     #[inline(always)]
-    fn clear(to: UserAddr, length: usize) -> usize {
+    fn clear(to: UserAddr, length: usize, absent: OnAbsent) -> usize {
         let left;
         // SAFETY: the contract says that the range lies in user space; faults are recovered.
-        unsafe { call!(clear or clear_masked, in("rdi") to.as_u64(), in("rsi") length, lateout("rax") left) };
+        unsafe {
+            call!(clear or clear_masked, absent, in("rdi") to.as_u64(), in("rsi") length, lateout("rax") left)
+        };
         left
     }
 
-    fn load_u32(address: UserAddr) -> Option<u32> {
+    fn load_u32(address: UserAddr, absent: OnAbsent) -> Option<u32> {
         let (value, failed);
         // SAFETY: as above.
         unsafe {
-            call!(load or load_masked, in("rdi") address.as_u64(), lateout("rax") value, lateout("rdx") failed)
+            call!(load or load_masked, absent, in("rdi") address.as_u64(), lateout("rax") value, lateout("rdx") failed)
         };
         Word { value, failed }.value()
     }
 
-    fn store_u32(address: UserAddr, value: u32) -> Option<()> {
+    fn store_u32(address: UserAddr, value: u32, absent: OnAbsent) -> Option<()> {
         let (found, failed);
         // SAFETY: as above.
         unsafe {
-            call!(store or store_masked, in("rdi") address.as_u64(), in("rsi") u64::from(value), lateout("rax") found,
+            call!(store or store_masked, absent, in("rdi") address.as_u64(), in("rsi") u64::from(value), lateout("rax") found,
                 lateout("rdx") failed)
         };
         Word { value: found, failed }.value().map(|_| ())
     }
 
-    fn compare_exchange_u32(address: UserAddr, current: u32, new: u32) -> Result<u32, Missed> {
+    fn compare_exchange_u32(
+        address: UserAddr,
+        current: u32,
+        new: u32,
+        absent: OnAbsent,
+    ) -> Result<u32, Missed> {
         let (value, failed);
         // SAFETY: as above.
         unsafe {
-            call!(compare_exchange or compare_exchange_masked, in("rdi") address.as_u64(), in("rsi") u64::from(current),
+            call!(compare_exchange or compare_exchange_masked, absent, in("rdi") address.as_u64(), in("rsi") u64::from(current),
                 inlateout("rdx") u64::from(new) => failed, lateout("rax") value)
         };
         Word { value, failed }.value().ok_or(Missed::BadAddress)

@@ -13,7 +13,7 @@ use hal::frame::SharedFrame;
 use libkernel::addr::PAGE_SIZE;
 
 use crate::errno::OrErrno;
-use crate::user::{IoSink, IoSource};
+use crate::user::{Halt, IoSink, IoSource};
 
 const PAGE: usize = PAGE_SIZE as usize;
 
@@ -130,13 +130,13 @@ impl Ring {
     }
 
     /// Moves bytes out until the sink is full, the ring is empty, or a packet is over, of which the rest is lost.
-    pub(super) fn read(&mut self, sink: &mut IoSink<'_>, reading: Reading) -> Result<(), Errno> {
+    pub(super) fn read(&mut self, sink: &mut IoSink<'_>, reading: Reading) -> Result<(), Halt> {
         while sink.remaining() > 0
             && let Some(slot) = self.slots.front_mut()
         {
             let wanted = slot.length().min(sink.remaining());
             // What a fault cuts off stays in the pipe with the rest of its slot.
-            sink.put_frame_whole(&slot.frame, slot.start, wanted)?;
+            sink.put_frame_present(&slot.frame, slot.start, wanted)?;
             slot.start += wanted;
             let is_packet = slot.kind == Kind::Packet && reading == Reading::Packets;
             let lost = if is_packet { slot.length() } else { 0 };
@@ -156,14 +156,14 @@ impl Ring {
     }
 
     /// Moves what a source has beyond whole pages into the last slot, if it fits there.
-    pub(super) fn merge(&mut self, source: &mut IoSource<'_>) -> Result<(), Errno> {
+    pub(super) fn merge(&mut self, source: &mut IoSource<'_>) -> Result<(), Halt> {
         let rest = source.remaining() % PAGE;
         if rest > 0
             && let Some(last) = self.slots.back_mut()
             && last.kind == Kind::Open
             && last.end + rest <= PAGE
         {
-            source.take_frame_whole(&last.frame, last.end, rest)?;
+            source.take_frame_present(&last.frame, last.end, rest)?;
             last.end += rest;
             self.filled += rest;
         }
@@ -171,7 +171,7 @@ impl Ring {
     }
 
     /// Moves bytes into new slots until the source is used up or the ring is full.
-    pub(super) fn write(&mut self, source: &mut IoSource<'_>, writing: Writing) -> Result<(), Errno> {
+    pub(super) fn write(&mut self, source: &mut IoSource<'_>, writing: Writing) -> Result<(), Halt> {
         while source.remaining() > 0 && !self.is_full() {
             self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             let frame = match self.spare.take() {
@@ -179,9 +179,9 @@ impl Ring {
                 None => SharedFrame::alloc_zeroed().or_errno()?,
             };
             let wanted = source.remaining().min(PAGE);
-            if let Err(fault) = source.take_frame_whole(&frame, 0, wanted) {
+            if let Err(halt) = source.take_frame_present(&frame, 0, wanted) {
                 self.spare = Some(frame);
-                return Err(fault);
+                return Err(halt);
             }
             self.slots.push_back(Slot { frame, start: 0, end: wanted, kind: writing.kind() });
             self.filled += wanted;
