@@ -25,7 +25,8 @@ const SCTLR_SPAN: u64 = 1 << 23;
 const SCTLR_MMU_OFF: u64 = SCTLR_ONES | SCTLR_SPAN;
 /// M, C, I: MMU and caches. SA, SA0: the stack pointer is checked. DZE, UCT, UCI: EL0 may use DC ZVA, read CTR_EL0 and
 /// maintain caches. nTWE: WFE in EL0 waits for the timer's events; nTWI clear: WFI traps and goes on. IESB, EPAN: errors are
-/// told at their exception, PAN minds memory that programs may only execute. All as under Linux; pointer authentication,
+/// told at their exception, PAN minds memory that programs may only execute. A clear: other accesses need not be aligned, as the
+/// compiler is told. All as under Linux; pointer authentication,
 /// BTI, MTE and AArch32's oddities are off.
 const SCTLR_MMU_ON: u64 = SCTLR_ONES
     | 1 << 0
