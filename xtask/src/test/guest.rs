@@ -272,10 +272,12 @@ impl Guest {
         Ok(self.hear(&session))
     }
 
-    /// Lets a machine run to its end that starts the kernel without QEMU's help; what was written.
-    pub fn run_command(&self, machine: &Command) -> Result<Vec<u8>> {
-        let session = Session::start(machine, std::process::Stdio::piped())?;
-        Ok(self.hear(&session))
+    /// Lets a machine run to its end that starts the kernel without QEMU's help; what was written, and the status that the machine ended with by
+    /// itself.
+    pub fn run_command(&self, machine: &Command) -> Result<(Vec<u8>, Option<i32>)> {
+        let mut session = Session::start(machine, std::process::Stdio::piped())?;
+        let output = self.hear(&session);
+        Ok((output, session.wait(POWER_OFF_PATIENCE)?.and_then(|status| status.code())))
     }
 
     /// Boots without a job, with more `arguments` for QEMU and everything put where `placement` says; returns what was written, and whether QEMU ended by

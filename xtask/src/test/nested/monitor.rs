@@ -36,12 +36,13 @@ pub fn add<'a>(stage: &'a Stage<'_>, queue: &Queue<'a>, archive: &Archive) -> Re
             let memory = guest.machine.memory().to_string();
             let words = [protocol, nested::KERNEL, nested::INITRAMFS, &memory, &guest.command_line("")];
             let machine = nested::monitored(&guest.machine, &words, &guest.kernel, &guest.initramfs)?;
-            let output = guest.run_command(&machine)?;
+            let (output, ended) = guest.run_command(&machine)?;
             let output = String::from_utf8_lossy(&output).replace('\r', "");
             let is_right = output.contains("\nhello there")
                 && output.matches(super::SUM.trim_end()).count() == 2
-                && output.contains(&format!("monitor: ended with status {status}\n"));
-            Ok(if is_right { Ok(()) } else { Err(output) })
+                && output.contains(&format!("monitor: ended with status {status}\n"))
+                && ended == Some(status);
+            Ok(if is_right { Ok(()) } else { Err(format!("{ended:?}\n{output}")) })
         });
     }
     Ok(())
