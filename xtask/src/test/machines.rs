@@ -138,6 +138,14 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         let name = format!("{PREFIX}{arch}/{} {}", guest.machine.qemu_machine()?, row.cpu);
         push(stage, queue, name, move || judge(guest.run_to_ending(&[])?, row.written, row.ending));
     }
+    if arch == Arch::X86_64 {
+        // As one that the kernel before had coming, which another is started from.
+        let mut guest = guest()?;
+        guest.append = format!("provoke=interrupt {GREET}");
+        push(stage, queue, format!("{PREFIX}{arch}/an interrupt that means nothing"), move || {
+            judge(guest.run_to_ending(&[])?, &[], OFF)
+        });
+    }
     randomness::add(stage, arch, queue, &guest()?)?;
     let mut greeter = guest()?;
     greeter.append = GREET.to_owned();

@@ -27,6 +27,7 @@ pub fn handle(number: u8) {
         VECTOR_TIMER => timer::expired(),
         VECTOR_FLUSH => shootdown::answer(),
         VECTOR_RESCHEDULE => upcalls().reschedule(),
+        // Or a stray one, which stands behind all lines.
         _ => line(u32::from(number - vector::FIRST_FREE)),
     }
     Arch::preempt_sub(INTERRUPT_UNIT);

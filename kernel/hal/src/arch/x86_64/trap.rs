@@ -20,8 +20,10 @@ use core::mem::offset_of;
 use libkernel::arch::x86_64::fault::{self, vector};
 use libkernel::arch::x86_64::registers::rflags;
 
-/// Vectors that the IDT serves: exceptions, 24 lines of the I/O APIC, and the local ones below.
+/// Vectors that mean something: exceptions, 24 lines of the I/O APIC, and the local ones below.
 pub const VECTORS: usize = 64;
+/// All others, as one: an interrupt that was sent before this kernel began, by the one that it was started from, say.
+const VECTOR_STRAY: usize = VECTORS;
 /// The local APIC's timer.
 pub const VECTOR_TIMER: u8 = 56;
 /// Another CPU wants this one to look at its work.
@@ -35,7 +37,7 @@ pub const VECTOR_SYSCALL: u64 = 256;
 
 const STUB_BYTES: usize = 16;
 
-// One stub of 16 bytes for each vector: pushes a zero where the CPU pushes no error code, then the vector.
+// One stub of 16 bytes for each vector, and one for the strays: pushes a zero where the CPU pushes no error code, then the vector.
 global_asm!(
     ".pushsection .text.trap_stubs, \"ax\"",
     ".balign 16",
@@ -57,7 +59,7 @@ global_asm!(
     ".set number, number + 1",
     ".endr",
     ".popsection",
-    vectors = const VECTORS,
+    vectors = const VECTOR_STRAY + 1,
     common = sym trap_entry,
     paranoid = sym paranoid_entry,
 );
@@ -68,7 +70,7 @@ unsafe extern "C" {
 
 /// The address that the IDT holds for vector `number`.
 pub fn stub_address(number: usize) -> u64 {
-    (&raw const trap_stubs as usize + number * STUB_BYTES) as u64
+    (&raw const trap_stubs as usize + number.min(VECTOR_STRAY) * STUB_BYTES) as u64
 }
 
 /// What the entries below push, lowest address first; ends with what the stub and the CPU pushed.

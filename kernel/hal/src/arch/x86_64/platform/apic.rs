@@ -1,7 +1,8 @@
 //! The local APIC (SDM volume 3, chapter 10): end of interrupt, one-shot timer, interrupts between CPUs.
 //!
 //! Its registers are memory, the same addresses for every CPU; or model-specific registers in x2APIC mode (10.12): where firmware left it on,
-//! and where CPUID offers it, the boot CPU takes it, and firmware does not ask otherwise. `nox2apic` leaves it as it is. Lines of devices go to
+//! and where CPUID offers it, the boot CPU takes it, and firmware does not ask otherwise. `nox2apic` leaves it as it is; `provoke=interrupt`
+//! sends one that means nothing, for a test. Lines of devices go to
 //! the boot CPU by its number, which works in this mode also without remapping of interrupts as long as that number has eight bits (10.12.10).
 use super::mmio::Registers;
 use super::{acpi, cpuid, msr};
@@ -67,6 +68,10 @@ pub fn initialise(words: CommandLine<'_>) {
     enable();
     DEADLINES.store(offer.deadline && keeps_deadlines(), Ordering::Relaxed);
     set_identity(0, identity());
+    if words.option("provoke") == Some(b"interrupt") {
+        const STRAY: u8 = 236;
+        send(0, STRAY);
+    }
     if is_x2apic() {
         crate::boot::uses("x2APICs");
     }

@@ -68,13 +68,16 @@ impl TaskState {
     }
 }
 
+/// All that there are: without a gate an interrupt is a protection fault of whoever it meets.
+const GATES: usize = 256;
+
 /// The interrupt descriptor table: the same for every CPU.
-struct Idt(UnsafeCell<[[u64; 2]; trap::VECTORS]>);
+struct Idt(UnsafeCell<[[u64; 2]; GATES]>);
 
 // SAFETY: written once, by the boot CPU before other CPUs or interrupts run; afterwards only the CPU reads it.
 unsafe impl Sync for Idt {}
 
-static IDT: Idt = Idt(UnsafeCell::new([[0; 2]; trap::VECTORS]));
+static IDT: Idt = Idt(UnsafeCell::new([[0; 2]; GATES]));
 
 #[repr(C, packed)]
 struct TablePointer {
@@ -84,7 +87,7 @@ struct TablePointer {
 
 /// Fills the IDT. Once, on the boot CPU, interrupts off.
 pub fn build_idt() {
-    for number in 0..trap::VECTORS {
+    for number in 0..GATES {
         let number8 = number as u8;
         let stack = match number8 {
             vector::NON_MASKABLE => IST_NON_MASKABLE,
