@@ -202,6 +202,11 @@ pub trait Paging {
     /// Whether an entry that maps one frame must be invisible to all CPUs before it maps another (Arm ARM,
     /// D8.16.1 "break-before-make").
     const BREAK_BEFORE_MAKE: bool;
+    /// Whether an entry must be invisible to all CPUs before one that lets nobody execute takes its place, also for the same frame: a fault of
+    /// some cores.
+    fn breaks_before_execution_ends() -> bool {
+        false
+    }
     /// Where physical memory is visible to the kernel.
     fn direct_map(address: PhysAddr) -> *mut u8;
     /// The physical address behind a direct-map pointer.

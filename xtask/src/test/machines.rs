@@ -87,7 +87,7 @@ const X86_64: [Row; 15] = [
     cpu(Pc, "qemu64,-pdpe1gb,-x2apic"),
 ];
 
-const AARCH64: [Row; 4] = [
+const AARCH64: [Row; 7] = [
     cpu(Virt, "neoverse-n1"),
     row(Virt, "acpi=off,its=off", &[]),
     // What those cores need, on a core that calls itself so: Cortex-A55, and A53 r0p2.
@@ -100,6 +100,30 @@ const AARCH64: [Row; 4] = [
         cpu: "cortex-a53,midr=0x410fd032",
         smp: 2,
         ..row(Virt, "", &["Erratum 826319: caches are cleaned and invalidated", "Erratum 843419"])
+    },
+    // Cortex-A73, A510 r1p1 and A715.
+    Row {
+        cpu: "max,midr=0x410fd090",
+        smp: 2,
+        ..row(Virt, "", &["CPUs: 2", "Erratum 858921: the counter is read twice"])
+    },
+    Row {
+        cpu: "max,midr=0x411fd461",
+        smp: 2,
+        ..row(
+            Virt,
+            "",
+            &[
+                "CPUs: 2",
+                "Erratum 2658417: programs do not see BF16",
+                "Erratum 2966298: a translation is forgotten at each return",
+            ],
+        )
+    },
+    Row {
+        cpu: "max,midr=0x410fd4d0",
+        smp: 2,
+        ..row(Virt, "", &["CPUs: 2", "Erratum 2645198: pages are hidden before they lose execution"])
     },
 ];
 

@@ -133,6 +133,9 @@ impl Edit<'_> {
     /// Changes the rights of all mapped pages in `range`.
     pub fn protect(&mut self, range: UserRange, prot: Prot, writes: Writes) {
         let table = self.table;
+        if !prot.is_executable() && Arch::breaks_before_execution_ends() {
+            self.hide_executable(range);
+        }
         table.each(range, |leaves| {
             let _guard = table.lock.lock();
             for (page, slot) in leaves.slots() {
@@ -150,6 +153,24 @@ impl Edit<'_> {
                 }
             }
         });
+    }
+
+    /// Makes pages that programs execute invisible to all CPUs, and still visibly in use to faults.
+    #[cold]
+    #[inline(never)]
+    fn hide_executable(&mut self, range: UserRange) {
+        let table = self.table;
+        table.each(range, |leaves| {
+            let _guard = table.lock.lock();
+            for (page, slot) in leaves.slots() {
+                let entry = slot.load();
+                if entry.is_present() && entry.prot().is_executable() {
+                    slot.store(entry.with_user_prot(Prot::NONE));
+                    self.note(page);
+                }
+            }
+        });
+        self.flush();
     }
 
     /// Unmaps all pages in `range`.

@@ -8,6 +8,7 @@ pub mod flat;
 mod tests;
 
 use crate::addr::{PhysAddr, PhysRange};
+use crate::arch::aarch64::errata::Answers;
 use crate::topology::Place;
 use flat::{Damage, Node, Tree, has_string, number, word};
 
@@ -120,6 +121,8 @@ pub struct Cpu {
     pub starts_by_psci: bool,
     /// Where it sits, if the tree says that (cpu/cpu-topology.txt).
     pub place: Option<Place>,
+    /// What a core of its name may need (`compatible`).
+    pub answers: Answers,
 }
 
 /// A map of CPUs nests no deeper: package, cluster, core and thread, and clusters once in another.
@@ -237,7 +240,9 @@ impl<'a> DeviceTree<'a> {
             let place = map
                 .zip(phandle)
                 .and_then(|(map, phandle)| find_place(map, phandle, Place::default(), DEEPEST_MAP));
-            Some(Cpu { affinity, starts_by_psci, place })
+            let names = node.property("compatible").unwrap_or_default().split(|byte| *byte == 0);
+            let answers = names.fold(Answers::default(), |all, name| all.with(Answers::of_name(name)));
+            Some(Cpu { affinity, starts_by_psci, place, answers })
         })
     }
 

@@ -6,7 +6,7 @@ use super::console::Port;
 use super::paging::{self, DeviceRegisters};
 use super::platform::firmware::{self, Firmware};
 use super::platform::machine::{self, Machine};
-use super::platform::{boot_table, device_tree, gic, memory, psci};
+use super::platform::{boot_table, device_tree, errata, gic, memory, psci};
 use super::{clock, console, cpu, patches, smp, speculation, timer, user_copy};
 use crate::boot::Handover;
 use core::arch::global_asm;
@@ -126,6 +126,8 @@ extern "C" fn aarch64_start(device_tree: u64, image: u64, boot_count: u64) -> ! 
     if let Some(firmware) = firmware {
         crate::random::add_loader_seed(firmware.seed());
     }
+    errata::settle(machine);
+    errata::prepare_cpu();
     speculation::decide(handover.command_line);
     // SAFETY: the boot CPU is alone; user memory has not been touched yet.
     unsafe { patches::apply() };

@@ -1,9 +1,10 @@
 //! The clock: the generic timer's virtual counter, whose frequency CNTFRQ_EL0 tells (D11.2), and the wall clock at boot.
 use super::cpu::read_register;
 use super::paging::DeviceRegisters;
+use super::patches::patched;
 use crate::sync::Once;
 use crate::time;
-use core::arch::asm;
+use core::arch::{asm, naked_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 const NANOSECONDS: u64 = 1_000_000_000;
@@ -18,14 +19,43 @@ pub(super) fn initialise(boot_count: u64) {
 pub(super) fn count() -> u64 {
     // SAFETY: a barrier.
     unsafe { asm!("isb", options(nomem, nostack, preserves_flags)) };
-    read_register!("cntvct_el0")
+    read()
 }
 
 /// As [`count`], with what was read before in place (D11.2.2).
 pub(super) fn count_in_order() -> u64 {
     // SAFETY: a barrier, for the compiler too.
     unsafe { asm!("isb", options(nostack, preserves_flags)) };
-    read_register!("cntvct_el0")
+    read()
+}
+
+/// CNTVCT_EL0. On a core that reads it wrong for a moment the branch takes the instruction's place.
+#[inline(always)]
+fn read() -> u64 {
+    let count;
+    // SAFETY: reads a register; the other way keeps all registers but the result and the link.
+    unsafe {
+        asm!(patched!(COUNTER, "mrs x0, cntvct_el0" => "bl {twice}"), twice = sym read_twice, out("x0") count, out("x30") _,
+            options(nomem, preserves_flags))
+    };
+    count
+}
+
+/// Erratum 858921: a read may be wrong where the counter's lower half overflows. Of two reads that differ in bit 32 the first is right, of others
+/// the second (Linux, `arch_timer`'s work-around). Clobbers x30; x0 is the result.
+#[unsafe(naked)]
+unsafe extern "C" fn read_twice() -> u64 {
+    naked_asm!(
+        "stp x1, x2, [sp, #-16]!",
+        "mrs x0, cntvct_el0",
+        "mrs x1, cntvct_el0",
+        "eor x2, x0, x1",
+        "tbnz x2, #32, 2f",
+        "mov x0, x1",
+        "2:",
+        "ldp x1, x2, [sp], #16",
+        "ret",
+    )
 }
 
 /// The PL031 real-time clock (DDI 0224), if there is one: its data register counts seconds since 1970.

@@ -8,7 +8,7 @@
 use super::Arch;
 use super::cpu::{read_register, write_register};
 use super::patches::patched;
-use super::platform::{guards, identity};
+use super::platform::{errata, guards, identity};
 use crate::contract::{Cpu as _, Paging};
 use crate::cpu::MAX_CPUS;
 use crate::frame::{KernelFrame, OutOfMemory};
@@ -18,6 +18,7 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange, UserAddr};
 use libkernel::arch::aarch64::asid::{Asids, Assignment, BITS_MAX, BITS_MIN, NOBODY, Pool, Tag};
+use libkernel::arch::aarch64::errata::Answer;
 use libkernel::arch::aarch64::paging::Entry;
 use libkernel::paging::{Attributes, Owner, Prot, ROOT_LEVEL, index, level_size};
 
@@ -266,6 +267,10 @@ impl Paging for Arch {
     const KERNEL_STACKS: u64 = 0xffff_c000_0000_0000;
     const BREAK_BEFORE_MAKE: bool = true;
     const COHERENT_INSTRUCTIONS: bool = false;
+
+    fn breaks_before_execution_ends() -> bool {
+        errata::is_done(Answer::HidesPagesFirst)
+    }
 
     #[inline(always)]
     fn direct_map(address: PhysAddr) -> *mut u8 {

@@ -1,15 +1,15 @@
 //! What is written over the text at boot, by feature, and how.
 use super::boot;
-use super::cpu::read_register;
 use super::paging::{self, IMAGE};
-use super::platform::identity::{self, Register, known};
+use super::platform::errata;
+use super::platform::identity::{Register, known};
 use super::speculation;
 use crate::patch;
 use core::arch::asm;
 use core::ptr;
 use libkernel::addr::PhysAddr;
 use libkernel::arch::aarch64::atomics;
-use libkernel::arch::aarch64::errata::{self, Answer};
+use libkernel::arch::aarch64::errata::Answer;
 
 /// The number of a feature, below 64.
 macro_rules! number {
@@ -58,6 +58,13 @@ macro_rules! number {
     (INVALIDATION) => {
         12
     };
+    // the counter is read twice; a translation is forgotten before each return to a program.
+    (COUNTER) => {
+        13
+    };
+    (RETURN) => {
+        14
+    };
 }
 
 /// A site's assembly: `patched!(PAN, "nop" => "msr pan, #0")`. Without operands of its own; see [`patch::site`]. In files of
@@ -95,12 +102,13 @@ fn has_atomics() -> bool {
 /// This CPU is alone, with interrupts masked, on the boot tables; of the sites only those of flushes are executed before it
 /// returns, and those not between their change and the end of this function's walk.
 pub unsafe fn apply() {
-    let (core, caches) = (read_register!("midr_el1"), identity::cache_type());
     let present = speculation::features()
         .with(number!(PAN), has_pan())
         .with(number!(ATOMICS), has_atomics())
-        .with(number!(REPEATED_FLUSHES), errata::needs(core, caches, Answer::RepeatsFlushes))
-        .with(number!(INVALIDATION), errata::needs(core, caches, Answer::CleansAndInvalidates));
+        .with(number!(REPEATED_FLUSHES), errata::is_done(Answer::RepeatsFlushes))
+        .with(number!(INVALIDATION), errata::is_done(Answer::CleansAndInvalidates))
+        .with(number!(COUNTER), errata::is_done(Answer::ReadsCounterTwice))
+        .with(number!(RETURN), errata::is_done(Answer::ForgetsBeforeReturn));
     let start = paging::image_address(&raw const __image_start).as_u64();
     // Firmware may have put the image at any page.
     let (first, skew) = (start & !(BLOCK - 1), start & (BLOCK - 1));

@@ -3,10 +3,12 @@
 //! It is there, like the counter, whether the machine started us in EL1 or in EL2 (where `boot.S` made the offset zero).
 use super::clock::count;
 use super::cpu::{read_register, write_register};
+use super::platform::errata;
 use crate::time;
 use crate::upcalls::upcalls;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
+use libkernel::arch::aarch64::errata::Answer;
 
 /// CNTV_CTL_EL0: the timer counts and interrupts.
 const CONTROL_ENABLE: u64 = 1;
@@ -32,10 +34,15 @@ pub(super) fn initialise_cpu() {
     // SAFETY: the timer is off until a deadline is set; programs see the counter only.
     unsafe {
         write_register!("cntv_ctl_el0", 0);
-        write_register!("cntkctl_el1", USER_READS_COUNTER | EVENT_STREAM | event_bit() << EVENT_BIT_SHIFT);
+        write_register!("cntkctl_el1", user_access() | EVENT_STREAM | event_bit() << EVENT_BIT_SHIFT);
         asm!("isb", options(nostack, preserves_flags));
     }
     super::platform::gic::enable(INTERRUPT.load(Ordering::Relaxed));
+}
+
+/// What programs may read: nothing where a read may be wrong; `identification` answers then.
+fn user_access() -> u64 {
+    if errata::is_done(Answer::ReadsCounterTwice) { 0 } else { USER_READS_COUNTER }
 }
 
 /// The counter's bit that changes from 0 to 1 nearest to [`EVENTS`] times a second.

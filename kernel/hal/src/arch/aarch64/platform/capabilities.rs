@@ -3,9 +3,10 @@
 //! Each row is a field of an identification register (D17.2.53 and on), the least value that means the feature, and Linux's
 //! bit for it (Documentation/arm64/elf_hwcaps.rst). Left out on purpose: SVE, SME, pointer authentication, BTI and memory
 //! tagging need state that is not switched.
-use super::super::cpu::read_register;
+use super::errata;
 use super::identity::{Identity, Register, known};
 use crate::cpu::HardwareCapabilities;
+use libkernel::arch::aarch64::errata::Answer;
 
 /// FP, ASIMD and the timer's event stream, which every CPU here has, and CPUID: `identification.rs` answers reads of the
 /// registers.
@@ -95,20 +96,14 @@ pub fn visible(register: Register) -> u64 {
 fn shown(register: Register, value: u64) -> u64 {
     let fields = FEATURES.iter().filter(|feature| feature.0 == register);
     let fields = fields.fold(0, |mask, feature| mask | 0xf << feature.1);
-    let erratum = if register == Processor1 && is_unsafe_to_bypass() { 0xf << 4 } else { 0 };
-    value & fields & !erratum
-}
-
-/// Erratum 3194386 and its like: PSTATE.SSBS does not take effect at once, so Linux hides that it can be written
-/// (Documentation/arm64/silicon-errata.rst). Part numbers of Arm's own CPUs.
-fn is_unsafe_to_bypass() -> bool {
-    const ARM: u64 = 0x41;
-    const PARTS: [u64; 23] = [
-        0xd0b, 0xd0c, 0xd0d, 0xd0e, 0xd40, 0xd41, 0xd42, 0xd44, 0xd47, 0xd48, 0xd49, 0xd4b, 0xd4c, 0xd4d,
-        0xd4e, 0xd4f, 0xd81, 0xd82, 0xd84, 0xd85, 0xd87, 0xd89, 0xd8e,
-    ];
-    let identity = read_register!("midr_el1");
-    identity >> 24 & 0xff == ARM && PARTS.contains(&(identity >> 4 & 0xfff))
+    // What Linux hides too: SSBS, which does not take effect at once (erratum 3194386), and BF16.
+    let hidden = |answer, shift: u32| if errata::is_done(answer) { 0xf << shift } else { 0 };
+    let hidden = match register {
+        Processor1 => hidden(Answer::HidesBypassControl, 4),
+        Instructions1 => hidden(Answer::HidesHalfPrecisionProducts, 44),
+        _ => 0,
+    };
+    value & fields & !hidden
 }
 
 /// FPHP and ASIMDHP; the fields of ID_AA64PFR0_EL1 are signed, and 15 means that there is no FP at all.

@@ -2,9 +2,10 @@
 //!
 //! The CPU refuses them (as an unknown instruction, or from Armv8.4 on as a trapped system register); a program sees only
 //! what it may use (Linux, Documentation/arm64/cpu-feature-registers.rst).
+use super::super::clock;
 use super::super::cpu::read_register;
 use super::capabilities::visible;
-use super::identity::{Register, known};
+use super::identity::{Register, cache_type, known};
 use crate::user_copy::copy_from_user;
 use libkernel::addr::UserAddr;
 use libkernel::arch::aarch64::fault::{class, class_of};
@@ -66,6 +67,7 @@ fn value(register: [u32; 5]) -> Option<u64> {
     const FLOATING_POINT: u64 = 0xff << 16;
     const DEBUG_FEATURES: u64 = 6;
     const GRANULES: u64 = 0xff << 24;
+    const INSTRUCTION_COHERENCE: u64 = 1 << 29;
     match register {
         [3, 0, 0, 0, 0] => Some(read_register!("midr_el1")),
         [3, 0, 0, 0, 5] => Some(MPIDR),
@@ -83,6 +85,10 @@ fn value(register: [u32; 5]) -> Option<u64> {
         [3, 0, 0, 7, 1] => Some(visible(Register::Memory1)),
         [3, 0, 0, 7, 2] => Some(visible(Register::Memory2)),
         [3, 0, 0, 2..=7, _] => Some(0),
+        // Those that are trapped where a core has a fault: CTR_EL0 without DIC, and the counter.
+        [3, 3, 0, 0, 1] => Some(cache_type() & !INSTRUCTION_COHERENCE),
+        [3, 3, 14, 0, 0] => Some(read_register!("cntfrq_el0")),
+        [3, 3, 14, 0, 2] => Some(clock::count()),
         _ => None,
     }
 }

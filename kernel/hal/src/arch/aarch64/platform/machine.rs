@@ -4,6 +4,7 @@ use crate::sync::Once;
 use arrayvec::ArrayVec;
 use libkernel::acpi::{fadt, spcr};
 use libkernel::addr::{PhysAddr, PhysRange};
+use libkernel::arch::aarch64::errata::Answers;
 use libkernel::arch::aarch64::{gtdt, madt};
 use libkernel::device_tree::{Conduit, Cpu, DeviceTree, Kind, SerialPort};
 use libkernel::physical::Memory;
@@ -116,7 +117,7 @@ fn interrupts_and_cpus(
     madt::for_each(memory, root, |entry| match entry {
         madt::Entry::Cpu { affinity, interface: of_cpu, redistributor } => {
             let starts_by_psci = conduit != Conduit::None;
-            let _ = cpus.try_push(Cpu { affinity, starts_by_psci, place: None });
+            let _ = cpus.try_push(Cpu { affinity, starts_by_psci, place: None, answers: Answers::default() });
             if of_cpu != 0 {
                 interface = interface.or(Some(of_cpu));
             }

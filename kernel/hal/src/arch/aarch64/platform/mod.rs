@@ -2,6 +2,7 @@
 pub(super) mod capabilities;
 pub(super) mod description;
 pub(super) mod device_tree;
+pub(super) mod errata;
 pub(super) mod firmware;
 pub(super) mod gic;
 pub(super) mod guards;
