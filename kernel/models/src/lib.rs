@@ -13,7 +13,7 @@ extern crate self as hal;
 mod machine;
 mod models;
 
-use machine::{arch, contract, cpu, process, task};
+use machine::{arch, contract, cpu, task};
 
 macro_rules! kernel_file {
     ($visibility:vis mod $name:ident = $file:literal) => {
@@ -50,7 +50,7 @@ pub mod sched {
     kernel_file!(pub mod wait = "wait.rs");
     kernel_file!(mod waiters = "waiters.rs");
 
-    pub use crate::machine::sched::{block_unless, deadline, timer, wake};
+    pub use crate::machine::sched::{block_unless, deadline, timer, wake, work};
     pub use mutex::Mutex;
     pub use rwlock::RwLock;
 }

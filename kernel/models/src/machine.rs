@@ -123,14 +123,6 @@ pub mod order {
     }
 }
 
-pub mod process {
-    //! The work bits that end a wait.
-    pub mod work {
-        pub const SIGNAL: u32 = 1 << 8;
-        pub const KILL: u32 = 1 << 9;
-    }
-}
-
 pub mod task {
     //! Tasks: each is one thread of `loom`.
     use super::atomic::AtomicU32;
@@ -195,6 +187,12 @@ pub mod sched {
                 false
             }
         }
+    }
+
+    pub mod work {
+        //! The bits that end a wait.
+        pub const SIGNAL: u32 = 1 << 8;
+        pub const KILL: u32 = 1 << 9;
     }
 
     pub mod timer {

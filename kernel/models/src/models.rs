@@ -194,7 +194,7 @@ fn a_signal_ends_a_wait() {
     explore(2, || {
         let sleeper = task::current().to_ref();
         let signaller = loom::thread::spawn(move || {
-            sleeper.work.fetch_or(crate::process::work::SIGNAL, SeqCst);
+            sleeper.work.fetch_or(crate::sched::work::SIGNAL, SeqCst);
             crate::sched::wake(&sleeper);
         });
         let queue = WaitQueue::new();

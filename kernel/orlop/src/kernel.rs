@@ -8,7 +8,8 @@ use hal::task;
 use hal::user::UserFault;
 use hal::{IrqLine, Unresolved, Upcalls};
 
-use crate::process::{Thread, work};
+use crate::process::Thread;
+use crate::sched::work;
 use crate::sched::{accounts, barrier};
 use crate::{boot, sched, tty};
 

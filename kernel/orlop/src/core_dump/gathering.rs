@@ -19,8 +19,9 @@ use hal::user::UserContext;
 
 use super::Cause;
 use super::notes::ThreadNotes;
-use crate::process::{Process, Thread, work};
+use crate::process::{Process, Thread};
 use crate::sched::wait::WaitQueue;
+use crate::sched::work;
 use crate::signal::{SigInfo, Signal};
 
 /// The threads that have come, and the one that waits for them.

@@ -16,7 +16,7 @@ use super::image::Pages;
 use crate::errno::OrErrno;
 use crate::fs::File;
 use crate::memory::AddressSpace;
-use crate::process::work;
+use crate::sched::work;
 use crate::syscall::Failure;
 use crate::user::IoSource;
 

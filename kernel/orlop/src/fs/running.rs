@@ -5,7 +5,8 @@ use core::sync::atomic::Ordering;
 use hal::task;
 use libkernel::signal_set::Signal;
 
-use crate::process::{self, Credentials, INFINITY, Resource, Thread, work};
+use crate::process::{self, Credentials, INFINITY, Resource, Thread};
+use crate::sched::work;
 use crate::signal::send;
 
 /// Looks at the running thread; `None` in a kernel task.

@@ -30,10 +30,11 @@ use libkernel::addr::UserAddr;
 pub use inheritance::{Future, Held, Left, priority_changed};
 pub use key::{Key, Sharing, draw_secret};
 
-use crate::process::{Thread, work};
+use crate::process::Thread;
 use crate::sched;
 use crate::sched::timer::Timeout;
 use crate::sched::wait::{Deadline, WaitError};
+use crate::sched::work;
 use bucket::{Bucket, Walk};
 use queue::Waiter;
 

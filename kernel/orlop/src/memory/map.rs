@@ -18,7 +18,7 @@ use super::layout::LOWEST_HINT;
 use super::object::Object;
 use super::space::{Discarded, State, Usage};
 use crate::fs::File;
-use crate::process::work;
+use crate::sched::work;
 
 /// Where Linux puts `MAP_32BIT` mappings.
 const LOW_WINDOW: Range<u64> = 0x4000_0000..0x8000_0000;

@@ -16,11 +16,12 @@ use libkernel::addr::UserAddr;
 
 use super::family::Siblings;
 use super::process::ProcessParts;
-use super::{Pid, Process, Thread, ThreadParts, capability, main_loop, settings, table, work};
+use super::{Pid, Process, Thread, ThreadParts, capability, main_loop, settings, table};
 use crate::errno::OrErrno;
 use crate::fs::FdTable;
 use crate::memory::AddressSpace;
 use crate::sched;
+use crate::sched::work;
 use crate::signal::{NO_STACK, ProcessSignals};
 use crate::syscall::{Caller, Failure, Restart};
 use crate::user::UserPtr;

@@ -5,7 +5,8 @@ use core::sync::atomic::Ordering;
 
 use abi::Errno;
 
-use super::{Thread, table, work};
+use super::{Thread, table};
+use crate::sched::work;
 use crate::signal::{NO_STACK, Signal};
 use crate::syscall::open::close_on_exec;
 

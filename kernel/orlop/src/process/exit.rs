@@ -14,8 +14,9 @@ use libkernel::addr::UserAddr;
 
 use super::family::{BATCH, Heard};
 use super::report::{self, Vanishes};
-use super::{Pid, Process, Thread, table, work};
+use super::{Pid, Process, Thread, table};
 use crate::futex;
+use crate::sched::work;
 use crate::signal::{Signal, SignalSet, send, stop};
 
 impl Thread {

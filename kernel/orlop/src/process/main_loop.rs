@@ -9,8 +9,9 @@ use hal::task;
 use hal::user::{Exception, UserContext, UserExit, UserFault};
 use libkernel::arch::native::signal_frame::FaultRecord;
 
-use super::{Thread, exit, work};
+use super::{Thread, exit};
 use crate::core_dump::gathering;
+use crate::sched::work;
 use crate::signal::{self, Signal, deliver, send};
 use crate::syscall::{self, Caller, Failure, Restart};
 use crate::{log, sched};

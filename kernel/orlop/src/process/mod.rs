@@ -27,7 +27,6 @@ mod thread;
 mod usage;
 pub mod users;
 pub mod wait;
-pub mod work;
 
 pub use credentials::{Capabilities, Credentials, Identity, capability};
 pub use first::{FirstProcess, first};

@@ -204,7 +204,7 @@ impl Thread {
     #[cold]
     pub(super) fn sample(&self, in_user_mode: bool) {
         let task = task::current();
-        task.work.fetch_and(!super::work::SAMPLE, Ordering::Relaxed);
+        task.work.fetch_and(!sched::work::SAMPLE, Ordering::Relaxed);
         let (user_ns, system_ns) = (&self.account.user_ns, &self.account.system_ns);
         let before_ns = user_ns.load(Ordering::Relaxed) + system_ns.load(Ordering::Relaxed);
         let runtime_ns = sched::runtime_ns(&task);

@@ -3,9 +3,9 @@
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering::Relaxed;
 
+use super::work;
 use hal::sync::preempt;
 use hal::task::{self, Entity, Runnable};
-use hal::user::work;
 
 /// What a CPU is told of an arrival.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -33,6 +33,7 @@ pub mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
 mod waiters;
+pub mod work;
 
 pub use mutex::Mutex;
 pub use rwlock::RwLock;
@@ -43,7 +44,6 @@ use core::sync::atomic::Ordering::Relaxed;
 use hal::frame::OutOfMemory;
 use hal::sync::preempt;
 use hal::task::{self, Runnable, TaskRef};
-use hal::user::work;
 use libkernel::sched::Arrival;
 
 use run_queue::{QUEUES, RunQueue};

@@ -10,10 +10,10 @@
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, fence};
 
+use super::work;
 use hal::cpu::MAX_CPUS;
 use hal::sync::{IrqGuard, IrqLock, PerCpu, PreemptGuard, preempt};
 use hal::task::{self, Runnable};
-use hal::user::work;
 use libkernel::sched::{Arrival, Parameters, Queue};
 
 use super::arrival::{Comer, Notice, is_allowed, may_move};

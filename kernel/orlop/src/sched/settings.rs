@@ -7,8 +7,8 @@
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::fence;
 
+use super::work;
 use hal::task::{self, Task};
-use hal::user::work;
 use libkernel::sched::{Arrival, Parameters};
 
 use super::arrival::is_allowed;

@@ -13,9 +13,9 @@ use libkernel::sched::{Arrival, Parameters, Policy};
 use super::arrival::Comer;
 use super::run_queue::QUEUES;
 use super::wait::{Deadline, Observer, PollEvents, Share, Subscription, WaitError, WaitQueue};
+use super::work;
 use super::{Mutex, RwLock, idle_once, placement, settings, spawn, yield_now};
 use crate::kernel::Kernel;
-use crate::process::work;
 
 /// Runs tasks on this thread's CPU, and on others if asked for, until all have ended.
 pub(crate) struct Run {

@@ -9,8 +9,8 @@ use libkernel::sched::SLICE_NS;
 use libkernel::timeouts::{Base, Key, Node, Timeouts};
 
 use super::deadline::{Deadline, wall_offset_ns};
+use super::work;
 use super::{QUEUES, placement, watchdog};
-use crate::process::work;
 use crate::time::pause;
 
 static CLOCKS: PerCpu<Clock> = PerCpu::new([const { Clock::new() }; MAX_CPUS]);

@@ -26,7 +26,7 @@ pub use super::deadline::Deadline;
 use super::timer::Timeout;
 use super::waiters::{BATCH, Entries, Round, Threads};
 pub use super::waiters::{Observer, Share};
-use crate::process::work;
+use super::work;
 
 /// What a file is ready for; the bits of `poll(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,9 +25,9 @@ use hal::task::{self, Task};
 use libkernel::command_line::CommandLine;
 use libkernel::watchdog::{Found, Inside, Look, Silence, Stay, Thresholds};
 
-use super::{QUEUES, load, placement};
+use super::{QUEUES, load, placement, work};
 use crate::log::urgent;
-use crate::process::{Thread, work};
+use crate::process::Thread;
 use crate::time::pause;
 
 static BEATS: PerCpu<Beat> = PerCpu::new([const { Beat::new() }; MAX_CPUS]);

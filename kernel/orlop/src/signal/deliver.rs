@@ -12,7 +12,8 @@ use libkernel::addr::UserAddr;
 use super::action::{self, Disposition};
 use super::{DefaultAction, SigInfo, Signal, SignalSet, fatal, frame, send, stop};
 use crate::core_dump::{self, Cause};
-use crate::process::{Thread, table, work};
+use crate::process::{Thread, table};
+use crate::sched::work;
 use crate::syscall::Restart;
 
 /// Handles everything that is pending, and decides about an interrupted system call: it runs again unless a handler that does not

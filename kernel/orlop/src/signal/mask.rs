@@ -3,7 +3,8 @@
 use core::sync::atomic::Ordering;
 
 use super::{SigInfo, Signal, SignalSet};
-use crate::process::{Thread, work};
+use crate::process::Thread;
+use crate::sched::work;
 use crate::time::interval;
 
 impl Thread {

@@ -3,7 +3,8 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Shared, Signal};
-use crate::process::{Process, Thread, work};
+use crate::process::{Process, Thread};
+use crate::sched::work;
 
 /// How many processes are stopped.
 static STOPPED: AtomicUsize = AtomicUsize::new(0);
