@@ -27,6 +27,7 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::any::Any;
 use core::cell::UnsafeCell;
+use core::fmt;
 use core::marker::PhantomData;
 use core::mem::{self, ManuallyDrop};
 use core::ops::Deref;
@@ -56,6 +57,12 @@ const DEAD: u32 = 3;
 /// About to block: no token exists yet, so a wake only calls it off.
 const PREPARING: u32 = 4;
 
+/// The kernel's own object behind a task: its thread.
+pub trait Owner: Any + Send + Sync {
+    /// Writes what reports call the task: `[sh:12]`.
+    fn write_name(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
 /// A kernel task.
 pub struct Task {
     /// Bits that make `UserContext::run` return; see `user::work`.
@@ -76,7 +83,7 @@ pub struct Task {
     cpu: AtomicU32,
     /// Freed with the task.
     _stack: Option<KernelStack>,
-    owner: Once<Arc<dyn Any + Send + Sync>>,
+    owner: Once<Arc<dyn Owner>>,
     /// Where on its stack the registers of its program are kept; 0 before it says so.
     user_registers: AtomicU64,
     /// The locks that it holds.
@@ -184,7 +191,7 @@ impl Task {
         entry: Entry,
         user: UserState,
         page_table: Arc<PageTable>,
-        owner: Option<Arc<dyn Any + Send + Sync>>,
+        owner: Option<Arc<dyn Owner>>,
     ) -> Result<Runnable, OutOfMemory> {
         Self::create(entry, Some(user.0), Some(page_table), owner)
     }
@@ -193,7 +200,7 @@ impl Task {
         entry: Entry,
         user: Option<Box<<Arch as UserRegisters>::State>>,
         page_table: Option<Arc<PageTable>>,
-        owner: Option<Arc<dyn Any + Send + Sync>>,
+        owner: Option<Arc<dyn Owner>>,
     ) -> Result<Runnable, OutOfMemory> {
         let stack = KernelStack::allocate()?;
         let top = stack.top();
@@ -211,12 +218,7 @@ impl Task {
     }
 
     #[inline(always)]
-    fn with(
-        stack: Option<KernelStack>,
-        own: Own,
-        owner: Once<Arc<dyn Any + Send + Sync>>,
-        state: u32,
-    ) -> Self {
+    fn with(stack: Option<KernelStack>, own: Own, owner: Once<Arc<dyn Owner>>, state: u32) -> Self {
         Self {
             work: AtomicU32::new(0),
             tagged_addresses: AtomicBool::new(false),
@@ -241,14 +243,23 @@ impl Task {
     }
 
     /// Binds the kernel's own object to the task, once; false if there is one already.
-    pub fn set_owner(&self, owner: Arc<dyn Any + Send + Sync>) -> bool {
+    pub fn set_owner(&self, owner: Arc<dyn Owner>) -> bool {
         self.owner.set(owner).is_ok()
     }
 
     /// The kernel's own object, if it is a `T`.
     #[inline]
-    pub fn owner<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.owner.get()?.downcast_ref()
+    pub fn owner<T: Owner>(&self) -> Option<&T> {
+        let owner: &dyn Any = &**self.owner.get()?;
+        owner.downcast_ref()
+    }
+
+    /// What reports call the task.
+    pub fn name(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|formatter| match self.owner.get() {
+            Some(owner) => owner.write_name(formatter),
+            None => formatter.write_str("[kernel]"),
+        })
     }
 
     /// Whether it runs or would run if there were a CPU for it.

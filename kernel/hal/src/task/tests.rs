@@ -3,6 +3,7 @@ use super::*;
 use crate::sync::preempt;
 use libkernel::sched::Parameters;
 use std::collections::VecDeque;
+use std::string::ToString;
 use std::sync::Mutex;
 
 /// The smallest scheduler: one queue.
@@ -103,15 +104,34 @@ fn a_wake_after_the_commitment_gives_a_token_with_the_entity() {
     switch_to(runnable, guard);
 }
 
+/// What stands behind a task in these tests.
+#[derive(Debug, PartialEq, Eq)]
+struct Number(u32);
+struct Nobody;
+
+impl Owner for Number {
+    fn write_name(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "[number {}]", self.0)
+    }
+}
+
+impl Owner for Nobody {
+    fn write_name(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[nobody]")
+    }
+}
+
 #[test]
 fn the_owner_is_found_by_its_type_and_dropped_with_the_task() {
     let queue = queue();
-    let owner = Arc::new(42u32);
+    let owner = Arc::new(Number(42));
     let runnable = Task::new_kernel(Box::new(|| queue.exit())).unwrap();
+    assert_eq!(runnable.task().name().to_string(), "[kernel]");
     assert!(runnable.task().set_owner(owner.clone()));
-    assert!(!runnable.task().set_owner(Arc::new(0u8)));
-    assert_eq!(runnable.task().owner::<u32>(), Some(&42));
-    assert_eq!(runnable.task().owner::<u64>(), None);
+    assert!(!runnable.task().set_owner(Arc::new(Nobody)));
+    assert_eq!(runnable.task().owner::<Number>(), Some(&Number(42)));
+    assert!(runnable.task().owner::<Nobody>().is_none());
+    assert_eq!(runnable.task().name().to_string(), "[number 42]");
     queue.push(runnable);
     queue.yield_now();
     assert_eq!(Arc::strong_count(&owner), 1);
@@ -119,7 +139,7 @@ fn the_owner_is_found_by_its_type_and_dropped_with_the_task() {
 
 #[test]
 fn a_task_that_never_ran_is_freed_with_its_token() {
-    let owner = Arc::new(());
+    let owner = Arc::new(Nobody);
     let runnable = Task::new_kernel(Box::new(|| unreachable!())).unwrap();
     runnable.task().set_owner(owner.clone());
     drop(runnable);

@@ -486,3 +486,9 @@ impl Drop for Thread {
         self.stop_counting();
     }
 }
+
+impl hal::task::Owner for Thread {
+    fn write_name(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "[{}:{}]", self.shown_name(), self.id().number())
+    }
+}

@@ -27,7 +27,6 @@ use libkernel::watchdog::{Found, Inside, Look, Silence, Stay, Thresholds};
 
 use super::{QUEUES, load, placement, work};
 use crate::log::urgent;
-use crate::process::Thread;
 use crate::time::pause;
 
 static BEATS: PerCpu<Beat> = PerCpu::new([const { Beat::new() }; MAX_CPUS]);
@@ -203,7 +202,7 @@ fn look_at_running(thresholds: &Thresholds) {
 
 fn report_task(task: &Task, inside: Inside) {
     let (cpu, seconds) = (hal::cpu::id(), seconds(inside.ns));
-    let name = Name(task);
+    let name = task.name();
     if inside.is_preemptible {
         report(format_args!("CPU#{cpu}: {name} has not left the kernel for {seconds}s of processor time"));
         return;
@@ -214,18 +213,6 @@ fn report_task(task: &Task, inside: Inside) {
 
 const fn seconds(ns: u64) -> u64 {
     ns / 1_000_000_000
-}
-
-/// `[name:number]` of a task's thread.
-struct Name<'a>(&'a Task);
-
-impl fmt::Display for Name<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.owner::<Thread>() {
-            Some(thread) => write!(formatter, "[{}:{}]", thread.shown_name(), thread.id().number()),
-            None => write!(formatter, "[kernel]"),
-        }
-    }
 }
 
 /// Says what is wrong and where all CPUs are. The CPU that reports may wait for nobody.
