@@ -13,19 +13,19 @@ use hal::cpu::MAX_CPUS;
 use hal::speculation;
 use hal::task::{Runnable, Task, UserState};
 use hal::user::{UserContext, UserRegs};
+use klog::{Level, log, notice};
 use libkernel::command_line::{CommandLine, FALLBACKS, Word};
 use libkernel::speculation::Weakness;
 
 use crate::errno::OrErrno;
 use crate::fs::walk::{LastLink, Walk};
 use crate::fs::{self, FdTable, FsContext};
-use crate::log::Level;
 use crate::memory::AddressSpace;
 use crate::process::{self, Credentials, FirstProcess, Thread};
 use crate::sched::watchdog;
 use crate::syscall::Failure;
 use crate::time::{alarm, clock};
-use crate::{exec, futex, log, notice, random, sched, tty, vdso};
+use crate::{exec, futex, random, sched, tty, vdso};
 
 /// Options that are the kernel's own, and those of Linux that mean nothing here: init does not see them.
 const KNOWN_OPTIONS: &[&[u8]] = &[
@@ -69,7 +69,7 @@ const ENVIRONMENT: [&[u8]; 2] = [b"HOME=/", b"TERM=linux"];
 /// Starts the kernel on the boot CPU and becomes its idle task.
 pub fn start(boot: &'static BootInfo) -> ! {
     let command_line = CommandLine::new(boot.command_line);
-    log::configure(command_line);
+    klog::configure(command_line);
     notice!("Orlop {} on {}", env!("CARGO_PKG_VERSION"), abi::native::process::MACHINE);
     notice!("Command line: {}", Printable(boot.command_line));
     notice!("Memory: {} KiB", boot.memory_bytes / 1024);
@@ -88,7 +88,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
     });
     notice!("CPUs: {}", hal::cpu::count());
     hal::boot::for_each_lack(&mut |what| notice!("This machine lacks {what}"));
-    hal::boot::for_each_use(&mut |what| log::line(Level::Debug, format_args!("This machine has {what}")));
+    hal::boot::for_each_use(&mut |what| klog::line(Level::Debug, format_args!("This machine has {what}")));
     report_speculation();
     hal::cpu::for_each_erratum(&mut |number, answer| notice!("Erratum {number}: {answer}"));
     look_at_consoles(command_line);
@@ -125,7 +125,7 @@ fn look_at_consoles(command_line: CommandLine<'_>) {
     let level = if command_line.options("console").any(is_ours) { Level::Information } else { Level::Error };
     for absent in command_line.options("console").filter(|value| !is_ours(value)) {
         let name = Printable(absent);
-        log::line(level, format_args!("console={name}: there is no such device; {} is used", line.name));
+        klog::line(level, format_args!("console={name}: there is no such device; {} is used", line.name));
     }
 }
 

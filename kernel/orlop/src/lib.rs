@@ -13,7 +13,7 @@ pub mod exec;
 pub mod fs;
 pub mod futex;
 pub mod kernel;
-pub mod log;
+pub mod kmsg;
 pub mod memory;
 pub mod process;
 pub mod random;

@@ -6,8 +6,13 @@ use super::Source;
 use crate::workspace;
 
 /// Crates that must forbid unsafe code at their root.
-const FORBIDDING: [&str; 4] =
-    ["abi/src/lib.rs", "kernel/libkernel/src/lib.rs", "kernel/drivers/src/lib.rs", "kernel/orlop/src/lib.rs"];
+const FORBIDDING: [&str; 5] = [
+    "abi/src/lib.rs",
+    "kernel/libkernel/src/lib.rs",
+    "kernel/klog/src/lib.rs",
+    "kernel/drivers/src/lib.rs",
+    "kernel/orlop/src/lib.rs",
+];
 
 /// Folders in which unsafe code is at home.
 const UNSAFE_HOMES: [&str; 10] = [
@@ -31,16 +36,18 @@ const UNSAFE_HOMES: [&str; 10] = [
 const NATIVE: &str = "abi/src/lib.rs";
 
 /// For each crate of ours, the crates of ours that it may use.
-const ALLOWED: [(&str, &[&str]); 6] = [
+const ALLOWED: [(&str, &[&str]); 7] = [
     ("abi", &[]),
     ("kernel/libkernel", &["abi"]),
     ("kernel/hal", &["abi", "libkernel"]),
+    ("kernel/klog", &["libkernel", "hal"]),
     ("kernel/drivers", &["abi", "libkernel", "hal"]),
     ("userspace/libsyscall", &["abi"]),
     ("userspace/ulib", &["abi", "libsyscall"]),
 ];
 
-const OURS: [&str; 8] = ["abi", "libkernel", "hal", "drivers", "orlop", "libsyscall", "ulib", "xtask"];
+const OURS: [&str; 9] =
+    ["abi", "libkernel", "hal", "klog", "drivers", "orlop", "libsyscall", "ulib", "xtask"];
 
 /// Unsafe code outside its home, and crates that do not forbid it.
 pub fn unsafe_code(sources: &[Source]) -> Vec<String> {

@@ -19,9 +19,9 @@ use abi::Errno;
 use abi::core_dump::MIN_CORE_SIZE;
 use abi::process::WaitStatus;
 use hal::user::UserContext;
+use klog::log;
 use libkernel::core_dump::{Layout, Notes};
 
-use crate::log;
 use crate::memory::{AddressSpace, Dumpable};
 use crate::process::{INFINITY, Resource, Thread, core_pattern};
 use crate::signal::{SigInfo, Signal, send};

@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use abi::fs::{O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR};
+use klog::log;
 use libkernel::core_dump::name::{self, Facts, NoName};
 
 use super::{Cause, Terms};
@@ -21,7 +22,6 @@ use crate::fs::proc::{program_of, shown_path};
 use crate::fs::remove::{self, Victim};
 use crate::fs::walk::{Last, Walk};
 use crate::fs::{File, FsContext, mount, pipe};
-use crate::log;
 use crate::memory::Dumpable;
 use crate::process::helper::{self, Helper};
 use crate::process::{CORE_PIPE_LIMIT, Credentials, Pid, Resource, Thread, core_uses_pid, find_process};

@@ -8,7 +8,7 @@ use abi::Errno;
 
 use super::attributes::{DeviceNumber, FileKind};
 use super::file::{File, FileOperations};
-use crate::log::kmsg;
+use crate::kmsg;
 use crate::tty;
 
 /// A device that every system has: its name in `/dev`, number and permissions.

@@ -14,6 +14,7 @@ use abi::Errno;
 use abi::time::Timespec;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use klog::Level;
 use libkernel::cpio::{Entry, HardLinks, Input, Item, Problem, Reader};
 
 use super::attributes::{DeviceNumber, FileKind, PERMISSION_BITS};
@@ -26,7 +27,6 @@ use super::inode::{Body, Directory, Inode, Ownership};
 use super::mount::{self, Location, Mount};
 use super::remove::{self, Victim};
 use super::walk::{Last, LastLink, Walk};
-use crate::log::{self, Level};
 use crate::process::Credentials;
 use crate::user::IoSource;
 
@@ -55,7 +55,7 @@ pub fn unpack(archive: &[u8]) {
         }
         // As on Linux, what was unpacked may do.
         Err(problem) => {
-            log::line(Level::Emergency, format_args!("Initramfs unpacking failed: {problem}"));
+            klog::line(Level::Emergency, format_args!("Initramfs unpacking failed: {problem}"));
         }
     }
 }

@@ -12,6 +12,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use abi::Errno;
 use hal::random;
 use hal::sync::{Once, SpinLock};
+use klog::log;
+use klog::notice;
 use libkernel::command_line::CommandLine;
 use libkernel::entropy::{Drawn, KEY_BYTES, Key, Pool, draw, interrupts_credit};
 
@@ -20,8 +22,6 @@ use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::owner::News;
 use crate::fs::poll::Watcher;
 use crate::fs::running;
-use crate::log;
-use crate::notice;
 use crate::sched::wait::WaitQueue;
 use crate::syscall::{Failure, Restart};
 use crate::time::clock;

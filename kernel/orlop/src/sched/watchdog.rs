@@ -22,11 +22,11 @@ use hal::backtrace::{self, Place};
 use hal::cpu::MAX_CPUS;
 use hal::sync::{IrqLock, PerCpu, preempt};
 use hal::task::{self, Task};
+use klog::urgent;
 use libkernel::command_line::CommandLine;
 use libkernel::watchdog::{Found, Inside, Look, Silence, Stay, Thresholds};
 
 use super::{QUEUES, load, placement, work};
-use crate::log::urgent;
 use crate::time::pause;
 
 static BEATS: PerCpu<Beat> = PerCpu::new([const { Beat::new() }; MAX_CPUS]);

@@ -1,10 +1,10 @@
 //! What the kernel log says when a fault ends a program.
 
 use hal::user::UserContext;
+use klog::log;
 use libkernel::addr::UserAddr;
 
 use super::{SigInfo, Signal, SignalSet};
-use crate::log;
 use crate::process::Thread;
 
 /// Logs one line for signals that an instruction caused: program, process, where, and in which mapping.

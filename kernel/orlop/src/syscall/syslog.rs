@@ -5,7 +5,7 @@ use abi::syslog::*;
 use libkernel::addr::UserAddr;
 
 use super::{Caller, Failure};
-use crate::log::syslog as log;
+use crate::kmsg::syslog as log;
 use crate::user::IoSink;
 
 /// `syslog(action, buffer, length)`; C libraries call it `klogctl`.

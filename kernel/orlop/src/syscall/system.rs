@@ -290,11 +290,11 @@ pub fn reboot(caller: &mut Caller<'_>, magic: u32, second_magic: u32, command: u
     }
     match command {
         LINUX_REBOOT_CMD_RESTART | LINUX_REBOOT_CMD_RESTART2 => {
-            crate::notice!("reboot: Restarting system");
+            klog::notice!("reboot: Restarting system");
             hal::power::restart()
         }
         LINUX_REBOOT_CMD_POWER_OFF | LINUX_REBOOT_CMD_HALT => {
-            crate::notice!("reboot: Power down");
+            klog::notice!("reboot: Power down");
             hal::power::power_off()
         }
         LINUX_REBOOT_CMD_CAD_ON | LINUX_REBOOT_CMD_CAD_OFF => Ok(()),

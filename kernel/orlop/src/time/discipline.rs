@@ -9,13 +9,13 @@ use abi::Errno;
 use abi::time::{ADJ_NANO, ADJ_SETOFFSET, STA_NANO, Timeval, Timex};
 use hal::sync::SpinLock;
 use hal::time::Refinement;
+use klog::Level;
 use libkernel::clock::ntp::Discipline;
 use libkernel::timeouts::{Base, Key};
 
 use super::alarm::{self, AlarmNode, Listener};
 use super::clock::{self, wall_clock_ns};
 use super::{SECOND_NS, to_timespec};
-use crate::log::{self, Level};
 use crate::sched::timer::clocks_changed;
 use crate::vdso;
 
@@ -76,10 +76,10 @@ pub fn choose_counter(name: &[u8]) {
 fn tell_frequency() {
     let hertz = hal::time::frequency();
     let (whole, parts) = (hertz / 1_000_000, hertz % 1_000_000);
-    log::line(Level::Debug, format_args!("clock: the counter runs at {whole}.{parts:06} MHz"));
+    klog::line(Level::Debug, format_args!("clock: the counter runs at {whole}.{parts:06} MHz"));
     hal::time::for_each_counter(&mut |name, is_current| {
         if is_current {
-            log::line(Level::Debug, format_args!("clock: the counter is {name}"));
+            klog::line(Level::Debug, format_args!("clock: the counter is {name}"));
         }
     });
 }
@@ -135,7 +135,7 @@ pub(super) fn second(node: Box<AlarmNode>) {
     discipline.follow();
     drop(discipline);
     if leap_s != 0 {
-        crate::notice!("Clock: {} leap second", if leap_s < 0 { "inserting" } else { "deleting" });
+        klog::notice!("Clock: {} leap second", if leap_s < 0 { "inserting" } else { "deleting" });
         // The alarm cannot come again meanwhile: only this task serves it.
         let _ = clock::move_wall_clock(leap_s * SECOND_NS.cast_signed());
         DISCIPLINE.lock().plan();

@@ -8,10 +8,10 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use hal::sync::SpinLock;
+use klog::Level;
 use libkernel::clock::pause::Moment;
 
 use super::{SECOND_NS, alarm, clock};
-use crate::log::{self, Level};
 
 /// How often the clocks are compared while CPUs work.
 const COMPARE_NS: u64 = 60 * SECOND_NS;
@@ -63,7 +63,7 @@ pub(super) fn serve() {
     // A time that the clock cannot show is no time.
     if clock::step(lost_ns).is_ok() {
         let (seconds, thousandths) = (lost_ns / 1_000_000_000, lost_ns.unsigned_abs() / 1_000_000 % 1000);
-        log::line(
+        klog::line(
             Level::Information,
             format_args!(
                 "clock: the machine was stopped; the time of day goes on {seconds}.{thousandths:03} s later"

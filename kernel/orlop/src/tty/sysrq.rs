@@ -16,9 +16,9 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use hal::backtrace;
 use hal::task::Task;
+use klog::log;
+use klog::{CONSOLE_LEVEL, urgent};
 
-use crate::log;
-use crate::log::{CONSOLE_LEVEL, urgent};
 use crate::process::{Thread, table};
 use crate::sched::{Mutex, watchdog};
 

@@ -13,7 +13,7 @@ use crate::fs::file::{File, FileOperations};
 use crate::fs::generated::Class;
 use crate::fs::generated::content::{Content, SequenceFile};
 use crate::fs::poll::{PollEvents, Watcher};
-use crate::log::syslog;
+use crate::kmsg::syslog;
 use crate::process::{Credentials, capability, current};
 use crate::syscall::Failure;
 use crate::tty::sysrq;

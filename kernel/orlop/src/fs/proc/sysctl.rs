@@ -14,7 +14,7 @@ use crate::exec;
 use crate::fs::generated::setting::{Number, Setting, Word};
 use crate::fs::generated::{Fixed, directory, setting, setting_with, shown, shown_text};
 use crate::fs::{pipe, shared_folders};
-use crate::log;
+use crate::kmsg;
 use crate::process::{self, capability};
 use crate::random::seeding;
 use crate::syscall::system as uts;
@@ -135,15 +135,15 @@ const RANDOMIZE: Number = atomic_number!(exec::RANDOMIZE, 0..=2);
 
 /// As in Linux, not checked: what is below or above all levels shows nothing or everything.
 static PRINTK: &[Number] = &[
-    atomic_number!(log::CONSOLE_LEVEL, ANY),
-    atomic_number!(log::MESSAGE_LEVEL, ANY),
-    atomic_number!(log::MINIMUM_CONSOLE_LEVEL, ANY),
-    atomic_number!(log::DEFAULT_CONSOLE_LEVEL, ANY),
+    atomic_number!(klog::CONSOLE_LEVEL, ANY),
+    atomic_number!(klog::MESSAGE_LEVEL, ANY),
+    atomic_number!(klog::MINIMUM_CONSOLE_LEVEL, ANY),
+    atomic_number!(klog::DEFAULT_CONSOLE_LEVEL, ANY),
 ];
 const ANY: RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
 const SYSRQ: Number = atomic_number!(sysrq::ALLOWED, ANY);
 const LOG_RESTRICTED: Number =
-    Number { capability: Some(capability::SYS_ADMIN), ..atomic_number!(log::syslog::RESTRICTED, 0..=1) };
+    Number { capability: Some(capability::SYS_ADMIN), ..atomic_number!(kmsg::syslog::RESTRICTED, 0..=1) };
 
 /// Which caches are to be dropped. Every page that holds a file is the only copy of it, so there is nothing to drop.
 const DROP_CACHES: Number = atomic_number!(DROPPED, 1..=4);

@@ -10,9 +10,10 @@ use core::sync::atomic::Ordering::Relaxed;
 use abi::Errno;
 use abi::syslog::{SYSLOG_ACTION_READ_ALL, SYSLOG_ACTION_SIZE_BUFFER};
 use hal::sync::IrqLock;
+use klog::{CLEARED, CONSOLE_LEVEL, MINIMUM_CONSOLE_LEVEL, bounds, copy, split};
 use libkernel::log_ring::{Found, Header, LONGEST};
 
-use super::{CLEARED, CONSOLE_LEVEL, MINIMUM_CONSOLE_LEVEL, arrival, bounds, copy, split};
+use super::arrival;
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::{Credentials, capability};
 use crate::sched::Mutex;
@@ -24,7 +25,7 @@ use crate::user::IoSink;
 pub static RESTRICTED: AtomicU32 = AtomicU32::new(1);
 
 /// Bytes of the log's memory.
-pub const SIZE: usize = super::BYTES;
+pub const SIZE: usize = klog::BYTES;
 
 /// EPERM unless somebody with these credentials may do `action`: anybody may read all, and ask for the size, where that is not
 /// restricted.

@@ -12,15 +12,28 @@ use abi::Errno;
 use abi::fs::{O_ACCMODE, O_WRONLY, SEEK_DATA, SEEK_END, SEEK_SET};
 use abi::poll::{POLLERR, POLLPRI};
 use abi::syslog::SYSLOG_ACTION_READ_ALL;
+use hal::sync::Once;
+use klog::{CLEARED, LEVEL_BITS, MESSAGE_LEVEL, add, bounds, copy};
 use libkernel::log_ring::{Found, Header, LONGEST};
 
-use super::{CLEARED, LEVEL_BITS, MESSAGE_LEVEL, add, arrival, bounds, copy, syslog};
+pub mod syslog;
+
 use crate::fs::file::{File, FileOperations};
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::current;
-use crate::sched::wait::Deadline;
+use crate::sched::wait::{Deadline, WaitQueue};
 use crate::syscall::Failure;
 use crate::user::{IoSink, IoSource};
+
+/// Who waits for the next record.
+static ARRIVAL: Once<Arc<WaitQueue>> = Once::new();
+
+/// The queue of those who wait for the next record.
+fn arrival() -> &'static Arc<WaitQueue> {
+    let arrival = ARRIVAL.get_or_init(|| Arc::new(WaitQueue::new()));
+    klog::listen(|| ARRIVAL.get().into_iter().for_each(|arrival| arrival.wake_all()));
+    arrival
+}
 
 /// Its minor number, below major 1.
 pub const MINOR: u32 = 11;

@@ -1,15 +1,13 @@
 //! The kernel log: records in memory, and lines on the console with the time since boot.
 //!
-//! Every record goes into a ring, from which programs read it ([`kmsg`], [`syslog`]). It goes to the console, too, if it matters
+//! Every record goes into a ring, from which programs read it. It goes to the console, too, if it matters
 //! enough: the boot words `loglevel=`, `quiet`, `debug` and `ignore_loglevel`, later `syslog(2)` and `/proc/sys/kernel/printk`, say
 //! how much that is. The numbers are Linux's: of `include/linux/kern_levels.h` and `printk.h`.
 //!
 //! Lock order: the ring's lock is a leaf, and taken with interrupts masked; the console's comes after it has been left.
+#![no_std]
+#![forbid(unsafe_code)]
 
-pub mod kmsg;
-pub mod syslog;
-
-use alloc::sync::Arc;
 use core::fmt::{self, Write};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
@@ -17,8 +15,6 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
 use hal::sync::{IrqLock, Once};
 use libkernel::command_line::CommandLine;
 use libkernel::log_ring::{Found, Header, LONGEST, LogRing};
-
-use crate::sched::wait::WaitQueue;
 
 /// How much a record matters: the less, the more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,15 +46,16 @@ static SHOWS_ALL: AtomicBool = AtomicBool::new(false);
 const QUIET: i32 = 4;
 const DEBUG: i32 = 10;
 
-/// Records and bytes of text that are kept.
+/// Records that are kept.
 const RECORDS: usize = 1024;
-const BYTES: usize = 1 << 16;
+/// Bytes of text that are kept.
+pub const BYTES: usize = 1 << 16;
 
 static RING: IrqLock<LogRing<RECORDS, BYTES>> = IrqLock::new(LogRing::new());
-/// Who waits for the next record.
-static ARRIVAL: Once<Arc<WaitQueue>> = Once::new();
+/// Who is told of a new record.
+static LISTENER: Once<fn()> = Once::new();
 /// The first record that was made after the log was last cleared.
-static CLEARED: AtomicU64 = AtomicU64::new(0);
+pub static CLEARED: AtomicU64 = AtomicU64::new(0);
 
 /// Reads the boot words, in their order.
 pub fn configure(command_line: CommandLine<'_>) {
@@ -74,8 +71,11 @@ pub fn configure(command_line: CommandLine<'_>) {
     }
 }
 
-fn arrival() -> &'static Arc<WaitQueue> {
-    ARRIVAL.get_or_init(|| Arc::new(WaitQueue::new()))
+/// Lets `listener` be told of each new record. It is called in any context, interrupts included; the first one stays.
+///
+/// Whoever calls this and then looks at [`bounds`] misses no record: the ring's lock orders both against who adds one.
+pub fn listen(listener: fn()) {
+    let _ = LISTENER.set(listener);
 }
 
 /// A record while it is written.
@@ -110,11 +110,11 @@ impl Write for Text {
 }
 
 /// Adds a record of this facility and level, and tells who waits for it.
-fn add(priority: u32, text: &[u8]) {
+pub fn add(priority: u32, text: &[u8]) {
     let header = Header { priority, ns: hal::time::now_ns() };
     RING.lock().push(header, text);
-    if let Some(arrival) = ARRIVAL.get() {
-        arrival.wake_all();
+    if let Some(listener) = LISTENER.get() {
+        listener();
     }
     if SHOWS_ALL.load(Relaxed) || (priority & LEVEL_BITS).cast_signed() < CONSOLE_LEVEL.load(Relaxed) {
         show(&mut hal::console::lock(), header.ns, text);
@@ -122,15 +122,18 @@ fn add(priority: u32, text: &[u8]) {
 }
 
 /// A priority's bits for the level; above them is the facility.
-const LEVEL_BITS: u32 = 7;
+pub const LEVEL_BITS: u32 = 7;
 
-/// Writes one record. Used through [`crate::log!`] and [`crate::notice!`].
+/// Writes one record. Used through [`log!`](crate::log!) and [`notice!`](crate::notice!).
+// The record is on the stack while it is written: not on that of whoever logs now and then.
+#[inline(never)]
 pub fn line(level: Level, text: fmt::Arguments<'_>) {
     add(level as u32, Text::of(text).bytes());
 }
 
 /// Writes one record although whoever has the ring or the console may be stuck: what a watchdog has to say. Who waits for records
 /// hears of it with the next one.
+#[inline(never)]
 pub fn urgent(text: fmt::Arguments<'_>) {
     const PATIENCE_NS: u64 = 100_000_000;
     let (now, text) = (hal::time::now_ns(), Text::of(text));
@@ -141,7 +144,7 @@ pub fn urgent(text: fmt::Arguments<'_>) {
 }
 
 /// Seconds and microseconds.
-fn split(ns: u64) -> (u64, u64) {
+pub fn split(ns: u64) -> (u64, u64) {
     (ns / 1_000_000_000, ns / 1_000 % 1_000_000)
 }
 
@@ -165,12 +168,12 @@ impl Write for ToConsole<'_> {
 }
 
 /// Copies the text of record `number`.
-fn copy(number: u64, into: &mut [u8; LONGEST]) -> Found {
+pub fn copy(number: u64, into: &mut [u8; LONGEST]) -> Found {
     RING.lock().copy(number, into)
 }
 
 /// The oldest record, and the next one to come.
-fn bounds() -> (u64, u64) {
+pub fn bounds() -> (u64, u64) {
     let ring = RING.lock();
     (ring.first(), ring.next())
 }
@@ -178,11 +181,11 @@ fn bounds() -> (u64, u64) {
 /// Logs a line that `quiet` does not hide: `log!("pid {} died", 7)`.
 #[macro_export]
 macro_rules! log {
-    ($($text:tt)*) => { $crate::log::line($crate::log::Level::Error, format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::line($crate::Level::Error, format_args!($($text)*)) };
 }
 
 /// Logs a line that `quiet` hides: `notice!("{} KiB free", 7)`.
 #[macro_export]
 macro_rules! notice {
-    ($($text:tt)*) => { $crate::log::line($crate::log::Level::Information, format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::line($crate::Level::Information, format_args!($($text)*)) };
 }
