@@ -16,14 +16,13 @@ use hal::user::{UserContext, UserRegs};
 use klog::{Level, log, notice};
 use libkernel::command_line::{CommandLine, FALLBACKS, Word};
 use libkernel::speculation::Weakness;
+use outcome::{Failure, OrErrno};
 
-use crate::errno::OrErrno;
 use crate::fs::walk::{LastLink, Walk};
 use crate::fs::{self, FdTable, FsContext};
 use crate::memory::AddressSpace;
 use crate::process::{self, Credentials, FirstProcess, Thread};
 use crate::sched::watchdog;
-use crate::syscall::Failure;
 use crate::time::{alarm, clock};
 use crate::{exec, futex, random, sched, tty, vdso};
 

@@ -8,7 +8,6 @@ extern crate std;
 
 pub mod boot;
 pub mod core_dump;
-pub mod errno;
 pub mod exec;
 pub mod fs;
 pub mod futex;

@@ -11,11 +11,11 @@ mod timing;
 use abi::Errno;
 use hal::sync::SpinLock;
 use libkernel::entropy::{KEY_BYTES, Key};
+use outcome::Failure;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use crate::fs::running;
-use crate::syscall::Failure;
 use crate::time::SECOND_NS;
 use crate::user::IoSink;
 

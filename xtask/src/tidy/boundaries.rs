@@ -6,10 +6,11 @@ use super::Source;
 use crate::workspace;
 
 /// Crates that must forbid unsafe code at their root.
-const FORBIDDING: [&str; 5] = [
+const FORBIDDING: [&str; 6] = [
     "abi/src/lib.rs",
     "kernel/libkernel/src/lib.rs",
     "kernel/klog/src/lib.rs",
+    "kernel/outcome/src/lib.rs",
     "kernel/drivers/src/lib.rs",
     "kernel/orlop/src/lib.rs",
 ];
@@ -36,18 +37,19 @@ const UNSAFE_HOMES: [&str; 10] = [
 const NATIVE: &str = "abi/src/lib.rs";
 
 /// For each crate of ours, the crates of ours that it may use.
-const ALLOWED: [(&str, &[&str]); 7] = [
+const ALLOWED: [(&str, &[&str]); 8] = [
     ("abi", &[]),
     ("kernel/libkernel", &["abi"]),
     ("kernel/hal", &["abi", "libkernel"]),
     ("kernel/klog", &["libkernel", "hal"]),
+    ("kernel/outcome", &["abi", "libkernel", "hal"]),
     ("kernel/drivers", &["abi", "libkernel", "hal"]),
     ("userspace/libsyscall", &["abi"]),
     ("userspace/ulib", &["abi", "libsyscall"]),
 ];
 
-const OURS: [&str; 9] =
-    ["abi", "libkernel", "hal", "klog", "drivers", "orlop", "libsyscall", "ulib", "xtask"];
+const OURS: [&str; 10] =
+    ["abi", "libkernel", "hal", "klog", "outcome", "drivers", "orlop", "libsyscall", "ulib", "xtask"];
 
 /// Unsafe code outside its home, and crates that do not forbid it.
 pub fn unsafe_code(sources: &[Source]) -> Vec<String> {

@@ -23,7 +23,7 @@ const CIRCLES: [(&str, usize); 9] = [
     ("hal", 29),
     ("libkernel", 2),
     ("models", 2),
-    ("orlop", 176),
+    ("orlop", 173),
     ("programs", 2),
     ("ulib", 3),
     ("xtask", 19),

@@ -15,9 +15,9 @@ use hal::frame::SharedFrame;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::core_dump::{Notes, Owner, Segment};
 use libkernel::fault::Access;
+use outcome::OrErrno;
 use zerocopy::IntoBytes;
 
-use crate::errno::OrErrno;
 use crate::fs::proc::shown_path;
 use crate::memory::AddressSpace;
 use crate::memory::area::{AreaDescription, AreaFlags, Role};

@@ -13,11 +13,11 @@ use hal::user::UserRegs;
 use libkernel::addr::UserRange;
 use libkernel::arch::native::core_dump::{self as registers, Others};
 use libkernel::core_dump::{Notes, Owner};
+use outcome::OrErrno;
 use zerocopy::IntoBytes;
 
 use super::Cause;
 use super::gathering::Gathering;
-use crate::errno::OrErrno;
 use crate::memory::AddressSpace;
 use crate::process::Thread;
 

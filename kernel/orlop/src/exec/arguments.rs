@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use libkernel::addr::UserAddr;
+use outcome::OrErrno;
 
-use crate::errno::OrErrno;
 use crate::user::string::read_string;
 use crate::user::{UserPtr, UserSlice};
 

@@ -11,8 +11,8 @@ use abi::Errno;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::elf::{Header, Image, Placement as ElfPlacement, Segment};
 use libkernel::paging::Prot;
+use outcome::OrErrno;
 
-use crate::errno::OrErrno;
 use crate::fs::File;
 use crate::memory::area::AreaFlags;
 use crate::memory::layout::Offsets;

@@ -20,8 +20,8 @@ use abi::Errno;
 use abi::process::{ADDR_COMPAT_LAYOUT, ADDR_NO_RANDOMIZE, MMAP_PAGE_ZERO, READ_IMPLIES_EXEC, WaitStatus};
 use hal::user::{UserContext, UserRegs};
 use libkernel::addr::UserAddr;
+use outcome::{Failure, OrErrno};
 
-use crate::errno::OrErrno;
 use crate::fs::File;
 use crate::fs::mount::Location;
 use crate::fs::open::{open_for_exec, open_place_for_exec};
@@ -31,7 +31,6 @@ use crate::memory::layout::Offsets;
 use crate::memory::{AddressSpace, Dumpable, ExecuteAccess, Layout};
 use crate::process::{self, Resource, Thread};
 use crate::signal::{Signal, send};
-use crate::syscall::Failure;
 use crate::user::IoSink;
 
 use arguments::{Room, Strings};

@@ -11,11 +11,11 @@ use abi::Errno;
 use abi::auxv::*;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::paging::Prot;
+use outcome::OrErrno;
 use zerocopy::IntoBytes;
 
 use super::arguments::Strings;
 use super::loader::Loaded;
-use crate::errno::OrErrno;
 use crate::memory::area::AreaFlags;
 use crate::memory::{AddressSpace, Bounds, Content, MapRequest, Placement};
 use crate::process::Credentials;

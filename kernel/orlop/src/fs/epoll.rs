@@ -21,12 +21,12 @@ use abi::Errno;
 use abi::poll::EpollEvent;
 use arrayvec::ArrayVec;
 use hal::sync::SpinLock;
+use outcome::Failure;
 
 use super::file::{File, FileOperations, SpecialKind};
 use super::poll::{PollEvents, Watcher};
 use crate::sched::Mutex;
 use crate::sched::wait::{Deadline, WaitError};
-use crate::syscall::Failure;
 
 pub use item::EXCLUSIVE_BITS;
 use item::{Item, Key};

@@ -4,11 +4,11 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::Errno;
+use outcome::Failure;
 
 use super::file::{File, FileOperations};
 use super::poll::{PollEvents, Watcher};
 use crate::sched::wait::{Deadline, WaitQueue};
-use crate::syscall::Failure;
 use crate::user::{IoSink, IoSource};
 
 /// What a read takes.

@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 use abi::Errno;
 use hal::sync::SpinRwLock;
 use libkernel::bit_string::BitString;
+use outcome::OrErrno;
 
 use super::file::File;
-use crate::errno::OrErrno;
 
 /// Whether a descriptor survives `execve`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,6 +3,7 @@
 use abi::Errno;
 use abi::fs::{S_ISGID, S_ISUID};
 use libkernel::signal_set::Signal;
+use outcome::Failure;
 
 use super::clock;
 use super::extended;
@@ -10,7 +11,6 @@ use super::inode::Inode;
 use super::running;
 use super::writers::ContentWriter;
 use crate::process::{Credentials, INFINITY, capability};
-use crate::syscall::Failure;
 use crate::user::IoSource;
 
 /// `RLIMIT_FSIZE`: cuts a write at `position` off at the limit. SIGXFSZ and EFBIG when not even one byte may be written.

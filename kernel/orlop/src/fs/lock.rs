@@ -15,6 +15,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use abi::Errno;
 use hal::sync::{Once, SpinLock};
+use outcome::Failure;
 
 use self::held::Held;
 use super::attributes::DeviceNumber;
@@ -22,7 +23,6 @@ use super::fd_table::FdTable;
 use super::file::File;
 use super::inode::Inode;
 use crate::sched::wait::{Deadline, WaitQueue};
-use crate::syscall::Failure;
 
 /// Shared or exclusive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -9,6 +9,7 @@ use abi::fs::{
     MS_NODEV, MS_NOEXEC, O_ACCMODE, O_APPEND, O_CREAT, O_DIRECT, O_DIRECTORY, O_DSYNC, O_EXCL, O_LARGEFILE,
     O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_SYNC, O_TRUNC, O_WRONLY,
 };
+use outcome::Failure;
 
 use super::attributes::FileKind;
 use super::change::{self, NewFile};
@@ -27,7 +28,6 @@ use super::shared_folders;
 use super::walk::{self, Followed, Last, LastLink, Walk};
 use super::writers::ContentWriter;
 use crate::process::Credentials;
-use crate::syscall::Failure;
 
 /// The bit by which `O_TMPFILE` differs from `O_DIRECTORY`.
 pub const TMPFILE_BIT: u32 = abi::fs::__O_TMPFILE;

@@ -5,12 +5,13 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
+use outcome::Failure;
 
 use super::asynchronous::AsyncFiles;
 use super::file::File;
 use super::poll::{PollEvents, Watcher};
 use crate::memory::Object;
-use crate::syscall::{Caller, Failure};
+use crate::syscall::Caller;
 use crate::user::{IoSink, IoSource};
 
 /// What a file without a stored content can do. Every method has the answer of a file that cannot.

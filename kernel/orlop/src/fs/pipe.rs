@@ -20,6 +20,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use abi::Errno;
 use libkernel::addr::PAGE_SIZE;
 use libkernel::signal_set::Signal;
+use outcome::Failure;
 
 use super::asynchronous::AsyncFiles;
 use super::owner::News;
@@ -28,7 +29,6 @@ use super::running;
 use crate::process::Credentials;
 use crate::sched::Mutex;
 use crate::sched::wait::{Deadline, WaitQueue};
-use crate::syscall::Failure;
 use crate::user::{Halt, IoSink, IoSource};
 
 use account::{DEFAULT_SLOTS, Slots};

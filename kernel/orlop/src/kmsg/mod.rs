@@ -15,6 +15,7 @@ use abi::syslog::SYSLOG_ACTION_READ_ALL;
 use hal::sync::Once;
 use klog::{CLEARED, LEVEL_BITS, MESSAGE_LEVEL, add, bounds, copy};
 use libkernel::log_ring::{Found, Header, LONGEST};
+use outcome::Failure;
 
 pub mod syslog;
 
@@ -22,7 +23,6 @@ use crate::fs::file::{File, FileOperations};
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::current;
 use crate::sched::wait::{Deadline, WaitQueue};
-use crate::syscall::Failure;
 use crate::user::{IoSink, IoSource};
 
 /// Who waits for the next record.

@@ -7,11 +7,11 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use abi::Errno;
 use libkernel::addr::{PAGE_SHIFT, UserAddr, UserRange};
+use outcome::OrErrno;
 
 use super::area::{Area, AreaFlags};
 use super::layout::LOWEST_ADDRESS;
 use super::space::{State, Usage};
-use crate::errno::OrErrno;
 use crate::process::{Limits, Resource, capability};
 
 /// Whoever the memory is for.

@@ -8,12 +8,12 @@ use alloc::sync::Arc;
 use abi::Errno;
 use hal::paging::{Edit, Writes};
 use libkernel::addr::UserRange;
+use outcome::OrErrno;
 
 use super::AddressSpace;
 use super::area::{Area, AreaFlags};
 use super::bounds::LOCK_FLAGS;
 use super::space::{State, flags};
-use crate::errno::OrErrno;
 
 impl AddressSpace {
     /// A copy of this space for a child process. `ENOMEM` where frames or memory run out.

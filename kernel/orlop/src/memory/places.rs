@@ -10,11 +10,11 @@ use abi::auxv::AT_NULL;
 use abi::native::process::AT_VECTOR_SIZE;
 use abi::process::PrctlMmMap;
 use libkernel::addr::{USER_END, UserAddr, UserRange};
+use outcome::OrErrno;
 use zerocopy::IntoBytes;
 
 use super::layout::{LOWEST_ADDRESS, Layout};
 use super::{AddressSpace, ExecuteAccess};
-use crate::errno::OrErrno;
 use crate::fs::File;
 
 /// The program's file, which nobody writes as long as it is run.

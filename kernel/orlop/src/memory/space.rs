@@ -16,11 +16,11 @@ use abi::Errno;
 use hal::paging::PageTable;
 use libkernel::addr::{UserAddr, UserRange};
 use libkernel::vma::IntervalMap;
+use outcome::OrErrno;
 
 use super::area::{Area, AreaFlags};
 use super::layout::Layout;
 use super::places::Executable;
-use crate::errno::OrErrno;
 use crate::sched::RwLock;
 
 /// The memory that a process sees.

@@ -13,17 +13,17 @@ use abi::process::{
 use hal::task::{self, Task, UserState};
 use hal::user::{UserContext, UserRegs};
 use libkernel::addr::UserAddr;
+use outcome::{Failure, OrErrno, Restart};
 
 use super::family::Siblings;
 use super::process::ProcessParts;
 use super::{Pid, Process, Thread, ThreadParts, capability, main_loop, settings, table};
-use crate::errno::OrErrno;
 use crate::fs::FdTable;
 use crate::memory::AddressSpace;
 use crate::sched;
 use crate::sched::work;
 use crate::signal::{NO_STACK, ProcessSignals};
-use crate::syscall::{Caller, Failure, Restart};
+use crate::syscall::Caller;
 use crate::user::UserPtr;
 
 /// Flags that are done, or that have no effect on Linux either where nothing traces and nothing is shared by them.

@@ -12,12 +12,12 @@ use abi::process::WaitStatus;
 use hal::sync::SpinLock;
 use hal::task::{Runnable, Task, UserState};
 use hal::user::{UserContext, UserRegs};
+use outcome::{Failure, OrErrno};
 
 use super::first::{Parentless, parentless};
 use super::{
     Credentials, Limit, Limits, MayRaise, Pid, Resource, Thread, find_process, run, settings, table,
 };
-use crate::errno::OrErrno;
 use crate::exec;
 use crate::fs::fd_table::OnExec;
 use crate::fs::{FdTable, File, FsContext, mount};
@@ -25,7 +25,6 @@ use crate::memory::AddressSpace;
 use crate::sched;
 use crate::sched::wait::WaitQueue;
 use crate::signal::send;
-use crate::syscall::Failure;
 
 /// A program to be started.
 pub struct Helper {

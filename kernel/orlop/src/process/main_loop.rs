@@ -9,13 +9,14 @@ use hal::task;
 use hal::user::{Exception, UserContext, UserExit, UserFault};
 use klog::log;
 use libkernel::arch::native::signal_frame::FaultRecord;
+use outcome::{Failure, Restart};
 
 use super::{Thread, exit};
 use crate::core_dump::gathering;
 use crate::sched;
 use crate::sched::work;
 use crate::signal::{self, Signal, deliver, send};
-use crate::syscall::{self, Caller, Failure, Restart};
+use crate::syscall::{self, Caller};
 
 /// Runs a thread to its end, and returns: what its callers own is theirs to drop.
 pub fn run(thread: Arc<Thread>, context: UserContext) {

@@ -8,6 +8,7 @@ use abi::process::{
     __WALL, __WCLONE, __WNOTHREAD, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WaitStatus,
 };
 use abi::signal::SigInfo;
+use outcome::Failure;
 
 use libkernel::sched::cpu_time::CpuTime;
 
@@ -17,7 +18,6 @@ use super::report::{self, Change};
 use super::usage::Times;
 use super::{Pid, Process, Thread, table};
 use crate::sched::wait::Deadline;
-use crate::syscall::Failure;
 
 /// Which children are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ use klog::log;
 use klog::notice;
 use libkernel::command_line::CommandLine;
 use libkernel::entropy::{Drawn, KEY_BYTES, Key, Pool, draw, interrupts_credit};
+use outcome::{Failure, Restart};
 
 use super::timing::Collector;
 use crate::fs::asynchronous::AsyncFiles;
@@ -23,7 +24,6 @@ use crate::fs::owner::News;
 use crate::fs::poll::Watcher;
 use crate::fs::running;
 use crate::sched::wait::WaitQueue;
-use crate::syscall::{Failure, Restart};
 use crate::time::clock;
 
 static POOL: SpinLock<Option<Pool>> = SpinLock::new(None);

@@ -45,8 +45,24 @@ use hal::frame::OutOfMemory;
 use hal::sync::preempt;
 use hal::task::{self, Runnable, TaskRef};
 use libkernel::sched::Arrival;
+use outcome::{Failure, Restart};
 
 use run_queue::{QUEUES, RunQueue};
+
+impl From<wait::Interrupted> for Failure {
+    fn from(_: wait::Interrupted) -> Failure {
+        Failure::Restart(Restart::IfAllowed)
+    }
+}
+
+impl From<wait::WaitError> for Failure {
+    fn from(error: wait::WaitError) -> Failure {
+        match error {
+            wait::WaitError::Interrupted => Failure::Restart(Restart::IfAllowed),
+            wait::WaitError::TimedOut => Failure::Errno(abi::Errno::ETIMEDOUT),
+        }
+    }
+}
 
 /// Lets a new task run.
 pub fn start(runnable: Runnable) {

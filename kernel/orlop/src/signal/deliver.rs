@@ -8,13 +8,13 @@ use abi::process::WaitStatus;
 use abi::signal::{SA_EXPOSE_TAGBITS, SA_NODEFER, SA_RESTART, Sigaction};
 use hal::user::UserContext;
 use libkernel::addr::UserAddr;
+use outcome::Restart;
 
 use super::action::{self, Disposition};
 use super::{DefaultAction, SigInfo, Signal, SignalSet, fatal, frame, send, stop};
 use crate::core_dump::{self, Cause};
 use crate::process::{Thread, table};
 use crate::sched::work;
-use crate::syscall::Restart;
 
 /// Handles everything that is pending, and decides about an interrupted system call: it runs again unless a handler that does not
 /// want that comes first.

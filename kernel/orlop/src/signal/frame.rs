@@ -9,10 +9,10 @@ use hal::task;
 use hal::user::UserContext;
 use libkernel::addr::UserAddr;
 use libkernel::arch::native::signal_frame::{self, FaultRecord, Parts, RED_ZONE, SAVED_OFFSET, Saved};
+use outcome::OrErrno;
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::{NO_STACK, SigInfo, Signal, SignalSet};
-use crate::errno::OrErrno;
 use crate::process::Thread;
 use crate::user::{UserPtr, read_bytes, write_bytes};
 

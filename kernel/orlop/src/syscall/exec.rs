@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use abi::Errno;
 use abi::fs::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW};
 use libkernel::addr::UserAddr;
+use outcome::OrErrno;
 
 use super::{Caller, Failure};
-use crate::errno::OrErrno;
 use crate::exec::{self, Request, UserVectors};
 use crate::fs::fd_table::OnExec;
 use crate::fs::mount::Location;

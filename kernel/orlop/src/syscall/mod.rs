@@ -16,7 +16,6 @@ pub mod epoll;
 pub mod event;
 pub mod exec;
 mod extensible;
-mod failure;
 mod file_request;
 mod file_signal;
 pub mod futex;
@@ -56,7 +55,7 @@ use alloc::sync::Arc;
 use hal::user::UserContext;
 
 pub use arguments::{FromArg, Handler, IntoReturn};
-pub use failure::{Failure, Restart};
+pub use outcome::{Failure, Restart};
 pub use restart::{Resume, restart_syscall};
 pub use table::dispatch;
 

@@ -10,12 +10,12 @@ use abi::Errno;
 use hal::sync::SpinLock;
 use hal::task::TaskRef;
 use libkernel::timeouts::{Base, Key, Node, Timeouts};
+use outcome::OrErrno;
 
 use super::cpu_alarm::CpuKey;
 use super::discipline;
 use super::interval::{self, Name, Source};
 use super::pause;
-use crate::errno::OrErrno;
 use crate::process::Process;
 use crate::sched;
 use crate::sched::deadline::wall_offset_ns;

@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use abi::fs::O_RDWR;
 use hal::console::Received;
 use hal::sync::{IrqLock, Once};
+use outcome::Failure;
 
 use super::sysrq;
 use super::terminal::{Terminal, Wire};
@@ -17,7 +18,6 @@ use crate::fs::walk::Walk;
 use crate::fs::{FdTable, FsContext};
 use crate::process::Credentials;
 use crate::sched::wait::WaitQueue;
-use crate::syscall::Failure;
 
 /// Bytes that wait for the line discipline; more wait in the line itself.
 const RING_SIZE: usize = 1024;

@@ -11,11 +11,12 @@ use abi::signal::{SI_KERNEL, SIG_IGN, SigInfo};
 use abi::terminal::{TIOCGPGRP, TIOCGSID, TIOCNOTTY, TIOCSCTTY, TIOCSPGRP};
 use libkernel::addr::UserAddr;
 use libkernel::signal_set::Signal;
+use outcome::{Failure, Restart};
 
 use super::terminal::Terminal;
 use crate::process::{Pid, Process, Session, Thread, capability, current, table};
 use crate::signal::send;
-use crate::syscall::{Caller, Failure, Restart};
+use crate::syscall::Caller;
 use crate::user::UserPtr;
 
 /// A terminal's place in job control.

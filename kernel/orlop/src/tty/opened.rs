@@ -10,12 +10,13 @@ use core::sync::atomic::Ordering;
 use abi::Errno;
 use abi::poll::{POLLERR, POLLHUP};
 use abi::terminal::{TIOCSPGRP, TOSTOP};
+use outcome::Failure;
 
 use super::terminal::Terminal;
 use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::file::{File, FileOperations, SpecialKind};
 use crate::fs::poll::{PollEvents, Watcher};
-use crate::syscall::{Caller, Failure};
+use crate::syscall::Caller;
 use crate::user::{IoSink, IoSource};
 
 /// An open terminal.

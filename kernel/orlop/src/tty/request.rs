@@ -10,11 +10,12 @@ use abi::terminal::{
 };
 use libkernel::addr::UserAddr;
 use libkernel::signal_set::Signal;
+use outcome::Failure;
 
 use super::modes;
 use super::terminal::Terminal;
 use crate::process::capability;
-use crate::syscall::{Caller, Failure};
+use crate::syscall::Caller;
 use crate::user::UserPtr;
 
 /// Answers one request. ENOTTY for one that terminals do not know.

@@ -12,6 +12,7 @@ use abi::Errno;
 use abi::terminal::Winsize;
 use hal::sync::SpinLock;
 use libkernel::line_discipline::{LineDiscipline, ReadOutcome};
+use outcome::Failure;
 
 use super::job::Job;
 use crate::fs::asynchronous::AsyncFiles;
@@ -20,7 +21,6 @@ use crate::fs::owner::News;
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::sched::Mutex;
 use crate::sched::wait::{Deadline, WaitError, WaitQueue};
-use crate::syscall::Failure;
 use crate::user::IoSource;
 
 /// Where a terminal's output goes.

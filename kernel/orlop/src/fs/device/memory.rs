@@ -6,6 +6,7 @@ use abi::Errno;
 use abi::ioctl::{RNDADDENTROPY, RNDADDTOENTCNT, RNDCLEARPOOL, RNDGETENTCNT, RNDRESEEDCRNG, RNDZAPENTCNT};
 use hal::sync::Once;
 use libkernel::addr::UserAddr;
+use outcome::Failure;
 
 use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::file::{File, FileOperations, Mapping};
@@ -13,7 +14,7 @@ use crate::fs::poll::{PollEvents, Watcher};
 use crate::fs::running;
 use crate::process::capability;
 use crate::random::{self, seeding};
-use crate::syscall::{Caller, Failure};
+use crate::syscall::Caller;
 use crate::user::{IoSink, IoSource, UserPtr};
 
 /// The one object behind every opening of a device, made when first needed.

@@ -9,10 +9,10 @@ use core::ops::Bound::{Excluded, Unbounded};
 
 use abi::Errno;
 use libkernel::radix::RadixTree;
+use outcome::OrErrno;
 
 use super::ItemRef;
 use super::item::Key;
-use crate::errno::OrErrno;
 
 /// All items.
 pub(super) struct Items(RadixTree<Same>);

@@ -14,14 +14,13 @@ use core::sync::atomic::{AtomicU64, Ordering, fence};
 use abi::Errno;
 use hal::sync::Once;
 use libkernel::text::Text;
+use outcome::{Failure, OrErrno};
 
 use super::Class;
-use crate::errno::OrErrno;
 use crate::fs::file::{File, FileOperations};
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::sched::Mutex;
 use crate::sched::wait::WaitQueue;
-use crate::syscall::Failure;
 use crate::user::{IoSink, IoSource};
 
 /// What a generated file shows.

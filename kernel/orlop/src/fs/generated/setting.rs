@@ -12,15 +12,14 @@ use core::sync::atomic::AtomicU64;
 use abi::Errno;
 use libkernel::setting::{self, Invalid};
 use libkernel::text::Text;
+use outcome::{Failure, OrErrno};
 
 use super::content::Changes;
 use super::{Class, Make};
-use crate::errno::OrErrno;
 use crate::fs::file::{File, FileOperations};
 use crate::fs::inode::GeneratedFile;
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::current;
-use crate::syscall::Failure;
 use crate::user::{IoSink, IoSource};
 
 /// What stands behind a file of `/proc/sys`.

@@ -5,6 +5,7 @@
 
 use abi::Errno;
 use libkernel::signal_set::Signal;
+use outcome::Failure;
 
 use super::ring::{Piece, Reading, Writing};
 use super::{Content, Pipe};
@@ -12,7 +13,6 @@ use crate::fs::owner::News;
 use crate::fs::poll::PollEvents;
 use crate::fs::running;
 use crate::sched::wait::Deadline;
-use crate::syscall::Failure;
 use crate::user::{IoSink, IoSource};
 
 /// Whether a call waits for bytes or for room.

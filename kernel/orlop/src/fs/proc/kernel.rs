@@ -8,6 +8,7 @@ use core::fmt::{self, Write as _};
 use abi::Errno;
 use abi::syslog::SYSLOG_ACTION_OPEN;
 use libkernel::text::Text;
+use outcome::Failure;
 
 use crate::fs::file::{File, FileOperations};
 use crate::fs::generated::Class;
@@ -15,7 +16,6 @@ use crate::fs::generated::content::{Content, SequenceFile};
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::kmsg::syslog;
 use crate::process::{Credentials, capability, current};
-use crate::syscall::Failure;
 use crate::tty::sysrq;
 use crate::user::{IoSink, IoSource};
 

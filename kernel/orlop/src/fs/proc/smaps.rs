@@ -12,6 +12,7 @@ use hal::frame::SharedFrame;
 use libkernel::addr::{PAGE_SIZE, USER_END, UserAddr, UserRange};
 use libkernel::fault::Access;
 use libkernel::text::Text;
+use outcome::Failure;
 
 use super::maps::{self, Areas};
 use super::subject::Subject;
@@ -21,7 +22,6 @@ use crate::fs::generated::content::{Content, SequenceFile};
 use crate::memory::AddressSpace;
 use crate::memory::area::{AreaDescription, AreaFlags};
 use crate::process::{capability, current};
-use crate::syscall::Failure;
 use crate::user::IoSink;
 
 /// Opens `smaps`.

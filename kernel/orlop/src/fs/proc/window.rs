@@ -7,12 +7,12 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
+use outcome::Failure;
 
 use super::subject::Subject;
 use crate::fs::file::{File, FileOperations};
 use crate::memory::AddressSpace;
 use crate::memory::layout::Layout;
-use crate::syscall::Failure;
 use crate::user::IoSink;
 
 /// Bytes that are copied at once.

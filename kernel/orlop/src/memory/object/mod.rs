@@ -25,8 +25,8 @@ use hal::frame::SharedFrame;
 use hal::sync::SpinLock;
 use libkernel::addr::PAGE_SIZE;
 use libkernel::radix::RadixTree;
+use outcome::OrErrno;
 
-use crate::errno::OrErrno;
 use crate::sched::Mutex;
 use crate::user::{IoSink, IoSource};
 

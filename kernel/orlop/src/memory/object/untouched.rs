@@ -9,8 +9,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use abi::Errno;
 use hal::sync::SpinLock;
 use libkernel::radix::RadixTree;
-
-use crate::errno::OrErrno;
+use outcome::OrErrno;
 
 /// Whether a page is made to be used.
 #[derive(Clone, Copy, PartialEq, Eq)]

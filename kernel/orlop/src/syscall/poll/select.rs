@@ -9,11 +9,12 @@ use abi::poll::{
 };
 use abi::time::Timeval;
 use libkernel::addr::UserAddr;
+use outcome::Failure;
 
 use super::{deadline_argument, wait, write_time_left};
 use crate::sched::wait::Deadline;
+use crate::syscall::Caller;
 use crate::syscall::mask::with_temporary;
-use crate::syscall::{Caller, Failure};
 use crate::user::{UserPtr, UserSlice};
 
 /// Which events put a descriptor into each of the three sets, in the order readable, writable, exceptional: select(2). One that is not

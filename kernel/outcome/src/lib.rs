@@ -2,10 +2,18 @@
 //!
 //! A handler that was woken by a signal does not know whether a handler of the program will run, nor with which flags.
 //! It says with [`Restart`] what should happen then, and the thread's loop decides (`signal::deliver`).
+//!
+//! Every floor of the kernel ends calls, so this crate stands below them all.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod errno;
+
+pub use errno::{OrErrno, ToErrno};
 
 use abi::Errno;
-
-use crate::sched::wait::{Interrupted, WaitError};
 
 /// Why a handler did not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,20 +42,5 @@ impl From<Errno> for Failure {
     #[inline]
     fn from(errno: Errno) -> Failure {
         Failure::Errno(errno)
-    }
-}
-
-impl From<Interrupted> for Failure {
-    fn from(_: Interrupted) -> Failure {
-        Failure::Restart(Restart::IfAllowed)
-    }
-}
-
-impl From<WaitError> for Failure {
-    fn from(error: WaitError) -> Failure {
-        match error {
-            WaitError::Interrupted => Failure::Restart(Restart::IfAllowed),
-            WaitError::TimedOut => Failure::Errno(Errno::ETIMEDOUT),
-        }
     }
 }

@@ -7,7 +7,7 @@ use abi::Errno;
 use hal::frame::OutOfMemory;
 use hal::user_copy::BadAddress;
 
-use crate::syscall::Failure;
+use crate::Failure;
 
 /// An error that means one error number wherever it comes from.
 pub trait ToErrno {
