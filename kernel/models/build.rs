@@ -11,10 +11,10 @@ const FILES: [&str; 11] = [
     "hal/src/sync/spin_rw.rs",
     "hal/src/sync/try_lock.rs",
     "hal/src/sync/try_rw_lock.rs",
-    "orlop/src/sched/mutex.rs",
-    "orlop/src/sched/rwlock.rs",
-    "orlop/src/sched/wait.rs",
-    "orlop/src/sched/waiters.rs",
+    "sched/src/mutex.rs",
+    "sched/src/rwlock.rs",
+    "sched/src/wait.rs",
+    "sched/src/waiters.rs",
 ];
 
 /// What is said differently. A text that no file has any more ends the build: the models would fall behind.

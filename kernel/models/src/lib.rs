@@ -1,13 +1,13 @@
 //! The kernel's own locks and wait queues, run by `loom` in every order that the memory model allows with two or
 //! three forced changes of thread.
 //!
-//! The code is that of `hal` and `orlop`: `build.rs` copies the files and puts `loom`'s atomics in the place of the machine's. What
+//! The code is that of `hal` and `sched`: `build.rs` copies the files and puts `loom`'s atomics in the place of the machine's. What
 //! they stand on (the interrupt mask, the running task) is in [`machine`]. Only tests are built: `cargo test -p models`.
 #![cfg(test)]
 #![allow(dead_code, missing_docs, reason = "the models use less than the kernel does")]
 
 extern crate alloc;
-// The files of `orlop` say `hal::…`.
+// The files of `sched` say `hal::…`.
 extern crate self as hal;
 
 mod machine;
@@ -44,7 +44,7 @@ pub mod sync {
 }
 
 pub mod sched {
-    //! `orlop::sched`, as far as sleeping goes.
+    //! `sched`, as far as sleeping goes.
     kernel_file!(pub mod mutex = "mutex.rs");
     kernel_file!(pub mod rwlock = "rwlock.rs");
     kernel_file!(pub mod wait = "wait.rs");

@@ -17,14 +17,14 @@ use klog::{Level, log, notice};
 use libkernel::command_line::{CommandLine, FALLBACKS, Word};
 use libkernel::speculation::Weakness;
 use outcome::{Failure, OrErrno};
+use sched::watchdog;
 
 use crate::fs::walk::{LastLink, Walk};
 use crate::fs::{self, FdTable, FsContext};
 use crate::memory::AddressSpace;
 use crate::process::{self, Credentials, FirstProcess, Thread};
-use crate::sched::watchdog;
 use crate::time::{alarm, clock};
-use crate::{exec, futex, random, sched, tty, vdso};
+use crate::{exec, futex, random, tty, vdso};
 
 /// Options that are the kernel's own, and those of Linux that mean nothing here: init does not see them.
 const KNOWN_OPTIONS: &[&[u8]] = &[

@@ -7,11 +7,11 @@ use hal::console::Received;
 use hal::task;
 use hal::user::UserFault;
 use hal::{IrqLine, Unresolved, Upcalls};
+use sched::work;
+use sched::{accounts, barrier};
 
 use crate::process::Thread;
-use crate::sched::work;
-use crate::sched::{accounts, barrier};
-use crate::{boot, sched, tty};
+use crate::{boot, tty};
 
 /// The kernel, as hal sees it.
 pub struct Kernel;

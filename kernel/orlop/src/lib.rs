@@ -16,7 +16,6 @@ pub mod kmsg;
 pub mod memory;
 pub mod process;
 pub mod random;
-pub mod sched;
 pub mod signal;
 pub mod syscall;
 pub mod time;

@@ -11,10 +11,10 @@ use hal::frame::SharedFrame;
 use hal::sync::{Once, SpinLock};
 use libkernel::addr::PAGE_SIZE;
 use libkernel::vdso::{VdsoClock, VdsoData};
+use sched::deadline::wall_offset_ns;
 use zerocopy::IntoBytes;
 
 use crate::memory::Object;
-use crate::sched::deadline::wall_offset_ns;
 
 /// Pages of the object: data and image.
 pub const PAGES: u64 = 2;

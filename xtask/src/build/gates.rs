@@ -20,7 +20,7 @@ const SPINNING: [&str; 4] = [
     "hal::sync::reader_counts::ReaderCounts::wait_for_none",
     "hal::task::switch::wait_until_left",
     "hal::boot::secondary::Start::answer",
-    "orlop::sched::barrier::execute_on",
+    "sched::barrier::execute_on",
 ];
 
 /// A linked kernel.

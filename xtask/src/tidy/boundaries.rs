@@ -6,11 +6,12 @@ use super::Source;
 use crate::workspace;
 
 /// Crates that must forbid unsafe code at their root.
-const FORBIDDING: [&str; 6] = [
+const FORBIDDING: [&str; 7] = [
     "abi/src/lib.rs",
     "kernel/libkernel/src/lib.rs",
     "kernel/klog/src/lib.rs",
     "kernel/outcome/src/lib.rs",
+    "kernel/sched/src/lib.rs",
     "kernel/drivers/src/lib.rs",
     "kernel/orlop/src/lib.rs",
 ];
@@ -37,19 +38,31 @@ const UNSAFE_HOMES: [&str; 10] = [
 const NATIVE: &str = "abi/src/lib.rs";
 
 /// For each crate of ours, the crates of ours that it may use.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     ("abi", &[]),
     ("kernel/libkernel", &["abi"]),
     ("kernel/hal", &["abi", "libkernel"]),
     ("kernel/klog", &["libkernel", "hal"]),
     ("kernel/outcome", &["abi", "libkernel", "hal"]),
+    ("kernel/sched", &["abi", "libkernel", "hal", "klog", "outcome"]),
     ("kernel/drivers", &["abi", "libkernel", "hal"]),
     ("userspace/libsyscall", &["abi"]),
     ("userspace/ulib", &["abi", "libsyscall"]),
 ];
 
-const OURS: [&str; 10] =
-    ["abi", "libkernel", "hal", "klog", "outcome", "drivers", "orlop", "libsyscall", "ulib", "xtask"];
+const OURS: [&str; 11] = [
+    "abi",
+    "libkernel",
+    "hal",
+    "klog",
+    "outcome",
+    "sched",
+    "drivers",
+    "orlop",
+    "libsyscall",
+    "ulib",
+    "xtask",
+];
 
 /// Unsafe code outside its home, and crates that do not forbid it.
 pub fn unsafe_code(sources: &[Source]) -> Vec<String> {

@@ -17,14 +17,15 @@ pub mod picture;
 use paths::{Mentions, Path};
 
 /// For each crate whose files stand in circles, how many files the largest one has. The numbers fall only.
-const CIRCLES: [(&str, usize); 9] = [
+const CIRCLES: [(&str, usize); 10] = [
     ("bench", 6),
     ("conformance", 9),
     ("hal", 29),
     ("libkernel", 2),
     ("models", 2),
-    ("orlop", 173),
+    ("orlop", 158),
     ("programs", 2),
+    ("sched", 12),
     ("ulib", 3),
     ("xtask", 19),
 ];

@@ -16,12 +16,12 @@ use abi::Errno;
 use abi::process::WaitStatus;
 use hal::sync::SpinLock;
 use hal::user::UserContext;
+use sched::wait::WaitQueue;
+use sched::work;
 
 use super::Cause;
 use super::notes::ThreadNotes;
 use crate::process::{Process, Thread};
-use crate::sched::wait::WaitQueue;
-use crate::sched::work;
 use crate::signal::{SigInfo, Signal};
 
 /// The threads that have come, and the one that waits for them.

@@ -12,11 +12,11 @@ use libkernel::addr::PAGE_SIZE;
 use libkernel::arch::native::ELF_MACHINE;
 use libkernel::core_dump::{Layout, Notes, Segment, note_padding};
 use outcome::{Failure, OrErrno};
+use sched::work;
 
 use super::image::Pages;
 use crate::fs::File;
 use crate::memory::AddressSpace;
-use crate::sched::work;
 use crate::user::IoSource;
 
 /// The dump reaches no further: the limit, a full file system, SIGKILL.

@@ -22,11 +22,11 @@ use abi::poll::EpollEvent;
 use arrayvec::ArrayVec;
 use hal::sync::SpinLock;
 use outcome::Failure;
+use sched::Mutex;
+use sched::wait::{Deadline, WaitError};
 
 use super::file::{File, FileOperations, SpecialKind};
 use super::poll::{PollEvents, Watcher};
-use crate::sched::Mutex;
-use crate::sched::wait::{Deadline, WaitError};
 
 pub use item::EXCLUSIVE_BITS;
 use item::{Item, Key};

@@ -5,10 +5,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::Errno;
 use outcome::Failure;
+use sched::wait::{Deadline, WaitQueue};
 
 use super::file::{File, FileOperations};
 use super::poll::{PollEvents, Watcher};
-use crate::sched::wait::{Deadline, WaitQueue};
 use crate::user::{IoSink, IoSource};
 
 /// What a read takes.

@@ -17,13 +17,13 @@ use abi::Errno;
 use abi::fs::{S_ISVTX, XATTR_CREATE, XATTR_REPLACE};
 use hal::sync::Once;
 use libkernel::file_capabilities::FileCapabilities;
+use sched::Mutex;
 
 use super::attributes::FileKind;
 use super::filesystem::FileSystemKind;
 use super::inode::Inode;
 use super::permission::{self, Access};
 use crate::process::{Credentials, capability};
-use crate::sched::Mutex;
 
 const TRUSTED: &[u8] = b"trusted.";
 const SECURITY: &[u8] = b"security.";

@@ -12,6 +12,7 @@ use abi::Errno;
 use abi::fs::{O_ACCMODE, O_APPEND, O_ASYNC, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY};
 use hal::sync::Once;
 use outcome::Failure;
+use sched::Mutex;
 
 use super::clock;
 use super::epoll::Watchers;
@@ -22,7 +23,6 @@ use super::owner::Owner;
 use super::poll::{PollEvents, Watcher};
 use super::writers::ContentWriter;
 use crate::memory::Object;
-use crate::sched::Mutex;
 use crate::user::{IoSink, IoSource};
 
 /// How an open file reaches its content.

@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::time::Timespec;
 use hal::sync::SpinRwLock;
+use sched::Mutex;
 
 use super::attributes::{Attributes, DeviceNumber, FileKind};
 use super::dentry::Dentry;
@@ -21,7 +22,6 @@ use super::lock::FileLocks;
 use super::mount::Location;
 use super::pipe::Pipe;
 use crate::memory::Object;
-use crate::sched::Mutex;
 
 /// A file, directory, link, pipe or device.
 pub struct Inode {

@@ -16,13 +16,13 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use abi::Errno;
 use hal::sync::{Once, SpinLock};
 use outcome::Failure;
+use sched::wait::{Deadline, WaitQueue};
 
 use self::held::Held;
 use super::attributes::DeviceNumber;
 use super::fd_table::FdTable;
 use super::file::File;
 use super::inode::Inode;
-use crate::sched::wait::{Deadline, WaitQueue};
 
 /// Shared or exclusive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

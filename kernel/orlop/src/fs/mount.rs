@@ -13,12 +13,12 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use abi::Errno;
 use abi::fs::MS_RDONLY;
 use hal::sync::{SpinLock, SpinRwLock};
+use sched::Mutex;
 
 use super::dentry::Dentry;
 use super::filesystem::FileSystem;
 use super::generated::content::Changes;
 use super::writers::Writers;
-use crate::sched::Mutex;
 
 /// A dentry, and the mount through which it was reached.
 #[derive(Clone)]

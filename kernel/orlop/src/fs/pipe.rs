@@ -21,14 +21,14 @@ use abi::Errno;
 use libkernel::addr::PAGE_SIZE;
 use libkernel::signal_set::Signal;
 use outcome::Failure;
+use sched::Mutex;
+use sched::wait::{Deadline, WaitQueue};
 
 use super::asynchronous::AsyncFiles;
 use super::owner::News;
 use super::poll::PollEvents;
 use super::running;
 use crate::process::Credentials;
-use crate::sched::Mutex;
-use crate::sched::wait::{Deadline, WaitQueue};
 use crate::user::{Halt, IoSink, IoSource};
 
 use account::{DEFAULT_SLOTS, Slots};

@@ -6,6 +6,8 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
+use sched::Mutex;
+use sched::mutex::MutexGuard;
 
 use super::change;
 use super::clock;
@@ -17,8 +19,6 @@ use super::permission::{self, Access};
 use super::remove::{self, Victim};
 use super::writers::MountWriter;
 use crate::process::Credentials;
-use crate::sched::Mutex;
-use crate::sched::mutex::MutexGuard;
 
 /// What becomes of a target that exists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,9 +4,9 @@ use core::sync::atomic::Ordering;
 
 use hal::task;
 use libkernel::signal_set::Signal;
+use sched::work;
 
 use crate::process::{self, Credentials, INFINITY, Resource, Thread};
-use crate::sched::work;
 use crate::signal::send;
 
 /// Looks at the running thread; `None` in a kernel task.

@@ -21,12 +21,12 @@ use core::sync::atomic::Ordering::Relaxed;
 use abi::Errno;
 use hal::sync::{SpinGuard, SpinLock};
 use hal::task::Task;
+use sched::settings;
 
 use super::bucket::{self, Bucket};
 use super::key::Key;
 use super::queue::{self, Order, Queue, Waiter};
 use crate::process::Thread;
-use crate::sched::settings;
 
 /// A chain of locks and owners that is longer counts as a circle (Linux: `max_lock_depth`).
 const LONGEST_CHAIN: usize = 1024;

@@ -10,6 +10,7 @@ use abi::futex::{FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX
 use hal::task;
 use hal::user_copy::{self, Missed};
 use libkernel::addr::UserAddr;
+use sched::wait::{Deadline, WaitError};
 
 use super::bucket::{self, Bucket};
 use super::inheritance::{Lock, is_circle, pass_on};
@@ -17,8 +18,6 @@ use super::key::Key;
 use super::queue::Waiter;
 use super::{Attempt, Word, retry_with_page, sleep};
 use crate::process::{Pid, Thread, find_thread};
-use crate::sched;
-use crate::sched::wait::{Deadline, WaitError};
 use crate::user::UserPtr;
 
 /// How long to wait for an owner that is about to end.

@@ -26,15 +26,14 @@ use hal::sync::SpinGuard;
 use hal::task;
 use hal::user_copy;
 use libkernel::addr::UserAddr;
+use sched::timer::Timeout;
+use sched::wait::{Deadline, WaitError};
+use sched::work;
 
 pub use inheritance::{Future, Held, Left, priority_changed};
 pub use key::{Key, Sharing, draw_secret};
 
 use crate::process::Thread;
-use crate::sched;
-use crate::sched::timer::Timeout;
-use crate::sched::wait::{Deadline, WaitError};
-use crate::sched::work;
 use bucket::{Bucket, Walk};
 use queue::Waiter;
 

@@ -9,9 +9,9 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use hal::task::{self, Task, TaskRef, WaitNode, WaitPlace, Waiting};
 use libkernel::ordered::Tree;
+use sched::{self, settings};
 
 use super::key::Key;
-use crate::sched::{self, settings};
 
 /// The station of a thread that does not wait, or has been woken.
 const NOWHERE: usize = usize::MAX;

@@ -7,10 +7,10 @@ use super::bucket::{self, Pair, Walk};
 use super::key::Key;
 use super::queue::Waiter;
 use super::sleep;
-use crate::sched::tests::Run;
-use crate::sched::wait::{Deadline, WaitError};
-use crate::sched::yield_now;
 use abi::futex::FUTEX_BITSET_MATCH_ANY;
+use sched::hosted::Run;
+use sched::wait::{Deadline, WaitError};
+use sched::yield_now;
 
 fn wait_at(key: Key, bits: u32, deadline: Deadline) -> Result<(), WaitError> {
     bucket::lock(key.bucket()).push(key, Waiter::current(bits, None));

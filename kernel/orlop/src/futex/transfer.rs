@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::futex::{FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_WAITERS};
+use sched::wait::{Deadline, WaitError};
 
 use super::bucket::{self, PIECE, Pair};
 use super::inheritance::{Left, pass_on};
@@ -14,8 +15,6 @@ use super::lock::{Claim, ENDING_NS, exchange, settle};
 use super::queue::Waiter;
 use super::{Attempt, Word, retry_with_page, sleep};
 use crate::process::Thread;
-use crate::sched;
-use crate::sched::wait::{Deadline, WaitError};
 
 /// What a wait for being moved to a lock came to.
 pub enum Moved {

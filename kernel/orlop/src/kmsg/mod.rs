@@ -16,13 +16,13 @@ use hal::sync::Once;
 use klog::{CLEARED, LEVEL_BITS, MESSAGE_LEVEL, add, bounds, copy};
 use libkernel::log_ring::{Found, Header, LONGEST};
 use outcome::Failure;
+use sched::wait::{Deadline, WaitQueue};
 
 pub mod syslog;
 
 use crate::fs::file::{File, FileOperations};
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::current;
-use crate::sched::wait::{Deadline, WaitQueue};
 use crate::user::{IoSink, IoSource};
 
 /// Who waits for the next record.

@@ -13,12 +13,12 @@ use hal::sync::IrqLock;
 use klog::{CLEARED, CONSOLE_LEVEL, MINIMUM_CONSOLE_LEVEL, bounds, copy, split};
 use libkernel::log_ring::{Found, Header, LONGEST};
 use outcome::Failure;
+use sched::Mutex;
+use sched::wait::Deadline;
 
 use super::arrival;
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::{Credentials, capability};
-use crate::sched::Mutex;
-use crate::sched::wait::Deadline;
 use crate::user::IoSink;
 
 /// `/proc/sys/kernel/dmesg_restrict`: whether only the privileged may read the log. Debian's default.

@@ -9,6 +9,7 @@ use hal::{frame, task};
 use libkernel::addr::{USER_END, UserAddr, UserRange};
 use libkernel::fault::Access;
 use libkernel::paging::Prot;
+use sched::work;
 
 use super::AddressSpace;
 use super::FaultError;
@@ -18,7 +19,6 @@ use super::layout::LOWEST_HINT;
 use super::object::Object;
 use super::space::{Discarded, State, Usage};
 use crate::fs::File;
-use crate::sched::work;
 
 /// Where Linux puts `MAP_32BIT` mappings.
 const LOW_WINDOW: Range<u64> = 0x4000_0000..0x8000_0000;

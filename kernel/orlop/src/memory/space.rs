@@ -17,11 +17,11 @@ use hal::paging::PageTable;
 use libkernel::addr::{UserAddr, UserRange};
 use libkernel::vma::IntervalMap;
 use outcome::OrErrno;
+use sched::RwLock;
 
 use super::area::{Area, AreaFlags};
 use super::layout::Layout;
 use super::places::Executable;
-use crate::sched::RwLock;
 
 /// The memory that a process sees.
 pub struct AddressSpace {

@@ -14,14 +14,13 @@ use hal::task::{self, Task, UserState};
 use hal::user::{UserContext, UserRegs};
 use libkernel::addr::UserAddr;
 use outcome::{Failure, OrErrno, Restart};
+use sched::work;
 
 use super::family::Siblings;
 use super::process::ProcessParts;
 use super::{Pid, Process, Thread, ThreadParts, capability, main_loop, settings, table};
 use crate::fs::FdTable;
 use crate::memory::AddressSpace;
-use crate::sched;
-use crate::sched::work;
 use crate::signal::{NO_STACK, ProcessSignals};
 use crate::syscall::Caller;
 use crate::user::UserPtr;

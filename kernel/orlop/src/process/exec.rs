@@ -4,9 +4,9 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use abi::Errno;
+use sched::work;
 
 use super::{Thread, table};
-use crate::sched::work;
 use crate::signal::{NO_STACK, Signal};
 use crate::syscall::open::close_on_exec;
 

@@ -11,12 +11,12 @@ use abi::process::WaitStatus;
 use abi::signal::{SI_USER, SigInfo};
 use hal::task;
 use libkernel::addr::UserAddr;
+use sched::work;
 
 use super::family::{BATCH, Heard};
 use super::report::{self, Vanishes};
 use super::{Pid, Process, Thread, table};
 use crate::futex;
-use crate::sched::work;
 use crate::signal::{Signal, SignalSet, send, stop};
 
 impl Thread {

@@ -13,6 +13,7 @@ use hal::sync::SpinLock;
 use hal::task::{Runnable, Task, UserState};
 use hal::user::{UserContext, UserRegs};
 use outcome::{Failure, OrErrno};
+use sched::wait::WaitQueue;
 
 use super::first::{Parentless, parentless};
 use super::{
@@ -22,8 +23,6 @@ use crate::exec;
 use crate::fs::fd_table::OnExec;
 use crate::fs::{FdTable, File, FsContext, mount};
 use crate::memory::AddressSpace;
-use crate::sched;
-use crate::sched::wait::WaitQueue;
 use crate::signal::send;
 
 /// A program to be started.

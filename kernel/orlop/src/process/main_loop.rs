@@ -10,11 +10,10 @@ use hal::user::{Exception, UserContext, UserExit, UserFault};
 use klog::log;
 use libkernel::arch::native::signal_frame::FaultRecord;
 use outcome::{Failure, Restart};
+use sched::work;
 
 use super::{Thread, exit};
 use crate::core_dump::gathering;
-use crate::sched;
-use crate::sched::work;
 use crate::signal::{self, Signal, deliver, send};
 use crate::syscall::{self, Caller};
 

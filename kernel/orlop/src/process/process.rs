@@ -9,6 +9,7 @@ use abi::process::WaitStatus;
 use hal::list::Link;
 use hal::sync::SpinLock;
 use hal::task;
+use sched::wait::WaitQueue;
 
 use super::family::Family;
 use super::group::Group;
@@ -17,7 +18,6 @@ use super::session::Session;
 use super::usage::Usage;
 use super::{INFINITY, Limits, Pid, Resource, Thread};
 use crate::memory::{AddressSpace, Dumpable, flags};
-use crate::sched::wait::WaitQueue;
 use crate::signal::{ProcessSignals, Signal};
 use crate::time::CpuAlarms;
 use crate::time::interval::IntervalTimers;

@@ -8,7 +8,6 @@ use hal::sync::SpinLock;
 
 use super::table::PID_LIMIT;
 use crate::memory::Dumpable;
-use crate::sched;
 
 /// `pid_max`: one more than the highest number that is given out.
 pub static PID_MAX: AtomicU32 = AtomicU32::new(32_768);

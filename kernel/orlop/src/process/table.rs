@@ -20,12 +20,12 @@ use abi::Errno;
 use arrayvec::ArrayVec;
 use hal::sync::{SpinGuard, SpinLock};
 use libkernel::numbers::Numbers;
+use sched::Mutex;
+use sched::mutex::MutexGuard;
 
 use super::group::Group;
 use super::session::Session;
 use super::{Pid, Process, Thread, settings};
-use crate::sched::Mutex;
-use crate::sched::mutex::MutexGuard;
 
 /// One more than the highest number that can be given out (Linux: `PID_MAX_LIMIT`).
 pub const PID_LIMIT: u32 = 4 << 20;

@@ -11,6 +11,7 @@ use hal::sync::{IrqLock, Once, SpinLock};
 use hal::task::{self, Task, TaskRef};
 use libkernel::addr::UserAddr;
 use libkernel::sched::Parameters;
+use sched::{self, settings};
 
 use super::usage::Account;
 use super::{Credentials, IoContext, Limits, Pid, Process, speculation, users};
@@ -18,7 +19,6 @@ use crate::fs::context::OwnContext;
 use crate::fs::{FdTable, FsContext};
 use crate::futex::Held;
 use crate::memory::{AddressSpace, Bounds, OwnReference};
-use crate::sched::{self, settings};
 use crate::signal::{Signal, SignalSet, ThreadSignals};
 use crate::syscall::Resume;
 use crate::time::CpuAlarms;

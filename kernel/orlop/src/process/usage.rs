@@ -4,10 +4,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use hal::task::{self, Task};
 use libkernel::sched::cpu_time::{CpuTime, Shown};
+use sched::accounts::{self, Mode};
 
 use super::{Process, Thread, cpu_limits};
-use crate::sched;
-use crate::sched::accounts::{self, Mode};
 
 /// Resources used, as programs see them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::Errno;
+use sched::Mutex;
 
 use super::{Credentials, Limits, Resource, capability};
-use crate::sched::Mutex;
 
 static USERS: Mutex<Users> = Mutex::new(Users { by_number: BTreeMap::new(), most: FEW });
 

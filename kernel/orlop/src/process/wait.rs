@@ -9,6 +9,7 @@ use abi::process::{
 };
 use abi::signal::SigInfo;
 use outcome::Failure;
+use sched::wait::Deadline;
 
 use libkernel::sched::cpu_time::CpuTime;
 
@@ -17,7 +18,6 @@ use super::process::News;
 use super::report::{self, Change};
 use super::usage::Times;
 use super::{Pid, Process, Thread, table};
-use crate::sched::wait::Deadline;
 
 /// Which children are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

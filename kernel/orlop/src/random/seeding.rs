@@ -17,13 +17,13 @@ use klog::notice;
 use libkernel::command_line::CommandLine;
 use libkernel::entropy::{Drawn, KEY_BYTES, Key, Pool, draw, interrupts_credit};
 use outcome::{Failure, Restart};
+use sched::wait::WaitQueue;
 
 use super::timing::Collector;
 use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::owner::News;
 use crate::fs::poll::Watcher;
 use crate::fs::running;
-use crate::sched::wait::WaitQueue;
 use crate::time::clock;
 
 static POOL: SpinLock<Option<Pool>> = SpinLock::new(None);

@@ -9,12 +9,12 @@ use abi::signal::{SA_EXPOSE_TAGBITS, SA_NODEFER, SA_RESTART, Sigaction};
 use hal::user::UserContext;
 use libkernel::addr::UserAddr;
 use outcome::Restart;
+use sched::work;
 
 use super::action::{self, Disposition};
 use super::{DefaultAction, SigInfo, Signal, SignalSet, fatal, frame, send, stop};
 use crate::core_dump::{self, Cause};
 use crate::process::{Thread, table};
-use crate::sched::work;
 
 /// Handles everything that is pending, and decides about an interrupted system call: it runs again unless a handler that does not
 /// want that comes first.

@@ -2,9 +2,10 @@
 
 use core::sync::atomic::Ordering;
 
+use sched::work;
+
 use super::{SigInfo, Signal, SignalSet};
 use crate::process::Thread;
-use crate::sched::work;
 use crate::time::interval;
 
 impl Thread {

@@ -25,12 +25,12 @@ use abi::process::WaitStatus;
 use abi::signal::{SS_DISABLE, StackT};
 use hal::sync::SpinLock;
 use libkernel::arch::native::signal_frame::FaultRecord;
+use sched::wait::WaitQueue;
 
 pub use abi::signal::SigInfo;
 pub use libkernel::signal_set::{DefaultAction, Signal, SignalSet};
 
 use crate::core_dump::gathering::Gathering;
-use crate::sched::wait::WaitQueue;
 use action::Actions;
 use pending::Pending;
 

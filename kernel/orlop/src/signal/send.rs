@@ -11,6 +11,7 @@ use core::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::process::WaitStatus;
+use sched::work;
 
 use super::action::{self, Disposition};
 pub use super::pending::Fate;
@@ -18,7 +19,6 @@ use super::pending::{Added, Pending};
 use super::{DefaultAction, Shared, SigInfo, Signal, SignalSet, stop};
 use crate::process::users::SignalCharge;
 use crate::process::{Pid, Process, Resource, Thread, table};
-use crate::sched::work;
 
 /// Sends a signal to a process; one of its threads will take it. EAGAIN if a real-time signal with its information finds no room.
 pub fn to_process(process: &Arc<Process>, signal: Signal, info: &SigInfo) -> Result<(), Errno> {

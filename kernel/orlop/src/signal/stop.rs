@@ -2,9 +2,10 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use sched::work;
+
 use super::{Shared, Signal};
 use crate::process::{Process, Thread};
-use crate::sched::work;
 
 /// How many processes are stopped.
 static STOPPED: AtomicUsize = AtomicUsize::new(0);

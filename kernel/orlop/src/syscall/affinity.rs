@@ -3,11 +3,11 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
+use sched::settings;
 
 use super::sched::thread_or_self;
 use super::{Caller, Failure};
 use crate::process::{Thread, capability};
-use crate::sched::settings;
 use crate::user::{UserPtr, UserSlice};
 
 /// The thread that is meant. Linux finds none under a negative number.

@@ -8,6 +8,7 @@ use abi::poll::{
     EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLEXCLUSIVE, EPOLLWAKEUP, EpollEvent,
 };
 use libkernel::addr::UserAddr;
+use sched::wait::Deadline;
 
 use super::at::{content_file, content_files, only};
 use super::poll::deadline_argument;
@@ -16,7 +17,6 @@ use crate::fs::anonymous;
 use crate::fs::epoll::{EXCLUSIVE_BITS, Epoll};
 use crate::fs::fd_table::OnExec;
 use crate::fs::file::SpecialKind;
-use crate::sched::wait::Deadline;
 use crate::user::{UserPtr, UserSlice};
 
 /// `epoll_create(size)`: the size means nothing but must be positive.

@@ -12,6 +12,7 @@ use abi::futex::{
 use abi::time::Timespec;
 use core::sync::atomic::Ordering;
 use libkernel::addr::UserAddr;
+use sched::wait::{Deadline, WaitError};
 
 use super::{Caller, Failure, Restart, Resume};
 use crate::futex::lock::{self, Patience};
@@ -19,7 +20,6 @@ use crate::futex::operation::{self, Counts};
 use crate::futex::transfer::{self, Moved};
 use crate::futex::{self as core_futex, Left, Sharing, Word};
 use crate::process::{Pid, Thread, capability, find_thread};
-use crate::sched::wait::{Deadline, WaitError};
 use crate::time::{Clock, from_timespec};
 use crate::user::UserPtr;
 

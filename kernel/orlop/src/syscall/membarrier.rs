@@ -3,9 +3,9 @@
 use abi::Errno;
 use abi::membarrier::*;
 use hal::task;
+use sched::barrier;
 
 use super::{Caller, Failure};
-use crate::sched::barrier;
 
 /// All commands there are.
 const COMMANDS: u32 = MEMBARRIER_CMD_GLOBAL

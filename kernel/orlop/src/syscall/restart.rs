@@ -2,10 +2,10 @@
 
 use abi::Errno;
 use libkernel::addr::UserAddr;
+use sched::wait::Deadline;
 
 use super::{Caller, Failure};
 use crate::futex::Word;
-use crate::sched::wait::Deadline;
 use crate::time::CpuClock;
 
 /// What `restart_syscall` continues. Times are points of the monotonic clock, so that a wait does not grow by being interrupted.

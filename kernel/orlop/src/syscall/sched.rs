@@ -17,7 +17,6 @@ use super::priority::limit_allows;
 use super::{Caller, Failure, extensible};
 use crate::futex;
 use crate::process::{Pid, Resource, Thread, capability, find_thread};
-use crate::sched;
 use crate::time::to_timespec;
 use crate::user::{self, UserPtr};
 

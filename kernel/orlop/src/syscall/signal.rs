@@ -8,11 +8,10 @@ use abi::signal::{
 };
 use abi::time::Timespec;
 use libkernel::addr::UserAddr;
+use sched::wait::{Deadline, WaitError};
 
 use super::{Caller, Failure, Restart};
 use crate::process::{Pid, Process, Thread, capability, find_thread};
-use crate::sched;
-use crate::sched::wait::{Deadline, WaitError};
 use crate::signal::action::{Disposition, disposition};
 use crate::signal::{Signal, SignalSet, frame, send};
 use crate::time::from_timespec;

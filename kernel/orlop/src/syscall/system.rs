@@ -19,7 +19,6 @@ use super::{Caller, Failure};
 use crate::fs::generated::content::Changes;
 use crate::process::{Limit, MayRaise, Pid, Process, Resource, Thread, Times, capability, find_thread};
 use crate::random;
-use crate::sched;
 use crate::time::{SECOND_NS, to_timeval};
 use crate::tty;
 use crate::user::{IoSink, UserPtr, UserSlice};

@@ -11,11 +11,10 @@ use abi::time::{
     Timespec, Timeval, Timex, Timezone, Tms, USER_HZ,
 };
 use libkernel::addr::UserAddr;
+use sched::wait::{Deadline, WaitError};
 
 use super::{Caller, Failure, Restart, Resume};
 use crate::process::{Pid, capability, find_thread};
-use crate::sched;
-use crate::sched::wait::{Deadline, WaitError};
 use crate::signal::Signal;
 use crate::time::interval::{self, Setting, Which};
 use crate::time::posix::{self, Asked, Notification};

@@ -11,15 +11,14 @@ use hal::sync::SpinLock;
 use hal::task::TaskRef;
 use libkernel::timeouts::{Base, Key, Node, Timeouts};
 use outcome::OrErrno;
+use sched::deadline::wall_offset_ns;
+use sched::wait::{Deadline, WaitQueue};
 
 use super::cpu_alarm::CpuKey;
 use super::discipline;
 use super::interval::{self, Name, Source};
 use super::pause;
 use crate::process::Process;
-use crate::sched;
-use crate::sched::deadline::wall_offset_ns;
-use crate::sched::wait::{Deadline, WaitQueue};
 
 static ALARMS: SpinLock<Timeouts<Listener>> = SpinLock::new(Timeouts::new());
 static EARLIER: WaitQueue = WaitQueue::new();

@@ -10,16 +10,15 @@ use abi::time::{
     CLOCK_THREAD_CPUTIME_ID, Timespec, Timezone,
 };
 use hal::sync::SpinLock;
+use sched::deadline::{Deadline, set_wall_offset};
+use sched::timer::clocks_changed;
+use sched::wait::Patience;
 
 use super::alarm::{AlarmNode, Listener};
 use super::cpu_alarm::{CpuAlarms, CpuKey, Measure};
 use super::{SECOND_NS, discipline, to_timespec};
 use crate::process::{Pid, Process, Thread, capability, find_process, find_thread};
-use crate::sched;
-pub use crate::sched::deadline::wall_offset_ns;
-use crate::sched::deadline::{Deadline, set_wall_offset};
-use crate::sched::timer::clocks_changed;
-use crate::sched::wait::Patience;
+pub use sched::deadline::wall_offset_ns;
 
 /// Takes the wall clock from the machine. Once, at boot.
 pub fn start() {

@@ -12,11 +12,11 @@ use hal::time::Refinement;
 use klog::Level;
 use libkernel::clock::ntp::Discipline;
 use libkernel::timeouts::{Base, Key};
+use sched::timer::clocks_changed;
 
 use super::alarm::{self, AlarmNode, Listener};
 use super::clock::{self, wall_clock_ns};
 use super::{SECOND_NS, to_timespec};
-use crate::sched::timer::clocks_changed;
 use crate::vdso;
 
 /// When the machine's counter is measured again, after the first measure: each time the result is as much better as the span is longer.

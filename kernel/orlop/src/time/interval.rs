@@ -13,15 +13,15 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use abi::Errno;
 use abi::signal::{SI_KERNEL, SigInfo};
 use libkernel::timeouts::Base;
+use sched::Mutex;
+use sched::deadline::wall_offset_ns;
+use sched::mutex::MutexGuard;
 
 use super::CpuClock;
 use super::alarm::{Alarm, AlarmNode};
 use super::cpu_alarm::Measure;
 use super::posix::PosixTimers;
 use crate::process::Process;
-use crate::sched::Mutex;
-use crate::sched::deadline::wall_offset_ns;
-use crate::sched::mutex::MutexGuard;
 use crate::signal::{Signal, send};
 
 /// The timers of one process. The lock is held until the signals of an expiry are sent: who stops a timer hears no more of it.

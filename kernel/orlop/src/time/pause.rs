@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use hal::sync::SpinLock;
 use klog::Level;
 use libkernel::clock::pause::Moment;
+use sched::timer::{ClockKeeper, keep_clocks};
 
 use super::{SECOND_NS, alarm, clock};
 
@@ -27,18 +28,23 @@ static LAST: SpinLock<Option<Moment>> = SpinLock::new(None);
 /// Looks at the clocks for the first time. Once, at boot.
 pub(super) fn start() {
     compare();
+    keep_clocks(&Keeper);
 }
 
-/// The executing CPU was told of a pause. Interrupt context.
-pub fn note() {
-    WAS_PAUSED.store(true, Relaxed);
-    want();
-}
+/// What the scheduler's timer tells of pauses.
+struct Keeper;
 
-/// A CPU works: lets the clocks be compared if that was long ago. Interrupt context.
-pub fn look(now_ns: u64) {
-    if now_ns.saturating_sub(COMPARED_NS.load(Relaxed)) > COMPARE_NS {
+impl ClockKeeper for Keeper {
+    fn was_paused(&self) {
+        WAS_PAUSED.store(true, Relaxed);
         want();
+    }
+
+    /// Lets the clocks be compared if that was long ago.
+    fn look(&self, now_ns: u64) {
+        if now_ns.saturating_sub(COMPARED_NS.load(Relaxed)) > COMPARE_NS {
+            want();
+        }
     }
 }
 

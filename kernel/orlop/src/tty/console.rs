@@ -9,6 +9,7 @@ use abi::fs::O_RDWR;
 use hal::console::Received;
 use hal::sync::{IrqLock, Once};
 use outcome::Failure;
+use sched::wait::WaitQueue;
 
 use super::sysrq;
 use super::terminal::{Terminal, Wire};
@@ -17,7 +18,6 @@ use crate::fs::open::{How, open};
 use crate::fs::walk::Walk;
 use crate::fs::{FdTable, FsContext};
 use crate::process::Credentials;
-use crate::sched::wait::WaitQueue;
 
 /// Bytes that wait for the line discipline; more wait in the line itself.
 const RING_SIZE: usize = 1024;

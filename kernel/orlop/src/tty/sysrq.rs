@@ -18,9 +18,9 @@ use hal::backtrace;
 use hal::task::Task;
 use klog::log;
 use klog::{CONSOLE_LEVEL, urgent};
+use sched::{Mutex, watchdog};
 
 use crate::process::{Thread, table};
-use crate::sched::{Mutex, watchdog};
 
 /// `/proc/sys/kernel/sysrq`: what the console may ask. 0 is nothing, 1 everything, else the sum of the bits below.
 pub static ALLOWED: AtomicI32 = AtomicI32::new(1);

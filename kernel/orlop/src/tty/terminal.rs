@@ -13,14 +13,14 @@ use abi::terminal::Winsize;
 use hal::sync::SpinLock;
 use libkernel::line_discipline::{LineDiscipline, ReadOutcome};
 use outcome::Failure;
+use sched::Mutex;
+use sched::wait::{Deadline, WaitError, WaitQueue};
 
 use super::job::Job;
 use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::attributes::DeviceNumber;
 use crate::fs::owner::News;
 use crate::fs::poll::{PollEvents, Watcher};
-use crate::sched::Mutex;
-use crate::sched::wait::{Deadline, WaitError, WaitQueue};
 use crate::user::IoSource;
 
 /// Where a terminal's output goes.

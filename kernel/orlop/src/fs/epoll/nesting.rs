@@ -11,11 +11,11 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use abi::Errno;
+use sched::Mutex;
+use sched::mutex::MutexGuard;
 
 use super::{Epoll, ItemRef, Watchers};
 use crate::fs::file::{File, SpecialKind};
-use crate::sched::Mutex;
-use crate::sched::mutex::MutexGuard;
 
 /// The most links in a chain of instances (Linux: `EP_MAX_NESTS`).
 const MOST_LINKS: usize = 4;

@@ -6,11 +6,11 @@ use core::sync::atomic::{Ordering, fence};
 use abi::poll::{EPOLLET, EPOLLONESHOT};
 use hal::list::List;
 use hal::sync::IrqLock;
+use sched::wait::WaitQueue;
 
 use super::item::Item;
 use super::{Batch, ItemRef};
 use crate::fs::poll::Observable;
-use crate::sched::wait::WaitQueue;
 
 /// The ready list, and who waits for it.
 pub(super) struct Ready {

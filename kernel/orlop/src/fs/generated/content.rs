@@ -15,12 +15,12 @@ use abi::Errno;
 use hal::sync::Once;
 use libkernel::text::Text;
 use outcome::{Failure, OrErrno};
+use sched::Mutex;
+use sched::wait::WaitQueue;
 
 use super::Class;
 use crate::fs::file::{File, FileOperations};
 use crate::fs::poll::{PollEvents, Watcher};
-use crate::sched::Mutex;
-use crate::sched::wait::WaitQueue;
 use crate::user::{IoSink, IoSource};
 
 /// What a generated file shows.

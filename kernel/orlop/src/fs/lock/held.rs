@@ -10,11 +10,11 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use abi::Errno;
 use libkernel::intervals::Intervals;
+use sched::wait::WaitQueue;
 
 use super::lease::Leases;
 use super::{Holder, LockKind, LockTable, RecordLock};
 use super::{circle, register};
-use crate::sched::wait::WaitQueue;
 
 /// Somebody who waits for a record lock.
 pub struct Waiter {

@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicI32, Ordering, fence};
 use abi::Errno;
 use abi::fs::{F_OWNER_PID, OwnerEx};
 use outcome::Failure;
+use sched::wait::{Deadline, WaitError};
 
 use super::held::next_number;
 use super::{Blocking, FileLocks, LockKind, LockTable};
@@ -19,7 +20,6 @@ use crate::fs::inode::Inode;
 use crate::fs::owner::{News, Owner};
 use crate::fs::running;
 use crate::memory::Object;
-use crate::sched::wait::{Deadline, WaitError};
 
 /// `leases-enable`: whether new ones are given.
 pub static ENABLED: AtomicI32 = AtomicI32::new(1);

@@ -10,6 +10,7 @@ use abi::fs::{O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY};
 use abi::ioctl::FIONREAD;
 use libkernel::addr::UserAddr;
 use outcome::Failure;
+use sched::wait::Deadline;
 
 use super::account::{DEFAULT_SLOTS, Slots};
 use super::ring::{Ring, Writing};
@@ -23,7 +24,6 @@ use crate::fs::mount::Location;
 use crate::fs::owner::News;
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::Credentials;
-use crate::sched::wait::Deadline;
 use crate::syscall::Caller;
 use crate::user::{IoSink, IoSource, UserPtr};
 

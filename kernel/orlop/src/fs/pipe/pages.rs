@@ -6,13 +6,13 @@
 use abi::Errno;
 use libkernel::signal_set::Signal;
 use outcome::Failure;
+use sched::wait::Deadline;
 
 use super::ring::{Piece, Reading, Writing};
 use super::{Content, Pipe};
 use crate::fs::owner::News;
 use crate::fs::poll::PollEvents;
 use crate::fs::running;
-use crate::sched::wait::Deadline;
 use crate::user::{IoSink, IoSource};
 
 /// Whether a call waits for bytes or for room.

@@ -81,7 +81,9 @@ pub fn waiting_place(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
         || current().is_some_and(|own| subject.thread().is_some_and(|thread| thread.id() == own.id()));
     let calls = if may_inspect(&subject.process) && !is_own() { calls(subject) } else { None };
     // The functions by which everybody sleeps tell nothing.
-    let is_told = |name: &str| !["hal::", "orlop::sched::"].iter().any(|of_all| name.contains(of_all));
+    // A module of calls is named `sched`, too.
+    let is_of = |name: &str, floor: &str| name.match_indices(floor).any(|(at, _)| !name[..at].ends_with(':'));
+    let is_told = |name: &str| !["hal::", "sched::"].iter().any(|of_all| is_of(name, of_all));
     let names = calls.iter().flat_map(Calls::iter).filter_map(|place| place.function());
     let found = names.map(|(name, ..)| format!("{name}")).find(|name| is_told(name));
     text.put(found.as_deref().unwrap_or("0").as_bytes());

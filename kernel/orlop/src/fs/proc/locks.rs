@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use libkernel::text::Text;
+use sched::Mutex;
 
 use crate::fs::file::FileOperations;
 use crate::fs::generated::Class;
@@ -14,7 +15,6 @@ use crate::fs::generated::content::{Content, SequenceFile};
 use crate::fs::lock::LockKind;
 use crate::fs::lock::lease::LeaseState;
 use crate::fs::lock::show::{Place, Shown, Sort};
-use crate::sched::Mutex;
 
 /// Opens the file.
 pub fn open() -> Result<Arc<dyn FileOperations>, Errno> {

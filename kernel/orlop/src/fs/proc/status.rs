@@ -7,12 +7,12 @@ use abi::Errno;
 use libkernel::addr::PAGE_SIZE;
 use libkernel::sched::{Parameters, cpu_set};
 use libkernel::text::{Text, Within};
+use sched::settings;
 
 use super::subject::Subject;
 use crate::memory::Usage;
 use crate::memory::layout::Layout;
 use crate::process::{Credentials, INFINITY, NAME_SIZE, Resource, Times, may_inspect};
-use crate::sched::settings;
 use crate::syscall::sched::number_of;
 use crate::tty;
 

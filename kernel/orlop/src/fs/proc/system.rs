@@ -7,12 +7,11 @@ use abi::Errno;
 use libkernel::addr::PAGE_SIZE;
 use libkernel::sched::load_average::POINT;
 use libkernel::text::Text;
+use sched::accounts::{self, Mode};
 
 use crate::fs::types;
 use crate::memory::object::pages_in_use;
 use crate::process::{for_each_process, made_threads};
-use crate::sched;
-use crate::sched::accounts::{self, Mode};
 use crate::syscall::system as uts;
 use crate::time::clock;
 

@@ -26,8 +26,8 @@ use hal::sync::SpinLock;
 use libkernel::addr::PAGE_SIZE;
 use libkernel::radix::RadixTree;
 use outcome::OrErrno;
+use sched::Mutex;
 
-use crate::sched::Mutex;
 use crate::user::{IoSink, IoSource};
 
 use access::AccessCount;

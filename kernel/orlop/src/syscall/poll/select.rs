@@ -10,9 +10,9 @@ use abi::poll::{
 use abi::time::Timeval;
 use libkernel::addr::UserAddr;
 use outcome::Failure;
+use sched::wait::Deadline;
 
 use super::{deadline_argument, wait, write_time_left};
-use crate::sched::wait::Deadline;
 use crate::syscall::Caller;
 use crate::syscall::mask::with_temporary;
 use crate::user::{UserPtr, UserSlice};

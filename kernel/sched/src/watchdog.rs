@@ -26,8 +26,7 @@ use klog::urgent;
 use libkernel::command_line::CommandLine;
 use libkernel::watchdog::{Found, Inside, Look, Silence, Stay, Thresholds};
 
-use super::{QUEUES, load, placement, work};
-use crate::time::pause;
+use super::{QUEUES, load, placement, timer, work};
 
 static BEATS: PerCpu<Beat> = PerCpu::new([const { Beat::new() }; MAX_CPUS]);
 
@@ -110,7 +109,9 @@ pub(super) fn tick(now_ns: u64) -> Option<u64> {
     let is_busy = QUEUES.with(super::RunQueue::is_busy);
     if is_busy {
         load::sample(now_ns);
-        pause::look(now_ns);
+        if let Some(keeper) = timer::keeper() {
+            keeper.look(now_ns);
+        }
     }
     if is_busy && WATCHES_TASKS.load(Relaxed) {
         look_at_running(&thresholds);

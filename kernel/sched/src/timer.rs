@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use hal::cpu::MAX_CPUS;
-use hal::sync::{IrqLock, PerCpu};
+use hal::sync::{IrqLock, Once, PerCpu};
 use hal::task::{self, TaskRef};
 use libkernel::sched::SLICE_NS;
 use libkernel::timeouts::{Base, Key, Node, Timeouts};
@@ -11,7 +11,26 @@ use libkernel::timeouts::{Base, Key, Node, Timeouts};
 use super::deadline::{Deadline, wall_offset_ns};
 use super::work;
 use super::{QUEUES, placement, watchdog};
-use crate::time::pause;
+
+/// Who keeps the clocks right, above the scheduler. Called in interrupt context.
+pub trait ClockKeeper: Sync {
+    /// The executing CPU was told that the machine had been stopped.
+    fn was_paused(&self);
+    /// A CPU works: now and then its clocks may be compared with others.
+    fn look(&self, now_ns: u64);
+}
+
+static KEEPER: Once<&'static dyn ClockKeeper> = Once::new();
+
+/// Names who keeps the clocks right. Once, at boot.
+pub fn keep_clocks(keeper: &'static dyn ClockKeeper) {
+    let _ = KEEPER.set(keeper);
+}
+
+/// Who keeps the clocks right, if anybody does yet.
+pub(super) fn keeper() -> Option<&'static dyn ClockKeeper> {
+    KEEPER.get().copied()
+}
 
 static CLOCKS: PerCpu<Clock> = PerCpu::new([const { Clock::new() }; MAX_CPUS]);
 
@@ -150,7 +169,9 @@ pub fn interrupt() {
     let now = hal::time::now_ns();
     if hal::time::take_pause() {
         watchdog::forget();
-        pause::note();
+        if let Some(keeper) = keeper() {
+            keeper.was_paused();
+        }
     }
     CLOCKS.with(|clock| {
         // The lock is not held while tasks wake: that may start a slice.
@@ -271,7 +292,7 @@ fn leave(cpu: usize, key: Key) {
 }
 
 /// Forgets what the CPU's timer was set to: a test's CPU is a new machine.
-#[cfg(test)]
+#[cfg(target_os = "linux")]
 pub(super) fn forget() {
     CLOCKS.with(|clock| {
         clock.ticking.store(false, Ordering::Relaxed);

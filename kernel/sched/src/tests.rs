@@ -4,84 +4,17 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::thread::JoinHandle;
 
 use hal::sync::{IrqLock, SpinLock, preempt};
 use libkernel::command_line::CommandLine;
 use libkernel::sched::{Arrival, Parameters, Policy};
 
 use super::arrival::Comer;
+use super::hosted::Run;
 use super::run_queue::QUEUES;
 use super::wait::{Deadline, Observer, PollEvents, Share, Subscription, WaitError, WaitQueue};
 use super::work;
-use super::{Mutex, RwLock, idle_once, placement, settings, spawn, yield_now};
-use crate::kernel::Kernel;
-
-/// Runs tasks on this thread's CPU, and on others if asked for, until all have ended.
-pub(crate) struct Run {
-    finished: Arc<AtomicUsize>,
-    started: usize,
-    /// The CPUs beside this one, and whether they may stop.
-    others: Vec<(usize, JoinHandle<()>)>,
-    over: Arc<AtomicBool>,
-}
-
-impl Run {
-    pub(crate) fn new() -> Run {
-        hal::register(&Kernel);
-        super::timer::forget();
-        hal::task::current().sched.allowed.store(1 << hal::cpu::id(), SeqCst);
-        let finished = Arc::new(AtomicUsize::new(0));
-        Run { finished, started: 0, others: Vec::new(), over: Arc::new(AtomicBool::new(false)) }
-    }
-
-    /// With so many CPUs. Tasks stay on them: other tests have CPUs of the same machine.
-    fn on_cpus(count: usize) -> Run {
-        let mut run = Run::new();
-        for _ in 1..count {
-            let (sender, receiver) = std::sync::mpsc::channel();
-            let over = run.over.clone();
-            let thread = std::thread::spawn(move || {
-                super::timer::forget();
-                sender.send(hal::cpu::id()).expect("the test waits");
-                while !over.load(SeqCst) {
-                    idle_once();
-                }
-            });
-            run.others.push((receiver.recv().expect("the thread is a CPU"), thread));
-        }
-        hal::task::current().sched.allowed.store(run.cpus(), SeqCst);
-        run
-    }
-
-    /// The CPUs that run, a bit for each.
-    fn cpus(&self) -> u64 {
-        self.others.iter().fold(1 << hal::cpu::id(), |cpus, (cpu, _)| cpus | 1 << cpu)
-    }
-
-    pub(crate) fn task(&mut self, body: impl FnOnce() + Send + 'static) {
-        let (finished, home) = (self.finished.clone(), hal::cpu::id());
-        self.started += 1;
-        spawn(Box::new(move || {
-            body();
-            finished.fetch_add(1, SeqCst);
-            // The first CPU may sleep.
-            hal::cpu::send_reschedule(home);
-        }))
-        .expect("memory");
-    }
-
-    pub(crate) fn run_until_the_end(self) {
-        while self.finished.load(SeqCst) < self.started {
-            idle_once();
-        }
-        self.over.store(true, SeqCst);
-        for (cpu, thread) in self.others {
-            hal::cpu::send_reschedule(cpu);
-            thread.join().expect("the CPU has not failed");
-        }
-    }
-}
+use super::{Mutex, RwLock, placement, settings, yield_now};
 
 #[test]
 fn tasks_take_turns() {

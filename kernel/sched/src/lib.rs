@@ -12,6 +12,12 @@
 //! finds the kernel preemptible (while somebody waits, there is a tick), the task blocks, or goes back to user mode.
 //!
 //! Lock order: wait queue → run queue → timers. All are taken with interrupts masked, as interrupts wake tasks.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(target_os = "linux")]
+extern crate std;
 
 pub mod mutex;
 pub mod rwlock;
@@ -23,15 +29,18 @@ pub mod accounts;
 mod arrival;
 pub mod barrier;
 pub mod deadline;
+#[cfg(target_os = "linux")]
+pub mod hosted;
 mod idle;
 pub mod load;
 mod placement;
 pub mod provoke;
+mod readiness;
 mod real_time;
 mod run_queue;
 pub mod settings;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod waiters;
 pub mod work;
 
@@ -88,7 +97,7 @@ pub fn block_unless(ready: impl FnOnce() -> bool) {
         task::cancel_block();
         return;
     }
-    #[cfg(test)]
+    #[cfg(target_os = "linux")]
     if QUEUES.with(RunQueue::runs_idle_task) {
         // A test without tasks of its own runs as its CPU's idle task, which has nobody to go on in its place: it polls.
         task::cancel_block();
@@ -131,7 +140,7 @@ pub fn reschedule() {
 }
 
 /// Ends the running task, whose entry has returned.
-pub(crate) fn exit() -> ! {
+pub fn exit() -> ! {
     TASKS.fetch_sub(1, Relaxed);
     let guard = preempt::disable();
     let next = QUEUES.get(&guard).end();

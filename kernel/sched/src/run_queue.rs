@@ -260,7 +260,7 @@ impl RunQueue {
     }
 
     /// Whether the idle task runs.
-    #[cfg(test)]
+    #[cfg(target_os = "linux")]
     pub(super) fn runs_idle_task(&self) -> bool {
         self.inner.lock().queue.running().is_none()
     }
