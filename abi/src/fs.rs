@@ -99,6 +99,13 @@ constants! { u32:
     F_SETLEASE = 1024, "set a lease";
     F_GETLEASE = 1025, "read it";
     F_NOTIFY = 1026, "signal on changes of a directory";
+    DN_ACCESS = 1, "F_NOTIFY: a file was read";
+    DN_MODIFY = 2, "F_NOTIFY: a file was written";
+    DN_CREATE = 4, "F_NOTIFY: a name came";
+    DN_DELETE = 8, "F_NOTIFY: a name went";
+    DN_RENAME = 16, "F_NOTIFY: a name changed";
+    DN_ATTRIB = 32, "F_NOTIFY: attributes changed";
+    DN_MULTISHOT = 0x8000_0000, "F_NOTIFY: not only once";
     F_DUPFD_CLOEXEC = 1030, "F_DUPFD with FD_CLOEXEC";
     F_SETPIPE_SZ = 1031, "size of a pipe";
     F_GETPIPE_SZ = 1032, "read it";

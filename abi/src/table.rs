@@ -87,7 +87,7 @@ macro_rules! for_each_syscall {
             (msgsnd,                  69,   189,  none, "absent"),
             (msgrcv,                  70,   188,  none, "absent"),
             (msgctl,                  71,   187,  none, "absent"),
-            (fcntl,                   72,   25,   descriptor::fcntl, "no F_NOTIFY"),
+            (fcntl,                   72,   25,   descriptor::fcntl, "no seals, no hints of lifetimes"),
             (flock,                   73,   32,   descriptor::flock, "full"),
             (fsync,                   74,   82,   io::fsync, "full"),
             (fdatasync,               75,   83,   io::fsync, "full"),

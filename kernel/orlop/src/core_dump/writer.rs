@@ -16,6 +16,7 @@ use sched::work;
 
 use super::image::Pages;
 use crate::fs::File;
+use crate::fs::notify::Event;
 use crate::memory::AddressSpace;
 use crate::user::IoSource;
 
@@ -79,6 +80,7 @@ impl Writer<'_> {
             }
             match self.file.write_at(self.position, &mut IoSource::kernel(rest)) {
                 Ok(count) if count > 0 => {
+                    self.file.location().dentry.tell(Event::Modified);
                     self.position += count as u64;
                     self.piped = self.piped.map(|_| self.position);
                     rest = rest.get(count..).unwrap_or_default();

@@ -14,6 +14,7 @@ use libkernel::paging::Prot;
 use outcome::OrErrno;
 
 use crate::fs::File;
+use crate::fs::notify::Event;
 use crate::memory::area::AreaFlags;
 use crate::memory::layout::Offsets;
 use crate::memory::{AddressSpace, Bounds, Content, MapRequest, Object, Placement};
@@ -51,12 +52,20 @@ pub struct Loaded {
     pub among_mappings: bool,
 }
 
-/// Fills a buffer from a file; `ENOEXEC` where the file is shorter.
-fn read_exactly(object: &Object, offset: u64, bytes: &mut [u8]) -> Result<(), Errno> {
-    let wanted = bytes.len();
+/// Reads of a program's file as much as there is, which is told to who watches its directory.
+pub fn read_program(file: &File, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+    let object = file.object().ok_or(Errno::EACCES)?;
     let mut sink = IoSink::kernel(bytes);
     object.read(offset, &mut sink)?;
-    if sink.moved() == wanted { Ok(()) } else { Err(Errno::ENOEXEC) }
+    if sink.moved() > 0 {
+        file.location().dentry.tell(Event::Accessed);
+    }
+    Ok(sink.moved())
+}
+
+/// Fills a buffer from a file; `ENOEXEC` where the file is shorter.
+fn read_exactly(file: &File, offset: u64, bytes: &mut [u8]) -> Result<(), Errno> {
+    if read_program(file, offset, bytes)? == bytes.len() { Ok(()) } else { Err(Errno::ENOEXEC) }
 }
 
 fn zeroed(length: u64) -> Result<Vec<u8>, Errno> {
@@ -75,7 +84,7 @@ impl Program {
             .map_err(|_| Errno::ENOEXEC)?;
         let range = header.table();
         let mut table = zeroed(range.end.saturating_sub(range.start))?;
-        read_exactly(&object, range.start, &mut table)?;
+        read_exactly(&file, range.start, &mut table)?;
         let program = Self { file, object, header, table };
         program.image()?;
         Ok(program)
@@ -94,7 +103,7 @@ impl Program {
     pub fn interpreter(&self) -> Result<Option<Vec<u8>>, Errno> {
         let Some(range) = self.image()?.interpreter() else { return Ok(None) };
         let mut path = zeroed(range.end.saturating_sub(range.start))?;
-        read_exactly(&self.object, range.start, &mut path)?;
+        read_exactly(&self.file, range.start, &mut path)?;
         if path.pop() != Some(0) {
             return Err(Errno::ENOEXEC);
         }

@@ -15,6 +15,7 @@ use super::directory::{Key, Name};
 use super::filesystem::FileSystemKind;
 use super::inode::{Body, Directory, Inode, Ownership};
 use super::mount::Location;
+use super::notify::Event;
 use super::permission::{self, Access};
 use super::pipe::Pipe;
 use super::shared_folders;
@@ -119,6 +120,7 @@ pub fn create_as(
     if kind == FileKind::Directory {
         parent.add_link();
     }
+    parent.watched.tell(Event::Created);
     Ok(dentry)
 }
 
@@ -194,6 +196,7 @@ pub fn link(
     inode.add_link();
     target.dentry.forbid_linking();
     inode.touch_changed(clock::now());
+    parent.watched.tell(Event::Created);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use hal::sync::SpinLock;
 
 use super::directory::Name;
 use super::inode::Inode;
+use super::notify::{self, Event};
 
 /// Whether a file without a name may get one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,6 +139,22 @@ impl Dentry {
                 None => return false,
             }
         }
+    }
+
+    /// Something has happened to what the name stands for: who watches its directory is told, and who watches it, if it is one itself.
+    #[inline]
+    pub fn tell(&self, event: Event) {
+        if notify::is_any() {
+            self.tell_watchers(event);
+        }
+    }
+
+    #[cold]
+    fn tell_watchers(&self, event: Event) {
+        if let Some(parent) = self.parent() {
+            parent.inode.watched.tell(event);
+        }
+        self.inode.watched.tell(event);
     }
 
     /// Whether something is mounted here.

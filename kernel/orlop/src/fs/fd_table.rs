@@ -275,6 +275,7 @@ impl Drop for FdTable {
         let table = core::ptr::from_ref(self);
         for file in core::mem::take(&mut self.slots.get_mut().files).into_iter().flatten() {
             file.inode().locks.release_process(table);
+            file.end_watch(table);
         }
     }
 }

@@ -16,8 +16,10 @@ use sched::Mutex;
 
 use super::clock;
 use super::epoll::Watchers;
+use super::fd_table::FdTable;
 use super::inode::{Body, Inode};
 use super::mount::Location;
+use super::notify::{self, Event, Opening};
 pub use super::operations::{FileOperations, Mapping, SpecialKind};
 use super::owner::Owner;
 use super::poll::{PollEvents, Watcher};
@@ -340,6 +342,35 @@ impl File {
         Ok(source.finish(outcome)?)
     }
 
+    /// Tells who watches the file's directory that bytes moved, if any did. To be asked only where `notify::is_any`: a call hands its
+    /// outcome on where it came.
+    #[cold]
+    #[inline(never)]
+    pub fn tell_of_bytes(&self, event: Event, outcome: Result<usize, Failure>) -> Result<usize, Failure> {
+        if matches!(outcome, Ok(1..)) {
+            self.location.dentry.tell(event);
+        }
+        outcome
+    }
+
+    /// By what a directory is watched that was opened and is used by a descriptor table.
+    fn opening(&self, table: *const FdTable) -> Opening {
+        (core::ptr::from_ref(self).addr(), table.addr())
+    }
+
+    /// Has its owner signalled of changes in the directory that it is: see [`notify::Watched::add`].
+    pub fn watch(&self, table: *const FdTable, fd: i32, mask: u32) -> Result<(), Errno> {
+        self.inode().watched.add(self.opening(table), self.owner(), fd, mask)
+    }
+
+    /// A descriptor of the directory is closed by the user of a table, or its watch is given up.
+    #[inline]
+    pub fn end_watch(&self, table: *const FdTable) {
+        if notify::is_any() {
+            self.inode().watched.end(self.opening(table));
+        }
+    }
+
     /// The content was read: the access time follows, unless flags of file or mount say not.
     pub fn note_read(&self) {
         if self.flags() & abi::fs::O_NOATIME == 0 {
@@ -364,7 +395,9 @@ impl File {
         if moved > 0 {
             let inode = self.inode();
             inode.touch_modified(clock::now());
-            super::limits::drop_privileges(inode);
+            if super::limits::drop_privileges(inode) {
+                self.location.dentry.tell(Event::Attributes);
+            }
         }
     }
 

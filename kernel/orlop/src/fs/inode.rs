@@ -20,6 +20,7 @@ use super::filesystem::FileSystem;
 use super::generated::Class;
 use super::lock::FileLocks;
 use super::mount::Location;
+use super::notify::Watched;
 use super::pipe::Pipe;
 use crate::memory::Object;
 
@@ -39,6 +40,8 @@ pub struct Inode {
     pub locks: FileLocks,
     /// Its extended attributes.
     pub extended: Extended,
+    /// Who is told of changes of the directory.
+    pub watched: Watched,
 }
 
 /// The content of an inode.
@@ -217,6 +220,7 @@ impl Inode {
             body,
             locks: FileLocks::new(),
             extended: Extended::new(),
+            watched: Watched::new(),
         })
     }
 

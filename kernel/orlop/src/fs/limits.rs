@@ -6,8 +6,10 @@ use libkernel::signal_set::Signal;
 use outcome::Failure;
 
 use super::clock;
+use super::dentry::Dentry;
 use super::extended;
 use super::inode::Inode;
+use super::notify::Event;
 use super::running;
 use super::writers::ContentWriter;
 use crate::process::{Credentials, INFINITY, capability};
@@ -38,37 +40,43 @@ fn exceed() -> Errno {
 }
 
 /// The one way to change the size of a regular file: limit, content, times and privileges. Whoever asks writes to the file.
-pub fn set_size(inode: &Inode, size: u64, _writer: &ContentWriter) -> Result<(), Errno> {
+pub fn set_size(dentry: &Dentry, size: u64, _writer: &ContentWriter) -> Result<(), Errno> {
+    let inode = dentry.inode();
     let object = inode.object().ok_or(Errno::EINVAL)?;
     if size > object.size() {
         check_size(size)?;
     }
     object.truncate(size)?;
     inode.touch_modified(clock::now());
-    drop_privileges(inode);
+    let event = if drop_privileges(inode) { Event::ModifiedWithAttributes } else { Event::Modified };
+    dentry.tell(event);
     Ok(())
 }
 
 /// After a change of the content the file's capabilities go, and by someone without the right to keep them set-id bits: inode(7).
+/// Whether set-id bits went.
 #[inline(always)]
-pub fn drop_privileges(inode: &Inode) {
+pub fn drop_privileges(inode: &Inode) -> bool {
     if inode.extended.has_capabilities() || inode.attributes.permissions() & (S_ISUID | S_ISGID) != 0 {
-        drop_them(inode);
+        return drop_them(inode);
     }
+    false
 }
 
 #[cold]
-fn drop_them(inode: &Inode) {
+fn drop_them(inode: &Inode) -> bool {
     if inode.extended.has_capabilities() {
         extended::drop_capabilities(inode);
     }
-    if inode.attributes.permissions() & (S_ISUID | S_ISGID) != 0 {
-        running::with_credentials(|credentials| {
-            if !credentials.has_capability(capability::FSETID) {
-                inode.attributes.drop_permissions(lost_bits(inode, credentials));
-            }
-        });
+    if inode.attributes.permissions() & (S_ISUID | S_ISGID) == 0 {
+        return false;
     }
+    let lost = running::with_credentials(|credentials| {
+        if credentials.has_capability(capability::FSETID) { 0 } else { lost_bits(inode, credentials) }
+    });
+    let lost = lost.unwrap_or(0);
+    inode.attributes.drop_permissions(lost);
+    lost != 0
 }
 
 /// The set-id bits that a change of content or owner takes away. Set-group-id always goes where the group may execute; where it may

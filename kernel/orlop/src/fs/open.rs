@@ -174,7 +174,7 @@ fn open_checked(place: Location, how: How, credentials: &Credentials) -> Result<
             // Who opens is counted by now, so that a lease that is taken meanwhile is seen, or is not given.
             file.inode().locks.break_leases(opening, blocking)?;
             if let Some(writer) = file.writer().or(for_now.as_ref()).filter(|_| how.has(O_TRUNC)) {
-                limits::set_size(file.inode(), 0, writer)?;
+                limits::set_size(&file.location().dentry, 0, writer)?;
             }
             Ok(file)
         }

@@ -10,6 +10,7 @@ use super::dentry::Dentry;
 use super::directory::Key;
 use super::inode::Inode;
 use super::mount::Location;
+use super::notify::Event;
 use super::permission;
 use super::writers::MountWriter;
 use crate::process::Credentials;
@@ -46,6 +47,7 @@ pub fn remove(
     drop(changes);
     forget(parent, dentry.inode());
     drop(entry);
+    parent.watched.tell(Event::Deleted);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use super::dentry::Dentry;
 use super::directory::{Key, Name};
 use super::inode::{Directory, Inode};
 use super::mount::Location;
+use super::notify::Event;
 use super::permission::{self, Access};
 use super::remove::{self, Victim};
 use super::writers::MountWriter;
@@ -174,6 +175,15 @@ fn check_rights(
     Ok(())
 }
 
+/// A name has gone from one directory, and come to the other.
+fn tell_of_move(old: &Inode, new: &Inode) {
+    if core::ptr::eq(old, new) {
+        old.watched.tell(Event::Renamed);
+    }
+    old.watched.tell(Event::Deleted);
+    new.watched.tell(Event::Created);
+}
+
 /// A rename that has been checked, with both directories locked.
 struct Plan<'a> {
     from: &'a End<'a>,
@@ -221,6 +231,10 @@ impl Plan<'_> {
             new_parent.add_link();
         }
         self.stamp();
+        tell_of_move(old_parent, new_parent);
+        if let Some(replaced) = &existing {
+            replaced.inode().watched.tell(Event::Attributes);
+        }
         drop((replaced, moved));
         Ok(())
     }
@@ -245,6 +259,8 @@ impl Plan<'_> {
         }
         other.inode().touch_changed(clock::now());
         self.stamp();
+        tell_of_move(old_parent, new_parent);
+        tell_of_move(new_parent, old_parent);
         drop((first, second));
         Ok(())
     }

@@ -25,8 +25,8 @@ pub fn process_number() -> i32 {
 }
 
 /// Looks at the credentials of the running thread; kernel tasks have none, and may do everything.
-pub fn with_credentials(look: impl FnOnce(&Credentials)) {
-    with_thread(|thread| thread.with_credentials(|credentials| look(credentials)));
+pub fn with_credentials<R>(look: impl FnOnce(&Credentials) -> R) -> Option<R> {
+    with_thread(|thread| thread.with_credentials(|credentials| look(credentials)))
 }
 
 /// Whether a signal waits for the running thread, so that long work should stop.

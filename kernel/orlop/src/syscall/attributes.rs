@@ -11,6 +11,7 @@ use crate::fs::clock;
 use crate::fs::extended;
 use crate::fs::limits;
 use crate::fs::mount::Location;
+use crate::fs::notify::Event;
 use crate::fs::permission::{self, Access, Attribute};
 use crate::fs::walk::LastLink;
 use crate::fs::writers::MountWriter;
@@ -49,6 +50,7 @@ fn change_mode(place: &Location, mode: u32, credentials: &Credentials) -> Result
     let mode = if keeps_group_bit { mode } else { mode & !S_ISGID };
     inode.attributes.set_permissions(mode);
     inode.touch_changed(clock::now());
+    place.dentry.tell(Event::Attributes);
     Ok(())
 }
 
@@ -116,6 +118,9 @@ fn change_owner(place: &Location, owner: u32, group: u32, credentials: &Credenti
     }
     attributes.set_owner(new_owner, new_group);
     inode.touch_changed(clock::now());
+    if (owner, group) != (UNCHANGED, UNCHANGED) || lost != 0 {
+        place.dentry.tell(Event::Attributes);
+    }
     Ok(())
 }
 
@@ -248,5 +253,11 @@ fn change_times(place: &Location, times: [NewTime; 2], credentials: &Credentials
         times.modified = modified.unwrap_or(times.modified);
         times.changed = now;
     });
+    let event = match (accessed, modified) {
+        (Some(_), None) => Event::Accessed,
+        (None, Some(_)) => Event::Modified,
+        _ => Event::Attributes,
+    };
+    place.dentry.tell(event);
     Ok(())
 }

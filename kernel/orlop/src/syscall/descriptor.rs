@@ -1,13 +1,14 @@
 //! Descriptors: `dup`, `fcntl`, `ioctl`, `flock`.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::fs::{
-    F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLEASE, F_GETLK, F_GETPIPE_SZ,
-    F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SETFD, F_SETFL, F_SETLEASE, F_SETLK, F_SETLKW, F_SETPIPE_SZ,
-    FD_CLOEXEC, LOCK_EX, LOCK_MAND, LOCK_NB, LOCK_SH, LOCK_UN, O_ASYNC, O_CLOEXEC, O_DIRECT, O_NOATIME,
-    O_NONBLOCK,
+    DN_MULTISHOT, F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLEASE, F_GETLK,
+    F_GETPIPE_SZ, F_NOTIFY, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SETFD, F_SETFL, F_SETLEASE, F_SETLK,
+    F_SETLKW, F_SETPIPE_SZ, FD_CLOEXEC, LOCK_EX, LOCK_MAND, LOCK_NB, LOCK_SH, LOCK_UN, O_ASYNC, O_CLOEXEC,
+    O_DIRECT, O_NOATIME, O_NONBLOCK,
 };
 use abi::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX};
 use libkernel::addr::UserAddr;
@@ -19,7 +20,7 @@ use crate::fs::File;
 use crate::fs::fd_table::OnExec;
 use crate::fs::file::SpecialKind;
 use crate::fs::lock::{Blocking, LockKind};
-use crate::fs::permission;
+use crate::fs::{notify, permission};
 use crate::user::UserPtr;
 
 /// `dup(fd)`.
@@ -53,6 +54,7 @@ fn dup_onto(caller: &Caller<'_>, old: i32, new: u32, on_exec: OnExec) -> Result<
     let files = caller.thread.files();
     if let Some(replaced) = files.replace(new, source, on_exec, limit)? {
         replaced.inode().locks.release_process(Arc::as_ptr(&files));
+        replaced.end_watch(Arc::as_ptr(&files));
     }
     Ok(new)
 }
@@ -95,6 +97,7 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: i32, command: u32, argument: u64) -> R
         F_GETPIPE_SZ | F_SETPIPE_SZ => pipe_size(caller, &file, command, argument),
         F_GETLEASE => Ok(lease::get(&file)),
         F_SETLEASE => lease::set(caller, &file, fd, argument),
+        F_NOTIFY => watch(caller, &file, fd, number),
         F_ADD_SEALS | F_GET_SEALS => Err(Errno::EINVAL.into()),
         _ => file_signal::fcntl(caller, &file, command, argument),
     }
@@ -111,6 +114,31 @@ fn set_flags(caller: &Caller<'_>, file: &Arc<File>, fd: i32, flags: u32) -> Resu
     // A file that sends no signals leaves this flag alone and says nothing, as on Linux.
     file_signal::set_asynchronous(caller, file, fd, flags & O_ASYNC != 0);
     file.set_flags(flags);
+    Ok(0)
+}
+
+/// `F_NOTIFY`: watches a directory for changes, or without any watches it no more. EINVAL where `dir-notify-enable` says no.
+fn watch(caller: &Caller<'_>, file: &Arc<File>, fd: i32, mask: u32) -> Result<u64, Failure> {
+    if notify::ENABLED.load(Ordering::Relaxed) == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let table = caller.thread.with_files(Arc::as_ptr);
+    if mask & !DN_MULTISHOT == 0 {
+        file.end_watch(table);
+        return Ok(0);
+    }
+    if !file.inode().is_directory() {
+        return Err(Errno::ENOTDIR.into());
+    }
+    file_signal::own_if_nobody_does(caller, file, None);
+    file.watch(table, fd, mask)?;
+    // Another thread may have closed the descriptor before there was a watch to end.
+    if !caller
+        .thread
+        .with_files(|files| files.get(fd.cast_unsigned()).is_ok_and(|now| Arc::ptr_eq(&now, file)))
+    {
+        file.end_watch(table);
+    }
     Ok(0)
 }
 

@@ -11,6 +11,7 @@ use super::at::{PathCall, content_file, file, path_argument};
 use super::{Caller, Failure};
 use crate::fs::listing::{self, Listed};
 use crate::fs::mount::Location;
+use crate::fs::notify::Event;
 use crate::fs::permission::{self, Access};
 use crate::fs::walk::LastLink;
 use crate::fs::{path_from, short};
@@ -62,6 +63,7 @@ fn list(caller: &Caller<'_>, fd: i32, buffer: UserAddr, size: i32, encode: Encod
     *position = next;
     drop(position);
     file.note_read();
+    file.location().dentry.tell(Event::Accessed);
     Ok(records.len())
 }
 

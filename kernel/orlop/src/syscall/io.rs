@@ -10,17 +10,30 @@ use super::at::{content_file, only};
 use super::{Caller, Failure};
 use crate::fs::File;
 use crate::fs::attributes::FileKind;
+use crate::fs::notify::{self, Event};
 use crate::user::io::MAX_SEGMENTS;
 use crate::user::{IoSink, IoSource, UserSlice};
 
+/// Reads or writes a file, and tells who watches its directory.
+#[inline(always)]
+fn told(file: &File, event: Event, moves: impl FnOnce() -> Result<usize, Failure>) -> Result<usize, Failure> {
+    let mut outcome = moves();
+    if notify::is_any() {
+        outcome = file.tell_of_bytes(event, outcome);
+    }
+    outcome
+}
+
 /// `read(fd, buffer, count)`.
 pub fn read(caller: &mut Caller<'_>, fd: i32, buffer: UserAddr, count: usize) -> Result<usize, Failure> {
-    content_file(caller, fd)?.read(&mut user_sink(buffer, count)?)
+    let file = content_file(caller, fd)?;
+    told(&file, Event::Accessed, || file.read(&mut user_sink(buffer, count)?))
 }
 
 /// `write(fd, buffer, count)`.
 pub fn write(caller: &mut Caller<'_>, fd: i32, buffer: UserAddr, count: usize) -> Result<usize, Failure> {
-    content_file(caller, fd)?.write(&mut user_source(buffer, count)?)
+    let file = content_file(caller, fd)?;
+    told(&file, Event::Modified, || file.write(&mut user_source(buffer, count)?))
 }
 
 /// `pread64(fd, buffer, count, offset)`.
@@ -33,7 +46,7 @@ pub fn pread64(
 ) -> Result<usize, Failure> {
     let position = position(offset)?;
     let file = positioned_file(caller, fd)?;
-    file.read_at(position, &mut user_sink(buffer, count)?)
+    told(&file, Event::Accessed, || file.read_at(position, &mut user_sink(buffer, count)?))
 }
 
 /// `pwrite64(fd, buffer, count, offset)`. A file opened with `O_APPEND` is appended to whatever the offset, as on Linux.
@@ -46,19 +59,23 @@ pub fn pwrite64(
 ) -> Result<usize, Failure> {
     let position = position(offset)?;
     let file = positioned_file(caller, fd)?;
-    write_positioned(&file, position, &mut user_source(buffer, count)?, 0)
+    told(&file, Event::Modified, || write_positioned(&file, position, &mut user_source(buffer, count)?, 0))
 }
 
 /// `readv(fd, buffers, count)`.
 pub fn readv(caller: &mut Caller<'_>, fd: i32, buffers: UserAddr, count: u32) -> Result<usize, Failure> {
     let file = content_file(caller, fd)?;
-    with_vectors(buffers, count, |vectors| file.read(&mut IoSink::vectors(vectors)?))
+    with_vectors(buffers, count, |vectors| {
+        told(&file, Event::Accessed, || file.read(&mut IoSink::vectors(vectors)?))
+    })
 }
 
 /// `writev(fd, buffers, count)`.
 pub fn writev(caller: &mut Caller<'_>, fd: i32, buffers: UserAddr, count: u32) -> Result<usize, Failure> {
     let file = content_file(caller, fd)?;
-    with_vectors(buffers, count, |vectors| file.write(&mut IoSource::vectors(vectors)?))
+    with_vectors(buffers, count, |vectors| {
+        told(&file, Event::Modified, || file.write(&mut IoSource::vectors(vectors)?))
+    })
 }
 
 /// `preadv(fd, buffers, count, offset)`; the offset's upper half comes in a register that 64-bit machines do not use.
@@ -71,7 +88,9 @@ pub fn preadv(
 ) -> Result<usize, Failure> {
     let position = position(offset)?;
     let file = positioned_file(caller, fd)?;
-    with_vectors(buffers, count, |vectors| file.read_at(position, &mut IoSink::vectors(vectors)?))
+    with_vectors(buffers, count, |vectors| {
+        told(&file, Event::Accessed, || file.read_at(position, &mut IoSink::vectors(vectors)?))
+    })
 }
 
 /// `pwritev(fd, buffers, count, offset)`.
@@ -85,7 +104,9 @@ pub fn pwritev(
     let position = position(offset)?;
     let file = positioned_file(caller, fd)?;
     with_vectors(buffers, count, |vectors| {
-        write_positioned(&file, position, &mut IoSource::vectors(vectors)?, 0)
+        told(&file, Event::Modified, || {
+            write_positioned(&file, position, &mut IoSource::vectors(vectors)?, 0)
+        })
     })
 }
 
@@ -126,7 +147,9 @@ pub fn pwritev2(
     let position = if offset == -1 { 0 } else { position(offset)? };
     let file = positioned_file(caller, fd)?;
     with_vectors(buffers, count, |vectors| {
-        write_positioned(&file, position, &mut IoSource::vectors(vectors)?, flags)
+        told(&file, Event::Modified, || {
+            write_positioned(&file, position, &mut IoSource::vectors(vectors)?, flags)
+        })
     })
 }
 

@@ -11,6 +11,7 @@ use super::at::{PathCall, content_file, path_argument};
 use super::{Caller, Failure};
 use crate::fs::attributes::FileKind;
 use crate::fs::lock::{Blocking, LockKind};
+use crate::fs::notify::Event;
 use crate::fs::permission::{self, Access};
 use crate::fs::walk::LastLink;
 use crate::fs::writers::ContentWriter;
@@ -97,7 +98,7 @@ pub fn truncate(caller: &mut Caller<'_>, path: UserAddr, length: i64) -> Result<
     let object = inode.object().ok_or(Errno::EINVAL)?;
     let writer = ContentWriter::enter(&place.mount, object)?;
     inode.locks.break_leases(LockKind::Exclusive, Blocking::Wait)?;
-    Ok(limits::set_size(inode, length, &writer)?)
+    Ok(limits::set_size(&place.dentry, length, &writer)?)
 }
 
 /// `ftruncate(fd, length)`.
@@ -111,7 +112,7 @@ pub fn ftruncate(caller: &mut Caller<'_>, fd: i32, length: i64) -> Result<(), Fa
         return Ok(());
     }
     let writer = file.writer().ok_or(Errno::EINVAL)?;
-    Ok(limits::set_size(file.inode(), length, writer)?)
+    Ok(limits::set_size(&file.location().dentry, length, writer)?)
 }
 
 /// `fallocate(fd, mode, offset, length)`.
@@ -152,7 +153,10 @@ pub(super) fn allocate(file: &File, mode: u32, offset: i64, length: i64) -> Resu
         object.allocate(start, count, growth)?;
     }
     inode.touch_modified(clock::now());
-    limits::drop_privileges(inode);
+    if limits::drop_privileges(inode) {
+        file.location().dentry.tell(Event::Attributes);
+    }
+    file.location().dentry.tell(Event::Modified);
     Ok(())
 }
 

@@ -111,6 +111,7 @@ pub fn close(caller: &mut Caller<'_>, fd: u32) -> Result<(), Failure> {
 /// What closing a descriptor does besides freeing it: the process's record locks on the file go.
 fn close_file(file: Arc<File>, table: *const FdTable) {
     file.inode().locks.release_process(table);
+    file.end_watch(table);
 }
 
 /// `close_range(first, last, flags)`.

@@ -13,6 +13,7 @@ use crate::fs::File;
 use crate::fs::attributes::FileKind;
 use crate::fs::file::SpecialKind;
 use crate::fs::inode::Body;
+use crate::fs::notify::Event;
 use crate::fs::running;
 use crate::user::io::MAX_TRANSFER;
 use crate::user::{IoSink, IoSource, UserPtr};
@@ -115,7 +116,19 @@ pub(super) fn transfer(from: &mut Side<'_>, to: &mut Side<'_>, count: usize) -> 
             Err(_) => break,
         }
     }
+    if done > 0 && to.file.object().is_some() {
+        to.file.location().dentry.tell(Event::Modified);
+    }
     Ok(done)
+}
+
+/// Tells who watches the files' directories that a call has moved bytes from one to the other. As on Linux that comes on top of what was
+/// told of the single writes.
+fn tell_of_transfer(from: &File, to: &File, moved: usize) {
+    if moved > 0 {
+        from.location().dentry.tell(Event::Accessed);
+        to.location().dentry.tell(Event::Modified);
+    }
 }
 
 fn move_step(from: &mut Side<'_>, to: &mut Side<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
@@ -172,6 +185,7 @@ pub fn sendfile(
         Some(pipe) => fill_pipe(&mut from, &mut to, pipe, count, waiting_for(0, out.flags()))?,
         None => transfer(&mut from, &mut to, count)?,
     };
+    tell_of_transfer(&input, &out, done);
     return_position(offset, from.position)?;
     Ok(done)
 }
@@ -211,6 +225,7 @@ pub fn copy_file_range(
     check_overlap(&input, in_position, &out, out_position, count)?;
     let (mut from, mut to) = (Side::at(&input, in_position), Side::at(&out, out_position));
     let done = transfer(&mut from, &mut to, count)?;
+    tell_of_transfer(&input, &out, done);
     return_position(in_offset, from.position)?;
     return_position(out_offset, to.position)?;
     Ok(done)

@@ -12,6 +12,7 @@ use super::at::{PathCall, content_file, only, path_argument};
 use super::{Caller, Failure};
 use crate::fs::extended::{self, Purpose};
 use crate::fs::mount::Location;
+use crate::fs::notify::Event;
 use crate::fs::walk::LastLink;
 use crate::fs::writers::MountWriter;
 use crate::user::UserSlice;
@@ -89,7 +90,9 @@ fn set(
     let inode = place.dentry.inode();
     extended::check_value(&name, &mut value)?;
     extended::check(inode, &caller.thread.credentials(), &name, Purpose::Change)?;
-    Ok(extended::set(inode, name, value, flags)?)
+    extended::set(inode, name, value, flags)?;
+    place.dentry.tell(Event::Attributes);
+    Ok(())
 }
 
 fn get(
@@ -115,7 +118,9 @@ fn remove(caller: &Caller<'_>, place: &Location, name: UserAddr) -> Result<(), F
     let name = read_name(name)?;
     let inode = place.dentry.inode();
     extended::check(inode, &caller.thread.credentials(), &name, Purpose::Change)?;
-    Ok(extended::remove(inode, &name)?)
+    extended::remove(inode, &name)?;
+    place.dentry.tell(Event::Attributes);
+    Ok(())
 }
 
 /// Copies out what was asked for, or only says how long it is where no size is given. ERANGE where it does not fit, E2BIG where it could

@@ -28,6 +28,7 @@ const OVERFLOW: fn() -> i64 = || 65_534;
 const NONE: fn() -> i64 = || 0;
 
 static FS: &[Fixed] = &[
+    setting("dir-notify-enable", Setting::Numbers(&[DIRECTORY_NOTIFY])),
     // Files are limited by memory alone.
     shown("file-max", || i64::MAX),
     setting("lease-break-time", Setting::Numbers(&[LEASE_BREAK_TIME])),
@@ -121,6 +122,7 @@ const PID_MAX: Number = atomic_number!(process::PID_MAX, 301..=process::PID_LIMI
 const THREADS_MAX: Number = atomic_number!(process::THREADS_MAX, 20..=0x3fff_ffff);
 const OPEN_MAX: Number = atomic_number!(process::OPEN_MAX, 64..=0x7fff_ffc0);
 const MAX_AREAS: Number = atomic_number!(crate::memory::MAX_AREAS, 0..=i32::MAX as i64);
+const DIRECTORY_NOTIFY: Number = atomic_number!(crate::fs::notify::ENABLED, ANY);
 const LEASE_BREAK_TIME: Number = atomic_number!(crate::fs::lock::lease::BREAK_TIME_S, ANY);
 const LEASES_ENABLED: Number = atomic_number!(crate::fs::lock::lease::ENABLED, ANY);
 const MOUNT_MAX: Number = atomic_number!(crate::fs::mount::MOUNT_MAX, 1..=i32::MAX as i64);
