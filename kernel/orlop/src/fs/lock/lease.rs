@@ -2,10 +2,13 @@
 //!
 //! Source: Linux 6.1's `fs/locks.c`. A lease and an opening see each other: who opens is counted (`memory::object::access`) before it looks
 //! for leases, and a lease is entered before it looks for others who have the file open. Signals are sent without the table's lock.
+//!
+//! A program chooses how many leases a file has: each is found by its file, by what it was told and by when its time is up, and each step
+//! under the lock concerns one.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicI32, Ordering, fence};
 
 use abi::Errno;
@@ -27,8 +30,14 @@ pub static ENABLED: AtomicI32 = AtomicI32::new(1);
 /// `lease-break-time`: the seconds after which a lease goes that is not given up; for ever if not above 0.
 pub static BREAK_TIME_S: AtomicI32 = AtomicI32::new(45);
 
-/// A lease that is to go: at the latest when, if not when its holder likes.
-type Pending = Option<Deadline>;
+/// What happens to a lease at the latest when, in nanoseconds of the monotonic clock, if its holder does not do it: at [`NEVER`], if ever.
+type Pending = Option<u64>;
+
+const NEVER: u64 = u64::MAX;
+
+fn deadline(at: u64) -> Deadline {
+    if at == NEVER { Deadline::NEVER } else { Deadline::at(at) }
+}
 
 /// One lease.
 pub struct Lease {
@@ -44,7 +53,28 @@ pub struct Lease {
     is_shared_then: Pending,
 }
 
+/// What a lease is in the way of, and what it was told; in an order in which those that an opening looks for stand side by side.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    Shared,
+    Exclusive,
+    /// To become shared.
+    Sinking,
+    ExclusiveEnding,
+    SharedEnding,
+}
+
 impl Lease {
+    fn standing(&self) -> Standing {
+        match (self.kind, self.ends, self.is_shared_then) {
+            (LockKind::Shared, None, _) => Standing::Shared,
+            (LockKind::Shared, Some(_), _) => Standing::SharedEnding,
+            (LockKind::Exclusive, Some(_), _) => Standing::ExclusiveEnding,
+            (LockKind::Exclusive, None, Some(_)) => Standing::Sinking,
+            (LockKind::Exclusive, None, None) => Standing::Exclusive,
+        }
+    }
+
     /// What it is to become, if it is told to.
     fn target(&self) -> Option<LockKind> {
         match (self.ends, self.is_shared_then) {
@@ -54,24 +84,14 @@ impl Lease {
         }
     }
 
-    fn is_breaking(&self) -> bool {
-        self.ends.is_some() || self.is_shared_then.is_some()
+    /// When something happens to it by itself.
+    fn due(&self) -> Option<u64> {
+        [self.ends, self.is_shared_then].into_iter().flatten().min().filter(|&due| due != NEVER)
     }
 
-    /// Whether it is in the way of an opening: to read, or to write.
-    fn conflicts_with(&self, opening: LockKind) -> bool {
-        self.kind == LockKind::Exclusive || opening == LockKind::Exclusive
-    }
-
-    fn pending(&mut self, opening: LockKind) -> &mut Pending {
-        if opening == LockKind::Exclusive { &mut self.ends } else { &mut self.is_shared_then }
-    }
-
-    /// Its time is up by now, where it was told to become shared.
-    fn sink(&mut self) {
-        if self.is_shared_then.is_some_and(Deadline::has_passed) {
-            (self.kind, self.is_shared_then) = (LockKind::Shared, None);
-        }
+    fn shown(&self) -> ShownLease {
+        let is_breaking = self.ends.is_some() || self.is_shared_then.is_some();
+        (if is_breaking { LeaseState::Breaking } else { LeaseState::Active }, self.target(), self.pid)
     }
 }
 
@@ -89,65 +109,127 @@ pub enum LeaseState {
 /// A lease as it is shown: its number, its state, what it is to become, and whose it is.
 pub type ShownLease = (LeaseState, Option<LockKind>, i32);
 
-/// The leases of one file, and who waits for them to go.
+/// How far the leases of a file were shown: the number of the lease, and of who waits.
+pub type LeasePlace = (u64, u64);
+
+/// What somebody who opens the file does next.
+enum Step {
+    /// Tells this owner that the lease by this descriptor is to go.
+    Tell(Arc<Owner>, i32),
+    /// Waits; the request has a number.
+    Wait(Deadline, u64),
+    /// Goes on.
+    Open,
+}
+
+/// The leases of one file, by number in the order in which they were taken, and who waits for them to go.
 pub struct Leases {
-    list: Vec<Lease>,
+    by_number: BTreeMap<u64, Lease>,
+    /// By the address of the open file.
+    by_file: BTreeMap<usize, u64>,
+    by_standing: BTreeSet<(Standing, u64)>,
+    /// By when something happens to them.
+    by_due: BTreeSet<(u64, u64)>,
     breakers: BTreeMap<u64, (LockKind, i32)>,
 }
 
 impl Leases {
     /// None.
     pub const fn new() -> Leases {
-        Leases { list: Vec::new(), breakers: BTreeMap::new() }
+        Leases {
+            by_number: BTreeMap::new(),
+            by_file: BTreeMap::new(),
+            by_standing: BTreeSet::new(),
+            by_due: BTreeSet::new(),
+            breakers: BTreeMap::new(),
+        }
     }
 
     /// Whether there are none, and nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty() && self.breakers.is_empty()
+        self.by_number.is_empty() && self.breakers.is_empty()
     }
 
-    fn of(&mut self, file: &File) -> Option<&mut Lease> {
-        self.list.iter_mut().find(|lease| lease.file == address(file))
+    fn enter(&mut self, number: u64, lease: Lease) {
+        self.by_file.insert(lease.file, number);
+        self.by_standing.insert((lease.standing(), number));
+        self.by_due.extend(lease.due().map(|due| (due, number)));
+        self.by_number.insert(number, lease);
     }
 
-    fn remove(&mut self, is_it: impl Fn(&Lease) -> bool) -> Option<Lease> {
-        let place = self.list.iter().position(is_it)?;
-        Some(self.list.remove(place))
-    }
-
-    /// The next lease to be told that it is to go.
-    fn tell_next(&mut self, opening: LockKind) -> Option<(Arc<Owner>, i32)> {
-        let is_told = |lease: &Lease| match opening {
-            LockKind::Exclusive => lease.ends.is_some(),
-            LockKind::Shared => lease.is_breaking(),
-        };
-        let lease = self.list.iter_mut().find(|lease| lease.conflicts_with(opening) && !is_told(lease))?;
-        let seconds = u64::try_from(BREAK_TIME_S.load(Ordering::Relaxed)).unwrap_or(0);
-        let deadline = if seconds == 0 { Deadline::NEVER } else { Deadline::after(seconds * 1_000_000_000) };
-        *lease.pending(opening) = Some(deadline);
-        Some((lease.owner.clone(), lease.fd))
-    }
-
-    /// Until when something stands in the way of an opening at the latest; `None` if nothing does.
-    fn obstacle(&self, opening: LockKind) -> Option<Deadline> {
-        let lease = self.list.iter().find(|lease| lease.conflicts_with(opening))?;
-        Some(lease.ends.or(lease.is_shared_then).unwrap_or(Deadline::NEVER))
-    }
-
-    /// The lease or the request that stands at a place in the list.
-    pub fn get(&self, place: usize) -> Option<ShownLease> {
-        if let Some(lease) = self.list.get(place) {
-            let state = if lease.is_breaking() { LeaseState::Breaking } else { LeaseState::Active };
-            return Some((state, lease.target(), lease.pid));
+    fn leave(&mut self, number: u64) -> Option<Lease> {
+        let lease = self.by_number.remove(&number)?;
+        self.by_file.remove(&lease.file);
+        self.by_standing.remove(&(lease.standing(), number));
+        if let Some(due) = lease.due() {
+            self.by_due.remove(&(due, number));
         }
-        let (_, &(kind, pid)) = self.breakers.iter().nth(place - self.list.len())?;
-        Some((LeaseState::Breaker, Some(kind), pid))
+        Some(lease)
+    }
+
+    fn change(&mut self, number: u64, change: impl FnOnce(&mut Lease)) {
+        if let Some(mut lease) = self.leave(number) {
+            change(&mut lease);
+            self.enter(number, lease);
+        }
+    }
+
+    fn of(&self, file: &File) -> Option<(u64, &Lease)> {
+        let number = *self.by_file.get(&address(file))?;
+        self.by_number.get(&number).map(|lease| (number, lease))
+    }
+
+    /// The first lease of these standings.
+    fn first(&self, standings: RangeInclusive<Standing>) -> Option<(u64, &Lease)> {
+        let range = (*standings.start(), 0)..=(*standings.end(), u64::MAX);
+        let &(_, number) = self.by_standing.range(range).next()?;
+        self.by_number.get(&number).map(|lease| (number, lease))
+    }
+
+    /// The next lease that is to be told to go for an opening, to read or to write. Its time runs from then on.
+    fn tell_next(&mut self, opening: LockKind) -> Option<(Arc<Owner>, i32)> {
+        let untold = match opening {
+            LockKind::Exclusive => Standing::Shared..=Standing::Sinking,
+            LockKind::Shared => Standing::Exclusive..=Standing::Exclusive,
+        };
+        let (number, lease) = self.first(untold)?;
+        let told = (lease.owner.clone(), lease.fd);
+        let seconds = u64::try_from(BREAK_TIME_S.load(Ordering::Relaxed)).unwrap_or(0);
+        let time =
+            if seconds == 0 { NEVER } else { hal::time::now_ns().saturating_add(seconds * 1_000_000_000) };
+        self.change(number, |lease| match opening {
+            LockKind::Exclusive => lease.ends = Some(time),
+            LockKind::Shared => lease.is_shared_then = Some(time),
+        });
+        Some(told)
+    }
+
+    /// Until when something stands in the way of an opening, at the latest; `None` if nothing does.
+    fn obstacle(&self, opening: LockKind) -> Option<u64> {
+        match opening {
+            LockKind::Shared => {
+                let (_, lease) = self.first(Standing::Exclusive..=Standing::ExclusiveEnding)?;
+                Some(lease.due().unwrap_or(NEVER))
+            }
+            LockKind::Exclusive if self.by_number.is_empty() => None,
+            LockKind::Exclusive if self.by_due.len() < self.by_number.len() => Some(NEVER),
+            LockKind::Exclusive => self.by_due.last().map(|&(due, _)| due),
+        }
+    }
+
+    /// The lease or the request behind a place. Requests stand behind the first lease.
+    pub fn behind(&self, (lease, request): LeasePlace) -> Option<(LeasePlace, ShownLease)> {
+        let is_first = self.by_number.first_key_value().is_some_and(|(&first, _)| first == lease);
+        if is_first && let Some((&next, &(kind, pid))) = self.breakers.range(request + 1..).next() {
+            return Some(((lease, next), (LeaseState::Breaker, Some(kind), pid)));
+        }
+        let (&number, lease) = self.by_number.range(lease + 1..).next()?;
+        Some(((number, 0), lease.shown()))
     }
 
     /// The lease of an open file.
     pub fn shown_of(&self, file: &File) -> Option<ShownLease> {
-        let place = self.list.iter().position(|lease| lease.file == address(file))?;
-        self.get(place)
+        self.of(file).map(|(_, lease)| lease.shown())
     }
 }
 
@@ -169,26 +251,52 @@ fn check_openings(file: &File, object: &Object, kind: LockKind) -> Result<(), Er
 }
 
 impl LockTable {
-    /// Takes away what has had its time.
+    /// Does to leases what has had its time.
     fn time_out(&self) {
-        let has_ended = |lease: &Lease| lease.ends.is_some_and(Deadline::has_passed);
         loop {
-            let ended = {
-                let mut held = self.held.lock();
-                held.leases.list.iter_mut().for_each(Lease::sink);
-                held.leases.remove(has_ended)
-            };
-            let Some(lease) = ended else { return };
-            self.end(lease);
+            let mut held = self.held.lock();
+            let leases = &mut held.leases;
+            let Some(&(due, number)) = leases.by_due.first() else { return };
+            if hal::time::now_ns() < due {
+                return;
+            }
+            if leases.by_number.get(&number).is_some_and(|lease| lease.ends == Some(due)) {
+                let lease = leases.leave(number);
+                drop(held);
+                lease.into_iter().for_each(|lease| self.end(lease));
+            } else {
+                leases.change(number, |lease| (lease.kind, lease.is_shared_then) = (LockKind::Shared, None));
+            }
         }
     }
 
-    /// A lease has gone from the list. Its file has no owner any more, as on Linux.
+    /// A lease has gone. Its file has no owner any more, as on Linux; who waits is woken when nothing is in its way any more.
     fn end(&self, lease: Lease) {
         self.lease_count.fetch_sub(1, Ordering::Relaxed);
         lease.owner.set(OwnerEx { kind: F_OWNER_PID, pid: 0 }, None, lease.owner.sender());
         lease.owner.set_signal(None);
-        self.leases_changed.wake_all();
+        let is_last = {
+            let held = self.held.lock();
+            let gone = |opening| held.leases.obstacle(opening).is_none();
+            gone(LockKind::Exclusive) || lease.kind == LockKind::Exclusive && gone(LockKind::Shared)
+        };
+        if is_last {
+            self.leases_changed.wake_all();
+        }
+    }
+
+    fn next_step(&self, opening: LockKind, blocking: Blocking) -> Result<Step, Errno> {
+        let leases = &mut self.held.lock().leases;
+        if let Some((owner, fd)) = leases.tell_next(opening) {
+            return Ok(Step::Tell(owner, fd));
+        }
+        let Some(until) = leases.obstacle(opening) else { return Ok(Step::Open) };
+        if blocking == Blocking::Fail {
+            return Err(Errno::EAGAIN);
+        }
+        let request = next_number()?;
+        leases.breakers.insert(request, (opening, running::process_number()));
+        Ok(Step::Wait(deadline(until), request))
     }
 
     /// Has leases go that are in the way of an opening, and waits for them.
@@ -196,23 +304,16 @@ impl LockTable {
     fn break_leases(&self, opening: LockKind, blocking: Blocking) -> Result<(), Failure> {
         loop {
             self.time_out();
-            loop {
-                let next = self.held.lock().leases.tell_next(opening);
-                let Some((owner, fd)) = next else { break };
-                owner.tell(fd, News::Message);
-            }
-            let (deadline, request) = {
-                let mut held = self.held.lock();
-                let Some(deadline) = held.leases.obstacle(opening) else { return Ok(()) };
-                if blocking == Blocking::Fail {
-                    return Err(Errno::EAGAIN.into());
+            let (until, request) = match self.next_step(opening, blocking)? {
+                Step::Open => return Ok(()),
+                Step::Tell(owner, fd) => {
+                    owner.tell(fd, News::Message);
+                    continue;
                 }
-                let request = next_number()?;
-                held.leases.breakers.insert(request, (opening, running::process_number()));
-                (deadline, request)
+                Step::Wait(until, request) => (until, request),
             };
             let gone = || self.held.lock().leases.obstacle(opening).is_none().then_some(());
-            let outcome = self.leases_changed.wait_until(deadline, gone);
+            let outcome = self.leases_changed.wait_until(until, gone);
             self.held.lock().leases.breakers.remove(&request);
             match outcome {
                 Ok(()) | Err(WaitError::TimedOut) => {}
@@ -244,15 +345,19 @@ impl FileLocks {
         table.time_out();
         let mut held = table.held.lock();
         check_openings(file, object, kind)?;
-        let others = held.leases.list.iter().filter(|lease| lease.file != address(file));
-        if others.into_iter().any(|lease| kind == LockKind::Exclusive || lease.ends.is_some()) {
+        let own = held.leases.of(file).map(|(number, _)| number);
+        let others = held.leases.by_number.len() - usize::from(own.is_some());
+        let mut ending = held.leases.by_standing.range((Standing::ExclusiveEnding, 0)..);
+        if kind == LockKind::Exclusive && others > 0 || ending.any(|&(_, number)| Some(number) != own) {
             return Err(Errno::EAGAIN);
         }
-        if let Some(own) = held.leases.of(file) {
-            (own.kind, own.fd) = (kind, fd);
-            if kind == LockKind::Shared {
-                own.is_shared_then = None;
-            }
+        if let Some(own) = own {
+            held.leases.change(own, |lease| {
+                (lease.kind, lease.fd) = (kind, fd);
+                if kind == LockKind::Shared {
+                    lease.is_shared_then = None;
+                }
+            });
             drop(held);
             table.leases_changed.wake_all();
             return Ok(());
@@ -260,17 +365,16 @@ impl FileLocks {
         if ENABLED.load(Ordering::Relaxed) == 0 {
             return Err(Errno::EINVAL);
         }
-        held.leases.list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        let number = next_number().map_err(|_| Errno::ENOMEM)?;
         held.enter_register(table);
-        let (ends, is_shared_then) = (None, None);
-        let owner = file.owner().clone();
-        held.leases.list.push(Lease { file: address(file), owner, fd, pid, kind, ends, is_shared_then });
+        let (ends, is_shared_then, owner) = (None, None, file.owner().clone());
+        held.leases.enter(number, Lease { file: address(file), owner, fd, pid, kind, ends, is_shared_then });
         table.lease_count.fetch_add(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         // Who has opened it since has perhaps seen no lease.
         let outcome = check_openings(file, object, kind);
         if outcome.is_err() {
-            drop(held.leases.list.pop());
+            drop(held.leases.leave(number));
             table.lease_count.fetch_sub(1, Ordering::Relaxed);
         }
         outcome
@@ -280,7 +384,11 @@ impl FileLocks {
     pub fn end_lease(&self, file: &File) -> Result<(), Errno> {
         let table = self.0.get().ok_or(Errno::EAGAIN)?;
         table.time_out();
-        let lease = table.held.lock().leases.remove(|lease| lease.file == address(file));
+        let lease = {
+            let leases = &mut table.held.lock().leases;
+            let number = leases.of(file).map(|(number, _)| number);
+            number.and_then(|number| leases.leave(number))
+        };
         lease.map(|lease| table.end(lease)).ok_or(Errno::EAGAIN)
     }
 
@@ -288,6 +396,6 @@ impl FileLocks {
     pub fn lease(&self, file: &File) -> Option<LockKind> {
         let table = self.0.get()?;
         table.time_out();
-        table.held.lock().leases.of(file)?.target()
+        table.held.lock().leases.of(file)?.1.target()
     }
 }

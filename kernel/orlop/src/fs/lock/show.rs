@@ -6,7 +6,7 @@
 use core::ops::Bound::{Excluded, Included, Unbounded};
 
 use super::held::Held;
-use super::lease::{LeaseState, ShownLease};
+use super::lease::{LeasePlace, LeaseState, ShownLease};
 use super::register;
 use super::{FileId, Holder, LockKind, RecordLock};
 use crate::fs::fd_table::FdTable;
@@ -61,7 +61,7 @@ struct Within {
     part: Part,
     lock: Option<(usize, u64)>,
     request: (u64, u64),
-    lease: usize,
+    lease: LeasePlace,
 }
 
 /// What a table holds, in the order in which it is shown.
@@ -179,8 +179,8 @@ impl Within {
             }
             *self = Within { part: Part::Leases, ..Within::default() };
         }
-        let shown = held.leases.get(self.lease)?;
-        self.lease += 1;
+        let (place, shown) = held.leases.behind(self.lease)?;
+        self.lease = place;
         let is_request = shown.0 == LeaseState::Breaker;
         Some(if is_request {
             Step::Request(parts_of_lease(shown))
