@@ -37,6 +37,7 @@ pub mod patch;
 pub mod path;
 pub mod physical;
 pub mod radix;
+pub mod read_back;
 pub mod sched;
 pub mod setting;
 pub mod signal_set;

@@ -162,14 +162,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         let name = format!("{PREFIX}{arch}/{} {}", guest.machine.qemu_machine()?, row.cpu);
         push(stage, queue, name, move || judge(guest.run_to_ending(&[])?, row.written, row.ending));
     }
-    if arch == Arch::X86_64 {
-        // As one that the kernel before had coming, which another is started from.
-        let mut guest = guest()?;
-        guest.append = format!("provoke=interrupt {GREET}");
-        push(stage, queue, format!("{PREFIX}{arch}/an interrupt that means nothing"), move || {
-            judge(guest.run_to_ending(&[])?, &[], OFF)
-        });
-    }
+    add_provoked(stage, arch, queue, &guest()?);
     randomness::add(stage, arch, queue, &guest()?)?;
     let mut greeter = guest()?;
     greeter.append = GREET.to_owned();
@@ -204,6 +197,28 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         push(stage, queue, format!("{PREFIX}{arch}/{name}"), move || starts_without_a_stack(&guest));
     }
     Ok(())
+}
+
+/// Adds boots in which something goes wrong on purpose, made of `plain`.
+fn add_provoked<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, plain: &Guest) {
+    let mut without_register = plain.clone();
+    without_register.append = "provoke=register".to_owned();
+    let register = if arch == Arch::X86_64 { "LSTAR" } else { "CPACR_EL1" };
+    push(stage, queue, format!("{PREFIX}{arch}/a register that keeps nothing"), move || {
+        let output = without_register.run_to_end()?;
+        let output = String::from_utf8_lossy(&output);
+        let is_told =
+            output.contains("panic") && output.contains(&format!("CPU 0: {register} holds 0x0 and not"));
+        Ok(if is_told { Ok(()) } else { Err(output.into_owned()) })
+    });
+    if arch == Arch::X86_64 {
+        // As one that the kernel before had coming, which another is started from.
+        let mut guest = plain.clone();
+        guest.append = format!("provoke=interrupt {GREET}");
+        push(stage, queue, format!("{PREFIX}{arch}/an interrupt that means nothing"), move || {
+            judge(guest.run_to_ending(&[])?, &[], OFF)
+        });
+    }
 }
 
 /// Adds the machines of [`COUNTERS`], made of `plain`.

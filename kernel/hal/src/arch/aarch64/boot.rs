@@ -6,13 +6,14 @@ use super::console::Port;
 use super::paging::{self, DeviceRegisters};
 use super::platform::firmware::{self, Firmware};
 use super::platform::machine::{self, Machine};
-use super::platform::{boot_table, device_tree, errata, gic, memory, psci};
+use super::platform::{boot_table, device_tree, errata, gic, memory, psci, read_back};
 use super::{clock, console, cpu, patches, smp, speculation, timer, user_copy};
 use crate::boot::Handover;
 use core::arch::global_asm;
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
 use libkernel::arch::aarch64::atomics;
 use libkernel::arch::aarch64::paging::{Entry, MAIR};
+use libkernel::command_line::CommandLine;
 use libkernel::device_tree::DeviceTree;
 use libkernel::paging::{Attributes, Owner, Prot};
 use libkernel::symbols::{self, HEADER_LENGTH};
@@ -28,7 +29,7 @@ const SCTLR_MMU_OFF: u64 = SCTLR_ONES | SCTLR_SPAN;
 /// told at their exception, PAN minds memory that programs may only execute. A clear: other accesses need not be aligned, as the
 /// compiler is told. All as under Linux; pointer authentication,
 /// BTI, MTE and AArch32's oddities are off.
-const SCTLR_MMU_ON: u64 = SCTLR_ONES
+pub(super) const SCTLR_MMU_ON: u64 = SCTLR_ONES
     | 1 << 0
     | 1 << 2
     | 1 << 12
@@ -43,7 +44,7 @@ const SCTLR_MMU_ON: u64 = SCTLR_ONES
 
 /// TCR_EL1 (D17.2.131) but for what depends on the CPU: 48 bits in both halves (T0SZ, T1SZ), 4 KiB granule in both (TG1 =
 /// 2), walks through write-back inner-shareable memory, TBI0: EL0's pointers may carry a tag in their top byte.
-const TCR_VALUE: u64 =
+pub(super) const TCR_VALUE: u64 =
     16 | 16 << 16 | 2 << 30 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 24 | 1 << 26 | 3 << 28 | 1 << 37;
 
 const fn leaf(level: u32, prot: Prot) -> u64 {
@@ -131,6 +132,7 @@ extern "C" fn aarch64_start(device_tree: u64, image: u64, boot_count: u64) -> ! 
     speculation::decide(handover.command_line);
     // SAFETY: the boot CPU is alone; user memory has not been touched yet.
     unsafe { patches::apply() };
+    read_back::provoke(CommandLine::new(handover.command_line));
     crate::boot::start(handover, || {
         release_symbol_room();
         initialise_devices(machine, boot_count);
@@ -179,9 +181,16 @@ fn begin_to_speak(machine: &Machine) {
 }
 
 unsafe extern "C" {
+    /// trap.S.
+    static vectors: u8;
     static __symbols_start: u8;
     static __bss_start: u8;
     static __image_end: u8;
+}
+
+/// Where exceptions go.
+pub(super) fn exception_vectors() -> u64 {
+    &raw const vectors as u64
 }
 
 /// Room for the symbol table, between the image's file and its zeroed memory: its start and its bytes.
@@ -232,6 +241,7 @@ fn initialise_devices(machine: &Machine, boot_count: u64) {
     let Some(interrupt) = machine.timer else { panic!("nothing names the generic timer's interrupt") };
     clock::initialise(boot_count);
     timer::initialise(interrupt);
+    read_back::check();
 }
 
 /// The wall clock: a chip, or what firmware said when it let go.

@@ -11,7 +11,9 @@ const NANOSECONDS: u64 = 1_000_000_000;
 
 /// Starts the clock, which was zero when the counter was `boot_count`.
 pub(super) fn initialise(boot_count: u64) {
-    time::start(boot_count, read_register!("cntfrq_el0"));
+    let hertz = read_register!("cntfrq_el0");
+    assert!(hertz != 0, "CNTFRQ_EL0 does not say how fast the counter runs");
+    time::start(boot_count, hertz);
 }
 
 /// The virtual counter, not read early (D11.2.2).

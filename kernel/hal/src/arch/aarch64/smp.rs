@@ -5,7 +5,7 @@
 use super::cpu::{self, Running, affinity};
 use super::platform::gic::{self, Request};
 use super::platform::identity::{Identity, Register};
-use super::platform::{capabilities, errata, machine, psci};
+use super::platform::{capabilities, errata, machine, psci, read_back};
 use super::{Arch, paging, timer, user_copy};
 use crate::boot::secondary::{self, Start};
 use crate::contract::{Cpu as _, Smp};
@@ -119,6 +119,7 @@ impl Smp for Arch {
     fn initialise_cpu() {
         gic::initialise_cpu(Arch::id());
         timer::initialise_cpu();
+        read_back::check();
     }
 
     fn send_inquiry(cpu: usize) {

@@ -34,10 +34,40 @@ pub(super) fn initialise_cpu() {
     // SAFETY: the timer is off until a deadline is set; programs see the counter only.
     unsafe {
         write_register!("cntv_ctl_el0", 0);
-        write_register!("cntkctl_el1", user_access() | EVENT_STREAM | event_bit() << EVENT_BIT_SHIFT);
+        write_register!("cntkctl_el1", control());
         asm!("isb", options(nostack, preserves_flags));
     }
+    assert!(comes_due(), "the virtual timer does not come due");
     super::platform::gic::enable(INTERRUPT.load(Ordering::Relaxed));
+}
+
+/// CNTKCTL_EL1 as it is to be.
+pub(super) fn control() -> u64 {
+    user_access() | EVENT_STREAM | event_bit() << EVENT_BIT_SHIFT
+}
+
+/// Whether the timer notices that its time has come, without an interrupt of it.
+fn comes_due() -> bool {
+    /// CNTV_CTL_EL0.IMASK and ISTATUS.
+    const MASKED: u64 = 1 << 1;
+    const DUE: u64 = 1 << 2;
+    /// Takes seconds on any machine.
+    const LOOKS: u32 = 100_000_000;
+    let now = count();
+    // SAFETY: as in `initialise_cpu`; it is off again in the end.
+    unsafe {
+        write_register!("cntv_cval_el0", now);
+        write_register!("cntv_ctl_el0", CONTROL_ENABLE | MASKED);
+    }
+    let is_due = |_| {
+        // SAFETY: a barrier.
+        unsafe { asm!("isb", options(nostack, preserves_flags)) };
+        read_register!("cntv_ctl_el0") & DUE != 0
+    };
+    let came = (0..LOOKS).any(is_due);
+    // SAFETY: as above.
+    unsafe { write_register!("cntv_ctl_el0", 0) };
+    came
 }
 
 /// What programs may read: nothing where a read may be wrong; `identification` answers then.

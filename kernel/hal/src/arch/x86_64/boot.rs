@@ -3,7 +3,7 @@
 //! The boot tables map the first GiB twice, at its own addresses and at `IMAGE`, all of it writable and executable; the
 //! final tables replace them as soon as memory is known. See `docs/boot-x86_64.md`.
 use super::platform::loader::{self, Loaded};
-use super::platform::{acpi, apic, ioapic, kernel_map, kvm, linux, pic, pvh};
+use super::platform::{acpi, apic, ioapic, kernel_map, known_state, kvm, linux, pic, pvh};
 use super::{Arch, clock, console, cpu, patches, power, smp, speculation, user_registers};
 use crate::arch::efi;
 use crate::boot::Handover;
@@ -278,6 +278,8 @@ extern "C" fn boot_main(address: u64, boot_cycles: u64, loader: u32) -> ! {
     unsafe { patches::apply() };
     let image = kernel_map::Image::locate();
     crate::panic::set_symbols(kernel_map::symbols());
+    known_state::provoke(CommandLine::new(loaded.command_line()));
+    known_state::check(cpu::boot_gs_base());
     let initramfs = loaded.initramfs.unwrap_or(PhysRange::new(image.range().start, 0));
     let mut frames = EarlyFrames::new(&loaded.memory, &[image.range(), initramfs], image.range().end);
     if kernel_map::build(&image, &loaded.memory, initramfs, &mut frames).is_err() {

@@ -160,6 +160,11 @@ pub fn initialise_boot_cpu() {
     }
 }
 
+/// What the boot CPU's GS base has to be.
+pub fn boot_gs_base() -> u64 {
+    &raw const BOOT_CPU as u64
+}
+
 /// Gives the boot CPU an interrupt stack and IST stacks with guard pages. Boot, interrupts off, once there is memory.
 pub fn guard_boot_stacks() -> Result<(), OutOfMemory> {
     let (interrupt_stack, ist_stacks) = smp::guarded_stacks()?;

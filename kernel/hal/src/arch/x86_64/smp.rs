@@ -8,7 +8,7 @@ use super::clock;
 use super::cpu::{self, CpuLocal};
 use super::paging::{kernel_root, map_device};
 use super::platform::gdt::IST_STACKS;
-use super::platform::{acpi, apic, cpuid, kvm};
+use super::platform::{acpi, apic, cpuid, known_state, kvm};
 use super::speculation;
 use crate::boot::secondary::{self, Start};
 use crate::contract::{Cpu as _, Paging as _, Smp};
@@ -259,6 +259,7 @@ extern "C" fn start_main(start: &'static Start) -> ! {
     }
     // SAFETY: the data was made for this CPU, which alone takes this `Start`; the boot CPU has built the IDT.
     unsafe { cpu::initialise(start.data.local, start.data.ist_stacks) };
+    known_state::check(start.data.local as u64);
     speculation::initialise_cpu();
     clock::provoke();
     kvm::enable(start.cpu);

@@ -10,10 +10,11 @@ use crate::user::UserRegs;
 use core::arch::asm;
 use core::fmt;
 use core::mem::offset_of;
+use core::sync::atomic::{AtomicBool, Ordering};
 use libkernel::arch::x86_64::speculation::{Branches, History, Plan, Processor};
 use libkernel::command_line::CommandLine;
 use libkernel::patch::Features;
-use libkernel::speculation::{Limits, Means, Weakness, Wishes};
+use libkernel::speculation::{Level, Limits, Means, Weakness, Wishes};
 
 static PLAN: Once<(Plan, Wishes)> = Once::new();
 
@@ -63,6 +64,26 @@ pub fn initialise_cpu() {
             msr::write(msr::EFER, msr::read(msr::EFER) | msr::EFER_AUTOMATIC_RESTRICTION);
         }
     }
+    if !is_kept(plan) && !is_tried() && !IS_LOST.swap(true, Ordering::Relaxed) {
+        crate::boot::lacks("a register that keeps what is written against trained branches");
+    }
+}
+
+/// Whether a CPU lost what [`initialise_cpu`] wrote: a plan is no defence then.
+static IS_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Whether the executing CPU holds it.
+fn is_kept(plan: &Plan) -> bool {
+    // SAFETY: reading changes nothing, and what is not there is tried.
+    let holds =
+        |register, bits: u64| unsafe { msr::try_read(register) }.is_some_and(|value| value & bits == bits);
+    (plan.control() == 0 || holds(msr::SPECULATION_CONTROL, plan.control()))
+        && (plan.branches != Branches::Automatic || holds(msr::EFER, msr::EFER_AUTOMATIC_RESTRICTION))
+}
+
+/// Whether sequences are to run where nothing of the CPU's is behind them (`mitigations=test`).
+fn is_tried() -> bool {
+    PLAN.get().is_some_and(|(_, wishes)| wishes.level == Level::Test)
 }
 
 /// Brings in what the thread that runs next asked for. Interrupts masked.
@@ -103,6 +124,9 @@ fn change(next: u64) {
 
 impl Speculation for Arch {
     fn describe(weakness: Weakness, shares_cores: bool, out: &mut dyn fmt::Write) -> fmt::Result {
+        if weakness == Weakness::SpectreV2 && IS_LOST.load(Ordering::Relaxed) {
+            return out.write_str("Vulnerable");
+        }
         plan().map_or(Ok(()), |plan| plan.describe(weakness, shares_cores, out))
     }
 

@@ -27,17 +27,23 @@ use libkernel::arch::x86_64::return_path::{self, ReturnPath};
 use libkernel::arch::x86_64::segments::STAR;
 use libkernel::fault::{Exception, ExceptionKind};
 
-/// Sets up `syscall` on this CPU: STAR, LSTAR, CSTAR, FMASK, and EFER, all of it, last.
+/// What makes `syscall` an entry, with the manual's names, in the order in which it is written: EFER, all of it, last.
+pub fn registers() -> [(u32, &'static str, u64); 4] {
+    [
+        (msr::STAR, "STAR", STAR),
+        (msr::LSTAR, "LSTAR", syscall_entry as *const () as u64),
+        (msr::FMASK, "FMASK", rflags::SYSCALL_MASK),
+        (msr::EFER, "EFER", msr::EFER_SYSCALL | msr::EFER_LONG_MODE | msr::EFER_NO_EXECUTE),
+    ]
+}
+
+/// Sets up `syscall` on this CPU, CSTAR besides.
 pub fn initialise() {
-    let entry = syscall_entry as *const () as u64;
     // SAFETY: the GDT that STAR names is loaded and LSTAR is the entry written for it; every long-mode CPU has
     // these registers. No program can get to 32-bit code, but a `syscall` from there would be an entry like any other.
     unsafe {
-        msr::write(msr::STAR, STAR);
-        msr::write(msr::LSTAR, entry);
-        msr::write(msr::CSTAR, entry);
-        msr::write(msr::FMASK, rflags::SYSCALL_MASK);
-        msr::write(msr::EFER, msr::EFER_SYSCALL | msr::EFER_LONG_MODE | msr::EFER_NO_EXECUTE);
+        msr::write(msr::CSTAR, syscall_entry as *const () as u64);
+        registers().into_iter().for_each(|(register, _, value)| msr::write(register, value));
     }
 }
 

@@ -8,9 +8,9 @@ use super::identity::{Identity, Register};
 use core::arch::asm;
 
 /// CPACR_EL1: FPEN = 3, FP and SIMD for programs; ZEN = SMEN = 0, SVE and SME for nobody; TTA = 0 (D17.2.28).
-const COPROCESSORS: u64 = 3 << 20;
+pub const COPROCESSORS: u64 = 3 << 20;
 /// MDSCR_EL1: no debug exceptions, no single step; TDCC: programs do not reach the debug communications channel (D17.3.20).
-const DEBUG: u64 = 1 << 12;
+pub const DEBUG: u64 = 1 << 12;
 
 /// Gives the executing CPU, whose identity that is, its state.
 ///

@@ -12,6 +12,7 @@ pub(super) mod known_state;
 pub(super) mod machine;
 pub(super) mod memory;
 pub(super) mod psci;
+pub(super) mod read_back;
 pub(super) mod semihosting;
 
 use super::paging;

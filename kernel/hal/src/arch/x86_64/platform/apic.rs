@@ -64,8 +64,9 @@ pub fn initialise(words: CommandLine<'_>) {
     let offer = Offer::read(cpuid::read);
     let is_left_on = base & BASE_X2APIC != 0;
     X2APIC.store(is_left_on || offer.x2apic && wants_x2apic(words) && takes_x2apic(base), Ordering::Relaxed);
-    adopt_mode();
+    assert!(adopt_mode(), "the local APIC does not stay in its mode");
     enable();
+    assert!(timer_counts(), "the timer of the local APIC stands still");
     DEADLINES.store(offer.deadline && keeps_deadlines(), Ordering::Relaxed);
     set_identity(0, identity());
     if words.option("provoke") == Some(b"interrupt") {
@@ -123,6 +124,21 @@ pub fn enable() {
     write(SPURIOUS_VECTOR, SOFTWARE_ENABLE | u32::from(VECTOR_SPURIOUS));
     write(TIMER_DIVIDE, DIVIDE_BY_16);
     write(TIMER_ENTRY, MASKED | u32::from(VECTOR_TIMER));
+    let is_enabled = read(SPURIOUS_VECTOR) & SOFTWARE_ENABLE != 0;
+    assert!(
+        is_enabled && read(TIMER_ENTRY) & MASKED != 0,
+        "the local APIC does not keep what is written to it"
+    );
+}
+
+/// Whether the timer, still masked, counts: nothing else would wake who sleeps.
+fn timer_counts() -> bool {
+    /// Takes seconds on any machine.
+    const LOOKS: u32 = 100_000_000;
+    start_timer(u32::MAX);
+    let counts = (0..LOOKS).any(|_| timer_left() != u32::MAX);
+    start_timer(0);
+    counts
 }
 
 /// Whether the timer, still masked, keeps a deadline that is far away. A hypervisor may offer more than it does.

@@ -6,7 +6,11 @@
 use super::super::cpu::{feature, has};
 use super::super::{user, user_registers};
 use super::{cpuid, machine_check, msr};
+use crate::arch::Arch;
+use crate::contract::Cpu as _;
 use core::arch::asm;
+use libkernel::command_line::CommandLine;
+use libkernel::read_back::{Expected, find_lost};
 
 const CR0_PROTECTION: u64 = 1 << 0;
 const CR0_MONITOR: u64 = 1 << 1;
@@ -62,11 +66,8 @@ pub unsafe fn set(cpu: u32) {
     user::initialise();
 }
 
-/// CR0 and CR4. Clear, among others: TSD (programs may read the time-stamp counter), PCE (but no performance counter), PKE, CET.
-///
-/// # Safety
-/// As [`set`].
-unsafe fn set_control_registers() {
+/// CR4. Clear, among others: TSD (programs may read the time-stamp counter), PCE (but no performance counter), PKE, CET.
+fn cr4() -> u64 {
     let mut cr4 = CR4_PHYSICAL_ADDRESS_EXTENSION | CR4_GLOBAL_PAGES | CR4_FXSR | CR4_SIMD_EXCEPTIONS;
     for (feature, bit) in [
         (feature::FSGSBASE, CR4_FSGSBASE),
@@ -81,10 +82,18 @@ unsafe fn set_control_registers() {
             cr4 |= bit;
         }
     }
+    cr4
+}
+
+/// CR0 and CR4.
+///
+/// # Safety
+/// As [`set`].
+unsafe fn set_control_registers() {
     // SAFETY: every CR4 bit is one that CPUID announces; the boot code entered long mode with four levels of tables, so no other
     // bit of it is one that may not change; CR3 holds identifier 0, as CR4.PCIDE wants it; SMAP and SMEP find no user page in use
     // by the kernel; CR0 keeps paging and protection.
-    unsafe { asm!("mov cr4, {}", "mov cr0, {}", in(reg) cr4, in(reg) CR0, options(nostack)) };
+    unsafe { asm!("mov cr4, {}", "mov cr0, {}", in(reg) cr4(), in(reg) CR0, options(nostack)) };
 }
 
 /// Takes OSXSAVE back: programs are not to use what is not kept.
@@ -151,4 +160,66 @@ fn is_intel_with_misc_enable(version: u32) -> bool {
     let family = version >> 8 & 0xf;
     let model = version >> 4 & 0xf | version >> 12 & 0xf0;
     is_intel && (family > 6 || family == 6 && model >= 0xd)
+}
+
+/// Where something was written.
+#[derive(Clone, Copy)]
+enum Register {
+    Cr0,
+    Cr4,
+    Dr7,
+    ModelSpecific(u32),
+}
+
+/// Looks at once more what [`set`] and `gdt::load` wrote: a hypervisor may let writes go by, as KVM in QEMU's translator does with XSETBV
+/// (`user_registers` looks at that one). Nothing here has a fallback, so this panics with the name of a register that does not hold what the kernel
+/// goes by (docs/read-backs.md). On each CPU, whose GS base that is; interrupts off.
+pub fn check(gs_base: u64) {
+    /// CPUID leaf 1, EDX: IA32_PAT exists.
+    const PAT: u32 = 1 << 16;
+    // What is forgotten is forgotten at the latest then.
+    cpuid::leave_guest();
+    let control = [
+        Expected::whole(Register::Cr0, "CR0", CR0),
+        Expected::whole(Register::Cr4, "CR4", cr4()),
+        Expected::whole(Register::Dr7, "DR7", DEBUG_CONTROL),
+    ];
+    let bases = [
+        (msr::GS_BASE, "GS_BASE", gs_base),
+        (msr::KERNEL_GS_BASE, "KERNEL_GS_BASE", 0),
+        (msr::SYSENTER_CS, "IA32_SYSENTER_CS", 0),
+    ];
+    let has_attributes = cpuid::read(1, 0)[3] & PAT != 0;
+    let attributes = has_attributes.then_some((msr::PAT, "IA32_PAT", PAGE_ATTRIBUTES));
+    let specific = user::registers().into_iter().chain(bases).chain(attributes);
+    let specific = specific.map(|(register, name, value)| Expected {
+        // `speculation` looks at what it adds.
+        mask: if register == msr::EFER { !msr::EFER_AUTOMATIC_RESTRICTION } else { u64::MAX },
+        ..Expected::whole(Register::ModelSpecific(register), name, value)
+    });
+    if let Some(lost) = find_lost(control.into_iter().chain(specific), read) {
+        panic!("CPU {}: {lost}", Arch::id());
+    }
+}
+
+fn read(register: Register) -> Option<u64> {
+    let value;
+    // SAFETY: reading these changes nothing; one that is not there is tried.
+    unsafe {
+        match register {
+            Register::Cr0 => asm!("mov {}, cr0", out(reg) value, options(nomem, nostack, preserves_flags)),
+            Register::Cr4 => asm!("mov {}, cr4", out(reg) value, options(nomem, nostack, preserves_flags)),
+            Register::Dr7 => asm!("mov {}, dr7", out(reg) value, options(nomem, nostack, preserves_flags)),
+            Register::ModelSpecific(number) => return msr::try_read(number),
+        }
+    }
+    Some(value)
+}
+
+/// Takes away what makes `syscall` an entry, where `provoke=register` asks for it: a test of [`check`], which follows.
+pub fn provoke(words: CommandLine<'_>) {
+    if words.option("provoke") == Some(b"register") {
+        // SAFETY: no program runs yet, and none will.
+        unsafe { msr::write(msr::LSTAR, 0) };
+    }
 }

@@ -102,6 +102,12 @@ impl Gic {
         let bypass = self.cpu.read32(CPU_CONTROL) & BYPASS;
         let groups = if self.has_groups { ENABLE_GROUP_1 | ACKNOWLEDGE_BOTH | FIQ } else { 0 };
         self.cpu.write32(CPU_CONTROL, bypass | ENABLE | groups);
+        let is_open =
+            self.cpu.read32(PRIORITY_MASK) > PRIORITY.into() && self.cpu.read32(CPU_CONTROL) & ENABLE != 0;
+        assert!(
+            is_open && self.distributor.read32(CONTROL) & ENABLE != 0,
+            "the GICv2 does not keep what is written to it"
+        );
         self.target().into()
     }
 

@@ -86,6 +86,12 @@ impl Gic {
             GicCpuInterface::enable_group0(true);
         }
         barrier();
+        // ICC_PMR_EL1, ICC_IGRPEN1_EL1.
+        let (mask, groups) = (read_register!("s3_0_c4_c6_0"), read_register!("s3_0_c12_c12_7"));
+        assert!(
+            mask > PRIORITY.into() && groups & 1 != 0,
+            "the GICv3's CPU interface does not keep what is written to it"
+        );
         affinity
     }
 
