@@ -19,7 +19,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
-use hal::sync::IrqLock;
+use hal::sync::{IrqGuard, IrqLock};
 use hal::task;
 
 pub use super::deadline::Deadline;
@@ -140,7 +140,7 @@ impl WaitQueue {
     #[inline]
     pub fn wake_one(&self) {
         if self.has_waiters() {
-            self.wake_entries(1, usize::MAX, PollEvents::ALL);
+            self.wake_first(usize::MAX, PollEvents::ALL);
         }
     }
 
@@ -148,7 +148,7 @@ impl WaitQueue {
     #[inline]
     pub fn wake_all(&self) {
         if self.has_waiters() {
-            self.wake_entries(usize::MAX, usize::MAX, PollEvents::ALL);
+            self.wake_entries(self.entries.lock(), usize::MAX, usize::MAX, PollEvents::ALL);
         }
     }
 
@@ -156,7 +156,7 @@ impl WaitQueue {
     #[inline]
     pub fn notify(&self, events: PollEvents) {
         if self.has_waiters() {
-            self.wake_entries(usize::MAX, 1, events);
+            self.wake_entries(self.entries.lock(), usize::MAX, 1, events);
         }
     }
 
@@ -164,20 +164,38 @@ impl WaitQueue {
     /// thread.
     #[inline]
     pub fn notify_one(&self, events: PollEvents) -> bool {
-        self.has_waiters() && self.wake_entries(1, 1, events) > 0
+        self.has_waiters() && self.wake_first(1, events) > 0
     }
 
     /// Wakes the thread that has waited longest because the one before it leaves something for it. Observers have heard of that.
     #[inline]
     pub fn pass_on(&self) {
         if self.has_waiters() {
-            self.wake_entries(1, 0, PollEvents::NONE);
+            self.wake_first(0, PollEvents::NONE);
         }
     }
 
-    /// Returns how many threads were woken. Without events no observer is told.
-    fn wake_entries(&self, threads: usize, exclusive: usize, events: PollEvents) -> usize {
+    /// [`WaitQueue::wake_entries`] with one thread at most: what most wake-ups are, of queues that nobody observes.
+    fn wake_first(&self, exclusive: usize, events: PollEvents) -> usize {
         let mut entries = self.entries.lock();
+        if entries.observers.is_some() {
+            return self.wake_entries(entries, 1, exclusive, events);
+        }
+        let Some(task) = entries.threads.pop() else { return 0 };
+        self.publish(&entries);
+        super::wake(&task);
+        1
+    }
+
+    /// Returns how many threads were woken. Without events no observer is told.
+    #[inline(never)]
+    fn wake_entries<'a>(
+        &'a self,
+        mut entries: IrqGuard<'a, Entries>,
+        threads: usize,
+        exclusive: usize,
+        events: PollEvents,
+    ) -> usize {
         let last = entries.last_ticket;
         let mut round = Round { threads, exclusive, events, last, told: 0, told_exclusive: 0, woken: 0 };
         while self.serve_some(&mut entries, &mut round) {
@@ -198,7 +216,7 @@ impl WaitQueue {
             return true;
         }
         for _ in 0..BATCH.min(round.threads) {
-            let Some(task) = entries.threads.pop(round.last) else { return false };
+            let Some(task) = entries.threads.pop_until(round.last) else { return false };
             round.threads -= 1;
             round.woken += 1;
             // Before the wake-up, whose fence pairs with that of `prepare_to_block`.

@@ -56,8 +56,14 @@ impl Threads {
 
     /// Takes the first thread, if its ticket is not above `last`.
     #[inline]
-    pub(super) fn pop(&mut self, last: u64) -> Option<TaskRef> {
-        let (_, task) = self.list.pop_front_if(|(ticket, _)| *ticket <= last)?;
+    pub(super) fn pop_until(&mut self, last: u64) -> Option<TaskRef> {
+        if self.oldest()? <= last { self.pop() } else { None }
+    }
+
+    /// Takes the first thread.
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<TaskRef> {
+        let (_, task) = self.list.pop_front()?;
         self.present -= 1;
         self.trim();
         task
