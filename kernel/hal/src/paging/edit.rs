@@ -11,6 +11,7 @@ use crate::contract::Paging as _;
 use crate::frame::{OutOfMemory, SharedFrame, record};
 use crate::sync::preempt;
 use arrayvec::ArrayVec;
+use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering;
 use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
 use libkernel::arch::native::paging::Entry;
@@ -43,7 +44,8 @@ pub enum Writes {
 /// Changes to one page table. Dropped, it flushes the translations first and frees the frames after.
 pub struct Edit<'a> {
     table: &'a PageTable,
-    frames: ArrayVec<SharedFrame, CAPACITY>,
+    /// Freed by [`Edit::flush`] alone, which the end of an edit calls.
+    frames: ManuallyDrop<ArrayVec<SharedFrame, CAPACITY>>,
     /// First and last page whose translation may be stale.
     stale: Option<(UserAddr, UserAddr)>,
 }
@@ -52,7 +54,7 @@ impl PageTable {
     /// Begins changes.
     #[inline]
     pub fn edit(&self) -> Edit<'_> {
-        Edit { table: self, frames: ArrayVec::new_const(), stale: None }
+        Edit { table: self, frames: ManuallyDrop::new(ArrayVec::new_const()), stale: None }
     }
 
     /// Makes every CPU forget what it keeps of the pages from `first` to `last`.
