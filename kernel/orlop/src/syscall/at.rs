@@ -11,7 +11,7 @@ use crate::fs::mount::Location;
 use crate::fs::walk::{LastLink, Walk};
 use crate::fs::{FdTable, File, FsContext};
 use crate::process::Credentials;
-use crate::user::{PathBytes, read_path};
+use crate::user::PathBuffer;
 
 /// What a call on paths knows of its caller.
 pub struct PathCall {
@@ -95,8 +95,8 @@ pub fn only(flags: u32, known: u32) -> Result<(), Errno> {
 }
 
 /// Reads a path argument. An empty one is ENOENT unless `AT_EMPTY_PATH` is among `flags`.
-pub fn path_argument(address: UserAddr, flags: u32) -> Result<PathBytes, Errno> {
-    let path = read_path(address)?;
+pub fn path_argument(address: UserAddr, flags: u32, buffer: &mut PathBuffer) -> Result<&[u8], Errno> {
+    let path = buffer.read(address)?;
     if path.is_empty() && flags & AT_EMPTY_PATH == 0 { Err(Errno::ENOENT) } else { Ok(path) }
 }
 

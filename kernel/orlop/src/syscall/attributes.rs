@@ -16,7 +16,7 @@ use crate::fs::permission::{self, Access, Attribute};
 use crate::fs::walk::LastLink;
 use crate::fs::writers::MountWriter;
 use crate::process::{Credentials, capability};
-use crate::user::{UserPtr, UserSlice};
+use crate::user::{PathBuffer, UserPtr, UserSlice};
 
 /// `chmod(path, mode)`.
 pub fn chmod(caller: &mut Caller<'_>, path: UserAddr, mode: u32) -> Result<(), Failure> {
@@ -26,8 +26,9 @@ pub fn chmod(caller: &mut Caller<'_>, path: UserAddr, mode: u32) -> Result<(), F
 /// `fchmodat(dirfd, path, mode)`.
 pub fn fchmodat(caller: &mut Caller<'_>, directory: i32, path: UserAddr, mode: u32) -> Result<(), Failure> {
     let call = PathCall::of(caller);
-    let path = path_argument(path, 0)?;
-    let place = call.resolve(caller, directory, &path, LastLink::Follow)?;
+    let mut buffer = PathBuffer::new();
+    let path = path_argument(path, 0, &mut buffer)?;
+    let place = call.resolve(caller, directory, path, LastLink::Follow)?;
     Ok(change_mode(&place, mode, &call.credentials)?)
 }
 
@@ -75,8 +76,9 @@ pub fn fchownat(
 ) -> Result<(), Failure> {
     only(flags, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
     let call = PathCall::of(caller);
-    let path = path_argument(path, flags)?;
-    let place = call.resolve_or_self(caller, directory, &path, flags, follow_unless(flags))?;
+    let mut buffer = PathBuffer::new();
+    let path = path_argument(path, flags, &mut buffer)?;
+    let place = call.resolve_or_self(caller, directory, path, flags, follow_unless(flags))?;
     Ok(change_owner(&place, owner, group, &call.credentials)?)
 }
 
@@ -176,8 +178,9 @@ pub fn utimensat(
         only(flags, 0)?;
         at::content_file(caller, directory)?.location().clone()
     } else {
-        let path = path_argument(path, flags)?;
-        call.resolve_or_self(caller, directory, &path, flags, follow_unless(flags))?
+        let mut buffer = PathBuffer::new();
+        let path = path_argument(path, flags, &mut buffer)?;
+        call.resolve_or_self(caller, directory, path, flags, follow_unless(flags))?
     };
     Ok(change_times(&place, times, &call.credentials)?)
 }
@@ -230,8 +233,9 @@ fn set_path_times(
     times: [NewTime; 2],
 ) -> Result<(), Failure> {
     let call = PathCall::of(caller);
-    let path = path_argument(path, 0)?;
-    let place = call.resolve(caller, directory, &path, LastLink::Follow)?;
+    let mut buffer = PathBuffer::new();
+    let path = path_argument(path, 0, &mut buffer)?;
+    let place = call.resolve(caller, directory, path, LastLink::Follow)?;
     Ok(change_times(&place, times, &call.credentials)?)
 }
 

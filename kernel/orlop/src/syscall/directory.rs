@@ -16,6 +16,7 @@ use crate::fs::permission::{self, Access};
 use crate::fs::walk::LastLink;
 use crate::fs::{path_from, short};
 use crate::process::{Credentials, capability};
+use crate::user::PathBuffer;
 
 /// `getdents64(fd, buffer, size)`.
 pub fn getdents64(caller: &mut Caller<'_>, fd: i32, buffer: UserAddr, size: i32) -> Result<usize, Failure> {
@@ -146,8 +147,9 @@ pub fn chroot(caller: &mut Caller<'_>, path: UserAddr) -> Result<(), Failure> {
 }
 
 fn directory_argument(caller: &Caller<'_>, call: &PathCall, path: UserAddr) -> Result<Location, Errno> {
-    let path = path_argument(path, 0)?;
-    let place = call.resolve(caller, AT_FDCWD, &path, LastLink::Follow)?;
+    let mut buffer = PathBuffer::new();
+    let path = path_argument(path, 0, &mut buffer)?;
+    let place = call.resolve(caller, AT_FDCWD, path, LastLink::Follow)?;
     check_directory(&place, &call.credentials)?;
     Ok(place)
 }

@@ -12,7 +12,7 @@ use crate::exec::{self, Request, UserVectors};
 use crate::fs::fd_table::OnExec;
 use crate::fs::mount::Location;
 use crate::fs::walk::LastLink;
-use crate::user::read_path;
+use crate::user::PathBuffer;
 
 /// `execve(2)`.
 pub fn execve(
@@ -36,7 +36,8 @@ pub fn execveat(
     if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let path = read_path(path)?;
+    let mut buffer = PathBuffer::new();
+    let path = buffer.read(path)?;
     if path.is_empty() && flags & AT_EMPTY_PATH == 0 {
         return Err(Errno::ENOENT.into());
     }
@@ -44,11 +45,11 @@ pub fn execveat(
     let by_descriptor = directory != AT_FDCWD && !path.starts_with(b"/");
     let (start, name, name_vanishes) = if by_descriptor {
         let (start, vanishes) = descriptor_location(caller, directory)?;
-        (Some(start), descriptor_name(directory, &path)?, vanishes)
+        (Some(start), descriptor_name(directory, path)?, vanishes)
     } else {
-        (None, bytes_of(&[&path])?, false)
+        (None, bytes_of(&[path])?, false)
     };
-    let request = Request { start, path: &path, last_link, name, name_vanishes };
+    let request = Request { start, path, last_link, name, name_vanishes };
     exec::execute(caller.thread, caller.context, request, UserVectors { arguments, environment })
 }
 

@@ -19,8 +19,8 @@ use crate::fs::mount::{self, InUse, Location, Mount};
 use crate::fs::types::{self, FlagWords};
 use crate::fs::walk::{LastLink, Walk};
 use crate::process::{capability, table};
-use crate::user::IoSource;
 use crate::user::string::read_string;
+use crate::user::{IoSource, PathBuffer};
 
 /// The flags that stay with a mount.
 const KEPT_FLAGS: u64 =
@@ -51,8 +51,9 @@ pub fn mount(
     let source = optional_text(source)?;
     let data = options(data)?;
     let call = PathCall::of(caller);
-    let path = path_argument(target, 0)?;
-    let place = call.resolve(caller, AT_FDCWD, &path, LastLink::Follow)?;
+    let mut buffer = PathBuffer::new();
+    let path = path_argument(target, 0, &mut buffer)?;
+    let place = call.resolve(caller, AT_FDCWD, path, LastLink::Follow)?;
     let flags = if flags & MS_MGC_MSK == MS_MGC_VAL { flags & !MS_MGC_MSK } else { flags };
     if flags & NO_USER != 0 {
         return Err(Errno::EINVAL.into());
@@ -201,12 +202,13 @@ fn is_mount_root(place: &Location) -> bool {
 pub fn umount2(caller: &mut Caller<'_>, target: UserAddr, flags: u32) -> Result<(), Failure> {
     only(flags, MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW)?;
     let call = PathCall::of(caller);
-    let path = path_argument(target, 0)?;
+    let mut buffer = PathBuffer::new();
+    let path = path_argument(target, 0, &mut buffer)?;
     let last_link = if flags & UMOUNT_NOFOLLOW != 0 { LastLink::Keep } else { LastLink::Follow };
-    let start = call.start(caller, AT_FDCWD, &path)?;
+    let start = call.start(caller, AT_FDCWD, path)?;
     // Also of a place that was reached before something was mounted on it, it is the latest mount that goes.
     let place =
-        mount::descend(Walk::unseen(&call.context, &call.credentials).resolve(start, &path, last_link)?);
+        mount::descend(Walk::unseen(&call.context, &call.credentials).resolve(start, path, last_link)?);
     call.credentials.require(capability::SYS_ADMIN)?;
     if !is_mount_root(&place) {
         return Err(Errno::EINVAL.into());
@@ -232,8 +234,9 @@ pub fn pivot_root(caller: &mut Caller<'_>, new_root: UserAddr, put_old: UserAddr
     let call = PathCall::of(caller);
     call.credentials.require(capability::SYS_ADMIN)?;
     let directory = |address| {
-        let path = path_argument(address, 0)?;
-        let place = call.resolve(caller, AT_FDCWD, &path, LastLink::Follow)?;
+        let mut buffer = PathBuffer::new();
+        let path = path_argument(address, 0, &mut buffer)?;
+        let place = call.resolve(caller, AT_FDCWD, path, LastLink::Follow)?;
         if place.dentry.inode().is_directory() { Ok(place) } else { Err(Errno::ENOTDIR) }
     };
     let (new, old) = (directory(new_root)?, directory(put_old)?);

@@ -17,6 +17,7 @@ use crate::fs::walk::LastLink;
 use crate::fs::writers::ContentWriter;
 use crate::fs::{File, clock, limits};
 use crate::memory::object::Growth;
+use crate::user::PathBuffer;
 
 /// `lseek(fd, offset, whence)`.
 pub fn lseek(caller: &mut Caller<'_>, fd: i32, offset: i64, whence: u32) -> Result<u64, Failure> {
@@ -81,8 +82,9 @@ fn moved(base: u64, offset: i64) -> Result<u64, Errno> {
 pub fn truncate(caller: &mut Caller<'_>, path: UserAddr, length: i64) -> Result<(), Failure> {
     let length = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
     let call = PathCall::of(caller);
-    let path = path_argument(path, 0)?;
-    let place = call.resolve(caller, AT_FDCWD, &path, LastLink::Follow)?;
+    let mut buffer = PathBuffer::new();
+    let path = path_argument(path, 0, &mut buffer)?;
+    let place = call.resolve(caller, AT_FDCWD, path, LastLink::Follow)?;
     let inode = place.dentry.inode();
     match inode.kind {
         FileKind::Regular => {}

@@ -15,6 +15,7 @@ use crate::fs::open::{self, How, KNOWN_FLAGS, PATH_FLAGS, TMPFILE_BIT};
 use crate::fs::walk::{Rules, Walk};
 use crate::fs::{FdTable, File};
 use crate::process::Resource;
+use crate::user::PathBuffer;
 
 /// `open(path, flags, mode)`.
 pub fn open(caller: &mut Caller<'_>, path: UserAddr, flags: u32, mode: u32) -> Result<u32, Failure> {
@@ -74,19 +75,20 @@ fn open_with(
 ) -> Result<u32, Failure> {
     let call = PathCall::of(caller);
     let how = How::new(flags, mode & 0o7777 & !call.context.umask())?;
-    let path = at::path_argument(path, 0)?;
+    let mut buffer = PathBuffer::new();
+    let path = at::path_argument(path, 0, &mut buffer)?;
     let files = caller.thread.files();
     let slot = files.reserve(0, descriptor_limit(caller))?;
-    let start = call.start(caller, directory, &path)?;
+    let start = call.start(caller, directory, path)?;
     let file = if rules == Rules::default() {
-        open::open(&mut call.walk(), start, &path, how)?
+        open::open(&mut call.walk(), start, path, how)?
     } else {
         let anchor = match &start {
             Some(place) => place.clone(),
             None => call.start(caller, directory, b".")?.ok_or(Errno::EBADF)?,
         };
         let mut walk = Walk::restricted(&call.context, &call.credentials, rules, &anchor);
-        open::open(&mut walk, Some(anchor), &path, how)?
+        open::open(&mut walk, Some(anchor), path, how)?
     };
     Ok(slot.install(file, OnExec::from_open_flags(flags)))
 }
@@ -109,6 +111,7 @@ pub fn close(caller: &mut Caller<'_>, fd: u32) -> Result<(), Failure> {
 }
 
 /// What closing a descriptor does besides freeing it: the process's record locks on the file go.
+#[inline]
 fn close_file(file: Arc<File>, table: *const FdTable) {
     file.inode().locks.release_process(table);
     file.end_watch(table);

@@ -19,6 +19,7 @@ use crate::fs::remove::{self, Victim};
 use crate::fs::rename::{self, Behind, End, Target};
 use crate::fs::walk::{self, Last, Tail};
 use crate::process::capability;
+use crate::user::PathBuffer;
 
 /// `mkdir(path, mode)`.
 pub fn mkdir(caller: &mut Caller<'_>, path: UserAddr, mode: u32) -> Result<(), Failure> {
@@ -70,8 +71,9 @@ pub fn symlinkat(
     directory: i32,
     path: UserAddr,
 ) -> Result<(), Failure> {
-    let text = path_argument(text, 0)?;
-    let new = NewFile::symlink(Arc::from(&*text));
+    let mut buffer = PathBuffer::new();
+    let text = path_argument(text, 0, &mut buffer)?;
+    let new = NewFile::symlink(Arc::from(text));
     make(caller, &PathCall::of(caller), directory, path, Slashes::Refused, new)
 }
 
@@ -90,9 +92,10 @@ fn make(
     slashes: Slashes,
     new: NewFile,
 ) -> Result<(), Failure> {
-    let path = path_argument(path, 0)?;
-    let start = call.start(caller, directory, &path)?;
-    let tail = call.walk().to_parent(start, &path)?;
+    let mut buffer = PathBuffer::new();
+    let path = path_argument(path, 0, &mut buffer)?;
+    let start = call.start(caller, directory, path)?;
+    let tail = call.walk().to_parent(start, path)?;
     let Last::Name(name) = &tail.last else { return Err(Errno::EEXIST.into()) };
     if tail.must_be_directory && slashes == Slashes::Refused {
         let missing = walk::child(&tail.directory.dentry, name).is_err();
@@ -121,11 +124,13 @@ pub fn linkat(
     if flags & AT_EMPTY_PATH != 0 && !call.credentials.has_capability(capability::DAC_READ_SEARCH) {
         return Err(Errno::ENOENT.into());
     }
-    let old = path_argument(old, flags)?;
-    let target = call.resolve_or_self(caller, old_directory, &old, flags, keep_unless(flags))?;
-    let new = path_argument(new, 0)?;
-    let start = call.start(caller, new_directory, &new)?;
-    let tail = call.walk().to_parent(start, &new)?;
+    let mut old_buffer = PathBuffer::new();
+    let old = path_argument(old, flags, &mut old_buffer)?;
+    let target = call.resolve_or_self(caller, old_directory, old, flags, keep_unless(flags))?;
+    let mut new_buffer = PathBuffer::new();
+    let new = path_argument(new, 0, &mut new_buffer)?;
+    let start = call.start(caller, new_directory, new)?;
+    let tail = call.walk().to_parent(start, new)?;
     let Last::Name(name) = &tail.last else { return Err(Errno::EEXIST.into()) };
     if tail.must_be_directory {
         let missing = walk::child(&tail.directory.dentry, name).is_err();
@@ -149,9 +154,10 @@ pub fn unlinkat(caller: &mut Caller<'_>, directory: i32, path: UserAddr, flags: 
     only(flags, AT_REMOVEDIR)?;
     let victim = if flags & AT_REMOVEDIR != 0 { Victim::Directory } else { Victim::File };
     let call = PathCall::of(caller);
-    let path = path_argument(path, 0)?;
-    let start = call.start(caller, directory, &path)?;
-    let tail = call.walk().to_parent(start, &path)?;
+    let mut buffer = PathBuffer::new();
+    let path = path_argument(path, 0, &mut buffer)?;
+    let start = call.start(caller, directory, path)?;
+    let tail = call.walk().to_parent(start, path)?;
     let name = match (&tail.last, victim) {
         (Last::Name(name), _) => name,
         (_, Victim::File) => return Err(Errno::EISDIR.into()),
@@ -197,12 +203,14 @@ pub fn renameat2(
 ) -> Result<(), Failure> {
     let (target, behind) = rename_mode(flags)?;
     let call = PathCall::of(caller);
-    let old = path_argument(old, 0)?;
-    let new = path_argument(new, 0)?;
-    let old_start = call.start(caller, old_directory, &old)?;
-    let from = call.walk().to_parent(old_start, &old)?;
-    let new_start = call.start(caller, new_directory, &new)?;
-    let to = call.walk().to_parent(new_start, &new)?;
+    let mut old_buffer = PathBuffer::new();
+    let old = path_argument(old, 0, &mut old_buffer)?;
+    let mut new_buffer = PathBuffer::new();
+    let new = path_argument(new, 0, &mut new_buffer)?;
+    let old_start = call.start(caller, old_directory, old)?;
+    let from = call.walk().to_parent(old_start, old)?;
+    let new_start = call.start(caller, new_directory, new)?;
+    let to = call.walk().to_parent(new_start, new)?;
     if !Arc::ptr_eq(&from.directory.mount, &to.directory.mount) {
         return Err(Errno::EXDEV.into());
     }

@@ -22,7 +22,7 @@ use crate::fs::mount::{Location, Mount};
 use crate::fs::permission::{self, Access};
 use crate::fs::walk::LastLink;
 use crate::process::{Credentials, capability};
-use crate::user::UserPtr;
+use crate::user::{PathBuffer, UserPtr};
 
 /// The size of transfers that suits every file here.
 const BLOCK_SIZE: i32 = 4096;
@@ -65,8 +65,9 @@ pub fn newfstatat(
 }
 
 fn place_of(caller: &Caller<'_>, directory: i32, path: UserAddr, flags: u32) -> Result<Location, Errno> {
-    let path = path_argument(path, flags)?;
-    PathCall::of(caller).resolve_or_self(caller, directory, &path, flags, follow_unless(flags))
+    let mut buffer = PathBuffer::new();
+    let path = path_argument(path, flags, &mut buffer)?;
+    PathCall::of(caller).resolve_or_self(caller, directory, path, flags, follow_unless(flags))
 }
 
 /// `statx(dirfd, path, flags, mask, buffer)`.
@@ -233,8 +234,9 @@ pub fn faccessat2(
     if flags & AT_EACCESS == 0 {
         call.credentials = with_real_identity(call.credentials);
     }
-    let path = path_argument(path, flags)?;
-    let place = call.resolve_or_self(caller, directory, &path, flags, follow_unless(flags))?;
+    let mut buffer = PathBuffer::new();
+    let path = path_argument(path, flags, &mut buffer)?;
+    let place = call.resolve_or_self(caller, directory, path, flags, follow_unless(flags))?;
     Ok(check_access(&place, Access::from_bits(mode), &call.credentials)?)
 }
 
@@ -287,12 +289,13 @@ pub fn readlinkat(
     size: i32,
 ) -> Result<usize, Failure> {
     let size = usize::try_from(size).ok().filter(|&size| size > 0).ok_or(Errno::EINVAL)?;
-    let path = path_argument(path, AT_EMPTY_PATH)?;
+    let mut path_buffer = PathBuffer::new();
+    let path = path_argument(path, AT_EMPTY_PATH, &mut path_buffer)?;
     if path.is_empty() && directory == AT_FDCWD {
         return Err(Errno::ENOENT.into());
     }
     let call = PathCall::of(caller);
-    let place = call.resolve_or_self(caller, directory, &path, AT_EMPTY_PATH, LastLink::Keep)?;
+    let place = call.resolve_or_self(caller, directory, path, AT_EMPTY_PATH, LastLink::Keep)?;
     let inode = place.dentry.inode();
     let text = match &inode.body {
         Body::Symlink(text) => text.clone(),

@@ -15,8 +15,8 @@ use crate::fs::mount::Location;
 use crate::fs::notify::Event;
 use crate::fs::walk::LastLink;
 use crate::fs::writers::MountWriter;
-use crate::user::UserSlice;
 use crate::user::string::read_string;
+use crate::user::{PathBuffer, UserSlice};
 
 /// The longest name with its NUL, and the longest value and list: `XATTR_NAME_MAX`, `XATTR_SIZE_MAX`, `XATTR_LIST_MAX` of xattr(7).
 const NAME_SIZE: usize = 256;
@@ -24,8 +24,9 @@ const VALUE_SIZE: usize = 65536;
 const LIST_SIZE: usize = 65536;
 
 fn place(caller: &Caller<'_>, path: UserAddr, last_link: LastLink) -> Result<Location, Errno> {
-    let path = path_argument(path, 0)?;
-    PathCall::of(caller).resolve(caller, AT_FDCWD, &path, last_link)
+    let mut buffer = PathBuffer::new();
+    let path = path_argument(path, 0, &mut buffer)?;
+    PathCall::of(caller).resolve(caller, AT_FDCWD, path, last_link)
 }
 
 fn opened(caller: &Caller<'_>, fd: i32) -> Result<Location, Errno> {

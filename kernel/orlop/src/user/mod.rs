@@ -26,7 +26,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use crate::syscall::FromArg;
 
 pub use io::{Halt, IoSink, IoSource};
-pub use string::{PathBytes, read_path};
+pub use string::PathBuffer;
 
 /// A claim that one `T` lies at a user address.
 pub struct UserPtr<T> {

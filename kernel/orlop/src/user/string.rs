@@ -1,9 +1,8 @@
 //! NUL-terminated strings from user memory, with the limits Linux sets.
 //!
-//! Short paths, which nearly all are, live in the value itself: no allocation on the way to a path walk.
+//! Short paths, which nearly all are, lie on the stack of the call: no allocation on the way to a path walk.
 
 use alloc::vec::Vec;
-use core::ops::Deref;
 
 use abi::Errno;
 use hal::user_copy::{self, StringError};
@@ -14,42 +13,36 @@ use super::offset_address;
 /// The longest path, with its NUL (`linux/limits.h`).
 pub const PATH_MAX: usize = 4096;
 
-/// Paths up to this length (with the NUL) are kept inline.
-const INLINE_PATH: usize = 128;
+/// Paths up to this length (with the NUL) need no allocation.
+const SHORT_PATH: usize = 128;
 
-/// A path read from user memory, without its NUL. Derefs to the bytes.
-pub struct PathBytes(Storage);
-
-enum Storage {
-    Inline { bytes: [u8; INLINE_PATH], len: usize },
-    Heap(Vec<u8>),
+/// Where a path from user memory lies while a call works with it. It stays in its place: moved, it would be copied.
+pub struct PathBuffer {
+    short: [u8; SHORT_PATH],
+    long: Vec<u8>,
 }
 
-impl Deref for PathBytes {
-    type Target = [u8];
+impl PathBuffer {
+    /// Room for a path.
+    #[inline(always)]
+    pub const fn new() -> PathBuffer {
+        PathBuffer { short: [0; SHORT_PATH], long: Vec::new() }
+    }
 
-    fn deref(&self) -> &[u8] {
-        match &self.0 {
-            Storage::Inline { bytes, len } => bytes.get(..*len).unwrap_or_default(),
-            Storage::Heap(bytes) => bytes,
+    /// Reads a path, and gives it without its NUL. `EFAULT` for a bad address, `ENAMETOOLONG` where no NUL stands in the first
+    /// [`PATH_MAX`] bytes. An empty path is returned as such: what it means is the caller's to say.
+    pub fn read(&mut self, address: UserAddr) -> Result<&[u8], Errno> {
+        match read_string_into(address, &mut self.short)? {
+            Some(length) => Ok(self.short.get(..length).unwrap_or_default()),
+            None => self.read_long(address),
         }
     }
-}
 
-/// Reads a path. `EFAULT` for a bad address, `ENAMETOOLONG` where no NUL stands in the first
-/// [`PATH_MAX`] bytes. An empty path is returned as such: what it means is the caller's to say.
-pub fn read_path(address: UserAddr) -> Result<PathBytes, Errno> {
-    let mut bytes = [0; INLINE_PATH];
-    match read_string_into(address, &mut bytes)? {
-        Some(len) => Ok(PathBytes(Storage::Inline { bytes, len })),
-        None => read_long_path(address),
+    #[cold]
+    fn read_long(&mut self, address: UserAddr) -> Result<&[u8], Errno> {
+        self.long = read_string(address, PATH_MAX)?.ok_or(Errno::ENAMETOOLONG)?;
+        Ok(&self.long)
     }
-}
-
-#[cold]
-fn read_long_path(address: UserAddr) -> Result<PathBytes, Errno> {
-    let bytes = read_string(address, PATH_MAX)?.ok_or(Errno::ENAMETOOLONG)?;
-    Ok(PathBytes(Storage::Heap(bytes)))
 }
 
 /// Reads a string of fewer than `limit` bytes into a new vector, without its NUL; `None` when no NUL
