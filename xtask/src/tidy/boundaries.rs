@@ -6,12 +6,13 @@ use super::Source;
 use crate::workspace;
 
 /// Crates that must forbid unsafe code at their root.
-const FORBIDDING: [&str; 7] = [
+const FORBIDDING: [&str; 8] = [
     "abi/src/lib.rs",
     "kernel/libkernel/src/lib.rs",
     "kernel/klog/src/lib.rs",
     "kernel/outcome/src/lib.rs",
     "kernel/sched/src/lib.rs",
+    "kernel/subject/src/lib.rs",
     "kernel/drivers/src/lib.rs",
     "kernel/orlop/src/lib.rs",
 ];
@@ -38,25 +39,27 @@ const UNSAFE_HOMES: [&str; 10] = [
 const NATIVE: &str = "abi/src/lib.rs";
 
 /// For each crate of ours, the crates of ours that it may use.
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
     ("abi", &[]),
     ("kernel/libkernel", &["abi"]),
     ("kernel/hal", &["abi", "libkernel"]),
     ("kernel/klog", &["libkernel", "hal"]),
     ("kernel/outcome", &["abi", "libkernel", "hal"]),
     ("kernel/sched", &["abi", "libkernel", "hal", "klog", "outcome"]),
+    ("kernel/subject", &["abi", "hal", "sched"]),
     ("kernel/drivers", &["abi", "libkernel", "hal"]),
     ("userspace/libsyscall", &["abi"]),
     ("userspace/ulib", &["abi", "libsyscall"]),
 ];
 
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "abi",
     "libkernel",
     "hal",
     "klog",
     "outcome",
     "sched",
+    "subject",
     "drivers",
     "orlop",
     "libsyscall",

@@ -15,6 +15,7 @@ use abi::fs::{O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR};
 use klog::log;
 use libkernel::core_dump::name::{self, Facts, NoName};
 use outcome::Failure;
+use subject::{Credentials, Pid, Resource};
 
 use super::{Cause, Terms};
 use crate::fs::attributes::FileKind;
@@ -25,7 +26,7 @@ use crate::fs::walk::{Last, Walk};
 use crate::fs::{File, FsContext, mount, pipe};
 use crate::memory::Dumpable;
 use crate::process::helper::{self, Helper};
-use crate::process::{CORE_PIPE_LIMIT, Credentials, Pid, Resource, Thread, core_uses_pid, find_process};
+use crate::process::{CORE_PIPE_LIMIT, Thread, core_uses_pid, find_process};
 use crate::syscall::system;
 
 const PERMISSIONS: u32 = 0o600;

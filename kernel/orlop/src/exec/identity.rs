@@ -9,10 +9,11 @@ use abi::Errno;
 use abi::fs::{MS_NOSUID, S_ISGID, S_ISUID, S_IXGRP};
 use abi::process::{SECBIT_KEEP_CAPS, SECBIT_NOROOT};
 use libkernel::file_capabilities::FileCapabilities;
+use subject::{Credentials, Identity, capability};
 
 use crate::fs::permission::{self, Access};
 use crate::fs::{File, extended};
-use crate::process::{Credentials, Identity, Thread, capability};
+use crate::process::Thread;
 
 /// Credentials of the new program, and what else becomes of who executes it.
 pub struct NewIdentity {
@@ -172,8 +173,8 @@ pub fn is_dumpable(old: &Credentials, new: &Credentials) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::capability;
     use abi::process::SECBIT_NO_SETUID_FIXUP;
+    use subject::capability;
 
     #[test]
     fn root_is_plain_unless_it_renounced_being_root() {

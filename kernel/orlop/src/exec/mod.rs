@@ -21,6 +21,7 @@ use abi::process::{ADDR_COMPAT_LAYOUT, ADDR_NO_RANDOMIZE, MMAP_PAGE_ZERO, READ_I
 use hal::user::{UserContext, UserRegs};
 use libkernel::addr::UserAddr;
 use outcome::{Failure, OrErrno};
+use subject::Resource;
 
 use crate::fs::File;
 use crate::fs::mount::Location;
@@ -29,7 +30,7 @@ use crate::fs::walk::LastLink;
 use crate::futex;
 use crate::memory::layout::Offsets;
 use crate::memory::{AddressSpace, Dumpable, ExecuteAccess, Layout};
-use crate::process::{self, Resource, Thread};
+use crate::process::{self, Thread};
 use crate::signal::{Signal, send};
 
 use arguments::{Room, Strings};

@@ -12,13 +12,13 @@ use abi::auxv::*;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::paging::Prot;
 use outcome::OrErrno;
+use subject::Credentials;
 use zerocopy::IntoBytes;
 
 use super::arguments::Strings;
 use super::loader::Loaded;
 use crate::memory::area::AreaFlags;
 use crate::memory::{AddressSpace, Bounds, Content, MapRequest, Placement};
-use crate::process::Credentials;
 
 /// The stack area reaches so far below what is on the stack at first; it grows from there.
 const FREE_STACK: u64 = 128 << 10;
@@ -221,7 +221,7 @@ fn auxiliary_vector(content: &StackContent<'_>, addresses: &Addresses) -> [[u64;
 mod tests {
     use super::*;
     use crate::exec::arguments::Room;
-    use crate::process::Limits;
+    use subject::Limits;
 
     fn strings(list: &[&[u8]]) -> Strings {
         let mut strings = Strings::default();

@@ -18,12 +18,12 @@ use abi::fs::{S_ISVTX, XATTR_CREATE, XATTR_REPLACE};
 use hal::sync::Once;
 use libkernel::file_capabilities::FileCapabilities;
 use sched::Mutex;
+use subject::{Credentials, capability};
 
 use super::attributes::FileKind;
 use super::filesystem::FileSystemKind;
 use super::inode::Inode;
 use super::permission::{self, Access};
-use crate::process::{Credentials, capability};
 
 const TRUSTED: &[u8] = b"trusted.";
 const SECURITY: &[u8] = b"security.";

@@ -373,7 +373,7 @@ mod tests {
     use super::*;
     use crate::fs::anonymous;
     use crate::fs::file::FileOperations;
-    use crate::process::Credentials;
+    use subject::Credentials;
 
     struct Nothing;
 

@@ -4,6 +4,7 @@ use abi::Errno;
 use abi::fs::{S_ISGID, S_ISUID};
 use libkernel::signal_set::Signal;
 use outcome::Failure;
+use subject::{Credentials, INFINITY, capability};
 
 use super::clock;
 use super::dentry::Dentry;
@@ -12,7 +13,6 @@ use super::inode::Inode;
 use super::notify::Event;
 use super::running;
 use super::writers::ContentWriter;
-use crate::process::{Credentials, INFINITY, capability};
 use crate::user::IoSource;
 
 /// `RLIMIT_FSIZE`: cuts a write at `position` off at the limit. SIGXFSZ and EFBIG when not even one byte may be written.

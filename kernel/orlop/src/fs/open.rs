@@ -10,6 +10,7 @@ use abi::fs::{
     O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_SYNC, O_TRUNC, O_WRONLY,
 };
 use outcome::Failure;
+use subject::Credentials;
 
 use super::attributes::FileKind;
 use super::change::{self, NewFile};
@@ -27,7 +28,6 @@ use super::pipe;
 use super::shared_folders;
 use super::walk::{self, Followed, Last, LastLink, Walk};
 use super::writers::ContentWriter;
-use crate::process::Credentials;
 
 /// The bit by which `O_TMPFILE` differs from `O_DIRECTORY`.
 pub const TMPFILE_BIT: u32 = abi::fs::__O_TMPFILE;

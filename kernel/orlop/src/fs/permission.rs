@@ -1,11 +1,11 @@
 //! Who may do what with a file: mode bits, owner, sticky directories and the capabilities that pass them by.
 
 use abi::Errno;
+use subject::{Credentials, capability};
 
 use super::generated::Class;
 use super::inode::{Admission, Body, GeneratedDirectory, Inode};
 use super::mount::Mount;
-use crate::process::{Credentials, capability};
 
 /// What is asked for: any of the three bits, as in one digit of a mode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

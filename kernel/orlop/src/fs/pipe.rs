@@ -23,12 +23,12 @@ use libkernel::signal_set::Signal;
 use outcome::Failure;
 use sched::Mutex;
 use sched::wait::{Deadline, WaitQueue};
+use subject::Credentials;
 
 use super::asynchronous::AsyncFiles;
 use super::owner::News;
 use super::poll::PollEvents;
 use super::running;
-use crate::process::Credentials;
 use crate::user::{Halt, IoSink, IoSource};
 
 use account::{DEFAULT_SLOTS, Slots};

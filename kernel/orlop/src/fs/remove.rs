@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
+use subject::Credentials;
 
 use super::change;
 use super::clock;
@@ -13,7 +14,6 @@ use super::mount::Location;
 use super::notify::Event;
 use super::permission;
 use super::writers::MountWriter;
-use crate::process::Credentials;
 
 /// What a removal expects to find.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

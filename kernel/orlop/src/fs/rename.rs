@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use abi::Errno;
 use sched::Mutex;
 use sched::mutex::MutexGuard;
+use subject::Credentials;
 
 use super::change;
 use super::clock;
@@ -19,7 +20,6 @@ use super::notify::Event;
 use super::permission::{self, Access};
 use super::remove::{self, Victim};
 use super::writers::MountWriter;
-use crate::process::Credentials;
 
 /// What becomes of a target that exists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,8 +5,9 @@ use core::sync::atomic::Ordering;
 use hal::task;
 use libkernel::signal_set::Signal;
 use sched::work;
+use subject::{Credentials, INFINITY, Resource};
 
-use crate::process::{self, Credentials, INFINITY, Resource, Thread};
+use crate::process::{self, Thread};
 use crate::signal::send;
 
 /// Looks at the running thread; `None` in a kernel task.

@@ -7,11 +7,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use abi::fs::{S_ISGID, S_ISUID, S_ISVTX, S_IWGRP, S_IWOTH, S_IXGRP};
+use subject::Credentials;
 
 use super::attributes::FileKind;
 use super::inode::Inode;
 use super::permission::{self, Access};
-use crate::process::Credentials;
 
 /// `protected_symlinks`: whether links in a shared folder are followed by their owner and for the folder's owner's only.
 pub static SYMLINKS: AtomicU32 = AtomicU32::new(1);

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use outcome::Failure;
+use subject::Credentials;
 
 use super::attributes::FileKind;
 use super::change::{self, NewFile};
@@ -17,7 +18,6 @@ use super::remove::{self, Victim};
 use super::rename::{self, Behind, End, Target};
 use super::walk::{Last, LastLink, Walk};
 use super::{FsContext, listing, path_from};
-use crate::process::Credentials;
 use crate::user::{IoSink, IoSource};
 
 /// The host's stand-in for a machine comes up, with its memory, when a thread first acts as a CPU.

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use abi::Errno;
 use abi::fs::{MS_MANDLOCK, MS_RDONLY, MS_SYNCHRONOUS};
 use hal::sync::Once;
+use subject::Credentials;
 
 use super::attributes::FileKind;
 use super::change::{self, NewFile};
@@ -15,7 +16,6 @@ use super::filesystem::{FileSystem, FileSystemKind};
 use super::initramfs::new_root_directory;
 use super::mount::Mount;
 use super::{proc, sysfs};
-use crate::process::Credentials;
 
 /// The types, as `/proc/filesystems` lists them; none of them needs a device.
 pub const NAMES: &[&str] = &["sysfs", "tmpfs", "devtmpfs", "proc", "ramfs"];

@@ -16,6 +16,7 @@ use abi::fs::{
     MS_NOSYMFOLLOW, RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
 };
+use subject::Credentials;
 
 use super::clock;
 use super::context::FsContext;
@@ -25,7 +26,6 @@ use super::inode::{Body, LinkTarget};
 use super::mount::{self, Location, Mount};
 use super::permission::{self, Access};
 use super::shared_folders;
-use crate::process::Credentials;
 
 /// Links that one walk follows before it gives up with ELOOP: path_resolution(7).
 pub const MAX_LINKS: u32 = 40;

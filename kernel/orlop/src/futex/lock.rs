@@ -11,13 +11,14 @@ use hal::task;
 use hal::user_copy::{self, Missed};
 use libkernel::addr::UserAddr;
 use sched::wait::{Deadline, WaitError};
+use subject::Pid;
 
 use super::bucket::{self, Bucket};
 use super::inheritance::{Lock, is_circle, pass_on};
 use super::key::Key;
 use super::queue::Waiter;
 use super::{Attempt, Word, retry_with_page, sleep};
-use crate::process::{Pid, Thread, find_thread};
+use crate::process::{Thread, find_thread};
 use crate::user::UserPtr;
 
 /// How long to wait for an owner that is about to end.

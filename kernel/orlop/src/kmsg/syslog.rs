@@ -15,10 +15,10 @@ use libkernel::log_ring::{Found, Header, LONGEST};
 use outcome::Failure;
 use sched::Mutex;
 use sched::wait::Deadline;
+use subject::{Credentials, capability};
 
 use super::arrival;
 use crate::fs::poll::{PollEvents, Watcher};
-use crate::process::{Credentials, capability};
 use crate::user::IoSink;
 
 /// `/proc/sys/kernel/dmesg_restrict`: whether only the privileged may read the log. Debian's default.

@@ -8,11 +8,11 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use abi::Errno;
 use libkernel::addr::{PAGE_SHIFT, UserAddr, UserRange};
 use outcome::OrErrno;
+use subject::{Limits, Resource, capability};
 
 use super::area::{Area, AreaFlags};
 use super::layout::LOWEST_ADDRESS;
 use super::space::{State, Usage};
-use crate::process::{Limits, Resource, capability};
 
 /// Whoever the memory is for.
 pub trait Bounds {

@@ -2,13 +2,13 @@
 
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange, page_up};
 use libkernel::paging::Prot;
+use subject::Resource;
 
 use super::AddressSpace;
 use super::area::{Area, AreaFlags};
 use super::bounds::Bounds;
 use super::map::may_commit;
 use super::space::{Discarded, State, Usage};
-use crate::process::Resource;
 
 impl AddressSpace {
     /// Moves the program break to `wanted` if that is possible, and returns where it is then.

@@ -11,13 +11,13 @@ use hal::user::UserFault;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::fault::Access;
 use libkernel::paging::Prot;
+use subject::Resource;
 
 use super::AddressSpace;
 use super::area::{Area, AreaFlags, Backing, ObjectView};
 use super::bounds::Bounds;
 use super::layout::{LOWEST_HINT, STACK_GUARD_GAP};
 use super::space::{State, Usage};
-use crate::process::Resource;
 
 /// A read fault on an object maps up to so many pages that the object already has, around the one touched.
 const FAULT_AROUND: u64 = 16;

@@ -9,12 +9,12 @@ use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::fault::Access;
 use libkernel::paging::Prot;
 use proptest::prelude::*;
+use subject::{Limit, Limits, MayRaise, Resource};
 
 use super::area::AreaFlags;
 use super::protect::Reach;
 use super::remap::{KeepOld, Movement};
 use super::*;
-use crate::process::{Limit, Limits, MayRaise, Resource};
 use crate::user::{IoSink, IoSource};
 
 const BASE: u64 = 0x10_0000;

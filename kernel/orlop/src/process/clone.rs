@@ -15,10 +15,11 @@ use hal::user::{UserContext, UserRegs};
 use libkernel::addr::UserAddr;
 use outcome::{Failure, OrErrno, Restart};
 use sched::work;
+use subject::{Pid, capability};
 
 use super::family::Siblings;
 use super::process::ProcessParts;
-use super::{Pid, Process, Thread, ThreadParts, capability, main_loop, settings, table};
+use super::{Process, Thread, ThreadParts, main_loop, settings, table};
 use crate::fs::FdTable;
 use crate::memory::AddressSpace;
 use crate::signal::{NO_STACK, ProcessSignals};

@@ -2,8 +2,9 @@
 
 use abi::signal::{SI_KERNEL, SigInfo};
 use libkernel::sched::cpu_time::CpuTime;
+use subject::{INFINITY, Resource};
 
-use super::{INFINITY, Process, Resource, Thread};
+use super::{Process, Thread};
 use crate::signal::{Signal, send};
 use crate::time::SECOND_NS;
 

@@ -12,10 +12,11 @@ use abi::signal::{SI_USER, SigInfo};
 use hal::task;
 use libkernel::addr::UserAddr;
 use sched::work;
+use subject::Pid;
 
 use super::family::{BATCH, Heard};
 use super::report::{self, Vanishes};
-use super::{Pid, Process, Thread, table};
+use super::{Process, Thread, table};
 use crate::futex;
 use crate::signal::{Signal, SignalSet, send, stop};
 

@@ -12,12 +12,13 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use hal::list::List;
 use libkernel::front_map::FrontMap;
+use subject::Pid;
 
 use super::process::News;
 use super::report::Vanishes;
 use super::table::Table;
 use super::wait::Wanted;
-use super::{Pid, Process, Thread};
+use super::{Process, Thread};
 use crate::signal::Signal;
 
 /// How many children change their parent before the table's lock is given up.

@@ -4,13 +4,14 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use hal::sync::Once;
+use subject::{Credentials, Limits, Pid};
 
 use super::group::Group;
 use super::kept::Kept;
 use super::process::ProcessParts;
 use super::session::Session;
 use super::thread::TIMER_SLACK_NS;
-use super::{Credentials, IoContext, Limits, NAME_SIZE, Pid, Process, Thread, ThreadParts, table};
+use super::{IoContext, NAME_SIZE, Process, Thread, ThreadParts, table};
 use crate::fs::{FdTable, FsContext};
 use crate::memory::AddressSpace;
 use crate::signal::action::Actions;

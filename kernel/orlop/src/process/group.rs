@@ -6,8 +6,9 @@ use core::sync::atomic::Ordering;
 use abi::Errno;
 use hal::list::List;
 use hal::sync::{SpinGuard, SpinLock};
+use subject::Pid;
 
-use super::{Pid, Process, Session, Thread, find_thread, table};
+use super::{Process, Session, Thread, find_thread, table};
 
 /// A process group. Its number is that of the process that it was made for.
 pub(super) struct Group {

@@ -14,11 +14,10 @@ use hal::task::{Runnable, Task, UserState};
 use hal::user::{UserContext, UserRegs};
 use outcome::{Failure, OrErrno};
 use sched::wait::WaitQueue;
+use subject::{Credentials, Limit, Limits, MayRaise, Pid, Resource};
 
 use super::first::{Parentless, parentless};
-use super::{
-    Credentials, Limit, Limits, MayRaise, Pid, Resource, Thread, find_process, run, settings, table,
-};
+use super::{Thread, find_process, run, settings, table};
 use crate::exec;
 use crate::fs::fd_table::OnExec;
 use crate::fs::{FdTable, File, FsContext, mount};

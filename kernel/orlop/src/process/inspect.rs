@@ -1,6 +1,8 @@
 //! Who may look into a process: its memory, descriptors and environment.
 
-use super::{Credentials, Process, capability, current};
+use subject::{Credentials, capability};
+
+use super::{Process, current};
 
 /// Whether the running thread may look into a process: one of its own process may; otherwise all of the process's users and groups
 /// must be the caller's, it must have no capability that the caller lacks, and be dumpable; or the caller may trace everybody (Linux:

@@ -2,7 +2,6 @@
 
 pub mod clone;
 mod cpu_limits;
-mod credentials;
 pub mod exec;
 mod exit;
 mod family;
@@ -12,9 +11,7 @@ pub mod helper;
 mod inspect;
 mod io_context;
 mod kept;
-mod limits;
 mod main_loop;
-mod pid;
 #[allow(clippy::module_inception, reason = "the process itself")]
 mod process;
 mod report;
@@ -25,22 +22,18 @@ pub mod speculation;
 pub mod table;
 mod thread;
 mod usage;
-pub mod users;
 pub mod wait;
 
-pub use credentials::{Capabilities, Credentials, Identity, capability};
 pub use first::{FirstProcess, first};
 pub use inspect::may_inspect;
 pub use io_context::IoContext;
 pub use kept::NOBODY;
-pub use limits::{INFINITY, Limit, Limits, MayRaise, RESOURCES, Resource};
 pub use main_loop::run;
-pub use pid::Pid;
 pub use process::Process;
 pub use session::Session;
 pub use settings::{
-    CORE_PIPE_LIMIT, CORE_USES_PID, OPEN_MAX, PID_MAX, SUID_DUMPABLE, THREADS_MAX, core_pattern,
-    core_uses_pid, dumpable_with_privileges, set_core_pattern,
+    CORE_PIPE_LIMIT, CORE_USES_PID, PID_MAX, SUID_DUMPABLE, THREADS_MAX, core_pattern, core_uses_pid,
+    dumpable_with_privileges, set_core_pattern,
 };
 pub use table::{
     PID_LIMIT, find_process, find_thread, first_member, for_each_process, for_each_thread, is_in_use,
@@ -48,7 +41,6 @@ pub use table::{
 };
 pub use thread::{NAME_SIZE, Thread, ThreadParts};
 pub use usage::Times;
-pub use users::User;
 
 use alloc::sync::Arc;
 

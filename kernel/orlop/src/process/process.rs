@@ -10,13 +10,14 @@ use hal::list::Link;
 use hal::sync::SpinLock;
 use hal::task;
 use sched::wait::WaitQueue;
+use subject::{INFINITY, Limits, Pid, Resource};
 
+use super::Thread;
 use super::family::Family;
 use super::group::Group;
 use super::kept::Kept;
 use super::session::Session;
 use super::usage::Usage;
-use super::{INFINITY, Limits, Pid, Resource, Thread};
 use crate::memory::{AddressSpace, Dumpable, flags};
 use crate::signal::{ProcessSignals, Signal};
 use crate::time::CpuAlarms;

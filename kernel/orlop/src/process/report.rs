@@ -9,12 +9,13 @@ use abi::signal::{
     SigInfo,
 };
 use abi::time::{NANOSECONDS_PER_SECOND, USER_HZ};
+use subject::Pid;
 
 use libkernel::sched::cpu_time::CpuTime;
 
 use super::family::Adopted;
 use super::process::News;
-use super::{Pid, Process, table};
+use super::{Process, table};
 use crate::signal::{Signal, send};
 
 /// What happened to a child.

@@ -4,8 +4,8 @@ use alloc::sync::Arc;
 use core::sync::atomic::AtomicUsize;
 
 use hal::sync::SpinLock;
+use subject::Pid;
 
-use super::Pid;
 use crate::tty::Terminal;
 
 /// A session. Its number is that of the process that made it, its leader.

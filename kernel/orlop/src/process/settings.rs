@@ -15,9 +15,6 @@ pub static PID_MAX: AtomicU32 = AtomicU32::new(32_768);
 /// `threads-max`: how many threads there may be.
 pub static THREADS_MAX: AtomicU32 = AtomicU32::new(32_768);
 
-/// `nr_open`: the highest limit of descriptors.
-pub static OPEN_MAX: AtomicU32 = AtomicU32::new(1 << 20);
-
 /// One more than the highest number that is given out now.
 pub(super) fn number_limit() -> u32 {
     PID_MAX.load(Ordering::Relaxed).min(PID_LIMIT)

@@ -22,10 +22,11 @@ use hal::sync::{SpinGuard, SpinLock};
 use libkernel::numbers::Numbers;
 use sched::Mutex;
 use sched::mutex::MutexGuard;
+use subject::Pid;
 
 use super::group::Group;
 use super::session::Session;
-use super::{Pid, Process, Thread, settings};
+use super::{Process, Thread, settings};
 
 /// One more than the highest number that can be given out (Linux: `PID_MAX_LIMIT`).
 pub const PID_LIMIT: u32 = 4 << 20;

@@ -12,9 +12,10 @@ use hal::task::{self, Task, TaskRef};
 use libkernel::addr::UserAddr;
 use libkernel::sched::Parameters;
 use sched::{self, settings};
+use subject::{Credentials, Limits, Pid, users};
 
 use super::usage::Account;
-use super::{Credentials, IoContext, Limits, Pid, Process, speculation, users};
+use super::{IoContext, Process, speculation};
 use crate::fs::context::OwnContext;
 use crate::fs::{FdTable, FsContext};
 use crate::futex::Held;

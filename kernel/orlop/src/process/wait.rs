@@ -10,6 +10,7 @@ use abi::process::{
 use abi::signal::SigInfo;
 use outcome::Failure;
 use sched::wait::Deadline;
+use subject::Pid;
 
 use libkernel::sched::cpu_time::CpuTime;
 
@@ -17,7 +18,7 @@ use super::family::{Event, Found, Kind};
 use super::process::News;
 use super::report::{self, Change};
 use super::usage::Times;
-use super::{Pid, Process, Thread, table};
+use super::{Process, Thread, table};
 
 /// Which children are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

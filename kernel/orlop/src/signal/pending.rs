@@ -11,10 +11,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::signal::{NSIG, SI_KERNEL, SI_USER};
+use subject::User;
+use subject::users::SignalCharge;
 
 use super::{SigInfo, Signal, SignalSet};
-use crate::process::User;
-use crate::process::users::SignalCharge;
 
 /// A queue of pending signals. A standard signal is in it once; real-time signals queue up in the order of their coming.
 #[derive(Default)]

@@ -8,10 +8,11 @@ use alloc::sync::{Arc, Weak};
 use abi::Errno;
 use abi::fs::{F_OWNER_PGRP, F_OWNER_TID};
 use abi::signal::{SI_KERNEL, SI_SIGIO};
+use subject::Pid;
 
 use super::{SigInfo, Signal, SignalSet, send};
 use crate::fs::owner::{Notice, Recipient, Sender};
-use crate::process::{self, Pid, Process, Thread};
+use crate::process::{self, Process, Thread};
 
 /// A thread, or the process that it belongs to.
 struct Single {

@@ -12,13 +12,14 @@ use core::sync::atomic::Ordering;
 use abi::Errno;
 use abi::process::WaitStatus;
 use sched::work;
+use subject::users::SignalCharge;
+use subject::{Pid, Resource};
 
 use super::action::{self, Disposition};
 pub use super::pending::Fate;
 use super::pending::{Added, Pending};
 use super::{DefaultAction, Shared, SigInfo, Signal, SignalSet, stop};
-use crate::process::users::SignalCharge;
-use crate::process::{Pid, Process, Resource, Thread, table};
+use crate::process::{Process, Thread, table};
 
 /// Sends a signal to a process; one of its threads will take it. EAGAIN if a real-time signal with its information finds no room.
 pub fn to_process(process: &Arc<Process>, signal: Signal, info: &SigInfo) -> Result<(), Errno> {

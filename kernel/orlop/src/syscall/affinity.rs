@@ -4,10 +4,11 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use sched::settings;
+use subject::capability;
 
 use super::sched::thread_or_self;
 use super::{Caller, Failure};
-use crate::process::{Thread, capability};
+use crate::process::Thread;
 use crate::user::{UserPtr, UserSlice};
 
 /// The thread that is meant. Linux finds none under a negative number.

@@ -5,9 +5,9 @@
 
 use abi::Errno;
 use libkernel::addr::UserAddr;
+use subject::Pid;
 
 use super::{Caller, Failure};
-use crate::process::Pid;
 
 /// A type that one argument register converts to, with checks.
 pub trait FromArg: Sized {

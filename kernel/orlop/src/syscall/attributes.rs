@@ -4,6 +4,7 @@ use abi::Errno;
 use abi::fs::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, S_ISGID};
 use abi::time::{NANOSECONDS_PER_SECOND, Timespec, Timeval, UTIME_NOW, UTIME_OMIT};
 use libkernel::addr::UserAddr;
+use subject::{Credentials, capability};
 
 use super::at::{self, PathCall, follow_unless, only, path_argument};
 use super::{Caller, Failure};
@@ -15,7 +16,6 @@ use crate::fs::notify::Event;
 use crate::fs::permission::{self, Access, Attribute};
 use crate::fs::walk::LastLink;
 use crate::fs::writers::MountWriter;
-use crate::process::{Credentials, capability};
 use crate::user::{PathBuffer, UserPtr, UserSlice};
 
 /// `chmod(path, mode)`.

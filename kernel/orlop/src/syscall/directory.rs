@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use abi::Errno;
 use abi::fs::{AT_FDCWD, Dirent, Dirent64};
 use libkernel::addr::UserAddr;
+use subject::{Credentials, capability};
 use zerocopy::IntoBytes;
 
 use super::at::{PathCall, content_file, file, path_argument};
@@ -15,7 +16,6 @@ use crate::fs::notify::Event;
 use crate::fs::permission::{self, Access};
 use crate::fs::walk::LastLink;
 use crate::fs::{path_from, short};
-use crate::process::{Credentials, capability};
 use crate::user::PathBuffer;
 
 /// `getdents64(fd, buffer, size)`.

@@ -11,6 +11,7 @@ use abi::ioctl::{
     FS_IOC_SETFLAGS, FS_IOC_UNRESVSP, FS_IOC_UNRESVSP64, FS_IOC_ZERO_RANGE, SpaceReservation,
 };
 use libkernel::addr::UserAddr;
+use subject::capability;
 use zerocopy::IntoBytes;
 
 use super::at::file;
@@ -20,7 +21,6 @@ use crate::fs::File;
 use crate::fs::attributes::FileKind;
 use crate::fs::filesystem::FileSystemKind;
 use crate::fs::{permission, writers::MountWriter};
-use crate::process::capability;
 use crate::user::{self, UserPtr};
 
 /// Serves a request; `None` for one that only the file's own code can know.

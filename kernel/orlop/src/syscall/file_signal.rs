@@ -81,7 +81,7 @@ pub(super) fn set_asynchronous(caller: &Caller<'_>, file: &Arc<File>, fd: i32, i
 
 /// A terminal's signals are for its foreground group, or else for the caller's process, unless an owner was named (Linux:
 /// `__tty_fasync`).
-pub(super) fn own_if_nobody_does(caller: &Caller<'_>, file: &File, foreground: Option<crate::process::Pid>) {
+pub(super) fn own_if_nobody_does(caller: &Caller<'_>, file: &File, foreground: Option<subject::Pid>) {
     if file.owner().is_named() {
         return;
     }

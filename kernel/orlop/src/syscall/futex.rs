@@ -13,13 +13,14 @@ use abi::time::Timespec;
 use core::sync::atomic::Ordering;
 use libkernel::addr::UserAddr;
 use sched::wait::{Deadline, WaitError};
+use subject::{Pid, capability};
 
 use super::{Caller, Failure, Restart, Resume};
 use crate::futex::lock::{self, Patience};
 use crate::futex::operation::{self, Counts};
 use crate::futex::transfer::{self, Moved};
 use crate::futex::{self as core_futex, Left, Sharing, Word};
-use crate::process::{Pid, Thread, capability, find_thread};
+use crate::process::{Thread, find_thread};
 use crate::time::{Clock, from_timespec};
 use crate::user::UserPtr;
 

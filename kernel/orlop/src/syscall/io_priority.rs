@@ -9,10 +9,11 @@ use abi::resource::{
     PRIO_USER,
 };
 use libkernel::sched::Policy;
+use subject::{Credentials, capability};
 
 use super::priority::for_each_selected;
 use super::{Caller, Failure};
-use crate::process::{Credentials, Thread, capability};
+use crate::process::Thread;
 
 /// What `getpriority` calls the threads that are meant. EINVAL for anything else.
 fn kind_of(which: u32) -> Result<u32, Errno> {

@@ -11,6 +11,7 @@ use abi::fs::{
     MS_SYNCHRONOUS, MS_UNBINDABLE, UMOUNT_NOFOLLOW,
 };
 use libkernel::addr::UserAddr;
+use subject::capability;
 
 use super::at::{PathCall, only, path_argument};
 use super::{Caller, Failure};
@@ -18,7 +19,7 @@ use crate::fs::FsContext;
 use crate::fs::mount::{self, InUse, Location, Mount};
 use crate::fs::types::{self, FlagWords};
 use crate::fs::walk::{LastLink, Walk};
-use crate::process::{capability, table};
+use crate::process::table;
 use crate::user::string::read_string;
 use crate::user::{IoSource, PathBuffer};
 

@@ -8,6 +8,7 @@ use abi::fs::{
     RENAME_WHITEOUT,
 };
 use libkernel::addr::UserAddr;
+use subject::capability;
 
 use super::at::{PathCall, keep_unless, only, path_argument};
 use super::{Caller, Failure};
@@ -18,7 +19,6 @@ use crate::fs::permission::{self, Access};
 use crate::fs::remove::{self, Victim};
 use crate::fs::rename::{self, Behind, End, Target};
 use crate::fs::walk::{self, Last, Tail};
-use crate::process::capability;
 use crate::user::PathBuffer;
 
 /// `mkdir(path, mode)`.

@@ -16,11 +16,11 @@ use abi::time::{NANOSECONDS_PER_SECOND, Timespec};
 use arrayvec::ArrayVec;
 use libkernel::addr::UserAddr;
 use sched::wait::{Deadline, Patience, WaitError, WaitQueue};
+use subject::Resource;
 
 use super::restart::Resume;
 use super::{Caller, Failure, Restart};
 use crate::fs::poll::{Observer, PollEvents, Share, Watcher};
-use crate::process::Resource;
 use crate::user::{UserPtr, UserSlice};
 
 pub use select::{pselect6, select};

@@ -5,9 +5,10 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::resource::{PRIO_PGRP, PRIO_PROCESS, PRIO_USER};
 use libkernel::sched::Parameters;
+use subject::{Pid, Resource, capability};
 
 use super::{Caller, Failure};
-use crate::process::{Pid, Process, Resource, Thread, capability, find_thread, for_each_process, table};
+use crate::process::{Process, Thread, find_thread, for_each_process, table};
 
 /// Calls `visit` with the threads that a call means, leaders that have ended included; ESRCH without any. It may not sleep.
 pub(super) fn for_each_selected(

@@ -11,9 +11,9 @@ use abi::process::{
     PR_GET_SECUREBITS, PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, PR_SET_SECUREBITS, SECBIT_KEEP_CAPS,
     SECBIT_KEEP_CAPS_LOCKED, SECBIT_NO_CAP_AMBIENT_RAISE, SECURE_ALL_BITS, SECURE_ALL_LOCKS,
 };
+use subject::{Credentials, capability};
 
 use super::Caller;
-use crate::process::{Credentials, capability};
 
 /// The options of `prctl` that are about privileges; `None` for the others.
 pub fn prctl(caller: &Caller<'_>, option: u32, second: u64, rest: [u64; 3]) -> Option<Result<u64, Errno>> {

@@ -11,13 +11,14 @@ use abi::process::{
 };
 use abi::signal::SigInfo;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
+use subject::Pid;
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::system::rusage_of;
 use super::{Caller, Failure};
 use crate::process::clone::{self, CloneRequest};
+use crate::process::group;
 use crate::process::wait::{Report, Which, wait_for_child};
-use crate::process::{Pid, group};
 use crate::signal::{Signal, send};
 use crate::user::{UserPtr, UserSlice, offset_address, read_bytes, write_bytes};
 

@@ -11,12 +11,13 @@ use abi::process::{
 };
 use abi::time::Timespec;
 use libkernel::sched::{PRIORITY_MAX, Parameters, Policy, ROUND_ROBIN_NS, SLICE_NS};
+use subject::{Pid, Resource, capability};
 use zerocopy::IntoBytes;
 
 use super::priority::limit_allows;
 use super::{Caller, Failure, extensible};
 use crate::futex;
-use crate::process::{Pid, Resource, Thread, capability, find_thread};
+use crate::process::{Thread, find_thread};
 use crate::time::to_timespec;
 use crate::user::{self, UserPtr};
 

@@ -8,6 +8,7 @@ use abi::process::{
     PR_SET_MM_START_STACK, PrctlMmMap,
 };
 use libkernel::addr::UserAddr;
+use subject::{Resource, capability};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::Caller;
@@ -16,7 +17,6 @@ use crate::fs::attributes::FileKind;
 use crate::fs::permission::{self, Access};
 use crate::memory::AddressSpace;
 use crate::memory::places::{AuxiliaryVector, check_place};
-use crate::process::{Resource, capability};
 use crate::user::{UserPtr, read_bytes};
 
 /// No file is named.

@@ -9,9 +9,10 @@ use abi::signal::{
 use abi::time::Timespec;
 use libkernel::addr::UserAddr;
 use sched::wait::{Deadline, WaitError};
+use subject::{Pid, capability};
 
 use super::{Caller, Failure, Restart};
-use crate::process::{Pid, Process, Thread, capability, find_thread};
+use crate::process::{Process, Thread, find_thread};
 use crate::signal::action::{Disposition, disposition};
 use crate::signal::{Signal, SignalSet, frame, send};
 use crate::time::from_timespec;

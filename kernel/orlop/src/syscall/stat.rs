@@ -13,6 +13,7 @@ use abi::fs::{
 };
 use abi::time::Timespec;
 use libkernel::addr::UserAddr;
+use subject::{Credentials, capability};
 
 use super::at::{self, PathCall, follow_unless, only, path_argument};
 use super::{Caller, Failure};
@@ -21,7 +22,6 @@ use crate::fs::inode::{Body, Inode};
 use crate::fs::mount::{Location, Mount};
 use crate::fs::permission::{self, Access};
 use crate::fs::walk::LastLink;
-use crate::process::{Credentials, capability};
 use crate::user::{PathBuffer, UserPtr};
 
 /// The size of transfers that suits every file here.

@@ -14,10 +14,11 @@ use abi::utsname::{Sysinfo, UTSNAME_LENGTH, Utsname};
 use hal::sync::SpinLock;
 use libkernel::addr::UserAddr;
 use libkernel::sched::load_average::POINT;
+use subject::{Limit, MayRaise, Pid, Resource, capability};
 
 use super::{Caller, Failure};
 use crate::fs::generated::content::Changes;
-use crate::process::{Limit, MayRaise, Pid, Process, Resource, Thread, Times, capability, find_thread};
+use crate::process::{Process, Thread, Times, find_thread};
 use crate::random;
 use crate::time::{SECOND_NS, to_timeval};
 use crate::tty;

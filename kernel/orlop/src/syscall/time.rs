@@ -12,9 +12,10 @@ use abi::time::{
 };
 use libkernel::addr::UserAddr;
 use sched::wait::{Deadline, WaitError};
+use subject::{Pid, capability};
 
 use super::{Caller, Failure, Restart, Resume};
-use crate::process::{Pid, capability, find_thread};
+use crate::process::find_thread;
 use crate::signal::Signal;
 use crate::time::interval::{self, Setting, Which};
 use crate::time::posix::{self, Asked, Notification};

@@ -13,11 +13,12 @@ use hal::sync::SpinLock;
 use sched::deadline::{Deadline, set_wall_offset};
 use sched::timer::clocks_changed;
 use sched::wait::Patience;
+use subject::{Pid, capability};
 
 use super::alarm::{AlarmNode, Listener};
 use super::cpu_alarm::{CpuAlarms, CpuKey, Measure};
 use super::{SECOND_NS, discipline, to_timespec};
-use crate::process::{Pid, Process, Thread, capability, find_process, find_thread};
+use crate::process::{Process, Thread, find_process, find_thread};
 pub use sched::deadline::wall_offset_ns;
 
 /// Takes the wall clock from the machine. Once, at boot.

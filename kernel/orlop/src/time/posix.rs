@@ -13,13 +13,14 @@ use abi::signal::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID, SigInfo};
 use libkernel::radix::RadixTree;
 use libkernel::text::Text;
 use libkernel::timeouts::Base;
+use subject::Resource;
+use subject::users::SignalCharge;
 
 use super::Clock;
 use super::alarm::AlarmNode;
 use super::discipline;
 use super::interval::{Name, Setting, Source, Timer};
-use crate::process::users::SignalCharge;
-use crate::process::{Process, Resource, Thread};
+use crate::process::{Process, Thread};
 use crate::signal::Signal;
 use crate::signal::send::{self, Fate};
 

@@ -10,6 +10,7 @@ use hal::console::Received;
 use hal::sync::{IrqLock, Once};
 use outcome::Failure;
 use sched::wait::WaitQueue;
+use subject::Credentials;
 
 use super::sysrq;
 use super::terminal::{Terminal, Wire};
@@ -17,7 +18,6 @@ use crate::fs::fd_table::OnExec;
 use crate::fs::open::{How, open};
 use crate::fs::walk::Walk;
 use crate::fs::{FdTable, FsContext};
-use crate::process::Credentials;
 
 /// Bytes that wait for the line discipline; more wait in the line itself.
 const RING_SIZE: usize = 1024;

@@ -12,9 +12,10 @@ use abi::terminal::{TIOCGPGRP, TIOCGSID, TIOCNOTTY, TIOCSCTTY, TIOCSPGRP};
 use libkernel::addr::UserAddr;
 use libkernel::signal_set::Signal;
 use outcome::{Failure, Restart};
+use subject::{Pid, capability};
 
 use super::terminal::Terminal;
-use crate::process::{Pid, Process, Session, Thread, capability, current, table};
+use crate::process::{Process, Session, Thread, current, table};
 use crate::signal::send;
 use crate::syscall::Caller;
 use crate::user::UserPtr;

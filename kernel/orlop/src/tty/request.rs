@@ -11,10 +11,10 @@ use abi::terminal::{
 use libkernel::addr::UserAddr;
 use libkernel::signal_set::Signal;
 use outcome::Failure;
+use subject::capability;
 
 use super::modes;
 use super::terminal::Terminal;
-use crate::process::capability;
 use crate::syscall::Caller;
 use crate::user::UserPtr;
 

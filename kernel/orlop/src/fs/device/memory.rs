@@ -7,12 +7,12 @@ use abi::ioctl::{RNDADDENTROPY, RNDADDTOENTCNT, RNDCLEARPOOL, RNDGETENTCNT, RNDR
 use hal::sync::Once;
 use libkernel::addr::UserAddr;
 use outcome::Failure;
+use subject::capability;
 
 use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::file::{File, FileOperations, Mapping};
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::fs::running;
-use crate::process::capability;
 use crate::random::{self, seeding};
 use crate::syscall::Caller;
 use crate::user::{IoSink, IoSource, UserPtr};

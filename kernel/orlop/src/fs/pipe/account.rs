@@ -5,7 +5,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::process::{Credentials, User, capability};
+use subject::{Credentials, User, capability};
 
 /// The slots that a pipe starts with (Linux: `PIPE_DEF_BUFFERS`).
 pub const DEFAULT_SLOTS: usize = 16;

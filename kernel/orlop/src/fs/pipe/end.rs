@@ -11,6 +11,7 @@ use abi::ioctl::FIONREAD;
 use libkernel::addr::UserAddr;
 use outcome::Failure;
 use sched::wait::Deadline;
+use subject::Credentials;
 
 use super::account::{DEFAULT_SLOTS, Slots};
 use super::ring::{Ring, Writing};
@@ -23,7 +24,6 @@ use crate::fs::inode::Body;
 use crate::fs::mount::Location;
 use crate::fs::owner::News;
 use crate::fs::poll::{PollEvents, Watcher};
-use crate::process::Credentials;
 use crate::syscall::Caller;
 use crate::user::{IoSink, IoSource, UserPtr};
 

@@ -6,12 +6,13 @@ use alloc::sync::Arc;
 use abi::Errno;
 use hal::backtrace::Calls;
 use libkernel::text::Text;
+use subject::capability;
 
 use super::subject::Subject;
 use crate::fs::file::FileOperations;
 use crate::fs::generated::Class;
 use crate::fs::generated::content::{Content, SequenceFile};
-use crate::process::{capability, current, may_inspect};
+use crate::process::{current, may_inspect};
 
 /// EPERM unless the running thread may look into the process, now (Linux: `lock_trace`).
 fn check(subject: &Subject) -> Result<(), Errno> {

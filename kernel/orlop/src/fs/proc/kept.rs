@@ -5,10 +5,11 @@ use alloc::sync::Arc;
 use abi::Errno;
 use libkernel::setting;
 use libkernel::text::Text;
+use subject::capability;
 
 use super::status;
 use super::subject::Subject;
-use crate::process::{NAME_SIZE, NOBODY, Thread, capability, current};
+use crate::process::{NAME_SIZE, NOBODY, Thread, current};
 
 /// `comm`.
 pub fn name(subject: &Subject, text: &mut Text) -> Result<(), Errno> {

@@ -9,13 +9,14 @@ use abi::Errno;
 use abi::syslog::SYSLOG_ACTION_OPEN;
 use libkernel::text::Text;
 use outcome::Failure;
+use subject::{Credentials, capability};
 
 use crate::fs::file::{File, FileOperations};
 use crate::fs::generated::Class;
 use crate::fs::generated::content::{Content, SequenceFile};
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::kmsg::syslog;
-use crate::process::{Credentials, capability, current};
+use crate::process::current;
 use crate::tty::sysrq;
 use crate::user::{IoSink, IoSource};
 

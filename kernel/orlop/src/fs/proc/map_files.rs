@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use libkernel::addr::{UserAddr, UserRange};
+use subject::capability;
 
 use super::maps::BATCH;
 use super::process::shown_path;
@@ -19,7 +20,7 @@ use crate::fs::filesystem::FileSystem;
 use crate::fs::generated::{Class, entry};
 use crate::fs::inode::{Admission, Body, GeneratedDirectory, GeneratedEntry, LinkTarget, MagicLink};
 use crate::fs::{File, short};
-use crate::process::{capability, current};
+use crate::process::current;
 
 /// The directory.
 pub struct MapFiles {

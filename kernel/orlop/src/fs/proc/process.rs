@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use libkernel::text::Text;
+use subject::Pid;
 
 use super::descriptors::{Descriptors, Show};
 use super::mounts::{self, Mounts};
@@ -25,7 +26,7 @@ use crate::fs::inode::{
 };
 use crate::fs::mount::{self, Location};
 use crate::fs::{display_path, short};
-use crate::process::{Pid, find_process, find_thread, next_process};
+use crate::process::{find_process, find_thread, next_process};
 use crate::time::posix;
 
 /// What a name in the directory stands for.

@@ -13,6 +13,7 @@ use libkernel::addr::{PAGE_SIZE, USER_END, UserAddr, UserRange};
 use libkernel::fault::Access;
 use libkernel::text::Text;
 use outcome::Failure;
+use subject::capability;
 
 use super::maps::{self, Areas};
 use super::subject::Subject;
@@ -21,7 +22,7 @@ use crate::fs::generated::Class;
 use crate::fs::generated::content::{Content, SequenceFile};
 use crate::memory::AddressSpace;
 use crate::memory::area::{AreaDescription, AreaFlags};
-use crate::process::{capability, current};
+use crate::process::current;
 use crate::user::IoSink;
 
 /// Opens `smaps`.

@@ -8,11 +8,12 @@ use libkernel::addr::PAGE_SIZE;
 use libkernel::sched::{Parameters, cpu_set};
 use libkernel::text::{Text, Within};
 use sched::settings;
+use subject::{Credentials, INFINITY, Resource};
 
 use super::subject::Subject;
 use crate::memory::Usage;
 use crate::memory::layout::Layout;
-use crate::process::{Credentials, INFINITY, NAME_SIZE, Resource, Times, may_inspect};
+use crate::process::{NAME_SIZE, Times, may_inspect};
 use crate::syscall::sched::number_of;
 use crate::tty;
 

@@ -5,13 +5,14 @@
 use alloc::sync::{Arc, Weak};
 
 use abi::Errno;
+use subject::Pid;
 
 use super::view::Hiding;
 use crate::fs::FsContext;
 use crate::fs::filesystem::FileSystem;
 use crate::fs::inode::{Admission, Ownership};
 use crate::memory::AddressSpace;
-use crate::process::{Pid, Process, Thread, current, find_thread, may_inspect};
+use crate::process::{Process, Thread, current, find_thread, may_inspect};
 
 /// A process, or one thread of it, that a directory is about.
 #[derive(Clone)]

@@ -9,13 +9,14 @@ use abi::Errno;
 use hal::sync::Once;
 use libkernel::entropy::POOL_BITS;
 use libkernel::text::Text;
+use subject::capability;
 
 use crate::exec;
 use crate::fs::generated::setting::{Number, Setting, Word};
 use crate::fs::generated::{Fixed, directory, setting, setting_with, shown, shown_text};
 use crate::fs::{pipe, shared_folders};
 use crate::kmsg;
-use crate::process::{self, capability};
+use crate::process;
 use crate::random::seeding;
 use crate::syscall::system as uts;
 use crate::tty::sysrq;
@@ -120,7 +121,7 @@ const PIPE_PAGES_SOFT: Number = atomic_number!(pipe::account::USER_PAGES_SOFT, 0
 const PID_MAX: Number = atomic_number!(process::PID_MAX, 301..=process::PID_LIMIT as i64);
 /// `MIN_THREADS` and `FUTEX_TID_MASK`.
 const THREADS_MAX: Number = atomic_number!(process::THREADS_MAX, 20..=0x3fff_ffff);
-const OPEN_MAX: Number = atomic_number!(process::OPEN_MAX, 64..=0x7fff_ffc0);
+const OPEN_MAX: Number = atomic_number!(subject::OPEN_MAX, 64..=0x7fff_ffc0);
 const MAX_AREAS: Number = atomic_number!(crate::memory::MAX_AREAS, 0..=i32::MAX as i64);
 const DIRECTORY_NOTIFY: Number = atomic_number!(crate::fs::notify::ENABLED, ANY);
 const LEASE_BREAK_TIME: Number = atomic_number!(crate::fs::lock::lease::BREAK_TIME_S, ANY);

@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::sync::Arc;
 
 use abi::Errno;
+use subject::Pid;
 
 use super::process;
 use super::subject::Subject;
@@ -13,7 +14,7 @@ use crate::fs::dentry::Dentry;
 use crate::fs::filesystem::FileSystem;
 use crate::fs::generated::{Class, entry};
 use crate::fs::inode::{Admission, Body, GeneratedDirectory, GeneratedEntry};
-use crate::process::{Pid, current};
+use crate::process::current;
 
 /// The number that a name is: digits without leading zeroes.
 pub fn parse_number(name: &[u8]) -> Option<u32> {

@@ -1,11 +1,9 @@
 //! Resource limits: `getrlimit`, `setrlimit`, `prlimit64`.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use hal::sync::SpinLock;
-
-use super::OPEN_MAX;
 
 /// A soft and a hard limit; the soft one is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +83,9 @@ impl Resource {
         usize::try_from(number).ok().and_then(|index| Resource::ALL.get(index).copied()).ok_or(Errno::EINVAL)
     }
 }
+
+/// `nr_open`: the highest limit of descriptors.
+pub static OPEN_MAX: AtomicU32 = AtomicU32::new(1 << 20);
 
 /// The limits of one process; copied by `fork`, kept by `execve`.
 pub struct Limits(SpinLock<[Limit; RESOURCES]>);

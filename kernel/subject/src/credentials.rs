@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::process::{SECBIT_KEEP_CAPS, SECBIT_NO_SETUID_FIXUP};
 
-use super::users::User;
+use crate::User;
 
 /// Capability numbers, `linux/capability.h`.
 pub mod capability {

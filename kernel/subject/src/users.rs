@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use abi::Errno;
 use sched::Mutex;
 
-use super::{Credentials, Limits, Resource, capability};
+use crate::{Credentials, Limits, Resource, capability};
 
 static USERS: Mutex<Users> = Mutex::new(Users { by_number: BTreeMap::new(), most: FEW });
 
@@ -81,7 +81,7 @@ impl User {
 
     /// Counts a thread of this user. Root is not limited and not counted: most threads cost nothing here.
     #[inline]
-    pub(super) fn join(&self) {
+    pub fn join(&self) {
         if self.number != ROOT {
             self.threads.fetch_add(1, Ordering::Relaxed);
         }
@@ -89,20 +89,20 @@ impl User {
 
     /// A thread of this user is gone, or somebody else's now.
     #[inline]
-    pub(super) fn leave(&self) {
+    pub fn leave(&self) {
         if self.number != ROOT {
             self.threads.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// Whether the user has more threads than `RLIMIT_NPROC` allows; root may.
-    pub(super) fn has_too_many_threads(&self, limits: &Limits) -> bool {
+    pub fn has_too_many_threads(&self, limits: &Limits) -> bool {
         self.number != ROOT && self.threads.load(Ordering::Relaxed) > limits.soft(Resource::Processes)
     }
 }
 
 /// EAGAIN if a user with these credentials and limits may not have another thread.
-pub(super) fn check(credentials: &Credentials, limits: &Limits) -> Result<(), Errno> {
+pub fn check(credentials: &Credentials, limits: &Limits) -> Result<(), Errno> {
     let user = &credentials.charged;
     let is_exempt = || {
         credentials.has_capability(capability::SYS_RESOURCE)
