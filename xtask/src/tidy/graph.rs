@@ -16,19 +16,9 @@ pub mod picture;
 
 use paths::{Mentions, Path};
 
-/// For each crate whose files stand in circles, how many files the largest one has. The numbers fall only.
-const CIRCLES: [(&str, usize); 10] = [
-    ("bench", 6),
-    ("conformance", 9),
-    ("hal", 29),
-    ("libkernel", 2),
-    ("models", 2),
-    ("orlop", 158),
-    ("programs", 2),
-    ("sched", 12),
-    ("ulib", 3),
-    ("xtask", 19),
-];
+/// For each crate of the kernel whose files stand in circles, how many files the largest one has. The numbers fall only.
+const CIRCLES: [(&str, usize); 6] =
+    [("hal", 29), ("libkernel", 2), ("models", 2), ("orlop", 154), ("sched", 12), ("subject", 2)];
 
 /// One file as a module of its crate.
 pub struct Module {
@@ -142,7 +132,7 @@ fn place(path: &str) -> Option<(String, Path)> {
     Some((folder.rsplit('/').next()?.to_owned(), module))
 }
 
-/// Circles of files that have grown, or fallen without being recorded.
+/// Circles of the kernel's files that have grown, or fallen without being recorded.
 pub fn check(sources: &[Source]) -> Vec<String> {
     let graph = match Graph::new(sources) {
         Ok(graph) => graph,
@@ -150,7 +140,8 @@ pub fn check(sources: &[Source]) -> Vec<String> {
     };
     let mut largest: BTreeMap<&str, &Vec<usize>> = BTreeMap::new();
     let circles = graph.circles();
-    for circle in circles.iter().rev() {
+    let is_kernel = |circle: &&Vec<usize>| graph.modules[circle[0]].path.starts_with("kernel/");
+    for circle in circles.iter().rev().filter(is_kernel) {
         largest.insert(&graph.modules[circle[0]].krate, circle);
     }
     let recorded = BTreeMap::from(CIRCLES);
