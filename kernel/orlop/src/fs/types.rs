@@ -106,6 +106,26 @@ pub fn take_flag_words(options: &mut Vec<u8>) -> FlagWords {
     flags
 }
 
+/// Takes what is called the source out of the options, which counts where none is given otherwise; EINVAL for a second one, and for one
+/// that has no text (Linux: `vfs_parse_fs_param_source`).
+pub fn take_source(options: &mut Vec<u8>, given: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Errno> {
+    let mut source = given;
+    let mut rest = Vec::new();
+    for word in options.split(|&byte| byte == b',').filter(|word| !word.is_empty()) {
+        match word.strip_prefix(b"source=") {
+            Some(text) if source.is_none() => source = Some(text.to_vec()),
+            Some(_) => return Err(Errno::EINVAL),
+            None if word == b"source" => return Err(Errno::EINVAL),
+            None => {
+                rest.extend_from_slice(word);
+                rest.push(b',');
+            }
+        }
+    }
+    *options = rest;
+    Ok(source)
+}
+
 static DEVICES: Once<Arc<Dentry>> = Once::new();
 
 /// The root of devtmpfs, of which there is one, whatever it is mounted on.

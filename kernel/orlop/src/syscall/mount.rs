@@ -67,9 +67,9 @@ pub fn mount(
     if flags & PROPAGATION != 0 {
         return Ok(propagate(&place, flags)?);
     }
-    let source = source.unwrap_or_default();
     let place = mount::descend(place);
     if flags & (MS_BIND | MS_MOVE) != 0 {
+        let source = source.unwrap_or_default();
         if source.is_empty() {
             return Err(Errno::EINVAL.into());
         }
@@ -81,6 +81,7 @@ pub fn mount(
     let kind = kind.ok_or(Errno::EINVAL)?;
     let mut options = data.unwrap_or_default();
     let words = types::take_flag_words(&mut options);
+    let source = types::take_source(&mut options, source)?.unwrap_or_default();
     let made = types::create(&kind, &source, kept_flags(flags), &options)?;
     let whole = file_system_flags(flags, words);
     if made.filesystem.flags() == 0 && whole != 0 {
@@ -148,6 +149,8 @@ fn remount(place: &Location, flags: u64, mut options: Vec<u8>) -> Result<(), Err
         return mount.set_flags(own);
     }
     let words = types::take_flag_words(&mut options);
+    // That it came from elsewhere changes nothing.
+    types::take_source(&mut options, None)?;
     types::reconfigure(&mount.filesystem, &options)?;
     mount.filesystem.set_flags(file_system_flags(flags, words))?;
     mount.set_flags(own)

@@ -22,6 +22,7 @@ conformance::tests!(&[
     ("a_tree_is_taken_away_whole", a_tree_is_taken_away_whole),
     ("links_are_not_followed", links_are_not_followed),
     ("flags_and_options", flags_and_options),
+    ("sources", sources),
     ("a_thousand_mounts", a_thousand_mounts),
 ]);
 
@@ -235,6 +236,37 @@ fn flags_and_options() -> Outcome {
     unlink(c"few/b")?;
     check_eq!(statfs(c"few")?.f_ffree, 1);
     check_eq!((unmount(c"m/d", 0), unmount(c"few", 0x100)), (Err(Errno::EINVAL), Err(Errno::EINVAL)));
+    Ok(())
+}
+
+/// What is mounted may be said among the options, once.
+fn sources() -> Outcome {
+    if !begin()? {
+        return Ok(());
+    }
+    let place = c"place";
+    mkdirat(AT_FDCWD, place, 0o755)?;
+    let mount = |source: Option<&CStr>, kind: &CStr, flags: u64, options: &CStr| {
+        let source = source.map_or(0, |source| source.as_ptr() as u64);
+        let [place, kind, options] = [place, kind, options].map(|text| text.as_ptr() as u64);
+        raw::call(nr::mount, &[source, place, kind, flags, options]).map(drop)
+    };
+    let is_listed = |source: &str| -> Result<bool, Failure> {
+        let table = conformance::files::content(c"/proc/self/mounts")?;
+        Ok(table.split(|&byte| byte == b'\n').any(|line| line.starts_with(source.as_bytes())))
+    };
+    for kind in [c"tmpfs", c"proc", c"sysfs"] {
+        check_eq!(mount(None, kind, 0, c"source=from-options"), Ok(()));
+        check!(is_listed("from-options ")?);
+        // Of one that is mounted it is passed over.
+        check_eq!(mount(Some(c"x"), kind, MS_REMOUNT, c"source=other"), Ok(()));
+        check_eq!(mount(None, kind, MS_REMOUNT, c"source=a,source=b"), Err(Errno::EINVAL));
+        check!(is_listed("from-options ")? && !is_listed("other ")?);
+        unmount(place, 0)?;
+        check_eq!(mount(Some(c"given"), kind, 0, c"source=other"), Err(Errno::EINVAL));
+        check_eq!(mount(None, kind, 0, c"source=a,source=b"), Err(Errno::EINVAL));
+        check_eq!(mount(None, kind, 0, c"source"), Err(Errno::EINVAL));
+    }
     Ok(())
 }
 
