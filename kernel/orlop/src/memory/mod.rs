@@ -34,6 +34,5 @@ pub use fault::FaultError;
 pub use layout::Layout;
 pub use map::{Content, MapRequest, Placement};
 pub use object::{ExecuteAccess, Growth, Object, PageBudget, WriteAccess};
-pub use query::Residency;
 pub use remap::RemapRequest;
 pub use space::{AddressSpace, Dumpable, OwnReference, Usage, flags};

@@ -10,24 +10,29 @@ use libkernel::fault::Access;
 use super::AddressSpace;
 use super::area::{Area, AreaDescription, Role};
 use super::space::State;
-
-/// Whether a page is in memory.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Residency {
-    /// It is.
-    Resident,
-    /// It would have to be made or found.
-    Absent,
-}
+use crate::fs::File;
 
 impl AddressSpace {
-    /// Whether the page at an address is in memory; `ENOMEM` where nothing is mapped.
-    pub fn residency(&self, page: UserAddr) -> Result<Residency, Errno> {
+    /// Says of pages from an address on which are in memory (1), as far as one area and `found` reach: of how many. Of the pages of a
+    /// file that the caller may not know about all are said to be, as on Linux since 5.2. `ENOMEM` where nothing is mapped.
+    pub fn residency(
+        &self,
+        start: UserAddr,
+        found: &mut [u8],
+        may_know: impl FnOnce(&File) -> bool,
+    ) -> Result<usize, Errno> {
         let state = self.state.read();
-        let (_, area) = state.areas.get(page).ok_or(Errno::ENOMEM)?;
-        let mapped = self.page_table.lookup(page.page_down()).is_some();
-        let cached = area.view().is_some_and(|view| view.object().has_used_page(view.page_index(page)));
-        Ok(if mapped || cached { Residency::Resident } else { Residency::Absent })
+        let (range, area) = state.areas.get(start).ok_or(Errno::ENOMEM)?;
+        let is_hidden = area.view().and_then(|view| view.file()).is_some_and(|file| !may_know(file));
+        let pages = UserRange::from_bounds(start, range.end()).map_or(0, |rest| rest.page_count());
+        let count = found.len().min(usize::try_from(pages).unwrap_or(usize::MAX));
+        for (byte, number) in found.iter_mut().zip(start.page_number()..).take(count) {
+            let page = UserAddr::of_page(number);
+            let is_cached =
+                || area.view().is_some_and(|view| view.object().has_used_page(view.page_index(page)));
+            *byte = u8::from(is_hidden || self.page_table.lookup(page).is_some() || is_cached());
+        }
+        Ok(count)
     }
 
     /// What a futex at `address` is known by if processes may share it: the identity of the object and the offset

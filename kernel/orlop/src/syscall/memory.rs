@@ -8,17 +8,18 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::memory::*;
-use libkernel::addr::{PAGE_MASK, UserAddr, UserRange, page_up};
+use libkernel::addr::{PAGE_MASK, USER_END, UserAddr, UserRange, page_up};
 use libkernel::fault::Access;
 use libkernel::paging::Prot;
 
 use super::{Caller, Failure};
+use crate::fs::{File, permission};
 use crate::memory::area::AreaFlags;
 use crate::memory::lock::LockTime;
 use crate::memory::protect::Reach;
 use crate::memory::remap::{KeepOld, Movement};
-use crate::memory::{Advice, OtherCopies, OwnReference, RemapRequest, Residency};
-use crate::user::UserSlice;
+use crate::memory::{Advice, OtherCopies, OwnReference, RemapRequest};
+use crate::user;
 
 mod map;
 
@@ -47,14 +48,24 @@ const fn page_align(length: u64) -> u64 {
     length.wrapping_add(PAGE_MASK) & !PAGE_MASK
 }
 
-/// A range of `length` bytes in whole pages from a page start, for calls to which nothing at all means success wherever it lies:
-/// then `None`. `wrapped` where the end wraps, `ENOMEM` where it lies outside the user half: nothing is mapped there.
-fn some_pages(start: UserAddr, length: u64, wrapped: Errno) -> Result<Option<UserRange>, Errno> {
+/// Does something to a range of `length` bytes in whole pages from a page start, for calls to which nothing at all means success
+/// wherever it lies. `wrapped` where the end wraps. Nothing is mapped outside the user half: `ENOMEM`, after all that comes before.
+fn with_pages(
+    start: UserAddr,
+    length: u64,
+    wrapped: Errno,
+    act: impl FnOnce(UserRange) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     if length == 0 {
-        return Ok(None);
+        return Ok(());
     }
     start.checked_add(length).ok_or(wrapped)?;
-    UserRange::new(start, length).map(Some).ok_or(Errno::ENOMEM)
+    if let Some(range) = UserRange::new(start, length) {
+        return act(range);
+    }
+    let within = UserRange::from_bounds(start, UserAddr::new(USER_END)).filter(|range| !range.is_empty());
+    act(within.ok_or(Errno::ENOMEM)?)?;
+    Err(Errno::ENOMEM)
 }
 
 /// `munmap(2)`.
@@ -133,10 +144,7 @@ pub fn madvise(caller: &mut Caller<'_>, start: UserAddr, length: u64, advice: u3
         return Err(Errno::EINVAL.into());
     }
     let length = page_up(length).ok_or(Errno::EINVAL)?;
-    match some_pages(start, length, Errno::EINVAL)? {
-        Some(range) => Ok(space(caller)?.advise(range, advice)?),
-        None => Ok(()),
-    }
+    Ok(with_pages(start, length, Errno::EINVAL, |range| space(caller)?.advise(range, advice))?)
 }
 
 /// Merging and huge pages are features Linux can be built without; the answer is that of such a Linux.
@@ -168,37 +176,40 @@ pub fn msync(caller: &mut Caller<'_>, start: UserAddr, length: u64, flags: u32) 
     if flags & !(both | MS_INVALIDATE) != 0 || flags & both == both || !start.is_page_aligned() {
         return Err(Errno::EINVAL.into());
     }
-    let Some(range) = some_pages(start, page_align(length), Errno::ENOMEM)? else { return Ok(()) };
     let copies = if flags & MS_INVALIDATE != 0 { OtherCopies::Invalid } else { OtherCopies::Valid };
-    Ok(space(caller)?.synchronise(range, copies)?)
+    let length = page_align(length);
+    Ok(with_pages(start, length, Errno::ENOMEM, |range| space(caller)?.synchronise(range, copies))?)
 }
 
-/// `mincore(2)`: one byte for each page, bit 0 set where it is in memory.
+/// `mincore(2)`: one byte for each page, bit 0 set where it is in memory. What lies before the first page that is not mapped is told of.
 pub fn mincore(caller: &mut Caller<'_>, start: UserAddr, length: u64, vector: UserAddr) -> Outcome<()> {
     const STEP: usize = 64;
     let range = page_range(start, length, Errno::ENOMEM)?;
     let space = space(caller)?;
-    let bytes = UserSlice::<u8>::new(vector, range.page_count() as usize);
     hal::user_copy::checked(vector, range.page_count()).ok_or(Errno::EFAULT)?;
-    let mut pages = range.pages();
-    for first in (0..bytes.len()).step_by(STEP) {
-        let mut piece = [0; STEP];
-        let mut filled = 0;
-        for (byte, page) in piece.iter_mut().zip(&mut pages) {
-            *byte = u8::from(space.residency(page)? == Residency::Resident);
-            filled += 1;
-        }
-        let target = bytes.at(first)?.address();
-        crate::user::write_bytes(target, piece.get(..filled).unwrap_or_default())?;
+    let credentials = caller.thread.credentials();
+    let may_know = |file: &File| {
+        let inode = file.inode();
+        permission::is_owner(inode, &credentials)
+            || permission::check(inode, &credentials, permission::Access::WRITE).is_ok()
+    };
+    let mut done = 0;
+    while done < range.page_count() {
+        let mut found = [0; STEP];
+        let wanted = STEP.min(usize::try_from(range.page_count() - done).unwrap_or(STEP));
+        let page = UserAddr::of_page(range.start().page_number() + done);
+        let count = space.residency(page, found.get_mut(..wanted).unwrap_or_default(), may_know)?;
+        let target = vector.checked_add(done).ok_or(Errno::EFAULT)?;
+        user::write_bytes(target, found.get(..count).unwrap_or_default())?;
+        done += count as u64;
     }
     Ok(())
 }
 
-/// The whole pages that a range of bytes touches, if there are any.
-fn touched_pages(start: UserAddr, length: u64) -> Result<Option<UserRange>, Errno> {
+/// The whole pages that a range of bytes touches: where they begin and how many bytes they are.
+fn touched_pages(start: UserAddr, length: u64) -> (UserAddr, u64) {
     let start = start.untagged();
-    let length = page_align(length.wrapping_add(start.page_offset() as u64));
-    some_pages(start.page_down(), length, Errno::EINVAL)
+    (start.page_down(), page_align(length.wrapping_add(start.page_offset() as u64)))
 }
 
 /// `mlock(2)`.
@@ -214,21 +225,18 @@ pub fn mlock2(caller: &mut Caller<'_>, start: UserAddr, length: u64, flags: u32)
     let bounds = caller.thread.bounds();
     bounds.may_lock_something()?;
     let time = if flags & MLOCK_ONFAULT != 0 { LockTime::OnFault } else { LockTime::Now };
-    match touched_pages(start, length) {
-        Ok(Some(range)) => Ok(space(caller)?.lock(range, time, bounds)?),
-        Ok(None) => Ok(()),
-        // Before anything is looked at, what the limit could never hold.
-        Err(_) if !bounds.may_lock_bytes(page_align(length)) => Err(Errno::ENOMEM.into()),
-        Err(errno) => Err(errno.into()),
+    // Before anything is looked at, what the limit could never hold.
+    let (start, length) = touched_pages(start, length);
+    if UserRange::new(start, length).is_none() && !bounds.may_lock_bytes(length) {
+        return Err(Errno::ENOMEM.into());
     }
+    Ok(with_pages(start, length, Errno::EINVAL, |range| space(caller)?.lock(range, time, bounds))?)
 }
 
 /// `munlock(2)`.
 pub fn munlock(caller: &mut Caller<'_>, start: UserAddr, length: u64) -> Outcome<()> {
-    match touched_pages(start, length)? {
-        Some(range) => Ok(space(caller)?.unlock(range)?),
-        None => Ok(()),
-    }
+    let (start, length) = touched_pages(start, length);
+    Ok(with_pages(start, length, Errno::EINVAL, |range| space(caller)?.unlock(range))?)
 }
 
 /// `mlockall(2)`.

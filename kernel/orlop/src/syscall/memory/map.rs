@@ -37,6 +37,8 @@ const KNOWN_FLAGS: u32 = MAP_SHARED
 /// The field of a huge page's size, and the bits that the sizes that Linux knows by name take of it.
 const MAP_HUGE_SHIFT: u32 = 26;
 const MAP_HUGE_MASK: u32 = 0x3f;
+/// 2 MiB: what `MAP_HUGETLB` means where it names no size.
+const DEFAULT_HUGE_SHIFT: u32 = 21;
 const MAP_HUGE_SIZES: u32 = (21 | 30) << MAP_HUGE_SHIFT;
 
 /// `mmap(2)`.
@@ -57,7 +59,7 @@ pub fn mmap(
     }
     let file = if flags & MAP_ANONYMOUS == 0 { Some(open_file(caller, fd)?) } else { None };
     let prot = Prot::from_bits_truncate(prot);
-    let length = checked_length(length, flags, file.is_some())?;
+    let length = checked_length(address, length, flags, file.is_some())?;
     let placement = placement(address, flags);
     if has_high_flags && flags & MAP_TYPE == MAP_SHARED_VALIDATE && file.is_some() {
         return Err(Errno::EOPNOTSUPP.into());
@@ -88,11 +90,15 @@ fn open_file(caller: &Caller<'_>, fd: i32) -> Result<Arc<File>, Errno> {
     crate::syscall::at::content_file(caller, fd)
 }
 
-fn checked_length(length: u64, flags: u32, has_file: bool) -> Result<u64, Errno> {
+fn checked_length(address: UserAddr, length: u64, flags: u32, has_file: bool) -> Result<u64, Errno> {
     if flags & MAP_HUGETLB != 0 {
         let size = flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
         let exists = size == 0 || HUGE_PAGE_SHIFTS.contains(&size);
-        return Err(if has_file || !exists || length == 0 { Errno::EINVAL } else { Errno::ENOMEM });
+        let shift = if size == 0 { DEFAULT_HUGE_SHIFT } else { size };
+        let is_fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0;
+        let is_astray = is_fixed && address.as_u64() & ((1 << shift) - 1) != 0;
+        let is_wrong = has_file || !exists || length == 0 || is_astray;
+        return Err(if is_wrong { Errno::EINVAL } else { Errno::ENOMEM });
     }
     if length == 0 {
         return Err(Errno::EINVAL);

@@ -163,3 +163,53 @@ pub fn beyond_the_limit_on_addresses() -> Outcome {
     check!(passed);
     Ok(())
 }
+
+/// What lies before the first address that is not mapped is done or told of, wherever that is.
+pub fn before_the_first_gap() -> Outcome {
+    const FAR: u64 = 1 << 60;
+    let memory = map(0, 3 * PAGE, WRITE, PRIVATE)?;
+    unmap(memory + 2 * PAGE, PAGE)?;
+    // SAFETY: the page is mapped for writing, and nothing else uses it.
+    unsafe { (memory as *mut u8).write_volatile(1) };
+    let mut pages = [9u8; 3];
+    let told = raw::call(nr::mincore, &[memory, 3 * PAGE, pages.as_mut_ptr() as u64]);
+    check_eq!((told, pages[0] & 1, pages[1] & 1, pages[2]), (Err(Errno::ENOMEM), 1, 0, 9));
+    call(nr::mlock, memory, 2 * PAGE)?;
+    check_eq!(advise(memory, PAGE, MADV_DONTNEED), Err(Errno::EINVAL));
+    check_eq!(call(nr::munlock, memory, FAR), Err(Errno::ENOMEM));
+    check_eq!(advise(memory, PAGE, MADV_DONTNEED), Ok(()));
+    // A mistake about the first area comes before the gap.
+    let shared = map(0, PAGE, WRITE, MAP_SHARED | MAP_ANONYMOUS)?;
+    check_eq!(advise(shared, FAR, MADV_FREE), Err(Errno::EINVAL));
+    check_eq!((call(nr::msync, memory, FAR), unmap(memory, FAR)), (Err(Errno::ENOMEM), Err(Errno::EINVAL)));
+    unmap(shared, PAGE).and_then(|()| unmap(memory, 2 * PAGE)).map_err(Into::into)
+}
+
+/// Whose file it is not and who may not write it, learns nothing of what others have read.
+pub fn pages_of_others_files() -> Outcome {
+    scratch::enter()?;
+    let fd = conformance::files::create(c"file", b"")? as u64;
+    raw::call(nr::ftruncate, &[fd, 3 * PAGE])?;
+    let told = || {
+        let memory = raw::call(nr::mmap, &[0, 3 * PAGE, READ.into(), MAP_SHARED.into(), fd, 0])?;
+        let mut pages = [9u8; 3];
+        raw::call(nr::mincore, &[memory, 3 * PAGE, pages.as_mut_ptr() as u64])?;
+        unmap(memory, 3 * PAGE).map(|()| pages)
+    };
+    check_eq!(told(), Ok([0, 0, 0]));
+    conformance::files::as_user(|| {
+        check_eq!(told(), Ok([1, 1, 1]));
+        Ok(())
+    })
+}
+
+/// Huge pages have places of their own; there are none on either kernel.
+pub fn places_of_huge_pages() -> Outcome {
+    const HUGE: u32 = PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB;
+    for fixed in [MAP_FIXED, MAP_FIXED_NOREPLACE] {
+        check_eq!(map(0x1000_1000, PAGE, WRITE, HUGE | fixed), Err(Errno::EINVAL));
+        check_eq!(map(0x1020_0000, PAGE, WRITE, HUGE | fixed), Err(Errno::ENOMEM));
+    }
+    check_eq!(map(0x1000_1000, PAGE, WRITE, HUGE), Err(Errno::ENOMEM));
+    Ok(())
+}
