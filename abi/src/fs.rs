@@ -111,6 +111,8 @@ constants! { u32:
     F_GETPIPE_SZ = 1032, "read it";
     F_ADD_SEALS = 1033, "add seals";
     F_GET_SEALS = 1034, "read them";
+    F_GET_RW_HINT = 1035, "how long what is written will live";
+    F_SET_RW_HINT = 1036, "say it";
     FD_CLOEXEC = 1, "descriptor flag: close on execve";
     F_SEAL_SEAL = 1, "no more seals";
     F_SEAL_SHRINK = 2, "cannot shrink";
@@ -325,6 +327,10 @@ pub struct Dirent {
     pub d_off: i64,
     /// Bytes of this record.
     pub d_reclen: u16,
+}
+
+constants! { u8:
+    RWH_WRITE_LIFE_EXTREME = 5, "F_SET_RW_HINT: the longest life";
 }
 
 constants! { u8:

@@ -61,10 +61,10 @@ pub fn pipe_location(body: Body, credentials: &Credentials) -> Location {
     location(mount, FileKind::Fifo, body, Name::default(), credentials)
 }
 
-/// Opens a new regular file that has no name; `label` is what `/proc/PID/fd` shows.
-pub fn open_memory(label: Name, credentials: &Credentials) -> Arc<File> {
+/// Opens a new regular file over an object, which has no name; `label` is what `/proc/PID/fd` shows.
+pub fn open_memory(object: Arc<Object>, label: Name, credentials: &Credentials) -> Arc<File> {
     let mount = mount_of(&MEMORY, FileSystemKind::TmpFs);
-    let body = Body::Bytes(Object::new(0));
+    let body = Body::Bytes(object);
     let place = location(mount, FileKind::Regular, body, label, credentials);
     place.dentry.inode().attributes.set_permissions(0o777);
     // Its mount is always writable.

@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::sync::atomic::AtomicU8;
 
 use abi::Errno;
 use abi::time::Timespec;
@@ -40,6 +41,8 @@ pub struct Inode {
     pub locks: FileLocks,
     /// Its extended attributes.
     pub extended: Extended,
+    /// `F_SET_RW_HINT`.
+    pub lifetime_hint: AtomicU8,
     /// Who is told of changes of the directory.
     pub watched: Watched,
 }
@@ -220,6 +223,7 @@ impl Inode {
             body,
             locks: FileLocks::new(),
             extended: Extended::new(),
+            lifetime_hint: AtomicU8::new(0),
             watched: Watched::new(),
         })
     }

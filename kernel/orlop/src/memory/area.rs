@@ -16,7 +16,7 @@ use libkernel::vma::Interval;
 
 use super::AddressSpace;
 use super::layout::STACK_GUARD_GAP;
-use super::object::{Mapping, Object};
+use super::object::{Mapping, Object, Stores};
 use crate::fs::File;
 
 bitflags! {
@@ -79,8 +79,9 @@ impl ObjectView {
         first_page: u64,
         start: UserAddr,
         space: Weak<AddressSpace>,
+        stores: Stores,
     ) -> Result<Self, Errno> {
-        let mapping = Mapping::new(object, space)?;
+        let mapping = Mapping::new(object, space, stores)?;
         Ok(Self { mapping, delta: first_page.wrapping_sub(start.page_number()), file })
     }
 
@@ -118,7 +119,7 @@ impl ObjectView {
 
     /// The same window, `pages` page numbers further up (wrapping) in the given space.
     fn moved(&self, pages: u64, space: Weak<AddressSpace>) -> Result<Self, Errno> {
-        let mapping = Mapping::new(self.object().clone(), space)?;
+        let mapping = self.mapping.again(space)?;
         Ok(Self { mapping, delta: self.delta.wrapping_sub(pages), file: self.file.clone() })
     }
 

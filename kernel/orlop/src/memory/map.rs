@@ -16,7 +16,7 @@ use super::FaultError;
 use super::area::{Area, AreaFlags, Backing, ObjectView};
 use super::bounds::Bounds;
 use super::layout::LOWEST_HINT;
-use super::object::Object;
+use super::object::{Object, Stores};
 use super::space::{Discarded, State, Usage};
 use crate::fs::File;
 
@@ -113,7 +113,11 @@ impl AddressSpace {
         let backing = match request.content {
             Content::Anonymous => Backing::Anonymous,
             Content::Object { object, file, first_page } => {
-                Backing::Object(ObjectView::new(object, file, first_page, range.start(), self.this.clone())?)
+                let may_store = file.is_some() && request.max_prot.is_writable();
+                let is_storing = may_store && request.flags.contains(AreaFlags::SHARED);
+                let stores = if is_storing { Stores::Reach } else { Stores::StayOut };
+                let (start, this) = (range.start(), self.this.clone());
+                Backing::Object(ObjectView::new(object, file, first_page, start, this, stores)?)
             }
         };
         Ok(Area { prot: request.prot, max_prot: request.max_prot, flags: request.flags, backing })

@@ -5,15 +5,16 @@ use core::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::fs::{
-    DN_MULTISHOT, F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLEASE, F_GETLK,
-    F_GETPIPE_SZ, F_NOTIFY, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SETFD, F_SETFL, F_SETLEASE, F_SETLK,
-    F_SETLKW, F_SETPIPE_SZ, FD_CLOEXEC, LOCK_EX, LOCK_MAND, LOCK_NB, LOCK_SH, LOCK_UN, O_ASYNC, O_CLOEXEC,
-    O_DIRECT, O_NOATIME, O_NONBLOCK,
+    DN_MULTISHOT, F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_RW_HINT, F_GET_SEALS, F_GETFD, F_GETFL,
+    F_GETLEASE, F_GETLK, F_GETPIPE_SZ, F_NOTIFY, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SEAL_FUTURE_WRITE,
+    F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, F_SET_RW_HINT, F_SETFD, F_SETFL, F_SETLEASE,
+    F_SETLK, F_SETLKW, F_SETPIPE_SZ, FD_CLOEXEC, LOCK_EX, LOCK_MAND, LOCK_NB, LOCK_SH, LOCK_UN, O_ASYNC,
+    O_CLOEXEC, O_DIRECT, O_NOATIME, O_NONBLOCK, RWH_WRITE_LIFE_EXTREME,
 };
 use abi::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX};
 use libkernel::addr::UserAddr;
 
-use super::at::{content_file, file};
+use super::at::{content_file, file, only};
 use super::open::descriptor_limit;
 use super::{Caller, Failure, file_request, file_signal, lease, record_lock};
 use crate::fs::File;
@@ -98,9 +99,35 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: i32, command: u32, argument: u64) -> R
         F_GETLEASE => Ok(lease::get(&file)),
         F_SETLEASE => lease::set(caller, &file, fd, argument),
         F_NOTIFY => watch(caller, &file, fd, number),
-        F_ADD_SEALS | F_GET_SEALS => Err(Errno::EINVAL.into()),
+        F_GET_SEALS => Ok(file.object().ok_or(Errno::EINVAL)?.seals().into()),
+        F_ADD_SEALS => add_seals(&file, argument),
+        F_GET_RW_HINT | F_SET_RW_HINT => lifetime_hint(&file, command, UserPtr::new(UserAddr::new(argument))),
         _ => file_signal::fcntl(caller, &file, command, argument),
     }
+}
+
+/// `F_ADD_SEALS`: EPERM unless the file is open for writing, EINVAL for seals that nobody knows and files that have none.
+fn add_seals(file: &File, seals: u64) -> Result<u64, Failure> {
+    const KNOWN: u32 = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
+    let seals = u32::try_from(seals).map_err(|_| Errno::EINVAL)?;
+    if !file.is_writable() {
+        return Err(Errno::EPERM.into());
+    }
+    only(seals, KNOWN)?;
+    file.object().ok_or(Errno::EINVAL)?.add_seals(seals)?;
+    Ok(0)
+}
+
+/// `F_GET_RW_HINT`, `F_SET_RW_HINT`: how long what is written to a file will live. It is kept, and means nothing to memory.
+fn lifetime_hint(file: &File, command: u32, hint: UserPtr<u64>) -> Result<u64, Failure> {
+    let kept = &file.inode().lifetime_hint;
+    if command == F_GET_RW_HINT {
+        hint.write(&kept.load(Ordering::Relaxed).into())?;
+        return Ok(0);
+    }
+    let known = u8::try_from(hint.read()?).ok().filter(|&hint| hint <= RWH_WRITE_LIFE_EXTREME);
+    kept.store(known.ok_or(Errno::EINVAL)?, Ordering::Relaxed);
+    Ok(0)
 }
 
 /// `F_SETFL`. EINVAL for `O_DIRECT`, which no file here can do; EPERM for `O_NOATIME` on somebody else's file.

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::fs::{O_NONBLOCK, O_RDWR};
+use abi::memory::{MFD_ALLOW_SEALING, MFD_CLOEXEC};
 use abi::poll::{EFD_CLOEXEC, EFD_NONBLOCK, EFD_SEMAPHORE};
 use libkernel::addr::UserAddr;
 
@@ -12,6 +13,7 @@ use super::{Caller, Failure, open};
 use crate::fs::anonymous;
 use crate::fs::eventfd::{EventFile, Taking};
 use crate::fs::fd_table::OnExec;
+use crate::memory::Object;
 use crate::user::string::read_string;
 
 /// `eventfd(count)`.
@@ -29,15 +31,18 @@ pub fn eventfd2(caller: &mut Caller<'_>, count: u32, flags: u32) -> Result<u32, 
     Ok(open::install(caller, file, OnExec::from_open_flags(flags))?)
 }
 
-/// `memfd_create(name, flags)`: a file in memory. Seals are EINVAL.
+/// `memfd_create(name, flags)`: a file in memory. There are no huge pages: EINVAL.
 pub fn memfd_create(caller: &mut Caller<'_>, name: UserAddr, flags: u32) -> Result<u32, Failure> {
-    const MFD_CLOEXEC: u32 = 1;
     /// `NAME_MAX` less the prefix that the name gets, with its NUL.
     const MOST: usize = 250;
-    only(flags, MFD_CLOEXEC)?;
+    only(flags, MFD_CLOEXEC | MFD_ALLOW_SEALING)?;
     let name = read_string(name, MOST)?.ok_or(Errno::EINVAL)?;
     let label = [b"memfd:", name.as_slice()].concat();
-    let file = anonymous::open_memory(Arc::from(label), &caller.thread.credentials());
+    let object = Object::new(0);
+    if flags & MFD_ALLOW_SEALING != 0 {
+        object.allow_sealing();
+    }
+    let file = anonymous::open_memory(object, Arc::from(label), &caller.thread.credentials());
     let on_exec = if flags & MFD_CLOEXEC != 0 { OnExec::Close } else { OnExec::Keep };
     Ok(open::install(caller, file, on_exec)?)
 }

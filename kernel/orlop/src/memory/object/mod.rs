@@ -13,6 +13,7 @@
 mod access;
 mod budget;
 mod mappings;
+mod seals;
 mod sparse;
 mod untouched;
 
@@ -36,6 +37,8 @@ use budget::Charge;
 pub use budget::{PageBudget, pages_in_use};
 pub(super) use mappings::Mapping;
 use mappings::MappingList;
+pub use mappings::Stores;
+use seals::Seals;
 pub use sparse::Growth;
 use untouched::{Untouched, Use};
 
@@ -54,6 +57,7 @@ pub struct Object {
     readers: AtomicU32,
     budget: Option<Arc<PageBudget>>,
     untouched: Untouched,
+    seals: Seals,
 }
 
 impl Object {
@@ -77,6 +81,7 @@ impl Object {
             readers: AtomicU32::new(0),
             budget,
             untouched: Untouched::new(),
+            seals: Seals::new(),
         })
     }
 
@@ -167,7 +172,7 @@ impl Object {
     }
 
     /// Writes all of the source at `offset`, growing the object as needed. `EFBIG` where that would pass
-    /// [`MAX_SIZE`]. An error after some bytes leaves them counted in the source.
+    /// [`MAX_SIZE`], `EPERM` by a seal. An error after some bytes leaves them counted in the source.
     pub fn write(&self, offset: u64, source: &mut IoSource<'_>) -> Result<(), Errno> {
         let _writers = self.resize.lock();
         self.write_locked(offset, source)
@@ -190,9 +195,14 @@ impl Object {
             return Err(Errno::EFBIG);
         }
         source.limit(usize::try_from(room).unwrap_or(usize::MAX));
+        let is_sealed = self.seals.concern_writes();
         while source.remaining() > 0 {
             let within = (offset % PAGE_SIZE) as usize;
             let wanted = within_page(within, source.remaining());
+            if is_sealed {
+                self.seals.check_content()?;
+                self.seals.check_size(self.size(), self.size().max(offset + wanted as u64))?;
+            }
             let frame = self.page_or_create(offset / PAGE_SIZE)?;
             let done = source.take_frame(&frame, within, wanted)?;
             offset += done as u64;
@@ -207,12 +217,13 @@ impl Object {
     }
 
     /// Sets the size. Pages beyond it are taken from the object and from every mapping of it, private
-    /// copies included; what remains of the last page is zeroed. `EFBIG` beyond [`MAX_SIZE`].
+    /// copies included; what remains of the last page is zeroed. `EFBIG` beyond [`MAX_SIZE`], `EPERM` by a seal.
     pub fn truncate(&self, size: u64) -> Result<(), Errno> {
         if size > MAX_SIZE {
             return Err(Errno::EFBIG);
         }
         let _writers = self.resize.lock();
+        self.seals.check_size(self.size(), size)?;
         let before = self.size.swap(size, Ordering::AcqRel);
         if size < before {
             self.drop_pages_from(size);

@@ -39,6 +39,7 @@ impl Object {
     pub fn allocate(&self, offset: u64, length: u64, size: Growth) -> Result<(), Errno> {
         let _writers = self.resize.lock();
         let end = offset.checked_add(length).filter(|end| *end <= MAX_SIZE).ok_or(Errno::EFBIG)?;
+        self.seals.check_size(self.size(), self.size().max(end))?;
         let mut holes = Vec::new();
         if let Err(errno) = self.fill_holes(offset / PAGE_SIZE..end.div_ceil(PAGE_SIZE), &mut holes) {
             holes.into_iter().for_each(|hole| self.remove_untouched(hole));
@@ -90,6 +91,7 @@ impl Object {
     /// Makes a hole of a range of bytes: whole pages go, parts of pages are zeroed. The size stays.
     pub fn punch(&self, offset: u64, length: u64) -> Result<(), Errno> {
         let _writers = self.resize.lock();
+        self.seals.check_content()?;
         let end = offset.saturating_add(length).min(self.size().next_multiple_of(PAGE_SIZE));
         let whole = offset.div_ceil(PAGE_SIZE)..end / PAGE_SIZE;
         if whole.start < whole.end {

@@ -178,6 +178,15 @@ fn file_request(
         }
         max_prot = max_prot.without(Prot::EXECUTE);
     }
+    if area.contains(AreaFlags::SHARED)
+        && file.is_writable()
+        && file.object().is_some_and(|object| object.forbids_new_stores())
+    {
+        if prot.is_writable() {
+            return Err(Errno::EPERM);
+        }
+        max_prot = max_prot.without(Prot::WRITE);
+    }
     let content = content_of(file, first_page, length, area)?;
     if area.contains(AreaFlags::GROWS_DOWN) {
         return Err(Errno::EINVAL);
