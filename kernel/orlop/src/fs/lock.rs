@@ -18,7 +18,7 @@ use hal::sync::{Once, SpinLock};
 use outcome::Failure;
 use sched::wait::{Deadline, WaitQueue};
 
-use self::held::Held;
+use self::held::{Held, Rest};
 use super::attributes::DeviceNumber;
 use super::fd_table::FdTable;
 use super::file::File;
@@ -185,10 +185,9 @@ impl FileLocks {
 
     /// Gives a range up.
     pub fn unlock_record(&self, range: RecordLock) -> Result<(), Errno> {
-        match self.0.get() {
-            Some(table) => table.held.lock().give_up_record(&range),
-            None => Ok(()),
-        }
+        let Some(table) = self.0.get() else { return Ok(()) };
+        while table.held.lock().give_up_record(&range)? == Rest::Perhaps {}
+        Ok(())
     }
 
     /// The first lock that stands in the way of `wanted`.
@@ -200,7 +199,7 @@ impl FileLocks {
     pub fn release_file(&self, file: &File) {
         let Some(table) = self.0.get() else { return };
         self.unlock_whole(file);
-        table.held.lock().release(Holder::open_file(file));
+        while table.held.lock().release(Holder::open_file(file)) == Rest::Perhaps {}
         if table.lease_count.load(Ordering::Relaxed) != 0 {
             // Usually it is another's.
             let _ = self.end_lease(file);
@@ -211,7 +210,8 @@ impl FileLocks {
     #[inline]
     pub fn release_process(&self, table: *const FdTable) {
         if let Some(own) = self.0.get() {
-            own.held.lock().release(Holder::process(table, 0, core::ptr::null()));
+            let holder = Holder::process(table, 0, core::ptr::null());
+            while own.held.lock().release(holder) == Rest::Perhaps {}
         }
     }
 }

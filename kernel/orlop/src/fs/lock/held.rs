@@ -29,6 +29,18 @@ pub struct Waiter {
 /// The number of the next wait; there is none of number 0.
 static NEXT_WAITER: AtomicU64 = AtomicU64::new(1);
 
+/// How many locks are given up under the table's lock at a time: a program chooses how many it has.
+const AT_ONCE: usize = 64;
+
+/// Whether there is more to be given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rest {
+    /// Nothing.
+    None,
+    /// To be seen with the lock taken anew.
+    Perhaps,
+}
+
 /// Locks and waiters of one inode.
 pub struct Held {
     /// Locks on the whole file: flock(2).
@@ -139,10 +151,12 @@ impl Records {
         (lock.last >= start).then_some(*lock)
     }
 
-    /// Takes a range away from what its holder has; a lock around it falls into two. The first lock that there was.
-    fn cut_out(&mut self, range: &RecordLock) -> Option<RecordLock> {
+    /// Takes a range away from what its holder has, from the end on and of so many locks at most; a lock around it falls into two. The
+    /// last lock that was met, which is the first in the file.
+    fn cut_out(&mut self, range: &RecordLock, most: usize) -> Option<RecordLock> {
         let mut found = None;
-        while let Some(lock) = self.own_last(range.holder, range.start, range.last) {
+        for _ in 0..most {
+            let Some(lock) = self.own_last(range.holder, range.start, range.last) else { break };
             found = Some(lock);
             self.leave(&lock);
             if lock.last > range.last {
@@ -243,7 +257,7 @@ impl Held {
     /// Takes a lock that nobody stands in the way of.
     pub fn take_record(&mut self, mut lock: RecordLock) -> Result<(), Errno> {
         check_memory()?;
-        let before = self.records.cut_out(&lock);
+        let before = self.records.cut_out(&lock, usize::MAX);
         if let Some(same) = before.filter(|before| before.kind == lock.kind) {
             lock.holder = same.holder;
         }
@@ -255,21 +269,22 @@ impl Held {
         Ok(())
     }
 
-    /// Gives a range up. ENOLCK without memory for what is left of a lock.
-    pub fn give_up_record(&mut self, range: &RecordLock) -> Result<(), Errno> {
+    /// Gives a range up, some locks at a time: whether there may be more. ENOLCK without memory for what is left of a lock.
+    pub fn give_up_record(&mut self, range: &RecordLock) -> Result<Rest, Errno> {
         check_memory()?;
-        if self.records.cut_out(range).is_some() {
-            self.wake(range.start, range.last);
-        }
-        Ok(())
+        let Some(first) = self.records.cut_out(range, AT_ONCE) else { return Ok(Rest::None) };
+        self.wake(first.start.max(range.start), range.last);
+        Ok(if first.start > range.start { Rest::Perhaps } else { Rest::None })
     }
 
-    /// Gives up all record locks of a holder.
-    pub fn release(&mut self, holder: Holder) {
-        while let Some(lock) = self.records.own_last(holder, 0, u64::MAX) {
+    /// Gives up record locks of a holder, some at a time: whether there may be more.
+    pub fn release(&mut self, holder: Holder) -> Rest {
+        for _ in 0..AT_ONCE {
+            let Some(lock) = self.records.own_last(holder, 0, u64::MAX) else { return Rest::None };
             self.records.leave(&lock);
             self.wake(lock.start, lock.last);
         }
+        Rest::Perhaps
     }
 
     /// Enters a waiter for a lock that `owner` stands in the way of. EDEADLK where that would close a circle.
@@ -329,6 +344,25 @@ mod tests {
         assert_eq!(take(&mut held, lock(2, 40, 59, LockKind::Exclusive)), Ok(()));
         assert_eq!(take(&mut held, lock(2, 39, 39, LockKind::Shared)), Err(Errno::EAGAIN));
         assert_eq!(all(&held).len(), 3);
+    }
+
+    #[test]
+    fn many_are_given_up_in_turns() {
+        let mut held = Held::new();
+        for number in 0..100 {
+            take(&mut held, lock(1, 2 * number, 2 * number, LockKind::Shared)).expect("free");
+        }
+        let all_of_it = lock(1, 4, u64::MAX, LockKind::Shared);
+        assert_eq!(held.give_up_record(&all_of_it), Ok(Rest::Perhaps));
+        assert_eq!(all(&held).len(), 100 - AT_ONCE);
+        assert_eq!(held.give_up_record(&all_of_it), Ok(Rest::None));
+        assert_eq!(all(&held).len(), 2);
+        for number in 0..100 {
+            take(&mut held, lock(2, 2 * number, 2 * number, LockKind::Shared)).expect("free");
+        }
+        let holder = Holder { address: 2, pid: 1, file: 0 };
+        assert_eq!((held.release(holder), held.release(holder)), (Rest::Perhaps, Rest::None));
+        assert_eq!(all(&held).len(), 2);
     }
 
     #[test]
