@@ -355,6 +355,8 @@ pub trait Platform {
     fn console_write(bytes: &[u8]);
     /// The same on every console that the machine has, for the last words of a kernel that fails.
     fn console_write_last(bytes: &[u8]);
+    /// Returns when the console's port has sent all that it was given, or will not.
+    fn console_drain() {}
     /// Makes received console bytes interrupt; they arrive as `Upcalls::console_input`.
     fn console_enable_input();
     /// Leaves received bytes where they are; the line waits as far as it can.

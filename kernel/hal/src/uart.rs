@@ -25,12 +25,16 @@ const SCRATCH: u16 = 7;
 const RECEIVED: u8 = 1 << 0;
 const BREAK: u8 = 1 << 4;
 const TRANSMITTER_EMPTY: u8 = 1 << 5;
+/// Besides, nothing is on its way any more (TEMT).
+const ALL_SENT: u8 = 1 << 6;
 /// Both bits say that the FIFOs work; a 16550 without A has one and broken FIFOs, an 8250 none (PC16550D, 8.6.4).
 const HAS_FIFOS: u8 = 3 << 6;
 /// Bytes that the transmitter's FIFO holds.
 const FIFO_BYTES: usize = 16;
 /// A transmitter that stays full this long is not there.
 const PATIENCE: u32 = 100_000;
+/// A machine is switched off after that many looks, whatever its port still has.
+const LAST_PATIENCE: u32 = 1_000_000;
 
 /// A port.
 #[derive(Clone, Copy)]
@@ -77,6 +81,12 @@ impl<R: UartRegisters> Uart<R> {
             }
             bytes.iter().for_each(|&byte| self.0.write(DATA, byte));
         }
+    }
+
+    /// Waits until the last byte has left: a machine that goes off takes with it what is in the FIFO.
+    pub fn drain(&self) {
+        let mut looks = 0..LAST_PATIENCE;
+        while self.0.read(LINE_STATUS) & ALL_SENT == 0 && looks.next().is_some() {}
     }
 
     /// Makes every received byte interrupt at once. What is in the FIFOs stays.
@@ -126,6 +136,8 @@ mod tests {
         identification: u8,
         /// How often somebody looked at the transmitter.
         looks: Cell<u32>,
+        /// After how many looks the last byte has left.
+        sends: u32,
     }
 
     impl UartRegisters for Fake {
@@ -134,7 +146,8 @@ mod tests {
                 INTERRUPT_IDENTIFICATION => self.identification,
                 LINE_STATUS => {
                     self.looks.set(self.looks.get() + 1);
-                    self.input.borrow().last().map_or(TRANSMITTER_EMPTY, |(status, _)| *status)
+                    let sent = if self.looks.get() > self.sends { ALL_SENT } else { 0 };
+                    self.input.borrow().last().map_or(TRANSMITTER_EMPTY | sent, |(status, _)| *status)
                 }
                 DATA => self.input.borrow_mut().pop().map_or(0, |(_, byte)| byte),
                 _ => 0xff,
@@ -151,7 +164,7 @@ mod tests {
     fn port(input: &[(u8, u8)]) -> Uart<Fake> {
         let input = input.iter().rev().copied().collect();
         let (written, looks) = (RefCell::default(), Cell::new(0));
-        Uart(Fake { input: RefCell::new(input), written, identification: 0xc1, looks })
+        Uart(Fake { input: RefCell::new(input), written, identification: 0xc1, looks, sends: 0 })
     }
 
     #[test]
@@ -183,6 +196,15 @@ mod tests {
             port.write(&text, burst);
             assert_eq!(*port.0.written.borrow(), text);
             assert_eq!(port.0.looks.get(), looks, "{identification:#x}");
+        }
+    }
+
+    #[test]
+    fn the_last_byte_is_waited_for_but_not_for_ever() {
+        for (sends, looks) in [(0, 1), (100, 101), (u32::MAX, LAST_PATIENCE + 1)] {
+            let port = Uart(Fake { sends, ..port(&[]).0 });
+            port.drain();
+            assert_eq!(port.0.looks.get(), looks);
         }
     }
 }

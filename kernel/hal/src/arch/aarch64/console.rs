@@ -115,6 +115,19 @@ pub(super) fn write(bytes: &[u8]) {
     }
 }
 
+/// Waits until the port has sent all, or a while.
+pub(super) fn drain() {
+    const PATIENCE: u32 = 1_000_000;
+    let Some(port) = port() else { return };
+    match &port.model {
+        Model::Pl011(registers) => {
+            let mut looks = 0..PATIENCE;
+            while registers.read32(FLAGS) & FLAG_BUSY != 0 && looks.next().is_some() {}
+        }
+        Model::Ns16550(uart, _) => uart.drain(),
+    }
+}
+
 /// A FIFO that is empty takes all that it holds after one look, which is an exit from a virtual machine.
 fn write_pl011(registers: &DeviceRegisters, mut bytes: &[u8]) {
     while !bytes.is_empty() {

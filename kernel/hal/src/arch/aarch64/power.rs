@@ -60,6 +60,10 @@ impl Platform for Arch {
         console::write(bytes);
     }
 
+    fn console_drain() {
+        console::drain();
+    }
+
     fn console_enable_input() {
         console::enable_input();
     }

@@ -44,6 +44,11 @@ pub fn write(bytes: &[u8]) {
     FIRST.write(bytes, BURST.load(Ordering::Relaxed));
 }
 
+/// Waits until the first port has sent all.
+pub fn drain() {
+    FIRST.drain();
+}
+
 /// Writes bytes wherever somebody may listen.
 pub fn write_last(bytes: &[u8]) {
     static READY: AtomicBool = AtomicBool::new(false);

@@ -94,6 +94,10 @@ impl Platform for Arch {
         console::write_last(bytes);
     }
 
+    fn console_drain() {
+        console::drain();
+    }
+
     fn console_enable_input() {
         console::enable_input();
     }

@@ -87,7 +87,10 @@ struct TablePointer {
 
 /// Fills the IDT. Once, on the boot CPU, interrupts off.
 pub fn build_idt() {
-    for number in 0..GATES {
+    // SAFETY: the boot CPU is alone and interrupts are off (see `Idt`'s Sync).
+    let gates = unsafe { &mut *IDT.0.get() };
+    gates.fill(segments::interrupt_gate(trap::stub_address(trap::VECTORS), 0, 0));
+    for (number, gate) in gates.iter_mut().enumerate().take(trap::VECTORS) {
         let number8 = number as u8;
         let stack = match number8 {
             vector::NON_MASKABLE => IST_NON_MASKABLE,
@@ -98,9 +101,7 @@ pub fn build_idt() {
         };
         let ring =
             if matches!(number8, vector::BREAKPOINT | vector::OVERFLOW) { segments::RING_3 } else { 0 };
-        let gate = segments::interrupt_gate(trap::stub_address(number), stack, ring);
-        // SAFETY: the boot CPU is alone and interrupts are off (see `Idt`'s Sync).
-        unsafe { (*IDT.0.get())[number] = gate };
+        *gate = segments::interrupt_gate(trap::stub_address(number), stack, ring);
     }
 }
 
