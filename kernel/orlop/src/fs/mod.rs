@@ -31,6 +31,7 @@ pub mod limits;
 pub mod listing;
 pub mod lock;
 pub mod mount;
+pub mod moves;
 pub mod notify;
 pub mod open;
 pub mod operations;

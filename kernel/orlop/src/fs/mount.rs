@@ -18,6 +18,7 @@ use sched::Mutex;
 use super::dentry::Dentry;
 use super::filesystem::FileSystem;
 use super::generated::content::Changes;
+use super::moves::Moving;
 use super::writers::Writers;
 
 /// A dentry, and the mount through which it was reached.
@@ -333,6 +334,7 @@ pub fn detach(mount: &Arc<Mount>, in_use: InUse) -> Result<(), Errno> {
 
 /// Moves a mount to another directory: `MS_MOVE`.
 pub fn move_to(mount: &Arc<Mount>, place: Location) -> Result<(), Errno> {
+    let _moving = Moving::start();
     let mut table = TABLE.write();
     let mut at = mount.place.lock();
     let before = at.as_ref().map(Spot::of).ok_or(Errno::EINVAL)?;
@@ -354,6 +356,7 @@ pub fn move_to(mount: &Arc<Mount>, place: Location) -> Result<(), Errno> {
 
 /// Puts a mount in the place of another one, and that on a directory that lies in the first: pivot_root(2).
 pub fn exchange(new: &Arc<Mount>, old: &Arc<Mount>, put_old: Location) -> Result<(), Errno> {
+    let _moving = Moving::start();
     let mut table = TABLE.write();
     let (mut new_place, mut old_place) = (new.place.lock(), old.place.lock());
     let (Some(above), Some(below)) = (old_place.clone(), new_place.clone()) else {

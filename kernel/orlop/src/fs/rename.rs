@@ -16,6 +16,7 @@ use super::dentry::Dentry;
 use super::directory::{Key, Name};
 use super::inode::{Directory, Inode};
 use super::mount::Location;
+use super::moves::Moving;
 use super::notify::Event;
 use super::permission::{self, Access};
 use super::remove::{self, Victim};
@@ -82,6 +83,9 @@ pub fn rename(
         return Ok(());
     }
     check_rights(&from, &to, target, &source, existing.as_ref(), credentials)?;
+    let moves_directory =
+        [Some(&source), existing.as_ref()].into_iter().flatten().any(|end| end.inode().is_directory());
+    let _moving = moves_directory.then(Moving::start);
     let plan = Plan { from: &from, to: &to, old, new, source };
     match existing {
         Some(other) if target == Target::Exchange => plan.exchange(other),

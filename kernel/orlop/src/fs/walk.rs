@@ -7,15 +7,14 @@
 //! A link's text is walked by putting the rest of the outer path on a stack: no recursion, at most [`MAX_LINKS`] links.
 //! Every step holds one reference to mount and dentry; no lock is held between steps.
 
+mod rules;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Deref;
 
 use abi::Errno;
-use abi::fs::{
-    MS_NOSYMFOLLOW, RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS,
-    RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
-};
+use abi::fs::MS_NOSYMFOLLOW;
 use subject::Credentials;
 
 use super::clock;
@@ -24,46 +23,17 @@ use super::dentry::Dentry;
 use super::directory::Key;
 use super::inode::{Body, LinkTarget};
 use super::mount::{self, Location, Mount};
+use super::moves::Stamp;
 use super::permission::{self, Access};
 use super::shared_folders;
+
+pub use rules::Rules;
 
 /// Links that one walk follows before it gives up with ELOOP: path_resolution(7).
 pub const MAX_LINKS: u32 = 40;
 
 /// The longest name of a file: `NAME_MAX`.
 pub const MAX_NAME: usize = 255;
-
-/// Restrictions on a walk: the `RESOLVE_*` bits of openat2(2).
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rules(pub u64);
-
-impl Rules {
-    /// Do not cross mounts.
-    pub const NO_CROSSING: Rules = Rules(RESOLVE_NO_XDEV);
-    /// Do not follow magic links.
-    pub const NO_MAGIC_LINKS: Rules = Rules(RESOLVE_NO_MAGICLINKS);
-    /// Do not follow any link.
-    pub const NO_LINKS: Rules = Rules(RESOLVE_NO_SYMLINKS);
-    /// Do not leave the starting directory.
-    pub const BENEATH: Rules = Rules(RESOLVE_BENEATH);
-    /// Treat the starting directory as the root.
-    pub const IN_ROOT: Rules = Rules(RESOLVE_IN_ROOT);
-    /// Succeed only with what is in memory, and without a change: EAGAIN.
-    pub const CACHED: Rules = Rules(RESOLVE_CACHED);
-    /// Do not count as a visit of the mounts on the way. No bit of a program's.
-    pub const UNSEEN: Rules = Rules(1 << 63);
-    /// All bits that mean something.
-    pub const KNOWN: u64 = RESOLVE_NO_XDEV
-        | RESOLVE_NO_MAGICLINKS
-        | RESOLVE_NO_SYMLINKS
-        | RESOLVE_BENEATH
-        | RESOLVE_IN_ROOT
-        | RESOLVE_CACHED;
-
-    fn include(self, rule: Rules) -> bool {
-        self.0 & rule.0 != 0
-    }
-}
 
 /// Whether a link in the last component is followed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -161,13 +131,16 @@ pub struct Walk<'a> {
     rules: Rules,
     /// Filled when first needed; from the start for `BENEATH` and `IN_ROOT`.
     root: Option<Location>,
+    /// When a walk that may not leave its root began.
+    began: Stamp,
     links_followed: u32,
 }
 
 impl<'a> Walk<'a> {
     /// A walk without restrictions.
     pub fn new(context: &'a FsContext, credentials: &'a Credentials) -> Walk<'a> {
-        Walk { context, credentials, rules: Rules::default(), root: None, links_followed: 0 }
+        let (rules, began) = (Rules::default(), Stamp::UNUSED);
+        Walk { context, credentials, rules, root: None, began, links_followed: 0 }
     }
 
     /// A walk from `start` under the rules of openat2(2).
@@ -177,13 +150,14 @@ impl<'a> Walk<'a> {
         rules: Rules,
         start: &Location,
     ) -> Walk<'a> {
-        let scoped = rules.include(Rules::BENEATH) || rules.include(Rules::IN_ROOT);
-        Walk { context, credentials, rules, root: scoped.then(|| start.clone()), links_followed: 0 }
+        let root = rules.is_scoped().then(|| start.clone());
+        Walk { context, credentials, rules, root, began: Stamp::now(), links_followed: 0 }
     }
 
     /// A walk of a caller who is not there to use what it comes by.
     pub fn unseen(context: &'a FsContext, credentials: &'a Credentials) -> Walk<'a> {
-        Walk { context, credentials, rules: Rules::UNSEEN, root: None, links_followed: 0 }
+        let (rules, began) = (Rules::UNSEEN, Stamp::UNUSED);
+        Walk { context, credentials, rules, root: None, began, links_followed: 0 }
     }
 
     /// On whose behalf the walk is done.
@@ -339,8 +313,17 @@ impl<'a> Walk<'a> {
         Ok(below)
     }
 
-    /// The parent of a place, across mounts, never above the root.
-    fn up(&mut self, mut place: Location) -> Result<Location, Errno> {
+    /// The parent of a place, across mounts, never above the root. EAGAIN for a walk that may not leave its root, once something has
+    /// moved that it may have come by.
+    fn up(&mut self, place: Location) -> Result<Location, Errno> {
+        let parent = self.parent(place)?;
+        if self.rules.is_scoped() && !self.began.holds() {
+            return Err(Errno::EAGAIN);
+        }
+        Ok(parent)
+    }
+
+    fn parent(&mut self, mut place: Location) -> Result<Location, Errno> {
         if place.same_as(self.root()) {
             // What is mounted on the root shows here, and only here.
             return if self.rules.include(Rules::BENEATH) { Err(Errno::EXDEV) } else { self.enter(place) };
@@ -389,7 +372,7 @@ impl<'a> Walk<'a> {
             if self.rules.include(Rules::NO_MAGIC_LINKS) {
                 return Err(Errno::ELOOP);
             }
-            if self.rules.include(Rules::BENEATH) || self.rules.include(Rules::IN_ROOT) {
+            if self.rules.is_scoped() {
                 return Err(Errno::EXDEV);
             }
             self.check_crossing(mount, place)?;
