@@ -5,6 +5,7 @@ use abi::Errno;
 use abi::fs::*;
 use abi::native::nr;
 use abi::process::WaitStatus;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use libsyscall::file::*;
@@ -23,6 +24,24 @@ pub fn content(path: &CStr) -> Result<Vec<u8>, Failure> {
     let bytes = ulib::io::read_to_end(fd)?;
     close(fd)?;
     Ok(bytes)
+}
+
+/// The text of a file of `/proc` or `/sys`, which are mounted if they are not.
+pub fn page(path: &str) -> Result<String, Failure> {
+    mount_proc()?;
+    if path.starts_with("/sys/") {
+        mount_sys()?;
+    }
+    let bytes = content(&ulib::c_string(path)?)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Writes a text by one call; returns what that says.
+pub fn store(path: &str, text: &str) -> Result<usize, Errno> {
+    let fd = open(&ulib::c_string(path).map_err(|_| Errno::EINVAL)?, O_WRONLY, 0)?;
+    let result = write(fd, text.as_bytes());
+    close(fd)?;
+    result
 }
 
 /// True when there is something of this name, be it a broken link.

@@ -9,6 +9,7 @@ extern crate alloc;
 
 pub mod arch;
 pub mod attempt;
+pub mod capabilities;
 pub mod child;
 pub mod fault;
 pub mod files;

@@ -9,6 +9,7 @@ use abi::fs::{AT_FDCWD, O_CREAT, O_RDONLY, O_WRONLY};
 use abi::native::nr;
 use abi::process::*;
 use abi::signal::SIGUSR1;
+use conformance::capabilities::{get as sets, set};
 use conformance::{Outcome, check, check_eq, child, files, raw, scratch};
 use core::ffi::CStr;
 use libsyscall::file::{close, open, read, write};
@@ -43,26 +44,6 @@ fn prctl(option: u32, arguments: &[u64]) -> Result<u64, Errno> {
 
 fn ambient(operation: u32, capability: u64) -> Result<u64, Errno> {
     prctl(PR_CAP_AMBIENT, &[operation.into(), capability, 0, 0])
-}
-
-/// Effective, permitted, inheritable.
-fn sets() -> [u64; 3] {
-    let header = CapUserHeader { version: LINUX_CAPABILITY_VERSION_3, pid: 0 };
-    let mut data = [CapUserData::default(); 2];
-    let _ = raw::call(nr::capget, &[(&raw const header) as u64, data.as_mut_ptr() as u64]);
-    let whole =
-        |field: fn(&CapUserData) -> u32| u64::from(field(&data[0])) | u64::from(field(&data[1])) << 32;
-    [whole(|half| half.effective), whole(|half| half.permitted), whole(|half| half.inheritable)]
-}
-
-fn set(sets: [u64; 3]) -> Result<(), Errno> {
-    let header = CapUserHeader { version: LINUX_CAPABILITY_VERSION_3, pid: 0 };
-    let half = |shift: u32| {
-        let [effective, permitted, inheritable] = sets.map(|set| (set >> shift) as u32);
-        CapUserData { effective, permitted, inheritable }
-    };
-    let data = [half(0), half(32)];
-    raw::call(nr::capset, &[(&raw const header) as u64, data.as_ptr() as u64]).map(drop)
 }
 
 fn become_user(user: u64) -> Result<(), Errno> {

@@ -9,7 +9,7 @@ use abi::fs::*;
 use abi::memory::*;
 use abi::native::nr;
 use alloc::format;
-use alloc::string::String;
+use conformance::files::{page, store};
 use conformance::{Failure, Outcome, check, check_eq, child, files, raw};
 use libsyscall::file::*;
 use libsyscall::memory::{map_anonymous, mprotect};
@@ -36,19 +36,6 @@ const PAGE: usize = 4096;
 fn prepare() -> Outcome {
     files::mount_proc()?;
     files::mount_sys()
-}
-
-fn page(path: &str) -> Result<String, Failure> {
-    prepare()?;
-    let bytes = files::content(&ulib::c_string(path)?)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn store(path: &str, text: &str) -> Result<usize, Errno> {
-    let fd = open(&ulib::c_string(path).map_err(|_| Errno::EINVAL)?, O_WRONLY, 0)?;
-    let result = write(fd, text.as_bytes());
-    close(fd)?;
-    result
 }
 
 fn the_name_can_be_written() -> Outcome {

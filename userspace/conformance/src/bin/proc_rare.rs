@@ -14,6 +14,7 @@ use alloc::ffi::CString;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
+use conformance::files::{page, store};
 use conformance::{Failure, Outcome, check, check_eq, files, raw, scratch};
 use libsyscall::file::*;
 use libsyscall::process::getpid;
@@ -28,19 +29,6 @@ conformance::tests!(&[
     ("the_namespace_of_users", the_namespace_of_users),
     ("lists_of_the_kernel", lists_of_the_kernel),
 ]);
-
-fn page(path: &str) -> Result<String, Failure> {
-    files::mount_proc()?;
-    let bytes = files::content(&ulib::c_string(path)?)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn store(path: &str, text: &str) -> Result<usize, Errno> {
-    let fd = open(&ulib::c_string(path).map_err(|_| Errno::EINVAL)?, O_WRONLY, 0)?;
-    let result = write(fd, text.as_bytes());
-    close(fd)?;
-    result
-}
 
 fn timers() -> Outcome {
     check_eq!(page("/proc/self/timers")?, "");

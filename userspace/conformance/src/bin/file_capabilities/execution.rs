@@ -8,32 +8,13 @@ use abi::process::*;
 use abi::resource::{RLIM_INFINITY, RLIMIT_STACK, Rlimit};
 use abi::signal::{SIGCHLD, SIGUSR1};
 use alloc::vec::Vec;
+use conformance::capabilities::get as own;
+pub use conformance::capabilities::set as set_own;
 use conformance::{Failure, Outcome, check, check_eq, child, files, raw, scratch};
 use core::ffi::CStr;
 use libsyscall::file::*;
 use libsyscall::process::*;
 use libsyscall::system::mount;
-
-/// Sets effective, permitted and inheritable capabilities, which are all below 32.
-pub fn set_own([effective, permitted, inheritable]: [u64; 3]) -> Result<(), Errno> {
-    let header = CapUserHeader { version: LINUX_CAPABILITY_VERSION_3, pid: 0 };
-    let half = |shift: u32| CapUserData {
-        effective: (effective >> shift) as u32,
-        permitted: (permitted >> shift) as u32,
-        inheritable: (inheritable >> shift) as u32,
-    };
-    let data = [half(0), half(32)];
-    raw::call(nr::capset, &[(&raw const header) as u64, data.as_ptr() as u64]).map(drop)
-}
-
-fn own() -> [u64; 3] {
-    let header = CapUserHeader { version: LINUX_CAPABILITY_VERSION_3, pid: 0 };
-    let mut data = [CapUserData::default(); 2];
-    let _ = raw::call(nr::capget, &[(&raw const header) as u64, data.as_mut_ptr() as u64]);
-    let whole =
-        |field: fn(&CapUserData) -> u32| u64::from(field(&data[0])) | u64::from(field(&data[1])) << 32;
-    [whole(|half| half.effective), whole(|half| half.permitted), whole(|half| half.inheritable)]
-}
 
 /// What a program has: capabilities in effect, permitted and inheritable, whether any is ambient; whether it is not to trust its
 /// environment, its effective user; and what it inherited: whether it may be looked at, its personality, the limit of its stack, and
