@@ -385,6 +385,7 @@ constants! { i64:
     PROC_SUPER_MAGIC = 0x9fa0, "proc";
     SYSFS_MAGIC = 0x6265_6572, "sysfs";
     DEVPTS_SUPER_MAGIC = 0x1cd1, "devpts";
+    NSFS_MAGIC = 0x6e73_6673, "namespaces";
     PIPEFS_MAGIC = 0x5049_5045, "pipes";
     SOCKFS_MAGIC = 0x534f_434b, "sockets";
     ANON_INODE_FS_MAGIC = 0x0904_1934, "eventfd and the like";

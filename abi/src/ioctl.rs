@@ -1,4 +1,4 @@
-//! ioctl numbers that every file knows. Source: Linux 6.1, `include/uapi/asm-generic/ioctls.h`, `linux/fs.h`, `linux/random.h`.
+//! ioctl numbers that every file knows. Source: Linux 6.1, `include/uapi/asm-generic/ioctls.h`, `linux/fs.h`, `linux/nsfs.h`, `linux/random.h`.
 //!
 //! Those of terminals stand in [`crate::terminal`].
 
@@ -29,6 +29,10 @@ constants! { u32:
     FICLONERANGE = 0x4020_940d, "share a range of another file's blocks";
     FS_IOC_GETFLAGS = 0x8008_6601, "read inode flags";
     FS_IOC_SETFLAGS = 0x4008_6602, "set inode flags";
+    NS_GET_USERNS = 0xb701, "open the user namespace that owns a namespace";
+    NS_GET_PARENT = 0xb702, "open the namespace above";
+    NS_GET_NSTYPE = 0xb703, "the CLONE_NEW* flag of a namespace";
+    NS_GET_OWNER_UID = 0xb704, "who made a user namespace";
     RNDGETENTCNT = 0x8004_5200, "random: bits that the generator counts";
     RNDADDTOENTCNT = 0x4004_5201, "random: count more bits";
     RNDADDENTROPY = 0x4008_5203, "random: stir bytes in and count bits for them";

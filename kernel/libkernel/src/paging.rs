@@ -33,6 +33,17 @@ pub const fn level_size(level: u32) -> u64 {
     1 << level_shift(level)
 }
 
+/// What a page of a program is counted as: `get_mm_counter` in Linux.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Nothing: the frame of zeros, the kernel's own data.
+    Uncounted,
+    /// The process's own, or shared with those that it was forked with.
+    Anonymous,
+    /// An object's, as everybody sees it.
+    Object,
+}
+
 /// What a program (or the kernel) may do with a page.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Prot(u8);

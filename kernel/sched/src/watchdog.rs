@@ -49,12 +49,15 @@ impl Beat {
 }
 
 /// `watchdog_thresh` in seconds; 0: nothing is watched.
-static THRESHOLD_S: AtomicU64 = AtomicU64::new(10);
-static WATCHES_CPUS: AtomicBool = AtomicBool::new(true);
-static WATCHES_TASKS: AtomicBool = AtomicBool::new(true);
+pub static THRESHOLD_S: AtomicU64 = AtomicU64::new(10);
+/// Whether stuck CPUs, and stuck tasks, are looked for.
+pub static WATCHES_CPUS: AtomicBool = AtomicBool::new(true);
+/// See [`WATCHES_CPUS`].
+pub static WATCHES_TASKS: AtomicBool = AtomicBool::new(true);
 /// Whether a stuck CPU, or a stuck task, ends the kernel.
-static CPU_PANICS: AtomicBool = AtomicBool::new(false);
-static TASK_PANICS: AtomicBool = AtomicBool::new(false);
+pub static CPU_PANICS: AtomicBool = AtomicBool::new(false);
+/// See [`CPU_PANICS`].
+pub static TASK_PANICS: AtomicBool = AtomicBool::new(false);
 
 /// The sleeping CPU that keeps its tick.
 static GUARD: AtomicUsize = AtomicUsize::new(NOBODY);

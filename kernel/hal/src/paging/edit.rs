@@ -3,9 +3,10 @@
 //! CPUs go on with what they have kept of the old entries. An [`Edit`] owns what a change leaves behind, of one table: it makes the
 //! CPUs forget first and frees the frames after, when it is full and at its end. One that is forgotten loses the frames; nobody
 //! else gets them.
+use super::counts::Counts;
 use super::table::{MapError, leaf, make_executable};
-use super::walk::{Leaves, Slot, count};
-use super::{PageTable, Prot};
+use super::walk::{Leaves, Slot};
+use super::{Kind, PageTable, Prot};
 use crate::arch::Arch;
 use crate::contract::Paging as _;
 use crate::frame::{OutOfMemory, SharedFrame, record};
@@ -99,7 +100,7 @@ impl Edit<'_> {
     /// Answers a write to a private page: gives the page at `address` the rights `prot`, after copying its frame if
     /// anybody else holds it.
     pub fn copy_on_write(&mut self, address: UserAddr, prot: Prot) -> Result<CopyOnWrite, OutOfMemory> {
-        let Some((_, slot)) = self.table.find(address) else { return Ok(CopyOnWrite::Absent) };
+        let Some((table, slot)) = self.table.find(address) else { return Ok(CopyOnWrite::Absent) };
         let mut guard = self.table.lock.lock();
         loop {
             let old = slot.load();
@@ -107,9 +108,10 @@ impl Edit<'_> {
                 return Ok(CopyOnWrite::Absent);
             }
             if record(old.address()).count.load(Ordering::Acquire) == 1 {
-                let new = old.with_user_prot(prot);
+                let new = old.with_user_prot(prot).with_kind(Kind::Anonymous);
                 make_executable(old.address(), prot);
                 slot.store(new);
+                recount(table, old, Kind::Anonymous);
                 if old.needs_flush(new) {
                     self.note(address.page_down());
                 }
@@ -125,7 +127,9 @@ impl Edit<'_> {
             }
             guard = self.table.lock.lock();
             if slot.load() == old {
-                self.exchange(slot, old, leaf(copy.into_phys(), prot), address.page_down());
+                let new = leaf(copy.into_phys(), prot, Kind::Anonymous);
+                self.exchange(slot, old, new, address.page_down());
+                recount(table, old, Kind::Anonymous);
                 return Ok(CopyOnWrite::Done);
             }
             // Another thread of the process changed the entry meanwhile: look again.
@@ -177,24 +181,26 @@ impl Edit<'_> {
 
     /// Unmaps all pages in `range`.
     pub fn unmap(&mut self, range: UserRange) {
+        let mut pages = 0;
         self.table.each(range, |mut leaves| {
-            while let Some(next) = self.unmap_some(leaves) {
+            while let Some(next) = self.unmap_some(leaves, &mut pages) {
                 self.flush();
                 leaves.address = leaves.address.wrapping_add((next - leaves.first) as u64 * PAGE_SIZE);
                 leaves.first = next;
             }
         });
+        self.table.note_taken(pages);
     }
 
-    /// Unmaps until the edit is full; returns the index of the first entry that is still to do.
-    fn unmap_some(&mut self, leaves: Leaves) -> Option<usize> {
+    /// Unmaps until the edit is full; returns the index of the first entry that is still to do. Adds to `pages` those that are counted.
+    fn unmap_some(&mut self, leaves: Leaves, pages: &mut u32) -> Option<usize> {
         let mut in_use = leaves.in_use();
         if in_use == 0 {
             // Tables stay, so that there are empty ones: not worth the lock.
             return None;
         }
         let before = in_use;
-        let mut rest = None;
+        let (mut rest, mut tally) = (None, 0);
         let guard = self.table.lock.lock();
         for (position, (page, slot)) in leaves.slots().enumerate() {
             if in_use == 0 {
@@ -210,6 +216,7 @@ impl Edit<'_> {
             }
             slot.store(Entry::EMPTY);
             in_use -= 1;
+            tally += entry.tally();
             if entry.is_present() {
                 self.note(page);
             }
@@ -217,7 +224,9 @@ impl Edit<'_> {
             self.keep(unsafe { SharedFrame::from_phys(entry.address()) });
         }
         drop(guard);
-        count(leaves.table, in_use.cast_signed() - before.cast_signed());
+        let taken = Counts::sum(before - in_use, tally);
+        taken.take_from(leaves.table);
+        *pages += taken.resident().total() as u32;
         rest
     }
 
@@ -268,7 +277,7 @@ impl Edit<'_> {
 
     /// Takes entries with their references out of a table, into places that are empty.
     fn take_out(&mut self, from: Leaves, taken: &mut [Entry; MOVED]) {
-        let mut found = 0;
+        let (mut found, mut tally) = (0, 0);
         let _guard = self.table.lock.lock();
         for ((page, slot), place) in from.slots().zip(taken) {
             let entry = slot.load();
@@ -277,9 +286,10 @@ impl Edit<'_> {
                 self.note(page);
                 *place = entry;
                 found += 1;
+                tally += entry.tally();
             }
         }
-        count(from.table, -found);
+        Counts::sum(found, tally).take_from(from.table);
     }
 
     /// Copies the mappings of `range` into `child`. With [`Writes::CopyOnWrite`] both sides lose write
@@ -294,13 +304,16 @@ impl Edit<'_> {
         parent.for_each_leaves(range, |leaves| {
             let (table, _) = child.find_or_make(leaves.address).map_err(|_| OutOfMemory)?;
             let target = Leaves { table, ..leaves };
-            let mut copied = 0;
+            let (mut copied, mut tally) = (0, 0);
             let guard = parent.lock.lock();
             for ((page, slot), (_, target_slot)) in leaves.slots().zip(target.slots()) {
-                copied += i32::from(self.fork_entry(slot, target_slot, page, writes));
+                if let Some(entry) = self.fork_entry(slot, target_slot, page, writes) {
+                    copied += 1;
+                    tally += entry.tally();
+                }
             }
             drop(guard);
-            count(table, copied);
+            Counts::sum(copied, tally).add_to(table);
             Ok(())
         })
     }
@@ -320,12 +333,12 @@ impl Edit<'_> {
         self.keep(unsafe { SharedFrame::from_phys(old.address()) });
     }
 
-    /// Copies one entry to an empty one of a table that nobody else changes; false if there is nothing to copy.
+    /// Copies one entry to an empty one of a table that nobody else changes; none if there is nothing to copy.
     #[inline]
-    fn fork_entry(&mut self, slot: Slot, target: Slot, page: UserAddr, writes: Writes) -> bool {
+    fn fork_entry(&mut self, slot: Slot, target: Slot, page: UserAddr, writes: Writes) -> Option<Entry> {
         let mut entry = slot.load();
         if !entry.holds_frame() || target.load().holds_frame() {
-            return false;
+            return None;
         }
         if writes == Writes::CopyOnWrite && entry.prot().is_writable() {
             entry = entry.without_write();
@@ -335,15 +348,26 @@ impl Edit<'_> {
         // SAFETY: the entry holds a reference, and the parent's lock is held. The child's entry takes the new one.
         unsafe { SharedFrame::borrowed(entry.address()) }.into_phys();
         target.store(entry);
-        true
+        Some(entry)
     }
 }
 
 /// Puts an entry that was taken out into an empty place; false if that is not empty.
 fn put_in(table: PhysAddr, index: usize, entry: Entry) -> bool {
     let done = Slot::of(table, index).fill(entry);
-    count(table, i32::from(done));
+    if done {
+        Counts::sum(1, entry.tally()).add_to(table);
+    }
     done
+}
+
+/// Counts a page of `table` that was `old` as of another kind.
+#[inline]
+fn recount(table: PhysAddr, old: Entry, kind: Kind) {
+    if old.kind() != kind {
+        Counts::one(kind).add_to(table);
+        Counts::one(old.kind()).take_from(table);
+    }
 }
 
 /// The rights of `prot` that the page may have at once.

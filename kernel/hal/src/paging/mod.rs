@@ -2,6 +2,7 @@
 //!
 //! Software changes to one table are serialised by a spin lock inside it, taken for at most one leaf table at a
 //! time; the CPU's own accesses and bit updates run in parallel, so entries are read and written atomically.
+mod counts;
 mod edit;
 pub(crate) mod kernel;
 mod table;
@@ -9,6 +10,7 @@ mod table;
 mod tests;
 mod walk;
 
+pub use counts::Resident;
 pub use edit::{CopyOnWrite, Edit, Writes};
-pub use libkernel::paging::Prot;
+pub use libkernel::paging::{Kind, Prot};
 pub use table::{MapError, Mapped, PageTable};

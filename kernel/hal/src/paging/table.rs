@@ -1,6 +1,7 @@
 //! The user half of one address space.
-use super::walk::{Leaves, count};
-use super::{Prot, Writes};
+use super::counts::{Counts, Peak, Resident};
+use super::walk::Leaves;
+use super::{Kind, Prot, Writes};
 use crate::arch::Arch;
 use crate::contract::Paging;
 use crate::frame::{KernelFrame, OutOfMemory, SharedFrame, record, synchronise_instructions};
@@ -8,7 +9,7 @@ use crate::sync::SpinLock;
 use alloc::sync::Arc;
 use core::convert::Infallible;
 use core::sync::atomic::{AtomicU32, Ordering};
-use libkernel::addr::{PhysAddr, UserAddr, UserRange};
+use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
 use libkernel::arch::native::paging::Entry;
 use libkernel::paging::Attributes;
 
@@ -23,6 +24,7 @@ pub struct PageTable {
     tables: AtomicU32,
     /// Serialises changes of leaf entries that are in use, and reads that take a reference from them.
     pub(super) lock: SpinLock<()>,
+    peak: Peak,
     /// Where the CPUs may keep translations of it.
     pub(crate) translations: <Arch as Paging>::Translations,
 }
@@ -50,8 +52,8 @@ pub struct Mapped {
 }
 
 #[inline]
-pub(super) fn leaf(frame: PhysAddr, prot: Prot) -> Entry {
-    Entry::leaf(frame, 0, Attributes::user(prot))
+pub(super) fn leaf(frame: PhysAddr, prot: Prot, kind: Kind) -> Entry {
+    Entry::leaf(frame, 0, Attributes::user(prot)).with_kind(kind)
 }
 
 /// Before programs may execute a frame. Every entry that allows it is written after this, so that no caller need think of it.
@@ -71,6 +73,7 @@ impl PageTable {
             root,
             tables: AtomicU32::new(NO_TABLE),
             lock: SpinLock::new(()),
+            peak: Peak::new(),
             translations: Default::default(),
         }))
     }
@@ -88,16 +91,16 @@ impl PageTable {
         self.tables.store(table.frame_number() as u32, Ordering::Release);
     }
 
-    /// Maps `frame` where nothing is mapped.
+    /// Maps `frame` where nothing is mapped, and counts it as `kind`.
     #[inline]
-    pub fn map(&self, address: UserAddr, frame: SharedFrame, prot: Prot) -> Result<(), MapError> {
+    pub fn map(&self, address: UserAddr, frame: SharedFrame, prot: Prot, kind: Kind) -> Result<(), MapError> {
         let (table, slot) = self.find_or_make(address)?;
         make_executable(frame.phys(), prot);
-        if !slot.fill(leaf(frame.phys(), prot)) {
+        if !slot.fill(leaf(frame.phys(), prot, kind)) {
             return Err(MapError::Occupied);
         }
         frame.into_phys();
-        count(table, 1);
+        Counts::one(kind).add_to(table);
         Ok(())
     }
 
@@ -163,8 +166,37 @@ impl PageTable {
     }
 
     /// Pages mapped now: the sum over the tables, as a count of the whole would be a line that all faults write to.
-    pub fn resident_pages(&self) -> usize {
-        self.tables().map(|table| record(table).count.load(Ordering::Relaxed) as usize).sum()
+    pub fn resident(&self) -> Resident {
+        self.tables().fold(Resident::default(), |sum, table| sum.plus(Counts::of(table).resident()))
+    }
+
+    /// The most pages that were resident at a time; see [`Peak`].
+    pub fn peak_pages(&self) -> u64 {
+        self.peak.pages().max(self.resident().total())
+    }
+
+    /// Bytes of the tables, the root included.
+    pub fn table_bytes(&self) -> u64 {
+        (self.tables().count() as u64 + 1) * PAGE_SIZE
+    }
+
+    /// Pages that are counted were taken out.
+    #[inline(always)]
+    pub(super) fn note_taken(&self, pages: u32) {
+        if pages != 0 && self.peak.is_due(pages) {
+            self.look_for_peak(pages);
+        }
+    }
+
+    /// There were so many pages more a moment ago.
+    #[cold]
+    fn look_for_peak(&self, more: u32) {
+        let (mut pages, mut tables) = (u64::from(more), 0);
+        for table in self.tables() {
+            pages += Counts::of(table).resident().total();
+            tables += 1;
+        }
+        self.peak.note(pages, tables);
     }
 
     /// The tables below the root.
@@ -185,7 +217,7 @@ impl PageTable {
 
 impl Drop for PageTable {
     fn drop(&mut self) {
-        if self.resident_pages() != 0 {
+        if self.tables().any(|table| Counts::of(table).entries() != 0) {
             self.edit().unmap(UserRange::ALL);
         }
         Arch::retire(self);

@@ -30,8 +30,8 @@ fn byte_at(table: &PageTable, address: UserAddr) -> u8 {
 fn a_mapping_holds_its_frame_until_it_is_flushed() {
     let table = PageTable::new().unwrap();
     let held = frame(1);
-    table.map(page(0), held.clone(), Prot::READ).unwrap();
-    assert_eq!(table.map(page(0), frame(2), Prot::READ), Err(MapError::Occupied));
+    table.map(page(0), held.clone(), Prot::READ, Kind::Anonymous).unwrap();
+    assert_eq!(table.map(page(0), frame(2), Prot::READ, Kind::Anonymous), Err(MapError::Occupied));
     assert!(!held.is_unique());
     let mut edit = table.edit();
     edit.unmap(pages(0, 1));
@@ -39,7 +39,7 @@ fn a_mapping_holds_its_frame_until_it_is_flushed() {
     assert!(!held.is_unique());
     drop(edit);
     assert!(held.is_unique());
-    assert_eq!(table.resident_pages(), 0);
+    assert_eq!(table.resident().total(), 0);
 }
 
 #[test]
@@ -47,9 +47,9 @@ fn the_end_of_an_address_space_frees_what_it_maps() {
     let table = PageTable::new().unwrap();
     let held = frame(1);
     for number in 0..2000 {
-        table.map(page(number * 3), held.clone(), Prot::READ_WRITE).unwrap();
+        table.map(page(number * 3), held.clone(), Prot::READ_WRITE, Kind::Anonymous).unwrap();
     }
-    assert_eq!((table.resident_pages(), held.references()), (2000, 2001));
+    assert_eq!((table.resident().total(), held.references()), (2000, 2001));
     drop(table);
     assert!(held.is_unique());
 }
@@ -58,12 +58,12 @@ fn the_end_of_an_address_space_frees_what_it_maps() {
 fn unmapping_more_than_an_edit_holds_leaves_nothing() {
     let table = PageTable::new().unwrap();
     for number in 0..1500 {
-        table.map(page(number), frame(1), Prot::READ_WRITE).unwrap();
+        table.map(page(number), frame(1), Prot::READ_WRITE, Kind::Anonymous).unwrap();
     }
     let mut edit = table.edit();
     edit.unmap(pages(100, 1300));
     edit.flush();
-    assert_eq!(table.resident_pages(), 200);
+    assert_eq!(table.resident().total(), 200);
     assert!(table.lookup(page(99)).is_some() && table.lookup(page(1400)).is_some());
     assert!(table.lookup(page(100)).is_none() && table.lookup(page(1399)).is_none());
 }
@@ -71,15 +71,15 @@ fn unmapping_more_than_an_edit_holds_leaves_nothing() {
 #[test]
 fn a_fork_shares_frames_and_takes_the_right_to_write() {
     let (parent, child) = (PageTable::new().unwrap(), PageTable::new().unwrap());
-    parent.map(page(0), frame(1), Prot::READ_WRITE).unwrap();
-    parent.map(page(600), frame(2), Prot::READ_EXECUTE).unwrap();
+    parent.map(page(0), frame(1), Prot::READ_WRITE, Kind::Anonymous).unwrap();
+    parent.map(page(600), frame(2), Prot::READ_EXECUTE, Kind::Anonymous).unwrap();
     let mut edit = parent.edit();
     edit.fork_range(&child, pages(0, 1000), Writes::CopyOnWrite).unwrap();
     drop(edit);
     for table in [&parent, &child] {
         assert_eq!(table.lookup(page(0)).unwrap().prot, Prot::READ);
         assert_eq!(table.lookup(page(600)).unwrap().prot, Prot::READ_EXECUTE);
-        assert_eq!(table.resident_pages(), 2);
+        assert_eq!(table.resident().total(), 2);
     }
     // The child copies; then the parent is alone and may write again.
     let shared = child.lookup(page(0)).unwrap().frame;
@@ -98,7 +98,7 @@ fn a_write_copies_the_frame_of_zeros_and_keeps_a_frame_of_its_own() {
     let table = PageTable::new().unwrap();
     let mut edit = table.edit();
     assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE), Ok(CopyOnWrite::Absent));
-    table.map(page(0), SharedFrame::zero(), Prot::READ).unwrap();
+    table.map(page(0), SharedFrame::zero(), Prot::READ, Kind::Uncounted).unwrap();
     assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE), Ok(CopyOnWrite::Done));
     let own = table.lookup(page(0)).unwrap();
     assert!(!own.frame.is_zero() && own.prot == Prot::READ_WRITE);
@@ -113,8 +113,8 @@ fn a_write_copies_the_frame_of_zeros_and_keeps_a_frame_of_its_own() {
 fn rights_come_back_only_where_nobody_else_holds_the_frame() {
     let table = PageTable::new().unwrap();
     let held = frame(1);
-    table.map(page(0), held.clone(), Prot::READ_WRITE).unwrap();
-    table.map(page(1), frame(2), Prot::READ_WRITE).unwrap();
+    table.map(page(0), held.clone(), Prot::READ_WRITE, Kind::Anonymous).unwrap();
+    table.map(page(1), frame(2), Prot::READ_WRITE, Kind::Anonymous).unwrap();
     let mut edit = table.edit();
     edit.protect(pages(0, 2), Prot::NONE, Writes::CopyOnWrite);
     assert_eq!(table.lookup(page(0)).unwrap().prot, Prot::NONE);
@@ -126,15 +126,15 @@ fn rights_come_back_only_where_nobody_else_holds_the_frame() {
 #[test]
 fn moved_pages_keep_frames_and_rights() {
     let table = PageTable::new().unwrap();
-    table.map(page(0), frame(7), Prot::READ_WRITE).unwrap();
-    table.map(page(2), frame(9), Prot::NONE).unwrap();
+    table.map(page(0), frame(7), Prot::READ_WRITE, Kind::Anonymous).unwrap();
+    table.map(page(2), frame(9), Prot::NONE, Kind::Anonymous).unwrap();
     let mut edit = table.edit();
     edit.move_range(pages(0, 3), page(5000)).unwrap();
     drop(edit);
     assert!(table.lookup(page(0)).is_none() && table.lookup(page(2)).is_none());
     assert_eq!((byte_at(&table, page(5000)), byte_at(&table, page(5002))), (7, 9));
     assert_eq!(table.lookup(page(5002)).unwrap().prot, Prot::NONE);
-    assert_eq!(table.resident_pages(), 2);
+    assert_eq!(table.resident().total(), 2);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn moves_go_over_the_ends_of_tables_and_back_without_a_page_more() {
     let table = PageTable::new().unwrap();
     let used = [0, 1, 255, 256, 511, 512, 900, 1700];
     for number in used {
-        table.map(page(number), frame(number as u8), Prot::READ_WRITE).unwrap();
+        table.map(page(number), frame(number as u8), Prot::READ_WRITE, Kind::Anonymous).unwrap();
     }
     // 300 pages behind the beginning of a table: what lay in one lies in two.
     let there = 100_000 / 512 * 512 + 300;
@@ -151,26 +151,26 @@ fn moves_go_over_the_ends_of_tables_and_back_without_a_page_more() {
     assert!(used.iter().all(|&number| table.lookup(page(number)).is_none()));
     table.edit().move_range(UserRange::new(page(there), 2000 * PAGE_SIZE).unwrap(), page(0)).unwrap();
     assert!(used.iter().all(|&number| byte_at(&table, page(number)) == number as u8));
-    assert_eq!(table.resident_pages(), used.len());
+    assert_eq!(table.resident().total(), used.len() as u64);
 }
 
 #[test]
 fn a_move_to_where_something_is_leaves_the_rest_in_its_place() {
     let table = PageTable::new().unwrap();
     for number in 0..3 {
-        table.map(page(number), frame(number as u8), Prot::READ_WRITE).unwrap();
+        table.map(page(number), frame(number as u8), Prot::READ_WRITE, Kind::Anonymous).unwrap();
     }
-    table.map(page(5001), frame(9), Prot::READ).unwrap();
+    table.map(page(5001), frame(9), Prot::READ, Kind::Anonymous).unwrap();
     assert_eq!(table.edit().move_range(pages(0, 3), page(5000)), Err(MapError::Occupied));
     assert_eq!((byte_at(&table, page(1)), byte_at(&table, page(5001))), (1, 9));
-    assert_eq!(table.resident_pages(), 4);
+    assert_eq!(table.resident().total(), 4);
 }
 
 /// What the CPUs have kept of the old place is forgotten before anything stands at the new one.
 #[test]
 fn a_moved_page_is_forgotten_at_its_old_place_even_if_the_edit_is() {
     let table = PageTable::new().unwrap();
-    table.map(page(0), frame(7), Prot::READ_WRITE).unwrap();
+    table.map(page(0), frame(7), Prot::READ_WRITE, Kind::Anonymous).unwrap();
     let before = crate::arch::flushed();
     let mut edit = table.edit();
     edit.move_range(pages(0, 1), page(5000)).unwrap();
@@ -190,7 +190,7 @@ fn kernel_addresses_are_nowhere() {
 fn addresses_beyond_the_user_half_are_refused() {
     let table = PageTable::new().unwrap();
     let end = UserAddr::new(libkernel::addr::USER_END);
-    assert_eq!(table.map(end, frame(1), Prot::READ), Err(MapError::BadAddress));
+    assert_eq!(table.map(end, frame(1), Prot::READ, Kind::Anonymous), Err(MapError::BadAddress));
     assert!(table.lookup(UserAddr::new(u64::MAX)).is_none());
 }
 
@@ -203,9 +203,9 @@ fn instructions_are_made_visible_once_after_each_write() {
         step();
         assert_eq!(synchronised() - before, expected);
     };
-    steps(0, &|| table.map(page(0), code.clone(), Prot::READ).unwrap());
-    steps(1, &|| table.map(page(1), code.clone(), Prot::READ_EXECUTE).unwrap());
-    steps(0, &|| table.map(page(2), code.clone(), Prot::READ_EXECUTE).unwrap());
+    steps(0, &|| table.map(page(0), code.clone(), Prot::READ, Kind::Anonymous).unwrap());
+    steps(1, &|| table.map(page(1), code.clone(), Prot::READ_EXECUTE, Kind::Anonymous).unwrap());
+    steps(0, &|| table.map(page(2), code.clone(), Prot::READ_EXECUTE, Kind::Anonymous).unwrap());
     code.write(0, &[2]);
     let mut edit = table.edit();
     steps(1, &|| assert!(table.upgrade(page(0), &code, Prot::READ_EXECUTE, Writes::Shared)));

@@ -3,10 +3,11 @@
 //! Tables are only added while an address space lives, and freed all together at its end, so a walk needs no lock.
 //! A table's record in the frame table links it into its address space's list (`next`) and counts its entries in use.
 use super::PageTable;
+use super::counts::Counts;
 use super::table::MapError;
 use crate::arch::Arch;
 use crate::contract::Paging as _;
-use crate::frame::{KernelFrame, may_allocate, record};
+use crate::frame::{KernelFrame, may_allocate};
 use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
 use libkernel::arch::native::paging::Entry;
@@ -85,14 +86,8 @@ impl Leaves {
     /// Entries in use in the whole table.
     #[inline]
     pub fn in_use(self) -> u32 {
-        record(self.table).count.load(Ordering::Relaxed)
+        Counts::of(self.table).entries()
     }
-}
-
-/// Counts `entries` more (or, negative, fewer) in use in a leaf table.
-#[inline]
-pub(super) fn count(table: PhysAddr, entries: i32) {
-    record(table).count.fetch_add(entries.cast_unsigned(), Ordering::Relaxed);
 }
 
 impl PageTable {
@@ -139,7 +134,7 @@ impl PageTable {
         }
         let frame = KernelFrame::alloc_zeroed().map_err(|_| MapError::OutOfMemory)?;
         let entry = Entry::table(frame.phys(), Owner::User);
-        record(frame.phys()).count.store(0, Ordering::Relaxed);
+        Counts::clear(frame.phys());
         if !slot.fill(entry) {
             // Another thread of the process was faster; the frame is freed.
             return Ok(slot.load());

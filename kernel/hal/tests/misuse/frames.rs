@@ -1,6 +1,6 @@
 //! Counts that a program could drive over.
 use hal::frame::SharedFrame;
-use hal::paging::{PageTable, Prot};
+use hal::paging::{Kind, PageTable, Prot};
 use libkernel::addr::UserAddr;
 
 #[test]
@@ -9,7 +9,9 @@ fn the_frame_of_zeros_is_not_counted() {
     let before = SharedFrame::zero().references();
     let kept: Vec<_> = (0..1000).map(|_| SharedFrame::zero()).collect();
     for page in 0..1000 {
-        table.map(UserAddr::of_page(1000 + page), SharedFrame::zero(), Prot::READ).expect("a free place");
+        table
+            .map(UserAddr::of_page(1000 + page), SharedFrame::zero(), Prot::READ, Kind::Uncounted)
+            .expect("a free place");
     }
     assert_eq!(SharedFrame::zero().references(), before);
     drop((kept, table));

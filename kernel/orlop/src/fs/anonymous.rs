@@ -26,7 +26,8 @@ fn mount_of(slot: &'static Once<Arc<Mount>>, kind: FileSystemKind) -> Arc<Mount>
     slot.get_or_init(|| new_mount(kind)).clone()
 }
 
-fn new_mount(kind: FileSystemKind) -> Arc<Mount> {
+/// A mount of a new file system of this kind, attached nowhere.
+pub(super) fn new_mount(kind: FileSystemKind) -> Arc<Mount> {
     let filesystem = FileSystem::new(kind, 0);
     let ownership = Ownership { permissions: 0o700, user: 0, group: 0 };
     let root = Inode::new(

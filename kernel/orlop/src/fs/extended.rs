@@ -101,7 +101,8 @@ fn check_name(inode: &Inode, name: &[u8]) -> Result<(), Errno> {
         FileSystemKind::Proc
         | FileSystemKind::Sysfs
         | FileSystemKind::PipeFs
-        | FileSystemKind::AnonymousInodes => false,
+        | FileSystemKind::AnonymousInodes
+        | FileSystemKind::NsFs => false,
     };
     match name {
         TRUSTED | SECURITY if stores => Err(Errno::EINVAL),

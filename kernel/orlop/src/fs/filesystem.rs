@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::Errno;
-use abi::fs::{ANON_INODE_FS_MAGIC, MS_RDONLY, PIPEFS_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC};
+use abi::fs::{
+    ANON_INODE_FS_MAGIC, MS_RDONLY, NSFS_MAGIC, PIPEFS_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC,
+};
 use hal::sync::SpinLock;
 
 use super::attributes::DeviceNumber;
@@ -31,6 +33,8 @@ pub enum FileSystemKind {
     PipeFs,
     /// Event files and the like, which have no names.
     AnonymousInodes,
+    /// Namespaces, which have no names.
+    NsFs,
 }
 
 impl FileSystemKind {
@@ -49,6 +53,7 @@ impl FileSystemKind {
             FileSystemKind::Sysfs => "sysfs",
             FileSystemKind::PipeFs => "pipefs",
             FileSystemKind::AnonymousInodes => "anon_inodefs",
+            FileSystemKind::NsFs => "nsfs",
         }
     }
 
@@ -60,6 +65,7 @@ impl FileSystemKind {
             FileSystemKind::Sysfs => SYSFS_MAGIC,
             FileSystemKind::PipeFs => PIPEFS_MAGIC,
             FileSystemKind::AnonymousInodes => ANON_INODE_FS_MAGIC,
+            FileSystemKind::NsFs => NSFS_MAGIC,
         }
     }
 

@@ -17,7 +17,7 @@ use super::dentry::Dentry;
 use super::directory::Names;
 use super::extended::Extended;
 use super::file::FileOperations;
-use super::filesystem::FileSystem;
+use super::filesystem::{FileSystem, FileSystemKind};
 use super::generated::Class;
 use super::lock::FileLocks;
 use super::mount::Location;
@@ -254,6 +254,7 @@ impl Inode {
     /// Whether nothing of it can be changed, nor any name in it.
     pub fn is_immutable(&self) -> bool {
         matches!(&self.body, Body::Generated(directory) if directory.is_immutable())
+            || self.filesystem.kind == FileSystemKind::NsFs
     }
 
     /// Whether the kernel makes it up when it is looked at, be it a file or a directory.

@@ -33,6 +33,7 @@ pub mod lock;
 pub mod mount;
 pub mod moves;
 pub mod notify;
+pub mod nsfs;
 pub mod open;
 pub mod operations;
 pub mod owner;

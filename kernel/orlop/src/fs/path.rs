@@ -59,7 +59,7 @@ pub fn display_path(place: &Location, root: &Location) -> Result<Vec<u8>, Errno>
     let inode = place.dentry.inode();
     Ok(match inode.filesystem.kind {
         FileSystemKind::PipeFs => alloc::format!("pipe:[{}]", inode.number).into_bytes(),
-        FileSystemKind::AnonymousInodes => place.dentry.name().to_vec(),
+        FileSystemKind::AnonymousInodes | FileSystemKind::NsFs => place.dentry.name().to_vec(),
         _ => {
             let PlacePath { mut text, removed, .. } = path_from(place, root)?;
             if removed {

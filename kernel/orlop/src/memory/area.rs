@@ -173,6 +173,16 @@ impl Area {
         prot.is_writable() && !self.flags.intersects(AreaFlags::SHARED.union(AreaFlags::GROWS_DOWN))
     }
 
+    /// Whether they would count as code (Linux: `is_exec_mapping`).
+    pub fn is_code_with(&self, prot: Prot) -> bool {
+        prot.is_executable() && !prot.is_writable() && !self.is_stack()
+    }
+
+    /// Whether its pages count as a stack's.
+    pub fn is_stack(&self) -> bool {
+        self.flags.contains(AreaFlags::GROWS_DOWN)
+    }
+
     /// Whether the program may make this access.
     pub fn allows(&self, access: Access) -> bool {
         self.prot.allows(access)

@@ -6,7 +6,7 @@
 
 use abi::Errno;
 use hal::frame::{OutOfMemory, SharedFrame};
-use hal::paging::{CopyOnWrite, MapError, Writes};
+use hal::paging::{CopyOnWrite, Kind, MapError, Writes};
 use hal::user::UserFault;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::fault::Access;
@@ -117,8 +117,12 @@ impl AddressSpace {
         }
         match &area.backing {
             Backing::Object(view) => self.fault_object(page, range, area, view, access),
-            Backing::Anonymous if write => self.map_page(page, SharedFrame::alloc_zeroed()?, area.prot),
-            Backing::Anonymous => self.map_page(page, SharedFrame::zero(), area.prot.write_protected()),
+            Backing::Anonymous if write => {
+                self.map_page(page, SharedFrame::alloc_zeroed()?, area.prot, Kind::Anonymous)
+            }
+            Backing::Anonymous => {
+                self.map_page(page, SharedFrame::zero(), area.prot.write_protected(), Kind::Uncounted)
+            }
         }
     }
 
@@ -143,10 +147,10 @@ impl AddressSpace {
             return Ok(());
         }
         if access == Access::Write {
-            return self.map_page(page, frame.duplicate()?, area.prot);
+            return self.map_page(page, frame.duplicate()?, area.prot, Kind::Anonymous);
         }
         let prot = area.prot.write_protected();
-        self.map_page(page, frame, prot)?;
+        self.map_page(page, frame, prot, Kind::Object)?;
         self.map_around(page, range, view, prot);
         Ok(())
     }
@@ -157,13 +161,14 @@ impl AddressSpace {
         Ok(self.page_table.edit().copy_on_write(page, prot)? == CopyOnWrite::Done)
     }
 
-    fn map_page(&self, page: UserAddr, frame: SharedFrame, prot: Prot) -> Result<(), FaultError> {
-        map_outcome(self.page_table.map(page, frame, prot))
+    #[inline]
+    fn map_page(&self, page: UserAddr, frame: SharedFrame, prot: Prot, kind: Kind) -> Result<(), FaultError> {
+        map_outcome(self.page_table.map(page, frame, prot, kind))
     }
 
     /// Maps an object's own frame with all rights, also where it is already mapped with fewer.
     fn map_shared(&self, page: UserAddr, frame: SharedFrame, prot: Prot) -> Result<(), FaultError> {
-        match self.page_table.map(page, frame.clone(), prot) {
+        match self.page_table.map(page, frame.clone(), prot, Kind::Object) {
             Err(MapError::Occupied) => {
                 self.page_table.upgrade(page, &frame, prot, Writes::Shared);
                 Ok(())
@@ -184,7 +189,7 @@ impl AddressSpace {
         for (address, frame) in around.pages().zip(frames) {
             if let Some(frame) = frame
                 && address != page
-                && self.page_table.map(address, frame, prot) == Err(MapError::OutOfMemory)
+                && self.page_table.map(address, frame, prot, Kind::Object) == Err(MapError::OutOfMemory)
             {
                 return;
             }

@@ -5,6 +5,7 @@
 //! from 128 MiB below it downwards, position-independent programs from two thirds upwards.
 
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use libkernel::addr::{PAGE_SIZE, USER_END, UserAddr, UserRange, page_down, page_up};
@@ -19,8 +20,10 @@ pub const STACK_GUARD_GAP: u64 = 256 * PAGE_SIZE;
 const STACK_ROOM_MIN: u64 = 128 << 20;
 const STACK_ROOM_MAX: u64 = USER_END / 6 * 5;
 
-/// By how many pages the mapping base and program bases, the stack top, and the program break are moved at most.
-const MMAP_RANDOM_PAGES: u64 = 1 << MMAP_RANDOM_BITS;
+/// By how many pages the mapping base and program bases are moved at most, as a power of two: `mmap_rnd_bits`.
+pub static MMAP_BITS: AtomicU32 = AtomicU32::new(MMAP_RANDOM_BITS);
+
+/// By how many pages the stack top and the program break are moved at most.
 const STACK_RANDOM_PAGES: u64 = 1 << STACK_RANDOM_BITS;
 const BRK_RANDOM_PAGES: u64 = 1 << BRK_RANDOM_BITS;
 
@@ -39,10 +42,11 @@ pub struct Offsets {
 impl Offsets {
     /// The choices that random words make.
     pub fn from_random([stack, mmap, program, brk]: [u64; 4]) -> Self {
+        let mmap_pages = 1 << MMAP_BITS.load(Ordering::Relaxed);
         Self {
             stack: stack % STACK_RANDOM_PAGES * PAGE_SIZE,
-            mmap: mmap % MMAP_RANDOM_PAGES * PAGE_SIZE,
-            program: program % MMAP_RANDOM_PAGES * PAGE_SIZE,
+            mmap: mmap % mmap_pages * PAGE_SIZE,
+            program: program % mmap_pages * PAGE_SIZE,
             brk: brk % BRK_RANDOM_PAGES * PAGE_SIZE,
         }
     }

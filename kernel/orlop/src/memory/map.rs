@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use core::ops::Range;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use hal::{frame, task};
@@ -216,9 +216,13 @@ pub(super) fn must_end() -> bool {
     task::current().work.load(Ordering::Relaxed) & work::KILL != 0
 }
 
-/// Refuses what memory could never hold (Linux's heuristic overcommit).
+/// `overcommit_memory`: 1 if any size is promised, 0 if what memory could never hold is refused (Linux's heuristic).
+pub static OVERCOMMIT: AtomicU32 = AtomicU32::new(0);
+
+/// Refuses what memory could never hold.
 pub(super) fn may_commit(pages: u64) -> Result<(), Errno> {
-    if pages > frame::total() as u64 { Err(Errno::ENOMEM) } else { Ok(()) }
+    let is_too_much = pages > frame::total() as u64 && OVERCOMMIT.load(Ordering::Relaxed) == 0;
+    if is_too_much { Err(Errno::ENOMEM) } else { Ok(()) }
 }
 
 fn fixed_range(address: UserAddr, length: u64) -> Result<UserRange, Errno> {

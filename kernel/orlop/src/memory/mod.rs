@@ -32,7 +32,7 @@ pub use advice::{Advice, OtherCopies};
 pub use bounds::{Bounds, MAX_AREAS};
 pub use fault::FaultError;
 pub use layout::Layout;
-pub use map::{Content, MapRequest, Placement};
+pub use map::{Content, MapRequest, OVERCOMMIT, Placement};
 pub use object::{ExecuteAccess, Growth, Object, PageBudget, WriteAccess};
 pub use remap::RemapRequest;
 pub use space::{AddressSpace, Dumpable, OwnReference, Usage, flags};

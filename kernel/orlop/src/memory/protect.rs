@@ -67,7 +67,7 @@ struct Change {
 impl Change {
     fn new(area: &Area, piece: UserRange, prot: Prot) -> Self {
         let before = Usage::of(area, piece);
-        let after = Usage { data: if area.is_data_with(prot) { before.total } else { 0 }, ..before };
+        let after = Usage::of_pages(area, before.total, prot);
         Self { piece, prot, before, after, reserves: !area.flags.contains(AreaFlags::NO_RESERVE) }
     }
 }

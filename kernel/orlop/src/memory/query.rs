@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
+use hal::paging::Resident;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::fault::Access;
 
@@ -56,9 +57,14 @@ impl AddressSpace {
         Ok(Some((Arc::as_ptr(view.object()).addr(), offset)))
     }
 
-    /// Pages that are mapped now (`VmRSS`).
-    pub fn resident_pages(&self) -> usize {
-        self.page_table.resident_pages()
+    /// Pages that are mapped now.
+    pub fn resident(&self) -> Resident {
+        self.page_table.resident()
+    }
+
+    /// The most pages that were mapped at a time, as far as that was looked at (`VmHWM`).
+    pub fn peak_resident_pages(&self) -> u64 {
+        self.page_table.peak_pages()
     }
 
     /// Whether some area ends above `address`, which need not be in it.

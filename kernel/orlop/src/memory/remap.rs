@@ -197,11 +197,7 @@ impl State {
         if let Some(view) = area.view() {
             view.page_index(old).checked_add(new_length >> PAGE_SHIFT).ok_or(Errno::EINVAL)?;
         }
-        let of_pages = |pages| {
-            let pages_if = |condition: bool| if condition { pages } else { 0 };
-            let locked = pages_if(area.flags.contains(AreaFlags::LOCKED));
-            Usage { total: pages, data: pages_if(area.is_data()), locked }
-        };
+        let of_pages = |pages| Usage::of_pages(area, pages, area.prot);
         let more = of_pages((new_length - old_length) >> PAGE_SHIFT);
         if more.locked != 0 && !self.may_lock(more.locked, bounds) {
             return Err(Errno::EAGAIN);

@@ -15,6 +15,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use abi::Errno;
 use hal::paging::PageTable;
 use libkernel::addr::{UserAddr, UserRange};
+use libkernel::paging::Prot;
 use libkernel::vma::IntervalMap;
 use outcome::OrErrno;
 use sched::RwLock;
@@ -79,6 +80,8 @@ impl Deref for OwnReference {
 pub(super) struct State {
     pub(super) areas: IntervalMap<Area>,
     pub(super) usage: Usage,
+    /// The most pages that it held before something was removed.
+    pub(super) peak: u64,
     pub(super) layout: Layout,
     /// `mlockall(MCL_FUTURE)`: how areas to come are locked, if they are.
     pub(super) lock_future: AreaFlags,
@@ -95,6 +98,10 @@ pub struct Usage {
     pub data: u64,
     /// Locked memory (`VmLck`).
     pub locked: u64,
+    /// Memory that is executable and not writable, of which the program has a part (`VmExe`) and libraries the rest (`VmLib`).
+    pub code: u64,
+    /// Memory that grows down (`VmStk`).
+    pub stack: u64,
 }
 
 /// Areas that were removed, to be dropped after the address space's lock.
@@ -107,6 +114,7 @@ impl AddressSpace {
         let state = State {
             areas: IntervalMap::new(),
             usage: Usage::default(),
+            peak: 0,
             layout: Layout::empty(),
             lock_future: AreaFlags::empty(),
             executable: None,
@@ -174,9 +182,10 @@ impl AddressSpace {
         self.state.spread();
     }
 
-    /// How much it holds.
-    pub fn usage(&self) -> Usage {
-        self.state.read().usage
+    /// How much it holds, and the most pages that it ever held (`VmPeak`).
+    pub fn usage(&self) -> (Usage, u64) {
+        let state = self.state.read();
+        (state.usage, state.peak.max(state.usage.total))
     }
 
     /// Where things lie.
@@ -204,12 +213,18 @@ impl Drop for AddressSpace {
 impl Usage {
     /// The share of an area in the counts.
     pub(super) fn of(area: &Area, range: UserRange) -> Self {
-        let pages = range.page_count();
+        Self::of_pages(area, range.page_count(), area.prot)
+    }
+
+    /// The share of so many pages of an area that had these rights.
+    pub(super) fn of_pages(area: &Area, pages: u64, prot: Prot) -> Self {
         let pages_if = |condition: bool| if condition { pages } else { 0 };
         Self {
             total: pages,
-            data: pages_if(area.is_data()),
+            data: pages_if(area.is_data_with(prot)),
             locked: pages_if(area.flags.contains(AreaFlags::LOCKED)),
+            code: pages_if(area.is_code_with(prot)),
+            stack: pages_if(area.is_stack()),
         }
     }
 
@@ -217,12 +232,16 @@ impl Usage {
         self.total += other.total;
         self.data += other.data;
         self.locked += other.locked;
+        self.code += other.code;
+        self.stack += other.stack;
     }
 
     pub(super) fn subtract(&mut self, other: Self) {
         self.total = self.total.saturating_sub(other.total);
         self.data = self.data.saturating_sub(other.data);
         self.locked = self.locked.saturating_sub(other.locked);
+        self.code = self.code.saturating_sub(other.code);
+        self.stack = self.stack.saturating_sub(other.stack);
     }
 }
 
@@ -238,6 +257,7 @@ impl State {
     /// Removes what lies in the range, cutting areas at its ends. Nothing has changed when it fails.
     pub(super) fn remove(&mut self, range: UserRange, discarded: &mut Discarded) -> Result<(), Errno> {
         self.may_take_out(range)?;
+        self.peak = self.peak.max(self.usage.total);
         let usage = &mut self.usage;
         self.areas
             .remove(range, |range, area| {

@@ -16,7 +16,7 @@ use subject::Pid;
 
 use super::process::News;
 use super::report::Vanishes;
-use super::table::Table;
+use super::table::{self, Table};
 use super::wait::Wanted;
 use super::{Process, Thread};
 use crate::signal::Signal;
@@ -116,6 +116,11 @@ impl Process {
     /// Gives a child up; whether it was one. Under the table's lock.
     pub(super) fn leave(&self, child: &Process) -> bool {
         self.family.lock().leave(child)
+    }
+
+    /// The children behind those of its own that were seen last, or the first ones; some, not all at once.
+    pub fn some_children(&self, seen: &[Arc<Process>]) -> Vec<Arc<Process>> {
+        table::lock().some_children(self, seen)
     }
 
     fn kind_of_news(&self) -> Option<Kind> {

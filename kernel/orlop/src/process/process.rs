@@ -200,7 +200,7 @@ impl Process {
         let kept = self.address_space().map_or(0, |old| old.flags() & flags::NO_HUGE_PAGES);
         space.set_flags(kept, true);
         let old = self.memory.lock().replace(space);
-        drop(old);
+        old.inspect(|old| self.keep_peak(old));
         self.return_memory();
     }
 
@@ -216,10 +216,15 @@ impl Process {
         }
     }
 
+    /// Whether its memory is being written to a core dump.
+    pub fn is_being_dumped(&self) -> bool {
+        self.signals.shared.lock().dump.is_some()
+    }
+
     /// Gives the memory up at the end.
     pub(super) fn leave_memory(&self) {
         let old = self.memory.lock().take();
-        drop(old);
+        old.inspect(|old| self.keep_peak(old));
         self.return_memory();
     }
 

@@ -1,5 +1,6 @@
 //! What a process and its waited-for children have used: processor time, and what else is counted.
 
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hal::task::{self, Task};
@@ -7,6 +8,7 @@ use libkernel::sched::cpu_time::{CpuTime, Shown};
 use sched::accounts::{self, Mode};
 
 use super::{Process, Thread, cpu_limits};
+use crate::memory::AddressSpace;
 
 /// Resources used, as programs see them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct Times {
     pub sleeps: u64,
     /// Switches to another task although it did not.
     pub preemptions: u64,
+    /// The most pages that were resident at a time, in memory that was left.
+    pub peak_pages: u64,
 }
 
 /// Resources used, as they are counted.
@@ -40,6 +44,8 @@ pub(super) struct Usage {
     pub(super) ended_threads: Counted,
     /// Of children that were waited for, with theirs.
     pub(super) children: Times,
+    /// The most pages that were resident in memory that the process has left.
+    peak_pages: u64,
     shown: Shown,
 }
 
@@ -91,6 +97,7 @@ impl Times {
             faults: self.faults.saturating_add(other.faults),
             sleeps: self.sleeps.saturating_add(other.sleeps),
             preemptions: self.preemptions.saturating_add(other.preemptions),
+            peak_pages: self.peak_pages.max(other.peak_pages),
         }
     }
 }
@@ -113,6 +120,7 @@ impl Counted {
             faults: self.faults,
             sleeps: self.sleeps,
             preemptions: self.preemptions,
+            peak_pages: 0,
         }
     }
 }
@@ -230,7 +238,7 @@ impl Process {
     pub fn times(&self) -> Times {
         let mut usage = self.usage.lock();
         let counted = self.sum(&usage);
-        counted.show(&mut usage.shown)
+        Times { peak_pages: usage.peak_pages, ..counted.show(&mut usage.shown) }
     }
 
     /// Processor time of all threads in nanoseconds.
@@ -242,6 +250,22 @@ impl Process {
         let mut sum = usage.ended_threads;
         self.each_thread(|thread| sum = sum.plus(thread.counted(usage)));
         sum
+    }
+
+    /// The most pages that were resident at a time, in the memory that it has and what it had before `execve`.
+    pub fn peak_pages(&self) -> u64 {
+        let now = self.address_space().map_or(0, |space| space.peak_resident_pages());
+        self.usage.lock().peak_pages.max(now)
+    }
+
+    /// The process leaves this memory. What others go on using is not counted for one that borrowed it: that would mean looking at
+    /// all of a large parent's tables for each `vfork`.
+    pub(super) fn keep_peak(&self, left: &Arc<AddressSpace>) {
+        if Arc::strong_count(left) == 1 {
+            let pages = left.peak_resident_pages();
+            let mut usage = self.usage.lock();
+            usage.peak_pages = usage.peak_pages.max(pages);
+        }
     }
 
     /// What waited-for children have used.

@@ -189,7 +189,7 @@ impl Process {
     }
 
     /// Whether this thread made it, or is the first that lives of a process whose thread made it and has ended.
-    pub(super) fn belongs_to(&self, thread: &Thread) -> bool {
+    pub fn belongs_to(&self, thread: &Thread) -> bool {
         let maker = self.maker.load(Ordering::Relaxed);
         let family = thread.process();
         let heir = || family.eldest_thread() == Some(thread.serial());

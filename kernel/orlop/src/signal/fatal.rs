@@ -1,5 +1,7 @@
 //! What the kernel log says when a fault ends a program.
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use hal::user::UserContext;
 use klog::log;
 use libkernel::addr::UserAddr;
@@ -7,10 +9,13 @@ use libkernel::addr::UserAddr;
 use super::{SigInfo, Signal, SignalSet};
 use crate::process::Thread;
 
+/// Whether such deaths are logged: `/proc/sys/debug/exception-trace`.
+pub static TRACE: AtomicU32 = AtomicU32::new(1);
+
 /// Logs one line for signals that an instruction caused: program, process, where, and in which mapping.
 pub(super) fn report(thread: &Thread, context: &UserContext, signal: Signal, info: &SigInfo) {
     let raised_by_kernel = info.si_code > 0;
-    if !SignalSet::SYNCHRONOUS.contains(signal) || !raised_by_kernel {
+    if !SignalSet::SYNCHRONOUS.contains(signal) || !raised_by_kernel || TRACE.load(Ordering::Relaxed) == 0 {
         return;
     }
     let pc = context.regs.instruction_pointer();

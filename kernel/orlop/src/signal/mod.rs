@@ -10,7 +10,7 @@
 
 pub mod action;
 pub mod deliver;
-mod fatal;
+pub mod fatal;
 pub mod frame;
 pub mod mask;
 pub mod pending;

@@ -27,6 +27,7 @@ mod mask;
 pub mod membarrier;
 mod memory;
 pub mod mount;
+mod namespace;
 pub mod offset;
 pub mod open;
 pub mod path;

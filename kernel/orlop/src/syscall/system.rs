@@ -12,7 +12,7 @@ use abi::process::{
 use abi::resource::Rlimit;
 use abi::utsname::{Sysinfo, UTSNAME_LENGTH, Utsname};
 use hal::sync::SpinLock;
-use libkernel::addr::UserAddr;
+use libkernel::addr::{PAGE_SIZE, UserAddr};
 use libkernel::sched::load_average::POINT;
 use subject::{Limit, MayRaise, Pid, Resource, capability};
 
@@ -144,7 +144,7 @@ pub fn setdomainname(caller: &mut Caller<'_>, name: UserPtr<u8>, length: i32) ->
 /// `sysinfo`.
 pub fn sysinfo(_caller: &mut Caller<'_>, info: UserPtr<Sysinfo>) -> Result<(), Failure> {
     let frames = hal::frame::statistics();
-    let page = libkernel::addr::PAGE_SIZE;
+    let page = PAGE_SIZE;
     info.write(&Sysinfo {
         uptime: (hal::time::now_ns() / SECOND_NS).cast_signed(),
         // SI_LOAD_SHIFT: 16 bits behind the point.
@@ -164,6 +164,7 @@ pub(super) fn rusage_of(times: Times) -> Rusage {
     Rusage {
         ru_utime: to_timeval(times.cpu.user_ns),
         ru_stime: to_timeval(times.cpu.system_ns),
+        ru_maxrss: count(times.peak_pages * (PAGE_SIZE / 1024)),
         ru_minflt: count(times.faults),
         ru_nvcsw: count(times.sleeps),
         ru_nivcsw: count(times.preemptions),

@@ -366,12 +366,16 @@ pub fn timer_delete(caller: &mut Caller<'_>, timer: i32) -> Result<(), Failure> 
 /// `getrusage`.
 pub fn getrusage(caller: &mut Caller<'_>, who: i32, usage: UserPtr<Rusage>) -> Result<(), Failure> {
     let process = caller.thread.process();
-    let times = match who {
+    let mut times = match who {
         abi::process::RUSAGE_SELF => process.times(),
         abi::process::RUSAGE_CHILDREN => process.children_times(),
         abi::process::RUSAGE_THREAD => caller.thread.times(),
         _ => return Err(Failure::Errno(Errno::EINVAL)),
     };
+    if who != abi::process::RUSAGE_CHILDREN {
+        // Of all threads, also for one (Linux: `getrusage`).
+        times.peak_pages = process.peak_pages();
+    }
     usage.write(&super::system::rusage_of(times))?;
     Ok(())
 }

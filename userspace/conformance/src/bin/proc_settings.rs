@@ -6,6 +6,7 @@ extern crate alloc;
 
 use abi::Errno;
 use abi::fs::*;
+use abi::memory::*;
 use abi::native::nr;
 use abi::poll::*;
 use abi::resource::Rlimit;
@@ -32,6 +33,10 @@ conformance::tests!(&[
     ("mounts_stay_below_mount_max", mounts_stay_below_mount_max),
     ("areas_stay_below_max_map_count", areas_stay_below_max_map_count),
     ("the_size_of_pipes", the_size_of_pipes),
+    ("what_is_promised", what_is_promised),
+    ("how_far_mappings_are_moved", how_far_mappings_are_moved),
+    ("addresses_of_the_kernel", addresses_of_the_kernel),
+    ("switches_of_the_watchdog", switches_of_the_watchdog),
     ("poll_tells_of_the_host_name", poll_tells_of_the_host_name),
     ("what_programs_look_for", what_programs_look_for),
 ]);
@@ -278,6 +283,77 @@ fn the_size_of_pipes() -> Outcome {
         check_eq!((resize(65536), resize(65537)), (Ok(65536), Err(Errno::EPERM)));
         Ok(())
     })
+}
+
+/// `overcommit_memory`: more than there could ever be is promised, or not.
+fn what_is_promised() -> Outcome {
+    let setting = Setting::open("vm/overcommit_memory")?;
+    check_eq!(setting.text()?, "0\n");
+    let map = || {
+        let (rights, flags) = (PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+        raw::call(nr::mmap, &[0, 1 << 40, rights.into(), flags.into(), u64::MAX, 0])
+    };
+    check_eq!(map(), Err(Errno::ENOMEM));
+    check_eq!(
+        (setting.set("1"), setting.set("3"), setting.set("-1")),
+        (Ok(1), Err(Errno::EINVAL), Err(Errno::EINVAL))
+    );
+    let start = map()?;
+    raw::call(nr::munmap, &[start, 1 << 40])?;
+    check_eq!(setting.set("0"), Ok(1));
+    check_eq!(map(), Err(Errno::ENOMEM));
+    Ok(())
+}
+
+fn how_far_mappings_are_moved() -> Outcome {
+    let setting = Setting::open("vm/mmap_rnd_bits")?;
+    check_eq!(files::mode_of(c"/proc/sys/vm/mmap_rnd_bits")?, S_IFREG | 0o600);
+    let bits: u32 = setting.text()?.trim().parse().map_err(|_| Failure::new("no number"))?;
+    check!((18..=33).contains(&bits), "{bits}");
+    check_eq!((setting.set("17"), setting.set("34")), (Err(Errno::EINVAL), Err(Errno::EINVAL)));
+    check_eq!(setting.set("32"), Ok(2));
+    check_eq!(setting.text()?, "32\n");
+    Ok(())
+}
+
+/// `kptr_restrict`: from 2 on nobody sees addresses, whatever it may.
+fn addresses_of_the_kernel() -> Outcome {
+    let setting = Setting::open("kernel/kptr_restrict")?;
+    let are_shown = || {
+        let fd = open(c"/proc/kallsyms", O_RDONLY, 0)?;
+        let mut bytes = [0; 2048];
+        let count = read(fd, &mut bytes)?;
+        close(fd)?;
+        let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+        // The last line may be cut.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        Ok::<_, Failure>(whole.lines().skip(4).any(|line| !line.starts_with("0000000000000000 ")))
+    };
+    check_eq!((setting.set("2"), are_shown()?), (Ok(1), false));
+    check_eq!((setting.set("1"), are_shown()?), (Ok(1), true));
+    check_eq!(setting.set("3"), Err(Errno::EINVAL));
+    Ok(())
+}
+
+fn switches_of_the_watchdog() -> Outcome {
+    for (name, good, bad) in [
+        ("kernel/watchdog_thresh", &["20", "10"][..], &["61", "-1"][..]),
+        ("kernel/softlockup_panic", &["1", "0"], &["2"]),
+        ("kernel/soft_watchdog", &["0", "1"], &["2"]),
+        ("debug/exception-trace", &["0", "1"], &["x"]),
+    ] {
+        let setting = Setting::open(name)?;
+        for value in good {
+            check!(
+                setting.set(value) == Ok(value.len()) && setting.text()?.trim_end() == *value,
+                "{name} {value}"
+            );
+        }
+        for value in bad {
+            check!(setting.set(value) == Err(Errno::EINVAL), "{name} {value}");
+        }
+    }
+    Ok(())
 }
 
 fn poll_tells_of_the_host_name() -> Outcome {

@@ -27,6 +27,8 @@ pub const LOWEST_HINT: u64 = 0x8000;
 
 /// Random bits, in pages, of mappings and programs (Linux: `vm.mmap_rnd_bits`).
 pub const MMAP_RANDOM_BITS: u32 = 18;
+/// What root may make of it (Linux: `ARCH_MMAP_RND_BITS_MAX`).
+pub const MMAP_RANDOM_BITS_MAX: u32 = 33;
 /// Random bits, in pages, of the stack top: 1 GiB.
 pub const STACK_RANDOM_BITS: u32 = 18;
 /// Random bits, in pages, of the program break: 1 GiB.

@@ -1,7 +1,7 @@
 //! AArch64's translation table descriptor: stage 1, EL1&0, 4 KiB granule (D8.3).
 
 use crate::addr::PhysAddr;
-use crate::paging::{Attributes, MemoryType, Owner, Prot};
+use crate::paging::{Attributes, Kind, MemoryType, Owner, Prot};
 
 /// One entry of a table at any level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -23,6 +23,9 @@ const PRIVILEGED_EXECUTE_NEVER: u64 = 1 << 53;
 const USER_EXECUTE_NEVER: u64 = 1 << 54;
 /// Free for software: a page with `Prot::NONE` that still holds its frame.
 const HELD: u64 = 1 << 55;
+/// Free for software: what the page is counted as.
+const ANONYMOUS: u64 = 1 << 56;
+const OBJECT: u64 = 1 << 57;
 /// In table descriptors: nothing below is executable by the kernel (D8.4.3).
 const TABLE_PRIVILEGED_EXECUTE_NEVER: u64 = 1 << 59;
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
@@ -129,10 +132,46 @@ impl Entry {
         prot
     }
 
-    /// A user leaf with the same frame and other rights.
+    /// A user leaf with the same frame and kind, and other rights.
     #[inline]
     pub const fn with_user_prot(self, prot: Prot) -> Self {
-        Self::leaf(self.address(), 0, Attributes::user(prot))
+        Self(Self::leaf(self.address(), 0, Attributes::user(prot)).0 | self.0 & (ANONYMOUS | OBJECT))
+    }
+
+    /// The same leaf, counted as `kind`.
+    #[inline]
+    pub const fn with_kind(self, kind: Kind) -> Self {
+        let bits = match kind {
+            Kind::Uncounted => 0,
+            Kind::Anonymous => ANONYMOUS,
+            Kind::Object => OBJECT,
+        };
+        Self(self.0 & !(ANONYMOUS | OBJECT) | bits)
+    }
+
+    /// What a leaf is counted as.
+    #[inline]
+    pub const fn kind(self) -> Kind {
+        if self.0 & ANONYMOUS != 0 {
+            Kind::Anonymous
+        } else if self.0 & OBJECT != 0 {
+            Kind::Object
+        } else {
+            Kind::Uncounted
+        }
+    }
+
+    /// What the leaf adds to a sum that [`Self::counted`] takes apart: cheaper than asking each for its kind.
+    #[inline]
+    pub const fn tally(self) -> u64 {
+        (self.0 >> 56) + (self.0 >> 57 << 32)
+    }
+
+    /// How many leaves of a sum of at most 512 are anonymous, and how many an object's.
+    #[inline]
+    pub const fn counted(tally: u64) -> (u32, u32) {
+        let objects = (tally >> 32) as u32;
+        (tally as u32 - 2 * objects, objects)
     }
 
     /// The same leaf without the right to write; the frame and every other right stay.
@@ -165,6 +204,31 @@ mod tests {
 
     const ALL: [Prot; 5] =
         [Prot::NONE, Prot::READ, Prot::READ_WRITE, Prot::READ_EXECUTE, Prot::from_bits_truncate(7)];
+
+    #[test]
+    fn sums_of_leaves_are_taken_apart() {
+        let leaf = |kind| Entry::leaf(PhysAddr::new(0x7000), 0, Attributes::user(Prot::NONE)).with_kind(kind);
+        let [zero, own, object] = [Kind::Uncounted, Kind::Anonymous, Kind::Object].map(leaf);
+        for (owns, objects) in [(0, 0), (512, 0), (0, 512), (100, 411), (1, 1)] {
+            let sum = u64::from(owns) * own.tally() + u64::from(objects) * object.tally() + 3 * zero.tally();
+            assert_eq!(Entry::counted(sum), (owns, objects));
+        }
+    }
+
+    #[test]
+    fn a_leaf_is_counted_as_one_kind_whatever_its_rights() {
+        for kind in [Kind::Uncounted, Kind::Anonymous, Kind::Object] {
+            for prot in ALL {
+                let entry = Entry::leaf(PhysAddr::new(0x5000), 0, Attributes::user(prot)).with_kind(kind);
+                assert_eq!((entry.kind(), entry.prot(), entry.address().as_u64()), (kind, prot, 0x5000));
+                assert_eq!(entry.without_write().kind(), kind);
+                for other in ALL {
+                    assert_eq!(entry.with_user_prot(other).kind(), kind);
+                }
+                assert_eq!(entry.with_kind(Kind::Object).kind(), Kind::Object);
+            }
+        }
+    }
 
     #[test]
     fn a_page_without_rights_keeps_its_frame() {

@@ -34,6 +34,8 @@ pub const LOWEST_HINT: u64 = LOWEST_ADDRESS;
 
 /// Random bits, in pages, of mappings and programs (Linux: `vm.mmap_rnd_bits`).
 pub const MMAP_RANDOM_BITS: u32 = 28;
+/// What root may make of it (Linux: `ARCH_MMAP_RND_BITS_MAX`).
+pub const MMAP_RANDOM_BITS_MAX: u32 = 32;
 /// Random bits, in pages, of the stack top: 16 GiB.
 pub const STACK_RANDOM_BITS: u32 = 22;
 /// Random bits, in pages, of the program break: 32 MiB.

@@ -4,6 +4,7 @@
 
 use alloc::sync::Arc;
 use core::fmt::{self, Write as _};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use abi::syslog::SYSLOG_ACTION_OPEN;
@@ -27,9 +28,13 @@ fn ask<R>(question: impl FnOnce(&Credentials) -> R) -> Option<R> {
 
 /// `kallsyms`: the kernel's functions in ascending order. Only who has `CAP_SYSLOG` when it opens the file learns their addresses.
 pub fn open_symbols() -> Result<Arc<dyn FileOperations>, Errno> {
-    let shows_addresses = ask(|credentials| credentials.has_capability(capability::SYSLOG)).unwrap_or(true);
+    let may = || ask(|credentials| credentials.has_capability(capability::SYSLOG)).unwrap_or(true);
+    let shows_addresses = POINTERS_RESTRICTED.load(Ordering::Relaxed) < 2 && may();
     Ok(SequenceFile::open(Symbols { shows_addresses }, Class::System))
 }
+
+/// `kptr_restrict`: from 2 on nobody is shown addresses of the kernel.
+pub static POINTERS_RESTRICTED: AtomicU32 = AtomicU32::new(0);
 
 struct Symbols {
     shows_addresses: bool,

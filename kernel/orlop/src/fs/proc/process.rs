@@ -11,10 +11,11 @@ use subject::Pid;
 
 use super::descriptors::{Descriptors, Show};
 use super::mounts::{self, Mounts};
+use super::namespace_links::NamespaceLinks;
 use super::subject::Subject;
 use super::task::Tasks;
 use super::view::{Hiding, View};
-use super::{calls, kept, map_files, maps, namespaces, scheduling, smaps, status, window};
+use super::{calls, children, kept, map_files, maps, namespaces, scheduling, sizes, smaps, status, window};
 use crate::fs::attributes::FileKind;
 use crate::fs::dentry::Dentry;
 use crate::fs::file::FileOperations;
@@ -44,6 +45,8 @@ enum Node {
     Tasks,
     /// The files that are mapped.
     MapFiles,
+    /// The namespaces that it is in.
+    Namespaces,
     /// The open descriptors, as links or as texts.
     Descriptors(Show),
 }
@@ -57,6 +60,7 @@ type Open = fn(Subject) -> Result<Arc<dyn FileOperations>, Errno>;
 enum Shown {
     Everywhere,
     OfProcess,
+    OfThread,
 }
 
 struct Named {
@@ -69,6 +73,11 @@ struct Named {
 impl Named {
     const fn new(name: &'static str, permissions: u32, node: Node) -> Named {
         Named { name, permissions, shown: Shown::Everywhere, node }
+    }
+
+    /// The name is in the directories of threads alone.
+    const fn of_thread(self) -> Named {
+        Named { shown: Shown::OfThread, ..self }
     }
 
     /// The name is in the directories of processes alone.
@@ -101,6 +110,7 @@ static NAMES: &[Named] = &[
     file("auxv", 0o400, window::auxiliary_vector),
     // No hierarchy of control groups is there to be in.
     text("cgroup", |_, _| Ok(())),
+    file("children", 0o444, children::open).of_thread(),
     file("cmdline", 0o444, window::command_line),
     kept("comm", kept::name, kept::set_name),
     kept("coredump_filter", kept::dump_filter, kept::set_dump_filter).of_process(),
@@ -119,6 +129,7 @@ static NAMES: &[Named] = &[
     file("mountinfo", 0o444, |subject| mounts(&subject, mounts::information_line)),
     file("mounts", 0o444, |subject| mounts(&subject, mounts::table_line)),
     file("mountstats", 0o400, |subject| mounts(&subject, mounts::statistics_line)).of_process(),
+    Named::new("ns", 0o511, Node::Namespaces),
     kept("oom_adj", kept::old_oom_adjustment, kept::set_old_oom_adjustment),
     text("oom_score", kept::oom_score),
     kept("oom_score_adj", kept::oom_adjustment, kept::set_oom_adjustment),
@@ -133,7 +144,7 @@ static NAMES: &[Named] = &[
     file("smaps_rollup", 0o444, smaps::rollup),
     file("stack", 0o400, calls::stack),
     text("stat", status::stat),
-    text("statm", status::statm),
+    text("statm", sizes::statm),
     text("status", status::status),
     private_text("syscall", calls::system_call),
     Named::new("task", 0o555, Node::Tasks).of_process(),
@@ -156,7 +167,8 @@ impl Entries {
 
     fn names(&self) -> impl Iterator<Item = (u64, &'static Named)> {
         let is_thread = self.subject.is_thread();
-        let shown = move |named: &&Named| !(is_thread && named.shown == Shown::OfProcess);
+        let hidden = if is_thread { Shown::OfProcess } else { Shown::OfThread };
+        let shown = move |named: &&Named| named.shown != hidden;
         (1..).zip(NAMES.iter().filter(shown))
     }
 }
@@ -165,7 +177,7 @@ fn kind_of(node: Node) -> FileKind {
     match node {
         Node::Text(_) | Node::Kept(..) | Node::File(_) => FileKind::Regular,
         Node::Link(_) => FileKind::Symlink,
-        Node::Tasks | Node::MapFiles | Node::Descriptors(_) => FileKind::Directory,
+        Node::Tasks | Node::MapFiles | Node::Namespaces | Node::Descriptors(_) => FileKind::Directory,
     }
 }
 
@@ -184,6 +196,7 @@ impl GeneratedDirectory for Entries {
             Node::Link(target) => Body::Magic(Box::new(SubjectLink { subject, target })),
             Node::Tasks => Body::Generated(Box::new(Tasks { subject })),
             Node::MapFiles => Body::Generated(Box::new(map_files::MapFiles { subject })),
+            Node::Namespaces => Body::Generated(Box::new(NamespaceLinks { subject })),
             Node::Descriptors(show) => Body::Generated(Box::new(Descriptors { subject, show })),
         };
         let number = self.subject.inode_number(index);

@@ -1,19 +1,23 @@
-//! `/proc/PID/stat`, `statm`, `status` and `limits`: proc(5).
+//! `/proc/PID/stat`, `status` and `limits`: proc(5).
 
 use alloc::format;
 use alloc::string::String;
 
 use abi::Errno;
+use abi::process::{
+    PR_SPEC_DISABLE, PR_SPEC_ENABLE, PR_SPEC_FORCE_DISABLE, PR_SPEC_INDIRECT_BRANCH, PR_SPEC_NOT_AFFECTED,
+    PR_SPEC_PRCTL, PR_SPEC_STORE_BYPASS,
+};
 use libkernel::addr::PAGE_SIZE;
 use libkernel::sched::{Parameters, cpu_set};
 use libkernel::text::{Text, Within};
 use sched::settings;
 use subject::{Credentials, INFINITY, Resource};
 
+use super::sizes;
 use super::subject::Subject;
-use crate::memory::Usage;
 use crate::memory::layout::Layout;
-use crate::process::{NAME_SIZE, Times, may_inspect};
+use crate::process::{NAME_SIZE, Thread, Times, may_inspect, speculation};
 use crate::syscall::sched::number_of;
 use crate::tty;
 
@@ -50,13 +54,6 @@ pub fn name_of(subject: &Subject) -> Name {
     Name(subject.thread().map_or([0; NAME_SIZE], |thread| thread.name()))
 }
 
-fn usage(subject: &Subject) -> (Usage, u64) {
-    match subject.address_space() {
-        Ok(space) => (space.usage(), space.resident_pages() as u64),
-        Err(_) => (Usage::default(), 0),
-    }
-}
-
 /// What a thread, or all of a process, has used.
 pub fn times(subject: &Subject) -> Times {
     match subject.thread() {
@@ -80,8 +77,8 @@ pub fn stat(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     text.field(tty_number);
     text.field(foreground);
     time_fields(subject, text);
-    let (memory, resident) = usage(subject);
-    text.field(memory.total * PAGE_SIZE);
+    let (total, resident) = sizes::total_and_resident(subject);
+    text.field(total * PAGE_SIZE);
     text.field(resident);
     text.field(process.limits().soft(Resource::ResidentSet));
     // Only who may look into the process is told where things are in it.
@@ -197,13 +194,6 @@ fn signal_sets(subject: &Subject) -> SignalSets {
     }
 }
 
-/// `statm`: sizes in pages.
-pub fn statm(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
-    let (memory, resident) = usage(subject);
-    writeln!(text, "{} {resident} 0 0 0 {} 0", memory.total, memory.data);
-    Ok(())
-}
-
 /// `status`: the same for people.
 pub fn status(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     text.put(b"Name:\t");
@@ -227,11 +217,15 @@ pub fn status(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
         let slots = thread.try_files().map_or(0, |files| files.capacity());
         writeln!(text, "FDSize:\t{slots}");
         groups(text, &thread.credentials());
-        memory_lines(text, subject);
+        namespace_lines(text, subject);
+        sizes::lines(text, subject);
         writeln!(text, "Threads:\t{}", process.thread_count());
         signal_lines(text, subject);
         capability_lines(text, &thread.credentials());
         writeln!(text, "NoNewPrivs:\t{}", u32::from(thread.no_new_privileges()));
+        // There are no filters (PR_GET_SECCOMP).
+        text.put(b"Seccomp:\t0\nSeccomp_filters:\t0\n");
+        speculation_lines(text, &thread);
         affinity_lines(text, thread.task().map_or(0, |task| settings::affinity(&task)));
         let times = thread.times();
         writeln!(text, "voluntary_ctxt_switches:\t{}", times.sleeps);
@@ -254,20 +248,50 @@ fn identities(text: &mut Text, credentials: &Credentials) {
 
 fn groups(text: &mut Text, credentials: &Credentials) {
     text.put(b"Groups:\t");
-    for group in credentials.groups.iter() {
-        write!(text, "{group} ");
+    for (index, group) in credentials.groups.iter().enumerate() {
+        write!(text, "{}{group}", if index > 0 { " " } else { "" });
     }
-    text.put(b"\n");
+    text.put(b" \n");
 }
 
-fn memory_lines(text: &mut Text, subject: &Subject) {
-    const KIB_PER_PAGE: u64 = PAGE_SIZE / 1024;
-    let (memory, resident) = usage(subject);
-    for (label, pages) in
-        [("VmSize", memory.total), ("VmLck", memory.locked), ("VmRSS", resident), ("VmData", memory.data)]
-    {
-        writeln!(text, "{label}:\t{:8} kB", pages * KIB_PER_PAGE);
+/// The numbers in each namespace of processes, of which there is one.
+fn namespace_lines(text: &mut Text, subject: &Subject) {
+    let process = &subject.process;
+    for (label, number) in [
+        ("NStgid", process.pid()),
+        ("NSpid", subject.id()),
+        ("NSpgid", process.group()),
+        ("NSsid", process.session().id()),
+    ] {
+        writeln!(text, "{label}:\t{}", number.number());
     }
+}
+
+/// What a thread gives up of speculation, in the words of Linux's `task_seccomp`.
+fn speculation_lines(text: &mut Text, thread: &Thread) {
+    let store_bypass = match speculation::get(thread, PR_SPEC_STORE_BYPASS) {
+        Ok(PR_SPEC_NOT_AFFECTED) => "not vulnerable",
+        Ok(state) if state == PR_SPEC_PRCTL | PR_SPEC_FORCE_DISABLE => "thread force mitigated",
+        Ok(state) if state == PR_SPEC_PRCTL | PR_SPEC_DISABLE => "thread mitigated",
+        Ok(state) if state == PR_SPEC_PRCTL | PR_SPEC_ENABLE => "thread vulnerable",
+        Ok(PR_SPEC_DISABLE) => "globally mitigated",
+        Ok(PR_SPEC_ENABLE) => "vulnerable",
+        _ => "unknown",
+    };
+    let indirect_branches = match speculation::get(thread, PR_SPEC_INDIRECT_BRANCH) {
+        Err(_) => "unsupported",
+        Ok(PR_SPEC_NOT_AFFECTED) => "not affected",
+        Ok(state) if state == PR_SPEC_PRCTL | PR_SPEC_FORCE_DISABLE => "conditional force disabled",
+        Ok(state) if state == PR_SPEC_PRCTL | PR_SPEC_DISABLE => "conditional disabled",
+        Ok(state) if state == PR_SPEC_PRCTL | PR_SPEC_ENABLE => "conditional enabled",
+        Ok(PR_SPEC_ENABLE) => "always enabled",
+        Ok(PR_SPEC_DISABLE) => "always disabled",
+        _ => "unknown",
+    };
+    writeln!(
+        text,
+        "Speculation_Store_Bypass:\t{store_bypass}\nSpeculationIndirectBranch:\t{indirect_branches}"
+    );
 }
 
 fn signal_lines(text: &mut Text, subject: &Subject) {
@@ -291,6 +315,8 @@ fn affinity_lines(text: &mut Text, allowed: u64) {
     let cpus = hal::cpu::count();
     writeln!(text, "Cpus_allowed:\t{}", cpu_set::mask(allowed & settings::online(), cpus));
     writeln!(text, "Cpus_allowed_list:\t{}", cpu_set::list(allowed & settings::online()));
+    // All memory is one node.
+    text.put(b"Mems_allowed:\t1\nMems_allowed_list:\t0\n");
 }
 
 fn capability_lines(text: &mut Text, credentials: &Credentials) {

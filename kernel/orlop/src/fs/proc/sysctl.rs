@@ -7,8 +7,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use hal::sync::Once;
+use libkernel::arch::native::{MMAP_RANDOM_BITS, MMAP_RANDOM_BITS_MAX};
 use libkernel::entropy::POOL_BITS;
+use libkernel::sched::{REAL_TIME_BUDGET_NS, REAL_TIME_PERIOD_NS, ROUND_ROBIN_NS};
 use libkernel::text::Text;
+use sched::watchdog;
 use subject::capability;
 
 use crate::exec;
@@ -16,13 +19,18 @@ use crate::fs::generated::setting::{Number, Setting, Word};
 use crate::fs::generated::{Fixed, directory, setting, setting_with, shown, shown_text};
 use crate::fs::{pipe, shared_folders};
 use crate::kmsg;
+use crate::memory::layout;
 use crate::process;
 use crate::random::seeding;
+use crate::signal::fatal;
 use crate::syscall::system as uts;
 use crate::tty::sysrq;
 
 /// `/proc/sys`.
-pub static SYS: &[Fixed] = &[directory("fs", FS), directory("kernel", KERNEL), directory("vm", VM)];
+pub static SYS: &[Fixed] =
+    &[directory("debug", DEBUG), directory("fs", FS), directory("kernel", KERNEL), directory("vm", VM)];
+
+static DEBUG: &[Fixed] = &[setting("exception-trace", Setting::Numbers(&[EXCEPTION_TRACE]))];
 
 /// What shows users and groups that have no number here; all have one.
 const OVERFLOW: fn() -> i64 = || 65_534;
@@ -48,6 +56,21 @@ static FS: &[Fixed] = &[
     setting("suid_dumpable", Setting::Numbers(&[SUID_DUMPABLE])),
 ];
 
+/// A switch of somebody's, who acts on it.
+macro_rules! flag {
+    ($atomic:expr) => {
+        Number {
+            get: || i64::from($atomic.load(Ordering::Relaxed)),
+            set: |value| $atomic.store(value != 0, Ordering::Relaxed),
+            range: 0..=1,
+            capability: None,
+        }
+    };
+}
+
+const NS_PER_US: u64 = 1_000;
+const NS_PER_MS: u64 = 1_000_000;
+
 static KERNEL: &[Fixed] = &[
     shown_text("arch", |text| line(text, abi::native::process::MACHINE.as_bytes())),
     shown("cap_last_cap", || i64::from(capability::LAST)),
@@ -56,22 +79,33 @@ static KERNEL: &[Fixed] = &[
     setting("core_uses_pid", Setting::Numbers(&[CORE_USES_PID])),
     setting("dmesg_restrict", Setting::Numbers(&[LOG_RESTRICTED])),
     setting("domainname", Setting::Word(&DOMAIN)),
+    setting("hardlockup_panic", Setting::Numbers(&[flag!(watchdog::CPU_PANICS)])),
     setting("hostname", Setting::Word(&HOST)),
+    setting("kptr_restrict", Setting::Numbers(&[POINTERS_RESTRICTED])),
     shown("ngroups_max", || 65_536),
+    setting("nmi_watchdog", Setting::Numbers(&[flag!(watchdog::WATCHES_CPUS)])),
     shown("ns_last_pid", || i64::from(process::last_number())),
     shown_text("osrelease", |text| line(text, uts::release())),
     shown_text("ostype", |text| line(text, b"Linux")),
     shown("overflowgid", OVERFLOW),
     shown("overflowuid", OVERFLOW),
+    // The kernel never goes on after a fault of its own.
+    shown("panic_on_oops", || 1),
     setting("pid_max", Setting::Numbers(&[PID_MAX])),
     setting("printk", Setting::Numbers(PRINTK)),
     directory("random", RANDOM),
     setting("randomize_va_space", Setting::Numbers(&[RANDOMIZE])),
+    shown("sched_rr_timeslice_ms", || (ROUND_ROBIN_NS / NS_PER_MS).cast_signed()),
+    shown("sched_rt_period_us", || (REAL_TIME_PERIOD_NS / NS_PER_US).cast_signed()),
+    shown("sched_rt_runtime_us", || (REAL_TIME_BUDGET_NS / NS_PER_US).cast_signed()),
+    setting("soft_watchdog", Setting::Numbers(&[flag!(watchdog::WATCHES_TASKS)])),
+    setting("softlockup_panic", Setting::Numbers(&[flag!(watchdog::TASK_PANICS)])),
     shown("sysctl_writes_strict", || 1),
     setting("sysrq", Setting::Numbers(&[SYSRQ])),
     shown("tainted", NONE),
     setting("threads-max", Setting::Numbers(&[THREADS_MAX])),
     shown_text("version", |text| line(text, uts::version())),
+    setting("watchdog_thresh", Setting::Numbers(&[WATCHDOG_THRESHOLD])),
 ];
 
 static RANDOM: &[Fixed] = &[
@@ -89,8 +123,10 @@ static VM: &[Fixed] = &[
     setting_with("drop_caches", 0o200, Setting::Numbers(&[DROP_CACHES])),
     setting("max_map_count", Setting::Numbers(&[MAX_AREAS])),
     shown("mmap_min_addr", || crate::memory::layout::LOWEST_ADDRESS as i64),
-    // Memory is handed out when it is touched.
-    shown("overcommit_memory", || 1),
+    setting_with("mmap_rnd_bits", 0o600, Setting::Numbers(&[MMAP_BITS])),
+    // Whoever finds no memory is killed.
+    shown("oom_kill_allocating_task", || 1),
+    setting("overcommit_memory", Setting::Numbers(&[OVERCOMMIT])),
     shown("panic_on_oom", NONE),
 ];
 
@@ -135,6 +171,17 @@ const SUID_DUMPABLE: Number = atomic_number!(process::SUID_DUMPABLE, 0..=2);
 const CORE_PIPE_LIMIT: Number = atomic_number!(process::CORE_PIPE_LIMIT, ANY);
 const CORE_USES_PID: Number = atomic_number!(process::CORE_USES_PID, ANY);
 const RANDOMIZE: Number = atomic_number!(exec::RANDOMIZE, 0..=2);
+
+const EXCEPTION_TRACE: Number = atomic_number!(fatal::TRACE, ANY);
+const WATCHDOG_THRESHOLD: Number = atomic_number!(watchdog::THRESHOLD_S, 0..=60);
+const MMAP_BITS: Number =
+    atomic_number!(layout::MMAP_BITS, MMAP_RANDOM_BITS as i64..=MMAP_RANDOM_BITS_MAX as i64);
+/// What is promised is not added up, so there is no 2.
+const OVERCOMMIT: Number = atomic_number!(crate::memory::OVERCOMMIT, 0..=1);
+const POINTERS_RESTRICTED: Number = Number {
+    capability: Some(capability::SYS_ADMIN),
+    ..atomic_number!(super::kernel::POINTERS_RESTRICTED, 0..=2)
+};
 
 /// As in Linux, not checked: what is below or above all levels shows nothing or everything.
 static PRINTK: &[Number] = &[
