@@ -31,6 +31,16 @@ pub fn take(signal: u32) -> bool {
     NOTICED.load(Ordering::Relaxed) & bit != 0 && NOTICED.fetch_and(!bit, Ordering::Relaxed) & bit != 0
 }
 
+/// Whether `signal` has come and was not asked for; it stays noticed.
+pub fn has_come(signal: u32) -> bool {
+    NOTICED.load(Ordering::Relaxed) & 1 << (signal - 1) != 0
+}
+
+/// Whether any has.
+pub fn any_has_come() -> bool {
+    NOTICED.load(Ordering::Relaxed) != 0
+}
+
 /// The handler of every noticed signal.
 extern "C" fn remember(signal: u32) {
     NOTICED.fetch_or(1 << (signal - 1), Ordering::Relaxed);

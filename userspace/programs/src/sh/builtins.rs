@@ -2,14 +2,14 @@
 
 use crate::execute::{Leave, Outcome};
 use crate::jobs::Place;
-use crate::state::{Scope, Shell, Variable};
-use abi::signal::{SIGINT, SIGTERM};
+use crate::simple::quoted_always;
+use crate::state::Shell;
+use crate::{aliases, getopts, job_control, limits, names, read, traps, variables};
 use alloc::vec::Vec;
 use programs::everyday::{echo::echo, printf::printf, test::test};
 use programs::shell::arithmetic::Variables;
-use programs::shell::expand::Surroundings;
-use ulib::libsyscall::{file, process as calls};
-use ulib::{c_string, fs, io, println, signal};
+use ulib::libsyscall::file;
+use ulib::{c_string, fs, io};
 
 /// A builtin: takes its arguments with its name.
 pub type Builtin = fn(&mut Shell, &[Vec<u8>]) -> Outcome;
@@ -21,10 +21,11 @@ const BUILTINS: &[(&[u8], Builtin)] = &[
     (b"false", |_, _| Ok(1)),
     (b".", source),
     (b"[", bracket),
-    (b"bg", |shell, arguments| resume(shell, arguments, Place::Background)),
+    (b"alias", aliases::alias),
+    (b"bg", |shell, arguments| job_control::resume(shell, arguments, Place::Background)),
     (b"break", |_, arguments| Err(Leave::Break(levels(arguments)))),
     (b"cd", change_directory),
-    (b"command", command),
+    (b"command", names::command),
     (b"continue", |_, arguments| Err(Leave::Continue(levels(arguments)))),
     (b"echo", |_, arguments| print(&echo(&slices(&arguments[1..])))),
     (b"eval", |shell, arguments| {
@@ -32,23 +33,31 @@ const BUILTINS: &[(&[u8], Builtin)] = &[
         shell.deeper(|shell| shell.run_script(&text))
     }),
     (b"exit", |shell, arguments| Err(Leave::Exit(status(shell, arguments)))),
-    (b"export", export),
-    (b"fg", |shell, arguments| resume(shell, arguments, Place::Foreground)),
+    (b"export", variables::export),
+    (b"fg", |shell, arguments| job_control::resume(shell, arguments, Place::Foreground)),
+    (b"getopts", getopts::getopts),
+    (b"hash", names::hash),
     (b"help", |shell, _| print(crate::help::text(shell, &names()).as_bytes())),
-    (b"jobs", list_jobs),
-    (b"kill", kill),
+    (b"jobs", job_control::list_jobs),
+    (b"kill", job_control::kill),
+    (b"local", variables::local),
     (b"printf", print_formatted),
     (b"pwd", print_directory),
-    (b"read", read),
+    (b"read", read::read),
+    (b"readonly", variables::readonly),
     (b"return", |shell, arguments| Err(Leave::Return(status(shell, arguments)))),
     (b"set", set),
     (b"source", source),
     (b"shift", shift),
     (b"test", |shell, arguments| evaluate_test(shell, &arguments[1..])),
-    (b"type", describe),
-    (b"umask", umask),
-    (b"unset", unset),
-    (b"wait", wait),
+    (b"times", limits::times),
+    (b"trap", traps::trap),
+    (b"type", names::describe),
+    (b"ulimit", limits::ulimit),
+    (b"umask", limits::umask),
+    (b"unalias", aliases::unalias),
+    (b"unset", variables::unset),
+    (b"wait", job_control::wait),
 ];
 
 /// The builtin of this name.
@@ -59,7 +68,6 @@ pub fn find(name: &[u8]) -> Option<Builtin> {
 /// What other shells have and this one has not: a script that uses it is not run on without.
 pub const LACKING: &[&[u8]] = &[
     b"[[",
-    b"alias",
     b"bind",
     b"caller",
     b"declare",
@@ -67,28 +75,20 @@ pub const LACKING: &[&[u8]] = &[
     b"enable",
     b"fc",
     b"function",
-    b"getopts",
-    b"hash",
     b"let",
-    b"local",
     b"mapfile",
     b"popd",
     b"pushd",
     b"readarray",
-    b"readonly",
     b"select",
     b"shopt",
     b"suspend",
-    b"times",
-    b"trap",
     b"typeset",
-    b"ulimit",
-    b"unalias",
 ];
 
 /// Whether a builtin is one of POSIX's special ones (2.14): variables set before it stay set, and its faults end a script.
 pub fn is_special(name: &[u8]) -> bool {
-    const SPECIAL: [&[u8]; 12] = [
+    const SPECIAL: [&[u8]; 15] = [
         b":",
         b".",
         b"break",
@@ -96,17 +96,20 @@ pub fn is_special(name: &[u8]) -> bool {
         b"eval",
         b"exit",
         b"export",
+        b"readonly",
         b"return",
         b"set",
         b"shift",
         b"source",
+        b"times",
+        b"trap",
         b"unset",
     ];
     SPECIAL.contains(&name)
 }
 
 /// The names of all builtins.
-fn names() -> Vec<&'static [u8]> {
+pub fn names() -> Vec<&'static [u8]> {
     BUILTINS.iter().map(|(name, _)| *name).chain([&b"exec"[..]]).collect()
 }
 
@@ -114,43 +117,12 @@ fn slices(arguments: &[Vec<u8>]) -> Vec<&[u8]> {
     arguments.iter().map(Vec::as_slice).collect()
 }
 
-fn is_name(text: &[u8]) -> bool {
-    let begins = text.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_');
-    begins && text.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
-}
-
-/// `command NAME …` runs a builtin or a program, and no function; `command -v NAMES` says what names stand for.
-fn command(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
-    match arguments.get(1).map(Vec::as_slice) {
-        None => Ok(0),
-        Some(b"-v") => {
-            let mut status = 0;
-            for name in &arguments[2..] {
-                let is_own = shell.functions.contains_key(name) || names().contains(&name.as_slice());
-                match if is_own { Some(name.clone()) } else { shell.find_program(name) } {
-                    Some(path) => io::stdout().write(&[&path, &b"\n"[..]].concat()),
-                    None => status = 127,
-                }
-            }
-            print(b"")?;
-            Ok(status)
-        }
-        Some(b"-V") => describe(shell, &arguments[1..]),
-        Some(b"-p" | b"--") => shell.run_without_functions(&arguments[2..]),
-        Some(option) if option.starts_with(b"-") => {
-            Err(shell
-                .fault(2, format_args!("command: {}: this shell does not have it", option.escape_ascii())))
-        }
-        Some(_) => shell.run_without_functions(&arguments[1..]),
-    }
-}
-
-fn parse(text: &[u8]) -> Option<i64> {
+pub fn parse(text: &[u8]) -> Option<i64> {
     core::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// Writes at once, since programs write to the same place; fails if that fails.
-fn print(bytes: &[u8]) -> Outcome {
+pub fn print(bytes: &[u8]) -> Outcome {
     io::stdout().write(bytes);
     Ok(u8::from(io::stdout().finish().is_err()))
 }
@@ -189,8 +161,12 @@ fn bracket(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
     }
 }
 
+/// `cd [-L | -P] [DIRECTORY | -]`. `PWD` is where the kernel says one is.
 fn change_directory(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
-    let target = match arguments.get(1).map(Vec::as_slice) {
+    let words = arguments[1..].iter().map(Vec::as_slice);
+    let mut words = words.skip_while(|word| matches!(*word, b"-L" | b"-P" | b"--"));
+    let word = words.next();
+    let target = match word {
         None => shell.get(b"HOME"),
         Some(b"-") => shell.get(b"OLDPWD"),
         Some(path) => Some(path.to_vec()),
@@ -199,11 +175,12 @@ fn change_directory(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
     match c_string(target.clone()).and_then(|path| file::chdir(&path)) {
         Ok(()) => {
             let old = shell.get(b"PWD").unwrap_or_default();
-            shell.assign(b"OLDPWD", old);
-            shell.assign(b"PWD", fs::current_directory().unwrap_or(target));
-            Ok(0)
+            shell.set_variable(b"OLDPWD", old)?;
+            let new = fs::current_directory().unwrap_or(target);
+            shell.set_variable(b"PWD", new.clone())?;
+            if word == Some(b"-") { print(&[&new, &b"\n"[..]].concat()) } else { Ok(0) }
         }
-        Err(error) => Ok(shell.fail(1, format_args!("cd: {}: {}", target.escape_ascii(), error.message()))),
+        Err(error) => Ok(shell.fail(2, format_args!("cd: {}: {}", target.escape_ascii(), error.message()))),
     }
 }
 
@@ -219,41 +196,12 @@ fn print_formatted(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
         return Ok(shell.fail(2, format_args!("printf: format expected")));
     };
     match printf(format, &slices(&arguments[2..])) {
-        Ok(output) => print(&output),
+        Ok((output, mistake)) => {
+            let status = print(&output)?;
+            Ok(mistake.map_or(status, |message| shell.fail(1, format_args!("{message}"))))
+        }
         Err(message) => Ok(shell.fail(1, format_args!("{message}"))),
     }
-}
-
-fn export(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
-    if arguments.len() == 1 {
-        for (name, variable) in
-            shell.variables.iter().filter(|(_, variable)| variable.scope == Scope::Exported)
-        {
-            let value = variable.value.clone().unwrap_or_default();
-            io::stdout().write(&[b"export ", name.as_slice(), b"='", &value, b"'\n"].concat());
-        }
-        return print(b"");
-    }
-    for argument in &arguments[1..] {
-        let mut parts = argument.splitn(2, |&byte| byte == b'=');
-        let name = parts.next().unwrap_or_default();
-        if !is_name(name) {
-            return Err(shell.fault(2, format_args!("export: {}: not a name", argument.escape_ascii())));
-        }
-        let new = parts.next().map(<[u8]>::to_vec);
-        let value = new.or_else(|| shell.variables.get(name)?.value.clone());
-        shell.variables.insert(name.to_vec(), Variable { value, scope: Scope::Exported });
-    }
-    Ok(0)
-}
-
-fn unset(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
-    for name in arguments[1..].iter().filter(|name| !name.starts_with(b"-")) {
-        if shell.variables.remove(name).is_none() {
-            shell.functions.remove(name);
-        }
-    }
-    Ok(0)
 }
 
 /// `set` lists the variables, `set -e` and the like switch options, `set [--] words` sets the arguments.
@@ -261,7 +209,7 @@ fn set(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
     if arguments.len() == 1 {
         for (name, variable) in &shell.variables {
             let value = variable.value.clone().unwrap_or_default();
-            io::stdout().write(&[name.as_slice(), b"='", &value, b"'\n"].concat());
+            io::stdout().write(&[name, &b"="[..], &quoted_always(&value), b"\n"].concat());
         }
         return print(b"");
     }
@@ -285,164 +233,4 @@ fn shift(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
     }
     shell.arguments.drain(..count);
     Ok(0)
-}
-
-/// `read [-r] NAMES…`: one line, split at `IFS`; the last name gets the rest.
-fn read(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
-    let raw = arguments.get(1).is_some_and(|option| option == b"-r");
-    let names = &arguments[1 + usize::from(raw)..];
-    let mut line = Vec::new();
-    let mut byte = [0];
-    let ended = loop {
-        match file::read(io::STDIN, &mut byte) {
-            Ok(0) => break true,
-            Ok(_) if byte[0] == b'\n' => {
-                if !raw && line.last() == Some(&b'\\') {
-                    line.pop();
-                    continue;
-                }
-                break false;
-            }
-            Ok(_) => line.push(byte[0]),
-            Err(_) if shell.terminal.is_some() && signal::take(SIGINT) => return Err(Leave::Interrupt),
-            Err(error) => return Ok(shell.fail(1, format_args!("read: {}", error.message()))),
-        }
-    };
-    let separators = shell.get(b"IFS").unwrap_or_else(|| b" \t\n".to_vec());
-    let is_blank = |byte: &u8| byte.is_ascii_whitespace() && separators.contains(byte);
-    let mut rest = line.as_slice();
-    for (index, name) in names.iter().enumerate() {
-        let start = rest.iter().take_while(|byte| is_blank(byte)).count();
-        rest = &rest[start..];
-        let last = index + 1 == names.len();
-        let end = rest.iter().position(|byte| !last && separators.contains(byte)).unwrap_or(rest.len());
-        let trailing = if last { rest.iter().rev().take_while(|byte| is_blank(byte)).count() } else { 0 };
-        shell.assign(name, rest[..end - trailing].to_vec());
-        rest = rest.get(end + 1..).unwrap_or_default();
-    }
-    Ok(u8::from(ended))
-}
-
-fn umask(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
-    let Some(text) = arguments.get(1) else {
-        let mask = file::umask(0);
-        file::umask(mask);
-        println!("{mask:04o}");
-        return print(b"");
-    };
-    let mask = core::str::from_utf8(text).ok().and_then(|text| u32::from_str_radix(text, 8).ok());
-    match mask.filter(|mask| *mask <= 0o777) {
-        Some(mask) => {
-            file::umask(mask);
-            Ok(0)
-        }
-        None => Ok(shell.fail(2, format_args!("umask: {}: not a mask", text.escape_ascii()))),
-    }
-}
-
-fn describe(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
-    let mut status = 0;
-    for name in &arguments[1..] {
-        let shown = name.escape_ascii();
-        if shell.functions.contains_key(name) {
-            println!("{shown} is a function");
-        } else if find(name).is_some() || name == b"exec" {
-            println!("{shown} is a shell builtin");
-        } else if let Some(path) = shell.find_program(name) {
-            println!("{shown} is {}", path.escape_ascii());
-        } else {
-            status = shell.fail(127, format_args!("type: {shown}: not found"));
-        }
-    }
-    print(b"")?;
-    Ok(status)
-}
-
-/// `%3` or `3`.
-fn job_number(argument: Option<&Vec<u8>>) -> Option<usize> {
-    let text = argument?;
-    parse(text.strip_prefix(b"%").unwrap_or(text)).and_then(|number| usize::try_from(number).ok())
-}
-
-fn resume(shell: &mut Shell, arguments: &[Vec<u8>], place: Place) -> Outcome {
-    match shell.resume(job_number(arguments.get(1)), place) {
-        Some(outcome) => outcome,
-        None => Ok(shell.fail(1, format_args!("no such job"))),
-    }
-}
-
-fn list_jobs(shell: &mut Shell, _arguments: &[Vec<u8>]) -> Outcome {
-    shell.poll_jobs();
-    for job in &shell.jobs {
-        let state = match job.ended() {
-            Some(_) => "done",
-            None if job.is_stopped() => "stopped",
-            None => "running",
-        };
-        println!("[{}] {state}: {}", job.number, job.text);
-    }
-    shell.jobs.retain(|job| job.ended().is_none());
-    print(b"")
-}
-
-/// `kill [-SIGNAL] PROCESSES…`, where a process can be `%JOB`; `kill -l`.
-fn kill(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
-    let mut targets = &arguments[1..];
-    let mut signal = SIGTERM;
-    if let Some(name) = targets.first().and_then(|first| first.strip_prefix(b"-")) {
-        if name == b"l" {
-            println!("{}", programs::signal_names::all().join(" "));
-            return print(b"");
-        }
-        let Some(number) = programs::signal_names::number(name) else {
-            return Ok(shell.fail(2, format_args!("kill: {}: unknown signal", name.escape_ascii())));
-        };
-        signal = number;
-        targets = &targets[1..];
-    }
-    let mut status = 0;
-    for target in targets {
-        let pid = match target.strip_prefix(b"%") {
-            Some(_) => shell
-                .jobs
-                .iter()
-                .find(|job| Some(job.number) == job_number(Some(target)))
-                .map(|job| -job.group),
-            None => parse(target).and_then(|pid| i32::try_from(pid).ok()),
-        };
-        let Some(pid) = pid else {
-            status = shell.fail(1, format_args!("kill: {}: no such process", target.escape_ascii()));
-            continue;
-        };
-        if let Err(error) = calls::kill(pid, signal) {
-            status = shell.fail(1, format_args!("kill: {pid}: {}", error.message()));
-        }
-    }
-    Ok(status)
-}
-
-/// `wait` for all jobs, or for the given processes or jobs.
-fn wait(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
-    let mut status = 0;
-    if arguments.len() == 1 {
-        for job in core::mem::take(&mut shell.jobs) {
-            shell.wait_for_job(job)?;
-        }
-        return Ok(0);
-    }
-    for target in &arguments[1..] {
-        let number = job_number(Some(target));
-        let is_meant = |job: &crate::jobs::Job| match target.strip_prefix(b"%") {
-            Some(_) => Some(job.number) == number,
-            None => job.processes.iter().any(|(pid, _)| usize::try_from(*pid).ok() == number),
-        };
-        status = match shell.jobs.iter().position(is_meant) {
-            Some(index) => {
-                let job = shell.jobs.remove(index);
-                shell.wait_for_job(job)?
-            }
-            None => 127,
-        };
-    }
-    Ok(status)
 }

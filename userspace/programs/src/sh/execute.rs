@@ -1,21 +1,21 @@
 //! Running the syntax tree.
 
+use crate::aliases::Source;
 use crate::options::Choice;
 use crate::redirect::Saved;
 use crate::state::{Future, Shell};
 use abi::fs::O_CLOEXEC;
-use abi::signal::SIGINT;
 use alloc::string::String;
 use alloc::vec::Vec;
 use programs::shell::expand;
-use programs::shell::parse::{Error, Parser};
+use programs::shell::parse::Error;
 use programs::shell::syntax::{
     AndOr, Command, Connector, Item, Kind, List, LoopKind, Mode, Pipeline, Status, Word,
 };
 use programs::shell::{pattern, syntax};
 use ulib::libsyscall::file;
 use ulib::process::{self, Child};
-use ulib::{Errno, eprintln, io, signal};
+use ulib::{Errno, eprint, eprintln, io};
 
 /// Why the rest of a list is not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +66,21 @@ impl Shell {
 
     /// Runs text, command by command.
     pub fn run_script(&mut self, text: &[u8]) -> Outcome {
-        let mut parser = Parser::new(text);
+        let mut source = Source::new(text);
         loop {
-            match parser.next_list() {
-                Ok(None) => return Ok(self.status),
-                Ok(Some(list)) => self.status = self.run_list(&list)?,
+            let next = source.next(self);
+            if let Ok((_, read)) = &next
+                && self.options.has(Choice::Verbose)
+            {
+                eprint!("{}", String::from_utf8_lossy(read));
+            }
+            match next {
+                Ok((None, _)) => return Ok(self.status),
+                Ok((Some(list), _)) => self.status = self.run_list(&list)?,
                 Err(error) => {
                     let message = match &error {
                         Error::Syntax(message) => message,
-                        Error::Incomplete => "syntax error: unexpected end of input",
+                        Error::Incomplete | Error::Alias { .. } => "syntax error: unexpected end of input",
                     };
                     return Err(self.fault(crate::SYNTAX_STATUS, format_args!("{message}")));
                 }
@@ -97,7 +103,7 @@ impl Shell {
     /// Runs commands in sequence.
     pub fn run_list(&mut self, list: &List) -> Outcome {
         for item in list {
-            if self.terminal.is_some() && signal::take(SIGINT) {
+            if self.takes_interrupt() {
                 eprintln!();
                 return Err(Leave::Interrupt);
             }
@@ -105,6 +111,7 @@ impl Shell {
                 return Ok(0);
             }
             self.status = self.run_item(item)?;
+            self.run_traps()?;
         }
         Ok(self.status)
     }
@@ -244,7 +251,6 @@ impl Shell {
     }
 
     fn run_for(&mut self, name: &[u8], words: Option<&[Word]>, body: &List) -> Outcome {
-        use expand::Surroundings;
         let values = match words {
             None => self.arguments.clone(),
             Some(words) => match expand::to_arguments(words, self) {
@@ -254,7 +260,7 @@ impl Shell {
         };
         let mut status = 0;
         for value in values {
-            self.assign(name, value);
+            self.set_variable(name, value)?;
             match leave_loop(self.run_list(body))? {
                 Step::Next(body_status) => status = body_status,
                 Step::End => return Ok(0),
@@ -294,7 +300,7 @@ impl Shell {
                     Ok(status) => status,
                     Err(leave) => leave.status(),
                 };
-                process::exit(status)
+                process::exit(self.run_exit_trap(status))
             }
         }
     }

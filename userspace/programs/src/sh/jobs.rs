@@ -20,7 +20,7 @@ use ulib::signal::{Disposition, notice, set_disposition};
 use ulib::{Errno, eprintln, io};
 
 /// Signals that an interactive shell does not die of, and its programs do.
-const JOB_SIGNALS: [u32; 6] = [SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU];
+pub const JOB_SIGNALS: [u32; 6] = [SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU];
 
 /// The terminal that a shell controls jobs on.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +97,7 @@ impl Shell {
                 let _ = set_disposition(signal, Disposition::Default);
             }
         }
+        self.forget_traps();
         self.jobs.clear();
         self.future = Future::GoesOn;
     }
@@ -198,6 +199,25 @@ impl Shell {
         };
         let number = self.jobs.iter().map(|job| job.number).max().unwrap_or(0) + 1;
         self.wait_for_job(Job { number, group: pid, processes: Vec::from([(pid, None)]), text })
+    }
+
+    /// Waits for a job that runs beside the shell, until a signal comes that has a command: then the job goes on beside it, and the
+    /// status tells of the signal.
+    pub fn wait_unless_trapped(&mut self, mut job: Job) -> Outcome {
+        for (pid, status) in &mut job.processes {
+            while status.is_none() {
+                if let Some(signal) = self.due_trap() {
+                    self.jobs.push(job);
+                    return Ok(128 + signal as u8);
+                }
+                match calls::wait4(*pid, WUNTRACED) {
+                    Ok(Some((_, end))) => *status = Some(end),
+                    Ok(None) | Err(Errno::EINTR) => {}
+                    Err(_) => *status = Some(WaitStatus::exited(127)),
+                }
+            }
+        }
+        self.wait_for_job(job)
     }
 
     /// Waits until a job ends or stops, and takes the terminal back.

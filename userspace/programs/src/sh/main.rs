@@ -2,33 +2,41 @@
 //!
 //! `sh` reads commands from the terminal, with an editor, `sh FILE ARGUMENTS…` from a file, `sh -c TEXT NAME ARGUMENTS…` from
 //! its arguments. It has POSIX's quoting, expansion, redirection and compound commands, functions, and job control on a
-//! terminal; it lacks aliases, traps and `getopts` (`builtins::LACKING`), and a script that uses them ends with status 2. The
+//! terminal. What it lacks of other shells (`builtins::LACKING`) ends a script with status 2. The
 //! language itself is [`programs::shell`]; here is what runs it.
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
+mod aliases;
 mod builtins;
 mod execute;
+mod getopts;
 mod help;
+mod job_control;
 mod jobs;
+mod limits;
+mod names;
 mod options;
 mod prompt;
+mod read;
 mod redirect;
 mod simple;
 mod state;
+mod traps;
+mod variables;
 
 use abi::Errno;
-use abi::signal::SIGINT;
+use aliases::Source;
 use alloc::vec::Vec;
 use execute::Leave;
 use options::{Choice, Switch};
-use programs::shell::parse::{Error, Parser};
+use programs::shell::parse::Error;
 use prompt::Reader;
 use state::Shell;
 use ulib::libsyscall::{file, process as calls};
-use ulib::{args, eprintln, fs, io, signal};
+use ulib::{args, eprintln, fs, io};
 
 ulib::entry!(main);
 
@@ -36,15 +44,21 @@ ulib::entry!(main);
 const SYNTAX_STATUS: u8 = 2;
 
 fn main() -> u8 {
+    let mut shell = Shell::new(Vec::new());
+    let status = run(&mut shell);
+    shell.run_exit_trap(status)
+}
+
+/// Does what the arguments say; the status to end with.
+fn run(shell: &mut Shell) -> u8 {
     let mut arguments = args::args().map(|argument| argument.to_bytes().to_vec());
-    let own_name = arguments.next().unwrap_or_else(|| b"sh".to_vec());
+    shell.name = arguments.next().unwrap_or_else(|| b"sh".to_vec());
     let words: Vec<Vec<u8>> = arguments.collect();
-    let mut shell = Shell::new(own_name);
     let mut options = shell.options;
     let taken = match options.take(&words, b"cils") {
         Ok(taken) => taken,
         Err(option) => {
-            let usage = "usage: sh [-aefnux] [-o NAME] [-c TEXT [NAME] | -s | FILE] [ARGUMENTS…]";
+            let usage = "usage: sh [-aCefnuvx] [-o NAME] [-c TEXT [NAME] | -s | FILE] [ARGUMENTS…]";
             return shell.fail(SYNTAX_STATUS, format_args!("unknown option {option}; {usage}"));
         }
     };
@@ -59,22 +73,24 @@ fn main() -> u8 {
         let Some(text) = operands.next() else {
             return shell.fail(SYNTAX_STATUS, format_args!("-c: text expected"));
         };
-        shell.name = operands.next().unwrap_or(shell.name);
+        if let Some(name) = operands.next() {
+            shell.name = name;
+        }
         shell.arguments = operands.collect();
-        return run_text(&mut shell, &text);
+        return run_text(shell, &text);
     }
     if !is_set(b's')
         && let Some(file) = operands.next().filter(|word| word != b"-")
     {
         shell.name = file;
         shell.arguments = operands.collect();
-        return run_file(&mut shell);
+        return run_file(shell);
     }
     shell.arguments = operands.collect();
     if is_set(b'i') || file::terminal_modes(io::STDIN).is_ok() {
-        return talk(&mut shell);
+        return talk(shell);
     }
-    run_input(&mut shell)
+    run_input(shell)
 }
 
 /// Runs the file that the shell is named after.
@@ -124,7 +140,7 @@ fn talk(shell: &mut Shell) -> u8 {
         let prompt = if pending.is_empty() { shell.prompt() } else { b"> ".to_vec() };
         let read = reader.read_line(&prompt, &mut pending);
         // A Ctrl-C that came before the terminal was the editor's is over with the line.
-        let interrupted = signal::take(SIGINT);
+        let interrupted = shell.takes_interrupt();
         match read {
             Ok(0) if pending.is_empty() && !shell.options.has(Choice::IgnoreEof) => break,
             Ok(0) if pending.is_empty() && is_there => eprintln!("\nUse \"exit\" to leave the shell."),
@@ -174,18 +190,21 @@ fn read_line(pending: &mut Vec<u8>) -> Result<usize, Errno> {
 /// Runs what has been read, unless it ends inside a command: then it stays pending.
 fn run_pending(shell: &mut Shell, pending: &mut Vec<u8>) -> Result<(), Leave> {
     let text = core::mem::take(pending);
-    let mut parser = Parser::new(&text);
+    let mut source = Source::new(&text);
     let mut lists = Vec::new();
     loop {
-        match parser.next_list() {
-            Ok(Some(list)) => lists.push(list),
-            Ok(None) => break,
-            Err(Error::Incomplete) => {
+        match source.next(shell) {
+            Ok((Some(list), _)) => lists.push(list),
+            Ok((None, _)) => break,
+            Err(Error::Incomplete | Error::Alias { .. }) => {
                 *pending = text;
                 return Ok(());
             }
             Err(Error::Syntax(message)) => return Err(shell.fault(SYNTAX_STATUS, format_args!("{message}"))),
         }
+    }
+    if shell.options.has(Choice::Verbose) {
+        ulib::eprint!("{}", alloc::string::String::from_utf8_lossy(&text));
     }
     for list in &lists {
         match shell.run_list(list) {

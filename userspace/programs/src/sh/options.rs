@@ -12,6 +12,8 @@ pub enum Choice {
     ErrExit,
     /// Ctrl-D does not end an interactive shell.
     IgnoreEof,
+    /// `>` does not overwrite a file.
+    NoClobber,
     /// Commands are read and not run.
     NoExec,
     /// Patterns stand for themselves.
@@ -20,6 +22,8 @@ pub enum Choice {
     NoUnset,
     /// A pipeline fails if any of its commands does.
     PipeFail,
+    /// Text is shown as it is read.
+    Verbose,
     /// Commands are shown before they run.
     XTrace,
 }
@@ -29,10 +33,12 @@ const ALL: &[(Choice, u8, &str)] = &[
     (Choice::AllExport, b'a', "allexport"),
     (Choice::ErrExit, b'e', "errexit"),
     (Choice::IgnoreEof, 0, "ignoreeof"),
+    (Choice::NoClobber, b'C', "noclobber"),
     (Choice::NoExec, b'n', "noexec"),
     (Choice::NoGlob, b'f', "noglob"),
     (Choice::NoUnset, b'u', "nounset"),
     (Choice::PipeFail, 0, "pipefail"),
+    (Choice::Verbose, b'v', "verbose"),
     (Choice::XTrace, b'x', "xtrace"),
 ];
 

@@ -2,15 +2,19 @@
 //!
 //! A program inherits the shell's descriptors, so redirecting it means redirecting the shell for the time of its start.
 
+use crate::options::Choice;
 use crate::state::Shell;
-use abi::fs::{F_DUPFD_CLOEXEC, O_APPEND, O_CLOEXEC, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY};
+use abi::fs::{
+    F_DUPFD_CLOEXEC, O_APPEND, O_CLOEXEC, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_IFMT,
+    S_IFREG,
+};
 use alloc::string::String;
 use alloc::vec::Vec;
 use programs::shell::expand;
 use programs::shell::syntax::{Redirection, Target, Word};
 use ulib::fs::File;
 use ulib::libsyscall::file::{self, RawFd};
-use ulib::{Errno, io};
+use ulib::{Errno, fs, io};
 
 /// Saved descriptors are kept from here on, out of the way of `n>`.
 const FIRST_SAVED: u64 = 10;
@@ -92,7 +96,11 @@ enum Source {
 fn open(target: &Target, shell: &mut Shell) -> Result<Source, String> {
     let (word, flags) = match target {
         Target::Read(word) => (word, O_RDONLY),
-        Target::Write(word) => (word, O_WRONLY | O_CREAT | O_TRUNC),
+        Target::Write(word) if shell.options.has(Choice::NoClobber) => {
+            let path = expand::to_text(word, shell)?;
+            return create(&path).map(Source::File).map_err(|error| cannot(&path, error));
+        }
+        Target::Write(word) | Target::Overwrite(word) => (word, O_WRONLY | O_CREAT | O_TRUNC),
         Target::Append(word) => (word, O_WRONLY | O_CREAT | O_APPEND),
         Target::ReadWrite(word) => (word, O_RDWR | O_CREAT),
         Target::Duplicate(word) => return descriptor(word, shell),
@@ -102,9 +110,21 @@ fn open(target: &Target, shell: &mut Shell) -> Result<Source, String> {
         }
     };
     let path = expand::to_text(word, shell)?;
-    File::open(&path, flags, 0o666)
-        .map(Source::File)
-        .map_err(|error| alloc::format!("{}: {}", path.escape_ascii(), error.message()))
+    File::open(&path, flags, 0o666).map(Source::File).map_err(|error| cannot(&path, error))
+}
+
+fn cannot(path: &[u8], error: Errno) -> String {
+    alloc::format!("{}: {}", path.escape_ascii(), error.message())
+}
+
+/// A new file, or one that exists and is none that could be overwritten: a device, a pipe (`set -C`).
+fn create(path: &[u8]) -> Result<File, Errno> {
+    match File::open(path, O_WRONLY | O_CREAT | O_EXCL, 0o666) {
+        Err(Errno::EEXIST) if fs::stat(path).is_ok_and(|stat| stat.st_mode & S_IFMT != S_IFREG) => {
+            File::open(path, O_WRONLY, 0)
+        }
+        outcome => outcome,
+    }
 }
 
 fn descriptor(word: &Word, shell: &mut Shell) -> Result<Source, String> {

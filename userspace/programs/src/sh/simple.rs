@@ -9,7 +9,7 @@ use abi::fs::AT_FDCWD;
 use alloc::string::String;
 use alloc::vec::Vec;
 use programs::shell::arithmetic::Variables;
-use programs::shell::expand::{self, Surroundings};
+use programs::shell::expand;
 use programs::shell::syntax::{Command as Tree, Redirection, Word};
 use ulib::process::{Command, DEFAULT_PATH};
 use ulib::{Errno, eprintln, fs};
@@ -31,11 +31,14 @@ impl Shell {
         redirections: &[Redirection],
     ) -> Outcome {
         self.substitution = None;
+        if words.is_empty() {
+            return self.run_assignments(assignments, redirections);
+        }
         let (arguments, assignments) = match self.expand_simple(assignments, words) {
             Ok(expanded) => expanded,
             Err(message) => return Err(self.fault(2, format_args!("{message}"))),
         };
-        self.trace(&arguments, &assignments);
+        self.trace(self.trace_prefix(), &arguments, &assignments);
         let is_special = arguments.first().is_some_and(|name| name == b"exec" || builtins::is_special(name));
         let saved = match Saved::redirect(redirections, self) {
             Ok(saved) => saved,
@@ -45,7 +48,7 @@ impl Shell {
         let outcome = match arguments.first() {
             None => {
                 for (name, value) in assignments {
-                    self.assign(&name, value);
+                    self.set_variable(&name, value)?;
                 }
                 Ok(self.substitution.unwrap_or(0))
             }
@@ -62,12 +65,37 @@ impl Shell {
         outcome
     }
 
+    /// Assigns in order, each value seeing the ones before, where there is no command.
+    fn run_assignments(&mut self, assignments: &[(Vec<u8>, Word)], redirections: &[Redirection]) -> Outcome {
+        // As the variables are before.
+        let prefix = self.trace_prefix();
+        let mut made = Vec::new();
+        for (name, word) in assignments {
+            let value = match expand::to_text(word, self) {
+                Ok(value) => value,
+                Err(message) => return Err(self.fault(2, format_args!("{message}"))),
+            };
+            made.push((name.clone(), value.clone()));
+            self.set_variable(name, value)?;
+        }
+        self.trace(prefix, &[], &made);
+        match Saved::redirect(redirections, self) {
+            Ok(saved) => saved.restore(),
+            Err(message) => return Ok(self.fail(1, format_args!("{message}"))),
+        }
+        Ok(self.substitution.unwrap_or(0))
+    }
+
+    /// What stands before a command that is shown.
+    fn trace_prefix(&self) -> Vec<u8> {
+        self.get(b"PS4").unwrap_or_else(|| b"+ ".to_vec())
+    }
+
     /// Shows a command, as `set -x` wants it.
-    fn trace(&self, arguments: &[Vec<u8>], assignments: &[Assignment]) {
+    fn trace(&self, mut line: Vec<u8>, arguments: &[Vec<u8>], assignments: &[Assignment]) {
         if !self.options.has(Choice::XTrace) {
             return;
         }
-        let mut line = self.get(b"PS4").unwrap_or_else(|| b"+ ".to_vec());
         let assigned = assignments.iter().map(|(name, value)| [name, &b"="[..], &quoted(value)].concat());
         let words: Vec<Vec<u8>> = assigned.chain(arguments.iter().map(|word| quoted(word))).collect();
         line.extend(words.join(&b' '));
@@ -92,7 +120,7 @@ impl Shell {
         if let Some(builtin) = builtins::find(name) {
             if builtins::is_special(name) {
                 for (name, value) in assignments {
-                    self.assign(name, value.clone());
+                    self.set_variable(name, value.clone())?;
                 }
                 return builtin(self, arguments);
             }
@@ -124,7 +152,7 @@ impl Shell {
         let old: Vec<(Vec<u8>, Option<Variable>)> =
             assignments.iter().map(|(name, _)| (name.clone(), self.variables.get(name).cloned())).collect();
         for (name, value) in assignments {
-            self.assign(name, value.clone());
+            self.set_variable(name, value.clone())?;
         }
         let outcome = body(self);
         for (name, variable) in old {
@@ -139,8 +167,15 @@ impl Shell {
     /// Calls a function.
     fn call(&mut self, body: &Tree, arguments: &[Vec<u8>]) -> Outcome {
         let outer = core::mem::replace(&mut self.arguments, arguments.to_vec());
+        self.locals.push(Vec::new());
         let outcome = self.deeper(|shell| shell.run_command(body));
         self.arguments = outer;
+        for (name, before) in self.locals.pop().into_iter().flatten() {
+            match before {
+                Some(variable) => drop(self.variables.insert(name, variable)),
+                None => drop(self.variables.remove(&name)),
+            }
+        }
         match outcome {
             Err(Leave::Return(status)) => Ok(status),
             outcome => outcome,
@@ -229,6 +264,11 @@ fn quoted(word: &[u8]) -> Vec<u8> {
     if !word.is_empty() && word.iter().all(plain) {
         return word.to_vec();
     }
+    quoted_always(word)
+}
+
+/// As [`quoted`], with quotes around whatever it is.
+pub fn quoted_always(word: &[u8]) -> Vec<u8> {
     let inner: Vec<Vec<u8>> = word.split(|&byte| byte == b'\'').map(<[u8]>::to_vec).collect();
     [b"'", inner.join(&br"'\''"[..]).as_slice(), b"'"].concat()
 }

@@ -1,10 +1,12 @@
 //! What the shell knows: variables, functions, arguments, jobs.
 
+use crate::getopts::Place;
 use crate::jobs::{Job, Terminal};
 use crate::options::{Choice, Options};
 use alloc::collections::BTreeMap;
 use alloc::ffi::CString;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use programs::shell::arithmetic::Variables;
 use programs::shell::expand::Surroundings;
@@ -19,7 +21,19 @@ pub struct Variable {
     pub value: Option<Vec<u8>>,
     /// Who sees it.
     pub scope: Scope,
+    /// Whether it may not be changed any more: `readonly`.
+    pub is_fixed: bool,
 }
+
+impl Variable {
+    /// One without a value.
+    pub const fn unset() -> Variable {
+        Variable { value: None, scope: Scope::Shell, is_fixed: false }
+    }
+}
+
+/// Variables as they were before a function made them its own.
+pub type Frame = Vec<(Vec<u8>, Option<Variable>)>;
 
 /// Who sees a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +59,18 @@ pub struct Shell {
     pub variables: BTreeMap<Vec<u8>, Variable>,
     /// All functions by name.
     pub functions: BTreeMap<Vec<u8>, Rc<Command>>,
+    /// Words that stand for others where a command begins.
+    pub aliases: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Commands for signals, 0 for the end; empty for those that are ignored.
+    pub traps: BTreeMap<u32, Vec<u8>>,
+    /// What each function that runs has made its own.
+    pub locals: Vec<Frame>,
+    /// Where `getopts` is.
+    pub options_place: Place,
     /// `$1` and on.
     pub arguments: Vec<Vec<u8>>,
+    /// `$$`: the shell that was started, in copies of it too.
+    pub pid: i32,
     /// `$0`.
     pub name: Vec<u8>,
     /// `$?`.
@@ -76,14 +100,20 @@ impl Shell {
         for variable in env::vars() {
             let mut parts = variable.to_bytes().splitn(2, |&byte| byte == b'=');
             if let (Some(name), Some(value)) = (parts.next(), parts.next()) {
-                let variable = Variable { value: Some(value.to_vec()), scope: Scope::Exported };
+                let variable =
+                    Variable { value: Some(value.to_vec()), scope: Scope::Exported, is_fixed: false };
                 variables.insert(name.to_vec(), variable);
             }
         }
         let mut shell = Shell {
             variables,
             functions: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            traps: BTreeMap::new(),
+            locals: Vec::new(),
+            options_place: Place::default(),
             arguments: Vec::new(),
+            pid: process::getpid(),
             name,
             status: 0,
             substitution: None,
@@ -95,10 +125,32 @@ impl Shell {
             options: Options::default(),
             unchecked: 0,
         };
-        if let Ok(directory) = fs::current_directory() {
-            shell.assign(b"PWD", directory);
+        let parent = alloc::format!("{}", process::getppid()).into_bytes();
+        for (name, value) in [
+            (&b"PWD"[..], fs::current_directory().ok()),
+            (b"PPID", Some(parent)),
+            (b"OPTIND", Some(b"1".to_vec())),
+        ] {
+            if let Some(value) = value {
+                // Nothing is fixed yet.
+                let _ = shell.store(name, value);
+            }
         }
         shell
+    }
+
+    /// Sets a variable; fails if it may not be changed.
+    pub fn store(&mut self, name: &[u8], value: Vec<u8>) -> Result<(), String> {
+        let all = self.options.has(Choice::AllExport);
+        let variable = self.variables.entry(name.to_vec()).or_insert_with(Variable::unset);
+        if variable.is_fixed {
+            return Err(alloc::format!("{}: is read only", name.escape_ascii()));
+        }
+        variable.value = Some(value);
+        if all {
+            variable.scope = Scope::Exported;
+        }
+        Ok(())
     }
 
     /// The environment of programs: what is exported, and `assignments` over it.
@@ -125,7 +177,7 @@ impl Shell {
         let number = match name {
             b"?" => self.status.into(),
             b"#" => self.arguments.len() as i64,
-            b"$" => process::getpid().into(),
+            b"$" => self.pid.into(),
             b"!" => self.last_background?.into(),
             b"-" => {
                 let interactive: &[u8] = if self.terminal.is_some() { b"i" } else { b"" };
@@ -149,8 +201,8 @@ impl Variables for Shell {
         }
     }
 
-    fn set(&mut self, name: &[u8], value: i64) {
-        self.assign(name, alloc::format!("{value}").into_bytes());
+    fn set(&mut self, name: &[u8], value: i64) -> Result<(), String> {
+        self.store(name, alloc::format!("{value}").into_bytes())
     }
 }
 
@@ -159,12 +211,8 @@ impl Surroundings for Shell {
         self.arguments.clone()
     }
 
-    fn assign(&mut self, name: &[u8], value: Vec<u8>) {
-        let mut scope = self.variables.get(name).map_or(Scope::Shell, |variable| variable.scope);
-        if self.options.has(Choice::AllExport) {
-            scope = Scope::Exported;
-        }
-        self.variables.insert(name.to_vec(), Variable { value: Some(value), scope });
+    fn assign(&mut self, name: &[u8], value: Vec<u8>) -> Result<(), String> {
+        self.store(name, value)
     }
 
     fn refuses_unset(&self) -> bool {
@@ -175,7 +223,7 @@ impl Surroundings for Shell {
         !self.options.has(Choice::NoGlob)
     }
 
-    fn output_of(&mut self, list: &List) -> Result<Vec<u8>, alloc::string::String> {
+    fn output_of(&mut self, list: &List) -> Result<Vec<u8>, String> {
         self.capture(list).map_err(|error| alloc::format!("command substitution: {}", error.message()))
     }
 }

@@ -10,7 +10,7 @@ pub trait Variables {
     /// A variable's value as text.
     fn get(&self, name: &[u8]) -> Option<Vec<u8>>;
     /// Sets a variable.
-    fn set(&mut self, name: &[u8], value: i64);
+    fn set(&mut self, name: &[u8], value: i64) -> Result<(), String>;
 }
 
 /// Deepest nesting of parentheses and unary operators.
@@ -198,7 +198,7 @@ impl Evaluator<'_> {
         if rest.starts_with(b"=") && !rest.starts_with(b"==") {
             self.take(b"=");
             let new = self.operand(0, Self::conditional)?;
-            return Ok(self.assign(&name, new));
+            return self.assign(&name, new);
         }
         let value =
             value.ok_or_else(|| alloc::format!("arithmetic: bad number \"{}\"", text.escape_ascii()))?;
@@ -209,17 +209,17 @@ impl Evaluator<'_> {
                 self.take(b"=");
                 let right = self.operand(0, Self::conditional)?;
                 let new = self.apply(operator, value, right)?;
-                return Ok(self.assign(&name, new));
+                return self.assign(&name, new);
             }
         }
         Ok(value)
     }
 
-    fn assign(&mut self, name: &[u8], value: i64) -> i64 {
+    fn assign(&mut self, name: &[u8], value: i64) -> Result<i64, String> {
         if self.skipped == 0 {
-            self.variables.set(name, value);
+            self.variables.set(name, value)?;
         }
-        value
+        Ok(value)
     }
 }
 
@@ -247,8 +247,9 @@ mod tests {
             BTreeMap::get(self, name).cloned()
         }
 
-        fn set(&mut self, name: &[u8], value: i64) {
+        fn set(&mut self, name: &[u8], value: i64) -> Result<(), String> {
             self.insert(name.to_vec(), alloc::format!("{value}").into_bytes());
+            Ok(())
         }
     }
 

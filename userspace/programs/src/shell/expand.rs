@@ -14,8 +14,8 @@ use ulib::fs;
 pub trait Surroundings: Variables {
     /// The shell's arguments, `$1` and on.
     fn arguments(&self) -> Vec<Vec<u8>>;
-    /// Sets a variable to text.
-    fn assign(&mut self, name: &[u8], value: Vec<u8>);
+    /// Sets a variable to text; fails if it may not be changed.
+    fn assign(&mut self, name: &[u8], value: Vec<u8>) -> Result<()>;
     /// Whether a parameter that is not set is an error (`set -u`).
     fn refuses_unset(&self) -> bool {
         false
@@ -65,7 +65,7 @@ pub fn to_pattern(word: &Word, surroundings: &mut dyn Surroundings) -> Result<Ve
 
 /// A word to fields, their bytes still marked.
 fn split_fields(word: &Word, surroundings: &mut dyn Surroundings) -> Result<Vec<Vec<Glyph>>> {
-    let all_arguments = |part: &Part| matches!(part, Part::Parameter { name, .. } if name == b"@");
+    let all_arguments = |part: &Part| matches!(part, Part::Parameter { name, operation: Operation::Value, .. } if name == b"@");
     let empty = |part: &Part| matches!(part, Part::Text(text, _) if text.is_empty());
     if word.iter().any(all_arguments)
         && word.iter().all(|part| all_arguments(part) || empty(part))
@@ -164,7 +164,7 @@ fn expand_part(part: &Part, surroundings: &mut dyn Surroundings, fields: &mut Fi
     Ok(())
 }
 
-/// `~` and `~/…`; another user's home stays as it is.
+/// `~`, `~/…` and `~USER`; what is nobody's stays as it is.
 fn expand_tilde(text: &[u8], surroundings: &dyn Surroundings, fields: &mut Fields) {
     let rest = &text[1..];
     match surroundings.get(b"HOME") {
@@ -172,8 +172,24 @@ fn expand_tilde(text: &[u8], surroundings: &dyn Surroundings, fields: &mut Field
             fields.push(&home, Quoting::Quoted);
             fields.push(rest, Quoting::Bare);
         }
-        _ => fields.push(text, Quoting::Bare),
+        _ => match home_of(rest) {
+            Some((home, rest)) => {
+                fields.push(&home, Quoting::Quoted);
+                fields.push(rest, Quoting::Bare);
+            }
+            None => fields.push(text, Quoting::Bare),
+        },
     }
+}
+
+/// The home of the user whose name `text` begins with, by `/etc/passwd`, and what follows the name.
+fn home_of(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let length = text.iter().position(|&byte| byte == b'/').unwrap_or(text.len());
+    let (name, rest) = text.split_at(length);
+    let users = if name.is_empty() { return None } else { fs::read(b"/etc/passwd").ok()? };
+    let mut lines = users.split(|&byte| byte == b'\n').map(|line| line.split(|&byte| byte == b':'));
+    let mut line = lines.find_map(|mut fields| (fields.next() == Some(name)).then_some(fields))?;
+    line.nth(4).map(|home| (home.to_vec(), rest))
 }
 
 fn expand_parameter(
@@ -258,7 +274,7 @@ fn expand_alternative(
         }
         (Alternative::Assign, None) => {
             let value = to_text(word, surroundings)?;
-            surroundings.assign(name, value.clone());
+            surroundings.assign(name, value.clone())?;
             fields.push_value(&value, quoting);
         }
         (Alternative::Error, None) => {

@@ -3,10 +3,8 @@
 //! [`Parser::next_list`] takes one complete command, as far as its newline, so that a script runs before its later lines
 //! are looked at. Input that ends inside a command is [`Error::Incomplete`]: an interactive shell reads on.
 
-use super::syntax::{
-    AndOr, Command, Connector, Item, Kind, List, LoopKind, Mode, Pipeline, Quoting, Redirection, Status,
-    Target, Word,
-};
+pub use super::aliases::Aliases;
+use super::syntax::{AndOr, Command, Connector, Item, Kind, List, LoopKind, Mode, Pipeline, Status};
 use super::word;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -19,6 +17,13 @@ pub enum Error {
     Incomplete,
     /// It cannot become one, whatever follows.
     Syntax(String),
+    /// A word stands here that stands for others.
+    Alias {
+        /// Where it begins.
+        start: usize,
+        /// Where it ends.
+        end: usize,
+    },
 }
 
 /// Result of parsing.
@@ -36,18 +41,30 @@ pub struct Parser<'a> {
     pub(super) position: usize,
     pub(super) depth: usize,
     /// Where here-documents of the current line end, once one has been read.
-    text_end: Option<usize>,
+    pub(super) text_end: Option<usize>,
+    /// Words that stand for others.
+    aliases: Option<&'a Aliases>,
 }
 
 impl<'a> Parser<'a> {
     /// A parser at the start of `input`.
     pub const fn new(input: &'a [u8]) -> Parser<'a> {
-        Parser { input, position: 0, depth: 0, text_end: None }
+        Parser { input, position: 0, depth: 0, text_end: None, aliases: None }
+    }
+
+    /// A parser that stops at words which stand for others.
+    pub const fn with_aliases(input: &'a [u8], aliases: &'a Aliases) -> Parser<'a> {
+        Parser { input, position: 0, depth: 0, text_end: None, aliases: Some(aliases) }
+    }
+
+    /// How much of the input has been taken.
+    pub const fn position(&self) -> usize {
+        self.position
     }
 
     /// A parser of text that stands inside other text, `depth` levels deep.
     pub(super) const fn inside(input: &'a [u8], depth: usize) -> Parser<'a> {
-        Parser { input, position: 0, depth, text_end: None }
+        Parser { input, position: 0, depth, text_end: None, aliases: None }
     }
 
     /// The next complete command; `None` at the end of the input.
@@ -385,16 +402,29 @@ impl<'a> Parser<'a> {
                 redirections.push(redirection);
             } else if let Some(name) = self.assignment_name(words.is_empty()) {
                 assignments.push((name, self.bare_word()?));
-            } else if let Some(word) = self.word()? {
-                words.push(word);
             } else {
-                break;
+                self.check_alias(words.is_empty())?;
+                let Some(word) = self.word()? else { break };
+                words.push(word);
             }
         }
         if assignments.is_empty() && words.is_empty() && redirections.is_empty() {
             return Err(self.unexpected());
         }
         Ok(Command { kind: Kind::Simple { assignments, words }, redirections })
+    }
+
+    /// Stops at a word that stands for others.
+    fn check_alias(&mut self, is_first: bool) -> Result<()> {
+        self.skip_blanks();
+        let Some(aliases) = self.aliases else { return Ok(()) };
+        let rest = &self.input[self.position..];
+        let length = rest.iter().position(|byte| word::ENDS_WORD.contains(byte)).unwrap_or(rest.len());
+        let (start, end) = (self.position, self.position + length);
+        if aliases.replaces(self.input, start, end, is_first) {
+            return Err(Error::Alias { start, end });
+        }
+        Ok(())
     }
 
     /// `NAME=`, if that is next and may be.
@@ -408,61 +438,6 @@ impl<'a> Parser<'a> {
             self.position = start;
         }
         None
-    }
-
-    /// A redirection, if one is next.
-    fn redirection(&mut self) -> Result<Option<Redirection>> {
-        self.skip_blanks();
-        let start = self.position;
-        let rest = &self.input[start..];
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if digits > 1 || !matches!(rest.get(digits), Some(b'<' | b'>')) {
-            return Ok(None);
-        }
-        self.position += digits;
-        let output = self.peek() == Some(b'>');
-        let fd = if digits == 1 { i32::from(rest[0] - b'0') } else { i32::from(output) };
-        let make: fn(Word) -> Target = match () {
-            () if self.take(b"<<") => return self.here_document(fd).map(Some),
-            () if self.take(b">>") => Target::Append,
-            () if self.take(b"<>") => Target::ReadWrite,
-            () if self.take(b">&") || self.take(b"<&") => Target::Duplicate,
-            () if self.take(b">|") || self.take(b">") => Target::Write,
-            () => {
-                self.position += 1;
-                Target::Read
-            }
-        };
-        let word = self.word()?.ok_or_else(|| self.unexpected())?;
-        Ok(Some(Redirection { fd, target: make(word) }))
-    }
-
-    /// The text of `<<word`, which starts on the next line.
-    fn here_document(&mut self, fd: i32) -> Result<Redirection> {
-        let strip_tabs = self.take(b"-");
-        let word = self.word()?.ok_or_else(|| self.unexpected())?;
-        let (delimiter, quoted) = word::plain_text(&word);
-        let line_end =
-            self.input[self.position..].iter().position(|&byte| byte == b'\n').ok_or(Error::Incomplete)?;
-        let mut at = self.text_end.unwrap_or(self.position + line_end + 1);
-        let mut text = Vec::new();
-        loop {
-            let rest = self.input.get(at..).filter(|rest| !rest.is_empty()).ok_or(Error::Incomplete)?;
-            let length = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1);
-            let tabs = if strip_tabs { rest.iter().take_while(|&&byte| byte == b'\t').count() } else { 0 };
-            let line = &rest[tabs..length];
-            at += length;
-            if line.strip_suffix(b"\n").unwrap_or(line) == delimiter {
-                break;
-            }
-            text.extend_from_slice(line);
-        }
-        self.text_end = Some(at);
-        let word = match quoted {
-            Quoting::Quoted => word::quoted_text(text),
-            Quoting::Bare => Parser::inside(&text, self.depth).here_text()?,
-        };
-        Ok(Redirection { fd, target: Target::Text(word) })
     }
 }
 

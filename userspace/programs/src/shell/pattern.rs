@@ -70,6 +70,11 @@ fn match_set(set: &[Glyph], byte: u8) -> Option<(bool, usize)> {
         if low == b']' && quoting == Quoting::Bare && at > first {
             return Some((found != inverted, at + 1));
         }
+        if let Some((holds, length)) = match_class(&set[at..], byte) {
+            found |= holds;
+            at += length;
+            continue;
+        }
         match (set.get(at + 1), set.get(at + 2)) {
             (Some((b'-', Quoting::Bare)), Some(&(high, quoting)))
                 if (high, quoting) != (b']', Quoting::Bare) =>
@@ -83,6 +88,31 @@ fn match_set(set: &[Glyph], byte: u8) -> Option<(bool, usize)> {
             }
         }
     }
+}
+
+/// Whether `[:name:]` at the start of a set's rest holds `byte`, and its length; `None` where no class stands.
+fn match_class(set: &[Glyph], byte: u8) -> Option<(bool, usize)> {
+    if !matches!(set, [(b'[', Quoting::Bare), (b':', _), ..]) {
+        return None;
+    }
+    let length = set[2..].windows(2).position(|pair| matches!(pair, [(b':', _), (b']', _)]))?;
+    let name = to_bytes(&set[2..2 + length]);
+    let holds = match name.as_slice() {
+        b"alnum" => byte.is_ascii_alphanumeric(),
+        b"alpha" => byte.is_ascii_alphabetic(),
+        b"blank" => matches!(byte, b' ' | b'\t'),
+        b"cntrl" => byte.is_ascii_control(),
+        b"digit" => byte.is_ascii_digit(),
+        b"graph" => byte.is_ascii_graphic(),
+        b"lower" => byte.is_ascii_lowercase(),
+        b"print" => byte.is_ascii_graphic() || byte == b' ',
+        b"punct" => byte.is_ascii_punctuation(),
+        b"space" => byte.is_ascii_whitespace() || byte == 0x0b,
+        b"upper" => byte.is_ascii_uppercase(),
+        b"xdigit" => byte.is_ascii_hexdigit(),
+        _ => return None,
+    };
+    Some((holds, length + 4))
 }
 
 #[cfg(test)]
@@ -106,6 +136,12 @@ mod tests {
         assert!(check("[abc]x", "bx") && check("[a-c]", "b") && check("[!a-c]", "d") && check("[]]", "]"));
         assert!(!check("[a-c]", "d") && !check("[!a-c]", "b"));
         assert!(check("[a-]", "-") && check("[", "[") && check("[ab", "[ab"));
+    }
+
+    #[test]
+    fn classes() {
+        assert!(check("[[:digit:]]", "5") && check("[x[:alpha:]_]*", "_a") && check("[![:space:]]", "a"));
+        assert!(!check("[[:digit:]]", "a") && !check("[![:upper:]]", "A") && check("[[:none:]", ":"));
     }
 
     #[test]

@@ -148,8 +148,10 @@ pub struct Redirection {
 pub enum Target {
     /// `< file`
     Read(Word),
-    /// `> file`, `>| file`
+    /// `> file`
     Write(Word),
+    /// `>| file`
+    Overwrite(Word),
     /// `>> file`
     Append(Word),
     /// `<> file`

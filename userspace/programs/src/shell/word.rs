@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Bytes that end a bare word.
-const ENDS_WORD: &[u8] = b" \t\n;&|()<>";
+pub(super) const ENDS_WORD: &[u8] = b" \t\n;&|()<>";
 
 /// Length of the name at the start of `text`, 0 if there is none.
 pub(super) fn name_length(text: &[u8]) -> usize {
@@ -104,6 +104,19 @@ impl Parser<'_> {
             }
         }
         Ok(word.parts)
+    }
+
+    /// The word of `"${name-word}"`, up to its brace: single quotes stand for themselves there.
+    fn quoted_word(&mut self) -> Result<Word> {
+        let mut word = Collector::default();
+        loop {
+            match self.peek().ok_or(Error::Incomplete)? {
+                b'}' => return Ok(word.parts),
+                b'"' => self.position += 1,
+                b'\\' if self.input.get(self.position + 1) == Some(&b'}') => self.backslash(&mut word)?,
+                byte => self.in_double_quotes(byte, &mut word)?,
+            }
+        }
     }
 
     fn backslash(&mut self, word: &mut Collector) -> Result<()> {
@@ -245,7 +258,7 @@ impl Parser<'_> {
             name.extend(self.peek());
             self.position += 1;
         }
-        let operation = if length { Operation::Length } else { self.operation()? };
+        let operation = if length { Operation::Length } else { self.operation(quoting)? };
         if !self.take(b"}") {
             return Err(self.bad_substitution());
         }
@@ -259,7 +272,7 @@ impl Parser<'_> {
         }
     }
 
-    fn operation(&mut self) -> Result<Operation> {
+    fn operation(&mut self, quoting: Quoting) -> Result<Operation> {
         for (text, side, extent) in [
             (&b"##"[..], Side::Start, Extent::Longest),
             (b"#", Side::Start, Extent::Shortest),
@@ -279,7 +292,11 @@ impl Parser<'_> {
             (b"+", Alternative::Other),
         ] {
             if self.take(text) {
-                let word = Box::new(self.word_until(b"}")?);
+                let word = match quoting {
+                    Quoting::Bare => self.word_until(b"}")?,
+                    Quoting::Quoted => self.quoted_word()?,
+                };
+                let word = Box::new(word);
                 return Ok(Operation::Alternative { kind, empty, word });
             }
         }

@@ -17,9 +17,9 @@ pub fn printf(call: &Call<'_>) -> u8 {
         return call.refuse("format expected");
     };
     match everyday::printf::printf(format, arguments) {
-        Ok(output) => {
+        Ok((output, mistake)) => {
             io::stdout().write(&output);
-            0
+            mistake.map_or(0, |message| call.refuse(message))
         }
         Err(message) => call.refuse(message),
     }

@@ -17,8 +17,8 @@ impl Variables for Fake {
         self.variables.get(name).cloned()
     }
 
-    fn set(&mut self, name: &[u8], value: i64) {
-        self.assign(name, alloc::format!("{value}").into_bytes());
+    fn set(&mut self, name: &[u8], value: i64) -> Result<()> {
+        self.assign(name, alloc::format!("{value}").into_bytes())
     }
 }
 
@@ -27,8 +27,9 @@ impl Surroundings for Fake {
         self.arguments.clone()
     }
 
-    fn assign(&mut self, name: &[u8], value: Vec<u8>) {
+    fn assign(&mut self, name: &[u8], value: Vec<u8>) -> Result<()> {
         self.variables.insert(name.to_vec(), value);
+        Ok(())
     }
 
     fn output_of(&mut self, _list: &List) -> Result<Vec<u8>> {
@@ -40,10 +41,10 @@ impl Surroundings for Fake {
 fn expand(line: &str) -> Result<String> {
     let mut fake =
         Fake { arguments: Vec::from([b"first".to_vec(), b"the second".to_vec()]), ..Fake::default() };
-    fake.assign(b"HOME", b"/root".to_vec());
-    fake.assign(b"text", b"a  b".to_vec());
-    fake.assign(b"path", b"/usr/lib/x.tar.gz".to_vec());
-    fake.assign(b"empty", Vec::new());
+    fake.assign(b"HOME", b"/root".to_vec()).unwrap();
+    fake.assign(b"text", b"a  b".to_vec()).unwrap();
+    fake.assign(b"path", b"/usr/lib/x.tar.gz".to_vec()).unwrap();
+    fake.assign(b"empty", Vec::new()).unwrap();
     expand_with(line, &mut fake)
 }
 
@@ -63,8 +64,8 @@ fn quotes_protect() {
 fn bare_values_are_split() {
     assert_eq!(expand("$text x$text$text $unset").unwrap(), "a|b|xa|ba|b");
     let mut fake = Fake::default();
-    fake.assign(b"IFS", b":".to_vec());
-    fake.assign(b"list", b"/bin::/usr bin".to_vec());
+    fake.assign(b"IFS", b":".to_vec()).unwrap();
+    fake.assign(b"list", b"/bin::/usr bin".to_vec()).unwrap();
     assert_eq!(expand_with("$list", &mut fake).unwrap(), "/bin||/usr bin");
 }
 

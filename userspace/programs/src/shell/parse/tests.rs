@@ -1,6 +1,8 @@
 //! Tests of the parser.
 
 use super::*;
+use crate::shell::syntax::Target;
+use crate::shell::word;
 
 fn parse(text: &str) -> Result<Option<List>> {
     Parser::new(text.as_bytes()).next_list()
