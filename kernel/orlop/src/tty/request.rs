@@ -24,7 +24,10 @@ pub fn handle(terminal: &Terminal, caller: &Caller<'_>, request: u32, argument: 
     match request {
         TCGETS => return Ok(modes::get(terminal, address)?),
         TCGETS2 => return Ok(modes::get_with_speed(terminal, address)?),
-        TIOCGWINSZ => UserPtr::new(address).write(&*terminal.window().lock())?,
+        TIOCGWINSZ => {
+            let window = *terminal.window().lock();
+            UserPtr::new(address).write(&window)?;
+        }
         TIOCSWINSZ => resize(terminal, UserPtr::new(address).read()?),
         FIONREAD => {
             let available = terminal.discipline().lock().available() as u32;
