@@ -44,8 +44,29 @@ const BATCH: usize = 16;
 /// Items that were taken from the ready list, in their order.
 type Batch = ArrayVec<ItemRef, BATCH>;
 
-/// Takes some events, the first of which has this number.
-pub type Give<'a> = dyn FnMut(usize, &[EpollEvent]) -> Result<(), Errno> + 'a;
+/// Where events go.
+pub trait Give {
+    /// Takes some events, the first of which has this number, without touching absent pages: an instance is locked.
+    fn give(&mut self, first: usize, events: &[EpollEvent]) -> Result<(), AbsentPages>;
+    /// With no lock held, brings in the pages for so many events from the one with this number on, or fails with EFAULT; and for more of them,
+    /// up to `most` in all.
+    fn bring_in(&mut self, first: usize, count: usize, most: usize) -> Result<(), Errno>;
+}
+
+/// The pages for events are absent.
+pub struct AbsentPages;
+
+/// How far a wait has come that looks at the listed items.
+struct Collected {
+    /// The look, so that none is looked at twice; 0 before the first.
+    scan: u64,
+    /// Events that were given.
+    given: usize,
+    /// Events that found no pages.
+    refused: usize,
+    /// How many are given at once: one, where the pages for several cannot be had.
+    at_once: usize,
+}
 
 /// An epoll instance.
 pub struct Epoll {
@@ -121,7 +142,7 @@ impl Epoll {
 
     /// Waits for news of up to `limit` files and hands them to `give`, some at a time, with the number of the first from 0; returns how
     /// many there were, 0 when the deadline passed first. News that `give` cannot take stay.
-    pub fn wait(&self, limit: usize, deadline: Deadline, give: &mut Give<'_>) -> Result<usize, Failure> {
+    pub fn wait(&self, limit: usize, deadline: Deadline, give: &mut impl Give) -> Result<usize, Failure> {
         loop {
             let given = self.collect(limit, give)?;
             // A wait of no time does not look for signals, on Linux either.
@@ -138,45 +159,53 @@ impl Epoll {
     }
 
     /// Looks once at every listed item until `limit` have news.
-    fn collect(&self, limit: usize, give: &mut Give<'_>) -> Result<usize, Errno> {
+    fn collect(&self, limit: usize, give: &mut impl Give) -> Result<usize, Errno> {
+        let mut collected = Collected { scan: 0, given: 0, refused: 0, at_once: BATCH };
+        loop {
+            self.collect_present(limit, give, &mut collected);
+            let Collected { given, refused, .. } = collected;
+            if refused == 0 {
+                return Ok(given);
+            }
+            match give.bring_in(given, refused, limit - given) {
+                Ok(()) => {}
+                Err(_) if refused > 1 => collected.at_once = 1,
+                Err(_) if given > 0 => return Ok(given),
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// The same, until events find no pages. A look that others have come between, meanwhile, is over: what it has met is listed again.
+    fn collect_present(&self, limit: usize, give: &mut impl Give, collected: &mut Collected) {
         let mut scan = self.scan.lock();
-        *scan += 1;
-        let mut given = 0;
-        let mut outcome = Ok(());
-        while given < limit && outcome.is_ok() {
+        if collected.given == 0 {
+            *scan += 1;
+            collected.scan = *scan;
+        }
+        collected.refused = 0;
+        while collected.given < limit && *scan == collected.scan {
             let mut batch = Batch::new();
-            self.ready.next_few(*scan, limit - given, &mut batch);
+            self.ready.next_few(*scan, collected.at_once.min(limit - collected.given), &mut batch);
             if batch.is_empty() {
                 break;
             }
-            let mut events = ArrayVec::<EpollEvent, BATCH>::new();
-            let mut have_none = 0_u32;
-            for (index, item) in batch.iter().enumerate() {
-                let state = item.look();
-                if state != 0 {
-                    events.push(item.event(state));
-                } else {
-                    have_none |= 1 << index;
-                }
-            }
-            if have_none != 0 {
-                let mut index = 0;
-                batch.retain(|_| (have_none >> index & 1 == 0, index += 1).0);
-            }
+            let mut events = ArrayVec::new();
+            look_at(&mut batch, &mut events);
             // Nothing is consumed before it is given.
-            outcome = if events.is_empty() { Ok(()) } else { give(given, &events) };
-            if outcome.is_ok() {
-                given += events.len();
-                self.ready.settle(&mut batch);
-            } else {
+            if !events.is_empty() && give.give(collected.given, &events).is_err() {
+                collected.refused = events.len();
+                batch.iter().for_each(|item| item.forget_meeting());
                 self.ready.put_back_all(&mut batch);
+                break;
             }
+            collected.given += events.len();
+            self.ready.settle(&mut batch);
         }
         drop(scan);
         if !self.ready.is_empty() {
             self.ready.changed.pass_on();
         }
-        outcome.map(|()| given).or_else(|errno| if given > 0 { Ok(given) } else { Err(errno) })
     }
 
     /// Whether any listed item has news; those that have none are taken from the list.
@@ -190,6 +219,24 @@ impl Epoll {
             }
         }
         false
+    }
+}
+
+/// Collects the events of those items that have any; the others leave the batch.
+#[inline]
+fn look_at(batch: &mut Batch, events: &mut ArrayVec<EpollEvent, BATCH>) {
+    let mut have_none = 0_u32;
+    for (index, item) in batch.iter().enumerate() {
+        let state = item.look();
+        if state != 0 {
+            events.push(item.event(state));
+        } else {
+            have_none |= 1 << index;
+        }
+    }
+    if have_none != 0 {
+        let mut index = 0;
+        batch.retain(|_| (have_none >> index & 1 == 0, index += 1).0);
     }
 }
 

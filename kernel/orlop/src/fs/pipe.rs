@@ -188,7 +188,7 @@ impl Pipe {
         loop {
             match self.read_present(sink, reading, has_waited) {
                 Ok(was_first) => return Ok(was_first),
-                Err(halt) => sink.bring_in(halt)?,
+                Err(halt) => sink.bring_in(halt, self.filled() as usize)?,
             }
         }
     }
@@ -258,7 +258,7 @@ impl Pipe {
         loop {
             match self.write_present(writing, has_waited, source) {
                 Ok(()) => return Ok(()),
-                Err(halt) => source.bring_in(halt)?,
+                Err(halt) => source.bring_in(halt, self.room())?,
             }
         }
     }

@@ -4,6 +4,7 @@
 
 use alloc::format;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -96,19 +97,27 @@ pub fn read(sink: &mut IoSink<'_>, is_nonblocking: bool) -> Result<(), Failure> 
             }
             arrival().wait_until(Deadline::NEVER, || (!is_read()).then_some(()))?;
         }
-        let mut position = READER.lock();
         let mut text = Vec::new();
-        if next_lines(&mut position, &mut text)?.is_none() {
-            continue;
-        }
-        let rest = text.get(position.taken..).unwrap_or_default();
-        let moved = sink.put(rest)?;
-        position.taken += moved;
-        if position.taken >= text.len() {
-            *position = Position { record: position.record + 1, taken: 0 };
-        }
+        let Some(piece) = take_piece(sink.remaining(), &mut text)? else { continue };
+        // It is taken whatever comes of the copy, on Linux too.
+        sink.put(text.get(piece).unwrap_or_default())?;
     }
     Ok(())
+}
+
+/// Takes up to `most` bytes of the next record: which of `text`, where that is put. `None` if it is still to come.
+fn take_piece(most: usize, text: &mut Vec<u8>) -> Result<Option<Range<usize>>, Errno> {
+    let mut position = READER.lock();
+    if next_lines(&mut position, text)?.is_none() {
+        return Ok(None);
+    }
+    let start = position.taken.min(text.len());
+    let end = text.len().min(start + most);
+    position.taken = end;
+    if end == text.len() {
+        *position = Position { record: position.record + 1, taken: 0 };
+    }
+    Ok(Some(start..end))
 }
 
 /// Copies the last records since the log was cleared, as many whole ones as there is room for.

@@ -8,16 +8,19 @@ use abi::poll::{
     EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLEXCLUSIVE, EPOLLWAKEUP, EpollEvent,
 };
 use libkernel::addr::UserAddr;
+use libkernel::fault::Access;
+use outcome::OrErrno;
 use sched::wait::Deadline;
+use zerocopy::IntoBytes;
 
 use super::at::{content_file, content_files, only};
 use super::poll::deadline_argument;
 use super::{Caller, Failure, mask, open};
 use crate::fs::anonymous;
-use crate::fs::epoll::{EXCLUSIVE_BITS, Epoll};
+use crate::fs::epoll::{AbsentPages, EXCLUSIVE_BITS, Epoll, Give};
 use crate::fs::fd_table::OnExec;
 use crate::fs::file::SpecialKind;
-use crate::user::{UserPtr, UserSlice};
+use crate::user::UserPtr;
 
 /// `epoll_create(size)`: the size means nothing but must be positive.
 pub fn epoll_create(caller: &mut Caller<'_>, size: i32) -> Result<u32, Failure> {
@@ -137,8 +140,35 @@ fn wait(
     hal::user_copy::checked(events, limit as u64 * size).ok_or(Errno::EFAULT)?;
     let instance = content_file(caller, instance)?;
     let SpecialKind::Epoll(epoll) = instance.special_kind() else { return Err(Errno::EINVAL.into()) };
-    epoll.wait(limit, deadline, &mut |first, some| {
-        let place = UserAddr::new(events.as_u64().wrapping_add(first as u64 * size));
-        UserSlice::new(place, some.len()).write(some)
-    })
+    epoll.wait(limit, deadline, &mut UserEvents(events))
+}
+
+/// The caller's array of events.
+struct UserEvents(UserAddr);
+
+impl UserEvents {
+    fn place(&self, first: usize) -> UserAddr {
+        UserAddr::new(self.0.as_u64().wrapping_add((first * size_of::<EpollEvent>()) as u64))
+    }
+}
+
+impl Give for UserEvents {
+    #[inline]
+    fn give(&mut self, first: usize, events: &[EpollEvent]) -> Result<(), AbsentPages> {
+        let bytes = events.as_bytes();
+        let done = hal::user_copy::copy_to_user_nofault(self.place(first), bytes);
+        if done == bytes.len() { Ok(()) } else { Err(AbsentPages) }
+    }
+
+    fn bring_in(&mut self, first: usize, count: usize, most: usize) -> Result<(), Errno> {
+        /// Events that are brought room for at once.
+        const AHEAD: usize = 4096;
+        let room = |first, count| {
+            hal::user_copy::page_in(self.place(first), count * size_of::<EpollEvent>(), Access::Write)
+        };
+        room(first, count).or_errno()?;
+        // What cannot be had of this may not be needed.
+        let _ = room(first, most.min(AHEAD));
+        Ok(())
+    }
 }

@@ -5,6 +5,7 @@
 //! `SPLICE_F_GIFT`) and that more will follow (`SPLICE_F_MORE`) changes nothing, as for a file in memory on Linux.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::fs::{Iovec, O_APPEND, O_NONBLOCK, SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};
@@ -124,10 +125,13 @@ pub fn vmsplice(
         }
         let pipe = pipe_of(&file).ok_or(Errno::EBADF)?;
         if file.is_writable() {
-            pipe.await_room(waiting)?;
             let space = caller.thread.process().address_space().ok_or(Errno::EFAULT)?;
-            let mut pages = UserPages { space: &space, vectors, left: sink.remaining(), done: 0 };
-            return Ok(pipe.add_pieces(|| pages.next())?);
+            return add_user_pages(pipe, waiting, || UserPages {
+                space: &space,
+                vectors,
+                left: sink.remaining(),
+                done: 0,
+            });
         }
         once_there(pipe, waiting, || {
             let outcome = pipe.read_stream(&mut sink);
@@ -154,6 +158,23 @@ fn once_there(
     }
 }
 
+/// Gives a pipe as many of a program's pages as it has room for. They are brought in and held before the pipe is locked.
+fn add_user_pages<'a>(
+    pipe: &Pipe,
+    waiting: Waiting,
+    pages: impl Fn() -> UserPages<'a>,
+) -> Result<usize, Failure> {
+    loop {
+        pipe.await_room(waiting)?;
+        let mut pieces = pages().gather(pipe.room() / PAGE_SIZE as usize)?.into_iter();
+        let moved = pipe.add_pieces(|| Ok(pieces.next()))?;
+        if moved > 0 {
+            return Ok(moved);
+        }
+        // Another writer was faster.
+    }
+}
+
 /// The pages that a program's buffers lie in, one after the other.
 struct UserPages<'a> {
     space: &'a AddressSpace,
@@ -165,6 +186,23 @@ struct UserPages<'a> {
 }
 
 impl UserPages<'_> {
+    /// Up to `most` of them, up to the first that cannot be had, whose error counts where none comes before it.
+    fn gather(mut self, most: usize) -> Result<Vec<Piece>, Errno> {
+        let mut pieces = Vec::new();
+        while pieces.len() < most {
+            match self.next() {
+                Ok(Some(piece)) => {
+                    pieces.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                    pieces.push(piece);
+                }
+                Ok(None) => break,
+                Err(errno) if pieces.is_empty() => return Err(errno),
+                Err(_) => break,
+            }
+        }
+        Ok(pieces)
+    }
+
     fn next(&mut self) -> Result<Option<Piece>, Errno> {
         while let Some((vector, rest)) = self.vectors.split_first() {
             let room = vector.iov_len - self.done;

@@ -27,7 +27,7 @@ pub const MAX_SEGMENTS: usize = 1024;
 /// Why a step under a lock did not move what it was to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Halt {
-    /// Of so many bytes that were to be moved next some lie in absent pages; none was moved.
+    /// Of so many bytes that are to be moved next some lie in absent pages.
     Absent(usize),
     /// It failed.
     Failed(Errno),
@@ -211,15 +211,15 @@ impl<'a, K> Transfer<'a, K> {
 
     /// After a step that ended so, its locks being left: makes it worth another try, or says why there is none.
     #[cold]
-    fn bring_in_for(&self, halt: Halt, access: Access) -> Result<(), Errno> {
+    fn bring_in_for(&self, halt: Halt, ahead: usize, access: Access) -> Result<(), Errno> {
         /// What is brought in at once, so that a long transfer is seldom cut in two: what a pipe holds at first.
-        const AHEAD: usize = 65536;
+        const MOST: usize = 65536;
         let needed = match halt {
             Halt::Absent(needed) => needed,
             Halt::Failed(errno) => return Err(errno),
         };
         match &self.memory {
-            Memory::User(segments) => segments.bring_in(needed, self.remaining.min(AHEAD), access),
+            Memory::User(segments) => segments.bring_in(needed, ahead.min(self.remaining).min(MOST), access),
             Memory::Kernel(_) => Err(Errno::EFAULT),
         }
     }
@@ -239,7 +239,7 @@ impl<'a> Transfer<'a, &'a mut [u8]> {
         Self { memory: Memory::Kernel(bytes), moved: 0, remaining }
     }
 
-    /// Puts `bytes`, as many as fit. Fewer than `min(bytes.len(), remaining())` means a fault half-way;
+    /// Puts `bytes`, as many as fit, with no lock held. Fewer than `min(bytes.len(), remaining())` means a fault half-way;
     /// `EFAULT` that not even one byte could be put.
     pub fn put(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         let wanted = bytes.len().min(self.remaining);
@@ -290,10 +290,25 @@ impl<'a> Transfer<'a, &'a mut [u8]> {
         self.account_present(done, len)
     }
 
-    /// After a step under a lock that ended so, with the lock left: brings in what was absent, for another try; else the error.
+    /// After a step under a lock that ended so, with the lock left: brings in what was absent, for another try; else the error. If the
+    /// next try can move `ahead` bytes, their pages are brought in, too.
     #[inline]
-    pub fn bring_in(&mut self, halt: Halt) -> Result<(), Errno> {
-        self.bring_in_for(halt, Access::Write)
+    pub fn bring_in(&mut self, halt: Halt, ahead: usize) -> Result<(), Errno> {
+        self.bring_in_for(halt, ahead, Access::Write)
+    }
+
+    /// Puts `bytes` as far as there are pages for them, for use under a lock. Those that were put count however it ends.
+    pub fn put_present(&mut self, bytes: &[u8]) -> Result<usize, Halt> {
+        let wanted = bytes.len().min(self.remaining);
+        let done = match &mut self.memory {
+            Memory::Kernel(target) => put_kernel(target, wanted, |to| to.copy_from_slice(&bytes[..to.len()])),
+            Memory::User(segments) => move_user(segments, wanted, |address, offset, len| {
+                user_copy::copy_to_user_nofault(address, bytes.get(offset..offset + len).unwrap_or_default())
+            }),
+        };
+        self.moved += done;
+        self.remaining -= done;
+        if done < wanted { Err(Halt::Absent(1)) } else { Ok(done) }
     }
 
     /// Puts `len` zero bytes, as many as fit; faults as for [`Self::put`].
@@ -373,10 +388,11 @@ impl<'a> Transfer<'a, &'a [u8]> {
         self.account_present(done, len)
     }
 
-    /// After a step under a lock that ended so, with the lock left: brings in what was absent, for another try; else the error.
+    /// After a step under a lock that ended so, with the lock left: brings in what was absent, for another try; else the error. If the
+    /// next try can move `ahead` bytes, their pages are brought in, too.
     #[inline]
-    pub fn bring_in(&mut self, halt: Halt) -> Result<(), Errno> {
-        self.bring_in_for(halt, Access::Read)
+    pub fn bring_in(&mut self, halt: Halt, ahead: usize) -> Result<(), Errno> {
+        self.bring_in_for(halt, ahead, Access::Read)
     }
 
     /// Passes over up to `len` bytes without reading them, as a write to `/dev/null` does.

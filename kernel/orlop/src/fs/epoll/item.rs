@@ -169,6 +169,11 @@ impl Item {
         is_new
     }
 
+    /// The scan has met it in vain, and may meet it again.
+    pub(super) fn forget_meeting(&self) {
+        self.met.store(0, Ordering::Relaxed);
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::Relaxed)
     }

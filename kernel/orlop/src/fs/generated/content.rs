@@ -21,7 +21,7 @@ use sched::wait::WaitQueue;
 use super::Class;
 use crate::fs::file::{File, FileOperations};
 use crate::fs::poll::{PollEvents, Watcher};
-use crate::user::{IoSink, IoSource};
+use crate::user::{Halt, IoSink, IoSource};
 
 /// What a generated file shows.
 pub trait Content: Send + Sync {
@@ -107,25 +107,51 @@ impl Progress {
     }
 }
 
-impl<C: Content> FileOperations for SequenceFile<C> {
-    fn read(&self, _file: &File, position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
+/// Where a step of a read begins.
+#[derive(Clone, Copy)]
+enum Start {
+    /// Where the read does.
+    At(u64),
+    /// Further on, after pages were brought in.
+    Within(u64),
+}
+
+impl<C: Content> SequenceFile<C> {
+    /// Reads as far as there are pages to read into.
+    fn read_present(&self, start: Start, sink: &mut IoSink<'_>) -> Result<(), Halt> {
         let mut progress = self.progress.lock();
-        if position == 0 || position < progress.start {
+        let (position, is_new) = match start {
+            Start::At(position) => (position, position == 0),
+            Start::Within(position) => (position, false),
+        };
+        // Also where another reader has gone back meanwhile, and further than this one had come.
+        if is_new || position < progress.start {
             progress.restart();
         }
         let before = sink.moved();
         while sink.remaining() > 0 {
             let rest = progress.rest(position + (sink.moved() - before) as u64);
             if !rest.is_empty() {
-                let (there, moved) = (rest.len(), sink.put(rest)?);
-                if moved < there {
-                    break;
-                }
+                sink.put_present(rest)?;
             } else if !progress.advance(&self.content)? {
                 break;
             }
         }
         Ok(())
+    }
+}
+
+impl<C: Content> FileOperations for SequenceFile<C> {
+    fn read(&self, _file: &File, position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
+        let before = sink.moved();
+        loop {
+            let moved = sink.moved() - before;
+            let start = if moved == 0 { Start::At(position) } else { Start::Within(position + moved as u64) };
+            match self.read_present(start, sink) {
+                Ok(()) => return Ok(()),
+                Err(halt) => sink.bring_in(halt, 0)?,
+            }
+        }
     }
 
     fn write(&self, _file: &File, position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
