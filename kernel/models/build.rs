@@ -18,9 +18,10 @@ const FILES: [&str; 11] = [
 ];
 
 /// What is said differently. A text that no file has any more ends the build: the models would fall behind.
-const CHANGES: [(&str, &str); 7] = [
+const CHANGES: [(&str, &str); 8] = [
     ("pub const fn new(", "pub fn new("),
     ("pub const fn filled(", "pub fn filled("),
+    ("const fn for_turns(", "fn for_turns("),
     ("core::sync::atomic::", "crate::machine::atomic::"),
     // `loom` lets a `swap` read an old value and still be the last to write; a failed exchange writes nothing.
     (

@@ -6,6 +6,7 @@
 //! gets no further leaves its locks, brings the pages in ([`page_in`]) and tries again.
 use crate::arch::Arch;
 use crate::contract::UserAccess as _;
+use crate::sync::order::will_page_in;
 use crate::task;
 use core::sync::atomic::Ordering;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
@@ -20,6 +21,17 @@ pub enum OnAbsent {
     PageIn = 0,
     /// The copy ends there.
     Stop = 1,
+}
+
+impl OnAbsent {
+    /// The running task is about to touch a program's memory in this way.
+    #[inline(always)]
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(crate) fn note(self) {
+        if cfg!(debug_assertions) && self == OnAbsent::PageIn {
+            will_page_in();
+        }
+    }
 }
 
 /// A user address that cannot be reached.
@@ -72,19 +84,24 @@ fn copy_out(to: UserAddr, from: &[u8], absent: OnAbsent) -> usize {
 
 /// Copies in from `from`; returns how many bytes were done, which is short only after a fault.
 #[inline]
+#[cfg_attr(debug_assertions, track_caller)]
 pub fn copy_from_user(to: &mut [u8], from: UserAddr) -> usize {
+    will_page_in();
     copy_in(to, from, OnAbsent::PageIn)
 }
 
 /// Copies out to `to`; returns how many bytes were done, which is short only after a fault.
 #[inline]
+#[cfg_attr(debug_assertions, track_caller)]
 pub fn copy_to_user(to: UserAddr, from: &[u8]) -> usize {
+    will_page_in();
     copy_out(to, from, OnAbsent::PageIn)
 }
 
 /// Copies the last halfword of each row out, and leaves alone what is before it there; returns how many rows were done.
 pub fn copy_last_halfwords_to_user(to: UserAddr, rows: &[[u16; 4]]) -> usize {
     const BEFORE: u64 = 6;
+    will_page_in();
     let Some(to) = checked(to, size_of_val(rows) as u64) else { return 0 };
     let from = rows.as_ptr().cast::<u16>().wrapping_add(3);
     // SAFETY: a row has four halfwords; the range lies in user space.
@@ -94,7 +111,9 @@ pub fn copy_last_halfwords_to_user(to: UserAddr, rows: &[[u16; 4]]) -> usize {
 
 /// Writes zeros; returns how many bytes were done.
 #[inline]
+#[cfg_attr(debug_assertions, track_caller)]
 pub fn clear_user(to: UserAddr, length: usize) -> usize {
+    will_page_in();
     let Some(to) = checked(to, length as u64) else { return 0 };
     length - Arch::clear(to, length, OnAbsent::PageIn)
 }
@@ -112,6 +131,7 @@ pub fn copy_to_user_nofault(to: UserAddr, from: &[u8]) -> usize {
 }
 
 /// Brings in every page of a range, for `access`; pages may go again as soon as it returns. An error where one cannot be had.
+#[cfg_attr(debug_assertions, track_caller)]
 pub fn page_in(address: UserAddr, length: usize, access: Access) -> Result<(), BadAddress> {
     let end = address.checked_add(length as u64).ok_or(BadAddress)?;
     let mut next = address;
@@ -156,7 +176,9 @@ fn aligned_word(address: UserAddr) -> Result<UserAddr, BadAddress> {
 }
 
 /// Loads an aligned 32-bit word in one access.
+#[cfg_attr(debug_assertions, track_caller)]
 pub fn load_u32(address: UserAddr) -> Result<u32, BadAddress> {
+    will_page_in();
     Arch::load_u32(aligned_word(address)?, OnAbsent::PageIn).ok_or(BadAddress)
 }
 
@@ -166,7 +188,9 @@ pub fn load_u32_nofault(address: UserAddr) -> Result<u32, BadAddress> {
 }
 
 /// Stores an aligned 32-bit word in one access.
+#[cfg_attr(debug_assertions, track_caller)]
 pub fn store_u32(address: UserAddr, value: u32) -> Result<(), BadAddress> {
+    will_page_in();
     Arch::store_u32(aligned_word(address)?, value, OnAbsent::PageIn).ok_or(BadAddress)
 }
 
@@ -190,6 +214,7 @@ pub fn compare_exchange_u32_nofault(address: UserAddr, current: u32, new: u32) -
 }
 
 /// Pages an aligned word in so that it can be written, and changes nothing.
+#[cfg_attr(debug_assertions, track_caller)]
 pub fn make_writable(address: UserAddr) -> Result<(), BadAddress> {
     let value = load_u32(address)?;
     // An exchange of a value by itself. That others write to the page says as much.

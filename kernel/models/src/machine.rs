@@ -116,6 +116,9 @@ pub mod order {
         pub const fn here() -> Self {
             Self
         }
+        pub const fn of_turns() -> Self {
+            Self
+        }
         pub fn wait(&self, _kind: Kind) {}
         pub fn contended(&self) {}
         pub fn taken(&self, _kind: Kind) {}

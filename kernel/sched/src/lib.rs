@@ -22,6 +22,7 @@ extern crate std;
 pub mod mutex;
 pub mod rwlock;
 pub mod timer;
+pub mod turns;
 pub mod wait;
 pub mod watchdog;
 
@@ -50,13 +51,26 @@ pub use rwlock::RwLock;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
+use abi::Errno;
 use hal::frame::OutOfMemory;
 use hal::sync::preempt;
 use hal::task::{self, Runnable, TaskRef};
 use libkernel::sched::Arrival;
-use outcome::{Failure, Restart};
+use outcome::{Failure, Restart, ToErrno};
 
 use run_queue::{QUEUES, RunQueue};
+
+impl ToErrno for turns::Killed {
+    fn to_errno(self) -> Errno {
+        Errno::EINTR
+    }
+}
+
+impl From<turns::Killed> for Failure {
+    fn from(killed: turns::Killed) -> Failure {
+        Failure::Errno(killed.to_errno())
+    }
+}
 
 impl From<wait::Interrupted> for Failure {
     fn from(_: wait::Interrupted) -> Failure {

@@ -1,12 +1,13 @@
-//! The sleeping mutex: for sections that sleep, fault or take long.
+//! The sleeping mutex: for sections that sleep or take long.
 //!
-//! A waiter sleeps uninterruptibly; holders therefore finish without waiting for a program.
+//! A waiter sleeps uninterruptibly; holders therefore finish without waiting for a program, or for a page of its memory. What is held for
+//! longer is a turn ([`super::turns`]), made of the same.
 
 use core::ops::{Deref, DerefMut};
 
 use hal::sync::{TryGuard, TryLock};
 
-use super::wait::WaitQueue;
+use super::wait::{Interrupted, WaitQueue};
 
 /// Mutual exclusion by sleeping.
 pub struct Mutex<T: ?Sized> {
@@ -19,6 +20,12 @@ impl<T> Mutex<T> {
     #[cfg_attr(debug_assertions, track_caller)]
     pub const fn new(value: T) -> Mutex<T> {
         Mutex { waiters: WaitQueue::new(), value: TryLock::new(value) }
+    }
+
+    /// What [`super::turns`] are made of.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(super) const fn for_turns(value: T) -> Mutex<T> {
+        Mutex { waiters: WaitQueue::new(), value: TryLock::for_turns(value) }
     }
 
     /// The value, when nobody can hold the mutex any more.
@@ -38,6 +45,18 @@ impl<T: ?Sized> Mutex<T> {
             None => self.waiters.wait_uninterruptibly(|| self.value.try_lock()),
         };
         MutexGuard { value, _wake: WakeOne(&self.waiters) }
+    }
+
+    /// Takes the mutex, sleeping until it is free or the thread is to end.
+    #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(super) fn lock_unless_killed(&self) -> Result<MutexGuard<'_, T>, Interrupted> {
+        self.value.will_wait();
+        let value = match self.value.try_lock() {
+            Some(value) => value,
+            None => self.waiters.wait_until_killed(|| self.value.try_lock())?,
+        };
+        Ok(MutexGuard { value, _wake: WakeOne(&self.waiters) })
     }
 
     /// Takes the mutex if it is free.

@@ -166,7 +166,9 @@ impl SharedFrame {
     }
 
     /// Copies `length` bytes at `offset` to user memory; bytes done.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn copy_to_user(&self, offset: usize, length: usize, to: UserAddr, absent: OnAbsent) -> usize {
+        absent.note();
         let (offset, length) = Self::clamp(offset, length);
         let Some(to) = user_copy::checked(to, length as u64) else { return 0 };
         // SAFETY: `clamp` keeps the source in the frame, and the range lies in user space.
@@ -174,7 +176,9 @@ impl SharedFrame {
     }
 
     /// Copies `length` bytes of user memory to `offset`; bytes done.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn copy_from_user(&self, offset: usize, length: usize, from: UserAddr, absent: OnAbsent) -> usize {
+        absent.note();
         let (offset, length) = Self::clamp(offset, length);
         let Some(from) = user_copy::checked(from, length as u64) else { return 0 };
         // SAFETY: as above, the other way.

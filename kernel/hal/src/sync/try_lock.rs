@@ -32,6 +32,12 @@ impl<T> TryLock<T> {
         Self { class: Class::here(), locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
+    /// The same for a lock that is held while a program's memory is touched: only locks of this sort may be.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub const fn for_turns(value: T) -> Self {
+        Self { class: Class::of_turns(), locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
+    }
+
     /// The value, when nobody can hold the lock any more.
     pub fn into_inner(self) -> T {
         self.value.into_inner()

@@ -3,7 +3,9 @@
 //! A [`File`] is Linux's open file description: one opening of an inode, with its position and status flags, shared by `dup` and
 //! `fork`. Regular files and directories are handled here; everything else brings a [`FileOperations`].
 //!
-//! Lock order: a file's position (sleeps) before the locks of its inode.
+//! A file's position is used in turns: reads and writes there come one after the other, however long they copy (Linux: `f_pos_lock`).
+//!
+//! Lock order: the position before the turns and locks of the file's inode.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +14,7 @@ use abi::Errno;
 use abi::fs::{O_ACCMODE, O_APPEND, O_ASYNC, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY};
 use hal::sync::Once;
 use outcome::Failure;
-use sched::Mutex;
+use sched::turns::Turns;
 
 use super::clock;
 use super::epoll::Watchers;
@@ -46,7 +48,7 @@ pub struct File {
     /// Access mode and the flags that `F_GETFL` shows.
     flags: AtomicU32,
     /// Where the next `read` or `write` begins; also orders them.
-    position: Mutex<u64>,
+    position: Turns<u64>,
     /// Keeps the file from being executed and its mount from becoming read-only while it is open for writing.
     writer: Option<ContentWriter>,
     owner: Once<Arc<Owner>>,
@@ -84,7 +86,7 @@ impl File {
             location,
             handle,
             flags: AtomicU32::new(flags),
-            position: Mutex::new(0),
+            position: Turns::new(0),
             writer,
             owner: Once::new(),
             opening_note: AtomicU32::new(0),
@@ -222,8 +224,8 @@ impl File {
         self.is_seekable() || self.special().is_some_and(|operations| operations.accepts_any_position())
     }
 
-    /// The position and its lock.
-    pub fn position(&self) -> &Mutex<u64> {
+    /// The position.
+    pub fn position(&self) -> &Turns<u64> {
         &self.position
     }
 
@@ -262,7 +264,7 @@ impl File {
         if !self.is_seekable() {
             return self.read_at(0, sink);
         }
-        let mut position = self.position.lock();
+        let mut position = self.position.take()?;
         let moved = self.read_at(*position, sink)?;
         *position += moved as u64;
         Ok(moved)
@@ -289,7 +291,7 @@ impl File {
         if !self.is_seekable() {
             return self.write_at(0, source);
         }
-        let mut position = self.position.lock();
+        let mut position = self.position.take()?;
         if self.flags() & O_APPEND != 0 && matches!(self.handle, Handle::Bytes) {
             let (start, moved) = self.append(source)?;
             *position = start + moved as u64;

@@ -3,9 +3,8 @@
 //! Page faults take the lock for reading and may run in parallel; everything that changes areas takes it for
 //! writing. Page-table entries change under either, atomically.
 //!
-//! Lock order: the address space's lock sleeps and comes after every file's and object's `resize` lock
-//! (those copy user memory while held). So nothing that may take such a lock happens under it: areas that
-//! are removed land in a [`Discarded`] list, which is dropped, closing their files, after the lock.
+//! Lock order: the address space's lock sleeps and comes after the turns and locks of files and objects. So nothing that may take one of
+//! these happens under it: areas that are removed land in a [`Discarded`] list, which is dropped, closing their files, after the lock.
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;

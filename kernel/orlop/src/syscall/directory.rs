@@ -42,7 +42,7 @@ fn list(caller: &Caller<'_>, fd: i32, buffer: UserAddr, size: i32, encode: Encod
     let limit = usize::try_from(size).unwrap_or(0).min(MOST);
     let mut records = Vec::new();
     records.try_reserve_exact(limit)?;
-    let mut position = file.position().lock();
+    let mut position = file.position().take()?;
     let mut next = *position;
     let mut too_small = false;
     if file.location().dentry.is_removed() {

@@ -11,6 +11,7 @@ use abi::ioctl::{
     FS_IOC_SETFLAGS, FS_IOC_UNRESVSP, FS_IOC_UNRESVSP64, FS_IOC_ZERO_RANGE, SpaceReservation,
 };
 use libkernel::addr::UserAddr;
+use outcome::OrErrno;
 use subject::capability;
 use zerocopy::IntoBytes;
 
@@ -50,7 +51,7 @@ pub fn serve(
         }
         FIDEDUPERANGE => return Err(share_refusal(file, argument)?.into()),
         FIONREAD if is_regular => {
-            let left = inode.size().wrapping_sub(*file.position().lock());
+            let left = inode.size().wrapping_sub(*file.position().take().or_errno()?);
             UserPtr::new(argument).write(&(left as u32))?;
         }
         FS_IOC_GETFLAGS | FS_IOC_SETFLAGS | FS_IOC_FSGETXATTR | FS_IOC_FSSETXATTR => {
@@ -158,7 +159,7 @@ fn reserve(file: &File, mode: u32, argument: UserAddr) -> Result<(), Errno> {
     let wanted: SpaceReservation = UserPtr::new(argument).read()?;
     let base = match wanted.l_whence {
         0 => 0,
-        1 => *file.position().lock(),
+        1 => *file.position().take().or_errno()?,
         2 => file.inode().size(),
         _ => return Err(Errno::EINVAL),
     };

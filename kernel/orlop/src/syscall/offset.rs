@@ -31,7 +31,7 @@ pub fn lseek(caller: &mut Caller<'_>, fd: i32, offset: i64, whence: u32) -> Resu
     if !file.is_seekable() {
         return if file.accepts_positions() { Ok(0) } else { Err(Errno::ESPIPE.into()) };
     }
-    let mut position = file.position().lock();
+    let mut position = file.position().take()?;
     let target = target_of(&file, *position, offset, whence)?;
     *position = target;
     Ok(target)

@@ -8,6 +8,7 @@ use abi::fs::{
     SEEK_SET,
 };
 use libkernel::addr::UserAddr;
+use outcome::OrErrno;
 
 use super::{Caller, Failure};
 use crate::fs::File;
@@ -90,7 +91,7 @@ fn kind(number: i16) -> Result<Option<LockKind>, Errno> {
 fn range(file: &File, request: &Flock) -> Result<(u64, u64), Errno> {
     let base = match u32::try_from(request.l_whence) {
         Ok(SEEK_SET) => 0,
-        Ok(SEEK_CUR) => i64::try_from(*file.position().lock()).map_err(|_| Errno::EOVERFLOW)?,
+        Ok(SEEK_CUR) => i64::try_from(*file.position().take().or_errno()?).map_err(|_| Errno::EOVERFLOW)?,
         Ok(SEEK_END) => i64::try_from(file.inode().size()).map_err(|_| Errno::EOVERFLOW)?,
         _ => return Err(Errno::EINVAL),
     };

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use libkernel::addr::UserAddr;
+use outcome::OrErrno;
 
 use super::at::content_file;
 use super::splice::{fill_pipe, pipe_of, waiting_for};
@@ -42,7 +43,7 @@ impl<'a> Side<'a> {
             *position += moved as u64;
             return Ok(moved);
         }
-        let mut position = self.file.position().lock();
+        let mut position = self.file.position().take().or_errno()?;
         let moved = moves(*position)?;
         *position += moved as u64;
         Ok(moved)
@@ -87,8 +88,10 @@ impl<'a> Side<'a> {
             (Some(position), _) => *position = position.saturating_sub(count),
             (None, SpecialKind::Pipe(pipe)) => pipe.unread(bytes),
             (None, _) => {
-                let mut position = self.file.position().lock();
-                *position = position.saturating_sub(count);
+                // A thread that is killed here leaves a position that others have moved on from.
+                if let Ok(mut position) = self.file.position().take() {
+                    *position = position.saturating_sub(count);
+                }
             }
         }
     }
@@ -242,7 +245,10 @@ fn check_overlap(
     if !Arc::ptr_eq(input.inode(), out.inode()) {
         return Ok(());
     }
-    let start = in_position.unwrap_or_else(|| *input.position().lock());
-    let target = out_position.unwrap_or_else(|| *out.position().lock());
+    let place = |file: &File, position: Option<u64>| match position {
+        Some(position) => Ok(position),
+        None => file.position().take().map(|position| *position).or_errno(),
+    };
+    let (start, target) = (place(input, in_position)?, place(out, out_position)?);
     if start.abs_diff(target) < count as u64 { Err(Errno::EINVAL) } else { Ok(()) }
 }

@@ -16,6 +16,7 @@ use libkernel::lock_order::{CLASSES, Graph};
 /// The class of a lock, inside the lock: its address stands for the lock.
 pub struct Class {
     made: Site,
+    is_turn: bool,
     /// 0 before the first use.
     id: AtomicUsize,
 }
@@ -29,6 +30,8 @@ pub enum Kind {
     Irq,
     /// Sleeps.
     Sleep,
+    /// Sleeps until it is the caller's turn, which may last while a program's memory is touched.
+    Turn,
 }
 
 /// A lock that is held.
@@ -143,7 +146,18 @@ impl Class {
     /// The class of locks that are made where the caller was called.
     #[track_caller]
     pub const fn here() -> Self {
-        Self { made: Location::caller(), id: AtomicUsize::new(0) }
+        Self { made: Location::caller(), is_turn: false, id: AtomicUsize::new(0) }
+    }
+
+    /// The class of locks that are made there to be held while a program's memory is touched.
+    #[track_caller]
+    pub const fn of_turns() -> Self {
+        Self { made: Location::caller(), is_turn: true, id: AtomicUsize::new(0) }
+    }
+
+    /// How one waits for it and holds it, given how that would be for an ordinary lock.
+    fn kind(&self, ordinary: Kind) -> Kind {
+        if self.is_turn { Kind::Turn } else { ordinary }
     }
 
     fn id(&self) -> usize {
@@ -175,15 +189,18 @@ impl Class {
         if report::is_over() {
             return;
         }
-        let (id, at) = (self.id(), Location::caller());
+        let (id, at, kind) = (self.id(), Location::caller(), self.kind(kind));
         let mut index = 0;
         while let Some(held) = with_held(|held| held.get(index).copied()).flatten() {
             index += 1;
             if ptr::eq(held.lock, self) {
                 report::twice(held, at);
             }
-            if kind == Kind::Sleep && held.kind != Kind::Sleep {
+            if matches!(kind, Kind::Sleep | Kind::Turn) && matches!(held.kind, Kind::Spin | Kind::Irq) {
                 report::sleeping(held, id, at);
+            }
+            if kind == Kind::Turn && held.kind == Kind::Sleep {
+                report::turn(held, id, at);
             }
             if held.id != id && !GRAPH.contains(held.id, id) {
                 learn(held, id, at);
@@ -199,12 +216,12 @@ impl Class {
     /// The running task has the lock.
     #[track_caller]
     pub fn taken(&self, kind: Kind) {
-        let (id, at) = (self.id(), Location::caller());
+        let (id, at, kind) = (self.id(), Location::caller(), self.kind(kind));
         KNOWN[id].acquisitions.fetch_add(1, Relaxed);
         let entry = Entry { lock: self, id, kind, at };
         let kept = with_held(|held| held.try_push(entry).is_ok());
         assert!(kept != Some(false), "more locks held than the checker has room for");
-        if kind == Kind::Sleep || report::is_over() {
+        if matches!(kind, Kind::Sleep | Kind::Turn) || report::is_over() {
             return;
         }
         if Arch::preempt_count() >= INTERRUPT_UNIT {
@@ -225,6 +242,17 @@ impl Class {
                 held.remove(index);
             }
         });
+    }
+}
+
+/// The running task is about to touch a program's memory, and to wait for it where it is absent.
+#[track_caller]
+pub fn will_page_in() {
+    let held = with_held(|held| held.iter().rfind(|entry| entry.kind != Kind::Turn).copied()).flatten();
+    if let Some(held) = held
+        && !report::is_over()
+    {
+        report::paging(held, Location::caller());
     }
 }
 
@@ -329,6 +357,34 @@ mod tests {
         let (spin, sleeping) = (SpinLock::new(()), TryLock::new(()));
         let _spin = spin.lock();
         sleeping.will_wait();
+    }
+
+    #[test]
+    #[should_panic(expected = "a program's memory")]
+    fn touching_memory_under_a_lock_is_reported() {
+        let lock = TryLock::new(());
+        let _held = lock.try_lock();
+        crate::user_copy::copy_from_user(&mut [0], libkernel::addr::UserAddr::new(0x1000));
+    }
+
+    #[test]
+    fn memory_is_touched_in_turns_and_without_faults_under_locks() {
+        let (turn, lock) = (TryLock::for_turns(()), TryLock::new(()));
+        turn.will_wait();
+        let _turn = turn.try_lock();
+        let nowhere = libkernel::addr::UserAddr::new(0x1000);
+        assert_eq!(crate::user_copy::copy_from_user(&mut [0], nowhere), 0);
+        lock.will_wait();
+        let _held = lock.try_lock();
+        assert_eq!(crate::user_copy::copy_from_user_nofault(&mut [0], nowhere), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "turn")]
+    fn waiting_for_a_turn_under_a_lock_is_reported() {
+        let (turn, lock) = (TryLock::for_turns(()), TryLock::new(()));
+        let _held = lock.try_lock();
+        turn.will_wait();
     }
 
     #[test]

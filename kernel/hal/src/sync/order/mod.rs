@@ -6,6 +6,8 @@
 //! - a cycle in the graph, before it becomes a deadlock;
 //! - a lock taken twice by one task;
 //! - waiting for a sleeping lock with a spin lock held;
+//! - touching a program's memory, where that may have to wait for a page, with any lock held but those that are made for it
+//!   ([`super::TryLock::for_turns`]); waiting for one of these with any other lock held;
 //! - a lock that does not mask interrupts, taken by an interrupt handler: at its first use there, whether or not a task is seen to
 //!   hold it with interrupts enabled;
 //! - such a lock taken under one that interrupt handlers take.
@@ -21,17 +23,17 @@ mod report;
 mod unchecked;
 
 #[cfg(debug_assertions)]
-pub(crate) use checked::Held;
-#[cfg(debug_assertions)]
 pub use checked::statistics;
 #[cfg(debug_assertions)]
 pub(super) use checked::{Class, Kind};
-#[cfg(not(debug_assertions))]
-pub(crate) use unchecked::Held;
+#[cfg(debug_assertions)]
+pub(crate) use checked::{Held, will_page_in};
 #[cfg(not(debug_assertions))]
 pub use unchecked::statistics;
 #[cfg(not(debug_assertions))]
 pub(super) use unchecked::{Class, Kind};
+#[cfg(not(debug_assertions))]
+pub(crate) use unchecked::{Held, will_page_in};
 
 /// How much the locks of one class were used.
 #[derive(Clone, Copy, Debug)]

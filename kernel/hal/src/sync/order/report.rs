@@ -79,6 +79,18 @@ pub fn sleeping(held: Entry, id: usize, at: Site) -> ! {
     ))
 }
 
+/// A turn, which may last as long as a program's memory takes to come, under a lock.
+#[cold]
+pub fn turn(held: Entry, id: usize, at: Site) -> ! {
+    end(format_args!("turn: {} is waited for at {at} with {} held at {}", Name(id), Name(held.id), held.at))
+}
+
+/// A copy that may have to wait for a page, under a lock.
+#[cold]
+pub fn paging(held: Entry, at: Site) -> ! {
+    end(format_args!("a program's memory is touched at {at} with {} held at {}", Name(held.id), held.at))
+}
+
 /// A handler takes a lock whose holders leave interrupts enabled. Reported whether or not one has been seen to.
 #[cold]
 pub fn plain(id: usize, at: Site) -> ! {

@@ -5,9 +5,11 @@
 //! Holes read as zero. The object knows which address spaces map it ([`mappings`]), so that truncation can
 //! take the pages away from them; what they touch afterwards is SIGBUS.
 //!
-//! Lock order: `resize` (sleeps), then an address space's lock (sleeps), then `pages` or `mappings` (spin,
-//! never both at once), then the leaf of `untouched`. `resize` is held while user memory is copied in, and so the page-fault path never
-//! takes it. Invariant: no frame lies at or beyond `size` once a truncation has returned, and the bytes
+//! Whoever changes the content or the size by a call does so in turn (`writers`), and copies user memory in meanwhile: one write is whole,
+//! and a truncation comes before or after it. The page-fault path takes no turn.
+//!
+//! Lock order: `writers`, then an address space's lock (sleeps), then `pages` or `mappings` (spin, never both at once), then the leaf of
+//! `untouched`. Invariant: no frame lies at or beyond `size` once a truncation has returned, and the bytes
 //! of the last frame beyond `size` are zero except where a shared mapping wrote them.
 
 mod access;
@@ -27,7 +29,7 @@ use hal::sync::SpinLock;
 use libkernel::addr::PAGE_SIZE;
 use libkernel::radix::RadixTree;
 use outcome::OrErrno;
-use sched::Mutex;
+use sched::turns::Turns;
 
 use crate::user::{IoSink, IoSource};
 
@@ -50,7 +52,7 @@ pub struct Object {
     pages: SpinLock<RadixTree<SharedFrame>>,
     size: AtomicU64,
     /// Serialises writers and truncation; guards every change of `size`.
-    resize: Mutex<()>,
+    writers: Turns<()>,
     mappings: SpinLock<MappingList>,
     access: AccessCount,
     /// How many files are open for reading alone.
@@ -75,7 +77,7 @@ impl Object {
         Arc::new(Self {
             pages: SpinLock::new(RadixTree::new()),
             size: AtomicU64::new(size),
-            resize: Mutex::new(()),
+            writers: Turns::new(()),
             mappings: SpinLock::new(MappingList::new()),
             access: AccessCount::new(),
             readers: AtomicU32::new(0),
@@ -174,13 +176,13 @@ impl Object {
     /// Writes all of the source at `offset`, growing the object as needed. `EFBIG` where that would pass
     /// [`MAX_SIZE`], `EPERM` by a seal. An error after some bytes leaves them counted in the source.
     pub fn write(&self, offset: u64, source: &mut IoSource<'_>) -> Result<(), Errno> {
-        let _writers = self.resize.lock();
+        let _writer = self.writers.take().or_errno()?;
         self.write_locked(offset, source)
     }
 
     /// Writes all of the source at the end, atomically against other writers; returns where it began.
     pub fn append(&self, source: &mut IoSource<'_>) -> Result<u64, Errno> {
-        let _writers = self.resize.lock();
+        let _writer = self.writers.take().or_errno()?;
         let offset = self.size();
         self.write_locked(offset, source)?;
         Ok(offset)
@@ -222,7 +224,7 @@ impl Object {
         if size > MAX_SIZE {
             return Err(Errno::EFBIG);
         }
-        let _writers = self.resize.lock();
+        let _writer = self.writers.take().or_errno()?;
         self.seals.check_size(self.size(), size)?;
         let before = self.size.swap(size, Ordering::AcqRel);
         if size < before {

@@ -1,12 +1,14 @@
 //! Seals of a file in memory: what will not be done with it any more. Source: fcntl(2), and `mm/memfd.c` and `mm/shmem.c` of Linux 6.1.
 //!
-//! They change under `resize`, as size and content do. That the content can be changed through no mapping either is the part of the
+//! They change in turn (`writers`), as size and content do. That the content can be changed through no mapping either is the part of the
 //! list of mappings, under its own lock.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use abi::fs::{F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE};
+
+use outcome::OrErrno;
 
 use super::Object;
 
@@ -56,7 +58,7 @@ impl Object {
 
     /// `F_ADD_SEALS`. EPERM where no more may be added; EBUSY where it shall not be written, and is mapped so that it can be.
     pub fn add_seals(&self, seals: u32) -> Result<(), Errno> {
-        let _writers = self.resize.lock();
+        let _writer = self.writers.take().or_errno()?;
         if self.seals.any(F_SEAL_SEAL) {
             return Err(Errno::EPERM);
         }

@@ -6,6 +6,7 @@ use core::ops::Range;
 use abi::Errno;
 use hal::frame::SharedFrame;
 use libkernel::addr::PAGE_SIZE;
+use outcome::OrErrno;
 
 use super::untouched::Use;
 use super::{MAX_SIZE, Object};
@@ -37,7 +38,7 @@ impl Object {
 
     /// Gives every page of a range of bytes a frame, and grows the object to the range's end if asked to.
     pub fn allocate(&self, offset: u64, length: u64, size: Growth) -> Result<(), Errno> {
-        let _writers = self.resize.lock();
+        let _writer = self.writers.take().or_errno()?;
         let end = offset.checked_add(length).filter(|end| *end <= MAX_SIZE).ok_or(Errno::EFBIG)?;
         self.seals.check_size(self.size(), self.size().max(end))?;
         let mut holes = Vec::new();
@@ -90,7 +91,7 @@ impl Object {
 
     /// Makes a hole of a range of bytes: whole pages go, parts of pages are zeroed. The size stays.
     pub fn punch(&self, offset: u64, length: u64) -> Result<(), Errno> {
-        let _writers = self.resize.lock();
+        let _writer = self.writers.take().or_errno()?;
         self.seals.check_content()?;
         let end = offset.saturating_add(length).min(self.size().next_multiple_of(PAGE_SIZE));
         let whole = offset.div_ceil(PAGE_SIZE)..end / PAGE_SIZE;
