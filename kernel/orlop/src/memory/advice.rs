@@ -148,6 +148,7 @@ impl AddressSpace {
             }
             self.fault_in(page, access).map_err(|error| match error {
                 super::FaultError::NotMapped | super::FaultError::OutOfMemory => Errno::ENOMEM,
+                super::FaultError::Killed | super::FaultError::Later => Errno::EINTR,
                 super::FaultError::Denied => Errno::EINVAL,
                 super::FaultError::BeyondObject => Errno::EFAULT,
             })?;

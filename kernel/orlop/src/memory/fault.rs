@@ -1,6 +1,8 @@
 //! Page faults: what to do when a page is touched that is not there, or not so.
 //!
-//! The life of a fault: find the area; refuse what it does not allow; else find or make the frame and map it.
+//! The life of a fault: find the area; refuse what it does not allow; else find or make the frame and map it. A frame that cannot be had
+//! at once is waited for with the address space unlocked, in a wait that can be killed; then the fault begins anew, and trusts nothing of
+//! what it had looked up.
 //! Several threads may fault on one page at once: who finds the entry already made has nothing left to do,
 //! and if it was made with too few rights the access faults again.
 
@@ -11,6 +13,7 @@ use hal::user::UserFault;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::fault::Access;
 use libkernel::paging::Prot;
+use sched::turns::Killed;
 use subject::Resource;
 
 use super::AddressSpace;
@@ -42,12 +45,17 @@ pub enum FaultError {
     BeyondObject,
     /// No frame could be had: the process cannot go on.
     OutOfMemory,
+    /// The thread is to end, and does not wait for the page.
+    Killed,
+    /// Never told to others: the page is not to be had yet.
+    Later,
 }
 
 impl From<FaultError> for Errno {
     fn from(error: FaultError) -> Self {
         match error {
             FaultError::OutOfMemory => Errno::ENOMEM,
+            FaultError::Killed | FaultError::Later => Errno::EINTR,
             FaultError::NotMapped | FaultError::Denied | FaultError::BeyondObject => Errno::EFAULT,
         }
     }
@@ -60,7 +68,7 @@ impl From<OutOfMemory> for FaultError {
 }
 
 impl FaultError {
-    /// Signal number and `si_code`; `None` where the process is to be killed for want of memory.
+    /// Signal number and `si_code`; `None` where the process is to be killed for want of memory, or the thread is to end.
     pub fn signal(self) -> Option<(u8, i32)> {
         const SIGBUS: u8 = 7;
         const SIGSEGV: u8 = 11;
@@ -68,7 +76,7 @@ impl FaultError {
             FaultError::NotMapped => Some((SIGSEGV, 1)),
             FaultError::Denied => Some((SIGSEGV, 2)),
             FaultError::BeyondObject => Some((SIGBUS, 2)),
-            FaultError::OutOfMemory => None,
+            FaultError::OutOfMemory | FaultError::Killed | FaultError::Later => None,
         }
     }
 }
@@ -94,13 +102,35 @@ impl AddressSpace {
     }
 
     fn fault_at(&self, address: UserAddr, access: Access, entry: Entry) -> Result<(), FaultError> {
+        loop {
+            match self.try_fault(address, access, entry) {
+                Err(FaultError::Later) => self.await_page(address)?,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn try_fault(&self, address: UserAddr, access: Access, entry: Entry) -> Result<(), FaultError> {
         let state = self.state.read();
         let (range, area) = state.areas.get(address).ok_or(FaultError::NotMapped)?;
         self.fault_area(address.page_down(), range, area, access, entry)
     }
 
+    /// Waits until the page that is to be mapped at an address can be had, if it still is to be.
+    #[cold]
+    fn await_page(&self, address: UserAddr) -> Result<(), FaultError> {
+        let (object, index) = {
+            let state = self.state.read();
+            let Some(view) = state.areas.get(address).and_then(|(_, area)| area.view()) else {
+                return Ok(());
+            };
+            (view.object().clone(), view.page_index(address))
+        };
+        object.await_detached(index).map_err(|Killed| FaultError::Killed)
+    }
+
     /// Handles a fault in an area that was looked up under the lock.
-    pub(super) fn fault_area(
+    fn fault_area(
         &self,
         page: UserAddr,
         range: UserRange,
@@ -137,6 +167,9 @@ impl AddressSpace {
         let index = view.page_index(page);
         if index >= view.object().size().div_ceil(PAGE_SIZE) {
             return Err(FaultError::BeyondObject);
+        }
+        if view.object().is_detaching(index) {
+            return Err(FaultError::Later);
         }
         let frame = view.object().page_or_create(index).map_err(object_error)?;
         if area.is_shared() {

@@ -46,6 +46,7 @@ impl AddressSpace {
         }
         self.page_in(range).map_err(|error| match error {
             FaultError::OutOfMemory => Errno::EAGAIN,
+            FaultError::Killed | FaultError::Later => Errno::EINTR,
             FaultError::NotMapped | FaultError::Denied | FaultError::BeyondObject => Errno::ENOMEM,
         })
     }

@@ -3,10 +3,12 @@
 use core::ops::Range;
 
 use abi::Errno;
-use libkernel::addr::UserRange;
+use hal::paging::{Edit, Mapped};
+use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 
 use super::AddressSpace;
-use super::object::Object;
+use super::area::ObjectView;
+use super::object::{Copies, Object};
 use super::space::{Discarded, State};
 
 impl AddressSpace {
@@ -32,8 +34,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Takes away every page that shows a page of an object in the given range, private copies included.
-    pub(super) fn unmap_object_pages(&self, object: &Object, pages: &Range<u64>) {
+    /// Takes away every page that shows a page of an object in the given range.
+    pub(super) fn unmap_object_pages(&self, object: &Object, pages: &Range<u64>, copies: Copies) {
         let state = self.state.write();
         let mut edit = self.page_table.edit();
         for (range, area) in state.areas.iter() {
@@ -41,9 +43,29 @@ impl AddressSpace {
             if !core::ptr::eq(&raw const **view.object(), object) {
                 continue;
             }
-            if let Some(gone) = view.addresses_of(pages, range) {
+            let Some(gone) = view.addresses_of(pages, range) else { continue };
+            if copies == Copies::Go || area.is_shared() {
                 edit.unmap(gone);
+            } else {
+                self.unmap_originals(&mut edit, view, gone);
             }
+        }
+    }
+
+    /// Takes away those pages of a private mapping that are the object's own.
+    fn unmap_originals(&self, edit: &mut Edit<'_>, view: &ObjectView, range: UserRange) {
+        let is_original = |address: UserAddr, mapped: &Mapped| {
+            let original = view.object().page(view.page_index(address));
+            original.is_some_and(|original| original.phys() == mapped.frame.phys())
+        };
+        let find = |address: UserAddr, mapped: Mapped| is_original(address, &mapped).then_some(address);
+        let mut rest = Some(range);
+        while let Some(here) = rest
+            && let Some(page) = self.page_table.find_mapped(here, find)
+            && let Some(one) = UserRange::new(page, PAGE_SIZE)
+        {
+            edit.unmap(one);
+            rest = UserRange::from_bounds(one.end(), here.end());
         }
     }
 }

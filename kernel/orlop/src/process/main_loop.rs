@@ -14,6 +14,7 @@ use sched::work;
 
 use super::{Thread, exit};
 use crate::core_dump::gathering;
+use crate::memory::FaultError;
 use crate::signal::{self, Signal, deliver, send};
 use crate::syscall::{self, Caller};
 
@@ -92,8 +93,10 @@ fn attend(thread: &Arc<Thread>, context: &mut UserContext, bits: u32, restart: O
 fn page_fault(thread: &Arc<Thread>, fault: &UserFault) {
     let Some(memory) = thread.memory() else { return };
     thread.count_fault();
-    if let Err(error) = memory.handle_fault(fault, thread.bounds()) {
-        refuse(thread, fault, error.signal());
+    match memory.handle_fault(fault, thread.bounds()) {
+        // Whoever killed it has left a note for the loop.
+        Ok(()) | Err(FaultError::Killed) => {}
+        Err(error) => refuse(thread, fault, error.signal()),
     }
 }
 

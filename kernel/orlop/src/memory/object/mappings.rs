@@ -3,6 +3,9 @@
 //! Every VMA over an object holds a [`Mapping`], which is registered in a slot of the object's list: adding
 //! and removing take constant time however many mappings a popular library has. The list refers to address
 //! spaces weakly; a space that is going away simply no longer answers.
+//!
+//! Pages are taken from the mappings one after the other. A space that is forked meanwhile may hand pages on that are going, if its turn is
+//! still to come; so what is added then comes behind all others, and has its turn after them.
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -10,7 +13,7 @@ use core::ops::Range;
 
 use abi::Errno;
 
-use super::Object;
+use super::{Copies, Object};
 use crate::memory::AddressSpace;
 
 /// Whether stores through a mapping can reach the object.
@@ -30,6 +33,8 @@ pub(super) struct MappingList {
     storing: u32,
     /// No new ones may: `F_SEAL_WRITE`.
     forbids_stores: bool,
+    /// Somebody goes through the slots: none before the end is filled.
+    is_walked: bool,
 }
 
 enum Slot {
@@ -39,7 +44,7 @@ enum Slot {
 
 impl MappingList {
     pub(super) const fn new() -> Self {
-        Self { slots: Vec::new(), free: None, storing: 0, forbids_stores: false }
+        Self { slots: Vec::new(), free: None, storing: 0, forbids_stores: false, is_walked: false }
     }
 
     /// From now on there is no mapping whose stores reach the object. EBUSY while there is.
@@ -62,7 +67,8 @@ impl MappingList {
     }
 
     fn place(&mut self, used: Slot) -> Result<u32, Errno> {
-        if let Some(index) = self.free
+        if !self.is_walked
+            && let Some(index) = self.free
             && let Some(slot) = self.slots.get_mut(index as usize)
             && let Slot::Free { next } = *slot
         {
@@ -136,17 +142,23 @@ impl Drop for Mapping {
 }
 
 impl Object {
-    /// Takes the pages of an index range out of every mapping.
-    pub(super) fn unmap_pages(&self, pages: Range<u64>) {
+    /// Takes the pages of an index range out of every mapping. It is the caller's turn to write.
+    pub(super) fn unmap_pages(&self, pages: Range<u64>, copies: Copies) {
+        self.mappings.lock().is_walked = true;
         let mut index = 0;
         loop {
-            let space = match self.mappings.lock().get(index) {
-                None => return,
+            let mut mappings = self.mappings.lock();
+            let space = match mappings.get(index) {
+                None => {
+                    mappings.is_walked = false;
+                    return;
+                }
                 Some(Slot::Used(space, _)) => space.upgrade(),
                 Some(Slot::Free { .. }) => None,
             };
+            drop(mappings);
             if let Some(space) = space {
-                space.unmap_object_pages(self, &pages);
+                space.unmap_object_pages(self, &pages, copies);
             }
             index += 1;
         }

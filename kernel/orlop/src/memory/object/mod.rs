@@ -14,6 +14,7 @@
 
 mod access;
 mod budget;
+mod detaching;
 mod mappings;
 mod seals;
 mod sparse;
@@ -37,6 +38,7 @@ use access::AccessCount;
 pub use access::{ExecuteAccess, WriteAccess};
 use budget::Charge;
 pub use budget::{PageBudget, pages_in_use};
+use detaching::Detaching;
 pub(super) use mappings::Mapping;
 use mappings::MappingList;
 pub use mappings::Stores;
@@ -60,6 +62,7 @@ pub struct Object {
     budget: Option<Arc<PageBudget>>,
     untouched: Untouched,
     seals: Seals,
+    detaching: Detaching,
 }
 
 impl Object {
@@ -84,6 +87,7 @@ impl Object {
             budget,
             untouched: Untouched::new(),
             seals: Seals::new(),
+            detaching: Detaching::new(),
         })
     }
 
@@ -237,7 +241,7 @@ impl Object {
     /// mapped its page, so unmapping waits for it, and whatever page it made is removed after that.
     fn drop_pages_from(&self, size: u64) {
         let gone = size.div_ceil(PAGE_SIZE)..u64::MAX;
-        self.unmap_pages(gone.clone());
+        self.unmap_pages(gone.clone(), Copies::Go);
         self.remove_pages(gone);
         let within = (size % PAGE_SIZE) as usize;
         if within != 0
@@ -273,6 +277,15 @@ impl Drop for Object {
         let pages = self.resident_pages();
         self.release_charges(pages);
     }
+}
+
+/// What becomes of private copies of pages that are taken from an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Copies {
+    /// They go, too: the object ends before them.
+    Go,
+    /// They are the programs' own.
+    Stay,
 }
 
 /// How many of `wanted` bytes lie in the page that `within` is an offset into.

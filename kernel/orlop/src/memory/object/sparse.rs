@@ -9,7 +9,7 @@ use libkernel::addr::PAGE_SIZE;
 use outcome::OrErrno;
 
 use super::untouched::Use;
-use super::{MAX_SIZE, Object};
+use super::{Copies, MAX_SIZE, Object};
 use crate::memory::map::must_end;
 
 impl Object {
@@ -89,14 +89,15 @@ impl Object {
         }
     }
 
-    /// Makes a hole of a range of bytes: whole pages go, parts of pages are zeroed. The size stays.
+    /// Makes a hole of a range of bytes: whole pages go, but for private copies, parts of pages are zeroed. The size stays.
     pub fn punch(&self, offset: u64, length: u64) -> Result<(), Errno> {
         let _writer = self.writers.take().or_errno()?;
         self.seals.check_content()?;
         let end = offset.saturating_add(length).min(self.size().next_multiple_of(PAGE_SIZE));
         let whole = offset.div_ceil(PAGE_SIZE)..end / PAGE_SIZE;
         if whole.start < whole.end {
-            self.unmap_pages(whole.clone());
+            let _detachment = self.detaching.begin(whole.clone());
+            self.unmap_pages(whole.clone(), Copies::Stay);
             self.remove_pages(whole.clone());
         }
         let head_end = end.min(whole.start * PAGE_SIZE);

@@ -13,6 +13,7 @@ extern crate alloc;
 
 mod affinity;
 mod clocks;
+mod copies;
 mod copy_on_write;
 mod endings;
 mod executions;
@@ -57,6 +58,9 @@ programs! {
     1 shootdown: shootdown::handed_around;
     2 parallel_faults: mappings::parallel_faults;
     1 copy_on_write: copy_on_write::fork_while_writing;
+    2 mapped_files: copies::mapped_files;
+    1 whole_records: copies::whole_records;
+    2 holes: copies::holes;
     2 standard_signals: signals::standard;
     2 queued_signals: signals::queued;
     2 signals_between_processes: signals::between_processes;
