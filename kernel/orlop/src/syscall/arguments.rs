@@ -8,6 +8,7 @@ use libkernel::addr::UserAddr;
 use subject::Pid;
 
 use super::{Caller, Failure};
+use crate::user::UserPtr;
 
 /// A type that one argument register converts to, with checks.
 pub trait FromArg: Sized {
@@ -55,6 +56,13 @@ impl FromArg for UserAddr {
     #[inline]
     fn from_arg(value: u64) -> Result<UserAddr, Errno> {
         Ok(UserAddr::new(value))
+    }
+}
+
+impl<T> FromArg for UserPtr<T> {
+    #[inline]
+    fn from_arg(value: u64) -> Result<UserPtr<T>, Errno> {
+        Ok(UserPtr::new(UserAddr::new(value)))
     }
 }
 

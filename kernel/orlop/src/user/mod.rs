@@ -23,8 +23,6 @@ use hal::user_copy;
 use libkernel::addr::UserAddr;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::syscall::FromArg;
-
 pub use io::{Halt, IoSink, IoSource};
 pub use string::PathBuffer;
 
@@ -179,11 +177,4 @@ pub fn write_bytes(address: UserAddr, bytes: &[u8]) -> Result<(), Errno> {
 /// `address + offset`, or `EFAULT` when that wraps.
 pub(crate) fn offset_address(address: UserAddr, offset: usize) -> Result<UserAddr, Errno> {
     address.as_u64().checked_add(offset as u64).map(UserAddr::new).ok_or(Errno::EFAULT)
-}
-
-impl<T> FromArg for UserPtr<T> {
-    #[inline]
-    fn from_arg(value: u64) -> Result<Self, Errno> {
-        Ok(Self::new(UserAddr::new(value)))
-    }
 }

@@ -185,9 +185,12 @@ struct SignalSets {
 fn signal_sets(subject: &Subject) -> SignalSets {
     let Some(thread) = subject.thread() else { return SignalSets::default() };
     let (ignored, handled) = subject.process.signal_dispositions();
+    // One lock after the other, and not one under the other.
+    let pending = thread.signals.pending.lock().set().bits();
+    let shared = subject.process.signals.shared.lock().pending.set().bits();
     SignalSets {
-        pending: thread.signals.pending.lock().set().bits(),
-        shared: subject.process.signals.shared.lock().pending.set().bits(),
+        pending,
+        shared,
         blocked: thread.signal_mask().bits(),
         ignored: ignored.bits(),
         handled: handled.bits(),
