@@ -47,10 +47,12 @@ pub mod sched {
     //! `sched`, as far as sleeping goes.
     kernel_file!(pub mod mutex = "mutex.rs");
     kernel_file!(pub mod rwlock = "rwlock.rs");
+    kernel_file!(pub mod turns = "turns.rs");
     kernel_file!(pub mod wait = "wait.rs");
     kernel_file!(mod waiters = "waiters.rs");
 
     pub use crate::machine::sched::{block_unless, deadline, timer, wake, work};
     pub use mutex::Mutex;
     pub use rwlock::RwLock;
+    pub use turns::Turns;
 }

@@ -1,7 +1,7 @@
 //! The models: a few threads, few steps, every order with a few forced changes of thread.
 use crate::machine::atomic::{AtomicU32, AtomicUsize};
 use crate::sched::wait::{Deadline, WaitQueue};
-use crate::sched::{Mutex, RwLock};
+use crate::sched::{Mutex, RwLock, Turns};
 use crate::sync::{IrqLock, Once, SpinLock, SpinRwLock, TryLock, TryRwLock};
 use crate::task;
 use alloc::sync::Arc;
@@ -208,6 +208,28 @@ fn sleeping_mutexes_exclude_and_hand_on() {
     explore(2, || {
         let lock = increment_together(2, Mutex::new(Fragile::new()), |lock| lock.lock().increment());
         assert_eq!(lock.lock().get(), 3);
+    });
+}
+
+#[test]
+fn who_waits_for_its_turn_gets_it_or_dies() {
+    explore(2, || {
+        let turns = Arc::new(Turns::new(Fragile::new()));
+        let (other, waiter) = (turns.clone(), task::current().to_ref());
+        loom::thread::spawn(move || {
+            let turn = other.take().unwrap();
+            turn.increment();
+            waiter.work.fetch_or(crate::sched::work::KILL, SeqCst);
+            crate::sched::wake(&waiter);
+        });
+        let taken = turns.take().map_or(0, |turn| {
+            turn.increment();
+            1
+        });
+        // Not by `join`, which a wake-up that comes late would disturb.
+        while turns.try_take().is_none_or(|turn| turn.get() != 1 + taken) {
+            loom::thread::yield_now();
+        }
     });
 }
 

@@ -60,14 +60,14 @@ use outcome::{Failure, Restart, ToErrno};
 
 use run_queue::{QUEUES, RunQueue};
 
-impl ToErrno for turns::Killed {
+impl ToErrno for wait::Killed {
     fn to_errno(self) -> Errno {
         Errno::EINTR
     }
 }
 
-impl From<turns::Killed> for Failure {
-    fn from(killed: turns::Killed) -> Failure {
+impl From<wait::Killed> for Failure {
+    fn from(killed: wait::Killed) -> Failure {
         Failure::Errno(killed.to_errno())
     }
 }

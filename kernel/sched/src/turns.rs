@@ -9,23 +9,13 @@
 //! Lock order: turns come before all locks. Nobody waits for one with a lock held; builds with debug assertions watch that.
 
 use super::mutex::{Mutex, MutexGuard};
-use super::wait::Interrupted;
+pub use super::wait::Killed;
 
 /// A value that calls use in turns.
 pub struct Turns<T>(Mutex<T>);
 
 /// Access to the value while it is the caller's turn.
 pub type Turn<'a, T> = MutexGuard<'a, T>;
-
-/// The thread is to end, and it is not its turn yet. Whatever it answers, nobody sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Killed;
-
-impl From<Interrupted> for Killed {
-    fn from(_: Interrupted) -> Killed {
-        Killed
-    }
-}
 
 impl<T> Turns<T> {
     /// Nobody's turn.

@@ -72,6 +72,16 @@ impl PollEvents {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted;
 
+/// The thread is to end before what was waited for. Whatever its call answers, nobody sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Killed;
+
+impl From<Interrupted> for Killed {
+    fn from(_: Interrupted) -> Killed {
+        Killed
+    }
+}
+
 /// Why a wait ended without what was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitError {
