@@ -3,7 +3,7 @@
 //! A noticed signal interrupts a waiting system call, which returns EINTR, and is remembered in a set.
 
 use abi::Errno;
-use abi::signal::{SA_RESTORER, Sigaction};
+use abi::signal::{SA_RESTORER, SIG_IGN, Sigaction};
 use core::sync::atomic::{AtomicU64, Ordering};
 use libsyscall::signal::rt_sigaction;
 
@@ -29,6 +29,12 @@ pub fn notice(signal: u32) -> Result<(), Errno> {
 pub fn take(signal: u32) -> bool {
     let bit = 1 << (signal - 1);
     NOTICED.load(Ordering::Relaxed) & bit != 0 && NOTICED.fetch_and(!bit, Ordering::Relaxed) & bit != 0
+}
+
+/// Whether `signal` is ignored now.
+pub fn is_ignored(signal: u32) -> bool {
+    // SAFETY: nothing is changed.
+    unsafe { rt_sigaction(signal, None) }.is_ok_and(|action| action.sa_handler == SIG_IGN)
 }
 
 /// Whether `signal` has come and was not asked for; it stays noticed.

@@ -5,10 +5,9 @@
 
 use crate::execute::{Leave, Outcome};
 use crate::state::Shell;
-use abi::signal::{NSIG, SIG_IGN, SIGINT};
+use abi::signal::{NSIG, SIGINT};
 use alloc::vec::Vec;
 use programs::signal_names;
-use ulib::libsyscall::signal::rt_sigaction;
 use ulib::signal::{self, Disposition, notice, set_disposition};
 use ulib::{io, println};
 
@@ -89,9 +88,7 @@ impl Shell {
         if self.terminal.is_some() || self.traps.contains_key(&signal) {
             return false;
         }
-        // SAFETY: nothing is changed.
-        let now = unsafe { rt_sigaction(signal, None) };
-        now.is_ok_and(|action| action.sa_handler == SIG_IGN)
+        signal::is_ignored(signal)
     }
 
     /// Whether the user has interrupted an interactive shell that does not deal with it itself.
