@@ -126,7 +126,17 @@ impl Ring {
             return Err(Errno::EBUSY);
         }
         self.most = most;
+        self.give_back();
         Ok(())
+    }
+
+    /// Gives back the room of slots that there cannot be any more. Without memory for less room it is kept.
+    fn give_back(&mut self) {
+        let mut fewer = VecDeque::new();
+        if self.slots.capacity() > self.most && fewer.try_reserve_exact(self.slots.len()).is_ok() {
+            fewer.append(&mut self.slots);
+            self.slots = fewer;
+        }
     }
 
     /// Moves bytes out until the sink is full, the ring is empty, or a packet is over, of which the rest is lost.
@@ -359,6 +369,23 @@ mod tests {
         assert_eq!(read(&mut other, 2 * PAGE), [&bytes[PAGE..], b"la"].concat());
         assert_eq!((other.take_slots(&mut ring, 99), write(&mut other, b"!"), other.used()), (Ok(3), 1, 1));
         assert_eq!((read(&mut other, 9), ring.is_empty()), (b"ter!".to_vec(), true));
+    }
+
+    #[test]
+    fn fewer_slots_take_less_room() {
+        let mut ring = Ring::new(1024);
+        for byte in 0..1000 {
+            ring.write(&mut IoSource::kernel(&[byte as u8]), Writing::Packets).expect("memory");
+        }
+        for byte in 0..997 {
+            assert_eq!(read(&mut ring, 1), [byte as u8]);
+        }
+        assert!(ring.slots.capacity() >= 1000);
+        ring.set_most(4).expect("few are used");
+        assert!(ring.slots.capacity() < 16);
+        assert_eq!(write(&mut ring, b"x"), 1);
+        assert_eq!([997, 998, 999].map(|byte| [byte as u8].to_vec()), [(); 3].map(|()| read(&mut ring, 1)));
+        assert_eq!(read(&mut ring, 1), b"x");
     }
 
     #[test]
