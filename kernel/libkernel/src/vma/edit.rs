@@ -124,7 +124,7 @@ impl<V: Interval> IntervalMap<V> {
         let Some(entry) = self.entry(position).filter(|entry| entry.range.start() < address) else {
             return Ok(());
         };
-        let value = entry.value.try_clone().ok_or(OutOfMemory)?;
+        let value = entry.value.try_clone(address).ok_or(OutOfMemory)?;
         let (Some(low), Some(high)) = (
             UserRange::from_bounds(entry.range.start(), address),
             UserRange::from_bounds(address, entry.range.end()),

@@ -43,8 +43,9 @@ impl From<OutOfMemory> for InsertError {
 
 /// What a map holds for a range. A value speaks of addresses in a way that stays true when its range is cut.
 pub trait Interval: Sized {
-    /// A copy for the other part of a range that is being cut, or for another map; `None` when memory is short.
-    fn try_clone(&self) -> Option<Self>;
+    /// A copy for the part of a range that is being cut from `start` on, or for the same range in another map; `None` when memory is
+    /// short.
+    fn try_clone(&self, start: UserAddr) -> Option<Self>;
 
     /// How many bytes below its range a search for free addresses leaves alone.
     fn room_below(&self) -> u64 {
@@ -224,7 +225,8 @@ impl<V: Interval> IntervalMap<V> {
             let mut entries = Vec::new();
             entries.try_reserve_exact(leaf.entries.len()).ok()?;
             for entry in &leaf.entries {
-                entries.push(Entry { range: entry.range, value: entry.value.try_clone()? });
+                entries
+                    .push(Entry { range: entry.range, value: entry.value.try_clone(entry.range.start())? });
             }
             leaves.push(Leaf { entries, gap_bound: leaf.gap_bound });
         }

@@ -13,7 +13,7 @@ impl Interval for u8 {
     fn room_below(&self) -> u64 {
         if *self >= ROOMY { ROOM } else { 0 }
     }
-    fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&self, _start: UserAddr) -> Option<Self> {
         Some(*self)
     }
     fn merges_with(&self, next: &Self) -> bool {

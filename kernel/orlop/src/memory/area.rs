@@ -81,7 +81,7 @@ impl ObjectView {
         space: Weak<AddressSpace>,
         stores: Stores,
     ) -> Result<Self, Errno> {
-        let mapping = Mapping::new(object, space, stores)?;
+        let mapping = Mapping::new(object, space, start, stores)?;
         Ok(Self { mapping, delta: first_page.wrapping_sub(start.page_number()), file })
     }
 
@@ -117,14 +117,14 @@ impl ObjectView {
         if start < end { UserRange::from_bounds(address(start), address(end)) } else { None }
     }
 
-    /// The same window, `pages` page numbers further up (wrapping) in the given space.
-    fn moved(&self, pages: u64, space: Weak<AddressSpace>) -> Result<Self, Errno> {
-        let mapping = self.mapping.again(space)?;
+    /// The same window, `pages` page numbers further up (wrapping), for an area of the given space that begins at `start`.
+    fn moved(&self, pages: u64, space: Weak<AddressSpace>, start: UserAddr) -> Result<Self, Errno> {
+        let mapping = self.mapping.again(space, start)?;
         Ok(Self { mapping, delta: self.delta.wrapping_sub(pages), file: self.file.clone() })
     }
 
-    fn try_clone(&self) -> Option<Self> {
-        let mapping = self.mapping.try_clone()?;
+    fn try_clone(&self, start: UserAddr) -> Option<Self> {
+        let mapping = self.mapping.try_clone(start)?;
         Some(Self { mapping, delta: self.delta, file: self.file.clone() })
     }
 
@@ -141,11 +141,11 @@ impl Area {
         Self { prot, max_prot, flags: AreaFlags::empty(), backing: Backing::Anonymous }
     }
 
-    /// A copy for the given address space, at addresses `pages` page numbers further up (wrapping).
-    pub fn copy_to(&self, space: &Weak<AddressSpace>, pages: u64) -> Result<Self, Errno> {
+    /// A copy for the given address space, at addresses `pages` page numbers further up (wrapping), of which `start` is the first.
+    pub fn copy_to(&self, space: &Weak<AddressSpace>, pages: u64, start: UserAddr) -> Result<Self, Errno> {
         let backing = match &self.backing {
             Backing::Anonymous => Backing::Anonymous,
-            Backing::Object(view) => Backing::Object(view.moved(pages, space.clone())?),
+            Backing::Object(view) => Backing::Object(view.moved(pages, space.clone(), start)?),
         };
         Ok(Self { prot: self.prot, max_prot: self.max_prot, flags: self.flags, backing })
     }
@@ -190,10 +190,10 @@ impl Area {
 }
 
 impl Interval for Area {
-    fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&self, start: UserAddr) -> Option<Self> {
         let backing = match &self.backing {
             Backing::Anonymous => Backing::Anonymous,
-            Backing::Object(view) => Backing::Object(view.try_clone()?),
+            Backing::Object(view) => Backing::Object(view.try_clone(start)?),
         };
         Some(Self { prot: self.prot, max_prot: self.max_prot, flags: self.flags, backing })
     }

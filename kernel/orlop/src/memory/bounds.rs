@@ -109,7 +109,7 @@ impl State {
         if cuts == 0 || self.areas.len() + cuts <= max_areas() {
             return Ok(());
         }
-        let mut changed = libkernel::vma::Interval::try_clone(area).ok_or(Errno::ENOMEM)?;
+        let mut changed = libkernel::vma::Interval::try_clone(area, piece.start()).ok_or(Errno::ENOMEM)?;
         change(&mut changed);
         let joins = cuts == 1 && self.joins_neighbour(piece, found, &changed);
         if joins { Ok(()) } else { Err(Errno::ENOMEM) }

@@ -44,7 +44,7 @@ impl AddressSpace {
         area: &Area,
         edit: &mut Edit<'_>,
     ) -> Result<(), Errno> {
-        let mut copy = area.copy_to(&child.this, 0)?;
+        let mut copy = area.copy_to(&child.this, 0, range.start())?;
         // Locks are not inherited (mlock(2)).
         copy.flags.remove(LOCK_FLAGS);
         child_state.insert(range, copy)?;

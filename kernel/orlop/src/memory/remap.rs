@@ -147,7 +147,7 @@ impl AddressSpace {
     ) -> Result<(), Errno> {
         let (_, area) = state.areas.get(old.start()).ok_or(Errno::EFAULT)?;
         let pages = target.start().page_number().wrapping_sub(old.start().page_number());
-        let copy = area.copy_to(&self.this, pages)?;
+        let copy = area.copy_to(&self.this, pages, target.start())?;
         state.insert(target, copy)?;
         if old.is_empty() {
             return Ok(());

@@ -34,21 +34,25 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Takes away every page that shows a page of an object in the given range.
-    pub(super) fn unmap_object_pages(&self, object: &Object, pages: &Range<u64>, copies: Copies) {
+    /// Takes away the pages of the area at an address that show pages of an object in the given range, if it shows that object.
+    pub(super) fn unmap_object_pages(
+        &self,
+        at: UserAddr,
+        object: &Object,
+        pages: &Range<u64>,
+        copies: Copies,
+    ) {
         let state = self.state.write();
+        let Some((range, area)) = state.areas.get(at) else { return };
+        let Some(view) = area.view().filter(|view| core::ptr::eq(&raw const **view.object(), object)) else {
+            return;
+        };
+        let Some(gone) = view.addresses_of(pages, range) else { return };
         let mut edit = self.page_table.edit();
-        for (range, area) in state.areas.iter() {
-            let Some(view) = area.view() else { continue };
-            if !core::ptr::eq(&raw const **view.object(), object) {
-                continue;
-            }
-            let Some(gone) = view.addresses_of(pages, range) else { continue };
-            if copies == Copies::Go || area.is_shared() {
-                edit.unmap(gone);
-            } else {
-                self.unmap_originals(&mut edit, view, gone);
-            }
+        if copies == Copies::Go || area.is_shared() {
+            edit.unmap(gone);
+        } else {
+            self.unmap_originals(&mut edit, view, gone);
         }
     }
 

@@ -4,8 +4,10 @@ use super::MANY;
 use crate::Operation;
 use crate::measure::repeat;
 use abi::Errno;
+use abi::fs::{O_CREAT, O_RDWR};
 use abi::memory::*;
 use core::ptr::without_provenance_mut;
+use libsyscall::file::{close, ftruncate, open};
 use libsyscall::memory::{mmap, mprotect, munmap};
 
 pub const OPERATIONS: &[(&str, Operation)] = &[
@@ -17,6 +19,7 @@ pub const OPERATIONS: &[(&str, Operation)] = &[
     ("page fault among 10,000 areas", || beside(1, touched)),
     ("MADV_DONTNEED of 1 GiB that nothing is in", nothing_there),
     ("munmap of 1 GiB with one page in it", one_page_there),
+    ("ftruncate of a file with 10,000 mappings", many_mappings_cut),
 ];
 
 const PAGE: usize = 4096;
@@ -121,4 +124,25 @@ fn one_page_there() -> Result<u64, Errno> {
         unsafe { without_provenance_mut::<u8>(memory + GIBIBYTE / 2).write_volatile(1) };
         unmap(memory, GIBIBYTE)
     })
+}
+
+fn many_mappings_cut() -> Result<u64, Errno> {
+    let fd = open(c"/tmp/mapped", O_RDWR | O_CREAT, 0o600)?;
+    let size = 2 * MANY * PAGE;
+    ftruncate(fd, size as u64)?;
+    let start = map(0, size, PROT_NONE, 0)?;
+    for number in 0..MANY {
+        // Every second page, so that neighbours stay apart.
+        let offset = 2 * number * PAGE;
+        let address = without_provenance_mut(start + offset);
+        // SAFETY: the range is the row's own.
+        unsafe { mmap(address, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, offset as u64) }?;
+    }
+    let result = repeat(2, || {
+        ftruncate(fd, 0)?;
+        ftruncate(fd, size as u64)
+    });
+    unmap(start, size)?;
+    close(fd)?;
+    result
 }
