@@ -117,6 +117,11 @@ impl Peak {
         taken >= self.step.load(Ordering::Relaxed)
     }
 
+    /// Nobody asks any more: the address space ends.
+    pub fn look_no_more(&self) {
+        self.step.store(u32::MAX, Ordering::Relaxed);
+    }
+
     /// So many pages, in so many tables, were there.
     pub fn note(&self, pages: u64, tables: u32) {
         self.taken.store(0, Ordering::Relaxed);

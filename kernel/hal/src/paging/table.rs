@@ -217,6 +217,7 @@ impl PageTable {
 
 impl Drop for PageTable {
     fn drop(&mut self) {
+        self.peak.look_no_more();
         if self.tables().any(|table| Counts::of(table).entries() != 0) {
             self.edit().unmap(UserRange::ALL);
         }
