@@ -101,10 +101,20 @@ impl AddressSpace {
         self.fault_at(address, access, if mapped { Entry::Present } else { Entry::Absent })
     }
 
+    #[inline]
     fn fault_at(&self, address: UserAddr, access: Access, entry: Entry) -> Result<(), FaultError> {
+        match self.try_fault(address, access, entry) {
+            Err(FaultError::Later) => self.fault_later(address, access, entry),
+            outcome => outcome,
+        }
+    }
+
+    #[cold]
+    fn fault_later(&self, address: UserAddr, access: Access, entry: Entry) -> Result<(), FaultError> {
         loop {
+            self.await_page(address)?;
             match self.try_fault(address, access, entry) {
-                Err(FaultError::Later) => self.await_page(address)?,
+                Err(FaultError::Later) => {}
                 outcome => return outcome,
             }
         }
@@ -117,7 +127,6 @@ impl AddressSpace {
     }
 
     /// Waits until the page that is to be mapped at an address can be had, if it still is to be.
-    #[cold]
     fn await_page(&self, address: UserAddr) -> Result<(), FaultError> {
         let (object, index) = {
             let state = self.state.read();
