@@ -62,7 +62,13 @@ impl Counts {
         self.0 & MASK
     }
 
-    /// Pages that are counted.
+    /// How many pages are counted.
+    #[inline(always)]
+    pub const fn pages(self) -> u64 {
+        ((self.0 >> FIELD & MASK) + (self.0 >> (2 * FIELD))) as u64
+    }
+
+    /// Pages that are counted, by kind.
     #[inline(always)]
     pub const fn resident(self) -> Resident {
         let (anonymous, objects) = (self.0 >> FIELD & MASK, self.0 >> (2 * FIELD) & MASK);
@@ -115,11 +121,6 @@ impl Peak {
     pub fn is_due(&self, pages: u32) -> bool {
         let taken = self.taken.fetch_add(pages, Ordering::Relaxed).wrapping_add(pages);
         taken >= self.step.load(Ordering::Relaxed)
-    }
-
-    /// Nobody asks any more: the address space ends.
-    pub fn look_no_more(&self) {
-        self.step.store(u32::MAX, Ordering::Relaxed);
     }
 
     /// So many pages, in so many tables, were there.

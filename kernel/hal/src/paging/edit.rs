@@ -181,6 +181,12 @@ impl Edit<'_> {
 
     /// Unmaps all pages in `range`.
     pub fn unmap(&mut self, range: UserRange) {
+        let pages = self.clear(range);
+        self.table.note_taken(pages);
+    }
+
+    /// The same in an address space that ends, whose peak nobody asks for any more; how many pages that are counted were there.
+    pub fn clear(&mut self, range: UserRange) -> u32 {
         let mut pages = 0;
         self.table.each(range, |mut leaves| {
             while let Some(next) = self.unmap_some(leaves, &mut pages) {
@@ -189,7 +195,7 @@ impl Edit<'_> {
                 leaves.first = next;
             }
         });
-        self.table.note_taken(pages);
+        pages
     }
 
     /// Unmaps until the edit is full; returns the index of the first entry that is still to do. Adds to `pages` those that are counted.
@@ -226,7 +232,7 @@ impl Edit<'_> {
         drop(guard);
         let taken = Counts::sum(before - in_use, tally);
         taken.take_from(leaves.table);
-        *pages += taken.resident().total() as u32;
+        *pages += taken.pages() as u32;
         rest
     }
 

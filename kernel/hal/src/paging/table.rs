@@ -172,7 +172,7 @@ impl PageTable {
 
     /// The most pages that were resident at a time; see [`Peak`].
     pub fn peak_pages(&self) -> u64 {
-        self.peak.pages().max(self.resident().total())
+        self.peak.pages().max(self.tables().map(|table| Counts::of(table).pages()).sum())
     }
 
     /// Bytes of the tables, the root included.
@@ -193,7 +193,7 @@ impl PageTable {
     fn look_for_peak(&self, more: u32) {
         let (mut pages, mut tables) = (u64::from(more), 0);
         for table in self.tables() {
-            pages += Counts::of(table).resident().total();
+            pages += Counts::of(table).pages();
             tables += 1;
         }
         self.peak.note(pages, tables);
@@ -217,9 +217,8 @@ impl PageTable {
 
 impl Drop for PageTable {
     fn drop(&mut self) {
-        self.peak.look_no_more();
         if self.tables().any(|table| Counts::of(table).entries() != 0) {
-            self.edit().unmap(UserRange::ALL);
+            self.edit().clear(UserRange::ALL);
         }
         Arch::retire(self);
         let mut tables = self.tables();

@@ -173,9 +173,9 @@ impl Area {
         prot.is_writable() && !self.flags.intersects(AreaFlags::SHARED.union(AreaFlags::GROWS_DOWN))
     }
 
-    /// Whether they would count as code (Linux: `is_exec_mapping`).
-    pub fn is_code_with(&self, prot: Prot) -> bool {
-        prot.is_executable() && !prot.is_writable() && !self.is_stack()
+    /// Whether they count as code (Linux: `is_exec_mapping`).
+    pub fn is_code(&self) -> bool {
+        self.prot.is_executable() && !self.prot.is_writable() && !self.is_stack()
     }
 
     /// Whether its pages count as a stack's.

@@ -62,6 +62,16 @@ impl AddressSpace {
         self.page_table.resident()
     }
 
+    /// Pages of areas that are executable and not writable, of which the program has a part (`VmExe`) and libraries the rest (`VmLib`), and
+    /// of those that grow down (`VmStk`). Goes through the areas: who looks pays, not each change of one.
+    pub fn code_and_stack_pages(&self) -> (u64, u64) {
+        let state = self.state.read();
+        state.areas.iter().fold((0, 0), |(code, stack), (range, area)| {
+            let pages_if = |condition: bool| if condition { range.page_count() } else { 0 };
+            (code + pages_if(area.is_code()), stack + pages_if(area.is_stack()))
+        })
+    }
+
     /// The most pages that were mapped at a time, as far as that was looked at (`VmHWM`).
     pub fn peak_resident_pages(&self) -> u64 {
         self.page_table.peak_pages()

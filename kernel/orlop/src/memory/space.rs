@@ -97,10 +97,6 @@ pub struct Usage {
     pub data: u64,
     /// Locked memory (`VmLck`).
     pub locked: u64,
-    /// Memory that is executable and not writable, of which the program has a part (`VmExe`) and libraries the rest (`VmLib`).
-    pub code: u64,
-    /// Memory that grows down (`VmStk`).
-    pub stack: u64,
 }
 
 /// Areas that were removed, to be dropped after the address space's lock.
@@ -204,7 +200,7 @@ impl Drop for AddressSpace {
         let state = self.state.read();
         let mut edit = self.page_table.edit();
         for (range, _) in state.areas.iter() {
-            edit.unmap(range);
+            edit.clear(range);
         }
     }
 }
@@ -222,8 +218,6 @@ impl Usage {
             total: pages,
             data: pages_if(area.is_data_with(prot)),
             locked: pages_if(area.flags.contains(AreaFlags::LOCKED)),
-            code: pages_if(area.is_code_with(prot)),
-            stack: pages_if(area.is_stack()),
         }
     }
 
@@ -231,16 +225,12 @@ impl Usage {
         self.total += other.total;
         self.data += other.data;
         self.locked += other.locked;
-        self.code += other.code;
-        self.stack += other.stack;
     }
 
     pub(super) fn subtract(&mut self, other: Self) {
         self.total = self.total.saturating_sub(other.total);
         self.data = self.data.saturating_sub(other.data);
         self.locked = self.locked.saturating_sub(other.locked);
-        self.code = self.code.saturating_sub(other.code);
-        self.stack = self.stack.saturating_sub(other.stack);
     }
 }
 

@@ -1,6 +1,7 @@
 //! `/proc/PID/statm` and the lines of `status` about memory: proc(5).
 //!
-//! All of it is counted as it changes, so that looking costs no walk over pages: areas by the address space, pages by their tables.
+//! Pages are counted by their tables as they come and go, and what areas hold by the address space; only code and stacks are added up when
+//! somebody looks.
 
 use abi::Errno;
 use hal::paging::Resident;
@@ -8,7 +9,7 @@ use libkernel::addr::{PAGE_SIZE, page_down, page_up};
 use libkernel::text::Text;
 
 use super::subject::Subject;
-use crate::memory::{AddressSpace, Usage};
+use crate::memory::AddressSpace;
 
 /// Pages of memory, and those that are there.
 pub fn total_and_resident(subject: &Subject) -> (u64, u64) {
@@ -16,10 +17,10 @@ pub fn total_and_resident(subject: &Subject) -> (u64, u64) {
 }
 
 /// What the program itself has of code, in pages (Linux: `task_mem`).
-fn own_code(space: &AddressSpace, usage: &Usage) -> u64 {
+fn own_code(space: &AddressSpace, all: u64) -> u64 {
     let code = space.layout().code;
     let end = page_up(code.end().as_u64()).unwrap_or(u64::MAX);
-    (end.saturating_sub(page_down(code.start().as_u64())) / PAGE_SIZE).min(usage.code)
+    (end.saturating_sub(page_down(code.start().as_u64())) / PAGE_SIZE).min(all)
 }
 
 /// `statm`: pages in all, resident, of files; code, 0, data and stacks, 0.
@@ -29,14 +30,15 @@ pub fn statm(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
         return Ok(());
     };
     let ((usage, _), resident) = (space.usage(), space.resident());
+    let (code, stack) = space.code_and_stack_pages();
     writeln!(
         text,
         "{} {} {} {} 0 {} 0",
         usage.total,
         resident.total(),
         resident.objects,
-        own_code(&space, &usage),
-        usage.data + usage.stack
+        own_code(&space, code),
+        usage.data + stack
     );
     Ok(())
 }
@@ -48,7 +50,8 @@ pub fn lines(text: &mut Text, subject: &Subject) {
     let (usage, peak) = space.usage();
     let resident = space.resident();
     let Resident { anonymous, objects } = resident;
-    let code = own_code(&space, &usage);
+    let (all_code, stack) = space.code_and_stack_pages();
+    let code = own_code(&space, all_code);
     for (label, pages) in [
         ("VmPeak", peak),
         ("VmSize", usage.total),
@@ -62,9 +65,9 @@ pub fn lines(text: &mut Text, subject: &Subject) {
         ("RssFile", 0),
         ("RssShmem", objects),
         ("VmData", usage.data),
-        ("VmStk", usage.stack),
+        ("VmStk", stack),
         ("VmExe", code),
-        ("VmLib", usage.code - code),
+        ("VmLib", all_code - code),
         ("VmPTE", space.page_table().table_bytes() / PAGE_SIZE),
         // There is nothing to swap to, and no page is huge.
         ("VmSwap", 0),
