@@ -2,7 +2,8 @@
 
 use crate::Failure;
 use abi::process::WaitStatus;
-use libsyscall::process::{exit_group, fork, wait4};
+use abi::signal::SIGKILL;
+use libsyscall::process::{exit_group, fork, kill, wait4};
 
 /// Starts a process that runs `body` and ends with its result.
 pub fn start(body: impl FnOnce() -> i32) -> Result<i32, Failure> {
@@ -12,6 +13,23 @@ pub fn start(body: impl FnOnce() -> i32) -> Result<i32, Failure> {
         exit_group(body());
     }
     Ok(pid)
+}
+
+/// Starts a process that sleeps until it is killed; see [`end`].
+pub fn sleeper() -> Result<i32, Failure> {
+    start(|| {
+        loop {
+            ulib::time::sleep(core::time::Duration::from_secs(1000));
+        }
+    })
+}
+
+/// Kills a child and waits for it.
+#[track_caller]
+pub fn end(pid: i32) -> crate::Outcome {
+    kill(pid, SIGKILL)?;
+    wait(pid)?;
+    Ok(())
 }
 
 /// Runs `body` in a process and returns how it ended.

@@ -16,7 +16,7 @@ use conformance::files::page;
 use conformance::{Failure, Outcome, check, check_eq, child, files, raw};
 use core::ffi::CStr;
 use libsyscall::file::*;
-use libsyscall::process::{getpid, kill};
+use libsyscall::process::getpid;
 
 conformance::tests!(&[
     ("links", links),
@@ -241,26 +241,12 @@ fn children_of(thread: i32) -> Result<BTreeSet<i32>, Failure> {
     Ok(text.split_whitespace().filter_map(|word| word.parse().ok()).collect())
 }
 
-fn sleeper() -> Result<i32, Failure> {
-    child::start(|| {
-        loop {
-            ulib::time::sleep(core::time::Duration::from_secs(1000));
-        }
-    })
-}
-
-fn end(pid: i32) -> Outcome {
-    kill(pid, abi::signal::SIGKILL)?;
-    child::wait(pid)?;
-    Ok(())
-}
-
 fn children() -> Outcome {
     let own = getpid();
     check_eq!(children_of(own)?, BTreeSet::new());
     let mut made = BTreeSet::new();
     for _ in 0..100 {
-        made.insert(sleeper()?);
+        made.insert(child::sleeper()?);
         check!(children_of(own)? == made);
     }
     let exists = |path: &str| Ok::<_, Failure>(files::exists(&ulib::c_string(path)?));
@@ -269,7 +255,7 @@ fn children() -> Outcome {
         (false, true)
     );
     for &pid in &made {
-        end(pid)?;
+        child::end(pid)?;
     }
     check_eq!(children_of(own)?, BTreeSet::new());
     // One that has ended is there until somebody has waited for it.
@@ -284,10 +270,10 @@ fn children() -> Outcome {
 
 fn children_of_a_thread_that_ends() -> Outcome {
     let own = getpid();
-    let first = sleeper()?;
+    let first = child::sleeper()?;
     let thread = ulib::thread::spawn(|| {
         let tid = libsyscall::thread::gettid();
-        let pid = sleeper().unwrap_or(0);
+        let pid = child::sleeper().unwrap_or(0);
         (pid, children_of(tid).unwrap_or_default())
     })?;
     let (second, of_thread) = thread.join();
@@ -296,6 +282,6 @@ fn children_of_a_thread_that_ends() -> Outcome {
     while children_of(own)? != BTreeSet::from([first, second]) {
         ulib::thread::yield_now();
     }
-    end(first)?;
-    end(second)
+    child::end(first)?;
+    child::end(second)
 }

@@ -13,7 +13,7 @@ use conformance::files::{page, store};
 use conformance::{Failure, Outcome, check, check_eq, child, files, raw};
 use libsyscall::file::*;
 use libsyscall::memory::{map_anonymous, mprotect};
-use libsyscall::process::{getpid, kill};
+use libsyscall::process::getpid;
 
 conformance::tests!(&[
     ("the_name_can_be_written", the_name_can_be_written),
@@ -55,28 +55,13 @@ fn the_name_can_be_written() -> Outcome {
     Ok(())
 }
 
-/// A child that sleeps until it is killed.
-fn sleeper() -> Result<i32, Failure> {
-    child::start(|| {
-        loop {
-            ulib::time::sleep(core::time::Duration::from_secs(1000));
-        }
-    })
-}
-
-fn end(pid: i32) -> Outcome {
-    kill(pid, abi::signal::SIGKILL)?;
-    child::wait(pid)?;
-    Ok(())
-}
-
 fn names_of_others_cannot_be_written() -> Outcome {
     prepare()?;
-    let pid = sleeper()?;
+    let pid = child::sleeper()?;
     let before = page(&format!("/proc/{pid}/comm"))?;
     check_eq!(store(&format!("/proc/{pid}/comm"), "other"), Err(Errno::EINVAL));
     check_eq!(page(&format!("/proc/{pid}/comm"))?, before);
-    end(pid)
+    child::end(pid)
 }
 
 fn the_adjustment_of_oom() -> Outcome {
@@ -113,10 +98,10 @@ fn who_has_logged_in() -> Outcome {
     check_eq!(store("/proc/self/loginuid", "1000"), Ok(4));
     check_eq!(page("/proc/self/loginuid")?, "1000");
     check!(page("/proc/self/sessionid")?.parse::<u32>().is_ok_and(|session| session < 10_000));
-    let pid = sleeper()?;
+    let pid = child::sleeper()?;
     check_eq!(page(&format!("/proc/{pid}/loginuid"))?, "1000");
     check_eq!(store(&format!("/proc/{pid}/loginuid"), "5"), Err(Errno::EPERM));
-    end(pid)
+    child::end(pid)
 }
 
 fn the_slack_of_timers() -> Outcome {
@@ -187,7 +172,7 @@ fn pages_of_areas() -> Outcome {
 
 fn pages_that_are_shared() -> Outcome {
     let start = pages(4)?;
-    let pid = sleeper()?;
+    let pid = child::sleeper()?;
     // SAFETY: the page is mapped, and nothing refers to it.
     unsafe { (start as *mut u8).write_volatile(2) };
     for smaps in [page("/proc/self/smaps")?, page(&format!("/proc/{pid}/smaps"))?] {
@@ -198,7 +183,7 @@ fn pages_that_are_shared() -> Outcome {
             (12, 4)
         );
     }
-    end(pid)
+    child::end(pid)
 }
 
 fn the_sum_of_all_areas() -> Outcome {
