@@ -16,13 +16,13 @@ use hal::user::{UserContext, UserRegs};
 use klog::{Level, log, notice};
 use libkernel::command_line::{CommandLine, FALLBACKS, Word};
 use libkernel::speculation::Weakness;
+use memory::AddressSpace;
 use outcome::{Failure, OrErrno};
 use sched::watchdog;
 use subject::Credentials;
 
 use crate::fs::walk::{LastLink, Walk};
 use crate::fs::{self, FdTable, FsContext};
-use crate::memory::AddressSpace;
 use crate::process::{self, FirstProcess, Thread};
 use crate::time::{alarm, clock};
 use crate::{exec, futex, random, tty, vdso};

@@ -11,13 +11,13 @@ mod timing;
 use abi::Errno;
 use hal::sync::SpinLock;
 use libkernel::entropy::{KEY_BYTES, Key};
+use memory::user::IoSink;
 use outcome::Failure;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use crate::fs::running;
 use crate::time::SECOND_NS;
-use crate::user::IoSink;
 
 /// What one batch leaves to be handed out: four blocks of key stream less the next key.
 const BATCH_SIZE: usize = 256 - KEY_BYTES;

@@ -11,10 +11,9 @@ use hal::frame::SharedFrame;
 use hal::sync::{Once, SpinLock};
 use libkernel::addr::PAGE_SIZE;
 use libkernel::vdso::{VdsoClock, VdsoData};
+use memory::Object;
 use sched::deadline::wall_offset_ns;
 use zerocopy::IntoBytes;
-
-use crate::memory::Object;
 
 /// Pages of the object: data and image.
 pub const PAGES: u64 = 2;

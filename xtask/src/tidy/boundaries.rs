@@ -6,10 +6,11 @@ use super::Source;
 use crate::workspace;
 
 /// Crates that must forbid unsafe code at their root.
-const FORBIDDING: [&str; 8] = [
+const FORBIDDING: [&str; 9] = [
     "abi/src/lib.rs",
     "kernel/libkernel/src/lib.rs",
     "kernel/klog/src/lib.rs",
+    "kernel/memory/src/lib.rs",
     "kernel/outcome/src/lib.rs",
     "kernel/sched/src/lib.rs",
     "kernel/subject/src/lib.rs",
@@ -39,7 +40,7 @@ const UNSAFE_HOMES: [&str; 10] = [
 const NATIVE: &str = "abi/src/lib.rs";
 
 /// For each crate of ours, the crates of ours that it may use.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("abi", &[]),
     ("kernel/libkernel", &["abi"]),
     ("kernel/hal", &["abi", "libkernel"]),
@@ -47,16 +48,18 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("kernel/outcome", &["abi", "libkernel", "hal"]),
     ("kernel/sched", &["abi", "libkernel", "hal", "klog", "outcome"]),
     ("kernel/subject", &["abi", "hal", "sched"]),
+    ("kernel/memory", &["abi", "libkernel", "hal", "outcome", "sched", "subject"]),
     ("kernel/drivers", &["abi", "libkernel", "hal"]),
     ("userspace/libsyscall", &["abi"]),
     ("userspace/ulib", &["abi", "libsyscall"]),
 ];
 
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "abi",
     "libkernel",
     "hal",
     "klog",
+    "memory",
     "outcome",
     "sched",
     "subject",

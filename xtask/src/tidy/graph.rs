@@ -17,8 +17,15 @@ pub mod picture;
 use paths::{Mentions, Path};
 
 /// For each crate of the kernel whose files stand in circles, how many files the largest one has. The numbers fall only.
-const CIRCLES: [(&str, usize); 6] =
-    [("hal", 30), ("libkernel", 2), ("models", 2), ("orlop", 154), ("sched", 12), ("subject", 2)];
+const CIRCLES: [(&str, usize); 7] = [
+    ("hal", 30),
+    ("libkernel", 2),
+    ("memory", 12),
+    ("models", 2),
+    ("orlop", 141),
+    ("sched", 12),
+    ("subject", 2),
+];
 
 /// One file as a module of its crate.
 pub struct Module {

@@ -15,12 +15,13 @@ use hal::frame::SharedFrame;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::core_dump::{Notes, Owner, Segment};
 use libkernel::fault::Access;
+use memory::AddressSpace;
+use memory::area::{AreaDescription, AreaFlags, Role};
 use outcome::OrErrno;
 use zerocopy::IntoBytes;
 
+use crate::fs::File;
 use crate::fs::proc::shown_path;
-use crate::memory::AddressSpace;
-use crate::memory::area::{AreaDescription, AreaFlags, Role};
 
 /// Segments in the order of their addresses, and the note of the files.
 pub struct Image {
@@ -58,6 +59,10 @@ pub fn survey(space: &AddressSpace, filter: u32) -> Result<Image, Errno> {
     }
 }
 
+fn file_of(area: &AreaDescription) -> Option<&File> {
+    area.file.as_deref().and_then(File::of_mapped)
+}
+
 /// Whether an area without name is a file's: Linux has one behind shared anonymous memory, too.
 fn is_of_file(area: &AreaDescription) -> bool {
     area.file.is_some() || area.role == Role::SharedAnonymous
@@ -71,7 +76,7 @@ fn is_stored_whole(space: &AddressSpace, area: &AreaDescription, filter: u32) ->
         return false;
     }
     if area.shared {
-        let is_named = area.file.as_ref().is_some_and(|file| file.inode().attributes.links() > 0);
+        let is_named = file_of(area).is_some_and(|file| file.inode().attributes.links() > 0);
         return filter & if is_named { MMF_DUMP_MAPPED_SHARED } else { MMF_DUMP_ANON_SHARED } != 0;
     }
     filter & MMF_DUMP_ANON_PRIVATE != 0 && was_written(space, area)
@@ -97,7 +102,7 @@ fn page_index(area: &AreaDescription, page: UserAddr) -> u64 {
 fn header_size(space: &AddressSpace, area: &AreaDescription, filter: u32) -> u64 {
     let is_start = area.offset == 0 && area.prot.allows(Access::Read) && !area.shared;
     let is_wanted = filter & MMF_DUMP_ELF_HEADERS != 0 && !area.flags.contains(AreaFlags::DONT_DUMP);
-    let Some(file) = area.file.as_ref().filter(|_| is_start && is_wanted) else { return 0 };
+    let Some(file) = file_of(area).filter(|_| is_start && is_wanted) else { return 0 };
     let mut magic = [0; 4];
     let is_program = file.inode().attributes.permissions() & 0o111 != 0
         || space.read_remote(area.range.start(), &mut magic) == magic.len() && magic == *b"\x7fELF";
@@ -106,7 +111,7 @@ fn header_size(space: &AddressSpace, area: &AreaDescription, filter: u32) -> u64
 
 impl Image {
     fn note_file(&mut self, area: &AreaDescription) -> Result<(), Errno> {
-        let name = match &area.file {
+        let name = match file_of(area) {
             _ if self.names.len() > LONGEST_FILE_NOTE => return Ok(()),
             Some(file) => shown_path(file.location())?,
             None if area.role == Role::SharedAnonymous => b"/dev/zero (deleted)".to_vec(),

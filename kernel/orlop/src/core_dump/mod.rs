@@ -21,9 +21,9 @@ use abi::process::WaitStatus;
 use hal::user::UserContext;
 use klog::log;
 use libkernel::core_dump::{Layout, Notes};
+use memory::{AddressSpace, Dumpable};
 use subject::{INFINITY, Resource};
 
-use crate::memory::{AddressSpace, Dumpable};
 use crate::process::{Thread, core_pattern};
 use crate::signal::{SigInfo, Signal, send};
 use gathering::Gathering;

@@ -13,12 +13,12 @@ use hal::user::UserRegs;
 use libkernel::addr::UserRange;
 use libkernel::arch::native::core_dump::{self as registers, Others};
 use libkernel::core_dump::{Notes, Owner};
+use memory::AddressSpace;
 use outcome::OrErrno;
 use zerocopy::IntoBytes;
 
 use super::Cause;
 use super::gathering::Gathering;
-use crate::memory::AddressSpace;
 use crate::process::Thread;
 
 /// What is said of a thread: its status, and the registers that have notes of their own.

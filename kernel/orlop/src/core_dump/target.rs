@@ -14,6 +14,7 @@ use abi::Errno;
 use abi::fs::{O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR};
 use klog::log;
 use libkernel::core_dump::name::{self, Facts, NoName};
+use memory::Dumpable;
 use outcome::Failure;
 use subject::{Credentials, Pid, Resource};
 
@@ -24,7 +25,6 @@ use crate::fs::proc::{program_of, shown_path};
 use crate::fs::remove::{self, Victim};
 use crate::fs::walk::{Last, Walk};
 use crate::fs::{File, FsContext, mount, pipe};
-use crate::memory::Dumpable;
 use crate::process::helper::{self, Helper};
 use crate::process::{CORE_PIPE_LIMIT, Thread, core_uses_pid, find_process};
 use crate::syscall::system;

@@ -11,14 +11,14 @@ use hal::task;
 use libkernel::addr::PAGE_SIZE;
 use libkernel::arch::native::ELF_MACHINE;
 use libkernel::core_dump::{Layout, Notes, Segment, note_padding};
+use memory::AddressSpace;
+use memory::user::IoSource;
 use outcome::{Failure, OrErrno};
 use sched::work;
 
 use super::image::Pages;
 use crate::fs::File;
 use crate::fs::notify::Event;
-use crate::memory::AddressSpace;
-use crate::user::IoSource;
 
 /// The dump reaches no further: the limit, a full file system, SIGKILL.
 pub struct Cut;

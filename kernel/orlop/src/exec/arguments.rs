@@ -7,10 +7,9 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use libkernel::addr::UserAddr;
+use memory::user::string::read_string;
+use memory::user::{UserPtr, UserSlice};
 use outcome::OrErrno;
-
-use crate::user::string::read_string;
-use crate::user::{UserPtr, UserSlice};
 
 /// The longest string, with its NUL (`MAX_ARG_STRLEN`).
 const STRING_LIMIT: usize = 128 << 10;

@@ -11,14 +11,14 @@ use abi::Errno;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::elf::{Header, Image, Placement as ElfPlacement, Segment};
 use libkernel::paging::Prot;
+use memory::area::AreaFlags;
+use memory::layout::Offsets;
+use memory::user::IoSink;
+use memory::{AddressSpace, Bounds, Content, MapRequest, Object, Placement};
 use outcome::OrErrno;
 
 use crate::fs::File;
 use crate::fs::notify::Event;
-use crate::memory::area::AreaFlags;
-use crate::memory::layout::Offsets;
-use crate::memory::{AddressSpace, Bounds, Content, MapRequest, Object, Placement};
-use crate::user::IoSink;
 
 /// A file whose ELF headers have been read and checked.
 pub struct Program {

@@ -20,6 +20,8 @@ use abi::Errno;
 use abi::process::{ADDR_COMPAT_LAYOUT, ADDR_NO_RANDOMIZE, MMAP_PAGE_ZERO, READ_IMPLIES_EXEC, WaitStatus};
 use hal::user::{UserContext, UserRegs};
 use libkernel::addr::UserAddr;
+use memory::layout::Offsets;
+use memory::{AddressSpace, Dumpable, ExecuteAccess, Layout};
 use outcome::{Failure, OrErrno};
 use subject::Resource;
 
@@ -28,8 +30,6 @@ use crate::fs::mount::Location;
 use crate::fs::open::{open_for_exec, open_place_for_exec};
 use crate::fs::walk::LastLink;
 use crate::futex;
-use crate::memory::layout::Offsets;
-use crate::memory::{AddressSpace, Dumpable, ExecuteAccess, Layout};
 use crate::process::{self, Thread};
 use crate::signal::{Signal, send};
 

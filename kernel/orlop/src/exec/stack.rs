@@ -11,14 +11,14 @@ use abi::Errno;
 use abi::auxv::*;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::paging::Prot;
+use memory::area::AreaFlags;
+use memory::{AddressSpace, Bounds, Content, MapRequest, Placement};
 use outcome::OrErrno;
 use subject::Credentials;
 use zerocopy::IntoBytes;
 
 use super::arguments::Strings;
 use super::loader::Loaded;
-use crate::memory::area::AreaFlags;
-use crate::memory::{AddressSpace, Bounds, Content, MapRequest, Placement};
 
 /// The stack area reaches so far below what is on the stack at first; it grows from there.
 const FREE_STACK: u64 = 128 << 10;

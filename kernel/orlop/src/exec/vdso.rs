@@ -5,9 +5,9 @@ use alloc::sync::Arc;
 use abi::Errno;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
 use libkernel::paging::Prot;
+use memory::area::AreaFlags;
+use memory::{AddressSpace, Bounds, Content, MapRequest, Object, Placement};
 
-use crate::memory::area::AreaFlags;
-use crate::memory::{AddressSpace, Bounds, Content, MapRequest, Object, Placement};
 use crate::vdso;
 
 /// Maps the vDSO among the mappings; the address of its image, or `None` where there is no vDSO.

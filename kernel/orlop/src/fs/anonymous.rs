@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use abi::fs::{O_LARGEFILE, O_RDWR};
 use hal::sync::Once;
+use memory::Object;
 use subject::Credentials;
 
 use super::attributes::FileKind;
@@ -15,7 +16,6 @@ use super::filesystem::{FileSystem, FileSystemKind};
 use super::inode::{Body, Directory, Inode, Ownership};
 use super::mount::{Location, Mount};
 use super::writers::ContentWriter;
-use crate::memory::Object;
 
 static PIPES: Once<Arc<Mount>> = Once::new();
 static MEMORY: Once<Arc<Mount>> = Once::new();

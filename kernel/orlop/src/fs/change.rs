@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::fs::{S_ISGID, S_ISUID};
+use memory::Object;
 use subject::{Credentials, capability};
 
 use super::attributes::{DeviceNumber, FileKind};
@@ -21,7 +22,6 @@ use super::permission::{self, Access};
 use super::pipe::Pipe;
 use super::shared_folders;
 use super::writers::MountWriter;
-use crate::memory::Object;
 
 /// The number of a whiteout (Linux: `WHITEOUT_DEV`).
 pub const WHITEOUT: DeviceNumber = DeviceNumber::new(0, 0);

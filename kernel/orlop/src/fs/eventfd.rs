@@ -4,12 +4,12 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::Errno;
+use memory::user::{IoSink, IoSource};
 use outcome::Failure;
 use sched::wait::{Deadline, WaitQueue};
 
 use super::file::{File, FileOperations};
 use super::poll::{PollEvents, Watcher};
-use crate::user::{IoSink, IoSource};
 
 /// What a read takes.
 #[derive(Clone, Copy, PartialEq, Eq)]

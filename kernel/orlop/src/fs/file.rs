@@ -13,6 +13,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use abi::Errno;
 use abi::fs::{O_ACCMODE, O_APPEND, O_ASYNC, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY};
 use hal::sync::Once;
+use memory::Object;
+use memory::user::{IoSink, IoSource};
 use outcome::Failure;
 use sched::turns::Turns;
 
@@ -26,8 +28,6 @@ pub use super::operations::{FileOperations, Mapping, SpecialKind};
 use super::owner::Owner;
 use super::poll::{PollEvents, Watcher};
 use super::writers::ContentWriter;
-use crate::memory::Object;
-use crate::user::{IoSink, IoSource};
 
 /// How an open file reaches its content.
 pub(super) enum Handle {
@@ -377,13 +377,6 @@ impl File {
     pub fn note_read(&self) {
         if self.flags() & abi::fs::O_NOATIME == 0 {
             clock::touch_accessed(&self.location);
-        }
-    }
-
-    /// A mapping of the file's own content is stored to. Set-id bits stay, as on Linux.
-    pub fn note_mapped_store(&self, object: &Arc<Object>) {
-        if self.object().is_some_and(|own| Arc::ptr_eq(own, object)) {
-            self.inode().touch_modified(clock::now());
         }
     }
 

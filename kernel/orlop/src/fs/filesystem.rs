@@ -9,12 +9,12 @@ use abi::fs::{
     ANON_INODE_FS_MAGIC, MS_RDONLY, NSFS_MAGIC, PIPEFS_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC,
 };
 use hal::sync::SpinLock;
+use memory::object::PageBudget;
 
 use super::attributes::DeviceNumber;
 use super::dentry::Dentry;
 use super::proc::View;
 use super::writers::Writers;
-use crate::memory::object::PageBudget;
 
 /// The types of file system there are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

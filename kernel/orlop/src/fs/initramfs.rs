@@ -16,6 +16,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use klog::Level;
 use libkernel::cpio::{Entry, HardLinks, Input, Item, Problem, Reader};
+use memory::user::IoSource;
 use subject::Credentials;
 
 use super::attributes::{DeviceNumber, FileKind, PERMISSION_BITS};
@@ -28,7 +29,6 @@ use super::inode::{Body, Directory, Inode, Ownership};
 use super::mount::{self, Location, Mount};
 use super::remove::{self, Victim};
 use super::walk::{Last, LastLink, Walk};
-use crate::user::IoSource;
 
 /// What is said of a file that has no room. The kernel ends then: programs would find files without their ends.
 const NO_ROOM: Problem = "write error";

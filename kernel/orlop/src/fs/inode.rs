@@ -10,6 +10,7 @@ use core::sync::atomic::AtomicU8;
 use abi::Errno;
 use abi::time::Timespec;
 use hal::sync::SpinRwLock;
+use memory::Object;
 use sched::Mutex;
 
 use super::attributes::{Attributes, DeviceNumber, FileKind};
@@ -23,7 +24,6 @@ use super::lock::FileLocks;
 use super::mount::Location;
 use super::notify::Watched;
 use super::pipe::Pipe;
-use crate::memory::Object;
 
 /// A file, directory, link, pipe or device.
 pub struct Inode {

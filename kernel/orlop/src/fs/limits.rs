@@ -3,6 +3,7 @@
 use abi::Errno;
 use abi::fs::{S_ISGID, S_ISUID};
 use libkernel::signal_set::Signal;
+use memory::user::IoSource;
 use outcome::Failure;
 use subject::{Credentials, INFINITY, capability};
 
@@ -13,7 +14,6 @@ use super::inode::Inode;
 use super::notify::Event;
 use super::running;
 use super::writers::ContentWriter;
-use crate::user::IoSource;
 
 /// `RLIMIT_FSIZE`: cuts a write at `position` off at the limit. SIGXFSZ and EFBIG when not even one byte may be written.
 pub fn limit_growth(position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {

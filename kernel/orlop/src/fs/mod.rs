@@ -30,6 +30,7 @@ pub mod inode;
 pub mod limits;
 pub mod listing;
 pub mod lock;
+mod mapped;
 pub mod mount;
 pub mod moves;
 pub mod notify;

@@ -14,6 +14,7 @@ use abi::process::{
 };
 use hal::sync::Once;
 use libkernel::addr::UserAddr;
+use memory::user::UserPtr;
 use outcome::Failure;
 
 use super::anonymous;
@@ -27,7 +28,6 @@ use super::generated::{Class, ownership};
 use super::inode::{Body, GeneratedFile, Inode};
 use super::mount::{Location, Mount};
 use crate::syscall::{Caller, open};
-use crate::user::UserPtr;
 
 /// A namespace.
 #[derive(PartialEq, Eq, Debug)]

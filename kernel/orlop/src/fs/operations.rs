@@ -5,14 +5,14 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
+use memory::Object;
+use memory::user::{IoSink, IoSource};
 use outcome::Failure;
 
 use super::asynchronous::AsyncFiles;
 use super::file::File;
 use super::poll::{PollEvents, Watcher};
-use crate::memory::Object;
 use crate::syscall::Caller;
-use crate::user::{IoSink, IoSource};
 
 /// What a file without a stored content can do. Every method has the answer of a file that cannot.
 pub trait FileOperations: Send + Sync {

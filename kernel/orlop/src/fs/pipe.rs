@@ -20,6 +20,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use abi::Errno;
 use libkernel::addr::PAGE_SIZE;
 use libkernel::signal_set::Signal;
+use memory::user::{Halt, IoSink, IoSource};
 use outcome::Failure;
 use sched::Mutex;
 use sched::wait::{Deadline, WaitQueue};
@@ -29,7 +30,6 @@ use super::asynchronous::AsyncFiles;
 use super::owner::News;
 use super::poll::PollEvents;
 use super::running;
-use crate::user::{Halt, IoSink, IoSource};
 
 use account::{DEFAULT_SLOTS, Slots};
 pub use end::{close_and_wait, open_fifo, open_pair};

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
+use memory::user::{IoSink, IoSource};
 use outcome::Failure;
 use subject::Credentials;
 
@@ -18,7 +19,6 @@ use super::remove::{self, Victim};
 use super::rename::{self, Behind, End, Target};
 use super::walk::{Last, LastLink, Walk};
 use super::{FsContext, listing, path_from};
-use crate::user::{IoSink, IoSource};
 
 /// The host's stand-in for a machine comes up, with its memory, when a thread first acts as a CPU.
 pub(super) fn start_memory() {

@@ -8,10 +8,10 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
+use memory::Object;
+use memory::object::WriteAccess;
 
 use super::mount::Mount;
-use crate::memory::Object;
-use crate::memory::object::WriteAccess;
 
 /// The number of writers; or that there may be none.
 pub struct Writers(AtomicU32);

@@ -10,6 +10,7 @@ use abi::futex::{FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX
 use hal::task;
 use hal::user_copy::{self, Missed};
 use libkernel::addr::UserAddr;
+use memory::user::UserPtr;
 use sched::wait::{Deadline, WaitError};
 use subject::Pid;
 
@@ -19,7 +20,6 @@ use super::key::Key;
 use super::queue::Waiter;
 use super::{Attempt, Word, retry_with_page, sleep};
 use crate::process::{Thread, find_thread};
-use crate::user::UserPtr;
 
 /// How long to wait for an owner that is about to end.
 pub(super) const ENDING_NS: u64 = 1_000_000;

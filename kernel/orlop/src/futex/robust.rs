@@ -5,10 +5,10 @@ use core::sync::atomic::Ordering;
 use abi::futex::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, ROBUST_LIST_LIMIT, RobustListHead};
 use hal::user_copy;
 use libkernel::addr::UserAddr;
+use memory::user::UserPtr;
 
 use super::{ATTEMPTS, Sharing, Word, wake_one};
 use crate::process::Thread;
-use crate::user::UserPtr;
 
 /// Bit 0 of an entry's address marks a lock with priority inheritance.
 const PRIORITY_INHERITANCE: u64 = 1;

@@ -15,6 +15,7 @@ use abi::syslog::SYSLOG_ACTION_READ_ALL;
 use hal::sync::Once;
 use klog::{CLEARED, LEVEL_BITS, MESSAGE_LEVEL, add, bounds, copy};
 use libkernel::log_ring::{Found, Header, LONGEST};
+use memory::user::{IoSink, IoSource};
 use outcome::Failure;
 use sched::wait::{Deadline, WaitQueue};
 
@@ -23,7 +24,6 @@ pub mod syslog;
 use crate::fs::file::{File, FileOperations};
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::current;
-use crate::user::{IoSink, IoSource};
 
 /// Who waits for the next record.
 static ARRIVAL: Once<Arc<WaitQueue>> = Once::new();

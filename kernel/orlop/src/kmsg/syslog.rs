@@ -13,6 +13,7 @@ use abi::syslog::{SYSLOG_ACTION_READ_ALL, SYSLOG_ACTION_SIZE_BUFFER};
 use hal::sync::IrqLock;
 use klog::{CLEARED, CONSOLE_LEVEL, MINIMUM_CONSOLE_LEVEL, bounds, copy, split};
 use libkernel::log_ring::{Found, Header, LONGEST};
+use memory::user::IoSink;
 use outcome::Failure;
 use sched::Mutex;
 use sched::wait::Deadline;
@@ -20,7 +21,6 @@ use subject::{Credentials, capability};
 
 use super::arrival;
 use crate::fs::poll::{PollEvents, Watcher};
-use crate::user::IoSink;
 
 /// `/proc/sys/kernel/dmesg_restrict`: whether only the privileged may read the log. Debian's default.
 pub static RESTRICTED: AtomicU32 = AtomicU32::new(1);

@@ -13,6 +13,8 @@ use abi::process::{
 use hal::task::{self, Task, UserState};
 use hal::user::{UserContext, UserRegs};
 use libkernel::addr::UserAddr;
+use memory::AddressSpace;
+use memory::user::UserPtr;
 use outcome::{Failure, OrErrno, Restart};
 use sched::work;
 use subject::{Pid, capability};
@@ -21,10 +23,8 @@ use super::family::Siblings;
 use super::process::ProcessParts;
 use super::{Process, Thread, ThreadParts, main_loop, settings, table};
 use crate::fs::FdTable;
-use crate::memory::AddressSpace;
 use crate::signal::{NO_STACK, ProcessSignals};
 use crate::syscall::Caller;
-use crate::user::UserPtr;
 
 /// Flags that are done, or that have no effect on Linux either where nothing traces and nothing is shared by them.
 const KNOWN: u64 = CLONE_VM

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use hal::sync::Once;
+use memory::AddressSpace;
 use subject::{Credentials, Limits, Pid};
 
 use super::group::Group;
@@ -13,7 +14,6 @@ use super::session::Session;
 use super::thread::TIMER_SLACK_NS;
 use super::{IoContext, NAME_SIZE, Process, Thread, ThreadParts, table};
 use crate::fs::{FdTable, FsContext};
-use crate::memory::AddressSpace;
 use crate::signal::action::Actions;
 use crate::signal::{NO_STACK, ProcessSignals, SignalSet};
 

@@ -12,6 +12,7 @@ use abi::process::WaitStatus;
 use hal::sync::SpinLock;
 use hal::task::{Runnable, Task, UserState};
 use hal::user::{UserContext, UserRegs};
+use memory::AddressSpace;
 use outcome::{Failure, OrErrno};
 use sched::wait::WaitQueue;
 use subject::{Credentials, Limit, Limits, MayRaise, Pid, Resource};
@@ -21,7 +22,6 @@ use super::{Thread, find_process, run, settings, table};
 use crate::exec;
 use crate::fs::fd_table::OnExec;
 use crate::fs::{FdTable, File, FsContext, mount};
-use crate::memory::AddressSpace;
 use crate::signal::send;
 
 /// A program to be started.

@@ -9,12 +9,12 @@ use hal::task;
 use hal::user::{Exception, UserContext, UserExit, UserFault};
 use klog::log;
 use libkernel::arch::native::signal_frame::FaultRecord;
+use memory::FaultError;
 use outcome::{Failure, Restart};
 use sched::work;
 
 use super::{Thread, exit};
 use crate::core_dump::gathering;
-use crate::memory::FaultError;
 use crate::signal::{self, Signal, deliver, send};
 use crate::syscall::{self, Caller};
 

@@ -9,6 +9,7 @@ use abi::process::WaitStatus;
 use hal::list::Link;
 use hal::sync::SpinLock;
 use hal::task;
+use memory::{AddressSpace, Dumpable, flags};
 use sched::wait::WaitQueue;
 use subject::{INFINITY, Limits, Pid, Resource};
 
@@ -18,7 +19,6 @@ use super::group::Group;
 use super::kept::Kept;
 use super::session::Session;
 use super::usage::Usage;
-use crate::memory::{AddressSpace, Dumpable, flags};
 use crate::signal::{ProcessSignals, Signal};
 use crate::time::CpuAlarms;
 use crate::time::interval::IntervalTimers;

@@ -5,9 +5,9 @@ use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use abi::Errno;
 use hal::sync::SpinLock;
+use memory::Dumpable;
 
 use super::table::PID_LIMIT;
-use crate::memory::Dumpable;
 
 /// `pid_max`: one more than the highest number that is given out.
 pub static PID_MAX: AtomicU32 = AtomicU32::new(32_768);

@@ -11,6 +11,7 @@ use hal::sync::{IrqLock, Once, SpinLock};
 use hal::task::{self, Task, TaskRef};
 use libkernel::addr::UserAddr;
 use libkernel::sched::Parameters;
+use memory::{AddressSpace, Bounds, OwnReference};
 use sched::{self, settings};
 use subject::{Credentials, Limits, Pid, users};
 
@@ -19,7 +20,6 @@ use super::{IoContext, Process, speculation};
 use crate::fs::context::OwnContext;
 use crate::fs::{FdTable, FsContext};
 use crate::futex::Held;
-use crate::memory::{AddressSpace, Bounds, OwnReference};
 use crate::signal::{Signal, SignalSet, ThreadSignals};
 use crate::syscall::Resume;
 use crate::time::CpuAlarms;

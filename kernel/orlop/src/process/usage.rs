@@ -5,10 +5,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use hal::task::{self, Task};
 use libkernel::sched::cpu_time::{CpuTime, Shown};
+use memory::AddressSpace;
 use sched::accounts::{self, Mode};
 
 use super::{Process, Thread, cpu_limits};
-use crate::memory::AddressSpace;
 
 /// Resources used, as programs see them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

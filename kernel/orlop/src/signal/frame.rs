@@ -9,12 +9,12 @@ use hal::task;
 use hal::user::UserContext;
 use libkernel::addr::UserAddr;
 use libkernel::arch::native::signal_frame::{self, FaultRecord, Parts, RED_ZONE, SAVED_OFFSET, Saved};
+use memory::user::{UserPtr, read_bytes, write_bytes};
 use outcome::OrErrno;
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::{NO_STACK, SigInfo, Signal, SignalSet};
 use crate::process::Thread;
-use crate::user::{UserPtr, read_bytes, write_bytes};
 
 /// Writes the frame of a handler and makes the registers enter it. EFAULT if the stack cannot hold it; nothing is changed then.
 pub(super) fn enter(

@@ -3,13 +3,13 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
+use memory::user::{UserPtr, UserSlice};
 use sched::settings;
 use subject::capability;
 
 use super::sched::thread_or_self;
 use super::{Caller, Failure};
 use crate::process::Thread;
-use crate::user::{UserPtr, UserSlice};
 
 /// The thread that is meant. Linux finds none under a negative number.
 fn meant(caller: &Caller<'_>, pid: i32) -> Result<Arc<Thread>, Errno> {

@@ -5,10 +5,10 @@
 
 use abi::Errno;
 use libkernel::addr::UserAddr;
+use memory::user::UserPtr;
 use subject::Pid;
 
 use super::{Caller, Failure};
-use crate::user::UserPtr;
 
 /// A type that one argument register converts to, with checks.
 pub trait FromArg: Sized {

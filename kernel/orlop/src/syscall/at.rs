@@ -5,13 +5,13 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::fs::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW};
 use libkernel::addr::UserAddr;
+use memory::user::PathBuffer;
 use subject::Credentials;
 
 use super::Caller;
 use crate::fs::mount::Location;
 use crate::fs::walk::{LastLink, Walk};
 use crate::fs::{FdTable, File, FsContext};
-use crate::user::PathBuffer;
 
 /// What a call on paths knows of its caller.
 pub struct PathCall {

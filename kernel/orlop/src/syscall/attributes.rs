@@ -4,6 +4,7 @@ use abi::Errno;
 use abi::fs::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, S_ISGID};
 use abi::time::{NANOSECONDS_PER_SECOND, Timespec, Timeval, UTIME_NOW, UTIME_OMIT};
 use libkernel::addr::UserAddr;
+use memory::user::{PathBuffer, UserPtr, UserSlice};
 use subject::{Credentials, capability};
 
 use super::at::{self, PathCall, follow_unless, only, path_argument};
@@ -16,7 +17,6 @@ use crate::fs::notify::Event;
 use crate::fs::permission::{self, Access, Attribute};
 use crate::fs::walk::LastLink;
 use crate::fs::writers::MountWriter;
-use crate::user::{PathBuffer, UserPtr, UserSlice};
 
 /// `chmod(path, mode)`.
 pub fn chmod(caller: &mut Caller<'_>, path: UserAddr, mode: u32) -> Result<(), Failure> {

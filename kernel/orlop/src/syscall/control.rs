@@ -13,12 +13,12 @@ use abi::process::{
 use hal::task;
 use libkernel::addr::UserAddr;
 use libkernel::arch::native::HAS_ADDRESS_TAGS;
+use memory::user::{UserPtr, UserSlice};
+use memory::{Dumpable, flags};
 
 use super::{Caller, Failure, privilege};
-use crate::memory::{Dumpable, flags};
 use crate::process::{NAME_SIZE, speculation};
 use crate::signal::Signal;
-use crate::user::{UserPtr, UserSlice};
 
 /// `prctl`; EINVAL for what is not done.
 pub fn prctl(

@@ -13,6 +13,7 @@ use abi::fs::{
 };
 use abi::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX};
 use libkernel::addr::UserAddr;
+use memory::user::UserPtr;
 
 use super::at::{content_file, file, only};
 use super::open::descriptor_limit;
@@ -22,7 +23,6 @@ use crate::fs::fd_table::OnExec;
 use crate::fs::file::SpecialKind;
 use crate::fs::lock::{Blocking, LockKind};
 use crate::fs::{notify, permission};
-use crate::user::UserPtr;
 
 /// `dup(fd)`.
 pub fn dup(caller: &mut Caller<'_>, fd: i32) -> Result<u32, Failure> {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use abi::Errno;
 use abi::fs::{AT_FDCWD, Dirent, Dirent64};
 use libkernel::addr::UserAddr;
+use memory::user::PathBuffer;
 use subject::{Credentials, capability};
 use zerocopy::IntoBytes;
 
@@ -16,7 +17,6 @@ use crate::fs::notify::Event;
 use crate::fs::permission::{self, Access};
 use crate::fs::walk::LastLink;
 use crate::fs::{path_from, short};
-use crate::user::PathBuffer;
 
 /// `getdents64(fd, buffer, size)`.
 pub fn getdents64(caller: &mut Caller<'_>, fd: i32, buffer: UserAddr, size: i32) -> Result<usize, Failure> {
@@ -60,7 +60,7 @@ fn list(caller: &Caller<'_>, fd: i32, buffer: UserAddr, size: i32, encode: Encod
     if too_small {
         return Err(Errno::EINVAL.into());
     }
-    crate::user::write_bytes(buffer, &records)?;
+    memory::user::write_bytes(buffer, &records)?;
     *position = next;
     drop(position);
     file.note_read();
@@ -116,7 +116,7 @@ pub fn getcwd(caller: &mut Caller<'_>, buffer: UserAddr, size: usize) -> Result<
     if text.len() > size {
         return Err(Errno::ERANGE.into());
     }
-    crate::user::write_bytes(buffer, &text)?;
+    memory::user::write_bytes(buffer, &text)?;
     Ok(text.len())
 }
 

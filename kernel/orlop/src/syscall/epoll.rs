@@ -9,6 +9,7 @@ use abi::poll::{
 };
 use libkernel::addr::UserAddr;
 use libkernel::fault::Access;
+use memory::user::UserPtr;
 use outcome::OrErrno;
 use sched::wait::Deadline;
 use zerocopy::IntoBytes;
@@ -20,7 +21,6 @@ use crate::fs::anonymous;
 use crate::fs::epoll::{AbsentPages, EXCLUSIVE_BITS, Epoll, Give};
 use crate::fs::fd_table::OnExec;
 use crate::fs::file::SpecialKind;
-use crate::user::UserPtr;
 
 /// `epoll_create(size)`: the size means nothing but must be positive.
 pub fn epoll_create(caller: &mut Caller<'_>, size: i32) -> Result<u32, Failure> {

@@ -7,14 +7,14 @@ use abi::fs::{O_NONBLOCK, O_RDWR};
 use abi::memory::{MFD_ALLOW_SEALING, MFD_CLOEXEC};
 use abi::poll::{EFD_CLOEXEC, EFD_NONBLOCK, EFD_SEMAPHORE};
 use libkernel::addr::UserAddr;
+use memory::Object;
+use memory::user::string::read_string;
 
 use super::at::only;
 use super::{Caller, Failure, open};
 use crate::fs::anonymous;
 use crate::fs::eventfd::{EventFile, Taking};
 use crate::fs::fd_table::OnExec;
-use crate::memory::Object;
-use crate::user::string::read_string;
 
 /// `eventfd(count)`.
 pub fn eventfd(caller: &mut Caller<'_>, count: u32) -> Result<u32, Failure> {

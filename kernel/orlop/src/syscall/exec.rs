@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use abi::Errno;
 use abi::fs::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW};
 use libkernel::addr::UserAddr;
+use memory::user::PathBuffer;
 use outcome::OrErrno;
 
 use super::{Caller, Failure};
@@ -12,7 +13,6 @@ use crate::exec::{self, Request, UserVectors};
 use crate::fs::fd_table::OnExec;
 use crate::fs::mount::Location;
 use crate::fs::walk::LastLink;
-use crate::user::PathBuffer;
 
 /// `execve(2)`.
 pub fn execve(

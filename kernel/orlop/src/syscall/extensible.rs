@@ -2,9 +2,8 @@
 
 use abi::Errno;
 use libkernel::addr::UserAddr;
+use memory::user;
 use zerocopy::{FromBytes, IntoBytes};
-
-use crate::user;
 
 /// Reads a structure of the caller's `size`: missing bytes are zero, and bytes that this kernel does not know must be (E2BIG).
 /// EINVAL below the size of the first version, which is that of `T`; E2BIG beyond a page.

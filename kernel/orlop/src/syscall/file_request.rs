@@ -11,6 +11,7 @@ use abi::ioctl::{
     FS_IOC_SETFLAGS, FS_IOC_UNRESVSP, FS_IOC_UNRESVSP64, FS_IOC_ZERO_RANGE, SpaceReservation,
 };
 use libkernel::addr::UserAddr;
+use memory::user::{self, UserPtr};
 use outcome::OrErrno;
 use subject::capability;
 use zerocopy::IntoBytes;
@@ -22,7 +23,6 @@ use crate::fs::File;
 use crate::fs::attributes::FileKind;
 use crate::fs::filesystem::FileSystemKind;
 use crate::fs::{permission, writers::MountWriter};
-use crate::user::{self, UserPtr};
 
 /// Serves a request; `None` for one that only the file's own code can know.
 pub fn serve(

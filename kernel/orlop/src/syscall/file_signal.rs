@@ -8,13 +8,13 @@ use abi::fs::{
     F_SETSIG, O_ASYNC, OwnerEx,
 };
 use libkernel::addr::UserAddr;
+use memory::user::UserPtr;
 
 use super::{Caller, Failure};
 use crate::fs::File;
 use crate::fs::file::SpecialKind;
 use crate::fs::owner::{self, Sender};
 use crate::signal::{Signal, recipient};
-use crate::user::UserPtr;
 
 /// The commands of `fcntl` about the owner and its signal; EINVAL for any other.
 pub(super) fn fcntl(caller: &Caller<'_>, file: &File, command: u32, argument: u64) -> Result<u64, Failure> {

@@ -12,6 +12,7 @@ use abi::futex::{
 use abi::time::Timespec;
 use core::sync::atomic::Ordering;
 use libkernel::addr::UserAddr;
+use memory::user::UserPtr;
 use sched::wait::{Deadline, WaitError};
 use subject::{Pid, capability};
 
@@ -22,7 +23,6 @@ use crate::futex::transfer::{self, Moved};
 use crate::futex::{self as core_futex, Left, Sharing, Word};
 use crate::process::{Thread, find_thread};
 use crate::time::{Clock, from_timespec};
-use crate::user::UserPtr;
 
 /// Gives a lock up. Whose it is comes before whether a lock can lie there.
 fn unlock(thread: &Thread, word: Result<Word, Errno>, address: UserAddr) -> Result<usize, Failure> {

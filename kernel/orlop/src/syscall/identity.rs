@@ -8,11 +8,11 @@ use abi::process::{
     CapUserData, CapUserHeader, LINUX_CAPABILITY_VERSION_1, LINUX_CAPABILITY_VERSION_2,
     LINUX_CAPABILITY_VERSION_3,
 };
+use memory::user::{UserPtr, UserSlice};
 use subject::{Capabilities, Credentials, Identity, Pid, capability};
 
 use super::{Caller, Failure};
 use crate::process::find_thread;
-use crate::user::{UserPtr, UserSlice};
 
 /// The most supplementary groups (`NGROUPS_MAX`).
 const GROUP_LIMIT: usize = 65_536;

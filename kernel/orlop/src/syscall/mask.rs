@@ -3,9 +3,9 @@
 use abi::Errno;
 use libkernel::addr::UserAddr;
 use libkernel::signal_set::SignalSet;
+use memory::user::UserPtr;
 
 use super::{Caller, Failure};
-use crate::user::UserPtr;
 
 /// Makes `call` with the mask at `address` in place of the thread's; a null address leaves that alone. Only an interrupted call lets
 /// in the signals that the thread blocks otherwise: one that has an answer has put the old mask back before they are looked at

@@ -11,15 +11,16 @@ use abi::memory::*;
 use libkernel::addr::{PAGE_MASK, USER_END, UserAddr, UserRange, page_up};
 use libkernel::fault::Access;
 use libkernel::paging::Prot;
+use memory::MappedFile;
+use memory::area::AreaFlags;
+use memory::lock::LockTime;
+use memory::protect::Reach;
+use memory::remap::{KeepOld, Movement};
+use memory::user;
+use memory::{Advice, OtherCopies, OwnReference, RemapRequest};
 
 use super::{Caller, Failure};
 use crate::fs::{File, permission};
-use crate::memory::area::AreaFlags;
-use crate::memory::lock::LockTime;
-use crate::memory::protect::Reach;
-use crate::memory::remap::{KeepOld, Movement};
-use crate::memory::{Advice, OtherCopies, OwnReference, RemapRequest};
-use crate::user;
 
 mod map;
 
@@ -188,8 +189,8 @@ pub fn mincore(caller: &mut Caller<'_>, start: UserAddr, length: u64, vector: Us
     let space = space(caller)?;
     hal::user_copy::checked(vector, range.page_count()).ok_or(Errno::EFAULT)?;
     let credentials = caller.thread.credentials();
-    let may_know = |file: &File| {
-        let inode = file.inode();
+    let may_know = |file: &dyn MappedFile| {
+        let Some(inode) = File::of_mapped(file).map(File::inode) else { return true };
         permission::is_owner(inode, &credentials)
             || permission::check(inode, &credentials, permission::Access::WRITE).is_ok()
     };

@@ -11,6 +11,8 @@ use abi::fs::{
     MS_SYNCHRONOUS, MS_UNBINDABLE, UMOUNT_NOFOLLOW,
 };
 use libkernel::addr::UserAddr;
+use memory::user::string::read_string;
+use memory::user::{IoSource, PathBuffer};
 use subject::capability;
 
 use super::at::{PathCall, only, path_argument};
@@ -20,8 +22,6 @@ use crate::fs::mount::{self, InUse, Location, Mount};
 use crate::fs::types::{self, FlagWords};
 use crate::fs::walk::{LastLink, Walk};
 use crate::process::table;
-use crate::user::string::read_string;
-use crate::user::{IoSource, PathBuffer};
 
 /// The flags that stay with a mount.
 const KEPT_FLAGS: u64 =

@@ -6,6 +6,8 @@ use abi::fs::{
     FALLOC_FL_UNSHARE_RANGE, FALLOC_FL_ZERO_RANGE, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
 };
 use libkernel::addr::UserAddr;
+use memory::object::Growth;
+use memory::user::PathBuffer;
 
 use super::at::{PathCall, content_file, path_argument};
 use super::{Caller, Failure};
@@ -16,8 +18,6 @@ use crate::fs::permission::{self, Access};
 use crate::fs::walk::LastLink;
 use crate::fs::writers::ContentWriter;
 use crate::fs::{File, clock, limits};
-use crate::memory::object::Growth;
-use crate::user::PathBuffer;
 
 /// `lseek(fd, offset, whence)`.
 pub fn lseek(caller: &mut Caller<'_>, fd: i32, offset: i64, whence: u32) -> Result<u64, Failure> {

@@ -7,6 +7,7 @@ use abi::fs::{
     AT_FDCWD, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, O_CREAT, O_PATH, O_TRUNC, O_WRONLY, OpenHow,
 };
 use libkernel::addr::UserAddr;
+use memory::user::PathBuffer;
 use subject::Resource;
 
 use super::at::{self, PathCall};
@@ -15,7 +16,6 @@ use crate::fs::fd_table::OnExec;
 use crate::fs::open::{self, How, KNOWN_FLAGS, PATH_FLAGS, TMPFILE_BIT};
 use crate::fs::walk::{Rules, Walk};
 use crate::fs::{FdTable, File};
-use crate::user::PathBuffer;
 
 /// `open(path, flags, mode)`.
 pub fn open(caller: &mut Caller<'_>, path: UserAddr, flags: u32, mode: u32) -> Result<u32, Failure> {

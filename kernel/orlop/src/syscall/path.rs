@@ -8,6 +8,7 @@ use abi::fs::{
     RENAME_WHITEOUT,
 };
 use libkernel::addr::UserAddr;
+use memory::user::PathBuffer;
 use subject::capability;
 
 use super::at::{PathCall, keep_unless, only, path_argument};
@@ -19,7 +20,6 @@ use crate::fs::permission::{self, Access};
 use crate::fs::remove::{self, Victim};
 use crate::fs::rename::{self, Behind, End, Target};
 use crate::fs::walk::{self, Last, Tail};
-use crate::user::PathBuffer;
 
 /// `mkdir(path, mode)`.
 pub fn mkdir(caller: &mut Caller<'_>, path: UserAddr, mode: u32) -> Result<(), Failure> {

@@ -15,13 +15,13 @@ use abi::poll::{POLLERR, POLLHUP, POLLNVAL, Pollfd};
 use abi::time::{NANOSECONDS_PER_SECOND, Timespec};
 use arrayvec::ArrayVec;
 use libkernel::addr::UserAddr;
+use memory::user::{UserPtr, UserSlice};
 use sched::wait::{Deadline, Patience, WaitError, WaitQueue};
 use subject::Resource;
 
 use super::restart::Resume;
 use super::{Caller, Failure, Restart};
 use crate::fs::poll::{Observer, PollEvents, Share, Watcher};
-use crate::user::{UserPtr, UserSlice};
 
 pub use select::{pselect6, select};
 

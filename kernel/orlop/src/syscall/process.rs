@@ -11,6 +11,7 @@ use abi::process::{
 };
 use abi::signal::SigInfo;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
+use memory::user::{UserPtr, UserSlice, offset_address, read_bytes, write_bytes};
 use subject::Pid;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -20,7 +21,6 @@ use crate::process::clone::{self, CloneRequest};
 use crate::process::group;
 use crate::process::wait::{Report, Which, wait_for_child};
 use crate::signal::{Signal, send};
-use crate::user::{UserPtr, UserSlice, offset_address, read_bytes, write_bytes};
 
 /// `fork`.
 pub fn fork(caller: &mut Caller<'_>) -> Result<Pid, Failure> {
@@ -111,7 +111,7 @@ fn read_clone_arguments(address: UserAddr, size: usize) -> Result<CloneArgs, Err
     read_bytes(address, &mut arguments.as_mut_bytes()[..known])?;
     for offset in known..size {
         let mut byte = [0];
-        read_bytes(crate::user::offset_address(address, offset)?, &mut byte)?;
+        read_bytes(memory::user::offset_address(address, offset)?, &mut byte)?;
         if byte != [0] {
             return Err(Errno::E2BIG);
         }

@@ -11,6 +11,7 @@ use abi::process::{
 };
 use abi::time::Timespec;
 use libkernel::sched::{PRIORITY_MAX, Parameters, Policy, ROUND_ROBIN_NS, SLICE_NS};
+use memory::user::{self, UserPtr};
 use subject::{Pid, Resource, capability};
 use zerocopy::IntoBytes;
 
@@ -19,7 +20,6 @@ use super::{Caller, Failure, extensible};
 use crate::futex;
 use crate::process::{Thread, find_thread};
 use crate::time::to_timespec;
-use crate::user::{self, UserPtr};
 
 /// `sched_yield`.
 pub fn sched_yield(_caller: &mut Caller<'_>) -> Result<(), Failure> {

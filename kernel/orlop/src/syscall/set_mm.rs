@@ -8,6 +8,9 @@ use abi::process::{
     PR_SET_MM_START_STACK, PrctlMmMap,
 };
 use libkernel::addr::UserAddr;
+use memory::AddressSpace;
+use memory::places::{AuxiliaryVector, check_place};
+use memory::user::{UserPtr, read_bytes};
 use subject::{Resource, capability};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -15,9 +18,6 @@ use super::Caller;
 use super::at::content_file;
 use crate::fs::attributes::FileKind;
 use crate::fs::permission::{self, Access};
-use crate::memory::AddressSpace;
-use crate::memory::places::{AuxiliaryVector, check_place};
-use crate::user::{UserPtr, read_bytes};
 
 /// No file is named.
 const NO_FILE: u32 = u32::MAX;
@@ -126,5 +126,5 @@ fn set_program(caller: &Caller<'_>, space: &AddressSpace, fd: u32) -> Result<(),
         return Err(Errno::EACCES);
     }
     permission::check(file.inode(), &caller.thread.credentials(), Access::EXECUTE)?;
-    space.set_program(&file)
+    space.set_program(file)
 }

@@ -8,6 +8,7 @@ use abi::signal::{
 };
 use abi::time::Timespec;
 use libkernel::addr::UserAddr;
+use memory::user::{self, UserPtr};
 use sched::wait::{Deadline, WaitError};
 use subject::{Pid, capability};
 
@@ -16,7 +17,6 @@ use crate::process::{Process, Thread, find_thread};
 use crate::signal::action::{Disposition, disposition};
 use crate::signal::{Signal, SignalSet, frame, send};
 use crate::time::from_timespec;
-use crate::user::{self, UserPtr};
 
 fn check_size(size: usize) -> Result<(), Errno> {
     if size == SIGSET_SIZE { Ok(()) } else { Err(Errno::EINVAL) }

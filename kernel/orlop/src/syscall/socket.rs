@@ -8,12 +8,12 @@ use abi::Errno;
 use abi::fs::{O_CLOEXEC, O_NONBLOCK};
 use abi::time::Timespec;
 use libkernel::addr::UserAddr;
+use memory::user::{UserPtr, UserSlice};
 
 use super::at::content_file;
 use super::open::descriptor_limit;
 use super::{Caller, Failure};
 use crate::time::from_timespec;
-use crate::user::{UserPtr, UserSlice};
 
 /// One more than the highest family (`AF_MAX`).
 const FAMILIES: u32 = 46;

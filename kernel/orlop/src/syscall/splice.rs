@@ -12,6 +12,8 @@ use abi::fs::{Iovec, O_APPEND, O_NONBLOCK, SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_
 use hal::frame::SharedFrame;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
 use libkernel::fault::Access;
+use memory::user::IoSink;
+use memory::{AddressSpace, Object};
 
 use super::at::{content_file, content_files, only};
 use super::io::with_vectors;
@@ -20,8 +22,6 @@ use super::{Caller, Failure};
 use crate::fs::File;
 use crate::fs::file::SpecialKind;
 use crate::fs::pipe::{Kept, Piece, Pipe, Waiting};
-use crate::memory::{AddressSpace, Object};
-use crate::user::IoSink;
 
 /// The flags that all three calls take.
 const FLAGS: u32 = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT;

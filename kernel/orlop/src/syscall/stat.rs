@@ -13,6 +13,7 @@ use abi::fs::{
 };
 use abi::time::Timespec;
 use libkernel::addr::UserAddr;
+use memory::user::{PathBuffer, UserPtr};
 use subject::{Credentials, capability};
 
 use super::at::{self, PathCall, follow_unless, only, path_argument};
@@ -22,7 +23,6 @@ use crate::fs::inode::{Body, Inode};
 use crate::fs::mount::{Location, Mount};
 use crate::fs::permission::{self, Access};
 use crate::fs::walk::LastLink;
-use crate::user::{PathBuffer, UserPtr};
 
 /// The size of transfers that suits every file here.
 const BLOCK_SIZE: i32 = 4096;
@@ -303,6 +303,6 @@ pub fn readlinkat(
         _ => return Err(if path.is_empty() { Errno::ENOENT } else { Errno::EINVAL }.into()),
     };
     let shown = text.get(..size).unwrap_or(&text);
-    crate::user::write_bytes(buffer, shown)?;
+    memory::user::write_bytes(buffer, shown)?;
     Ok(shown.len())
 }

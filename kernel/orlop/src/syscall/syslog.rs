@@ -3,10 +3,10 @@
 use abi::Errno;
 use abi::syslog::*;
 use libkernel::addr::UserAddr;
+use memory::user::IoSink;
 
 use super::{Caller, Failure};
 use crate::kmsg::syslog as log;
-use crate::user::IoSink;
 
 /// `syslog(action, buffer, length)`; C libraries call it `klogctl`.
 pub fn syslog(caller: &mut Caller<'_>, action: u32, buffer: UserAddr, length: i32) -> Result<usize, Failure> {

@@ -14,6 +14,7 @@ use abi::utsname::{Sysinfo, UTSNAME_LENGTH, Utsname};
 use hal::sync::SpinLock;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
 use libkernel::sched::load_average::POINT;
+use memory::user::{IoSink, UserPtr, UserSlice};
 use subject::{Limit, MayRaise, Pid, Resource, capability};
 
 use super::{Caller, Failure};
@@ -22,7 +23,6 @@ use crate::process::{Process, Thread, Times, find_thread};
 use crate::random;
 use crate::time::{SECOND_NS, to_timeval};
 use crate::tty;
-use crate::user::{IoSink, UserPtr, UserSlice};
 
 /// The Linux whose interface this is.
 const RELEASE: &[u8] = b"6.1.0-orlop";

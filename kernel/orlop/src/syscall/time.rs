@@ -11,6 +11,7 @@ use abi::time::{
     Timespec, Timeval, Timex, Timezone, Tms, USER_HZ,
 };
 use libkernel::addr::UserAddr;
+use memory::user::UserPtr;
 use sched::wait::{Deadline, WaitError};
 use subject::{Pid, capability};
 
@@ -22,7 +23,6 @@ use crate::time::posix::{self, Asked, Notification};
 use crate::time::{
     Clock, CpuClock, SECOND_NS, clock, discipline, from_timespec, from_timeval, to_timespec, to_timeval,
 };
-use crate::user::UserPtr;
 
 /// `clock_gettime`.
 pub fn clock_gettime(caller: &mut Caller<'_>, id: i32, time: UserPtr<Timespec>) -> Result<(), Failure> {

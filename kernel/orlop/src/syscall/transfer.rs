@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use libkernel::addr::UserAddr;
+use memory::user::io::MAX_TRANSFER;
+use memory::user::{IoSink, IoSource, UserPtr};
 use outcome::OrErrno;
 
 use super::at::content_file;
@@ -16,8 +18,6 @@ use crate::fs::file::SpecialKind;
 use crate::fs::inode::Body;
 use crate::fs::notify::Event;
 use crate::fs::running;
-use crate::user::io::MAX_TRANSFER;
-use crate::user::{IoSink, IoSource, UserPtr};
 
 /// Bytes that are in flight at once.
 const STEP: usize = 16384;

@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 use abi::Errno;
 use abi::fs::{AT_FDCWD, XATTR_CREATE, XATTR_REPLACE};
 use libkernel::addr::UserAddr;
+use memory::user::string::read_string;
+use memory::user::{PathBuffer, UserSlice};
 
 use super::at::{PathCall, content_file, only, path_argument};
 use super::{Caller, Failure};
@@ -15,8 +17,6 @@ use crate::fs::mount::Location;
 use crate::fs::notify::Event;
 use crate::fs::walk::LastLink;
 use crate::fs::writers::MountWriter;
-use crate::user::string::read_string;
-use crate::user::{PathBuffer, UserSlice};
 
 /// The longest name with its NUL, and the longest value and list: `XATTR_NAME_MAX`, `XATTR_SIZE_MAX`, `XATTR_LIST_MAX` of xattr(7).
 const NAME_SIZE: usize = 256;

@@ -11,6 +11,7 @@ use abi::signal::{SI_KERNEL, SIG_IGN, SigInfo};
 use abi::terminal::{TIOCGPGRP, TIOCGSID, TIOCNOTTY, TIOCSCTTY, TIOCSPGRP};
 use libkernel::addr::UserAddr;
 use libkernel::signal_set::Signal;
+use memory::user::UserPtr;
 use outcome::{Failure, Restart};
 use subject::{Pid, capability};
 
@@ -18,7 +19,6 @@ use super::terminal::Terminal;
 use crate::process::{Process, Session, Thread, current, table};
 use crate::signal::send;
 use crate::syscall::Caller;
-use crate::user::UserPtr;
 
 /// A terminal's place in job control.
 #[derive(Default)]

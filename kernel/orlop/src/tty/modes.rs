@@ -6,9 +6,9 @@ use abi::terminal::{
     Termios2,
 };
 use libkernel::addr::UserAddr;
+use memory::user::UserPtr;
 
 use super::terminal::Terminal;
-use crate::user::UserPtr;
 
 /// Bits a second of the speed constants that are not zero-based multiples of anything.
 const SPEEDS: &[(u32, u32)] =

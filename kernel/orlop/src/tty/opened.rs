@@ -10,6 +10,7 @@ use core::sync::atomic::Ordering;
 use abi::Errno;
 use abi::poll::{POLLERR, POLLHUP};
 use abi::terminal::{TIOCSPGRP, TOSTOP};
+use memory::user::{IoSink, IoSource};
 use outcome::Failure;
 
 use super::terminal::Terminal;
@@ -17,7 +18,6 @@ use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::file::{File, FileOperations, SpecialKind};
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::syscall::Caller;
-use crate::user::{IoSink, IoSource};
 
 /// An open terminal.
 pub struct Opened {

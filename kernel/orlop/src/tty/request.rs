@@ -10,13 +10,13 @@ use abi::terminal::{
 };
 use libkernel::addr::UserAddr;
 use libkernel::signal_set::Signal;
+use memory::user::UserPtr;
 use outcome::Failure;
 use subject::capability;
 
 use super::modes;
 use super::terminal::Terminal;
 use crate::syscall::Caller;
-use crate::user::UserPtr;
 
 /// Answers one request. ENOTTY for one that terminals do not know.
 pub fn handle(terminal: &Terminal, caller: &Caller<'_>, request: u32, argument: u64) -> Result<u64, Failure> {

@@ -12,6 +12,7 @@ use abi::Errno;
 use abi::terminal::Winsize;
 use hal::sync::SpinLock;
 use libkernel::line_discipline::{LineDiscipline, ReadOutcome};
+use memory::user::IoSource;
 use outcome::Failure;
 use sched::Mutex;
 use sched::wait::{Deadline, WaitError, WaitQueue};
@@ -21,7 +22,6 @@ use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::attributes::DeviceNumber;
 use crate::fs::owner::News;
 use crate::fs::poll::{PollEvents, Watcher};
-use crate::user::IoSource;
 
 /// Where a terminal's output goes.
 pub trait Wire: Send + Sync {

@@ -6,6 +6,7 @@ use abi::Errno;
 use abi::ioctl::{RNDADDENTROPY, RNDADDTOENTCNT, RNDCLEARPOOL, RNDGETENTCNT, RNDRESEEDCRNG, RNDZAPENTCNT};
 use hal::sync::Once;
 use libkernel::addr::UserAddr;
+use memory::user::{IoSink, IoSource, UserPtr};
 use outcome::Failure;
 use subject::capability;
 
@@ -15,7 +16,6 @@ use crate::fs::poll::{PollEvents, Watcher};
 use crate::fs::running;
 use crate::random::{self, seeding};
 use crate::syscall::Caller;
-use crate::user::{IoSink, IoSource, UserPtr};
 
 /// The one object behind every opening of a device, made when first needed.
 struct Shared(Once<Arc<dyn FileOperations>>);

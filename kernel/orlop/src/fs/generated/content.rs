@@ -14,6 +14,7 @@ use core::sync::atomic::{AtomicU64, Ordering, fence};
 use abi::Errno;
 use hal::sync::Once;
 use libkernel::text::Text;
+use memory::user::{Halt, IoSink, IoSource};
 use outcome::{Failure, OrErrno};
 use sched::Mutex;
 use sched::wait::WaitQueue;
@@ -21,7 +22,6 @@ use sched::wait::WaitQueue;
 use super::Class;
 use crate::fs::file::{File, FileOperations};
 use crate::fs::poll::{PollEvents, Watcher};
-use crate::user::{Halt, IoSink, IoSource};
 
 /// What a generated file shows.
 pub trait Content: Send + Sync {

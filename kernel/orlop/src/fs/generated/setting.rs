@@ -12,6 +12,7 @@ use core::sync::atomic::AtomicU64;
 use abi::Errno;
 use libkernel::setting::{self, Invalid};
 use libkernel::text::Text;
+use memory::user::{IoSink, IoSource};
 use outcome::{Failure, OrErrno};
 
 use super::content::Changes;
@@ -20,7 +21,6 @@ use crate::fs::file::{File, FileOperations};
 use crate::fs::inode::GeneratedFile;
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::current;
-use crate::user::{IoSink, IoSource};
 
 /// What stands behind a file of `/proc/sys`.
 #[derive(Clone, Copy)]

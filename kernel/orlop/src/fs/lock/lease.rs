@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicI32, Ordering, fence};
 
 use abi::Errno;
 use abi::fs::{F_OWNER_PID, OwnerEx};
+use memory::Object;
 use outcome::Failure;
 use sched::wait::{Deadline, WaitError};
 
@@ -22,7 +23,6 @@ use crate::fs::file::File;
 use crate::fs::inode::Inode;
 use crate::fs::owner::{News, Owner};
 use crate::fs::running;
-use crate::memory::Object;
 
 /// `leases-enable`: whether new ones are given.
 pub static ENABLED: AtomicI32 = AtomicI32::new(1);

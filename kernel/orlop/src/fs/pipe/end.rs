@@ -9,6 +9,7 @@ use abi::Errno;
 use abi::fs::{O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY};
 use abi::ioctl::FIONREAD;
 use libkernel::addr::UserAddr;
+use memory::user::{IoSink, IoSource, UserPtr};
 use outcome::Failure;
 use sched::wait::Deadline;
 use subject::Credentials;
@@ -25,7 +26,6 @@ use crate::fs::mount::Location;
 use crate::fs::owner::News;
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::syscall::Caller;
-use crate::user::{IoSink, IoSource, UserPtr};
 
 /// How a pipe is opened: which ends.
 #[derive(Clone, Copy)]

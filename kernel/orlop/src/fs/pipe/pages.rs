@@ -5,6 +5,7 @@
 
 use abi::Errno;
 use libkernel::signal_set::Signal;
+use memory::user::{IoSink, IoSource};
 use outcome::Failure;
 use sched::wait::Deadline;
 
@@ -13,7 +14,6 @@ use super::{Content, Pipe};
 use crate::fs::owner::News;
 use crate::fs::poll::PollEvents;
 use crate::fs::running;
-use crate::user::{IoSink, IoSource};
 
 /// Whether a call waits for bytes or for room.
 #[derive(Clone, Copy, PartialEq, Eq)]

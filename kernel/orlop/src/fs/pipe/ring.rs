@@ -11,9 +11,8 @@ use alloc::collections::VecDeque;
 use abi::Errno;
 use hal::frame::SharedFrame;
 use libkernel::addr::PAGE_SIZE;
+use memory::user::{Halt, IoSink, IoSource};
 use outcome::OrErrno;
-
-use crate::user::{Halt, IoSink, IoSource};
 
 const PAGE: usize = PAGE_SIZE as usize;
 

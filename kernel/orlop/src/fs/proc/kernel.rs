@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use abi::Errno;
 use abi::syslog::SYSLOG_ACTION_OPEN;
 use libkernel::text::Text;
+use memory::user::{IoSink, IoSource};
 use outcome::Failure;
 use subject::{Credentials, capability};
 
@@ -19,7 +20,6 @@ use crate::fs::poll::{PollEvents, Watcher};
 use crate::kmsg::syslog;
 use crate::process::current;
 use crate::tty::sysrq;
-use crate::user::{IoSink, IoSource};
 
 /// What the running thread may, if it is a program's.
 fn ask<R>(question: impl FnOnce(&Credentials) -> R) -> Option<R> {

@@ -52,7 +52,7 @@ fn parse(name: &[u8]) -> Option<UserRange> {
 fn file_at(subject: &Subject, range: UserRange) -> Result<Arc<File>, Errno> {
     let space = subject.address_space().map_err(|_| Errno::ENOENT)?;
     let area = space.describe_area(range.start()).filter(|area| area.range == range);
-    area.and_then(|area| area.file).ok_or(Errno::ENOENT)
+    area.and_then(|area| area.file).and_then(File::from_mapped).ok_or(Errno::ENOENT)
 }
 
 impl GeneratedDirectory for MapFiles {

@@ -7,15 +7,15 @@ use abi::Errno;
 use libkernel::addr::UserAddr;
 use libkernel::fault::Access;
 use libkernel::text::{Text, Within};
+use memory::AddressSpace;
+use memory::area::{AreaDescription, Role};
 
 use super::process::shown_path;
 use super::subject::Subject;
-use crate::fs::file::FileOperations;
+use crate::fs::file::{File, FileOperations};
 use crate::fs::generated::Class;
 use crate::fs::generated::content::{Content, SequenceFile};
 use crate::fs::mount::Location;
-use crate::memory::AddressSpace;
-use crate::memory::area::{AreaDescription, Role};
 
 /// Areas that are described under one hold of the address space's lock.
 pub const BATCH: usize = 32;
@@ -78,7 +78,7 @@ pub fn line(area: &AreaDescription, text: &mut Text) {
         b' ',
     ]);
     text.hexadecimal(area.offset, 8);
-    let (device, number) = area.file.as_ref().map_or(((0, 0), 0), |file| {
+    let (device, number) = area.file.as_deref().and_then(File::of_mapped).map_or(((0, 0), 0), |file| {
         let device = file.inode().filesystem.device;
         ((device.major, device.minor), file.inode().number)
     });
@@ -98,7 +98,7 @@ pub fn line(area: &AreaDescription, text: &mut Text) {
 }
 
 fn name_of(area: &AreaDescription) -> Vec<u8> {
-    if let Some(file) = &area.file {
+    if let Some(file) = area.file.as_deref().and_then(File::of_mapped) {
         return shown_path(file.location()).unwrap_or_default();
     }
     match area.role {
@@ -118,5 +118,6 @@ pub fn executable(subject: &Subject) -> Result<Location, Errno> {
 
 /// The program that a memory was made for. ENOENT without one.
 pub fn program_of(space: &AddressSpace) -> Result<Location, Errno> {
-    space.program().map(|file| file.location().clone()).ok_or(Errno::ENOENT)
+    let program = space.program().and_then(File::from_mapped).ok_or(Errno::ENOENT)?;
+    Ok(program.location().clone())
 }

@@ -7,9 +7,9 @@ use abi::Errno;
 use hal::paging::Resident;
 use libkernel::addr::{PAGE_SIZE, page_down, page_up};
 use libkernel::text::Text;
+use memory::AddressSpace;
 
 use super::subject::Subject;
-use crate::memory::AddressSpace;
 
 /// Pages of memory, and those that are there.
 pub fn total_and_resident(subject: &Subject) -> (u64, u64) {

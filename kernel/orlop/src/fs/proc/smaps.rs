@@ -12,6 +12,9 @@ use hal::frame::SharedFrame;
 use libkernel::addr::{PAGE_SIZE, USER_END, UserAddr, UserRange};
 use libkernel::fault::Access;
 use libkernel::text::Text;
+use memory::AddressSpace;
+use memory::area::{AreaDescription, AreaFlags};
+use memory::user::IoSink;
 use outcome::Failure;
 use subject::capability;
 
@@ -20,10 +23,7 @@ use super::subject::Subject;
 use crate::fs::file::{File, FileOperations};
 use crate::fs::generated::Class;
 use crate::fs::generated::content::{Content, SequenceFile};
-use crate::memory::AddressSpace;
-use crate::memory::area::{AreaDescription, AreaFlags};
 use crate::process::current;
-use crate::user::IoSink;
 
 /// Opens `smaps`.
 pub fn smaps(subject: Subject) -> Result<Arc<dyn FileOperations>, Errno> {

@@ -11,12 +11,12 @@ use abi::process::{
 use libkernel::addr::PAGE_SIZE;
 use libkernel::sched::{Parameters, cpu_set};
 use libkernel::text::{Text, Within};
+use memory::layout::Layout;
 use sched::settings;
 use subject::{Credentials, INFINITY, Resource};
 
 use super::sizes;
 use super::subject::Subject;
-use crate::memory::layout::Layout;
 use crate::process::{NAME_SIZE, Thread, Times, may_inspect, speculation};
 use crate::syscall::sched::number_of;
 use crate::tty;

@@ -5,13 +5,13 @@
 use alloc::sync::{Arc, Weak};
 
 use abi::Errno;
+use memory::AddressSpace;
 use subject::Pid;
 
 use super::view::Hiding;
 use crate::fs::FsContext;
 use crate::fs::filesystem::FileSystem;
 use crate::fs::inode::{Admission, Ownership};
-use crate::memory::AddressSpace;
 use crate::process::{Process, Thread, current, find_thread, may_inspect};
 
 /// A process, or one thread of it, that a directory is about.

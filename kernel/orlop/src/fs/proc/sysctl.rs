@@ -11,6 +11,7 @@ use libkernel::arch::native::{MMAP_RANDOM_BITS, MMAP_RANDOM_BITS_MAX};
 use libkernel::entropy::POOL_BITS;
 use libkernel::sched::{REAL_TIME_BUDGET_NS, REAL_TIME_PERIOD_NS, ROUND_ROBIN_NS};
 use libkernel::text::Text;
+use memory::layout;
 use sched::watchdog;
 use subject::capability;
 
@@ -19,7 +20,6 @@ use crate::fs::generated::setting::{Number, Setting, Word};
 use crate::fs::generated::{Fixed, directory, setting, setting_with, shown, shown_text};
 use crate::fs::{pipe, shared_folders};
 use crate::kmsg;
-use crate::memory::layout;
 use crate::process;
 use crate::random::seeding;
 use crate::signal::fatal;
@@ -122,7 +122,7 @@ static RANDOM: &[Fixed] = &[
 static VM: &[Fixed] = &[
     setting_with("drop_caches", 0o200, Setting::Numbers(&[DROP_CACHES])),
     setting("max_map_count", Setting::Numbers(&[MAX_AREAS])),
-    shown("mmap_min_addr", || crate::memory::layout::LOWEST_ADDRESS as i64),
+    shown("mmap_min_addr", || memory::layout::LOWEST_ADDRESS as i64),
     setting_with("mmap_rnd_bits", 0o600, Setting::Numbers(&[MMAP_BITS])),
     // Whoever finds no memory is killed.
     shown("oom_kill_allocating_task", || 1),
@@ -158,7 +158,7 @@ const PID_MAX: Number = atomic_number!(process::PID_MAX, 301..=process::PID_LIMI
 /// `MIN_THREADS` and `FUTEX_TID_MASK`.
 const THREADS_MAX: Number = atomic_number!(process::THREADS_MAX, 20..=0x3fff_ffff);
 const OPEN_MAX: Number = atomic_number!(subject::OPEN_MAX, 64..=0x7fff_ffc0);
-const MAX_AREAS: Number = atomic_number!(crate::memory::MAX_AREAS, 0..=i32::MAX as i64);
+const MAX_AREAS: Number = atomic_number!(memory::MAX_AREAS, 0..=i32::MAX as i64);
 const DIRECTORY_NOTIFY: Number = atomic_number!(crate::fs::notify::ENABLED, ANY);
 const LEASE_BREAK_TIME: Number = atomic_number!(crate::fs::lock::lease::BREAK_TIME_S, ANY);
 const LEASES_ENABLED: Number = atomic_number!(crate::fs::lock::lease::ENABLED, ANY);
@@ -177,7 +177,7 @@ const WATCHDOG_THRESHOLD: Number = atomic_number!(watchdog::THRESHOLD_S, 0..=60)
 const MMAP_BITS: Number =
     atomic_number!(layout::MMAP_BITS, MMAP_RANDOM_BITS as i64..=MMAP_RANDOM_BITS_MAX as i64);
 /// What is promised is not added up, so there is no 2.
-const OVERCOMMIT: Number = atomic_number!(crate::memory::OVERCOMMIT, 0..=1);
+const OVERCOMMIT: Number = atomic_number!(memory::OVERCOMMIT, 0..=1);
 const POINTERS_RESTRICTED: Number = Number {
     capability: Some(capability::SYS_ADMIN),
     ..atomic_number!(super::kernel::POINTERS_RESTRICTED, 0..=2)

@@ -7,10 +7,10 @@ use abi::Errno;
 use libkernel::addr::PAGE_SIZE;
 use libkernel::sched::load_average::POINT;
 use libkernel::text::Text;
+use memory::object::pages_in_use;
 use sched::accounts::{self, Mode};
 
 use crate::fs::types;
-use crate::memory::object::pages_in_use;
 use crate::process::{for_each_process, made_threads};
 use crate::syscall::system as uts;
 use crate::time::clock;

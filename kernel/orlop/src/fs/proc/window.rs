@@ -7,13 +7,13 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
+use memory::AddressSpace;
+use memory::layout::Layout;
+use memory::user::IoSink;
 use outcome::Failure;
 
 use super::subject::Subject;
 use crate::fs::file::{File, FileOperations};
-use crate::memory::AddressSpace;
-use crate::memory::layout::Layout;
-use crate::user::IoSink;
 
 /// Bytes that are copied at once.
 const STEP: usize = PAGE_SIZE as usize;

@@ -7,13 +7,13 @@ use abi::memory::*;
 use abi::native::process::{HUGE_PAGE_SHIFTS, MAP_32BIT};
 use libkernel::addr::{PAGE_MASK, PAGE_SHIFT, USER_END, UserAddr, page_up};
 use libkernel::paging::Prot;
+use memory::area::AreaFlags;
+use memory::layout::LOWEST_ADDRESS;
+use memory::{Content, MapRequest, Object, Placement};
 use outcome::Failure;
 
 use crate::fs::File;
 use crate::fs::file::Mapping;
-use crate::memory::area::AreaFlags;
-use crate::memory::layout::LOWEST_ADDRESS;
-use crate::memory::{Content, MapRequest, Object, Placement};
 use crate::syscall::Caller;
 
 /// The flags that every kind of mapping takes (Linux's `LEGACY_MAP_MASK`); `MAP_SHARED_VALIDATE` refuses others.

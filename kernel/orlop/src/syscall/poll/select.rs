@@ -9,13 +9,13 @@ use abi::poll::{
 };
 use abi::time::Timeval;
 use libkernel::addr::UserAddr;
+use memory::user::{UserPtr, UserSlice};
 use outcome::Failure;
 use sched::wait::Deadline;
 
 use super::{deadline_argument, wait, write_time_left};
 use crate::syscall::Caller;
 use crate::syscall::mask::with_temporary;
-use crate::user::{UserPtr, UserSlice};
 
 /// Which events put a descriptor into each of the three sets, in the order readable, writable, exceptional: select(2). One that is not
 /// open for its content, or was closed meanwhile, is in all (Linux 6.1, `fs/select.c`, `POLLIN_SET` and its kin).

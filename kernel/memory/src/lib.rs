@@ -6,13 +6,22 @@
 //! written in place.
 //!
 //! Each family of system calls has its own file (`map`, `protect`, `remap`, `brk`, `advice`, `lock`, `query`):
-//! plain methods of [`AddressSpace`], called by `syscall::memory`.
+//! plain methods of [`AddressSpace`], called by `orlop::syscall::memory`.
+//!
+//! [`user`] is how the kernel itself copies to and from the running program's memory.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod advice;
 pub mod area;
 mod bounds;
 mod brk;
 mod fault;
+mod file;
 mod fork;
 pub mod layout;
 pub mod lock;
@@ -27,10 +36,12 @@ mod space;
 #[cfg(test)]
 mod tests;
 mod unmap;
+pub mod user;
 
 pub use advice::{Advice, OtherCopies};
 pub use bounds::{Bounds, MAX_AREAS};
 pub use fault::FaultError;
+pub use file::MappedFile;
 pub use layout::Layout;
 pub use map::{Content, MapRequest, OVERCOMMIT, Placement};
 pub use object::{ExecuteAccess, Growth, Object, PageBudget, WriteAccess};

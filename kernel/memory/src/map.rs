@@ -15,10 +15,10 @@ use super::AddressSpace;
 use super::FaultError;
 use super::area::{Area, AreaFlags, Backing, ObjectView};
 use super::bounds::Bounds;
+use super::file::MappedFile;
 use super::layout::LOWEST_HINT;
 use super::object::{Object, Stores};
 use super::space::{Discarded, State, Usage};
-use crate::fs::File;
 
 /// Where Linux puts `MAP_32BIT` mappings.
 const LOW_WINDOW: Range<u64> = 0x4000_0000..0x8000_0000;
@@ -62,7 +62,7 @@ pub enum Content {
         /// The object.
         object: Arc<Object>,
         /// The file it came from.
-        file: Option<Arc<File>>,
+        file: Option<Arc<dyn MappedFile>>,
         /// The object's page at the start of the mapping.
         first_page: u64,
     },

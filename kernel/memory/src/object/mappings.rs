@@ -15,11 +15,11 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use crate::AddressSpace;
 use abi::Errno;
 use libkernel::addr::UserAddr;
 
 use super::{Copies, Object};
-use crate::memory::AddressSpace;
 
 /// Whether stores through a mapping can reach the object.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl MappingList {
 }
 
 /// One VMA's hold on an object. Dropped, it leaves the object's list.
-pub(in crate::memory) struct Mapping {
+pub(crate) struct Mapping {
     object: Arc<Object>,
     slot: u32,
     stores: Stores,
@@ -145,7 +145,7 @@ pub(in crate::memory) struct Mapping {
 
 impl Mapping {
     /// Registers a mapping of `object` that begins at `start` in the address space. `EPERM` where a seal forbids stores.
-    pub(in crate::memory) fn new(
+    pub(crate) fn new(
         object: Arc<Object>,
         space: Weak<AddressSpace>,
         start: UserAddr,
@@ -156,12 +156,12 @@ impl Mapping {
     }
 
     /// Another mapping of the object with the same rights, in the given space.
-    pub(in crate::memory) fn again(&self, space: Weak<AddressSpace>, start: UserAddr) -> Result<Self, Errno> {
+    pub(crate) fn again(&self, space: Weak<AddressSpace>, start: UserAddr) -> Result<Self, Errno> {
         Self::new(self.object.clone(), space, start, self.stores)
     }
 
     /// A second hold for the same address space, of what begins at `start`; `None` when memory is short.
-    pub(in crate::memory) fn try_clone(&self, start: UserAddr) -> Option<Self> {
+    pub(crate) fn try_clone(&self, start: UserAddr) -> Option<Self> {
         let mut mappings = self.object.mappings.lock();
         let Some(Slot::Used(place, _)) = mappings.slots.get(self.slot as usize) else { return None };
         let place = Place { space: place.space.clone(), at: start };
@@ -169,7 +169,7 @@ impl Mapping {
         Some(Self { object: self.object.clone(), slot, stores: self.stores })
     }
 
-    pub(in crate::memory) fn object(&self) -> &Arc<Object> {
+    pub(crate) fn object(&self) -> &Arc<Object> {
         &self.object
     }
 }

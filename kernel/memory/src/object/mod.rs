@@ -24,6 +24,7 @@ use alloc::sync::Arc;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::user::{IoSink, IoSource};
 use abi::Errno;
 use hal::frame::SharedFrame;
 use hal::sync::SpinLock;
@@ -31,8 +32,6 @@ use libkernel::addr::PAGE_SIZE;
 use libkernel::radix::RadixTree;
 use outcome::OrErrno;
 use sched::turns::Turns;
-
-use crate::user::{IoSink, IoSource};
 
 use access::AccessCount;
 pub use access::{ExecuteAccess, WriteAccess};

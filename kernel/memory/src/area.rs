@@ -15,9 +15,9 @@ use libkernel::paging::Prot;
 use libkernel::vma::Interval;
 
 use super::AddressSpace;
+use super::file::MappedFile;
 use super::layout::STACK_GUARD_GAP;
 use super::object::{Mapping, Object, Stores};
-use crate::fs::File;
 
 bitflags! {
     /// What an area is besides its permissions.
@@ -68,14 +68,14 @@ pub struct ObjectView {
     /// Object page index minus page number, wrapping.
     delta: u64,
     /// The file it was mapped from, if any: for `/proc` and to keep it open.
-    file: Option<Arc<File>>,
+    file: Option<Arc<dyn MappedFile>>,
 }
 
 impl ObjectView {
     /// The window that shows the object's page `first_page` at `start`.
     pub fn new(
         object: Arc<Object>,
-        file: Option<Arc<File>>,
+        file: Option<Arc<dyn MappedFile>>,
         first_page: u64,
         start: UserAddr,
         space: Weak<AddressSpace>,
@@ -91,7 +91,7 @@ impl ObjectView {
     }
 
     /// The file it was mapped from.
-    pub fn file(&self) -> Option<&Arc<File>> {
+    pub fn file(&self) -> Option<&Arc<dyn MappedFile>> {
         self.file.as_ref()
     }
 
@@ -129,7 +129,7 @@ impl ObjectView {
     }
 
     fn shows_the_same(&self, other: &Self) -> bool {
-        let file = |view: &Self| view.file.as_ref().map(Arc::as_ptr);
+        let file = |view: &Self| view.file.as_ref().map(|file| Arc::as_ptr(file).addr());
         self.delta == other.delta && Arc::ptr_eq(self.object(), other.object()) && file(self) == file(other)
     }
 }
@@ -227,7 +227,7 @@ pub struct AreaDescription {
     /// Byte offset of the first address in the file or object; zero for anonymous memory.
     pub offset: u64,
     /// The mapped file.
-    pub file: Option<Arc<File>>,
+    pub file: Option<Arc<dyn MappedFile>>,
     /// The object whose pages it shows.
     pub object: Option<Arc<Object>>,
     /// What it is, where no file says so.

@@ -175,6 +175,6 @@ pub fn write_bytes(address: UserAddr, bytes: &[u8]) -> Result<(), Errno> {
 }
 
 /// `address + offset`, or `EFAULT` when that wraps.
-pub(crate) fn offset_address(address: UserAddr, offset: usize) -> Result<UserAddr, Errno> {
+pub fn offset_address(address: UserAddr, offset: usize) -> Result<UserAddr, Errno> {
     address.as_u64().checked_add(offset as u64).map(UserAddr::new).ok_or(Errno::EFAULT)
 }

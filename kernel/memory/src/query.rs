@@ -10,8 +10,8 @@ use libkernel::fault::Access;
 
 use super::AddressSpace;
 use super::area::{Area, AreaDescription, Role};
+use super::file::MappedFile;
 use super::space::State;
-use crate::fs::File;
 
 impl AddressSpace {
     /// Says of pages from an address on which are in memory (1), as far as one area and `found` reach: of how many. Of the pages of a
@@ -20,11 +20,11 @@ impl AddressSpace {
         &self,
         start: UserAddr,
         found: &mut [u8],
-        may_know: impl FnOnce(&File) -> bool,
+        may_know: impl FnOnce(&dyn MappedFile) -> bool,
     ) -> Result<usize, Errno> {
         let state = self.state.read();
         let (range, area) = state.areas.get(start).ok_or(Errno::ENOMEM)?;
-        let is_hidden = area.view().and_then(|view| view.file()).is_some_and(|file| !may_know(file));
+        let is_hidden = area.view().and_then(|view| view.file()).is_some_and(|file| !may_know(&**file));
         let pages = UserRange::from_bounds(start, range.end()).map_or(0, |rest| rest.page_count());
         let count = found.len().min(usize::try_from(pages).unwrap_or(usize::MAX));
         for (byte, number) in found.iter_mut().zip(start.page_number()..).take(count) {

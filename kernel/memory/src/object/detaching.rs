@@ -10,12 +10,12 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::map::must_end;
 use hal::sync::SpinLock;
 use sched::turns::Killed;
 use sched::wait::WaitQueue;
 
 use super::Object;
-use crate::memory::map::must_end;
 
 /// The page indices that are being taken away.
 pub(super) struct Detaching {
@@ -56,13 +56,13 @@ impl Drop for Detachment<'_> {
 impl Object {
     /// Whether the page at an index is being taken away: a fault waits for the end of that.
     #[inline]
-    pub(in crate::memory) fn is_detaching(&self, index: u64) -> bool {
+    pub(crate) fn is_detaching(&self, index: u64) -> bool {
         self.detaching.covers(index)
     }
 
     /// Waits until the page is taken away, with no lock held. A thread that is to end does not; but one that has been, and ends, waits: it
     /// is not long, and what it does last may matter to others.
-    pub(in crate::memory) fn await_detached(&self, index: u64) -> Result<(), Killed> {
+    pub(crate) fn await_detached(&self, index: u64) -> Result<(), Killed> {
         let is_done = || (!self.is_detaching(index)).then_some(());
         if must_end() {
             self.detaching.done.wait_uninterruptibly(is_done);

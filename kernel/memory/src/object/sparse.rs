@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use crate::map::must_end;
 use abi::Errno;
 use hal::frame::SharedFrame;
 use libkernel::addr::PAGE_SIZE;
@@ -10,7 +11,6 @@ use outcome::OrErrno;
 
 use super::untouched::Use;
 use super::{Copies, MAX_SIZE, Object};
-use crate::memory::map::must_end;
 
 impl Object {
     /// The first offset at or after `offset`, below the size, that lies in a page; `None` if only holes follow.

@@ -13,13 +13,13 @@ use libkernel::addr::{USER_END, UserAddr, UserRange};
 use outcome::OrErrno;
 use zerocopy::IntoBytes;
 
+use super::file::MappedFile;
 use super::layout::{LOWEST_ADDRESS, Layout};
 use super::{AddressSpace, ExecuteAccess};
-use crate::fs::File;
 
 /// The program's file, which nobody writes as long as it is run.
 pub(super) struct Executable {
-    file: Arc<File>,
+    file: Arc<dyn MappedFile>,
     _access: ExecuteAccess,
 }
 
@@ -129,24 +129,24 @@ impl AddressSpace {
     }
 
     /// The file of the program that it was made for, or that was named since; `None` before `execve`.
-    pub fn program(&self) -> Option<Arc<File>> {
+    pub fn program(&self) -> Option<Arc<dyn MappedFile>> {
         self.state.read().executable.as_ref().map(|executable| executable.file.clone())
     }
 
     /// Says which file the program is; nobody writes that from now on, who runs the one before may write it. `EACCES` for a file that
     /// is open for writing, `EBUSY` while the one before is mapped.
-    pub fn set_program(&self, file: &Arc<File>) -> Result<(), Errno> {
+    pub fn set_program(&self, file: Arc<dyn MappedFile>) -> Result<(), Errno> {
         let object = file.object().ok_or(Errno::EACCES)?;
         let mut state = self.state.write();
-        let is_before = |other: &Arc<File>| {
+        let is_before = |other: &Arc<dyn MappedFile>| {
             let before = state.executable.as_ref();
-            before.is_some_and(|executable| executable.file.location().same_as(other.location()))
+            before.is_some_and(|executable| executable.file.is_where(&**other))
         };
         if state.areas.iter().filter_map(|(_, area)| area.view()?.file()).any(is_before) {
             return Err(Errno::EBUSY);
         }
         let access = ExecuteAccess::acquire(object).map_err(|_| Errno::EACCES)?;
-        let executable = Executable { file: file.clone(), _access: access };
+        let executable = Executable { file, _access: access };
         let before = state.executable.replace(Arc::new(executable));
         drop(state);
         drop(before);
@@ -154,7 +154,7 @@ impl AddressSpace {
     }
 
     /// Records where `execve` put things, and the program's file.
-    pub fn set_layout(&self, layout: Layout, program: Option<(Arc<File>, ExecuteAccess)>) {
+    pub fn set_layout(&self, layout: Layout, program: Option<(Arc<dyn MappedFile>, ExecuteAccess)>) {
         let mut state = self.state.write();
         state.layout = layout;
         state.executable = program.map(|(file, access)| Arc::new(Executable { file, _access: access }));

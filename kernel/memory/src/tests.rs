@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::user::{IoSink, IoSource};
 use abi::Errno;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::fault::Access;
@@ -15,7 +16,6 @@ use super::area::AreaFlags;
 use super::protect::Reach;
 use super::remap::{KeepOld, Movement};
 use super::*;
-use crate::user::{IoSink, IoSource};
 
 const BASE: u64 = 0x10_0000;
 const RW: Prot = Prot::READ_WRITE;
