@@ -16,6 +16,10 @@ use hal::sync::{IrqLock, Once};
 use libkernel::command_line::CommandLine;
 use libkernel::log_ring::{Found, Header, LONGEST, LogRing};
 
+mod limited;
+
+pub use limited::{LIMIT_BURST, LIMIT_INTERVAL_S, Limited};
+
 /// How much a record matters: the less, the more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {

@@ -37,6 +37,7 @@ pub mod patch;
 pub mod path;
 pub mod physical;
 pub mod radix;
+pub mod rate_limit;
 pub mod read_back;
 pub mod sched;
 pub mod setting;

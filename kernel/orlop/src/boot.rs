@@ -25,7 +25,7 @@ use crate::fs::walk::{LastLink, Walk};
 use crate::fs::{self, FdTable, FsContext};
 use crate::process::{self, FirstProcess, Thread};
 use crate::time::{alarm, clock};
-use crate::{exec, futex, random, tty, vdso};
+use crate::{exec, futex, kmsg, random, tty, vdso};
 
 /// Options that are the kernel's own, and those of Linux that mean nothing here: init does not see them.
 const KNOWN_OPTIONS: &[&[u8]] = &[
@@ -70,6 +70,7 @@ const ENVIRONMENT: [&[u8]; 2] = [b"HOME=/", b"TERM=linux"];
 pub fn start(boot: &'static BootInfo) -> ! {
     let command_line = CommandLine::new(boot.command_line);
     klog::configure(command_line);
+    kmsg::configure(command_line);
     notice!("Orlop {} on {}", env!("CARGO_PKG_VERSION"), abi::native::process::MACHINE);
     notice!("Command line: {}", Printable(boot.command_line));
     notice!("Memory: {} KiB", boot.memory_bytes / 1024);

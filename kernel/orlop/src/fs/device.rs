@@ -47,7 +47,7 @@ pub fn open(kind: FileKind, number: DeviceNumber, flags: u32) -> Result<Arc<dyn 
         return Err(Errno::ENXIO);
     }
     match number.major {
-        1 if number.minor == kmsg::MINOR => Ok(kmsg::Reader::open(flags)?),
+        1 if number.minor == kmsg::MINOR => Ok(kmsg::Opening::new(flags)?),
         1 => memory::open(number.minor),
         _ => tty::open_device(number),
     }

@@ -5,15 +5,16 @@
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use abi::Errno;
 use abi::fs::{O_ACCMODE, O_WRONLY, SEEK_DATA, SEEK_END, SEEK_SET};
 use abi::poll::{POLLERR, POLLPRI};
 use abi::syslog::SYSLOG_ACTION_READ_ALL;
 use hal::sync::Once;
-use klog::{CLEARED, LEVEL_BITS, MESSAGE_LEVEL, add, bounds, copy};
+use klog::{CLEARED, LEVEL_BITS, Level, Limited, MESSAGE_LEVEL, add, bounds, copy};
+use libkernel::command_line::CommandLine;
 use libkernel::log_ring::{Found, Header, LONGEST};
 use memory::user::{IoSink, IoSource};
 use outcome::Failure;
@@ -22,6 +23,7 @@ use sched::wait::{Deadline, WaitQueue};
 pub mod syslog;
 
 use crate::fs::file::{File, FileOperations};
+use crate::fs::generated::setting::Choice;
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::current;
 
@@ -38,27 +40,72 @@ fn arrival() -> &'static Arc<WaitQueue> {
 /// Its minor number, below major 1.
 pub const MINOR: u32 = 11;
 
-/// One opening of the device: the record that is read next.
-pub struct Reader(AtomicU64);
+/// What becomes of records that programs write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writing {
+    /// All are kept.
+    On,
+    /// None is.
+    Off,
+    /// A burst of each opening is.
+    Limited,
+}
 
-impl Reader {
-    /// At the oldest record. EPERM for who may not read the log, unless it is opened for writing alone.
-    pub fn open(flags: u32) -> Result<Arc<Reader>, Errno> {
+impl Writing {
+    /// The names, as `printk.devkmsg=` and `/proc/sys/kernel/printk_devkmsg` have them; each at its variant's number.
+    const NAMES: [&str; 3] = ["on", "off", "ratelimit"];
+
+    fn now() -> Writing {
+        match WRITING.chosen() {
+            0 => Writing::On,
+            1 => Writing::Off,
+            _ => Writing::Limited,
+        }
+    }
+}
+
+/// What becomes of records that programs write.
+pub static WRITING: Choice = Choice::new(&Writing::NAMES, Writing::Limited as u32);
+
+/// Reads the boot words, in their order. What they say about writing stays (Linux: `DEVKMSG_LOG_MASK_LOCK`).
+pub fn configure(command_line: CommandLine<'_>) {
+    for word in command_line.words().filter(|word| word.name == b"printk.devkmsg") {
+        word.value.into_iter().for_each(|name| WRITING.fix(name));
+    }
+}
+
+/// One opening of the device.
+pub struct Opening {
+    /// The number of the record that is read next.
+    next: AtomicU64,
+    limit: Limited,
+    /// How many records that were written were left out.
+    left_out: AtomicU32,
+}
+
+impl Opening {
+    /// At the oldest record. EPERM for who may not read the log, unless it is opened for writing alone; and for everybody while
+    /// nothing that is written is kept.
+    pub fn new(flags: u32) -> Result<Arc<Opening>, Errno> {
+        if Writing::now() == Writing::Off {
+            return Err(Errno::EPERM);
+        }
         if flags & O_ACCMODE != O_WRONLY
             && let Some(thread) = current()
         {
             thread.with_credentials(|credentials| syslog::check(SYSLOG_ACTION_READ_ALL, credentials))?;
         }
-        Ok(Arc::new(Reader(AtomicU64::new(bounds().0))))
+        let next = AtomicU64::new(bounds().0);
+        Ok(Arc::new(Opening { next, limit: Limited::new(), left_out: AtomicU32::new(0) }))
     }
 
     /// Whether there is a record to read, or to be told that it is lost.
     fn has_next(&self) -> bool {
-        self.0.load(Relaxed) < bounds().1
+        self.next.load(Relaxed) < bounds().1
     }
 }
 
-impl FileOperations for Reader {
+impl FileOperations for Opening {
     fn is_pollable(&self) -> bool {
         true
     }
@@ -66,20 +113,20 @@ impl FileOperations for Reader {
     fn read(&self, file: &File, _position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         let mut text = [0; LONGEST];
         loop {
-            let number = self.0.load(Relaxed);
+            let number = self.next.load(Relaxed);
             match copy(number, &mut text) {
                 Found::NotYet if file.is_nonblocking() => return Err(Errno::EAGAIN.into()),
                 Found::NotYet => {
                     arrival().wait_until(Deadline::NEVER, || self.has_next().then_some(()))?;
                 }
                 Found::Lost(first) => {
-                    self.0.store(first, Relaxed);
+                    self.next.store(first, Relaxed);
                     return Err(Errno::EPIPE.into());
                 }
                 Found::Record(header, length) => {
                     let record = shown(number, header, text.get(..length).unwrap_or_default())?;
                     // A thread that reads through the same opening may have been faster.
-                    if self.0.compare_exchange(number, number + 1, Relaxed, Relaxed).is_err() {
+                    if self.next.compare_exchange(number, number + 1, Relaxed, Relaxed).is_err() {
                         continue;
                     }
                     if sink.remaining() < record.len() {
@@ -97,6 +144,16 @@ impl FileOperations for Reader {
         let mut bytes = [0; LONGEST];
         let text = bytes.get_mut(..length).ok_or(Errno::EINVAL)?;
         source.take_whole(text)?;
+        let is_kept = match Writing::now() {
+            Writing::On => true,
+            Writing::Off => false,
+            Writing::Limited => self.limit.permits_by_default(),
+        };
+        if !is_kept {
+            // Who writes is not told, but who reads the log is, at the end.
+            self.left_out.fetch_add(1, Relaxed);
+            return Ok(length);
+        }
         let (priority, text) = split_priority(text);
         add(priority, text.strip_suffix(b"\n").unwrap_or(text));
         Ok(length)
@@ -115,16 +172,28 @@ impl FileOperations for Reader {
             SEEK_END => bounds().1,
             _ => return Some(Err(Errno::EINVAL)),
         };
-        self.0.store(number, Relaxed);
+        self.next.store(number, Relaxed);
         Some(Ok(0))
     }
 
     fn poll(&self, _file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
         watcher.watch(arrival())?;
-        let number = self.0.load(Relaxed);
+        let number = self.next.load(Relaxed);
         let (first, next) = bounds();
         let lost = PollEvents(u32::from(POLLERR | POLLPRI)).when(number < first);
         Ok(PollEvents::READABLE.when(number < next).union(lost))
+    }
+
+    fn release(&self, _file: &File) {
+        let left_out = self.left_out.load(Relaxed);
+        if left_out != 0 && Writing::now() == Writing::Limited {
+            let name = current().map(|thread| thread.shown_name());
+            let name = name.as_ref().map_or(&"?" as &dyn core::fmt::Display, |name| name);
+            klog::line(
+                Level::Warning,
+                format_args!("{name}: {left_out} output lines suppressed due to ratelimiting"),
+            );
+        }
     }
 }
 

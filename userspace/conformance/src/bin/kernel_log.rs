@@ -27,6 +27,9 @@ conformance::tests!(&[
     ("a_new_record_wakes_who_polls", a_new_record_wakes_who_polls),
     ("positions_are_records", positions_are_records),
     ("old_records_give_way", old_records_give_way),
+    ("an_opening_keeps_a_burst", an_opening_keeps_a_burst),
+    ("who_writes_too_much_can_be_let", who_writes_too_much_can_be_let),
+    ("deaths_are_told_in_bursts", deaths_are_told_in_bursts),
     ("syslog_copies_the_last_records", syslog_copies_the_last_records),
     ("syslog_takes_each_record_once", syslog_takes_each_record_once),
     ("what_the_console_shows_can_be_set", what_the_console_shows_can_be_set),
@@ -174,7 +177,106 @@ fn positions_are_records() -> Outcome {
     Ok(())
 }
 
+/// How much of what is written to the log is kept, until this is dropped.
+struct Writing;
+
+impl Writing {
+    const FILE: &str = "/proc/sys/kernel/printk_devkmsg";
+
+    fn set(word: &str) -> Result<Writing, Failure> {
+        files::mount_proc()?;
+        files::store(Writing::FILE, &format!("{word}\n"))?;
+        Ok(Writing)
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let _ = files::store(Writing::FILE, "ratelimit\n");
+    }
+}
+
+/// How many records contain `part`.
+fn count(part: &str) -> Result<usize, Failure> {
+    let fd = kmsg(O_RDONLY | O_NONBLOCK)?;
+    let mut records = 0;
+    while find(fd, part)?.is_some() {
+        records += 1;
+    }
+    close(fd)?;
+    Ok(records)
+}
+
+/// The most records that bursts of ten in five seconds let through since `start`.
+fn most(start: Timespec) -> usize {
+    let passed = ulib::time::monotonic().as_secs() - start.tv_sec.unsigned_abs();
+    10 * (2 + passed as usize / 5)
+}
+
+fn now() -> Timespec {
+    Timespec { tv_sec: ulib::time::monotonic().as_secs().cast_signed(), tv_nsec: 0 }
+}
+
+fn an_opening_keeps_a_burst() -> Outcome {
+    const WRITTEN: usize = 100;
+    let (start, text, writer) = (now(), unique("burst"), kmsg(O_WRONLY)?);
+    for _ in 0..WRITTEN {
+        check_eq!(write(writer, format!("<15>{text}\n").as_bytes()), Ok(5 + text.len()));
+    }
+    let kept = count(&text)?;
+    check!((10..=most(start)).contains(&kept), "{kept} of {WRITTEN}");
+    // Another opening has a burst of its own, and who left something out says so at its end.
+    add(&unique("another"))?;
+    close(writer)?;
+    let told = format!("{} output lines suppressed due to ratelimiting", WRITTEN - kept);
+    check!(count(&told)? > 0 || kept == WRITTEN, "{told}");
+    Ok(())
+}
+
+fn who_writes_too_much_can_be_let() -> Outcome {
+    let text = unique("all");
+    let kept = Writing::set("on")?;
+    check_eq!(files::page(Writing::FILE)?, "on\n");
+    let writer = kmsg(O_WRONLY)?;
+    for _ in 0..100 {
+        write(writer, format!("<15>{text}\n").as_bytes())?;
+    }
+    check_eq!(count(&text)?, 100);
+    for nonsense in ["on", "off", "sometimes\n", "on\n\n", "1\n", "\n"] {
+        check_eq!((nonsense, files::store(Writing::FILE, nonsense)), (nonsense, Err(Errno::EINVAL)));
+    }
+    let none = Writing::set("off")?;
+    for flags in [O_WRONLY, O_RDONLY] {
+        check_eq!(open(c"/dev/kmsg", flags, 0), Err(Errno::EPERM));
+    }
+    check_eq!(write(writer, format!("<15>{text}\n").as_bytes()), Ok(5 + text.len()));
+    drop((kept, none));
+    check_eq!(count(&text)?, 100);
+    check_eq!(files::page(Writing::FILE)?, "ratelimit\n");
+    Ok(())
+}
+
+/// A program may die as often as it likes, and the log has room for other things.
+fn deaths_are_told_in_bursts() -> Outcome {
+    const DEATHS: usize = 100;
+    let name = c"dies-of-fault";
+    let start = now();
+    for _ in 0..DEATHS {
+        let ended = conformance::child::run(|| {
+            let _ = raw::call(nr::prctl, &[abi::process::PR_SET_NAME.into(), name.as_ptr() as u64]);
+            // SAFETY: nothing is there, and the signal that comes of it ends the process.
+            unsafe { core::ptr::null_mut::<u32>().write_volatile(1) };
+            0
+        })?;
+        check_eq!(ended.term_signal(), Some(abi::signal::SIGSEGV));
+    }
+    let told = count("dies-of-fault[")?;
+    check!(told <= most(start), "{told} of {DEATHS}");
+    Ok(())
+}
+
 fn old_records_give_way() -> Outcome {
+    let _all = Writing::set("on")?;
     let fd = kmsg(O_RDONLY | O_NONBLOCK)?;
     let writer = kmsg(O_WRONLY)?;
     let text = unique(&"x".repeat(800));
@@ -183,7 +285,7 @@ fn old_records_give_way() -> Outcome {
         write(writer, format!("<15>{text}").as_bytes())?;
     }
     if poll(fd, 0)? & POLLERR == 0 {
-        // A larger log, or one that drops what comes too fast.
+        // A larger log.
         return Ok(());
     }
     check!(poll(fd, 0)? & POLLPRI != 0);

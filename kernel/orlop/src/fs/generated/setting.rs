@@ -7,7 +7,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use abi::Errno;
 use libkernel::setting::{self, Invalid};
@@ -35,6 +36,49 @@ pub enum Setting {
     Numbers(&'static [Number]),
     /// A word that can be written.
     Word(&'static Word),
+    /// One of a few words.
+    Choice(&'static Choice),
+}
+
+/// One of a few words.
+pub struct Choice {
+    names: &'static [&'static str],
+    /// Which name it is.
+    chosen: AtomicU32,
+    /// Whether it stays what it is.
+    is_fixed: AtomicBool,
+}
+
+impl Choice {
+    /// The name at `chosen`.
+    pub const fn new(names: &'static [&'static str], chosen: u32) -> Choice {
+        Choice { names, chosen: AtomicU32::new(chosen), is_fixed: AtomicBool::new(false) }
+    }
+
+    /// Which name it is.
+    pub fn chosen(&self) -> u32 {
+        self.chosen.load(Relaxed)
+    }
+
+    /// Makes it this one for ever. Nothing happens for a name that it does not have.
+    pub fn fix(&self, name: &[u8]) {
+        self.is_fixed.store(self.choose(name).is_ok(), Relaxed);
+    }
+
+    fn choose(&self, name: &[u8]) -> Result<(), Errno> {
+        let number = self.names.iter().position(|known| known.as_bytes() == name).ok_or(Errno::EINVAL)?;
+        self.chosen.store(number as u32, Relaxed);
+        Ok(())
+    }
+
+    /// Takes a whole line, as `devkmsg_sysctl_set_loglvl` does; EINVAL for anything else.
+    fn store(&self, position: u64, bytes: &[u8]) -> Result<usize, Errno> {
+        if self.is_fixed.load(Relaxed) || position != 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.choose(bytes.strip_suffix(b"\n").ok_or(Errno::EINVAL)?)?;
+        Ok(bytes.len())
+    }
 }
 
 /// A number that can be written.
@@ -74,6 +118,10 @@ impl Setting {
                 }
             }
             Setting::Word(word) => text.put(&(word.get)()),
+            Setting::Choice(choice) => {
+                let name = choice.names.get(choice.chosen() as usize);
+                text.put(name.map_or(&b""[..], |name| name.as_bytes()));
+            }
         }
         text.put(b"\n");
         Ok(())
@@ -99,6 +147,7 @@ impl Setting {
                 };
                 setting::numbers(bytes, numbers.len(), store).map_err(|Invalid| Errno::EINVAL)
             }
+            Setting::Choice(choice) => choice.store(position, bytes),
             Setting::Word(word) => {
                 let old = (word.get)();
                 if let Some(parts) = setting::word(&old, position, bytes, word.most) {

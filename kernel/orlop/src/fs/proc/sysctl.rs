@@ -93,6 +93,9 @@ static KERNEL: &[Fixed] = &[
     shown("panic_on_oops", || 1),
     setting("pid_max", Setting::Numbers(&[PID_MAX])),
     setting("printk", Setting::Numbers(PRINTK)),
+    setting("printk_devkmsg", Setting::Choice(&kmsg::WRITING)),
+    setting("printk_ratelimit", Setting::Numbers(&[LOG_INTERVAL])),
+    setting("printk_ratelimit_burst", Setting::Numbers(&[LOG_BURST])),
     directory("random", RANDOM),
     setting("randomize_va_space", Setting::Numbers(&[RANDOMIZE])),
     shown("sched_rr_timeslice_ms", || (ROUND_ROBIN_NS / NS_PER_MS).cast_signed()),
@@ -191,6 +194,9 @@ static PRINTK: &[Number] = &[
     atomic_number!(klog::DEFAULT_CONSOLE_LEVEL, ANY),
 ];
 const ANY: RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
+/// Seconds (Linux: `proc_dointvec_jiffies`).
+const LOG_INTERVAL: Number = atomic_number!(klog::LIMIT_INTERVAL_S, 0..=i32::MAX as i64);
+const LOG_BURST: Number = atomic_number!(klog::LIMIT_BURST, 0..=i32::MAX as i64);
 const SYSRQ: Number = atomic_number!(sysrq::ALLOWED, ANY);
 const LOG_RESTRICTED: Number =
     Number { capability: Some(capability::SYS_ADMIN), ..atomic_number!(kmsg::syslog::RESTRICTED, 0..=1) };
