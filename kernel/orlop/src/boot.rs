@@ -21,6 +21,11 @@ use outcome::{Failure, OrErrno};
 use sched::watchdog;
 use subject::Credentials;
 
+use crate::fs::devtmpfs::DEVTMPFS;
+use crate::fs::filesystem::FileSystemType;
+use crate::fs::proc::Proc;
+use crate::fs::sysfs::Sysfs;
+use crate::fs::tmpfs::{RAMFS, TMPFS};
 use crate::fs::walk::{LastLink, Walk};
 use crate::fs::{self, FdTable, FsContext};
 use crate::process::{self, FirstProcess, Thread};
@@ -155,8 +160,12 @@ fn start_clocks() {
     alarm::start().expect("memory for the alarm task");
 }
 
+/// The types of file system that programs can mount.
+static FILE_SYSTEMS: &[&dyn FileSystemType] = &[&Sysfs, &TMPFS, &DEVTMPFS, &Proc, &RAMFS];
+
 #[inline(never)]
 fn unpack_initramfs() {
+    fs::types::provide(FILE_SYSTEMS);
     let initramfs = hal::boot::take_initramfs();
     fs::initramfs::unpack(initramfs.as_ref().map_or(&[], Initramfs::bytes));
 }

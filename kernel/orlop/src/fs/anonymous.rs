@@ -1,46 +1,83 @@
 //! Files without a name in any directory: pipes, event files and their like.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use abi::fs::{O_LARGEFILE, O_RDWR};
+use abi::fs::{ANON_INODE_FS_MAGIC, PIPEFS_MAGIC};
 use hal::sync::Once;
-use memory::Object;
 use subject::Credentials;
 
 use super::attributes::FileKind;
 use super::clock;
 use super::dentry::{Dentry, Linkable};
-use super::directory::Name;
+use super::directory::{Directory, Name, Unreachable};
 use super::file::{File, FileOperations, Handle};
-use super::filesystem::{FileSystem, FileSystemKind};
-use super::inode::{Body, Directory, Inode, Ownership};
+use super::filesystem::{FileSystem, FileSystemType, NoOperations};
+use super::inode::{Body, Inode, Ownership};
 use super::mount::{Location, Mount};
-use super::writers::ContentWriter;
 
-static PIPES: Once<Arc<Mount>> = Once::new();
-static MEMORY: Once<Arc<Mount>> = Once::new();
-static OTHERS: Once<Arc<Mount>> = Once::new();
+/// Pipes, which have no names.
+struct PipeFs;
 
-/// The mount, attached nowhere, that nameless files of a kind belong to; made when first needed.
-fn mount_of(slot: &'static Once<Arc<Mount>>, kind: FileSystemKind) -> Arc<Mount> {
-    slot.get_or_init(|| new_mount(kind)).clone()
+impl FileSystemType for PipeFs {
+    fn name(&self) -> &'static str {
+        "pipefs"
+    }
+
+    fn magic(&self) -> i64 {
+        PIPEFS_MAGIC
+    }
+
+    fn description(&self, dentry: &Dentry) -> Option<Vec<u8>> {
+        Some(alloc::format!("pipe:[{}]", dentry.inode().number).into_bytes())
+    }
 }
 
-/// A mount of a new file system of this kind, attached nowhere.
-pub(super) fn new_mount(kind: FileSystemKind) -> Arc<Mount> {
-    let filesystem = FileSystem::new(kind, 0);
+/// Event files and the like, which have no names.
+struct AnonymousInodes;
+
+impl FileSystemType for AnonymousInodes {
+    fn name(&self) -> &'static str {
+        "anon_inodefs"
+    }
+
+    fn magic(&self) -> i64 {
+        ANON_INODE_FS_MAGIC
+    }
+
+    fn description(&self, dentry: &Dentry) -> Option<Vec<u8>> {
+        Some(dentry.name().to_vec())
+    }
+}
+
+/// The mounts, attached nowhere, that nameless files of a type belong to; made when first needed.
+static PIPES: Once<Arc<Mount>> = Once::new();
+static OTHERS: Once<Arc<Mount>> = Once::new();
+
+/// A mount of a new file system of this type, attached nowhere.
+pub(super) fn new_mount(kind: &'static dyn FileSystemType) -> Arc<Mount> {
+    let filesystem = FileSystem::new(kind, Arc::new(NoOperations));
     let ownership = Ownership { permissions: 0o700, user: 0, group: 0 };
-    let root = Inode::new(
+    let body = Body::Directory(Directory::new(Box::new(Unreachable)));
+    mount_of_root(Dentry::new_root(Inode::new(
         &filesystem,
         FileKind::Directory,
         ownership,
-        Body::Directory(Directory::new()),
+        body,
         clock::now(),
-    );
-    Mount::new(filesystem, Dentry::new_root(root), Arc::from(kind.name().as_bytes()), 0)
+    )))
 }
 
-fn location(
+/// A mount with this root, attached nowhere.
+pub(super) fn mount_of_root(root: Arc<Dentry>) -> Arc<Mount> {
+    let filesystem = root.inode().filesystem.clone();
+    let source = Arc::from(filesystem.kind.name().as_bytes());
+    Mount::new(filesystem, root, source, 0)
+}
+
+/// The place of a new file that has no name.
+pub(super) fn location(
     mount: Arc<Mount>,
     kind: FileKind,
     body: Body,
@@ -58,19 +95,8 @@ fn location(
 
 /// The place of a new nameless pipe.
 pub fn pipe_location(body: Body, credentials: &Credentials) -> Location {
-    let mount = mount_of(&PIPES, FileSystemKind::PipeFs);
+    let mount = PIPES.get_or_init(|| new_mount(&PipeFs)).clone();
     location(mount, FileKind::Fifo, body, Name::default(), credentials)
-}
-
-/// Opens a new regular file over an object, which has no name; `label` is what `/proc/PID/fd` shows.
-pub fn open_memory(object: Arc<Object>, label: Name, credentials: &Credentials) -> Arc<File> {
-    let mount = mount_of(&MEMORY, FileSystemKind::TmpFs);
-    let body = Body::Bytes(object);
-    let place = location(mount, FileKind::Regular, body, label, credentials);
-    place.dentry.inode().attributes.set_permissions(0o777);
-    // Its mount is always writable.
-    let writer = ContentWriter::of_nameless(&place.mount).ok();
-    File::new(place, Handle::Bytes, O_RDWR | O_LARGEFILE, writer)
 }
 
 /// Opens a new file that exists only as `operations`; `label` is what `/proc/PID/fd` shows, such as `anon_inode:[eventfd]`.
@@ -80,7 +106,7 @@ pub fn open(
     flags: u32,
     credentials: &Credentials,
 ) -> Arc<File> {
-    let mount = mount_of(&OTHERS, FileSystemKind::AnonymousInodes);
+    let mount = OTHERS.get_or_init(|| new_mount(&AnonymousInodes)).clone();
     let body = Body::Special(operations.clone());
     let place = location(mount, FileKind::Untyped, body, Arc::from(label.as_bytes()), credentials);
     File::new(place, Handle::Special(operations), flags, None)

@@ -7,19 +7,16 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::fs::{S_ISGID, S_ISUID};
-use memory::Object;
 use subject::{Credentials, capability};
 
 use super::attributes::{DeviceNumber, FileKind};
 use super::clock;
 use super::dentry::{Dentry, Linkable};
-use super::directory::{Key, Name};
-use super::filesystem::FileSystemKind;
-use super::inode::{Body, Directory, Inode, Ownership};
+use super::directory::{Directory, Key, Name};
+use super::inode::{Inode, Ownership};
 use super::mount::Location;
 use super::notify::Event;
 use super::permission::{self, Access};
-use super::pipe::Pipe;
 use super::shared_folders;
 use super::writers::MountWriter;
 
@@ -33,9 +30,13 @@ pub struct NewFile {
     content: Content,
 }
 
-enum Content {
+/// What a new file is to hold.
+pub enum Content {
+    /// Nothing.
     Empty,
+    /// The text of a link.
     Link(Arc<[u8]>),
+    /// The number of a device, or of what needs none.
     Device(DeviceNumber),
 }
 
@@ -60,18 +61,14 @@ impl NewFile {
         NewFile { kind, permissions, content: Content::Device(device) }
     }
 
-    fn into_body(self, filesystem: &super::filesystem::FileSystem) -> Result<Body, Errno> {
-        Ok(match (self.kind, self.content) {
-            (FileKind::Regular, _) => Body::Bytes(Object::limited(0, filesystem.budget.clone())),
-            (FileKind::Directory, _) => Body::Directory(Directory::new()),
-            (FileKind::Symlink, Content::Link(text)) => Body::Symlink(text),
-            (FileKind::Fifo, _) => Body::Fifo(Pipe::new()),
-            (FileKind::CharacterDevice | FileKind::BlockDevice, Content::Device(number)) => {
-                Body::Device(number)
-            }
-            (FileKind::Socket, _) => Body::Socket,
-            _ => return Err(Errno::EINVAL),
-        })
+    /// The kind of the file.
+    pub fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    /// What it is to hold.
+    pub fn into_content(self) -> Content {
+        self.content
     }
 }
 
@@ -103,7 +100,9 @@ pub fn create_as(
     credentials: &Credentials,
 ) -> Result<Arc<Dentry>, Errno> {
     let parent = directory.dentry.inode();
-    let Some(stored) = parent.directory() else { return Err(refusal(&directory.dentry, key.name, new.kind)) };
+    let Some(stored) = parent.changeable_directory() else {
+        return Err(refusal(&directory.dentry, key.name, new.kind));
+    };
     let writer = MountWriter::enter(&directory.mount);
     let _changes = stored.changes.lock();
     if stored.names.read().find(key).is_some() {
@@ -113,7 +112,7 @@ pub fn create_as(
     may_change(directory, credentials)?;
     new.check_privilege(credentials)?;
     let kind = new.kind;
-    let inode = new_inode(parent, new, credentials)?;
+    let inode = new_inode(parent, stored, key.name, new, credentials)?;
     let label: Name = Arc::from(key.name);
     let dentry = Dentry::new(inode, directory.dentry.clone(), label.clone());
     enter(parent, stored, key, label, &dentry)?;
@@ -131,7 +130,9 @@ pub fn new_whiteout(
     credentials: &Credentials,
 ) -> Result<Arc<Dentry>, Errno> {
     let new = NewFile::node(FileKind::CharacterDevice, 0, WHITEOUT);
-    let inode = new_inode(directory.dentry.inode(), new, credentials)?;
+    let parent = directory.dentry.inode();
+    let stored = parent.changeable_directory().ok_or(Errno::EPERM)?;
+    let inode = new_inode(parent, stored, name.name, new, credentials)?;
     Ok(Dentry::new(inode, directory.dentry.clone(), Arc::from(name.name)))
 }
 
@@ -144,11 +145,10 @@ pub fn create_nameless(
 ) -> Result<Arc<Dentry>, Errno> {
     let parent = directory.dentry.inode();
     let _writer = MountWriter::enter(&directory.mount)?;
-    if parent.directory().is_none() {
-        return Err(Errno::EOPNOTSUPP);
-    }
+    let stored = parent.changeable_directory().ok_or(Errno::EOPNOTSUPP)?;
     may_change(directory, credentials)?;
-    let inode = new_inode(parent, NewFile::regular(permissions), credentials)?;
+    let ownership = inherit(parent, FileKind::Regular, permissions, credentials);
+    let inode = stored.operations.create_nameless(parent, ownership)?;
     inode.remove_link();
     let label = alloc::format!("#{}", inode.number);
     Ok(Dentry::new_nameless(inode, Some(directory.dentry.clone()), Arc::from(label.as_bytes()), linkable))
@@ -163,7 +163,7 @@ pub fn link(
 ) -> Result<(), Errno> {
     let inode = target.dentry.inode();
     let parent = directory.dentry.inode();
-    let Some(stored) = parent.directory() else {
+    let Some(stored) = parent.changeable_directory() else {
         return Err(match refusal(&directory.dentry, name, inode.kind) {
             Errno::EACCES | Errno::EPERM => Errno::EXDEV,
             other => other,
@@ -187,9 +187,7 @@ pub fn link(
     if inode.attributes.links() == 0 && !target.dentry.is_linkable_without_name() {
         return Err(Errno::ENOENT);
     }
-    if inode.attributes.links() != 0 {
-        inode.filesystem.check_room_for_inode()?;
-    }
+    stored.operations.link(parent, name, inode)?;
     let label: Name = Arc::from(name);
     let dentry = Dentry::new(inode.clone(), directory.dentry.clone(), label.clone());
     enter(parent, stored, &key, label, &dentry)?;
@@ -205,19 +203,12 @@ pub fn may_change(directory: &Location, credentials: &Credentials) -> Result<(),
     permission::check(directory.dentry.inode(), credentials, Access::WRITE.and(Access::EXECUTE))
 }
 
-/// Why no name can be made here at all. A name that is there is EEXIST; of others `/proc` says that it cannot find them, while what
-/// sysfs says depends on what is to be made: EACCES for a file, EPERM for all else.
+/// Why no name can be made here at all. A name that is there is EEXIST.
 pub fn refusal(parent: &Arc<Dentry>, name: &[u8], kind: FileKind) -> Errno {
-    let inode = parent.inode();
-    if !inode.is_directory() {
-        return Errno::ENOTDIR;
-    }
+    let Some(directory) = parent.inode().directory() else { return Errno::ENOTDIR };
     match super::walk::child(parent, name) {
         Ok(_) => Errno::EEXIST,
-        Err(Errno::ENOENT) if inode.filesystem.kind == FileSystemKind::Sysfs => match kind {
-            FileKind::Regular => Errno::EACCES,
-            _ => Errno::EPERM,
-        },
+        Err(Errno::ENOENT) => directory.operations.refusal(kind),
         Err(errno) => errno,
     }
 }
@@ -237,17 +228,16 @@ fn enter(
     Ok(())
 }
 
-/// A new inode that belongs to the caller, or to the group of a set-group-id directory. ENOSPC when only the kernel's reserve is
-/// left: files without content take kernel memory too.
-fn new_inode(parent: &Inode, new: NewFile, credentials: &Credentials) -> Result<Arc<Inode>, Errno> {
-    if !hal::frame::may_allocate() {
-        return Err(Errno::ENOSPC);
-    }
-    parent.filesystem.check_room_for_inode()?;
-    let kind = new.kind;
-    let ownership = inherit(parent, kind, new.permissions, credentials);
-    let body = new.into_body(&parent.filesystem)?;
-    Ok(Inode::new(&parent.filesystem, kind, ownership, body, clock::now()))
+/// A new inode that belongs to the caller, or to the group of a set-group-id directory.
+fn new_inode(
+    parent: &Inode,
+    stored: &Directory,
+    name: &[u8],
+    new: NewFile,
+    credentials: &Credentials,
+) -> Result<Arc<Inode>, Errno> {
+    let ownership = inherit(parent, new.kind, new.permissions, credentials);
+    stored.operations.create(parent, name, new, ownership)
 }
 
 /// Owner, group and permissions of a new file: inode(7), "set-group-ID bit of a directory".

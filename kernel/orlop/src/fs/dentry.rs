@@ -99,6 +99,11 @@ impl Dentry {
         self.place.lock().standing != Standing::Named
     }
 
+    /// Whether it never had a name.
+    pub fn is_nameless(&self) -> bool {
+        matches!(self.place.lock().standing, Standing::Nameless(_))
+    }
+
     /// Whether it may get a name although it has none: `O_TMPFILE`.
     pub fn is_linkable_without_name(&self) -> bool {
         self.place.lock().standing == Standing::Nameless(Linkable::Yes)

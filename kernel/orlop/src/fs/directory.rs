@@ -10,6 +10,7 @@
 
 mod ages;
 mod index;
+mod operations;
 mod trie;
 
 use alloc::boxed::Box;
@@ -24,6 +25,11 @@ use siphasher::sip::SipHasher13;
 use super::dentry::Dentry;
 use crate::random;
 use index::Index;
+
+pub use operations::{
+    Admission, Directory, DirectoryOperations, Emit, Exposure, LeftBehind, Listing, Renaming, Store,
+    Unreachable,
+};
 
 /// A name, shared between the directory's index and the dentry that carries it.
 pub type Name = Arc<[u8]>;
@@ -78,7 +84,7 @@ struct Slot {
     entry: Entry,
 }
 
-enum Store {
+enum Table {
     /// At most [`FEW`], in rising order of cookies.
     Few(Vec<Slot>),
     Many(Box<Index>),
@@ -89,7 +95,7 @@ const FEW: usize = 16;
 
 /// The names of one directory.
 pub struct Names {
-    store: Store,
+    store: Table,
     next_cookie: u64,
     /// The directory was removed: it takes no new names.
     dead: bool,
@@ -98,14 +104,14 @@ pub struct Names {
 impl Names {
     /// A directory without names.
     pub const fn new() -> Names {
-        Names { store: Store::Few(Vec::new()), next_cookie: 0, dead: false }
+        Names { store: Table::Few(Vec::new()), next_cookie: 0, dead: false }
     }
 
     /// How many names there are.
     pub fn len(&self) -> usize {
         match &self.store {
-            Store::Few(slots) => slots.len(),
-            Store::Many(index) => index.len(),
+            Table::Few(slots) => slots.len(),
+            Table::Many(index) => index.len(),
         }
     }
 
@@ -117,8 +123,8 @@ impl Names {
     /// What the name stands for.
     pub fn find(&self, key: &Key<'_>) -> Option<&Arc<Dentry>> {
         match &self.store {
-            Store::Few(slots) => slots.get(position(slots, key.name)?).map(|slot| &slot.entry.dentry),
-            Store::Many(index) => index.find(key),
+            Table::Few(slots) => slots.get(position(slots, key.name)?).map(|slot| &slot.entry.dentry),
+            Table::Many(index) => index.find(key),
         }
     }
 
@@ -129,19 +135,19 @@ impl Names {
         }
         let (cookie, entry) = (self.next_cookie, Entry { name, dentry });
         match &mut self.store {
-            Store::Few(slots) if slots.len() < FEW => {
+            Table::Few(slots) if slots.len() < FEW => {
                 slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
                 slots.push(Slot { word: word_of(&entry.name), cookie, entry });
             }
-            Store::Few(slots) => {
+            Table::Few(slots) => {
                 let mut index = Box::new(Index::new());
                 for slot in &*slots {
                     index.insert(&Key::new(&slot.entry.name), slot.cookie, slot.entry.clone())?;
                 }
                 index.insert(key, cookie, entry)?;
-                self.store = Store::Many(index);
+                self.store = Table::Many(index);
             }
-            Store::Many(index) => index.insert(key, cookie, entry)?,
+            Table::Many(index) => index.insert(key, cookie, entry)?,
         }
         self.next_cookie += 1;
         Ok(())
@@ -150,14 +156,14 @@ impl Names {
     /// Takes a name away.
     pub fn remove(&mut self, key: &Key<'_>) -> Option<Entry> {
         match &mut self.store {
-            Store::Few(slots) => {
+            Table::Few(slots) => {
                 let position = position(slots, key.name)?;
                 Some(slots.remove(position).entry)
             }
-            Store::Many(index) => {
+            Table::Many(index) => {
                 let entry = index.remove(key);
                 if index.len() == 0 {
-                    self.store = Store::Few(Vec::new());
+                    self.store = Table::Few(Vec::new());
                 }
                 entry
             }
@@ -167,12 +173,12 @@ impl Names {
     /// Puts another dentry in the place of the one that the name stands for.
     pub fn replace(&mut self, key: &Key<'_>, dentry: Arc<Dentry>) -> Option<Arc<Dentry>> {
         match &mut self.store {
-            Store::Few(slots) => {
+            Table::Few(slots) => {
                 let position = position(slots, key.name)?;
                 let slot = slots.get_mut(position)?;
                 Some(core::mem::replace(&mut slot.entry.dentry, dentry))
             }
-            Store::Many(index) => index.replace(key, dentry),
+            Table::Many(index) => index.replace(key, dentry),
         }
     }
 
@@ -181,7 +187,7 @@ impl Names {
         let cookie = self.next_cookie;
         self.next_cookie += 1;
         match &mut self.store {
-            Store::Few(slots) => {
+            Table::Few(slots) => {
                 let position = position(slots, key.name)?;
                 let slot = slots.get_mut(position)?;
                 slot.cookie = cookie;
@@ -189,7 +195,7 @@ impl Names {
                 slots.get_mut(position..).unwrap_or_default().rotate_left(1);
                 Some(before)
             }
-            Store::Many(index) => {
+            Table::Many(index) => {
                 let before = index.replace(key, dentry);
                 index.set_cookie(key, cookie);
                 before
@@ -205,8 +211,8 @@ impl Names {
     /// The names with cookies below `below`, newest first, each with its cookie.
     pub fn newest_first(&self, below: u64) -> impl Iterator<Item = (u64, &Entry)> {
         let (few, many) = match &self.store {
-            Store::Few(slots) => (Some(slots), None),
-            Store::Many(index) => (None, Some(index.newest_first(below))),
+            Table::Few(slots) => (Some(slots), None),
+            Table::Many(index) => (None, Some(index.newest_first(below))),
         };
         let few = few.into_iter().flat_map(move |slots| {
             let end = slots.partition_point(|slot| slot.cookie < below);
@@ -218,9 +224,9 @@ impl Names {
     /// Takes all names away: the file system is going.
     pub fn take_all(&mut self) -> impl Iterator<Item = Entry> + use<> {
         self.dead = true;
-        let (few, many) = match core::mem::replace(&mut self.store, Store::Few(Vec::new())) {
-            Store::Few(slots) => (slots, None),
-            Store::Many(index) => (Vec::new(), Some(index)),
+        let (few, many) = match core::mem::replace(&mut self.store, Table::Few(Vec::new())) {
+            Table::Few(slots) => (slots, None),
+            Table::Many(index) => (Vec::new(), Some(index)),
         };
         let many = many.into_iter().flat_map(|index| index.into_entries());
         few.into_iter().map(|slot| slot.entry).chain(many)
@@ -264,8 +270,8 @@ fn word_of(name: &[u8]) -> u64 {
 mod tests {
     use super::*;
     use crate::fs::attributes::FileKind;
-    use crate::fs::filesystem::{FileSystem, FileSystemKind};
     use crate::fs::inode::{Body, Inode, Ownership};
+    use crate::fs::tmpfs::{Limits, TMPFS, new_instance};
     use abi::time::Timespec;
     use alloc::collections::BTreeMap;
     use alloc::string::String;
@@ -273,7 +279,7 @@ mod tests {
 
     fn some_dentry() -> Arc<Dentry> {
         crate::fs::tests::start_memory();
-        let filesystem = FileSystem::new(FileSystemKind::TmpFs, 16);
+        let filesystem = new_instance(&TMPFS, Limits::of_pages(16), 0o755).inode().filesystem.clone();
         let ownership = Ownership { permissions: 0o644, user: 0, group: 0 };
         Dentry::new_root(Inode::new(
             &filesystem,

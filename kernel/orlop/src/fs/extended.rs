@@ -21,7 +21,6 @@ use sched::Mutex;
 use subject::{Credentials, capability};
 
 use super::attributes::FileKind;
-use super::filesystem::FileSystemKind;
 use super::inode::Inode;
 use super::permission::{self, Access};
 
@@ -96,14 +95,7 @@ pub fn check(inode: &Inode, credentials: &Credentials, name: &[u8], purpose: Pur
 
 /// EOPNOTSUPP for a name that no attribute of the inode can have, EINVAL for the beginning of one.
 fn check_name(inode: &Inode, name: &[u8]) -> Result<(), Errno> {
-    let stores = match inode.filesystem.kind {
-        FileSystemKind::RootFs | FileSystemKind::TmpFs | FileSystemKind::DevTmpFs => true,
-        FileSystemKind::Proc
-        | FileSystemKind::Sysfs
-        | FileSystemKind::PipeFs
-        | FileSystemKind::AnonymousInodes
-        | FileSystemKind::NsFs => false,
-    };
+    let stores = inode.filesystem.kind.keeps_attributes();
     match name {
         TRUSTED | SECURITY if stores => Err(Errno::EINVAL),
         _ if stores && (name.starts_with(TRUSTED) || name.starts_with(SECURITY)) => Ok(()),

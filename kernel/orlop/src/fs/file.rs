@@ -443,7 +443,7 @@ fn is_counted(handle: &Handle, flags: u32) -> bool {
 pub(super) fn plain_handle(inode: &Inode) -> Option<Handle> {
     match &inode.body {
         Body::Bytes(_) => Some(Handle::Bytes),
-        Body::Directory(_) | Body::Generated(_) => Some(Handle::Directory),
+        Body::Directory(_) => Some(Handle::Directory),
         Body::Special(operations) => Some(Handle::Special(operations.clone())),
         _ => None,
     }

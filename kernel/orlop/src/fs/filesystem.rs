@@ -1,136 +1,153 @@
-//! One instance of a file system: its type, its device number and what it may use.
+//! Types of file system, and instances of them: what there is to plug in, and what all instances have.
+//!
+//! A type ([`FileSystemType`]) is found by its name ([`types`](super::types)) and makes instances, each a [`FileSystem`] with
+//! [`FileSystemOperations`] of its own: its device number, who writes to it, how many inodes it has.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::any::Any;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::Errno;
-use abi::fs::{
-    ANON_INODE_FS_MAGIC, MS_RDONLY, NSFS_MAGIC, PIPEFS_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC,
-};
-use hal::sync::SpinLock;
-use memory::object::PageBudget;
+use abi::fs::MS_RDONLY;
+use libkernel::addr::PAGE_SIZE;
+use libkernel::text::Text;
+use subject::Credentials;
 
 use super::attributes::DeviceNumber;
 use super::dentry::Dentry;
-use super::proc::View;
 use super::writers::Writers;
 
-/// The types of file system there are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FileSystemKind {
-    /// The first tmpfs, filled from the initramfs.
-    RootFs,
-    /// Files in memory.
-    TmpFs,
-    /// Device nodes.
-    DevTmpFs,
-    /// Processes and kernel settings as files.
-    Proc,
-    /// The machine as files.
-    Sysfs,
-    /// Pipes, which have no names.
-    PipeFs,
-    /// Event files and the like, which have no names.
-    AnonymousInodes,
-    /// Namespaces, which have no names.
-    NsFs,
-}
-
-impl FileSystemKind {
-    /// Whether its inodes are what somebody stored, rather than a view of the kernel.
-    pub fn is_stored(self) -> bool {
-        matches!(self, FileSystemKind::RootFs | FileSystemKind::TmpFs | FileSystemKind::DevTmpFs)
-    }
-
+/// A type of file system: what mount(2) and `/proc/filesystems` know by a name. Small answers have the default of a type that keeps
+/// nothing.
+pub trait FileSystemType: Send + Sync {
     /// The name that `mount` and `/proc/mounts` know it by.
-    pub fn name(self) -> &'static str {
-        match self {
-            FileSystemKind::RootFs => "rootfs",
-            FileSystemKind::TmpFs => "tmpfs",
-            FileSystemKind::DevTmpFs => "devtmpfs",
-            FileSystemKind::Proc => "proc",
-            FileSystemKind::Sysfs => "sysfs",
-            FileSystemKind::PipeFs => "pipefs",
-            FileSystemKind::AnonymousInodes => "anon_inodefs",
-            FileSystemKind::NsFs => "nsfs",
-        }
-    }
+    fn name(&self) -> &'static str;
 
     /// The `f_type` of statfs(2).
-    pub fn magic(self) -> i64 {
-        match self {
-            FileSystemKind::RootFs | FileSystemKind::TmpFs | FileSystemKind::DevTmpFs => TMPFS_MAGIC,
-            FileSystemKind::Proc => PROC_SUPER_MAGIC,
-            FileSystemKind::Sysfs => SYSFS_MAGIC,
-            FileSystemKind::PipeFs => PIPEFS_MAGIC,
-            FileSystemKind::AnonymousInodes => ANON_INODE_FS_MAGIC,
-            FileSystemKind::NsFs => NSFS_MAGIC,
-        }
+    fn magic(&self) -> i64;
+
+    /// Whether an instance lies on a block device: no `nodev` in `/proc/filesystems`.
+    fn needs_device(&self) -> bool {
+        false
     }
 
-    /// Whether its files are kept in memory by name, with a limit on their pages.
-    pub fn stores_files(self) -> bool {
-        matches!(self, FileSystemKind::RootFs | FileSystemKind::TmpFs | FileSystemKind::DevTmpFs)
+    /// The root of an instance for `source`: a new one, or the one that there is. `options` are what its own words are, without those
+    /// that every type knows; `by` asks for it. ENODEV for a type that only the kernel mounts, EINVAL for options that are none.
+    fn mount(&self, source: &[u8], options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
+        let _ = (source, options, by);
+        Err(Errno::ENODEV)
+    }
+
+    /// Whether its inodes keep what somebody stored, birth times and extended attributes among it, rather than being a view of the kernel.
+    fn keeps_attributes(&self) -> bool {
+        false
+    }
+
+    /// Whether it knows flags of inodes (`FS_IOC_GETFLAGS`).
+    fn knows_inode_flags(&self) -> bool {
+        false
+    }
+
+    /// The unit of its files' blocks, in bytes (Linux: `s_blocksize`).
+    fn block_size(&self) -> u32 {
+        PAGE_SIZE as u32
+    }
+
+    /// What stands for the path of a file that has none (Linux: `d_dname`).
+    fn description(&self, dentry: &Dentry) -> Option<Vec<u8>> {
+        let _ = dentry;
+        None
     }
 }
+
+/// What an instance of a file system does by itself. Every method has the answer of one that keeps nothing. An instance that a caller
+/// wants to know more of is asked for what it is: [`FileSystem::operations`].
+pub trait FileSystemOperations: Any + Send + Sync {
+    /// How much there is and how much is free.
+    fn statistics(&self, filesystem: &FileSystem) -> Statistics {
+        let _ = filesystem;
+        Statistics::default()
+    }
+
+    /// Other options, of a remount. EINVAL for what the type does not know, or cannot change.
+    fn reconfigure(&self, options: &[u8]) -> Result<(), Errno> {
+        if options.is_empty() { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    /// Writes the options that the table of mounts shows, each after a comma.
+    fn show_options(&self, text: &mut Text) {
+        let _ = text;
+    }
+
+    /// The last mount is gone, and with it everything that was reached through it.
+    fn unmount(&self) {}
+}
+
+/// What statfs(2) tells of an instance; all zero where nothing is stored.
+#[derive(Clone, Copy, Default)]
+pub struct Statistics {
+    /// Blocks of a page in all.
+    pub blocks: u64,
+    /// Those that are free.
+    pub free_blocks: u64,
+    /// Inodes in all.
+    pub inodes: u64,
+    /// Those that are free.
+    pub free_inodes: u64,
+}
+
+/// The operations of an instance that has none of its own.
+pub struct NoOperations;
+
+impl FileSystemOperations for NoOperations {}
 
 /// One file system, mounted or not.
 pub struct FileSystem {
     /// Its type.
-    pub kind: FileSystemKind,
+    pub kind: &'static dyn FileSystemType,
     /// What `st_dev` says: an unnamed device of its own.
     pub device: DeviceNumber,
-    /// The pages that its files may hold, and how many they do.
-    pub budget: Arc<PageBudget>,
     /// Who writes to it, through any mount.
     pub(super) writers: Writers,
-    /// Of procfs: what it shows to whom.
-    pub(super) view: Option<Arc<View>>,
+    /// What it does by itself, and what it keeps for that.
+    operations: Arc<dyn FileSystemOperations>,
     /// The `MS_*` flags of the file system itself.
     flags: AtomicU64,
-    /// How many inodes there may be.
-    inode_limit: u64,
     next_inode: AtomicU64,
     inodes: AtomicU64,
     /// Inodes without a name that somebody still has open: they are to go, so the file system is not done with writing.
     nameless: AtomicU64,
     mounts: AtomicU32,
-    /// The root of a tree that ends with its last mount. Names and dentries hold each other, so the end must take them apart.
-    temporary_root: SpinLock<Option<Arc<Dentry>>>,
 }
 
 /// Minors of the unnamed devices (major 0); the first goes to the root.
 static NEXT_UNNAMED_DEVICE: AtomicU32 = AtomicU32::new(1);
 
 impl FileSystem {
-    /// A new, empty instance whose files may hold `page_limit` pages, with as many inodes.
-    pub fn new(kind: FileSystemKind, page_limit: u64) -> Arc<FileSystem> {
-        FileSystem::limited(kind, page_limit, u64::MAX)
-    }
-
-    /// As [`FileSystem::new`], with a limit on inodes.
-    pub fn limited(kind: FileSystemKind, page_limit: u64, inode_limit: u64) -> Arc<FileSystem> {
+    /// A new instance without inodes.
+    pub fn new(
+        kind: &'static dyn FileSystemType,
+        operations: Arc<dyn FileSystemOperations>,
+    ) -> Arc<FileSystem> {
         let minor = NEXT_UNNAMED_DEVICE.fetch_add(1, Ordering::Relaxed);
         Arc::new(FileSystem {
             kind,
             device: DeviceNumber::new(0, minor),
-            budget: Arc::new(PageBudget::new(page_limit)),
             writers: Writers::new(),
-            view: (kind == FileSystemKind::Proc).then(|| Arc::new(View::new())),
+            operations,
             flags: AtomicU64::new(0),
-            inode_limit,
             next_inode: AtomicU64::new(1),
             inodes: AtomicU64::new(0),
             nameless: AtomicU64::new(0),
             mounts: AtomicU32::new(0),
-            temporary_root: SpinLock::new(None),
         })
     }
 
-    /// The tree below `root` ends with the last mount of the file system.
-    pub fn end_with_last_mount(&self, root: &Arc<Dentry>) {
-        *self.temporary_root.lock() = Some(root.clone());
+    /// What it is, if it is a `T`.
+    pub fn operations<T: FileSystemOperations>(&self) -> Option<&T> {
+        let operations: &dyn Any = &*self.operations;
+        operations.downcast_ref()
     }
 
     pub(super) fn add_mount(&self) {
@@ -140,8 +157,7 @@ impl FileSystem {
     /// A mount, and with it everything that was reached through it, is gone.
     pub(super) fn remove_mount(&self) {
         if self.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let root = self.temporary_root.lock().take();
-            take_apart(root);
+            self.operations.unmount();
         }
     }
 
@@ -167,9 +183,19 @@ impl FileSystem {
         Ok(())
     }
 
-    /// ENOSPC where there are as many inodes as there may be.
-    pub fn check_room_for_inode(&self) -> Result<(), Errno> {
-        if self.inode_count() < self.inode_limit { Ok(()) } else { Err(Errno::ENOSPC) }
+    /// How much there is and how much is free.
+    pub fn statistics(&self) -> Statistics {
+        self.operations.statistics(self)
+    }
+
+    /// Other options: `MS_REMOUNT`. EINVAL for what the type does not know, or cannot change.
+    pub fn reconfigure(&self, options: &[u8]) -> Result<(), Errno> {
+        self.operations.reconfigure(options)
+    }
+
+    /// Writes the options that the table of mounts shows, each after a comma.
+    pub fn show_options(&self, text: &mut Text) {
+        self.operations.show_options(text);
     }
 
     /// An inode has lost its last name.
@@ -201,28 +227,5 @@ impl FileSystem {
     /// How many inodes there are.
     pub fn inode_count(&self) -> u64 {
         self.inodes.load(Ordering::Relaxed)
-    }
-
-    /// Pages in all and pages that are free: what `df` shows. Zero where nothing is stored.
-    pub fn space(&self) -> (u64, u64) {
-        let limit = self.budget.limit();
-        (limit, limit.saturating_sub(self.budget.used()))
-    }
-
-    /// Inodes in all and inodes that are free: as many as pages, as Linux's tmpfs has it, unless there is another limit.
-    pub fn inode_space(&self) -> (u64, u64) {
-        let limit = self.budget.limit().min(self.inode_limit);
-        (limit, limit.saturating_sub(self.inode_count()))
-    }
-}
-
-/// Empties the directories of a tree, one after the other, so that nothing in it holds itself.
-fn take_apart(root: Option<Arc<Dentry>>) {
-    let mut left: Vec<Arc<Dentry>> = root.into_iter().collect();
-    while let Some(dentry) = left.pop() {
-        if let Some(directory) = dentry.inode().directory() {
-            let names = directory.names.write().take_all();
-            left.extend(names.map(|entry| entry.dentry).filter(|child| child.inode().is_directory()));
-        }
     }
 }

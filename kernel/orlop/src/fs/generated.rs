@@ -1,6 +1,6 @@
 //! Trees whose files are made when they are looked at: tables of fixed names, and the directories made from them.
 //!
-//! A lookup makes a fresh inode and dentry for the name. procfs and sysfs are such trees.
+//! A look-up makes a fresh inode for the name. procfs and sysfs are such trees.
 
 pub mod content;
 pub mod setting;
@@ -14,11 +14,10 @@ use libkernel::text::Text;
 use super::attributes::FileKind;
 use super::clock;
 use super::dentry::Dentry;
+use super::directory::{Directory, DirectoryOperations, Emit, Exposure, Listing};
 use super::file::FileOperations;
-use super::filesystem::{FileSystem, FileSystemKind};
-use super::inode::{
-    Body, GeneratedDirectory, GeneratedEntry, GeneratedFile, Inode, LinkTarget, MagicLink, Ownership,
-};
+use super::filesystem::FileSystem;
+use super::inode::{Body, GeneratedFile, Inode, LinkTarget, MagicLink, Ownership};
 use content::{Content, SequenceFile};
 use setting::{Setting, SettingFile};
 
@@ -41,6 +40,16 @@ impl Class {
         match self {
             Class::Process | Class::Setting => Errno::EINVAL,
             Class::System | Class::Sysfs => Errno::EIO,
+        }
+    }
+
+    /// Why no name for a file of this kind can be made: `/proc` says that it cannot find them, while what sysfs says depends on what is
+    /// to be made.
+    pub fn name_refusal(self, kind: FileKind) -> Errno {
+        match (self, kind) {
+            (Class::Sysfs, FileKind::Regular) => Errno::EACCES,
+            (Class::Sysfs, _) => Errno::EPERM,
+            _ => Errno::ENOENT,
         }
     }
 
@@ -79,7 +88,7 @@ enum Node {
     /// The same, of which the machine says which they are.
     Chosen(fn() -> &'static [Fixed]),
     /// A directory whose names are not fixed; is told its inode number.
-    Generated(fn(u64) -> Box<dyn GeneratedDirectory>),
+    Generated(fn(u64) -> Box<dyn DirectoryOperations>),
 }
 
 /// A text that is made at one time.
@@ -133,7 +142,7 @@ pub const fn chosen(name: &'static str, names: fn() -> &'static [Fixed]) -> Fixe
 }
 
 /// A directory whose names are not all fixed.
-pub const fn generated(name: &'static str, make: fn(u64) -> Box<dyn GeneratedDirectory>) -> Fixed {
+pub const fn generated(name: &'static str, make: fn(u64) -> Box<dyn DirectoryOperations>) -> Fixed {
     Fixed { name, node: Node::Generated(make) }
 }
 
@@ -143,23 +152,25 @@ pub fn ownership(permissions: u32) -> Ownership {
 }
 
 /// The root of a tree.
-pub fn new_root(filesystem: &Arc<FileSystem>, root: impl GeneratedDirectory + 'static) -> Arc<Dentry> {
-    let body = Body::Generated(Box::new(root));
+pub fn new_root(filesystem: &Arc<FileSystem>, root: impl DirectoryOperations + 'static) -> Arc<Dentry> {
+    let body = folder(root);
     Dentry::new_root(Inode::new(filesystem, FileKind::Directory, ownership(0o555), body, clock::now()))
 }
 
-/// A dentry for something found in `directory`, with an inode of its own number.
-pub fn entry(
-    directory: &Arc<Dentry>,
-    name: &[u8],
+/// An inode for something found in `directory`, with a number of its own.
+pub fn inode_in(
+    directory: &Inode,
     number: u64,
     kind: FileKind,
     ownership: Ownership,
     body: Body,
-) -> Arc<Dentry> {
-    let filesystem = &directory.inode().filesystem;
-    let inode = Inode::with_number(filesystem, number, kind, ownership, body, clock::now());
-    Dentry::new(inode, directory.clone(), Arc::from(name))
+) -> Arc<Inode> {
+    Inode::with_number(&directory.filesystem, number, kind, ownership, body, clock::now())
+}
+
+/// A directory that is made up.
+pub fn folder(operations: impl DirectoryOperations + 'static) -> Body {
+    Body::Directory(Directory::new(Box::new(operations)))
 }
 
 /// Inode numbers: those of fixed names count up from here by a mix of their directory's number and their place in it; those of processes
@@ -184,24 +195,24 @@ pub struct FixedDirectory {
     pub number: u64,
     /// What is in it.
     pub names: &'static [Fixed],
+    /// What its files belong to.
+    pub class: Class,
 }
 
-impl GeneratedDirectory for FixedDirectory {
-    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
-        find_fixed(self.names, self.number, directory, name)
+impl Exposure for FixedDirectory {
+    fn class(&self) -> Class {
+        if are_settings(self.names) { Class::Setting } else { self.class }
+    }
+}
+
+impl DirectoryOperations for FixedDirectory {
+    fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
+        find_fixed(self.names, self.number, self.class, directory, name)
     }
 
-    fn list(
-        &self,
-        position: u64,
-        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
-    ) -> Result<(), Errno> {
+    fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         list_fixed(self.names, self.number, position, emit);
         Ok(())
-    }
-
-    fn class(&self) -> Class {
-        if are_settings(self.names) { Class::Setting } else { Class::System }
     }
 }
 
@@ -214,20 +225,17 @@ fn are_settings(names: &[Fixed]) -> bool {
     })
 }
 
-/// The dentry for one of `names` in `directory`, whose inode has that number. ENOENT where there is none.
+/// The inode for one of `names` in `directory`, whose inode has that number and whose files belong to `class`. ENOENT where there is none.
 pub fn find_fixed(
     names: &'static [Fixed],
     directory_number: u64,
-    directory: &Arc<Dentry>,
+    class: Class,
+    directory: &Inode,
     name: &[u8],
-) -> Result<Arc<Dentry>, Errno> {
+) -> Result<Arc<Inode>, Errno> {
     let index = names.iter().position(|fixed| fixed.name.as_bytes() == name).ok_or(Errno::ENOENT)?;
     let fixed = names.get(index).ok_or(Errno::ENOENT)?;
     let number = fixed_number(directory_number, index);
-    let class = match directory.inode().filesystem.kind {
-        FileSystemKind::Sysfs => Class::Sysfs,
-        _ => Class::System,
-    };
     let (permissions, body) = match &fixed.node {
         Node::File(make) => (0o444, Body::Made(Box::new(FixedFile { content: Made(*make), class }))),
         Node::Sequence(content) => (0o444, Body::Made(Box::new(FixedFile { content: *content, class }))),
@@ -236,23 +244,18 @@ pub fn find_fixed(
         }
         Node::Setting(permissions, setting) => (*permissions, Body::Made(Box::new(SettingFile(*setting)))),
         Node::Link(text) => (0o777, Body::Magic(Box::new(TextLink(*text)))),
-        Node::Directory(names) => (0o555, Body::Generated(Box::new(FixedDirectory { number, names }))),
-        Node::Chosen(names) => (0o555, Body::Generated(Box::new(FixedDirectory { number, names: names() }))),
-        Node::Generated(make) => (0o555, Body::Generated(make(number))),
+        Node::Directory(names) => (0o555, folder(FixedDirectory { number, names, class })),
+        Node::Chosen(names) => (0o555, folder(FixedDirectory { number, names: names(), class })),
+        Node::Generated(make) => (0o555, Body::Directory(Directory::new(make(number)))),
     };
-    Ok(entry(directory, name, number, kind_of(&fixed.node), ownership(permissions), body))
+    Ok(inode_in(directory, number, kind_of(&fixed.node), ownership(permissions), body))
 }
 
 /// Lists fixed names from `position` on; `false` when `emit` had enough.
-pub fn list_fixed(
-    names: &[Fixed],
-    directory_number: u64,
-    position: u64,
-    emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
-) -> bool {
+pub fn list_fixed(names: &[Fixed], directory_number: u64, position: u64, emit: &mut Emit<'_>) -> bool {
     for (index, fixed) in names.iter().enumerate().skip(usize::try_from(position).unwrap_or(usize::MAX)) {
         let number = fixed_number(directory_number, index);
-        let shown = GeneratedEntry { name: fixed.name.as_bytes(), number, kind: kind_of(&fixed.node) };
+        let shown = Listing { name: fixed.name.as_bytes(), number, kind: kind_of(&fixed.node) };
         if !emit(index as u64 + 1, shown) {
             return false;
         }

@@ -21,13 +21,10 @@ use subject::Credentials;
 
 use super::attributes::{DeviceNumber, FileKind, PERMISSION_BITS};
 use super::change::{self, NewFile};
-use super::clock;
 use super::context::FsContext;
-use super::dentry::Dentry;
-use super::filesystem::{FileSystem, FileSystemKind};
-use super::inode::{Body, Directory, Inode, Ownership};
 use super::mount::{self, Location, Mount};
 use super::remove::{self, Victim};
+use super::tmpfs::{self, Limits, ROOTFS, Shown};
 use super::walk::{Last, LastLink, Walk};
 
 /// What is said of a file that has no room. The kernel ends then: programs would find files without their ends.
@@ -63,20 +60,13 @@ pub fn unpack(archive: &[u8]) {
 /// Mounts an empty tmpfs as the root of everything. Half of memory is for its files, as in Linux.
 #[inline(never)]
 fn mount_root() -> Location {
-    let pages = hal::frame::statistics().total / 2;
-    let filesystem = FileSystem::new(FileSystemKind::RootFs, pages as u64);
-    let root = new_root_directory(&filesystem, 0o755);
+    let limits = Limits { shown: Shown::Limits, ..Limits::of_pages(tmpfs::default_pages()) };
+    let root = tmpfs::new_instance(&ROOTFS, limits, 0o755);
+    let filesystem = root.inode().filesystem.clone();
     let mount = Mount::new(filesystem, root, Arc::from(&b"rootfs"[..]), 0);
     let place = mount.root_location();
     mount::attach_root(mount);
     place
-}
-
-/// The root directory of a file system whose names are kept in memory.
-pub fn new_root_directory(filesystem: &Arc<FileSystem>, permissions: u32) -> Arc<Dentry> {
-    let ownership = Ownership { permissions, user: 0, group: 0 };
-    let body = Body::Directory(Directory::new());
-    Dentry::new_root(Inode::new(filesystem, FileKind::Directory, ownership, body, clock::now()))
 }
 
 struct Unpacker<'a> {

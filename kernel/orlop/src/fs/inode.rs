@@ -1,7 +1,8 @@
 //! A file itself: its attributes and its content, whatever names it has.
 //!
 //! What every file shares (attributes, number, locks) is in [`Inode`]; what differs by kind is [`Body`]. Stored files are
-//! plain data here; files that the kernel makes up when they are looked at (`/proc`) bring code behind two traits.
+//! plain data here; directories bring [`directory::DirectoryOperations`](super::directory::DirectoryOperations), files that the kernel
+//! makes up when they are looked at (`/proc`) code behind two traits.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -9,16 +10,13 @@ use core::sync::atomic::AtomicU8;
 
 use abi::Errno;
 use abi::time::Timespec;
-use hal::sync::SpinRwLock;
 use memory::Object;
-use sched::Mutex;
 
 use super::attributes::{Attributes, DeviceNumber, FileKind};
-use super::dentry::Dentry;
-use super::directory::Names;
+use super::directory::{Directory, Store};
 use super::extended::Extended;
 use super::file::FileOperations;
-use super::filesystem::{FileSystem, FileSystemKind};
+use super::filesystem::FileSystem;
 use super::generated::Class;
 use super::lock::FileLocks;
 use super::mount::Location;
@@ -55,10 +53,8 @@ pub struct Inode {
 pub enum Body {
     /// A regular file: its page cache is all there is.
     Bytes(Arc<Object>),
-    /// A directory whose names are kept in memory.
+    /// A directory.
     Directory(Directory),
-    /// A directory whose names are made up on demand.
-    Generated(Box<dyn GeneratedDirectory>),
     /// A file whose content is made up on demand.
     Made(Box<dyn GeneratedFile>),
     /// A link with a fixed text.
@@ -75,81 +71,6 @@ pub enum Body {
     Socket,
 }
 
-/// A directory held in memory.
-pub struct Directory {
-    /// The names; the lock is a leaf and held only to look or to change one name.
-    pub names: SpinRwLock<Names>,
-    /// Held by whoever changes names, across all steps of the change. Two are taken in the order of their addresses.
-    pub changes: Mutex<()>,
-}
-
-impl Directory {
-    /// A directory without names.
-    pub fn new() -> Directory {
-        Directory { names: SpinRwLock::new(Names::new()), changes: Mutex::new(()) }
-    }
-}
-
-impl Default for Directory {
-    fn default() -> Directory {
-        Directory::new()
-    }
-}
-
-/// One name in a generated directory.
-pub struct GeneratedEntry<'a> {
-    /// The name.
-    pub name: &'a [u8],
-    /// Its inode number.
-    pub number: u64,
-    /// Its type.
-    pub kind: FileKind,
-}
-
-/// A directory that the kernel makes up: `/proc` and what is below it.
-pub trait GeneratedDirectory: Send + Sync {
-    /// The dentry for `name` below `directory`. ENOENT where there is none.
-    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno>;
-
-    /// Hands the entries from `position` on to `emit`, each with the position that follows it, until `emit` says stop
-    /// (`false`). Positions start at 0 and exclude `.` and `..`.
-    fn list(&self, position: u64, emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool)
-    -> Result<(), Errno>;
-
-    /// What it belongs to.
-    fn class(&self) -> Class {
-        Class::System
-    }
-
-    /// Whether nothing of it can be changed: the directory of a process or a thread.
-    fn is_immutable(&self) -> bool {
-        false
-    }
-
-    /// Whether the running thread is let in, asked before the mode is.
-    fn admission(&self, filesystem: &FileSystem) -> Admission {
-        let _ = filesystem;
-        Admission::ByMode
-    }
-
-    /// Whether the running thread may know that it is there.
-    fn is_shown(&self, filesystem: &FileSystem) -> bool {
-        let _ = filesystem;
-        true
-    }
-}
-
-/// Who is let into a directory that the kernel makes up.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// Whom its mode grants it.
-    ByMode,
-    /// The running thread, whatever the mode says.
-    Granted,
-    /// Not the running thread.
-    Refused(Errno),
-}
-
 /// A file that the kernel makes up.
 pub trait GeneratedFile: Send + Sync {
     /// A fresh opening, by the running thread: what it may see is settled here.
@@ -157,6 +78,11 @@ pub trait GeneratedFile: Send + Sync {
 
     /// What it belongs to.
     fn class(&self) -> Class;
+
+    /// Whether nothing of it can be changed.
+    fn is_immutable(&self) -> bool {
+        false
+    }
 }
 
 /// Where a magic link leads.
@@ -245,7 +171,9 @@ impl Inode {
     pub fn generated_class(&self) -> Option<Class> {
         match &self.body {
             Body::Made(file) => Some(file.class()),
-            Body::Generated(directory) => Some(directory.class()),
+            Body::Directory(directory) if directory.store == Store::MadeUp => {
+                Some(directory.operations.class())
+            }
             Body::Magic(link) => Some(link.class()),
             _ => None,
         }
@@ -253,25 +181,35 @@ impl Inode {
 
     /// Whether nothing of it can be changed, nor any name in it.
     pub fn is_immutable(&self) -> bool {
-        matches!(&self.body, Body::Generated(directory) if directory.is_immutable())
-            || self.filesystem.kind == FileSystemKind::NsFs
+        match &self.body {
+            Body::Directory(directory) => directory.operations.is_immutable(),
+            Body::Made(file) => file.is_immutable(),
+            _ => false,
+        }
     }
 
     /// Whether the kernel makes it up when it is looked at, be it a file or a directory.
     pub fn is_made_up(&self) -> bool {
-        matches!(self.body, Body::Made(_) | Body::Generated(_))
+        match &self.body {
+            Body::Made(_) => true,
+            Body::Directory(directory) => directory.store == Store::MadeUp,
+            _ => false,
+        }
     }
 
     /// ENOENT for what the running thread may not know of, though it holds it.
     #[inline]
     pub fn check_shown(&self) -> Result<(), Errno> {
         match &self.body {
-            Body::Generated(directory) if !directory.is_shown(&self.filesystem) => Err(Errno::ENOENT),
+            Body::Directory(directory) if directory.store == Store::MadeUp => {
+                let shown = directory.operations.is_shown(&self.filesystem);
+                if shown { Ok(()) } else { Err(Errno::ENOENT) }
+            }
             _ => Ok(()),
         }
     }
 
-    /// The names of a directory that is held in memory.
+    /// The names of a directory.
     pub fn directory(&self) -> Option<&Directory> {
         match &self.body {
             Body::Directory(directory) => Some(directory),
@@ -279,7 +217,13 @@ impl Inode {
         }
     }
 
-    /// Whether it is a directory of either sort.
+    /// The names of a directory where programs can make and remove some.
+    #[inline]
+    pub fn changeable_directory(&self) -> Option<&Directory> {
+        self.directory().filter(|directory| directory.is_changeable())
+    }
+
+    /// Whether it is a directory.
     pub fn is_directory(&self) -> bool {
         self.kind == FileKind::Directory
     }
@@ -294,7 +238,9 @@ impl Inode {
         const ENTRY_SIZE: u64 = 20;
         match &self.body {
             Body::Bytes(object) => object.size(),
-            Body::Directory(directory) => (directory.names.read().len() as u64 + 2) * ENTRY_SIZE,
+            Body::Directory(directory) if directory.store == Store::Memory => {
+                (directory.names.read().len() as u64 + 2) * ENTRY_SIZE
+            }
             Body::Symlink(text) => text.len() as u64,
             Body::Made(file) => file.class().shown_size(),
             _ => 0,

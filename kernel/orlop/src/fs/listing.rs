@@ -4,7 +4,7 @@
 //! cookies, so that a position stays good while names come and go; a generated directory numbers its entries itself.
 
 use super::attributes::FileKind;
-use super::inode::Body;
+use super::directory::Store;
 use super::mount::Location;
 
 use abi::Errno;
@@ -44,8 +44,9 @@ pub fn list(place: &Location, position: u64, mut emit: impl FnMut(Listed<'_>) ->
         }
     }
     let offset = position.max(FIRST) - FIRST;
-    match &directory.inode().body {
-        Body::Directory(stored) => {
+    let stored = directory.inode().directory().ok_or(Errno::ENOTDIR)?;
+    match stored.store {
+        Store::Memory => {
             let names = stored.names.read_or_spread();
             for (cookie, entry) in names.newest_first(NEWEST.saturating_sub(offset)) {
                 let inode = entry.dentry.inode();
@@ -56,7 +57,7 @@ pub fn list(place: &Location, position: u64, mut emit: impl FnMut(Listed<'_>) ->
             }
             Ok(())
         }
-        Body::Generated(generated) => generated.list(offset, &mut |next, entry| {
+        Store::MadeUp => stored.operations.list(offset, &mut |next, entry| {
             emit(Listed {
                 name: entry.name,
                 number: entry.number,
@@ -64,6 +65,5 @@ pub fn list(place: &Location, position: u64, mut emit: impl FnMut(Listed<'_>) ->
                 next: next.saturating_add(FIRST),
             })
         }),
-        _ => Err(Errno::ENOTDIR),
     }
 }

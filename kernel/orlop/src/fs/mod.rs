@@ -17,6 +17,7 @@ pub mod clock;
 pub mod context;
 pub mod dentry;
 pub mod device;
+pub mod devtmpfs;
 pub mod directory;
 pub mod epoll;
 pub mod eventfd;
@@ -50,6 +51,7 @@ pub mod shared_folders;
 pub mod sysfs;
 #[cfg(test)]
 mod tests;
+pub mod tmpfs;
 pub mod types;
 pub mod walk;
 pub mod writers;

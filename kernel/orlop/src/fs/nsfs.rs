@@ -4,9 +4,10 @@
 //! them. The links show who shares what: all share all.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use abi::Errno;
-use abi::fs::{O_CLOEXEC, O_RDONLY};
+use abi::fs::{NSFS_MAGIC, O_CLOEXEC, O_RDONLY};
 use abi::ioctl::{NS_GET_NSTYPE, NS_GET_OWNER_UID, NS_GET_PARENT, NS_GET_USERNS};
 use abi::process::{
     CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER,
@@ -23,7 +24,7 @@ use super::clock;
 use super::dentry::{Dentry, Linkable};
 use super::fd_table::OnExec;
 use super::file::{File, FileOperations, Handle};
-use super::filesystem::FileSystemKind;
+use super::filesystem::FileSystemType;
 use super::generated::{Class, ownership};
 use super::inode::{Body, GeneratedFile, Inode};
 use super::mount::{Location, Mount};
@@ -63,10 +64,27 @@ pub static LINKS: &[(&str, &Namespace)] = &[
     ("uts", &NAMES),
 ];
 
+/// Namespaces, which have no names.
+struct NsFs;
+
+impl FileSystemType for NsFs {
+    fn name(&self) -> &'static str {
+        "nsfs"
+    }
+
+    fn magic(&self) -> i64 {
+        NSFS_MAGIC
+    }
+
+    fn description(&self, dentry: &Dentry) -> Option<Vec<u8>> {
+        Some(dentry.name().to_vec())
+    }
+}
+
 /// The mount, attached nowhere, that the files are on.
 fn mount() -> Arc<Mount> {
     static MOUNT: Once<Arc<Mount>> = Once::new();
-    MOUNT.get_or_init(|| anonymous::new_mount(FileSystemKind::NsFs)).clone()
+    MOUNT.get_or_init(|| anonymous::new_mount(&NsFs)).clone()
 }
 
 /// The place of its file.
@@ -93,7 +111,7 @@ pub fn text(namespace: &Namespace) -> alloc::string::String {
 /// The namespace that an open file stands for.
 pub fn of_file(file: &File) -> Option<&'static Namespace> {
     let location = file.location();
-    let is_namespace = location.mount.filesystem.kind == FileSystemKind::NsFs;
+    let is_namespace = Arc::ptr_eq(&location.mount, &mount());
     let number = location.dentry.inode().number;
     LINKS.iter().map(|&(_, namespace)| namespace).find(|namespace| is_namespace && namespace.number == number)
 }
@@ -107,6 +125,10 @@ impl GeneratedFile for NamespaceFile {
 
     fn class(&self) -> Class {
         Class::System
+    }
+
+    fn is_immutable(&self) -> bool {
+        true
     }
 }
 

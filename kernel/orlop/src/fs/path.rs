@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use abi::Errno;
 
 use super::directory::Name;
-use super::filesystem::FileSystemKind;
 use super::mount::Location;
 
 /// How a place is reached.
@@ -56,18 +55,14 @@ pub fn path_from(place: &Location, root: &Location) -> Result<PlacePath, Errno> 
 
 /// The path as Linux shows it in `/proc`: nameless files by their description, removed ones marked.
 pub fn display_path(place: &Location, root: &Location) -> Result<Vec<u8>, Errno> {
-    let inode = place.dentry.inode();
-    Ok(match inode.filesystem.kind {
-        FileSystemKind::PipeFs => alloc::format!("pipe:[{}]", inode.number).into_bytes(),
-        FileSystemKind::AnonymousInodes | FileSystemKind::NsFs => place.dentry.name().to_vec(),
-        _ => {
-            let PlacePath { mut text, removed, .. } = path_from(place, root)?;
-            if removed {
-                text.extend_from_slice(b" (deleted)");
-            }
-            text
-        }
-    })
+    if let Some(description) = place.dentry.inode().filesystem.kind.description(&place.dentry) {
+        return Ok(description);
+    }
+    let PlacePath { mut text, removed, .. } = path_from(place, root)?;
+    if removed {
+        text.extend_from_slice(b" (deleted)");
+    }
+    Ok(text)
 }
 
 /// Joins names, the innermost first, to a path.

@@ -3,8 +3,9 @@
 use abi::Errno;
 use subject::{Credentials, capability};
 
+use super::directory::{Admission, Exposure, Store};
 use super::generated::Class;
-use super::inode::{Admission, Body, GeneratedDirectory, Inode};
+use super::inode::{Body, Inode};
 use super::mount::Mount;
 
 /// What is asked for: any of the three bits, as in one digit of a mode.
@@ -42,8 +43,10 @@ impl Access {
 pub fn check(inode: &Inode, credentials: &Credentials, access: Access) -> Result<(), Errno> {
     let permissions = inode.attributes.permissions();
     let granted_to_all = permissions & (permissions >> 3) & (permissions >> 6) & 7;
-    if let Body::Generated(directory) = &inode.body {
-        check_generated(inode, &**directory, credentials, access)
+    if let Body::Directory(directory) = &inode.body
+        && directory.store == Store::MadeUp
+    {
+        check_generated(inode, &*directory.operations, credentials, access)
     } else if access.0 & !granted_to_all == 0 {
         Ok(())
     } else {
@@ -54,7 +57,7 @@ pub fn check(inode: &Inode, credentials: &Credentials, access: Access) -> Result
 #[cold]
 fn check_generated(
     inode: &Inode,
-    directory: &dyn GeneratedDirectory,
+    directory: &dyn Exposure,
     credentials: &Credentials,
     access: Access,
 ) -> Result<(), Errno> {

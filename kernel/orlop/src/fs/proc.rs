@@ -33,17 +33,38 @@ mod window;
 
 pub use maps::program_of;
 pub use process::shown_path;
-pub use view::View;
+
+use view::View;
 
 use alloc::sync::Arc;
 
+use ::subject::Credentials;
+use abi::Errno;
+use abi::fs::PROC_SUPER_MAGIC;
+
 use super::dentry::Dentry;
-use super::filesystem::{FileSystem, FileSystemKind};
+use super::filesystem::{FileSystem, FileSystemType};
 use super::generated::new_root;
 
-/// The root of a new instance.
-pub fn new_instance() -> Arc<Dentry> {
-    let filesystem = FileSystem::new(FileSystemKind::Proc, 0);
-    let view = filesystem.view.clone().unwrap_or_else(|| Arc::new(View::new()));
-    new_root(&filesystem, tree::Root { view })
+/// Processes and kernel settings as files: each mount is an instance of its own.
+pub struct Proc;
+
+impl FileSystemType for Proc {
+    fn name(&self) -> &'static str {
+        "proc"
+    }
+
+    fn magic(&self) -> i64 {
+        PROC_SUPER_MAGIC
+    }
+
+    fn mount(&self, _source: &[u8], options: &[u8], _by: &Credentials) -> Result<Arc<Dentry>, Errno> {
+        let view = Arc::new(View::new());
+        view.configure(options)?;
+        Ok(new_root(&FileSystem::new(&Proc, view.clone()), tree::Root { view }))
+    }
+
+    fn block_size(&self) -> u32 {
+        1024
+    }
 }

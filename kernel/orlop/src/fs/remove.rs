@@ -32,7 +32,7 @@ pub fn remove(
     credentials: &Credentials,
 ) -> Result<(), Errno> {
     let parent = directory.dentry.inode();
-    let Some(stored) = parent.directory() else { return Err(refusal(directory, name)) };
+    let Some(stored) = parent.changeable_directory() else { return Err(refusal(directory, name)) };
     let _writer = MountWriter::enter(&directory.mount)?;
     let key = Key::new(name);
     let changes = stored.changes.lock();
@@ -42,6 +42,7 @@ pub fn remove(
     if victim == Victim::Directory {
         bury(&dentry)?;
     }
+    stored.operations.remove(parent, name, dentry.inode())?;
     let entry = stored.names.write().remove(&key);
     dentry.mark_removed();
     drop(changes);

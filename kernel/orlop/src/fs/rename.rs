@@ -13,8 +13,8 @@ use subject::Credentials;
 use super::change;
 use super::clock;
 use super::dentry::Dentry;
-use super::directory::{Key, Name};
-use super::inode::{Directory, Inode};
+use super::directory::{Directory, Key, LeftBehind, Name, Renaming};
+use super::inode::Inode;
 use super::mount::Location;
 use super::moves::Moving;
 use super::notify::Event;
@@ -70,8 +70,8 @@ pub fn rename(
     let (old_parent, new_parent) = (from.directory.dentry.inode(), to.directory.dentry.inode());
     // In a directory that is made up, `/proc` or sysfs, no name is found that could be moved.
     let refusal = |parent: &Inode| if parent.is_directory() { Errno::ENOENT } else { Errno::ENOTDIR };
-    let old = old_parent.directory().ok_or_else(|| refusal(old_parent))?;
-    let new = new_parent.directory().ok_or_else(|| refusal(new_parent))?;
+    let old = old_parent.changeable_directory().ok_or_else(|| refusal(old_parent))?;
+    let new = new_parent.changeable_directory().ok_or_else(|| refusal(new_parent))?;
     let _shape = SHAPE.lock();
     let _locks = lock_both(old, new);
     let source = old.names.read().find(&from.name).cloned().ok_or(Errno::ENOENT)?;
@@ -210,6 +210,8 @@ impl Plan<'_> {
             remove::bury(existing)?;
         }
         let (old_parent, new_parent) = self.parents();
+        let left = if whiteout.is_some() { LeftBehind::Whiteout } else { LeftBehind::Nothing };
+        self.ask(existing.as_ref(), left)?;
         let mut names = self.new.names.write();
         let replaced = match &existing {
             Some(_) => names.supersede(&self.to.name, self.source.clone()),
@@ -245,6 +247,7 @@ impl Plan<'_> {
 
     fn exchange(self, other: Arc<Dentry>) -> Result<(), Errno> {
         let (old_parent, new_parent) = self.parents();
+        self.ask(Some(&other), LeftBehind::Other)?;
         let (old_place, new_place) = (self.source.place(), other.place());
         let first = self.new.names.write().replace(&self.to.name, self.source.clone());
         let second = self.old.names.write().replace(&self.from.name, other.clone());
@@ -267,6 +270,17 @@ impl Plan<'_> {
         tell_of_move(new_parent, old_parent);
         drop((first, second));
         Ok(())
+    }
+
+    /// Has the file system do its part.
+    fn ask(&self, existing: Option<&Arc<Dentry>>, behind: LeftBehind) -> Result<(), Errno> {
+        let (old_parent, new_parent) = self.parents();
+        self.old.operations.rename(&Renaming {
+            from: (old_parent, self.from.name.name, self.source.inode()),
+            to: (new_parent, self.to.name.name),
+            existing: existing.map(|existing| &**existing.inode()),
+            behind,
+        })
     }
 
     fn stamp(&self) {

@@ -9,8 +9,10 @@ use alloc::format;
 use alloc::sync::Arc;
 
 use abi::Errno;
+use abi::fs::SYSFS_MAGIC;
 use hal::sync::Once;
 use libkernel::text::Text;
+use subject::Credentials;
 
 mod clocksource;
 mod terminals;
@@ -19,22 +21,35 @@ mod vulnerabilities;
 
 use super::attributes::FileKind;
 use super::dentry::Dentry;
-use super::filesystem::{FileSystem, FileSystemKind};
+use super::directory::{DirectoryOperations, Emit, Exposure, Listing};
+use super::filesystem::{FileSystem, FileSystemType, NoOperations};
 use super::generated::{
-    Fixed, FixedDirectory, chosen, directory, entry, file, find_fixed, generated, list_fixed, new_root,
-    ownership,
+    Class, Fixed, FixedDirectory, chosen, directory, file, find_fixed, folder, generated, inode_in,
+    list_fixed, new_root, ownership,
 };
-use super::inode::{Body, GeneratedDirectory, GeneratedEntry};
+use super::inode::Inode;
 
 static ROOT: Once<Arc<Dentry>> = Once::new();
 
-/// The root of sysfs, of which there is one, whatever it is mounted on.
-pub fn root() -> Arc<Dentry> {
-    let make = || {
-        let names = FixedDirectory { number: 0, names: NAMES };
-        new_root(&FileSystem::new(FileSystemKind::Sysfs, 0), names)
-    };
-    ROOT.get_or_init(make).clone()
+/// The machine as files, of which there is one instance, whatever it is mounted on.
+pub struct Sysfs;
+
+impl FileSystemType for Sysfs {
+    fn name(&self) -> &'static str {
+        "sysfs"
+    }
+
+    fn magic(&self) -> i64 {
+        SYSFS_MAGIC
+    }
+
+    fn mount(&self, _source: &[u8], _options: &[u8], _by: &Credentials) -> Result<Arc<Dentry>, Errno> {
+        let make = || {
+            let names = FixedDirectory { number: 0, names: NAMES, class: Class::Sysfs };
+            new_root(&FileSystem::new(&Sysfs, Arc::new(NoOperations)), names)
+        };
+        Ok(ROOT.get_or_init(make).clone())
+    }
 }
 
 static NAMES: &[Fixed] = &[
@@ -119,30 +134,31 @@ fn parse(name: &[u8]) -> Option<u64> {
     (cpu < hal::cpu::count() as u64 && format!("{cpu}") == digits).then_some(cpu)
 }
 
-impl GeneratedDirectory for Cpus {
-    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
-        let Some(cpu) = parse(name) else { return find_fixed(CPU_NAMES, self.number, directory, name) };
+impl Exposure for Cpus {
+    fn class(&self) -> Class {
+        Class::Sysfs
+    }
+}
+
+impl DirectoryOperations for Cpus {
+    fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
+        let Some(cpu) = parse(name) else {
+            return find_fixed(CPU_NAMES, self.number, Class::Sysfs, directory, name);
+        };
         let number = FIRST_CPU_NUMBER + cpu;
         let cpu = usize::try_from(cpu).map_err(|_| Errno::ENOENT)?;
-        let body = Body::Generated(Box::new(topology::CpuDirectory { cpu }));
-        Ok(entry(directory, name, number, FileKind::Directory, ownership(0o755), body))
+        let body = folder(topology::CpuDirectory { cpu });
+        Ok(inode_in(directory, number, FileKind::Directory, ownership(0o755), body))
     }
 
-    fn list(
-        &self,
-        position: u64,
-        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
-    ) -> Result<(), Errno> {
+    fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         if position < FIRST_CPU && !list_fixed(CPU_NAMES, self.number, position, emit) {
             return Ok(());
         }
         for cpu in position.saturating_sub(FIRST_CPU)..hal::cpu::count() as u64 {
             let name = format!("cpu{cpu}");
-            let shown = GeneratedEntry {
-                name: name.as_bytes(),
-                number: FIRST_CPU_NUMBER + cpu,
-                kind: FileKind::Directory,
-            };
+            let shown =
+                Listing { name: name.as_bytes(), number: FIRST_CPU_NUMBER + cpu, kind: FileKind::Directory };
             if !emit(FIRST_CPU + cpu + 1, shown) {
                 break;
             }

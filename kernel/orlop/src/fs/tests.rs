@@ -11,12 +11,11 @@ use subject::Credentials;
 use super::attributes::FileKind;
 use super::change::{self, NewFile};
 use super::directory::Key;
-use super::filesystem::{FileSystem, FileSystemKind};
-use super::initramfs::new_root_directory;
 use super::mount::{self, Location, Mount};
 use super::open::{self, How};
 use super::remove::{self, Victim};
 use super::rename::{self, Behind, End, Target};
+use super::tmpfs::{self, Limits, TMPFS};
 use super::walk::{Last, LastLink, Walk};
 use super::{FsContext, listing, path_from};
 
@@ -34,8 +33,8 @@ struct Tree {
 impl Tree {
     fn new() -> Tree {
         start_memory();
-        let filesystem = FileSystem::new(FileSystemKind::TmpFs, 1024);
-        let root = new_root_directory(&filesystem, 0o755);
+        let root = tmpfs::new_instance(&TMPFS, Limits::of_pages(1024), 0o755);
+        let filesystem = root.inode().filesystem.clone();
         let mount = Mount::new(filesystem, root, Arc::from(&b"test"[..]), 0);
         Tree { context: FsContext::at(mount.root_location()), credentials: Credentials::root() }
     }
@@ -274,10 +273,10 @@ fn mounts_cover_directories_and_lead_back_up() {
     let tree = Tree::new();
     tree.directory("/m").expect("made");
     let place = tree.find("/m").expect("there");
-    let filesystem = FileSystem::new(FileSystemKind::TmpFs, 16);
-    let root = new_root_directory(&filesystem, 0o755);
+    let root = tmpfs::new_instance(&TMPFS, Limits::of_pages(16), 0o755);
+    let filesystem = root.inode().filesystem.clone();
     mount::attach_root(Mount::new(filesystem.clone(), root.clone(), Arc::default(), 0));
-    filesystem.end_with_last_mount(&root);
+    tmpfs::end_with_last_mount(&root);
     let mounted = Mount::new(filesystem.clone(), root, Arc::default(), 0);
     mount::attach(mounted, place).expect("memory");
     tree.file("/m/inside").expect("made");
@@ -300,8 +299,8 @@ fn of_several_mounts_on_a_place_the_latest_shows() {
     }
     let [place, other] = ["/m", "/n"].map(|path| tree.find(path).expect("there"));
     let new = || {
-        let filesystem = FileSystem::new(FileSystemKind::TmpFs, 16);
-        let root = new_root_directory(&filesystem, 0o755);
+        let root = tmpfs::new_instance(&TMPFS, Limits::of_pages(16), 0o755);
+        let filesystem = root.inode().filesystem.clone();
         Mount::new(filesystem, root, Arc::default(), 0)
     };
     let (first, second) = (new(), new());
@@ -342,9 +341,9 @@ fn a_chain_of_removed_directories_is_dropped_without_recursion() {
 #[test]
 fn a_tmpfs_ends_with_its_last_mount() {
     start_memory();
-    let filesystem = FileSystem::new(FileSystemKind::TmpFs, 16);
-    let root = new_root_directory(&filesystem, 0o755);
-    filesystem.end_with_last_mount(&root);
+    let root = tmpfs::new_instance(&TMPFS, Limits::of_pages(16), 0o755);
+    let filesystem = root.inode().filesystem.clone();
+    tmpfs::end_with_last_mount(&root);
     let mount = Mount::new(filesystem.clone(), root, Arc::default(), 0);
     let place = mount.root_location();
     drop(mount);

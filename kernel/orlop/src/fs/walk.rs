@@ -20,7 +20,7 @@ use subject::Credentials;
 use super::clock;
 use super::context::FsContext;
 use super::dentry::Dentry;
-use super::directory::Key;
+use super::directory::{Key, Store};
 use super::inode::{Body, LinkTarget};
 use super::mount::{self, Location, Mount};
 use super::moves::Stamp;
@@ -430,7 +430,7 @@ fn tail_of(directory: Location, cursor: Cursor<'_>, start: usize, end: usize) ->
         b"." => (Last::Here, true),
         b".." => (Last::Up, true),
         // What makes up its names says that there is none such.
-        name if name.len() > MAX_NAME && directory.dentry.inode().directory().is_some() => {
+        name if name.len() > MAX_NAME && is_too_long(name, &directory.dentry) => {
             return Err(Errno::ENAMETOOLONG);
         }
         _ => (Last::Name(LastName { text: cursor.text, start, end }), must_be_directory),
@@ -457,20 +457,29 @@ pub fn child_by(directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Arc<Dentry>, E
 
 fn cached_child(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
     match &directory.inode().body {
-        Body::Generated(_) => Err(Errno::EAGAIN),
+        Body::Directory(stored) if stored.store == Store::MadeUp => Err(Errno::EAGAIN),
         _ => {
             child(directory, name).map_err(|errno| if errno == Errno::ENOENT { Errno::EAGAIN } else { errno })
         }
     }
 }
 
-/// [`child`], where the name is not among stored ones.
+/// [`child`], where the name is not in memory.
 #[inline(never)]
 fn child_elsewhere(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
-    match &directory.inode().body {
-        Body::Directory(_) if name.len() > MAX_NAME => Err(Errno::ENAMETOOLONG),
-        Body::Directory(_) => Err(Errno::ENOENT),
-        Body::Generated(generated) => generated.lookup(directory, name),
-        _ => Err(Errno::ENOTDIR),
+    let inode = directory.inode();
+    let stored = inode.directory().ok_or(Errno::ENOTDIR)?;
+    match stored.store {
+        _ if name.len() > MAX_NAME && is_too_long(name, directory) => Err(Errno::ENAMETOOLONG),
+        Store::Memory => Err(Errno::ENOENT),
+        Store::MadeUp => {
+            let found = stored.operations.look_up(inode, name)?;
+            Ok(Dentry::new(found, directory.clone(), Arc::from(name)))
+        }
     }
+}
+
+/// Whether no file in the directory can have that name.
+fn is_too_long(name: &[u8], directory: &Dentry) -> bool {
+    directory.inode().directory().is_some_and(|stored| name.len() > stored.operations.longest_name())
 }

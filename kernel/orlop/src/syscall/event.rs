@@ -15,6 +15,7 @@ use super::{Caller, Failure, open};
 use crate::fs::anonymous;
 use crate::fs::eventfd::{EventFile, Taking};
 use crate::fs::fd_table::OnExec;
+use crate::fs::tmpfs;
 
 /// `eventfd(count)`.
 pub fn eventfd(caller: &mut Caller<'_>, count: u32) -> Result<u32, Failure> {
@@ -42,7 +43,7 @@ pub fn memfd_create(caller: &mut Caller<'_>, name: UserAddr, flags: u32) -> Resu
     if flags & MFD_ALLOW_SEALING != 0 {
         object.allow_sealing();
     }
-    let file = anonymous::open_memory(object, Arc::from(label), &caller.thread.credentials());
+    let file = tmpfs::open_memory(object, Arc::from(label), &caller.thread.credentials());
     let on_exec = if flags & MFD_CLOEXEC != 0 { OnExec::Close } else { OnExec::Keep };
     Ok(open::install(caller, file, on_exec)?)
 }

@@ -21,7 +21,6 @@ use super::offset::allocate;
 use super::{Caller, Failure};
 use crate::fs::File;
 use crate::fs::attributes::FileKind;
-use crate::fs::filesystem::FileSystemKind;
 use crate::fs::{permission, writers::MountWriter};
 
 /// Serves a request; `None` for one that only the file's own code can know.
@@ -43,7 +42,7 @@ pub fn serve(
             return Err(if request == FIFREEZE { Errno::EOPNOTSUPP } else { Errno::EINVAL }.into());
         }
         FS_IOC_FIEMAP => return Err(Errno::EOPNOTSUPP.into()),
-        FIGETBSZ => UserPtr::new(argument).write(&block_size(file))?,
+        FIGETBSZ => UserPtr::new(argument).write(&file.inode().filesystem.kind.block_size())?,
         FICLONE => return Err(clone_refusal(caller, argument.as_u64() as i32, file).into()),
         FICLONERANGE => {
             let [source, ..]: [u64; 4] = UserPtr::new(argument).read()?;
@@ -71,13 +70,6 @@ pub fn serve(
 
 /// The unit of `st_blocks`, in bytes.
 const BLOCK: u64 = 512;
-
-/// The block size of a file's file system, in bytes (Linux: `s_blocksize`).
-fn block_size(file: &File) -> u32 {
-    const OF_PROC: u32 = 1024;
-    const PAGE: u32 = 4096;
-    if file.inode().filesystem.kind == FileSystemKind::Proc { OF_PROC } else { PAGE }
-}
 
 /// Why a file's blocks cannot become those of another one.
 fn clone_refusal(caller: &Caller<'_>, source: i32, target: &File) -> Errno {
@@ -133,8 +125,7 @@ fn block_number_refusal(caller: &Caller<'_>, argument: UserAddr) -> Result<Errno
 /// Whether the file's file system knows inode flags: tmpfs does.
 fn has_inode_flags(file: &File) -> bool {
     let inode = file.inode();
-    matches!(inode.filesystem.kind, FileSystemKind::RootFs | FileSystemKind::TmpFs)
-        && matches!(inode.kind, FileKind::Regular | FileKind::Directory)
+    inode.filesystem.kind.knows_inode_flags() && matches!(inode.kind, FileKind::Regular | FileKind::Directory)
 }
 
 /// Inode flags, in the older form and in that of XFS: none of them is ever set.

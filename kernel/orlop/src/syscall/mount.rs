@@ -82,7 +82,7 @@ pub fn mount(
     let mut options = data.unwrap_or_default();
     let words = types::take_flag_words(&mut options);
     let source = types::take_source(&mut options, source)?.unwrap_or_default();
-    let made = types::create(&kind, &source, kept_flags(flags), &options)?;
+    let made = types::create(&kind, &source, kept_flags(flags), &options, &call.credentials)?;
     let whole = file_system_flags(flags, words);
     if made.filesystem.flags() == 0 && whole != 0 {
         made.filesystem.set_flags(whole)?;
@@ -151,7 +151,7 @@ fn remount(place: &Location, flags: u64, mut options: Vec<u8>) -> Result<(), Err
     let words = types::take_flag_words(&mut options);
     // That it came from elsewhere changes nothing.
     types::take_source(&mut options, None)?;
-    types::reconfigure(&mount.filesystem, &options)?;
+    mount.filesystem.reconfigure(&options)?;
     mount.filesystem.set_flags(file_system_flags(flags, words))?;
     mount.set_flags(own)
 }

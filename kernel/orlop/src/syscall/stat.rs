@@ -19,6 +19,7 @@ use subject::{Credentials, capability};
 use super::at::{self, PathCall, follow_unless, only, path_argument};
 use super::{Caller, Failure};
 use crate::fs::attributes::{DeviceNumber, FileKind};
+use crate::fs::filesystem::Statistics;
 use crate::fs::inode::{Body, Inode};
 use crate::fs::mount::{Location, Mount};
 use crate::fs::permission::{self, Access};
@@ -128,7 +129,7 @@ fn describe_extended(place: &Location, wanted: u32) -> Statx {
     let times = attributes.times();
     let (device, own_device) = (special_device(inode), inode.filesystem.device);
     let is_mount_root = Arc::ptr_eq(&place.dentry, &place.mount.root);
-    let is_stored = inode.filesystem.kind.is_stored();
+    let is_stored = inode.filesystem.kind.keeps_attributes();
     let birth = if is_stored { wanted & STATX_BTIME } else { 0 };
     let stored_attributes = if is_stored { INODE_ATTRIBUTES } else { 0 };
     Statx {
@@ -174,8 +175,7 @@ pub fn fstatfs(caller: &mut Caller<'_>, fd: i32, buffer: UserAddr) -> Result<(),
 
 fn describe_filesystem(mount: &Mount) -> Statfs {
     let filesystem = &mount.filesystem;
-    let (blocks, free) = filesystem.space();
-    let (inodes, free_inodes) = filesystem.inode_space();
+    let Statistics { blocks, free_blocks: free, inodes, free_inodes } = filesystem.statistics();
     let device = filesystem.device.encode();
     Statfs {
         f_type: filesystem.kind.magic(),

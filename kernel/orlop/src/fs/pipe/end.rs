@@ -20,7 +20,6 @@ use super::{Content, Pipe};
 use crate::fs::anonymous;
 use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::file::{File, FileOperations, Handle, SpecialKind};
-use crate::fs::filesystem::FileSystemKind;
 use crate::fs::inode::Body;
 use crate::fs::mount::Location;
 use crate::fs::owner::News;
@@ -201,7 +200,7 @@ pub fn open_fifo(
     let ends = ends_of(flags);
     let nonblocking = flags & O_NONBLOCK != 0;
     let mut note = 0;
-    if location.mount.filesystem.kind == FileSystemKind::PipeFs {
+    if location.dentry.is_nameless() {
         pipe.visit(ends, credentials)?;
     } else if nonblocking && ends.writes && !ends.reads && !pipe.has_readers() {
         return Err(Errno::ENXIO.into());

@@ -12,15 +12,13 @@ use super::locks::line;
 use super::process::shown_path;
 use super::subject::Subject;
 use crate::fs::attributes::FileKind;
-use crate::fs::dentry::Dentry;
+use crate::fs::directory::{Admission, DirectoryOperations, Emit, Exposure, Listing};
 use crate::fs::fd_table::OnExec;
 use crate::fs::file::FileOperations;
 use crate::fs::filesystem::FileSystem;
 use crate::fs::generated::content::SequenceFile;
-use crate::fs::generated::{Class, Made, entry};
-use crate::fs::inode::{
-    Admission, Body, GeneratedDirectory, GeneratedEntry, GeneratedFile, LinkTarget, MagicLink,
-};
+use crate::fs::generated::{Class, Made, inode_in};
+use crate::fs::inode::{Body, GeneratedFile, Inode, LinkTarget, MagicLink};
 use crate::fs::lock::show::for_each_of;
 use crate::fs::{FdTable, File};
 
@@ -55,8 +53,18 @@ impl Descriptors {
     }
 }
 
-impl GeneratedDirectory for Descriptors {
-    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+impl Exposure for Descriptors {
+    fn admission(&self, _filesystem: &FileSystem) -> Admission {
+        self.subject.admission_of_itself()
+    }
+
+    fn class(&self) -> Class {
+        Class::Process
+    }
+}
+
+impl DirectoryOperations for Descriptors {
+    fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         let text = core::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
         let fd: u32 = text.parse().map_err(|_| Errno::ENOENT)?;
         let file = self.table()?.get(fd).map_err(|_| Errno::ENOENT)?;
@@ -70,35 +78,23 @@ impl GeneratedDirectory for Descriptors {
             Show::Texts => (0o444, Body::Made(Box::new(DescriptorFile { subject, fd }))),
         };
         let ownership = self.subject.ownership(permissions);
-        Ok(entry(directory, name, self.number(fd), self.kind(), ownership, body))
+        Ok(inode_in(directory, self.number(fd), self.kind(), ownership, body))
     }
 
-    fn list(
-        &self,
-        position: u64,
-        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
-    ) -> Result<(), Errno> {
+    fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
         // A process that has ended, and was not waited for, has no files.
         let Ok(table) = self.table() else { return Ok(()) };
         let mut next = u32::try_from(position).unwrap_or(u32::MAX);
         while let Some((fd, _)) = table.next_open(next) {
             let name = format!("{fd}");
-            let shown = GeneratedEntry { name: name.as_bytes(), number: self.number(fd), kind: self.kind() };
+            let shown = Listing { name: name.as_bytes(), number: self.number(fd), kind: self.kind() };
             if !emit(u64::from(fd) + 1, shown) {
                 break;
             }
             next = fd + 1;
         }
         Ok(())
-    }
-
-    fn admission(&self, _filesystem: &FileSystem) -> Admission {
-        self.subject.admission_of_itself()
-    }
-
-    fn class(&self) -> Class {
-        Class::Process
     }
 }
 

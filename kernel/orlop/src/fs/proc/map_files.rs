@@ -15,10 +15,10 @@ use super::maps::BATCH;
 use super::process::shown_path;
 use super::subject::Subject;
 use crate::fs::attributes::FileKind;
-use crate::fs::dentry::Dentry;
+use crate::fs::directory::{Admission, DirectoryOperations, Emit, Exposure, Listing};
 use crate::fs::filesystem::FileSystem;
-use crate::fs::generated::{Class, entry};
-use crate::fs::inode::{Admission, Body, GeneratedDirectory, GeneratedEntry, LinkTarget, MagicLink};
+use crate::fs::generated::{Class, inode_in};
+use crate::fs::inode::{Body, Inode, LinkTarget, MagicLink};
 use crate::fs::{File, short};
 use crate::process::current;
 
@@ -55,8 +55,18 @@ fn file_at(subject: &Subject, range: UserRange) -> Result<Arc<File>, Errno> {
     area.and_then(|area| area.file).and_then(File::from_mapped).ok_or(Errno::ENOENT)
 }
 
-impl GeneratedDirectory for MapFiles {
-    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+impl Exposure for MapFiles {
+    fn admission(&self, _filesystem: &FileSystem) -> Admission {
+        self.subject.admission_of_itself()
+    }
+
+    fn class(&self) -> Class {
+        Class::Process
+    }
+}
+
+impl DirectoryOperations for MapFiles {
+    fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
         self.subject.check_access()?;
         let range = parse(name).ok_or(Errno::ENOENT)?;
@@ -66,15 +76,11 @@ impl GeneratedDirectory for MapFiles {
         let subject = self.subject.clone();
         let ownership = subject.ownership(readable | writable);
         let body = Body::Magic(Box::new(MapLink { subject, range }));
-        Ok(entry(directory, name, self.number(range), FileKind::Symlink, ownership, body))
+        Ok(inode_in(directory, self.number(range), FileKind::Symlink, ownership, body))
     }
 
     /// Each name is at the position where its addresses end.
-    fn list(
-        &self,
-        position: u64,
-        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
-    ) -> Result<(), Errno> {
+    fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
         self.subject.check_access()?;
         let Ok(space) = self.subject.address_space() else { return Ok(()) };
@@ -87,19 +93,11 @@ impl GeneratedDirectory for MapFiles {
                 let (start, end) = (area.range.start().as_u64(), area.range.end().as_u64());
                 let name = format!("{start:x}-{end:x}");
                 let number = self.number(area.range);
-                if !emit(end, GeneratedEntry { name: name.as_bytes(), number, kind: FileKind::Symlink }) {
+                if !emit(end, Listing { name: name.as_bytes(), number, kind: FileKind::Symlink }) {
                     return Ok(());
                 }
             }
         }
-    }
-
-    fn admission(&self, _filesystem: &FileSystem) -> Admission {
-        self.subject.admission_of_itself()
-    }
-
-    fn class(&self) -> Class {
-        Class::Process
     }
 }
 

@@ -8,10 +8,8 @@ use abi::Errno;
 use abi::fs::{
     MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_RELATIME, MS_SYNCHRONOUS,
 };
-use libkernel::addr::PAGE_SIZE;
 use libkernel::text::{Text, Within};
 
-use crate::fs::filesystem::FileSystemKind;
 use crate::fs::generated::content::{Changes, Content};
 use crate::fs::mount::{self, Location, Mount};
 use crate::fs::path_from;
@@ -56,7 +54,7 @@ pub fn table_line(mount: &Mount, place: &[u8], text: &mut Text) -> Result<(), Er
     text.name(place, Within::Field);
     write!(text, " {} ", mount.filesystem.kind.name());
     flag_words(mount.flags(), mount.filesystem.flags(), text);
-    options_of(mount, text);
+    mount.filesystem.show_options(text);
     text.put(b" 0 0\n");
     Ok(())
 }
@@ -76,7 +74,7 @@ pub fn information_line(mount: &Mount, place: &[u8], text: &mut Text) -> Result<
     text.put(b" ");
     let whole = mount.filesystem.flags();
     flag_words(whole & MS_RDONLY, whole, text);
-    options_of(mount, text);
+    mount.filesystem.show_options(text);
     text.put(b"\n");
     Ok(())
 }
@@ -116,17 +114,6 @@ fn flag_words(flags: u64, whole: u64, text: &mut Text) {
     text.put(if flags & MS_RDONLY != 0 { b"ro" } else { b"rw" });
     text.put(if whole & MS_SYNCHRONOUS != 0 { b",sync" } else { b"" });
     words.iter().filter(|(flag, _)| flags & flag != 0).for_each(|(_, word)| text.put(word));
-}
-
-/// The limits that tmpfs shows of itself, and what procfs hides.
-fn options_of(mount: &Mount, text: &mut Text) {
-    if let Some(view) = &mount.filesystem.view {
-        view.describe(text);
-    }
-    let pages = mount.filesystem.budget.limit();
-    if matches!(mount.filesystem.kind, FileSystemKind::RootFs | FileSystemKind::DevTmpFs) {
-        write!(text, ",size={}k,nr_inodes={pages}", pages * (PAGE_SIZE / 1024));
-    }
 }
 
 /// `/proc/mounts`: the table of the process that asks.

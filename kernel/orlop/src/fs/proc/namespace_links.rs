@@ -9,9 +9,9 @@ use abi::Errno;
 
 use super::subject::Subject;
 use crate::fs::attributes::FileKind;
-use crate::fs::dentry::Dentry;
-use crate::fs::generated::{Class, entry};
-use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, LinkTarget, MagicLink};
+use crate::fs::directory::{DirectoryOperations, Emit, Exposure, Listing};
+use crate::fs::generated::{Class, inode_in};
+use crate::fs::inode::{Body, Inode, LinkTarget, MagicLink};
 use crate::fs::nsfs::{self, LINKS, Namespace};
 
 /// The directory.
@@ -26,36 +26,34 @@ impl NamespaceLinks {
     }
 }
 
-impl GeneratedDirectory for NamespaceLinks {
-    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+impl Exposure for NamespaceLinks {
+    fn class(&self) -> Class {
+        Class::Process
+    }
+}
+
+impl DirectoryOperations for NamespaceLinks {
+    fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
         let index = LINKS.iter().position(|(known, _)| known.as_bytes() == name).ok_or(Errno::ENOENT)?;
         let (_, namespace) = LINKS.get(index).ok_or(Errno::ENOENT)?;
         let subject = self.subject.clone();
         let ownership = subject.ownership(0o777);
         let body = Body::Magic(Box::new(NamespaceLink { subject, namespace }));
-        Ok(entry(directory, name, self.number(index), FileKind::Symlink, ownership, body))
+        Ok(inode_in(directory, self.number(index), FileKind::Symlink, ownership, body))
     }
 
-    fn list(
-        &self,
-        position: u64,
-        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
-    ) -> Result<(), Errno> {
+    fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
         let first = usize::try_from(position).unwrap_or(usize::MAX);
         for (index, (name, _)) in LINKS.iter().enumerate().skip(first) {
             let shown =
-                GeneratedEntry { name: name.as_bytes(), number: self.number(index), kind: FileKind::Symlink };
+                Listing { name: name.as_bytes(), number: self.number(index), kind: FileKind::Symlink };
             if !emit(index as u64 + 1, shown) {
                 break;
             }
         }
         Ok(())
-    }
-
-    fn class(&self) -> Class {
-        Class::Process
     }
 }
 

@@ -17,14 +17,12 @@ use super::task::Tasks;
 use super::view::{Hiding, View};
 use super::{calls, children, kept, map_files, maps, namespaces, scheduling, sizes, smaps, status, window};
 use crate::fs::attributes::FileKind;
-use crate::fs::dentry::Dentry;
+use crate::fs::directory::{Admission, DirectoryOperations, Emit, Exposure, Listing};
 use crate::fs::file::FileOperations;
 use crate::fs::filesystem::FileSystem;
 use crate::fs::generated::content::{Content, SequenceFile};
-use crate::fs::generated::{Class, entry};
-use crate::fs::inode::{
-    Admission, Body, GeneratedDirectory, GeneratedEntry, GeneratedFile, LinkTarget, MagicLink,
-};
+use crate::fs::generated::{Class, folder, inode_in};
+use crate::fs::inode::{Body, GeneratedFile, Inode, LinkTarget, MagicLink};
 use crate::fs::mount::{self, Location};
 use crate::fs::{display_path, short};
 use crate::process::{find_process, find_thread, next_process};
@@ -181,45 +179,7 @@ fn kind_of(node: Node) -> FileKind {
     }
 }
 
-impl GeneratedDirectory for Entries {
-    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
-        self.subject.check()?;
-        let found = self.names().find(|(_, named)| named.name.as_bytes() == name);
-        let (index, named) = found.ok_or(Errno::ENOENT)?;
-        let subject = self.subject.clone();
-        let body = match named.node {
-            Node::Text(write) => Body::Made(Box::new(SubjectFile { subject, open: Opening::Text(write) })),
-            Node::Kept(write, store) => {
-                Body::Made(Box::new(SubjectFile { subject, open: Opening::Kept(write, store) }))
-            }
-            Node::File(open) => Body::Made(Box::new(SubjectFile { subject, open: Opening::File(open) })),
-            Node::Link(target) => Body::Magic(Box::new(SubjectLink { subject, target })),
-            Node::Tasks => Body::Generated(Box::new(Tasks { subject })),
-            Node::MapFiles => Body::Generated(Box::new(map_files::MapFiles { subject })),
-            Node::Namespaces => Body::Generated(Box::new(NamespaceLinks { subject })),
-            Node::Descriptors(show) => Body::Generated(Box::new(Descriptors { subject, show })),
-        };
-        let number = self.subject.inode_number(index);
-        let ownership = self.subject.ownership(named.permissions);
-        Ok(entry(directory, name, number, kind_of(named.node), ownership, body))
-    }
-
-    fn list(
-        &self,
-        position: u64,
-        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
-    ) -> Result<(), Errno> {
-        self.subject.check().map_err(|_| Errno::ENOENT)?;
-        for (index, named) in self.names().skip(usize::try_from(position).unwrap_or(usize::MAX)) {
-            let number = self.subject.inode_number(index);
-            let shown = GeneratedEntry { name: named.name.as_bytes(), number, kind: kind_of(named.node) };
-            if !emit(index, shown) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
+impl Exposure for Entries {
     fn class(&self) -> Class {
         Class::Process
     }
@@ -237,8 +197,44 @@ impl GeneratedDirectory for Entries {
     }
 }
 
+impl DirectoryOperations for Entries {
+    fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
+        self.subject.check()?;
+        let found = self.names().find(|(_, named)| named.name.as_bytes() == name);
+        let (index, named) = found.ok_or(Errno::ENOENT)?;
+        let subject = self.subject.clone();
+        let body = match named.node {
+            Node::Text(write) => Body::Made(Box::new(SubjectFile { subject, open: Opening::Text(write) })),
+            Node::Kept(write, store) => {
+                Body::Made(Box::new(SubjectFile { subject, open: Opening::Kept(write, store) }))
+            }
+            Node::File(open) => Body::Made(Box::new(SubjectFile { subject, open: Opening::File(open) })),
+            Node::Link(target) => Body::Magic(Box::new(SubjectLink { subject, target })),
+            Node::Tasks => folder(Tasks { subject }),
+            Node::MapFiles => folder(map_files::MapFiles { subject }),
+            Node::Namespaces => folder(NamespaceLinks { subject }),
+            Node::Descriptors(show) => folder(Descriptors { subject, show }),
+        };
+        let number = self.subject.inode_number(index);
+        let ownership = self.subject.ownership(named.permissions);
+        Ok(inode_in(directory, number, kind_of(named.node), ownership, body))
+    }
+
+    fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
+        self.subject.check().map_err(|_| Errno::ENOENT)?;
+        for (index, named) in self.names().skip(usize::try_from(position).unwrap_or(usize::MAX)) {
+            let number = self.subject.inode_number(index);
+            let shown = Listing { name: named.name.as_bytes(), number, kind: kind_of(named.node) };
+            if !emit(index, shown) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The directory of the process with this number, below the root. Any thread's number will do, though none of them is listed.
-pub fn find(view: &View, root: &Arc<Dentry>, name: &[u8], pid: u32) -> Result<Arc<Dentry>, Errno> {
+pub fn find(view: &View, root: &Inode, pid: u32) -> Result<Arc<Inode>, Errno> {
     let process = find_process(Pid::new(pid)).map(Subject::of_process);
     let subject =
         process.or_else(|| find_thread(Pid::new(pid)).map(Subject::named_by)).ok_or(Errno::ENOENT)?;
@@ -247,12 +243,12 @@ pub fn find(view: &View, root: &Arc<Dentry>, name: &[u8], pid: u32) -> Result<Ar
         return Err(Errno::ENOENT);
     }
     let (number, ownership) = (subject.inode_number(0), subject.ownership(0o555));
-    let body = Body::Generated(Box::new(Entries { subject }));
-    Ok(entry(root, name, number, FileKind::Directory, ownership, body))
+    let body = folder(Entries { subject });
+    Ok(inode_in(root, number, FileKind::Directory, ownership, body))
 }
 
 /// The processes with numbers from `from` on; each one's position is its number.
-pub fn list(view: &View, from: u64, emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool) {
+pub fn list(view: &View, from: u64, emit: &mut Emit<'_>) {
     let mut from = u32::try_from(from).unwrap_or(u32::MAX);
     while let Some(process) = next_process(Pid::new(from)) {
         let pid = process.pid().number();
@@ -262,7 +258,7 @@ pub fn list(view: &View, from: u64, emit: &mut dyn FnMut(u64, GeneratedEntry<'_>
         }
         let name = format!("{pid}");
         let number = Subject::of_process(process).inode_number(0);
-        let shown = GeneratedEntry { name: name.as_bytes(), number, kind: FileKind::Directory };
+        let shown = Listing { name: name.as_bytes(), number, kind: FileKind::Directory };
         if !emit(u64::from(pid) + 1, shown) {
             return;
         }

@@ -8,10 +8,11 @@ use abi::Errno;
 use memory::AddressSpace;
 use subject::Pid;
 
-use super::view::Hiding;
+use super::view::{Hiding, View};
 use crate::fs::FsContext;
+use crate::fs::directory::Admission;
 use crate::fs::filesystem::FileSystem;
-use crate::fs::inode::{Admission, Ownership};
+use crate::fs::inode::Ownership;
 use crate::process::{Process, Thread, current, find_thread, may_inspect};
 
 /// A process, or one thread of it, that a directory is about.
@@ -89,7 +90,7 @@ impl Subject {
     /// Whether the running thread is let into the directories of the process, as the instance says: the error is EPERM where it knows
     /// that there is such a process (Linux: `proc_pid_permission`).
     pub fn admission_to(&self, filesystem: &FileSystem) -> Admission {
-        let Some(view) = &filesystem.view else { return Admission::ByMode };
+        let Some(view) = filesystem.operations::<View>() else { return Admission::ByMode };
         if view.shows(&self.process, Hiding::NoAccess) {
             return Admission::ByMode;
         }
@@ -98,7 +99,7 @@ impl Subject {
 
     /// Whether the running thread may know, by this instance, that there is such a process.
     pub fn is_shown_by(&self, filesystem: &FileSystem) -> bool {
-        filesystem.view.as_ref().is_none_or(|view| view.shows(&self.process, Hiding::Invisible))
+        filesystem.operations::<View>().is_none_or(|view| view.shows(&self.process, Hiding::Invisible))
     }
 
     /// The inode number of the entry at `index`; above those of all fixed names.

@@ -1,6 +1,5 @@
 //! `/proc/self`, `/proc/PID/task`, and what names of threads and processes look like.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 
@@ -10,10 +9,10 @@ use subject::Pid;
 use super::process;
 use super::subject::Subject;
 use crate::fs::attributes::FileKind;
-use crate::fs::dentry::Dentry;
+use crate::fs::directory::{Admission, DirectoryOperations, Emit, Exposure, Listing};
 use crate::fs::filesystem::FileSystem;
-use crate::fs::generated::{Class, entry};
-use crate::fs::inode::{Admission, Body, GeneratedDirectory, GeneratedEntry};
+use crate::fs::generated::{Class, folder, inode_in};
+use crate::fs::inode::Inode;
 use crate::process::current;
 
 /// The number that a name is: digits without leading zeroes.
@@ -40,23 +39,29 @@ pub struct Tasks {
     pub subject: Subject,
 }
 
-impl GeneratedDirectory for Tasks {
-    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+impl Exposure for Tasks {
+    fn admission(&self, filesystem: &FileSystem) -> Admission {
+        self.subject.admission_to(filesystem)
+    }
+
+    fn class(&self) -> Class {
+        Class::Process
+    }
+}
+
+impl DirectoryOperations for Tasks {
+    fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         self.subject.check()?;
         let process = &self.subject.process;
         let tid = parse_number(name).ok_or(Errno::ENOENT)?;
         let thread = process.find_thread(|thread| thread.id().number() == tid).ok_or(Errno::ENOENT)?;
         let subject = Subject::of_thread(process.clone(), thread);
         let (number, ownership) = (subject.inode_number(0), subject.ownership(0o555));
-        let body = Body::Generated(Box::new(process::Entries::of_thread(subject)));
-        Ok(entry(directory, name, number, FileKind::Directory, ownership, body))
+        let body = folder(process::Entries::of_thread(subject));
+        Ok(inode_in(directory, number, FileKind::Directory, ownership, body))
     }
 
-    fn list(
-        &self,
-        position: u64,
-        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
-    ) -> Result<(), Errno> {
+    fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
         let mut ids: alloc::vec::Vec<Pid> =
             self.subject.process.threads().iter().map(|thread| thread.id()).collect();
@@ -64,23 +69,12 @@ impl GeneratedDirectory for Tasks {
         for id in ids.into_iter().filter(|id| u64::from(id.number()) >= position) {
             let number = id.number();
             let name = format!("{number}");
-            let shown = GeneratedEntry {
-                name: name.as_bytes(),
-                number: u64::from(number),
-                kind: FileKind::Directory,
-            };
+            let shown =
+                Listing { name: name.as_bytes(), number: u64::from(number), kind: FileKind::Directory };
             if !emit(u64::from(number) + 1, shown) {
                 break;
             }
         }
         Ok(())
-    }
-
-    fn admission(&self, filesystem: &FileSystem) -> Admission {
-        self.subject.admission_to(filesystem)
-    }
-
-    fn class(&self) -> Class {
-        Class::Process
     }
 }

@@ -4,10 +4,11 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 
-use super::{View, kernel, locks, mounts, process, sysctl, system, task, terminals};
-use crate::fs::dentry::Dentry;
-use crate::fs::generated::{Fixed, directory, file, find_fixed, link, list_fixed, opened};
-use crate::fs::inode::{GeneratedDirectory, GeneratedEntry};
+use super::view::View;
+use super::{kernel, locks, mounts, process, sysctl, system, task, terminals};
+use crate::fs::directory::{DirectoryOperations, Emit, Exposure};
+use crate::fs::generated::{Class, Fixed, directory, file, find_fixed, link, list_fixed, opened};
+use crate::fs::inode::Inode;
 
 static ROOT: &[Fixed] = &[
     file("cgroups", system::control_groups),
@@ -67,19 +68,17 @@ const ROOT_NUMBER: u64 = 0;
 /// The position of process 0, which does not exist.
 const FIRST_PROCESS: u64 = 256;
 
-impl GeneratedDirectory for Root {
-    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+impl Exposure for Root {}
+
+impl DirectoryOperations for Root {
+    fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         match task::parse_number(name) {
-            Some(pid) => process::find(&self.view, directory, name, pid),
-            None => find_fixed(self.names(), ROOT_NUMBER, directory, name),
+            Some(pid) => process::find(&self.view, directory, pid),
+            None => find_fixed(self.names(), ROOT_NUMBER, Class::System, directory, name),
         }
     }
 
-    fn list(
-        &self,
-        position: u64,
-        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
-    ) -> Result<(), Errno> {
+    fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         if position < FIRST_PROCESS && !list_fixed(self.names(), ROOT_NUMBER, position, emit) {
             return Ok(());
         }

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use abi::Errno;
 use libkernel::text::Text;
 
+use crate::fs::filesystem::FileSystemOperations;
 use crate::process::{Process, current, may_inspect};
 
 /// From which degree on (`hidepid=`) something is kept from who may not look into a process. Linux's numbers.
@@ -95,9 +96,14 @@ impl View {
         let group = self.group.load(Ordering::Relaxed);
         current().is_none_or(|thread| thread.with_credentials(|credentials| credentials.in_group(group)))
     }
+}
 
-    /// The words in the table of mounts.
-    pub fn describe(&self, text: &mut Text) {
+impl FileSystemOperations for View {
+    fn reconfigure(&self, options: &[u8]) -> Result<(), Errno> {
+        self.configure(options)
+    }
+
+    fn show_options(&self, text: &mut Text) {
         /// How a group is shown that can be nobody's (`overflowgid`).
         const OVERFLOW: u32 = 65_534;
         let group = self.group.load(Ordering::Relaxed);

@@ -11,11 +11,11 @@ use libkernel::text::Text;
 use libkernel::topology::Place;
 
 use crate::fs::attributes::FileKind;
-use crate::fs::dentry::Dentry;
+use crate::fs::directory::{DirectoryOperations, Emit, Exposure, Listing};
 use crate::fs::file::FileOperations;
 use crate::fs::generated::content::SequenceFile;
-use crate::fs::generated::{Class, Made, entry, ownership};
-use crate::fs::inode::{Body, GeneratedDirectory, GeneratedEntry, GeneratedFile};
+use crate::fs::generated::{Class, Made, folder, inode_in, ownership};
+use crate::fs::inode::{Body, GeneratedFile, Inode};
 
 /// Inode numbers begin here, above those of the CPUs; each CPU has so many.
 const FIRST_NUMBER: u64 = 1 << 33;
@@ -91,46 +91,50 @@ fn number(cpu: usize, index: usize) -> u64 {
 
 const TOPOLOGY: &str = "topology";
 
-impl GeneratedDirectory for CpuDirectory {
-    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+impl Exposure for CpuDirectory {
+    fn class(&self) -> Class {
+        Class::Sysfs
+    }
+}
+
+impl DirectoryOperations for CpuDirectory {
+    fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         if name != TOPOLOGY.as_bytes() {
             return Err(Errno::ENOENT);
         }
-        let body = Body::Generated(Box::new(TopologyDirectory { cpu: self.cpu }));
-        Ok(entry(directory, name, number(self.cpu, 0), FileKind::Directory, ownership(0o755), body))
+        let body = folder(TopologyDirectory { cpu: self.cpu });
+        Ok(inode_in(directory, number(self.cpu, 0), FileKind::Directory, ownership(0o755), body))
     }
 
-    fn list(
-        &self,
-        position: u64,
-        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
-    ) -> Result<(), Errno> {
+    fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         if position == 0 {
             let number = number(self.cpu, 0);
-            emit(1, GeneratedEntry { name: TOPOLOGY.as_bytes(), number, kind: FileKind::Directory });
+            emit(1, Listing { name: TOPOLOGY.as_bytes(), number, kind: FileKind::Directory });
         }
         Ok(())
     }
 }
 
-impl GeneratedDirectory for TopologyDirectory {
-    fn lookup(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+impl Exposure for TopologyDirectory {
+    fn class(&self) -> Class {
+        Class::Sysfs
+    }
+}
+
+impl DirectoryOperations for TopologyDirectory {
+    fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         let found = FILES.iter().enumerate().find(|(_, (file, _))| file.as_bytes() == name);
         let (index, &(_, make)) = found.ok_or(Errno::ENOENT)?;
         let body = Body::Made(Box::new(CpuFile { cpu: self.cpu, make }));
         let number = number(self.cpu, index + 1);
-        Ok(entry(directory, name, number, FileKind::Regular, ownership(0o444), body))
+        Ok(inode_in(directory, number, FileKind::Regular, ownership(0o444), body))
     }
 
-    fn list(
-        &self,
-        position: u64,
-        emit: &mut dyn FnMut(u64, GeneratedEntry<'_>) -> bool,
-    ) -> Result<(), Errno> {
+    fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         let first = usize::try_from(position).unwrap_or(usize::MAX);
         for (index, (name, _)) in FILES.iter().enumerate().skip(first) {
             let number = number(self.cpu, index + 1);
-            let shown = GeneratedEntry { name: name.as_bytes(), number, kind: FileKind::Regular };
+            let shown = Listing { name: name.as_bytes(), number, kind: FileKind::Regular };
             if !emit(index as u64 + 1, shown) {
                 break;
             }
