@@ -22,7 +22,7 @@ const CIRCLES: [(&str, usize); 7] = [
     ("libkernel", 2),
     ("memory", 12),
     ("models", 2),
-    ("orlop", 141),
+    ("orlop", 142),
     ("sched", 12),
     ("subject", 2),
 ];
