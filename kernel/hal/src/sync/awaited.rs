@@ -49,7 +49,8 @@ awaited! {
 
 const _: () = assert!(size_of::<usize>() == size_of::<u64>());
 
-/// Spins until `is_done` likes what `word` holds.
+/// Spins until `is_done` likes what `word` holds. Always a part of its caller, in which the build looks for the pause.
+#[inline(always)]
 pub fn spin_until<W: Awaited>(word: &W, is_done: impl Fn(W::Value) -> bool) {
     loop {
         let value = word.look();

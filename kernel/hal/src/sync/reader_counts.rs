@@ -70,10 +70,11 @@ impl ReaderCounts {
     #[cold]
     #[inline(never)]
     pub fn wait_for_none(&self) {
-        let wait = |count: &AtomicUsize| spin_until(count, |readers| readers == 0);
         // One after the other: who comes from now on sees the flag and does not stay.
-        wait(&self.common);
-        self.spread.get().into_iter().flatten().for_each(|count| wait(&count.0));
+        spin_until(&self.common, |readers| readers == 0);
+        for count in self.spread.get().into_iter().flatten() {
+            spin_until(&count.0, |readers| readers == 0);
+        }
     }
 
     /// Counts for all CPUs; `None` if there are some already, or one CPU, or no memory.
