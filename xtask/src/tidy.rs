@@ -11,6 +11,7 @@ use crate::toolchain::Toolchain;
 mod boundaries;
 mod frames;
 mod graph;
+mod guards;
 mod lengths;
 mod lints;
 mod sources;
@@ -77,13 +78,14 @@ fn report(findings: Vec<Finding>) -> ExitCode {
 /// Checks every rule.
 pub fn check(toolchain: &Toolchain, mode: Mode) -> Result<Vec<Finding>> {
     let sources = sources::all()?;
-    let rules: [(&'static str, Rule); 8] = [
+    let rules: [(&'static str, Rule); 9] = [
         ("every file starts with what it owns", header),
         ("files and functions are short", lengths::check),
         ("unsafe code only where the design has it", boundaries::unsafe_code),
         ("architectures only below arch/", boundaries::architectures),
         ("crates depend one way", boundaries::dependencies),
         ("circles of files do not grow", graph::check),
+        ("no field is filled under a lock", guards::check),
         ("hal's architectures have the same files", symmetry::check),
         ("nothing is left undone", unfinished),
     ];

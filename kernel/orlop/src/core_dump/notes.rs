@@ -63,13 +63,14 @@ fn status_head(thread: &Thread, cause: &Cause<'_>) -> PrstatusHead {
     let is_leader = thread.id() == process.pid();
     let times = if is_leader { process.times() } else { thread.times() };
     let children = process.children_times();
+    let pending = thread.signals.pending.lock().set();
     PrstatusHead {
         si_signo: cause.info.si_signo,
         si_code: cause.info.si_code,
         si_errno: cause.info.si_errno,
         pr_cursig: cause.signal.number() as i16,
         pad: 0,
-        pr_sigpend: thread.signals.pending.lock().set().bits(),
+        pr_sigpend: pending.bits(),
         pr_sighold: thread.signal_mask().bits(),
         pr_pid: thread.id().number().cast_signed(),
         pr_ppid: process.parent().number().cast_signed(),

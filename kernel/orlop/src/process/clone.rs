@@ -290,9 +290,10 @@ fn new_process(
     if request.has(CLONE_CLEAR_SIGHAND) {
         actions.reset_handlers();
     }
+    let group = process.group.lock().clone();
     Process::new(ProcessParts {
         pid,
-        group: process.group.lock().clone(),
+        group,
         session: process.session(),
         memory: memory.clone(),
         signals: ProcessSignals::new(actions),

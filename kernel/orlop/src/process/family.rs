@@ -200,9 +200,11 @@ impl Table {
         };
         process.exit_signal.store(exit_signal, Ordering::Relaxed);
         process.maker.store(by, Ordering::Relaxed);
-        let groups = core::mem::replace(&mut *process.group.lock(), family.group.lock().clone());
-        let session = core::mem::replace(&mut *process.session.lock(), family.session());
-        drop((groups, session));
+        let (group, session) = (family.group.lock().clone(), family.session());
+        // In statements of their own, so that what was there is dropped with nothing locked but the table.
+        let group = core::mem::replace(&mut *process.group.lock(), group);
+        let session = core::mem::replace(&mut *process.session.lock(), session);
+        drop((group, session));
         self.insert_process(leader);
         if let Some(parent) = parent.and_then(|parent| self.parent_of_new(parent)) {
             process.parent.store(parent.pid().number(), Ordering::Relaxed);

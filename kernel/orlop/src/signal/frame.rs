@@ -33,12 +33,13 @@ pub(super) fn enter(
         return Err(Errno::EFAULT);
     }
     let restorer = restorer(thread, action).ok_or(Errno::EFAULT)?;
+    let fault = *thread.signals.fault.lock();
     let parts = Parts {
         regs,
         info,
         mask: mask.bits(),
         stack: shown_stack(&stack, regs.stack_pointer()),
-        fault: *thread.signals.fault.lock(),
+        fault,
         restorer,
     };
     UserPtr::new(UserAddr::new(layout.frame)).write(&signal_frame::build(&parts, &layout))?;

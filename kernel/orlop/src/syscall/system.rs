@@ -98,13 +98,15 @@ pub fn release() -> &'static [u8] {
 
 /// `uname`.
 pub fn uname(_caller: &mut Caller<'_>, names: UserPtr<Utsname>) -> Result<(), Failure> {
+    let nodename = HOST.lock().bytes;
+    let domainname = DOMAIN.lock().bytes;
     let names_now = Utsname {
         sysname: Name::new(b"Linux").bytes,
-        nodename: HOST.lock().bytes,
+        nodename,
         release: Name::new(RELEASE).bytes,
         version: Name::new(VERSION).bytes,
         machine: Name::new(abi::native::process::MACHINE.as_bytes()).bytes,
-        domainname: DOMAIN.lock().bytes,
+        domainname,
     };
     names.write(&names_now)?;
     Ok(())
