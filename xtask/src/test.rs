@@ -3,9 +3,8 @@
 //! Stages, in order: `tidy`, host tests, then for each architecture conformance programs on Linux and on Orlop, boots in
 //! many machines, what people type at the prompt, and scripts. Tests that need QEMU run two at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -28,6 +27,7 @@ mod machines;
 mod nested;
 mod prompt;
 mod scripts;
+mod selection;
 mod selftest;
 mod watchdog;
 
@@ -37,6 +37,7 @@ pub mod report;
 
 use queue::Queue;
 use report::Report;
+use selection::Selection;
 
 /// How long one program may take in a guest: long, as only what hangs takes it, and a busy machine is slow.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -61,10 +62,14 @@ pub struct Options {
     bless: bool,
     /// Only the grid of machines: other firmware, other loaders, parts that are not there; or machines under KVM, which a Linux under
     /// the translator offers, or Bochs. Those take long, and no other way runs them.
-    #[arg(long, conflicts_with = "filter", value_enum, num_args = 0..=1, default_missing_value = "usual")]
+    #[arg(long, conflicts_with = "words", value_enum, num_args = 0..=1, default_missing_value = "usual")]
     machines: Option<Machines>,
-    /// Only tests whose names contain this.
-    filter: Option<String>,
+    /// Only tests whose names contain one of these words.
+    #[arg(value_name = "WORD")]
+    words: Vec<String>,
+    /// Say what the tests are called, and run none. With host/, nested/ or bochs/ those that only such a word names.
+    #[arg(long)]
+    list: bool,
 }
 
 /// Grids of machines.
@@ -93,24 +98,16 @@ impl Machines {
 pub struct Stage<'a> {
     toolchain: &'a Toolchain,
     report: &'a Report,
-    filter: &'a str,
     kernel: &'a Kernel,
     smp: u32,
     checks: Checks,
-    /// The tests that there are, as far as they were asked about.
-    names: &'a Mutex<BTreeSet<String>>,
+    selection: &'a Selection,
 }
 
 impl Stage<'_> {
     /// Whether a test is to be run. All are asked about before any is.
     fn wants(&self, name: &str) -> bool {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
-        name.contains(self.filter)
-    }
-
-    /// Whether any test whose name starts with `prefix` could be wanted: a filter with a slash names its stage.
-    fn concerns(&self, prefix: &str) -> bool {
-        !self.filter.contains('/') || self.filter.starts_with(prefix) || self.filter.starts_with('/')
+        self.selection.wants(name)
     }
 
     /// A part that could not even start counts as a failed test.
@@ -124,46 +121,60 @@ impl Stage<'_> {
 /// Runs the command.
 pub fn run(options: &Options) -> Result<ExitCode> {
     // What is missing shall be said before anything is built.
-    for arch in Arch::ALL.into_iter().filter(|arch| options.arch.is_none_or(|only| only == *arch)) {
-        machine::ensure_qemu(arch)?;
+    if !options.list {
+        for arch in Arch::ALL.into_iter().filter(|arch| options.arch.is_none_or(|only| only == *arch)) {
+            machine::ensure_qemu(arch)?;
+        }
     }
     let toolchain = Toolchain::find()?;
     let report = Report::default();
-    let filter =
-        options.machines.map_or(options.filter.as_deref().unwrap_or_default(), |machines| machines.prefix());
+    let words = options.machines.map_or(options.words.clone(), |machines| vec![machines.prefix().to_owned()]);
     let checks = if options.debug { Checks::Debug } else { Checks::Release };
-    let (kernel, smp) = (&options.kernel, options.smp);
-    let names = Mutex::default();
-    let stage = Stage { toolchain: &toolchain, report: &report, filter, kernel, smp, checks, names: &names };
+    let (kernel, smp, selection) = (&options.kernel, options.smp, Selection::new(words));
+    let stage = Stage { toolchain: &toolchain, report: &report, kernel, smp, checks, selection: &selection };
+    add_guests(&stage, options.arch, &Queue::default());
+    selection.complete();
+    if options.list {
+        return list(&stage);
+    }
+    if let Some(word) = selection.unknown_word() {
+        bail!(
+            "no test's name contains {word:?}. There are:\n    {}\nand tidy, and host/",
+            selection.overview()
+        );
+    }
     if options.bless {
         scripts::bless(&stage)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if filter.is_empty() || filter.starts_with("tidy") {
+    if selection.wants_tidy() {
         stage.expect("tidy", run_tidy(&stage));
     }
-    if stage.concerns("host/") {
-        stage.expect("host", host::run(&stage));
+    if let Some(words) = selection.host_words() {
+        stage.expect("host", host::run(&stage, &words));
     }
     run_guests(&stage, options.arch);
     if report.is_empty() {
-        let names = names.into_inner().unwrap_or_else(PoisonError::into_inner);
-        bail!(
-            "no test's name contains {filter:?}. There are:\n    {}\nand tidy, and the host tests: host/",
-            list(&names)
-        );
+        bail!("no test has such a name. There are:\n    {}\nand tidy, and host/", selection.overview());
     }
     Ok(report.finish())
 }
 
-/// Names in lines, those of one stage together.
-fn list(names: &BTreeSet<String>) -> String {
-    let mut stages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (stage, name) in names.iter().filter_map(|name| name.rsplit_once('/')) {
-        stages.entry(stage).or_default().push(name);
+/// Says what the wanted tests are called, one in a line.
+fn list(stage: &Stage<'_>) -> Result<ExitCode> {
+    let selection = stage.selection;
+    let mut names = selection.names();
+    if selection.wants_tidy() {
+        names.push(selection::TIDY.to_owned());
     }
-    let line = |(stage, names): (&str, Vec<&str>)| format!("{stage}/: {}", names.join(", "));
-    stages.into_iter().map(line).collect::<Vec<_>>().join("\n    ")
+    if selection.names_stage(selection::HOST) {
+        names.extend(host::names(&selection.host_words().unwrap_or_default())?);
+    }
+    match std::io::stdout().write_all((names.join("\n") + "\n").as_bytes()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 fn run_tidy(stage: &Stage<'_>) -> Result<()> {
@@ -178,27 +189,37 @@ fn run_tidy(stage: &Stage<'_>) -> Result<()> {
 /// Builds everything first, so that compilers and guests do not compete for the CPUs and time limits hold.
 fn run_guests(stage: &Stage<'_>, only: Option<Arch>) {
     let queue = Queue::default();
-    for arch in Arch::ALL.into_iter().filter(|arch| only.is_none_or(|only| only == *arch)) {
-        eprintln!("building for {arch}");
-        stage.expect(&format!("selftest/{arch}"), selftest::run(stage, arch));
-        if stage.concerns("conformance/") {
-            stage.expect(&format!("conformance/{arch}"), conformance::add(stage, arch, &queue));
-        }
-        if stage.concerns("boot/") {
-            stage.expect(&format!("boot/{arch}"), boots::add(stage, arch, &queue));
-        }
-        if stage.concerns(machines::PREFIX) {
-            stage.expect(&format!("machines/{arch}"), machines::add(stage, arch, &queue));
-        }
-        // Only where it is asked for by its name.
-        if stage.filter.starts_with(nested::PREFIX) {
-            stage.expect(&format!("nested/{arch}"), nested::add(stage, arch, &queue));
-        }
-        if stage.filter.starts_with(bochs::PREFIX) && arch == Arch::X86_64 {
-            stage.expect(&format!("bochs/{arch}"), bochs::add(stage, arch, &queue));
-        }
-        stage.expect(&format!("prompt/{arch}"), prompt::add(stage, arch, &queue));
-        stage.expect(&format!("scripts/{arch}"), scripts::add(stage, arch, &queue));
-    }
+    add_guests(stage, only, &queue);
     queue.run();
 }
+
+/// Adds the wanted tests of guests to `queue`, and builds what they need.
+fn add_guests<'a>(stage: &'a Stage<'_>, only: Option<Arch>, queue: &Queue<'a>) {
+    let selection = stage.selection;
+    for arch in Arch::ALL.into_iter().filter(|arch| only.is_none_or(|only| only == *arch)) {
+        if !selection.is_listing() {
+            eprintln!("building for {arch}");
+        }
+        stage.expect(&format!("selftest/{arch}"), selftest::run(stage, arch));
+        let stages: [(&str, AddStage<'a, '_>); 5] = [
+            ("conformance/", conformance::add),
+            ("boot/", boots::add),
+            (machines::PREFIX, machines::add),
+            (nested::PREFIX, nested::add),
+            (bochs::PREFIX, bochs::add),
+        ];
+        for (prefix, add) in stages {
+            // These take long: only where a word names them.
+            let is_asked_for =
+                ![nested::PREFIX, bochs::PREFIX].contains(&prefix) || selection.names_stage(prefix);
+            if is_asked_for && selection.concerns(prefix) {
+                stage.expect(&format!("{prefix}{arch}"), add(stage, arch, queue));
+            }
+        }
+        stage.expect(&format!("prompt/{arch}"), prompt::add(stage, arch, queue));
+        stage.expect(&format!("scripts/{arch}"), scripts::add(stage, arch, queue));
+    }
+}
+
+/// How a stage adds its tests.
+type AddStage<'a, 's> = fn(&'a Stage<'s>, Arch, &Queue<'a>) -> Result<()>;

@@ -195,6 +195,9 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     }
     for initramfs in INITRAMFS {
         let name = initramfs.line.name;
+        if !stage.wants(&format!("boot/{arch}/{name}")) {
+            continue;
+        }
         let mut guest = image::guest(stage, arch, &Kernel::Orlop, name, &archive)?;
         let mut bytes = std::fs::read(&guest.initramfs)?;
         bytes.resize(bytes.len().next_multiple_of(4), 0);

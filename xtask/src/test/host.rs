@@ -6,20 +6,31 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use super::Stage;
+use crate::command;
 use crate::toolchain;
 use crate::workspace;
 
-/// Runs all of them; the report counts each.
-pub fn run(stage: &Stage<'_>) -> Result<()> {
+/// `cargo test`. Conformance programs are judged on the Linux that Orlop is compared with, not on this machine's.
+fn cargo_test() -> Command {
+    let mut command = Command::new(toolchain::host_cargo());
+    command
+        .args(["test", "--workspace", "--no-fail-fast", "--exclude", "conformance"])
+        .current_dir(workspace::root());
+    command
+}
+
+/// What those are called whose names contain one of `words`.
+pub fn names(words: &[&str]) -> Result<Vec<String>> {
+    let said = command::output(cargo_test().args(["--quiet", "--", "--list"]).args(words))?;
+    let names = said.lines().filter_map(|line| line.strip_suffix(": test"));
+    Ok(names.map(|name| format!("{}{name}", super::selection::HOST)).collect())
+}
+
+/// Runs those whose names contain one of `words`, or all; the report counts each.
+pub fn run(stage: &Stage<'_>, words: &[&str]) -> Result<()> {
     println!("host tests: cargo test --workspace");
-    // Conformance programs are judged on the Linux that Orlop is compared with, not on this machine's.
-    let filter = stage.filter.trim_start_matches("host/");
-    let mut child = Command::new(toolchain::host_cargo())
-        .args(["test", "--workspace", "--no-fail-fast", "--exclude", "conformance", "--", filter])
-        .current_dir(workspace::root())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start cargo")?;
+    let mut child =
+        cargo_test().arg("--").args(words).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let mut results = Results::default();
     for line in BufReader::new(child.stdout.take().context("cargo has no standard output")?).lines() {
         results.take(&line?);

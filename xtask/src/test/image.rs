@@ -1,4 +1,4 @@
-//! The initramfs images that tests boot.
+//! The initramfs images that tests boot. Nothing is built for stages that only say which tests they have.
 
 use std::path::PathBuf;
 
@@ -17,6 +17,9 @@ use crate::workspace;
 
 /// Orlop's `init` with busybox's programs.
 pub fn busybox(stage: &Stage<'_>, arch: Arch) -> Result<Archive> {
+    if stage.selection.is_listing() {
+        return Ok(Archive::default());
+    }
     let mut image = initramfs::default_image(&only_init(build::programs(stage.toolchain, arch)?))?;
     busybox::insert(&mut image, arch)?;
     Ok(image)
@@ -24,21 +27,31 @@ pub fn busybox(stage: &Stage<'_>, arch: Arch) -> Result<Archive> {
 
 /// What `cargo xtask run` boots.
 pub fn everyday(stage: &Stage<'_>, arch: Arch) -> Result<Archive> {
+    if stage.selection.is_listing() {
+        return Ok(Archive::default());
+    }
     initramfs::default_image(&build::programs(stage.toolchain, arch)?)
 }
 
 /// Orlop's `init` and nothing else that runs.
 pub fn bare(stage: &Stage<'_>, arch: Arch) -> Result<Archive> {
+    if stage.selection.is_listing() {
+        return Ok(Archive::default());
+    }
     initramfs::default_image(&only_init(build::programs(stage.toolchain, arch)?))
 }
 
 /// The usual machine with `kernel` and `image`, which is kept as `out/<arch>/test-<name>.cpio` for runs by hand.
 pub fn guest(stage: &Stage<'_>, arch: Arch, kernel: &Kernel, name: &str, image: &Archive) -> Result<Guest> {
     let path = workspace::out(arch)?.join(format!("test-{name}.cpio"));
-    std::fs::write(&path, image.to_bytes()?)?;
+    let is_listing = stage.selection.is_listing();
+    if !is_listing {
+        std::fs::write(&path, image.to_bytes()?)?;
+    }
     Ok(Guest {
         machine: machine(arch, kernel, stage.smp),
-        kernel: kernel.file(stage.toolchain, arch, stage.checks)?,
+        // Who only says what he has needs no kernel.
+        kernel: if is_listing { PathBuf::new() } else { kernel.file(stage.toolchain, arch, stage.checks)? },
         initramfs: path,
         append: String::new(),
         patience: PATIENCE,

@@ -24,6 +24,10 @@ exec /sbin/kexec --force /orlop --initrd=/initramfs --command-line='CONSOLE pani
 
 /// Adds it to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
+    let name = format!("{PREFIX}{arch}/kexec");
+    if !stage.wants(&name) {
+        return Ok(());
+    }
     let mut archive = image::busybox(stage, arch)?;
     programs::insert_from(&debian::tree(arch, "kexec-tools")?, &mut archive, arch, KEXEC)?;
     let kernel = Kernel::Orlop.file(stage.toolchain, arch, stage.checks)?;
@@ -38,7 +42,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     guest.machine.smp = 2;
     guest.patience = Duration::from_secs(120);
     guest.append = "quiet rdinit=/start".to_owned();
-    push(stage, queue, format!("{PREFIX}{arch}/kexec"), move || {
+    push(stage, queue, name, move || {
         let output = guest.run_to_end()?;
         let output = String::from_utf8_lossy(&output);
         let is_right = output.contains("] Orlop ") && output.contains("\nhello there");
