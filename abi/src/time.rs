@@ -14,6 +14,14 @@ pub struct Timespec {
     pub tv_nsec: i64,
 }
 
+impl Timespec {
+    /// A time in nanoseconds.
+    pub const fn of_ns(ns: u64) -> Timespec {
+        let second = NANOSECONDS_PER_SECOND.cast_unsigned();
+        Timespec { tv_sec: (ns / second).cast_signed(), tv_nsec: (ns % second).cast_signed() }
+    }
+}
+
 /// Seconds and microseconds.
 #[repr(C)]
 #[derive(

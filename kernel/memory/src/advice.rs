@@ -9,7 +9,7 @@ use libkernel::paging::Prot;
 
 use super::AddressSpace;
 use super::area::{Area, AreaFlags};
-use super::map::must_end;
+use sched::work::must_end;
 
 /// Advice that Orlop knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

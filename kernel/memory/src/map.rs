@@ -5,11 +5,11 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
-use hal::{frame, task};
+use hal::frame;
 use libkernel::addr::{USER_END, UserAddr, UserRange};
 use libkernel::fault::Access;
 use libkernel::paging::Prot;
-use sched::work;
+use sched::work::must_end;
 
 use super::AddressSpace;
 use super::FaultError;
@@ -209,11 +209,6 @@ impl State {
             Ok(())
         }
     }
-}
-
-/// Whether the running thread is to end: long loops look.
-pub(super) fn must_end() -> bool {
-    task::current().work.load(Ordering::Relaxed) & work::KILL != 0
 }
 
 /// `overcommit_memory`: 1 if any size is promised, 0 if what memory could never hold is refused (Linux's heuristic).

@@ -27,8 +27,8 @@ use crate::fs::proc::Proc;
 use crate::fs::sysfs::Sysfs;
 use crate::fs::tmpfs::{RAMFS, TMPFS};
 use crate::fs::walk::{LastLink, Walk};
-use crate::fs::{self, FdTable, FsContext};
-use crate::process::{self, FirstProcess, Thread};
+use crate::fs::{self, FdTable, FsContext, directory, running};
+use crate::process::{self, FirstProcess, RunningThread, Thread};
 use crate::time::{alarm, clock};
 use crate::{exec, futex, kmsg, random, tty, vdso};
 
@@ -83,6 +83,10 @@ pub fn start(boot: &'static BootInfo) -> ! {
     random::seeding::start(command_line);
     libkernel::ordered::seed(random::number());
     futex::draw_secret();
+    let mut secret = [0; 16];
+    random::fill(&mut secret);
+    directory::set_secret(&secret);
+    running::ask_by(&RunningThread);
     watchdog::configure(command_line);
     hal::boot::start_other_cpus(cpu_limit(&command_line), &mut |identity, reason| {
         let reason = match reason {

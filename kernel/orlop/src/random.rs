@@ -15,8 +15,8 @@ use memory::user::IoSink;
 use outcome::Failure;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use sched::work;
 
-use crate::fs::running;
 use crate::time::SECOND_NS;
 
 /// What one batch leaves to be handed out: four blocks of key stream less the next key.
@@ -110,7 +110,7 @@ pub fn fill_sink(sink: &mut IoSink<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     let mut generator = fresh_generator();
-    while sink.remaining() > 0 && !running::signal_is_pending() {
+    while sink.remaining() > 0 && !work::signal_is_pending() {
         let wanted = STEP.min(sink.remaining());
         generator.fill_bytes(&mut bytes);
         if sink.put(bytes.get(..wanted).unwrap_or_default())? < wanted {

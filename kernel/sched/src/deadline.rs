@@ -16,6 +16,11 @@ pub fn wall_offset_ns() -> u64 {
     WALL_OFFSET_NS.load(Ordering::Relaxed)
 }
 
+/// Nanoseconds since 1970.
+pub fn wall_clock_ns() -> u64 {
+    wall_offset_ns().wrapping_add(hal::time::now_ns())
+}
+
 /// Sets the wall clock. Whoever does lets all CPUs look at their timers afterwards.
 pub fn set_wall_offset(offset_ns: u64) {
     WALL_OFFSET_NS.store(offset_ns, Ordering::SeqCst);

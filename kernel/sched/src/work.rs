@@ -3,6 +3,9 @@
 //! Who makes work sets the bit with `Task::set_work`, which interrupts the CPU that runs the task, and then wakes the task where it
 //! may sleep. The thread's loop looks at the word before it enters user mode.
 
+use core::sync::atomic::Ordering;
+
+use hal::task;
 pub use hal::user::work::RESCHEDULE;
 
 /// A signal may be deliverable. Ends interruptible waits.
@@ -17,3 +20,13 @@ pub const WATCHED: u32 = 1 << 12;
 pub const SAMPLE: u32 = 1 << 13;
 /// Another thread of the process asked for a stop.
 pub const STOP: u32 = 1 << 11;
+
+/// Whether a signal waits for the running task's thread, so that long work should stop.
+pub fn signal_is_pending() -> bool {
+    task::current().work.load(Ordering::Relaxed) & (SIGNAL | KILL) != 0
+}
+
+/// Whether the running task's thread is to end: long loops look.
+pub fn must_end() -> bool {
+    task::current().work.load(Ordering::Relaxed) & KILL != 0
+}

@@ -20,9 +20,9 @@ use paths::{Mentions, Path};
 const CIRCLES: [(&str, usize); 7] = [
     ("hal", 30),
     ("libkernel", 2),
-    ("memory", 12),
+    ("memory", 9),
     ("models", 2),
-    ("orlop", 142),
+    ("orlop", 96),
     ("sched", 12),
     ("subject", 2),
 ];

@@ -10,10 +10,10 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::map::must_end;
 use hal::sync::SpinLock;
 use sched::turns::Killed;
 use sched::wait::WaitQueue;
+use sched::work::must_end;
 
 use super::Object;
 

@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::map::must_end;
 use abi::Errno;
 use hal::frame::SharedFrame;
 use libkernel::addr::PAGE_SIZE;
 use outcome::OrErrno;
+use sched::work::must_end;
 
 use super::untouched::Use;
 use super::{Copies, MAX_SIZE, Object};

@@ -184,7 +184,7 @@ fn with_facts<R>(
         group,
         dumpable: terms.dumpable as u32,
         signal: cause.signal.number(),
-        seconds: crate::time::clock::wall_clock().tv_sec,
+        seconds: crate::fs::clock::now().tv_sec,
         limit: process.limits().soft(Resource::Core),
         host: &host,
         name: padded.split(|&byte| byte == 0).next().unwrap_or_default(),

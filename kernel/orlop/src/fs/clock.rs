@@ -2,11 +2,15 @@
 
 use abi::fs::{MS_NOATIME, MS_NODIRATIME, MS_RDONLY, MS_RELATIME};
 use abi::time::Timespec;
+use sched::deadline::wall_clock_ns;
 
 use super::attributes::Times;
 use super::mount::Location;
 
-pub use crate::time::wall_clock as now;
+/// The wall clock.
+pub fn now() -> Timespec {
+    Timespec::of_ns(wall_clock_ns())
+}
 
 /// The file was read: sets the access time as the mount's flags have it.
 pub fn touch_accessed(place: &Location) {

@@ -1,12 +1,10 @@
 //! The names of one directory: found by hash, listed newest first.
 //!
 //! Few names are a list that is searched by a word made of each name: cheaper than any hash, and bounded. More of them are found by
-//! a keyed hash, SipHash-1-3, whose secret is drawn at the first such directory of a boot, so that no program can choose names
-//! that meet; and listed by age. Both grow in small steps: every call takes a bounded time, however many names there are.
+//! a keyed hash, SipHash-1-3, whose secret is drawn at boot, so that no program can choose names that meet; and listed by age. Both grow in small steps: every call takes a bounded time, however many names there are.
 //!
 //! Listing order is that of Linux's tmpfs (latest name first), so that programs which do not sort print the same.
 //! A listing continues by cookie, not by index: names may come and go between two `getdents64` calls.
-//! Below the lock on names stands that of the random numbers, for a secret.
 
 mod ages;
 mod index;
@@ -23,7 +21,6 @@ use hal::sync::Once;
 use siphasher::sip::SipHasher13;
 
 use super::dentry::Dentry;
-use crate::random;
 use index::Index;
 
 pub use operations::{
@@ -53,17 +50,16 @@ impl<'a> Key<'a> {
 
     fn hash(&self) -> u64 {
         self.hash.get().unwrap_or_else(|| {
-            let hash = HASHER.get_or_init(new_hasher).hash(self.name);
+            let hash = HASHER.get_or_init(SipHasher13::new).hash(self.name);
             self.hash.set(Some(hash));
             hash
         })
     }
 }
 
-fn new_hasher() -> SipHasher13 {
-    let mut secret = [0; 16];
-    random::fill(&mut secret);
-    SipHasher13::new_with_key(&secret)
+/// Gives names that are hashed a secret. Once, at boot.
+pub fn set_secret(secret: &[u8; 16]) {
+    let _ = HASHER.set(SipHasher13::new_with_key(secret));
 }
 
 /// One name and what it stands for.

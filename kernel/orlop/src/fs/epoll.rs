@@ -25,7 +25,7 @@ use outcome::Failure;
 use sched::Mutex;
 use sched::wait::{Deadline, WaitError};
 
-use super::file::{File, FileOperations, SpecialKind};
+use super::file::{File, FileOperations};
 use super::poll::{PollEvents, Watcher};
 
 pub use item::EXCLUSIVE_BITS;
@@ -264,9 +264,5 @@ impl FileOperations for Epoll {
 
     fn is_pollable(&self) -> bool {
         true
-    }
-
-    fn kind(&self) -> SpecialKind<'_> {
-        SpecialKind::Epoll(self)
     }
 }

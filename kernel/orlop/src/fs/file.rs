@@ -8,6 +8,7 @@
 //! Lock order: the position before the turns and locks of the file's inode.
 
 use alloc::sync::Arc;
+use core::any::Any;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
@@ -19,12 +20,12 @@ use outcome::Failure;
 use sched::turns::Turns;
 
 use super::clock;
-use super::epoll::Watchers;
+use super::epoll::{Epoll, Watchers};
 use super::fd_table::FdTable;
 use super::inode::{Body, Inode};
 use super::mount::Location;
 use super::notify::{self, Event, Opening};
-pub use super::operations::{FileOperations, Mapping, SpecialKind};
+pub use super::operations::{FileOperations, Mapping};
 use super::owner::Owner;
 use super::poll::{PollEvents, Watcher};
 use super::writers::ContentWriter;
@@ -161,9 +162,11 @@ impl File {
         }
     }
 
-    /// What kind of special file it is.
-    pub fn special_kind(&self) -> SpecialKind<'_> {
-        self.special().map_or(SpecialKind::Other, |operations| operations.kind())
+    /// The code behind it, if it is of this type: for the calls that want one kind of file.
+    #[inline]
+    pub fn operations<T: FileOperations>(&self) -> Option<&T> {
+        let any: &dyn Any = &**self.special()?;
+        any.downcast_ref()
     }
 
     /// The page cache of a regular file that is open for more than its place.
@@ -398,10 +401,7 @@ impl File {
 
     /// The epoll items that watch it.
     pub fn watchers(&self) -> &Watchers {
-        match self.special_kind() {
-            SpecialKind::Epoll(epoll) => epoll.watchers(),
-            _ => &self.watchers,
-        }
+        self.operations().map_or(&self.watchers, Epoll::watchers)
     }
 
     /// What the file is ready for; has `watcher` told of changes.

@@ -28,7 +28,7 @@ use super::filesystem::FileSystemType;
 use super::generated::{Class, ownership};
 use super::inode::{Body, GeneratedFile, Inode};
 use super::mount::{Location, Mount};
-use crate::syscall::{Caller, open};
+use crate::process::current;
 
 /// A namespace.
 #[derive(PartialEq, Eq, Debug)]
@@ -139,18 +139,12 @@ impl FileOperations for Opened {
         false
     }
 
-    fn ioctl(
-        &self,
-        _file: &File,
-        caller: &mut Caller<'_>,
-        request: u32,
-        argument: u64,
-    ) -> Result<u64, Failure> {
+    fn ioctl(&self, _file: &File, request: u32, argument: u64) -> Result<u64, Failure> {
         let is_users = *self.0 == USERS;
         match request {
             NS_GET_NSTYPE => Ok(self.0.flag),
             NS_GET_USERNS if is_users => Err(Errno::EPERM.into()),
-            NS_GET_USERNS => Ok(open_namespace(caller, &USERS)?.into()),
+            NS_GET_USERNS => Ok(open_namespace(&USERS)?.into()),
             // The first ones have none.
             NS_GET_PARENT if is_users || *self.0 == PROCESSES => Err(Errno::EPERM.into()),
             NS_GET_PARENT => Err(Errno::EINVAL.into()),
@@ -165,7 +159,8 @@ impl FileOperations for Opened {
 }
 
 /// Opens the file of a namespace; closed by `execve`, as all that such a request opens.
-fn open_namespace(caller: &Caller<'_>, namespace: &'static Namespace) -> Result<u32, Errno> {
+fn open_namespace(namespace: &'static Namespace) -> Result<u32, Errno> {
     let file = File::new(location(namespace), Handle::Special(Arc::new(Opened(namespace))), O_RDONLY, None);
-    open::install(caller, file, OnExec::from_open_flags(O_CLOEXEC))
+    let thread = current().ok_or(Errno::ENOTTY)?;
+    thread.files().insert(file, OnExec::from_open_flags(O_CLOEXEC), thread.descriptor_limit())
 }

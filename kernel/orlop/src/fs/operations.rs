@@ -3,6 +3,7 @@
 //! Each method has the answer of a file that cannot. [`File`] calls them; whatever lock a method takes comes after the file's position.
 
 use alloc::sync::Arc;
+use core::any::Any;
 
 use abi::Errno;
 use memory::Object;
@@ -12,10 +13,10 @@ use outcome::Failure;
 use super::asynchronous::AsyncFiles;
 use super::file::File;
 use super::poll::{PollEvents, Watcher};
-use crate::syscall::Caller;
 
-/// What a file without a stored content can do. Every method has the answer of a file that cannot.
-pub trait FileOperations: Send + Sync {
+/// What a file without a stored content can do. Every method has the answer of a file that cannot. A call that wants one kind of
+/// file asks for its type ([`File::operations`]).
+pub trait FileOperations: Any + Send + Sync {
     /// Reads at `position` into the sink, which counts the bytes; nothing moved means the end of the file.
     fn read(&self, file: &File, position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         let _ = (file, position, sink);
@@ -61,15 +62,9 @@ pub trait FileOperations: Send + Sync {
         None
     }
 
-    /// A device-specific request. ENOTTY for one the file does not know.
-    fn ioctl(
-        &self,
-        file: &File,
-        caller: &mut Caller<'_>,
-        request: u32,
-        argument: u64,
-    ) -> Result<u64, Failure> {
-        let _ = (file, caller, request, argument);
+    /// A device-specific request of the running thread. ENOTTY for one the file does not know.
+    fn ioctl(&self, file: &File, request: u32, argument: u64) -> Result<u64, Failure> {
+        let _ = (file, request, argument);
         Err(Errno::ENOTTY.into())
     }
 
@@ -99,23 +94,6 @@ pub trait FileOperations: Send + Sync {
     fn release(&self, file: &File) {
         let _ = file;
     }
-
-    /// What kind of open file this is, for the calls that want one kind.
-    fn kind(&self) -> SpecialKind<'_> {
-        SpecialKind::Other
-    }
-}
-
-/// The kinds of special file that some system calls are about.
-pub enum SpecialKind<'a> {
-    /// None of the others.
-    Other,
-    /// A pipe or named pipe.
-    Pipe(&'a super::pipe::Pipe),
-    /// An epoll instance.
-    Epoll(&'a super::epoll::Epoll),
-    /// A terminal.
-    Terminal(&'a crate::tty::Terminal),
 }
 
 /// What `mmap` of a file maps.

@@ -1,43 +1,54 @@
-//! What files ask of the thread that uses them.
+//! What files ask of the thread that uses them: of the floors above, that is, which say once how they are asked.
 
-use core::sync::atomic::Ordering;
-
-use hal::task;
+use hal::sync::Once;
 use libkernel::signal_set::Signal;
-use sched::work;
-use subject::{Credentials, INFINITY, Resource};
+use subject::{Credentials, INFINITY};
 
-use crate::process::{self, Thread};
-use crate::signal::send;
+/// The running thread, as the floors above know it.
+pub trait Running: Sync {
+    /// `RLIMIT_FSIZE` of its process; `None` in a kernel task.
+    fn file_size_limit(&self) -> Option<u64>;
+    /// The number of its process; `None` in a kernel task.
+    fn process_number(&self) -> Option<i32>;
+    /// Shows its credentials; not in a kernel task, which has none.
+    fn show_credentials(&self, look: &mut dyn FnMut(&Credentials));
+    /// Sends it a signal about what it just did.
+    fn send_signal(&self, signal: Signal);
+}
 
-/// Looks at the running thread; `None` in a kernel task.
-fn with_thread<R>(look: impl FnOnce(&Thread) -> R) -> Option<R> {
-    task::current().owner::<Thread>().map(look)
+static RUNNING: Once<&'static dyn Running> = Once::new();
+
+/// Says how the running thread is asked. Once, at boot.
+pub fn ask_by(running: &'static dyn Running) {
+    let _ = RUNNING.set(running);
+}
+
+#[inline]
+fn running() -> Option<&'static dyn Running> {
+    RUNNING.get().copied()
 }
 
 /// `RLIMIT_FSIZE` of the running process.
+#[inline]
 pub fn file_size_limit() -> u64 {
-    with_thread(|thread| thread.process().limits().soft(Resource::FileSize)).unwrap_or(INFINITY)
+    running().and_then(|running| running.file_size_limit()).unwrap_or(INFINITY)
 }
 
 /// The number of the running process; 0 for the kernel.
 pub fn process_number() -> i32 {
-    with_thread(|thread| thread.process().pid().number().cast_signed()).unwrap_or(0)
+    running().and_then(|running| running.process_number()).unwrap_or(0)
 }
 
 /// Looks at the credentials of the running thread; kernel tasks have none, and may do everything.
 pub fn with_credentials<R>(look: impl FnOnce(&Credentials) -> R) -> Option<R> {
-    with_thread(|thread| thread.with_credentials(|credentials| look(credentials)))
-}
-
-/// Whether a signal waits for the running thread, so that long work should stop.
-pub fn signal_is_pending() -> bool {
-    task::current().work.load(Ordering::Relaxed) & (work::SIGNAL | work::KILL) != 0
+    let (mut look, mut seen) = (Some(look), None);
+    running()?.show_credentials(&mut |credentials| seen = look.take().map(|look| look(credentials)));
+    seen
 }
 
 /// Sends the running thread a signal about what it just did: SIGPIPE, SIGXFSZ.
 pub fn send_signal(signal: Signal) {
-    if let Some(thread) = process::current() {
-        send::to_self(&thread, signal);
+    if let Some(running) = running() {
+        running.send_signal(signal);
     }
 }

@@ -15,6 +15,7 @@ mod main_loop;
 #[allow(clippy::module_inception, reason = "the process itself")]
 mod process;
 mod report;
+mod running;
 pub mod session;
 mod settings;
 mod show;
@@ -30,6 +31,7 @@ pub use io_context::IoContext;
 pub use kept::NOBODY;
 pub use main_loop::run;
 pub use process::Process;
+pub use running::RunningThread;
 pub use session::Session;
 pub use settings::{
     CORE_PIPE_LIMIT, CORE_USES_PID, PID_MAX, SUID_DUMPABLE, THREADS_MAX, core_pattern, core_uses_pid,

@@ -13,7 +13,7 @@ use libkernel::addr::UserAddr;
 use libkernel::sched::Parameters;
 use memory::{AddressSpace, Bounds, OwnReference};
 use sched::{self, settings};
-use subject::{Credentials, Limits, Pid, users};
+use subject::{Credentials, Limits, Pid, Resource, users};
 
 use super::usage::Account;
 use super::{IoContext, Process, speculation};
@@ -139,6 +139,11 @@ impl Bounds for Thread {
 }
 
 impl Thread {
+    /// `RLIMIT_NOFILE` of its process.
+    pub fn descriptor_limit(&self) -> u64 {
+        self.process.limits().soft(Resource::OpenFiles)
+    }
+
     /// What bounds the memory of this thread's process.
     pub fn bounds(&self) -> &dyn Bounds {
         self

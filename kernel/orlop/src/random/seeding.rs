@@ -18,12 +18,12 @@ use libkernel::command_line::CommandLine;
 use libkernel::entropy::{Drawn, KEY_BYTES, Key, Pool, draw, interrupts_credit};
 use outcome::{Failure, Restart};
 use sched::wait::WaitQueue;
+use sched::work;
 
 use super::timing::Collector;
 use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::owner::News;
 use crate::fs::poll::Watcher;
-use crate::fs::running;
 use crate::time::clock;
 
 static POOL: SpinLock<Option<Pool>> = SpinLock::new(None);
@@ -144,7 +144,7 @@ pub fn wait() -> Result<(), Failure> {
     }
     let mut collector = Collector::new();
     while !is_seeded() {
-        if running::signal_is_pending() {
+        if work::signal_is_pending() {
             return Err(Failure::Restart(Restart::IfAllowed));
         }
         collect(&mut collector);

@@ -20,8 +20,8 @@ use super::open::descriptor_limit;
 use super::{Caller, Failure, file_request, file_signal, lease, record_lock};
 use crate::fs::File;
 use crate::fs::fd_table::OnExec;
-use crate::fs::file::SpecialKind;
 use crate::fs::lock::{Blocking, LockKind};
+use crate::fs::pipe::Pipe;
 use crate::fs::{notify, permission};
 
 /// `dup(fd)`.
@@ -170,7 +170,7 @@ fn watch(caller: &Caller<'_>, file: &Arc<File>, fd: i32, mask: u32) -> Result<u6
 }
 
 fn pipe_size(caller: &Caller<'_>, file: &File, command: u32, wanted: u64) -> Result<u64, Failure> {
-    let SpecialKind::Pipe(pipe) = file.special_kind() else { return Err(Errno::EBADF.into()) };
+    let pipe = file.operations::<Pipe>().ok_or(Errno::EBADF)?;
     if command == F_GETPIPE_SZ {
         return Ok(pipe.capacity());
     }
@@ -222,7 +222,7 @@ pub fn ioctl(caller: &mut Caller<'_>, fd: i32, request: u32, argument: u64) -> R
         _ => match file_request::serve(caller, &file, request, UserAddr::new(argument))? {
             Some(()) => Ok(0),
             None => match file.special().cloned() {
-                Some(operations) => operations.ioctl(&file, caller, request, argument),
+                Some(operations) => operations.ioctl(&file, request, argument),
                 None => Err(Errno::ENOTTY.into()),
             },
         },

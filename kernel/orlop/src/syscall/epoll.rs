@@ -20,7 +20,6 @@ use super::{Caller, Failure, mask, open};
 use crate::fs::anonymous;
 use crate::fs::epoll::{AbsentPages, EXCLUSIVE_BITS, Epoll, Give};
 use crate::fs::fd_table::OnExec;
-use crate::fs::file::SpecialKind;
 
 /// `epoll_create(size)`: the size means nothing but must be positive.
 pub fn epoll_create(caller: &mut Caller<'_>, size: i32) -> Result<u32, Failure> {
@@ -52,11 +51,11 @@ pub fn epoll_ctl(
     if !file.special().is_some_and(|operations| operations.is_pollable()) {
         return Err(Errno::EPERM.into());
     }
-    let SpecialKind::Epoll(epoll) = instance.special_kind() else { return Err(Errno::EINVAL.into()) };
+    let epoll = instance.operations::<Epoll>().ok_or(Errno::EINVAL)?;
     if Arc::ptr_eq(&instance, &file) {
         return Err(Errno::EINVAL.into());
     }
-    check_exclusive(operation, event.events, matches!(file.special_kind(), SpecialKind::Epoll(_)))?;
+    check_exclusive(operation, event.events, file.operations::<Epoll>().is_some())?;
     let number = fd.cast_unsigned();
     match operation {
         EPOLL_CTL_ADD => epoll.add(number, &file, event)?,
@@ -139,7 +138,7 @@ fn wait(
     let size = size_of::<EpollEvent>() as u64;
     hal::user_copy::checked(events, limit as u64 * size).ok_or(Errno::EFAULT)?;
     let instance = content_file(caller, instance)?;
-    let SpecialKind::Epoll(epoll) = instance.special_kind() else { return Err(Errno::EINVAL.into()) };
+    let epoll = instance.operations::<Epoll>().ok_or(Errno::EINVAL)?;
     epoll.wait(limit, deadline, &mut UserEvents(events))
 }
 

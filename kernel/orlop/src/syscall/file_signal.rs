@@ -12,7 +12,6 @@ use memory::user::UserPtr;
 
 use super::{Caller, Failure};
 use crate::fs::File;
-use crate::fs::file::SpecialKind;
 use crate::fs::owner::{self, Sender};
 use crate::signal::{Signal, recipient};
 
@@ -73,8 +72,8 @@ pub(super) fn set_asynchronous(caller: &Caller<'_>, file: &Arc<File>, fd: i32, i
         return true;
     }
     let can = file.set_asynchronous(fd, is_wanted);
-    if is_wanted && let SpecialKind::Terminal(terminal) = file.special_kind() {
-        own_if_nobody_does(caller, file, terminal.foreground());
+    if is_wanted && let Some(opened) = file.operations::<crate::tty::Opened>() {
+        own_if_nobody_does(caller, file, opened.terminal_behind().foreground());
     }
     can
 }

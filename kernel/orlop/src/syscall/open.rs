@@ -8,7 +8,6 @@ use abi::fs::{
 };
 use libkernel::addr::UserAddr;
 use memory::user::PathBuffer;
-use subject::Resource;
 
 use super::at::{self, PathCall};
 use super::{Caller, Failure};
@@ -95,7 +94,7 @@ fn open_with(
 
 /// One more than the highest descriptor the caller may have.
 pub fn descriptor_limit(caller: &Caller<'_>) -> u64 {
-    caller.thread.process().limits().soft(Resource::OpenFiles)
+    caller.thread.descriptor_limit()
 }
 
 /// Gives a new file the lowest free descriptor.

@@ -19,7 +19,6 @@ use super::priority::limit_allows;
 use super::{Caller, Failure, extensible};
 use crate::futex;
 use crate::process::{Thread, find_thread};
-use crate::time::to_timespec;
 
 /// `sched_yield`.
 pub fn sched_yield(_caller: &mut Caller<'_>) -> Result<(), Failure> {
@@ -270,6 +269,6 @@ pub fn sched_rr_get_interval(
         Policy::RoundRobin => ROUND_ROBIN_NS,
         _ => SLICE_NS,
     };
-    interval.write(&to_timespec(slice_ns))?;
+    interval.write(&Timespec::of_ns(slice_ns))?;
     Ok(())
 }

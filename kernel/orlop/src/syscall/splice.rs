@@ -20,7 +20,6 @@ use super::io::with_vectors;
 use super::transfer::{Side, position_argument, return_position, transfer};
 use super::{Caller, Failure};
 use crate::fs::File;
-use crate::fs::file::SpecialKind;
 use crate::fs::pipe::{Kept, Piece, Pipe, Waiting};
 
 /// The flags that all three calls take.
@@ -280,10 +279,7 @@ pub(super) fn waiting_for(flags: u32, file_flags: u32) -> Waiting {
 }
 
 pub(super) fn pipe_of(file: &Arc<File>) -> Option<&Pipe> {
-    match file.special_kind() {
-        SpecialKind::Pipe(pipe) => Some(pipe),
-        _ => None,
-    }
+    file.operations()
 }
 
 /// The side that is no pipe is a file that can be spliced, and has positions if one is given.

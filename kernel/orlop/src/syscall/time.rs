@@ -20,14 +20,12 @@ use crate::process::find_thread;
 use crate::signal::Signal;
 use crate::time::interval::{self, Setting, Which};
 use crate::time::posix::{self, Asked, Notification};
-use crate::time::{
-    Clock, CpuClock, SECOND_NS, clock, discipline, from_timespec, from_timeval, to_timespec, to_timeval,
-};
+use crate::time::{Clock, CpuClock, SECOND_NS, clock, discipline, from_timespec, from_timeval, to_timeval};
 
 /// `clock_gettime`.
 pub fn clock_gettime(caller: &mut Caller<'_>, id: i32, time: UserPtr<Timespec>) -> Result<(), Failure> {
     let now = Clock::from_id(id, caller.thread)?.now_ns();
-    time.write(&to_timespec(now))?;
+    time.write(&Timespec::of_ns(now))?;
     Ok(())
 }
 
@@ -35,7 +33,7 @@ pub fn clock_gettime(caller: &mut Caller<'_>, id: i32, time: UserPtr<Timespec>) 
 pub fn clock_getres(caller: &mut Caller<'_>, id: i32, resolution: UserPtr<Timespec>) -> Result<(), Failure> {
     Clock::from_id(id, caller.thread)?;
     if let Some(resolution) = resolution.optional() {
-        resolution.write(&to_timespec(clock::resolution_ns(id)))?;
+        resolution.write(&Timespec::of_ns(clock::resolution_ns(id)))?;
     }
     Ok(())
 }
@@ -200,7 +198,7 @@ pub(super) fn sleep_on_cpu_clock(
     }
     let Some(remaining) = remaining else { return Err(Failure::Restart(Restart::UnlessHandled)) };
     if !remaining.is_null() {
-        UserPtr::new(remaining).write(&to_timespec(due_ns.saturating_sub(clock.now_ns())))?;
+        UserPtr::new(remaining).write(&Timespec::of_ns(due_ns.saturating_sub(clock.now_ns())))?;
     }
     *caller.thread.resume.lock() = Some(Box::new(Resume::CpuSleep { clock, due_ns, remaining }));
     Err(Failure::Restart(Restart::Resume))
@@ -219,7 +217,7 @@ pub(super) fn sleep(
     let Some(remaining) = remaining else { return Err(Failure::Restart(Restart::UnlessHandled)) };
     if !remaining.is_null() {
         let left = deadline.left_ns().unwrap_or(u64::MAX);
-        UserPtr::new(remaining).write(&to_timespec(left))?;
+        UserPtr::new(remaining).write(&Timespec::of_ns(left))?;
     }
     *caller.thread.resume.lock() = Some(Box::new(Resume::Sleep { deadline, remaining }));
     Err(Failure::Restart(Restart::Resume))
@@ -324,7 +322,10 @@ fn shown_clock(id: i32) -> i32 {
 }
 
 fn to_itimerspec(setting: Setting) -> Itimerspec {
-    Itimerspec { it_interval: to_timespec(setting.interval_ns), it_value: to_timespec(setting.remaining_ns) }
+    Itimerspec {
+        it_interval: Timespec::of_ns(setting.interval_ns),
+        it_value: Timespec::of_ns(setting.remaining_ns),
+    }
 }
 
 /// `timer_settime`.

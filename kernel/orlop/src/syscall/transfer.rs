@@ -14,10 +14,10 @@ use super::splice::{fill_pipe, pipe_of, waiting_for};
 use super::{Caller, Failure};
 use crate::fs::File;
 use crate::fs::attributes::FileKind;
-use crate::fs::file::SpecialKind;
 use crate::fs::inode::Body;
 use crate::fs::notify::Event;
-use crate::fs::running;
+use crate::fs::pipe::Pipe;
+use sched::work;
 
 /// Bytes that are in flight at once.
 const STEP: usize = 16384;
@@ -52,7 +52,7 @@ impl<'a> Side<'a> {
     /// Reads; from a pipe what is there.
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Failure> {
         let mut sink = IoSink::kernel(bytes);
-        if let SpecialKind::Pipe(pipe) = self.file.special_kind() {
+        if let Some(pipe) = self.file.operations::<Pipe>() {
             let outcome = pipe.read_stream(&mut sink);
             return Ok(sink.finish(outcome)?);
         }
@@ -65,7 +65,7 @@ impl<'a> Side<'a> {
     /// Writes; into a pipe what fits.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         let mut source = IoSource::kernel(bytes);
-        if let SpecialKind::Pipe(pipe) = self.file.special_kind() {
+        if let Some(pipe) = self.file.operations::<Pipe>() {
             let outcome = pipe.write_apart(&mut source);
             return Ok(source.finish(outcome)?);
         }
@@ -83,11 +83,11 @@ impl<'a> Side<'a> {
     /// Takes back what was read and found no taker.
     fn unread(&mut self, bytes: &[u8]) {
         let count = bytes.len() as u64;
-        match (&mut self.position, self.file.special_kind()) {
+        match (&mut self.position, self.file.operations::<Pipe>()) {
             (Some(_), _) if !self.file.is_seekable() => {}
             (Some(position), _) => *position = position.saturating_sub(count),
-            (None, SpecialKind::Pipe(pipe)) => pipe.unread(bytes),
-            (None, _) => {
+            (None, Some(pipe)) => pipe.unread(bytes),
+            (None, None) => {
                 // A thread that is killed here leaves a position that others have moved on from.
                 if let Ok(mut position) = self.file.position().take() {
                     *position = position.saturating_sub(count);
@@ -111,7 +111,7 @@ pub(super) fn transfer(from: &mut Side<'_>, to: &mut Side<'_>, count: usize) -> 
             Ok(0) => break,
             Ok(moved) => {
                 done += moved;
-                if moved < wanted || running::signal_is_pending() {
+                if moved < wanted || work::signal_is_pending() {
                     break;
                 }
             }

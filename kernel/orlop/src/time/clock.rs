@@ -7,7 +7,7 @@ use abi::Errno;
 use abi::time::{
     CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW,
     CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_REALTIME_ALARM, CLOCK_REALTIME_COARSE, CLOCK_TAI,
-    CLOCK_THREAD_CPUTIME_ID, Timespec, Timezone,
+    CLOCK_THREAD_CPUTIME_ID, Timezone,
 };
 use hal::sync::SpinLock;
 use sched::deadline::{Deadline, set_wall_offset};
@@ -17,23 +17,13 @@ use subject::{Pid, capability};
 
 use super::alarm::{AlarmNode, Listener};
 use super::cpu_alarm::{CpuAlarms, CpuKey, Measure};
-use super::{SECOND_NS, discipline, to_timespec};
+use super::{SECOND_NS, discipline};
 use crate::process::{Process, Thread, find_process, find_thread};
-pub use sched::deadline::wall_offset_ns;
+pub use sched::deadline::{wall_clock_ns, wall_offset_ns};
 
 /// Takes the wall clock from the machine. Once, at boot.
 pub fn start() {
     set_wall_offset(hal::time::wall_clock_at_boot_ns());
-}
-
-/// Nanoseconds since 1970.
-pub fn wall_clock_ns() -> u64 {
-    wall_offset_ns().wrapping_add(hal::time::now_ns())
-}
-
-/// The wall clock.
-pub fn wall_clock() -> Timespec {
-    to_timespec(wall_clock_ns())
 }
 
 /// What the wall clock may be set to: a time that would not overflow within 30 years (Linux: `TIME_SETTOD_SEC_MAX`).

@@ -6,7 +6,7 @@
 use alloc::boxed::Box;
 
 use abi::Errno;
-use abi::time::{ADJ_NANO, ADJ_SETOFFSET, STA_NANO, Timeval, Timex};
+use abi::time::{ADJ_NANO, ADJ_SETOFFSET, STA_NANO, Timespec, Timeval, Timex};
 use hal::sync::SpinLock;
 use hal::time::Refinement;
 use klog::Level;
@@ -14,9 +14,9 @@ use libkernel::clock::ntp::Discipline;
 use libkernel::timeouts::{Base, Key};
 use sched::timer::clocks_changed;
 
+use super::SECOND_NS;
 use super::alarm::{self, AlarmNode, Listener};
 use super::clock::{self, wall_clock_ns};
-use super::{SECOND_NS, to_timespec};
 use crate::vdso;
 
 /// When the machine's counter is measured again, after the first measure: each time the result is as much better as the span is longer.
@@ -105,7 +105,7 @@ pub fn adjust(wish: &mut Timex, is_privileged: bool) -> Result<i32, Errno> {
     let state = discipline.rules.adjust(wish, wall_seconds());
     discipline.follow();
     drop(discipline);
-    let now = to_timespec(wall_clock_ns());
+    let now = Timespec::of_ns(wall_clock_ns());
     let second_part = if wish.status & STA_NANO != 0 { now.tv_nsec } else { now.tv_nsec / 1000 };
     wish.time = Timeval { tv_sec: now.tv_sec, tv_usec: second_part };
     Ok(state)

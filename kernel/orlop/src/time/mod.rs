@@ -12,7 +12,7 @@ pub mod interval;
 pub mod pause;
 pub mod posix;
 
-pub use clock::{Clock, CpuClock, wall_clock};
+pub use clock::{Clock, CpuClock};
 pub use cpu_alarm::CpuAlarms;
 pub use discipline::choose_counter;
 
@@ -22,14 +22,9 @@ use abi::time::{MICROSECONDS_PER_SECOND, NANOSECONDS_PER_SECOND, Timespec, Timev
 /// Nanoseconds in a second.
 pub const SECOND_NS: u64 = 1_000_000_000;
 
-/// A time in nanoseconds as programs see it.
-pub fn to_timespec(ns: u64) -> Timespec {
-    Timespec { tv_sec: (ns / SECOND_NS).cast_signed(), tv_nsec: (ns % SECOND_NS).cast_signed() }
-}
-
 /// A time in nanoseconds, cut to microseconds, as programs see it.
 pub fn to_timeval(ns: u64) -> Timeval {
-    let time = to_timespec(ns);
+    let time = Timespec::of_ns(ns);
     Timeval { tv_sec: time.tv_sec, tv_usec: time.tv_nsec / 1000 }
 }
 
@@ -56,7 +51,7 @@ mod tests {
 
     #[test]
     fn times_convert_there_and_back() {
-        let time = to_timespec(3 * SECOND_NS + 7);
+        let time = Timespec::of_ns(3 * SECOND_NS + 7);
         assert_eq!((time.tv_sec, time.tv_nsec), (3, 7));
         assert_eq!(from_timespec(&time), Ok(3 * SECOND_NS + 7));
         assert_eq!(from_timeval(&to_timeval(5_000_000)), Ok(5_000_000));

@@ -18,7 +18,6 @@ use subject::{Pid, capability};
 use super::terminal::Terminal;
 use crate::process::{Process, Session, Thread, current, table};
 use crate::signal::send;
-use crate::syscall::Caller;
 
 /// A terminal's place in job control.
 #[derive(Default)]
@@ -175,25 +174,20 @@ impl Terminal {
     }
 
     /// `TIOCSTI`: EPERM on a terminal other than one's own, but for who may administer the system.
-    pub(super) fn check_may_type(&self, caller: &Caller<'_>) -> Result<(), Errno> {
-        if terminal_of(caller.thread.process()).is_some_and(|own| core::ptr::eq(Arc::as_ptr(&own), self)) {
+    pub(super) fn check_may_type(&self, thread: &Thread) -> Result<(), Errno> {
+        if terminal_of(thread.process()).is_some_and(|own| core::ptr::eq(Arc::as_ptr(&own), self)) {
             return Ok(());
         }
-        caller.thread.credentials().require(capability::SYS_ADMIN)
+        thread.credentials().require(capability::SYS_ADMIN)
     }
 
     /// The requests about sessions and groups: ioctl_tty(2).
-    pub(super) fn job_request(
-        &self,
-        caller: &Caller<'_>,
-        request: u32,
-        argument: u64,
-    ) -> Result<u64, Failure> {
+    pub(super) fn job_request(&self, thread: &Thread, request: u32, argument: u64) -> Result<u64, Failure> {
         let address = UserAddr::new(argument);
-        let process = caller.thread.process();
+        let process = thread.process();
         let session = process.session();
         if request == TIOCSCTTY {
-            return Ok(self.take_control(caller, argument)?);
+            return Ok(self.take_control(thread, argument)?);
         }
         if request == TIOCSPGRP {
             self.check_background_change()?;
@@ -231,14 +225,13 @@ impl Terminal {
     }
 
     /// `TIOCSCTTY`: with an argument of 1, root may take a terminal away from another session.
-    fn take_control(&self, caller: &Caller<'_>, argument: u64) -> Result<u64, Errno> {
-        let process = caller.thread.process();
+    fn take_control(&self, thread: &Thread, argument: u64) -> Result<u64, Errno> {
+        let process = thread.process();
         let session = process.session();
         if session.id() == process.pid() && self.controls(&session) {
             return Ok(0);
         }
-        let is_privileged =
-            || caller.thread.with_credentials(|own| own.has_capability(capability::SYS_ADMIN));
+        let is_privileged = || thread.with_credentials(|own| own.has_capability(capability::SYS_ADMIN));
         let may_steal = if argument == 1 && is_privileged() { MaySteal::Yes } else { MaySteal::No };
         self.adopt(process, may_steal)?;
         Ok(0)

@@ -21,9 +21,9 @@ use abi::terminal::{PL011, SerialLine, UART_8250};
 use hal::console::Model;
 
 use crate::fs::attributes::DeviceNumber;
-use crate::fs::file::{File, FileOperations, SpecialKind};
+use crate::fs::file::{File, FileOperations};
 
-use opened::Opened;
+pub use opened::Opened;
 
 pub use job::{controlling_terminal, terminal_of};
 pub use terminal::Terminal;
@@ -61,7 +61,7 @@ pub fn open_device(number: DeviceNumber) -> Result<Arc<dyn FileOperations>, Errn
 /// `/dev/console`, for writing only, or with `O_NOCTTY`.
 pub fn opened(file: &File, number: DeviceNumber, flags: u32) {
     let may_control = flags & O_NOCTTY == 0 && number != CONSOLE && file.is_readable();
-    if may_control && let SpecialKind::Terminal(terminal) = file.special_kind() {
-        terminal.adopt_leader();
+    if may_control && let Some(opened) = file.operations::<Opened>() {
+        opened.terminal_behind().adopt_leader();
     }
 }

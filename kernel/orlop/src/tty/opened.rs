@@ -15,9 +15,9 @@ use outcome::Failure;
 
 use super::terminal::Terminal;
 use crate::fs::asynchronous::AsyncFiles;
-use crate::fs::file::{File, FileOperations, SpecialKind};
+use crate::fs::file::{File, FileOperations};
 use crate::fs::poll::{PollEvents, Watcher};
-use crate::syscall::Caller;
+use crate::process::current;
 
 /// An open terminal.
 pub struct Opened {
@@ -45,6 +45,11 @@ impl Opened {
     pub fn terminal(terminal: Arc<Terminal>) -> Opened {
         let by = By::Terminal(terminal.hang_ups.load(Ordering::Acquire));
         Opened { terminal, by }
+    }
+
+    /// Which it is.
+    pub fn terminal_behind(&self) -> &Terminal {
+        &self.terminal
     }
 
     fn is_console(&self) -> bool {
@@ -97,18 +102,13 @@ impl FileOperations for Opened {
         self.terminal.write_all(source, file.is_nonblocking(), &|| self.is_hung_up())
     }
 
-    fn ioctl(
-        &self,
-        _file: &File,
-        caller: &mut Caller<'_>,
-        request: u32,
-        argument: u64,
-    ) -> Result<u64, Failure> {
+    fn ioctl(&self, _file: &File, request: u32, argument: u64) -> Result<u64, Failure> {
         if self.is_hung_up() {
             let error = if request == TIOCSPGRP { Errno::ENOTTY } else { Errno::EIO };
             return Err(error.into());
         }
-        super::request::handle(&self.terminal, caller, request, argument)
+        let thread = current().ok_or(Errno::ENOTTY)?;
+        super::request::handle(&self.terminal, &thread, request, argument)
     }
 
     fn is_pollable(&self) -> bool {
@@ -127,9 +127,5 @@ impl FileOperations for Opened {
         }
         self.terminal.with_async_files(change);
         true
-    }
-
-    fn kind(&self) -> SpecialKind<'_> {
-        SpecialKind::Terminal(&self.terminal)
     }
 }

@@ -16,10 +16,10 @@ use subject::capability;
 
 use super::modes;
 use super::terminal::Terminal;
-use crate::syscall::Caller;
+use crate::process::Thread;
 
 /// Answers one request. ENOTTY for one that terminals do not know.
-pub fn handle(terminal: &Terminal, caller: &Caller<'_>, request: u32, argument: u64) -> Result<u64, Failure> {
+pub fn handle(terminal: &Terminal, thread: &Thread, request: u32, argument: u64) -> Result<u64, Failure> {
     let address = UserAddr::new(argument);
     match request {
         TCGETS => return Ok(modes::get(terminal, address)?),
@@ -34,7 +34,7 @@ pub fn handle(terminal: &Terminal, caller: &Caller<'_>, request: u32, argument: 
             UserPtr::new(address).write(&available)?;
         }
         TIOCSTI => {
-            terminal.check_may_type(caller)?;
+            terminal.check_may_type(thread)?;
             terminal.receive(UserPtr::new(address).read()?);
         }
         TIOCOUTQ => UserPtr::new(address).write(&0u32)?,
@@ -42,7 +42,7 @@ pub fn handle(terminal: &Terminal, caller: &Caller<'_>, request: u32, argument: 
         TIOCSETD => set_discipline(UserPtr::new(address).read()?)?,
         TIOCGDEV => UserPtr::new(address).write(&(terminal.number.encode() as u32))?,
         TIOCGPGRP | TIOCSPGRP | TIOCGSID | TIOCSCTTY | TIOCNOTTY => {
-            return terminal.job_request(caller, request, argument);
+            return terminal.job_request(thread, request, argument);
         }
         TCSETS | TCSETSW | TCSETSF | TCSETS2 | TCSETSW2 | TCSETSF2 => {
             terminal.check_background_change()?;
@@ -57,7 +57,7 @@ pub fn handle(terminal: &Terminal, caller: &Caller<'_>, request: u32, argument: 
             control_flow(terminal, argument as u32)?;
         }
         TIOCVHANGUP => {
-            caller.thread.credentials().require(capability::SYS_ADMIN)?;
+            thread.credentials().require(capability::SYS_ADMIN)?;
             terminal.take_away();
         }
         // Output is sent at once, and a break on the line means nothing to what is behind it.

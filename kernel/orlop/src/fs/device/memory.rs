@@ -8,6 +8,7 @@ use hal::sync::Once;
 use libkernel::addr::UserAddr;
 use memory::user::{IoSink, IoSource, UserPtr};
 use outcome::Failure;
+use sched::work;
 use subject::capability;
 
 use crate::fs::asynchronous::AsyncFiles;
@@ -15,7 +16,6 @@ use crate::fs::file::{File, FileOperations, Mapping};
 use crate::fs::poll::{PollEvents, Watcher};
 use crate::fs::running;
 use crate::random::{self, seeding};
-use crate::syscall::Caller;
 
 /// The one object behind every opening of a device, made when first needed.
 struct Shared(Once<Arc<dyn FileOperations>>);
@@ -125,7 +125,7 @@ fn put_zeroes(sink: &mut IoSink<'_>) -> Result<(), Failure> {
     loop {
         let wanted = STEP.min(sink.remaining());
         let done = sink.put_zeroes(wanted)?;
-        if done < wanted || sink.remaining() == 0 || running::signal_is_pending() {
+        if done < wanted || sink.remaining() == 0 || work::signal_is_pending() {
             return Ok(());
         }
     }
@@ -184,13 +184,7 @@ impl FileOperations for Random {
     }
 
     /// random(4). EINVAL for a request that is not one of these, as on Linux.
-    fn ioctl(
-        &self,
-        _file: &File,
-        caller: &mut Caller<'_>,
-        request: u32,
-        argument: u64,
-    ) -> Result<u64, Failure> {
+    fn ioctl(&self, _file: &File, request: u32, argument: u64) -> Result<u64, Failure> {
         let argument = UserAddr::new(argument);
         if request == RNDGETENTCNT {
             UserPtr::new(argument).write(&seeding::bits().cast_signed())?;
@@ -201,9 +195,7 @@ impl FileOperations for Random {
         if !known {
             return Err(Errno::EINVAL.into());
         }
-        if !caller.thread.credentials().has_capability(capability::SYS_ADMIN) {
-            return Err(Errno::EPERM.into());
-        }
+        running::with_credentials(|own| own.require(capability::SYS_ADMIN)).unwrap_or(Ok(()))?;
         match request {
             RNDADDTOENTCNT => credit(UserPtr::new(argument).read()?)?,
             RNDADDENTROPY => add_entropy(argument)?,

@@ -15,7 +15,7 @@ use sched::Mutex;
 use sched::mutex::MutexGuard;
 
 use super::{Epoll, ItemRef, Watchers};
-use crate::fs::file::{File, SpecialKind};
+use crate::fs::file::File;
 
 /// The most links in a chain of instances (Linux: `EP_MAX_NESTS`).
 const MOST_LINKS: usize = 4;
@@ -94,10 +94,7 @@ impl Structure {
 }
 
 fn instance(file: &File) -> Option<&Epoll> {
-    match file.special_kind() {
-        SpecialKind::Epoll(epoll) => Some(epoll),
-        _ => None,
-    }
+    file.operations()
 }
 
 /// Calls `visit` with each file that an instance watches.

@@ -141,7 +141,7 @@ impl<C: Content> SequenceFile<C> {
     }
 }
 
-impl<C: Content> FileOperations for SequenceFile<C> {
+impl<C: Content + 'static> FileOperations for SequenceFile<C> {
     fn read(&self, _file: &File, position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         let before = sink.moved();
         loop {

@@ -21,7 +21,7 @@ use super::{Class, Make};
 use crate::fs::file::{File, FileOperations};
 use crate::fs::inode::GeneratedFile;
 use crate::fs::poll::{PollEvents, Watcher};
-use crate::process::current;
+use crate::fs::running;
 
 /// What stands behind a file of `/proc/sys`.
 #[derive(Clone, Copy)]
@@ -165,8 +165,7 @@ impl Setting {
 }
 
 fn require(capability: u32) -> Result<(), Errno> {
-    let Some(thread) = current() else { return Ok(()) };
-    thread.with_credentials(|credentials| credentials.require(capability))
+    running::with_credentials(|credentials| credentials.require(capability)).unwrap_or(Ok(()))
 }
 
 /// The file of a setting.

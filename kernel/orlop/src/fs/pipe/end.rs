@@ -19,12 +19,11 @@ use super::ring::{Ring, Writing};
 use super::{Content, Pipe};
 use crate::fs::anonymous;
 use crate::fs::asynchronous::AsyncFiles;
-use crate::fs::file::{File, FileOperations, Handle, SpecialKind};
+use crate::fs::file::{File, FileOperations, Handle};
 use crate::fs::inode::Body;
 use crate::fs::mount::Location;
 use crate::fs::owner::News;
 use crate::fs::poll::{PollEvents, Watcher};
-use crate::syscall::Caller;
 
 /// How a pipe is opened: which ends.
 #[derive(Clone, Copy)]
@@ -48,13 +47,7 @@ impl FileOperations for Pipe {
         source.finish(outcome)
     }
 
-    fn ioctl(
-        &self,
-        _file: &File,
-        _caller: &mut Caller<'_>,
-        request: u32,
-        argument: u64,
-    ) -> Result<u64, Failure> {
+    fn ioctl(&self, _file: &File, request: u32, argument: u64) -> Result<u64, Failure> {
         if request != FIONREAD {
             return Err(Errno::ENOTTY.into());
         }
@@ -98,10 +91,6 @@ impl FileOperations for Pipe {
             change(&self.async_writers);
         }
         true
-    }
-
-    fn kind(&self) -> SpecialKind<'_> {
-        SpecialKind::Pipe(self)
     }
 }
 

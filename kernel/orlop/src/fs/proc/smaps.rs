@@ -275,7 +275,7 @@ impl FileOperations for PageMap {
             let mut bytes = Vec::new();
             bytes.try_reserve_exact((count * SIZE) as usize)?;
             bytes.extend(entries.iter().flat_map(|entry| entry.to_ne_bytes()));
-            if sink.put(&bytes)? < bytes.len() || crate::fs::running::signal_is_pending() {
+            if sink.put(&bytes)? < bytes.len() || sched::work::signal_is_pending() {
                 break;
             }
             page += count;
