@@ -52,11 +52,12 @@ pub struct Loaded {
     pub among_mappings: bool,
 }
 
-/// Reads of a program's file as much as there is, which is told to who watches its directory.
+/// Reads of a program's file as much as there is, which is an access, and told to who watches its directory.
 pub fn read_program(file: &File, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
     let object = file.object().ok_or(Errno::EACCES)?;
     let mut sink = IoSink::kernel(bytes);
     object.read(offset, &mut sink)?;
+    file.note_read();
     if sink.moved() > 0 {
         file.location().dentry.tell(Event::Accessed);
     }
