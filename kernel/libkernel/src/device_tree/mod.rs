@@ -9,6 +9,7 @@ mod tests;
 
 use crate::addr::{PhysAddr, PhysRange};
 use crate::arch::aarch64::errata::Answers;
+use crate::arch::aarch64::speculation::cores::Named;
 use crate::topology::Place;
 use flat::{Damage, Node, Tree, has_string, number, word};
 
@@ -123,6 +124,8 @@ pub struct Cpu {
     pub place: Option<Place>,
     /// What a core of its name may need (`compatible`).
     pub answers: Answers,
+    /// What it is called.
+    pub core: Named,
 }
 
 /// A map of CPUs nests no deeper: package, cluster, core and thread, and clusters once in another.
@@ -240,9 +243,12 @@ impl<'a> DeviceTree<'a> {
             let place = map
                 .zip(phandle)
                 .and_then(|(map, phandle)| find_place(map, phandle, Place::default(), DEEPEST_MAP));
-            let names = node.property("compatible").unwrap_or_default().split(|byte| *byte == 0);
-            let answers = names.fold(Answers::default(), |all, name| all.with(Answers::of_name(name)));
-            Some(Cpu { affinity, starts_by_psci, place, answers })
+            let names = node.property("compatible").unwrap_or_default();
+            let core = Named::read(names);
+            let answers = names
+                .split(|byte| *byte == 0)
+                .fold(Answers::default(), |all, name| all.with(Answers::of_name(name)));
+            Some(Cpu { affinity, starts_by_psci, place, answers, core })
         })
     }
 

@@ -129,7 +129,7 @@ extern "C" fn aarch64_start(device_tree: u64, image: u64, boot_count: u64) -> ! 
     }
     errata::settle(machine);
     errata::prepare_cpu();
-    speculation::decide(handover.command_line);
+    speculation::decide(machine, handover.command_line);
     // SAFETY: the boot CPU is alone; user memory has not been touched yet.
     unsafe { patches::apply() };
     read_back::provoke(CommandLine::new(handover.command_line));

@@ -65,6 +65,10 @@ macro_rules! number {
     (RETURN) => {
         14
     };
+    // Of `speculation`: not by branches alone.
+    (MORE_THAN_ROUNDS) => {
+        15
+    };
 }
 
 /// A site's assembly: `patched!(PAN, "nop" => "msr pan, #0")`. Without operands of its own; see [`patch::site`]. In files of

@@ -1,12 +1,12 @@
 //! The other CPUs: started by PSCI, in `boot.S`, on the boot CPU's tables.
 //!
 //! A CPU that lacks a feature which the boot CPU has, and the kernel or programs rely on, stops before it answers, and so is
-//! left out; so is one with a fault that nothing is done about, which another core of this machine has to be known for. Spin tables and other ways than PSCI are not supported: such CPUs are reported as silent.
+//! left out; so is one with a fault, or a way to guess, that nothing is done about, which another core of this machine has to be known for. Spin tables and other ways than PSCI are not supported: such CPUs are reported as silent.
 use super::cpu::{self, Running, affinity};
 use super::platform::gic::{self, Request};
 use super::platform::identity::{Identity, Register};
 use super::platform::{capabilities, errata, machine, psci, read_back};
-use super::{Arch, paging, timer, user_copy};
+use super::{Arch, paging, speculation, timer, user_copy};
 use crate::boot::secondary::{self, Start};
 use crate::contract::{Cpu as _, Smp};
 use crate::cpu::MAX_CPUS;
@@ -148,7 +148,8 @@ extern "C" fn aarch64_start_cpu(start: &'static Start) -> ! {
     unsafe { cpu::initialise(start.cpu as u32, start.data.interrupt_stack.top() as u64) };
     paging::forget_boot_mappings();
     let has_features = FEATURES.get().is_some_and(|wanted| Features::read().cover(wanted));
-    if !has_features || !errata::are_answered(&Identity::read()) {
+    let identity = Identity::read();
+    if !has_features || !errata::are_answered(&identity) || !speculation::is_covered(&identity) {
         Arch::halt();
     }
     errata::prepare_cpu();

@@ -2,7 +2,8 @@
 use super::Arch;
 use super::cpu::read_register;
 use super::patches::{number, patched};
-use super::platform::identity::{Register, known};
+use super::platform::identity::{Identity, Register, known};
+use super::platform::machine::Machine;
 use super::platform::{guards, psci};
 use crate::contract::Speculation;
 use crate::sync::Once;
@@ -11,7 +12,7 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 use libkernel::arch::aarch64::registers::pstate;
 use libkernel::arch::aarch64::speculation::{
-    Branches, Firmware, History, Plan, Processor, WORKAROUND_1, WORKAROUND_2, WORKAROUND_3,
+    Branches, Firmware, Plan, Processor, WORKAROUND_1, WORKAROUND_2, WORKAROUND_3,
 };
 use libkernel::arch::native::UserRegs;
 use libkernel::command_line::CommandLine;
@@ -19,23 +20,32 @@ use libkernel::device_tree::Conduit;
 use libkernel::patch::Features;
 use libkernel::speculation::{Limits, Means, Weakness, Wishes};
 
-static PLAN: Once<Plan> = Once::new();
+static PLAN: Once<(Plan, Wishes)> = Once::new();
 
-/// Decides. On the boot CPU, with the conduit to firmware known, before the text is patched.
-pub fn decide(command_line: &[u8]) {
-    let processor = Processor {
+/// Decides, for all CPUs. On the boot CPU, with the conduit to firmware known, before the text is patched.
+pub fn decide(machine: &Machine, command_line: &[u8]) {
+    let wishes = Wishes::read(CommandLine::new(command_line));
+    let own = processor(&Identity::read());
+    let plan = Plan::of_machine(&own, machine.cpus.iter().map(|cpu| cpu.core), wishes);
+    guards::ROUNDS.store(plan.history.rounds, Ordering::Relaxed);
+    let _ = PLAN.set((plan, wishes));
+}
+
+/// Whether the executing CPU, whose identity that is, has what it needs.
+pub fn is_covered(identity: &Identity) -> bool {
+    PLAN.get().is_some_and(|(plan, wishes)| plan.covers(&Plan::new(&processor(identity), *wishes)))
+}
+
+/// The executing CPU.
+fn processor(identity: &Identity) -> Processor {
+    Processor {
         identity: read_register!("midr_el1"),
-        features: known(Register::Processor0),
-        more_features: known(Register::Processor1),
-        memory: known(Register::Memory1),
-        instructions: known(Register::Instructions2),
+        features: identity.get(Register::Processor0),
+        more_features: identity.get(Register::Processor1),
+        memory: identity.get(Register::Memory1),
+        instructions: identity.get(Register::Instructions2),
         firmware: [WORKAROUND_1, WORKAROUND_2, WORKAROUND_3].map(ask),
-    };
-    let plan = Plan::new(&processor, Wishes::read(CommandLine::new(command_line)));
-    if let History::Rounds(rounds) = plan.history {
-        guards::ROUNDS.store(rounds, Ordering::Relaxed);
     }
-    let _ = PLAN.set(plan);
 }
 
 /// What firmware says of a work-around (DEN 0028, 7.3 and 7.4).
@@ -53,16 +63,16 @@ fn ask(workaround: u32) -> Firmware {
 
 /// What is to be patched for the plan.
 pub fn features() -> Features {
-    let Some(plan) = PLAN.get() else { return Features::NONE };
+    let Some((plan, _)) = PLAN.get() else { return Features::NONE };
     let by = |conduit| psci::conduit() == conduit;
     let branches = plan.branches == Branches::Firmware;
-    let history = plan.history == History::Firmware;
-    let rounds = matches!(plan.history, History::Rounds(_));
-    let instruction = plan.history == History::Instruction;
+    let history = plan.history.by_firmware;
+    let (rounds, instruction) = (plan.history.rounds > 0, plan.history.by_instruction);
     Features::NONE
         .with(number!(MASKS), plan.masks)
-        .with(number!(HISTORY), rounds || instruction || history)
+        .with(number!(HISTORY), plan.history.is_cleared())
         .with(number!(ROUNDS), rounds)
+        .with(number!(MORE_THAN_ROUNDS), rounds && (instruction || history))
         .with(number!(CLEAR_INSTRUCTION), instruction)
         .with(number!(HISTORY_BY_HYPERVISOR), history && by(Conduit::Hypervisor))
         .with(number!(HISTORY_BY_MONITOR), history && by(Conduit::SecureMonitor))
@@ -73,7 +83,7 @@ pub fn features() -> Features {
 
 impl Speculation for Arch {
     fn describe(weakness: Weakness, _shares_cores: bool, out: &mut dyn fmt::Write) -> fmt::Result {
-        PLAN.get().map_or(Ok(()), |plan| plan.describe(weakness, out))
+        PLAN.get().map_or(Ok(()), |(plan, _)| plan.describe(weakness, out))
     }
 
     /// CSDB keeps what follows from going by a guess of the selection (DDI 0487, B2.3.10).
@@ -97,7 +107,7 @@ impl Speculation for Arch {
     }
 
     fn store_bypass() -> Means {
-        PLAN.get().map_or(Means::None, |plan| plan.store_bypass)
+        PLAN.get().map_or(Means::None, |(plan, _)| plan.store_bypass)
     }
 
     fn indirect_branches() -> Option<Means> {

@@ -4,6 +4,9 @@
 //! D17.2; as Linux 6.1 judges them.
 use crate::speculation::{Level, Means, NOT_AFFECTED, Weakness, Wishes};
 use core::fmt::{Result, Write};
+use cores::{ARM, Kind, Named};
+
+pub mod cores;
 
 /// What firmware says of a work-around (DEN 0028, 7.5.2): its answer to SMCCC_ARCH_FEATURES.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,27 +54,27 @@ pub struct Processor {
     pub firmware: [Firmware; 3],
 }
 
-const ARM: u64 = 0x41;
-
 impl Processor {
-    /// Implementer and part number.
-    fn model(&self) -> (u64, u64) {
-        (self.identity >> 24 & 0xff, self.identity >> 4 & 0xfff)
+    fn kind(&self) -> Option<Kind> {
+        cores::of_identity(self.identity)
     }
 
-    fn is_one_of(&self, parts: &[u64]) -> bool {
-        let (implementer, part) = self.model();
-        implementer == ARM && parts.contains(&part)
+    fn is_immune(&self) -> bool {
+        self.kind() == Some(Kind::Immune)
     }
 
-    /// Cortex-A35, A53, A55: in order.
-    fn is_in_order(&self) -> bool {
-        self.is_one_of(&[0xd04, 0xd03, 0xd05])
-    }
-
-    /// FEAT_CSV3 (bits 63:60), or a core that never had it.
+    /// FEAT_CSV3 (bits 63:60), or a core that never had it: Cortex-A57, A72, A73; Cavium's ThunderX2, HiSilicon's TSV110, NVIDIA's Carmel.
     fn has_meltdown(&self) -> bool {
-        self.features >> 60 & 0xf == 0 && !self.is_in_order() && !self.is_one_of(&[0xd07, 0xd08, 0xd09])
+        const NEVER: [(u64, u64); 7] = [
+            (ARM, 0xd07),
+            (ARM, 0xd08),
+            (ARM, 0xd09),
+            (0x42, 0x516),
+            (0x43, 0xaf),
+            (0x48, 0xd01),
+            (0x4e, 0x4),
+        ];
+        self.features >> 60 & 0xf == 0 && !self.is_immune() && !NEVER.contains(&cores::model(self.identity))
     }
 
     /// FEAT_CSV2 (bits 59:56).
@@ -86,19 +89,31 @@ impl Processor {
 
     /// How many rounds of branches overwrite the history, for cores of which that is known.
     fn rounds(&self) -> Option<u64> {
-        // Larger where sources differ: more rounds than needed only cost time.
-        const ROUNDS: [(u64, &[u64]); 4] = [
-            (24, &[0xd0b, 0xd0c, 0xd0d]),
-            (32, &[0xd40, 0xd41, 0xd42, 0xd44, 0xd47, 0xd48, 0xd49, 0xd4a, 0xd4b, 0xd4c]),
-            (38, &[0xd4d, 0xd81]),
-            (132, &[0xd4e, 0xd4f]),
-        ];
-        ROUNDS.iter().find(|(_, parts)| self.is_one_of(parts)).map(|(rounds, _)| *rounds)
+        match self.kind() {
+            Some(Kind::Rounds(rounds) | Kind::RoundsAndFirmware(rounds)) => Some(rounds),
+            _ => None,
+        }
+    }
+
+    /// A core beside this one, of which nothing is known but what it is called: with what such a core has at least. Firmware that knows a
+    /// call answers for the CPU that asks, which says nothing of the other.
+    fn beside(&self, identity: u64) -> Self {
+        const CSV2: u64 = 1 << 56;
+        const CSV3: u64 = 1 << 60;
+        let features = match cores::of_identity(identity) {
+            Some(Kind::Rounds(_) | Kind::WithoutHistory) => CSV2 | CSV3,
+            _ => 0,
+        };
+        let firmware = self.firmware.map(|answer| match answer {
+            Firmware::Silent => Firmware::Silent,
+            Firmware::Needed | Firmware::NotNeeded => Firmware::Needed,
+        });
+        Self { identity, features, memory: 0, instructions: 0, firmware, ..*self }
     }
 }
 
 /// What is done about trained branches.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Branches {
     /// Nothing is needed: in order, or told by firmware.
     NotAffected,
@@ -110,19 +125,43 @@ pub enum Branches {
     Open,
 }
 
-/// What is done about the history of branches.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum History {
-    /// Nothing is needed.
-    NotAffected,
-    /// So many rounds of branches at every entry.
-    Rounds(u64),
-    /// CLRBHB at every entry.
-    Instruction,
-    /// Firmware at every entry.
-    Firmware,
-    /// Nothing.
-    Open,
+/// What is done about the history of branches at every entry. Nothing at all: nothing is needed, or [`Self::is_open`].
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct History {
+    /// So many rounds of branches.
+    pub rounds: u64,
+    /// CLRBHB, which does nothing on a core without it.
+    pub by_instruction: bool,
+    /// Firmware.
+    pub by_firmware: bool,
+    /// A core needs something that is not done.
+    pub is_open: bool,
+}
+
+impl History {
+    const NOT_AFFECTED: Self = Self { rounds: 0, by_instruction: false, by_firmware: false, is_open: false };
+    const OPEN: Self = Self { is_open: true, ..Self::NOT_AFFECTED };
+    const BY_INSTRUCTION: Self = Self { by_instruction: true, ..Self::NOT_AFFECTED };
+    const BY_FIRMWARE: Self = Self { by_firmware: true, ..Self::NOT_AFFECTED };
+
+    /// Whether something is done.
+    pub const fn is_cleared(self) -> bool {
+        self.rounds > 0 || self.by_instruction || self.by_firmware
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self {
+            rounds: self.rounds.max(other.rounds),
+            by_instruction: self.by_instruction || other.by_instruction,
+            by_firmware: self.by_firmware || other.by_firmware,
+            is_open: self.is_open || other.is_open,
+        }
+    }
+
+    /// Whether a core that needs `other` has what it needs.
+    fn covers(self, other: Self) -> bool {
+        self.with(Self { is_open: false, ..other }) == self
+    }
 }
 
 /// What is done.
@@ -136,6 +175,8 @@ pub struct Plan {
     pub history: History,
     /// What a thread can do about store bypass.
     pub store_bypass: Means,
+    /// No core guesses where a bound is checked.
+    is_immune: bool,
     has_meltdown: bool,
 }
 
@@ -145,10 +186,11 @@ impl Plan {
         let all = wishes.level == Level::Test;
         let branches = branches(processor, wishes);
         Self {
-            masks: wishes.level != Level::Off && wishes.bounds,
+            masks: wishes.level != Level::Off && wishes.bounds && (all || !processor.is_immune()),
+            is_immune: processor.is_immune(),
             branches,
             history: if all {
-                History::Rounds(processor.rounds().unwrap_or(8))
+                History { rounds: processor.rounds().unwrap_or(8), ..History::NOT_AFFECTED }
             } else {
                 history(processor, branches, wishes)
             },
@@ -157,10 +199,63 @@ impl Plan {
         }
     }
 
+    /// What to do on a machine whose boot CPU that is, and whose other cores are called so: whatever one of them needs. All CPUs do the same.
+    pub fn of_machine(processor: &Processor, others: impl Iterator<Item = Named>, wishes: Wishes) -> Self {
+        others.fold(Self::new(processor, wishes), |plan, other| match other.identity() {
+            Some(identity) if !cores::is_another(identity, processor.identity) => plan,
+            Some(identity) => {
+                let other = Self::new(&processor.beside(identity), wishes);
+                // Such a core may have the instruction, too, and then goes by it when it starts.
+                let instruction =
+                    if other.history.is_cleared() { History::BY_INSTRUCTION } else { History::NOT_AFFECTED };
+                plan.with(other).with(Self { history: instruction, ..other })
+            }
+            None if other == Named::UNKNOWN => {
+                let history = if wishes.branches { History::BY_INSTRUCTION } else { History::NOT_AFFECTED };
+                plan.with(Self { history, ..plan.guarded(wishes) })
+            }
+            None => plan.with(plan.guarded(wishes)),
+        })
+    }
+
+    /// The same with masks, unless they are not wanted.
+    fn guarded(self, wishes: Wishes) -> Self {
+        Self { masks: wishes.bounds, is_immune: false, ..self }
+    }
+
+    fn with(self, other: Self) -> Self {
+        let worse = |means: Means| match means {
+            Means::NotAffected => 0,
+            Means::Limits => 1,
+            Means::Refused => 2,
+            Means::None => 3,
+        };
+        Self {
+            masks: self.masks || other.masks,
+            branches: self.branches.max(other.branches),
+            history: self.history.with(other.history),
+            store_bypass: if worse(other.store_bypass) > worse(self.store_bypass) {
+                other.store_bypass
+            } else {
+                self.store_bypass
+            },
+            is_immune: self.is_immune && other.is_immune,
+            has_meltdown: self.has_meltdown || other.has_meltdown,
+        }
+    }
+
+    /// Whether a core that needs `own` has what it needs where this is done. What nothing can be done about counts for nothing.
+    pub fn covers(&self, own: &Self) -> bool {
+        (self.masks || !own.masks)
+            && (own.branches != Branches::Firmware || self.branches == Branches::Firmware)
+            && self.history.covers(own.history)
+    }
+
     /// Says how things stand with a weakness, in Linux's words.
     pub fn describe(&self, weakness: Weakness, out: &mut dyn Write) -> Result {
         let words = match weakness {
             Weakness::Meltdown if self.has_meltdown => "Vulnerable",
+            Weakness::SpectreV1 if self.is_immune => NOT_AFFECTED,
             Weakness::SpectreV1 if self.masks => "Mitigation: __user pointer sanitization",
             Weakness::SpectreV1 => "Vulnerable",
             Weakness::SpecStoreBypass => match self.store_bypass {
@@ -175,24 +270,28 @@ impl Plan {
     }
 
     fn branch_words(&self) -> &'static str {
-        match (self.branches, self.history) {
-            (Branches::Open, _) => "Vulnerable",
-            (Branches::NotAffected, History::NotAffected) => NOT_AFFECTED,
-            (Branches::NotAffected, History::Open) => "Vulnerable",
-            (Branches::NotAffected, _) => "Mitigation: BHB",
-            (Branches::Apart, History::NotAffected) => NOT_AFFECTED,
-            (Branches::Apart, History::Open) => "Mitigation: CSV2, but not BHB",
-            (Branches::Apart, _) => "Mitigation: CSV2, BHB",
-            (Branches::Firmware, History::NotAffected) => "Mitigation: Branch predictor hardening",
-            (Branches::Firmware, History::Open) => "Mitigation: Branch predictor hardening, but not BHB",
-            (Branches::Firmware, _) => "Mitigation: Branch predictor hardening, BHB",
+        let history = self.history;
+        match (self.branches, history.is_cleared() && !history.is_open, history.is_open) {
+            (Branches::Open, ..) | (Branches::NotAffected, _, true) => "Vulnerable",
+            (Branches::NotAffected | Branches::Apart, false, false) => NOT_AFFECTED,
+            (Branches::NotAffected, true, _) => "Mitigation: BHB",
+            (Branches::Apart, _, true) => "Mitigation: CSV2, but not BHB",
+            (Branches::Apart, true, _) => "Mitigation: CSV2, BHB",
+            (Branches::Firmware, false, false) => "Mitigation: Branch predictor hardening",
+            (Branches::Firmware, _, true) => "Mitigation: Branch predictor hardening, but not BHB",
+            (Branches::Firmware, true, _) => "Mitigation: Branch predictor hardening, BHB",
         }
     }
 }
 
 fn branches(processor: &Processor, wishes: Wishes) -> Branches {
+    /// HiSilicon's, which Linux lists as safe.
+    const TSV110: (u64, u64) = (0x48, 0xd01);
     let [first, ..] = processor.firmware;
-    if processor.is_in_order() || first == Firmware::NotNeeded && !processor.keeps_branches_apart() {
+    if processor.is_immune()
+        || cores::model(processor.identity) == TSV110
+        || first == Firmware::NotNeeded && !processor.keeps_branches_apart()
+    {
         Branches::NotAffected
     } else if processor.keeps_branches_apart() {
         Branches::Apart
@@ -208,19 +307,20 @@ fn history(processor: &Processor, branches: Branches, wishes: Wishes) -> History
     let has_instruction = processor.instructions >> 28 & 0xf != 0;
     // FEAT_CSV2_3; FEAT_ECBHB (ID_AA64MMFR1_EL1 bits 63:60): an entry forgets by itself.
     let forgets = processor.features >> 56 & 0xf >= 3 || processor.memory >> 60 != 0;
-    if processor.is_in_order() || forgets {
-        History::NotAffected
+    let has_none = matches!(processor.kind(), Some(Kind::Immune | Kind::WithoutHistory));
+    if has_none || forgets {
+        History::NOT_AFFECTED
     } else if !wishes.branches || branches == Branches::Open {
-        History::Open
+        History::OPEN
     } else if has_instruction {
-        History::Instruction
+        History::BY_INSTRUCTION
     } else if let Some(rounds) = processor.rounds() {
-        History::Rounds(rounds)
+        History { rounds, ..History::NOT_AFFECTED }
     } else {
         match third {
-            Firmware::Needed => History::Firmware,
-            Firmware::NotNeeded => History::NotAffected,
-            Firmware::Silent => History::Open,
+            Firmware::Needed => History::BY_FIRMWARE,
+            Firmware::NotNeeded => History::NOT_AFFECTED,
+            Firmware::Silent => History::OPEN,
         }
     }
 }
@@ -228,7 +328,7 @@ fn history(processor: &Processor, branches: Branches, wishes: Wishes) -> History
 /// Firmware's work-around 2 is not called: its CPUs are old, and it would be a call at every entry.
 fn store_bypass(processor: &Processor, wishes: Wishes) -> Means {
     let [_, second, _] = processor.firmware;
-    if processor.is_in_order() || second == Firmware::NotNeeded {
+    if processor.is_immune() || second == Firmware::NotNeeded {
         Means::NotAffected
     } else if !wishes.store_bypass {
         Means::Refused
@@ -281,8 +381,6 @@ mod tests {
         assert_eq!(says(&n1, ""), ["Not affected", BY_PRCTL, MASKED, "Mitigation: CSV2, BHB"]);
         let a76 = processor(0xd0b, 1, 1, 1);
         assert_eq!(says(&a76, ""), says(&n1, ""));
-        let a53 = processor(0xd03, 0, 0, 0);
-        assert_eq!(says(&a53, ""), ["Not affected", "Not affected", MASKED, "Not affected"]);
         // `max`: no core that anybody lists.
         let max = Processor { identity: 0x0f_0510, ..processor(0, 2, 1, 2) };
         assert_eq!(says(&max, ""), ["Not affected", BY_PRCTL, MASKED, "Mitigation: CSV2, but not BHB"]);
@@ -297,7 +395,10 @@ mod tests {
         let mut a72 = processor(0xd08, 0, 0, 0);
         a72.firmware = [Firmware::Needed, Firmware::Silent, Firmware::Needed];
         let plan = Plan::new(&a72, Wishes::read(CommandLine::new(b"")));
-        assert_eq!((plan.branches, plan.history), (Branches::Firmware, History::Firmware));
+        let rounds = History { rounds: 8, ..History::NOT_AFFECTED };
+        assert_eq!((plan.branches, plan.history), (Branches::Firmware, rounds));
+        let a73 = Processor { firmware: a72.firmware, ..processor(0xd09, 0, 0, 0) };
+        assert_eq!(Plan::new(&a73, Wishes::read(CommandLine::new(b""))).history, History::BY_FIRMWARE);
         assert_eq!(says(&a72, "")[3], "Mitigation: Branch predictor hardening, BHB");
         assert_eq!(says(&a72, "nospectre_v2")[3], "Vulnerable");
         assert_eq!([0, 1, -2, -1].map(Firmware::from_answer), {
@@ -310,14 +411,67 @@ mod tests {
     fn history_is_overwritten_in_the_way_that_is_there() {
         let history =
             |processor: &Processor| Plan::new(processor, Wishes::read(CommandLine::new(b""))).history;
-        assert_eq!(history(&processor(0xd0c, 1, 1, 2)), History::Rounds(24));
+        let rounds = |rounds| History { rounds, ..History::NOT_AFFECTED };
+        assert_eq!(history(&processor(0xd0c, 1, 1, 2)), rounds(24));
         let mut later = processor(0xd49, 1, 1, 2);
-        assert_eq!(history(&later), History::Rounds(32));
+        assert_eq!(history(&later), rounds(32));
         later.instructions = 1 << 28;
-        assert_eq!(history(&later), History::Instruction);
+        assert_eq!(history(&later), History::BY_INSTRUCTION);
         later.memory = 1 << 60;
-        assert_eq!(history(&later), History::NotAffected);
-        assert_eq!(history(&processor(0xd49, 3, 1, 2)), History::NotAffected);
+        assert_eq!(history(&later), History::NOT_AFFECTED);
+        assert_eq!(history(&processor(0xd49, 3, 1, 2)), History::NOT_AFFECTED);
         assert!(processor(0xd0a, 0, 0, 0).has_meltdown(), "Cortex-A75");
+    }
+
+    /// Cores that guess in no such way have nothing to pay for, and it is not said that something were done.
+    #[test]
+    fn cores_in_order_need_nothing() {
+        for part in [0xd03, 0xd04, 0xd05] {
+            let core = processor(part, 0, 0, 0);
+            assert_eq!(says(&core, ""), [NOT_AFFECTED; 4]);
+            assert_eq!(says(&core, "mitigations=off"), [NOT_AFFECTED; 4]);
+            let plan = Plan::new(&core, Wishes::read(CommandLine::new(b"")));
+            assert!(!plan.masks && !plan.history.is_cleared());
+            assert!(Plan::new(&core, Wishes::read(CommandLine::new(b"mitigations=test"))).masks);
+        }
+        for part in [0xd46, 0xd80] {
+            assert_eq!(says(&processor(part, 1, 1, 1), "")[2..], [MASKED, NOT_AFFECTED]);
+        }
+    }
+
+    fn machine(boot: &Processor, names: &[&str]) -> Plan {
+        let names = names.iter().map(|name| Named::read(name.as_bytes()));
+        Plan::of_machine(boot, names, Wishes::read(CommandLine::new(b"")))
+    }
+
+    /// The small core starts first, and must not speak for the large ones.
+    #[test]
+    fn one_machine_does_what_any_of_its_cores_needs() {
+        let own = |processor: &Processor| Plan::new(processor, Wishes::read(CommandLine::new(b"")));
+        let mut small = processor(0xd05, 0, 0, 0);
+        let large = processor(0xd0b, 1, 1, 0);
+        let alike = machine(&small, &["arm,cortex-a55", "arm,cortex-a55\0arm,armv8\0"]);
+        assert_eq!(alike, own(&small));
+        assert!(!alike.covers(&own(&large)));
+        let mixed = machine(&small, &["arm,cortex-a55", "arm,cortex-a76"]);
+        assert!(
+            mixed.masks
+                && mixed.history.rounds == 24
+                && mixed.covers(&own(&large))
+                && mixed.covers(&own(&small))
+        );
+        let newer = Processor { instructions: 1 << 28, ..large };
+        assert!(mixed.covers(&own(&newer)), "one that has CLRBHB");
+        // Firmware's answer is for the small core.
+        small.firmware = [Firmware::NotNeeded; 3];
+        let a72 = Processor { firmware: [Firmware::Needed; 3], ..processor(0xd08, 0, 0, 0) };
+        let mixed = machine(&small, &["arm,cortex-a55", "arm,cortex-a72"]);
+        assert!(mixed.branches == Branches::Firmware && mixed.covers(&own(&a72)));
+        // Cores that a tree does not name may be anything.
+        for name in ["arm,arm-v8", "", "arm,cortex-x4"] {
+            assert!(machine(&small, &[name]).masks, "{name}");
+        }
+        assert!(machine(&small, &["arm,cortex-x4"]).history.by_instruction);
+        assert_eq!(machine(&large, &["arm,arm-v8"]), own(&large));
     }
 }

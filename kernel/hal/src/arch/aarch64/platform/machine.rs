@@ -5,6 +5,7 @@ use arrayvec::ArrayVec;
 use libkernel::acpi::{fadt, spcr};
 use libkernel::addr::{PhysAddr, PhysRange};
 use libkernel::arch::aarch64::errata::Answers;
+use libkernel::arch::aarch64::speculation::cores::Named;
 use libkernel::arch::aarch64::{gtdt, madt};
 use libkernel::device_tree::{Conduit, Cpu, DeviceTree, Kind, SerialPort};
 use libkernel::physical::Memory;
@@ -117,7 +118,8 @@ fn interrupts_and_cpus(
     madt::for_each(memory, root, |entry| match entry {
         madt::Entry::Cpu { affinity, interface: of_cpu, redistributor } => {
             let starts_by_psci = conduit != Conduit::None;
-            let _ = cpus.try_push(Cpu { affinity, starts_by_psci, place: None, answers: Answers::default() });
+            let (answers, core) = (Answers::default(), Named::ANY);
+            let _ = cpus.try_push(Cpu { affinity, starts_by_psci, place: None, answers, core });
             if of_cpu != 0 {
                 interface = interface.or(Some(of_cpu));
             }
