@@ -144,6 +144,9 @@ const COUNTERS: [(Machine, &str, &str, &str, &str); 6] = [
     (Pc, "", "max", "clocksource=acpi_pm", "acpi_pm"),
 ];
 
+/// CPUs without what the kernel cannot do without, and what it calls that. It says so, instead of a triple fault without a word.
+const MISSING: [(&str, &str); 2] = [("max,-nx", "pages that are not executed"), ("max,-apic", "local APIC")];
+
 /// Adds all of them to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
     let archive = image::busybox(stage, arch)?;
@@ -181,6 +184,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         linux_loaders::add(stage, queue, &greeter)?;
         bochs::add_short(stage, arch, queue, &greeter)?;
         add_counters(stage, arch, queue, guest()?)?;
+        add_refused(stage, arch, queue, &guest()?);
         let mut guest = guest()?;
         guest.append = HELLO.to_owned();
         let other = guest.clone();
@@ -197,6 +201,21 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         push(stage, queue, format!("{PREFIX}{arch}/{name}"), move || starts_without_a_stack(&guest));
     }
     Ok(())
+}
+
+/// Adds machines on which the kernel does not run, made of `plain`.
+fn add_refused<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, plain: &Guest) {
+    for (cpu, missing) in MISSING {
+        let mut guest = plain.clone();
+        guest.machine.machine = Some(Q35);
+        guest.machine.cpu = cpu.to_owned();
+        push(stage, queue, format!("{PREFIX}{arch}/refused: {cpu}"), move || {
+            let output = guest.run_to_end()?;
+            let output = String::from_utf8_lossy(&output);
+            let said = format!("orlop: this CPU has no {missing}");
+            Ok(if output.contains(&said) { Ok(()) } else { Err(output.into_owned()) })
+        });
+    }
 }
 
 /// Adds boots in which something goes wrong on purpose, made of `plain`.

@@ -3,7 +3,7 @@
 //! The boot tables map the first GiB twice, at its own addresses and at `IMAGE`, all of it writable and executable; the
 //! final tables replace them as soon as memory is known. See `docs/boot-x86_64.md`.
 use super::platform::loader::{self, Loaded};
-use super::platform::{acpi, apic, ioapic, kernel_map, known_state, kvm, linux, pic, pvh};
+use super::platform::{acpi, apic, cpuid, ioapic, kernel_map, known_state, kvm, linux, pic, pvh};
 use super::{Arch, clock, console, cpu, patches, power, smp, speculation, user_registers};
 use crate::arch::efi;
 use crate::boot::Handover;
@@ -32,6 +32,10 @@ use libkernel::command_line::CommandLine;
 //
 // No stack of a loader is used by the others. The caches are on from the first write of CR0: what a loader, or a reset, left in CR0.CD and NW would
 // make the whole boot crawl, and NW without CD is a fault (SDM volume 3, 11.5.1).
+//
+// extend, for every CPU: EFER = LME, SCE and, where the CPU has it, NXE, as writing what it has not is a fault before anybody hears of it.
+// Firmware may have turned no-execute off (Intel: IA32_MISC_ENABLE, bit 34), which is turned on again. In: esp = where to go on. Clobbers eax,
+// ebx, ecx, edx; needs no stack. `cpu::missing_essential` says what is missing.
 //
 //   kept through the mode switch: ebx, ebp; edi:esi = time-stamp counter at the first instruction
 global_asm!(
@@ -143,10 +147,11 @@ enter:
     mov cr4, eax
     mov eax, offset boot_root - BASE
     mov cr3, eax
-    mov ecx, 0xc0000080
-    rdmsr
-    or eax, 0x901
-    wrmsr
+    mov [boot_kept - BASE], ebx
+    mov esp, offset extended - BASE
+    jmp extend
+extended:
+    mov ebx, [boot_kept - BASE]
     mov eax, cr0
     and eax, 0x9fffffff
     or eax, 0x80010001
@@ -156,6 +161,35 @@ enter:
     .byte 0xea
     .long boot_long_mode - BASE
     .word {code}
+    .global extend
+extend:
+    mov eax, 0x80000001
+    cpuid
+    bt edx, 20
+    jc 2f
+    xor eax, eax
+    cpuid
+    cmp ecx, 0x6c65746e
+    jne 1f
+    mov ecx, 0x1a0
+    rdmsr
+    btr edx, 2
+    jnc 1f
+    wrmsr
+1:
+    mov eax, 0x80000001
+    cpuid
+2:
+    mov ebx, edx
+    mov ecx, 0xc0000080
+    rdmsr
+    or eax, 0x101
+    bt ebx, 20
+    jnc 1f
+    or eax, 0x800
+1:
+    wrmsr
+    jmp esp
     .code64
 boot_long_mode:
     mov rax, offset boot_higher_half
@@ -180,6 +214,8 @@ boot_gdt:
 boot_gdt_pointer:
     .word 31
     .quad boot_gdt - BASE
+boot_kept:
+    .long 0
     .popsection
 
     .pushsection .data.boot_tables, "aw"
@@ -252,6 +288,14 @@ extern "C" fn efi_main(image: r_efi::efi::Handle, system: *mut r_efi::efi::Syste
 extern "C" fn boot_main(address: u64, boot_cycles: u64, loader: u32) -> ! {
     // First, so that a failure of what follows can be read: a port that nobody has set up sends five bits of each byte.
     console::initialise();
+    // Before anything is done that would fault without it.
+    cpuid::initialise();
+    if let Some(missing) = cpu::missing_essential() {
+        for part in ["orlop: this CPU has no ", missing, ", or firmware has turned that off\n"] {
+            Arch::console_write_last(part.as_bytes());
+        }
+        Arch::exit(1);
+    }
     cpu::initialise_boot_cpu();
     crate::upcalls::register(hal_upcalls());
     let loaded = &raw mut LOADED;

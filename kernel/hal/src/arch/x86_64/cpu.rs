@@ -133,6 +133,18 @@ fn detect() -> u32 {
     .fold(0, |all, (_, feature)| all | feature)
 }
 
+/// What the kernel cannot do without and the CPU has not; the rest every CPU with long mode has.
+pub fn missing_essential() -> Option<&'static str> {
+    /// CPUID leaf 1, EDX; leaf 0x80000001, EDX (SDM volume 2, CPUID).
+    const LOCAL_APIC: u32 = 1 << 9;
+    const NO_EXECUTE: u32 = 1 << 20;
+    // As it is now, whatever firmware had made of it.
+    if cpuid::read(0x8000_0001, 0)[3] & NO_EXECUTE == 0 {
+        return Some("pages that are not executed (NX)");
+    }
+    (cpuid::read(1, 0)[3] & LOCAL_APIC == 0).then_some("local APIC")
+}
+
 /// Whether QEMU's translator is the CPU: it says that it is fast with bytes, and takes as long for each as for a word.
 fn is_translated() -> bool {
     let [_, rest @ ..] = cpuid::read(0x4000_0000, 0);
@@ -148,9 +160,8 @@ pub fn is_amd() -> bool {
         .any(|name| name.map(u32::from_le_bytes) == maker)
 }
 
-/// Makes the boot CPU whole.
+/// Makes the boot CPU whole. CPUID has been read.
 pub fn initialise_boot_cpu() {
-    cpuid::initialise();
     FEATURES.store(detect(), Ordering::Relaxed);
     gdt::build_idt();
     // SAFETY: called once by the boot code, alone and with interrupts off; the statics are this CPU's for ever.

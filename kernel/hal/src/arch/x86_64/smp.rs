@@ -26,7 +26,7 @@ use libkernel::topology::Place;
 
 // start_page: real mode, CS = page / 16, IP = 0, interrupts masked; nothing else is known. Position-independent. Uses the GDT
 // below, which lies in the image, by its physical address.
-// start_protected: 32-bit, paging off, at its physical address. Uses eax, ecx; no stack.
+// start_protected: 32-bit, paging off, at its physical address. Uses eax, ebx, ecx, edx, esp; no stack. `extend` is boot.rs's.
 // start_higher_half: long mode, boot tables. Out: rdi = the Start, rsp = the end of its stack.
 global_asm!(
     r#"
@@ -66,10 +66,9 @@ start_protected:
     mov cr4, eax
     mov eax, offset boot_root - BASE
     mov cr3, eax
-    mov ecx, 0xc0000080
-    rdmsr
-    or eax, 0x901
-    wrmsr
+    mov esp, offset start_extended - BASE
+    jmp extend
+start_extended:
     mov eax, cr0
     and eax, 0x9fffffff
     or eax, 0x80010001

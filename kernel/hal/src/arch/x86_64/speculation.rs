@@ -55,16 +55,21 @@ pub fn features() -> Features {
 /// Gives the executing CPU what is written once.
 pub fn initialise_cpu() {
     let Some(plan) = plan() else { return };
-    // SAFETY: the plan names registers and bits that CPUID announces; they take freedom from speculation and change no result.
-    unsafe {
-        if plan.control() != 0 {
-            msr::write(msr::SPECULATION_CONTROL, plan.control());
-        }
-        if plan.branches == Branches::Automatic {
-            msr::write(msr::EFER, msr::read(msr::EFER) | msr::EFER_AUTOMATIC_RESTRICTION);
-        }
-    }
-    if !is_kept(plan) && !is_tried() && !IS_LOST.swap(true, Ordering::Relaxed) {
+    // SAFETY: the plan names registers and bits that CPUID announces; they take freedom from speculation and change no result. One that a
+    // hypervisor refuses all the same faults, and is not kept.
+    let is_written = unsafe {
+        let efer = msr::read(msr::EFER) | msr::EFER_AUTOMATIC_RESTRICTION;
+        [
+            plan.control() == 0 || msr::try_write(msr::SPECULATION_CONTROL, plan.control()),
+            plan.branches != Branches::Automatic || msr::try_write(msr::EFER, efer),
+            // It cannot be read: whether it is taken is all that can be known.
+            !plan.has_barrier || msr::try_write(msr::PREDICTOR_COMMAND, 1),
+        ]
+    };
+    if (is_written.contains(&false) || !is_kept(plan))
+        && !is_tried()
+        && !IS_LOST.swap(true, Ordering::Relaxed)
+    {
         crate::boot::lacks("a register that keeps what is written against trained branches");
     }
 }
@@ -113,11 +118,11 @@ fn change(next: u64) {
     unsafe {
         asm!("mov gs:[{}], {}", const offset_of!(CpuLocal, control), in(reg) next, options(nostack, preserves_flags));
         if (last | next) & BARRIER != 0 && plan.has_barrier {
-            msr::write(msr::PREDICTOR_COMMAND, 1);
+            msr::try_write(msr::PREDICTOR_COMMAND, 1);
         }
         // Where IBRS is written at every entry, the way out writes the rest.
         if last != next && plan.changes_control() && plan.branches != Branches::AtEntry {
-            msr::write(msr::SPECULATION_CONTROL, plan.control() | next & guards::THREAD_BITS);
+            msr::try_write(msr::SPECULATION_CONTROL, plan.control() | next & guards::THREAD_BITS);
         }
     }
 }

@@ -12,6 +12,7 @@ pub const LINES: u32 = 24;
 
 const SELECT: usize = 0x00;
 const WINDOW: usize = 0x10;
+const VERSION: u32 = 0x01;
 const REDIRECTION: u32 = 0x10;
 const MASKED: u32 = 1 << 16;
 /// In an entry's upper half: the number of an APIC, in eight bits (physical mode).
@@ -21,9 +22,28 @@ static IOAPIC: Registers = Registers::absent();
 /// The select register and its window are one resource.
 static ACCESS: IrqLock<()> = IrqLock::new(());
 
-/// Maps it; all lines stay masked, as after reset.
+/// Maps it; all lines are masked, which not every loader leaves them. Looks whether there is one, and keeps what is written to it.
 pub fn initialise() {
+    /// A vector that a masked line never sends.
+    const TRIED: u32 = MASKED | 0xef;
     IOAPIC.map(PhysAddr::new(ADDRESS));
+    let _guard = ACCESS.lock();
+    let lines = read(VERSION) >> 16 & 0xff;
+    // An empty bus answers with ones, or zeroes; others have fewer lines than the 82093AA, or more.
+    let keeps = |line: u32| {
+        write(REDIRECTION + 2 * line, TRIED);
+        let kept = read(REDIRECTION + 2 * line) == TRIED;
+        write(REDIRECTION + 2 * line, MASKED);
+        kept
+    };
+    if lines == 0xff || !(0..LINES.min(lines + 1)).all(keeps) {
+        crate::boot::lacks("an I/O APIC where every PC has one: no line of a device interrupts");
+    }
+}
+
+fn read(register: u32) -> u32 {
+    IOAPIC.write(SELECT, register);
+    IOAPIC.read(WINDOW)
 }
 
 fn write(register: u32, value: u32) {

@@ -200,6 +200,7 @@ pub fn check(gs_base: u64) {
     if let Some(lost) = find_lost(control.into_iter().chain(specific), read) {
         panic!("CPU {}: {lost}", Arch::id());
     }
+    machine_check::check();
 }
 
 fn read(register: Register) -> Option<u64> {

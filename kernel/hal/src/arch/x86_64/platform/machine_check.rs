@@ -73,6 +73,26 @@ pub fn initialise() {
     }
 }
 
+/// Looks whether the executing CPU's banks let reports through, and forgot what was in them: a hypervisor may have let it go by.
+pub fn check() {
+    if !has(feature::MACHINE_CHECK) {
+        return;
+    }
+    // SAFETY: as above; reading changes nothing.
+    unsafe {
+        let Some(capabilities) = msr::try_read(CAPABILITIES) else { return };
+        let is_deaf = |number| {
+            let is_ours = number > 0 || !firmware_has_bank_0();
+            let bank = Bank(number);
+            is_ours && bank.read(0) == Some(0) || bank.read(1).is_some_and(|found| found & VALID != 0)
+        };
+        // A bank in which nothing can go wrong keeps no bit of what it is told.
+        if bank_count(capabilities) > 0 && (0..bank_count(capabilities)).all(is_deaf) {
+            crate::boot::lacks("banks of machine checks that keep what they are told: errors may go unseen");
+        }
+    }
+}
+
 /// Says what the executing CPU's banks hold, as Linux writes it.
 pub fn describe() {
     if !has(feature::MACHINE_CHECK) {
