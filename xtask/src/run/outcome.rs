@@ -1,7 +1,7 @@
 //! A conversation with a guest: its output shown, its input fed, and its end turned into an exit status.
 
 use std::io::Write;
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use super::input::{self, Source, TerminalGuard};
 use super::job::Job;
 use super::markers::{Event, Markers};
-use super::session::{Next, Session};
+use super::session::{Ended, Next, Session};
 
 /// What `timeout(1)` ends with, too.
 const TIMED_OUT: u8 = 124;
@@ -83,7 +83,7 @@ impl Conversation<'_> {
         }
     }
 
-    fn judge(&self, listened: &Listened, qemu: Option<ExitStatus>) -> Result<ExitCode> {
+    fn judge(&self, listened: &Listened, qemu: Option<Ended>) -> Result<ExitCode> {
         if listened.timed_out {
             eprintln!("error: the guest was still running after the time allowed");
             return Ok(ExitCode::from(TIMED_OUT));

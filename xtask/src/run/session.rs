@@ -13,6 +13,64 @@ use crate::command;
 pub struct Session {
     qemu: Child,
     output: Receiver<Vec<u8>>,
+    last: LastLine,
+}
+
+/// How QEMU ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its own status.
+    qemu: ExitStatus,
+    /// What the console said at last, if that was a status.
+    told: Option<i32>,
+}
+
+impl Ended {
+    /// Whether neither QEMU failed nor the kernel.
+    pub fn success(self) -> bool {
+        self.qemu.success() && self.told.unwrap_or(0) == 0
+    }
+
+    /// The status, if it was not a signal that ended QEMU.
+    pub fn code(self) -> Option<i32> {
+        self.qemu.code().map(|code| if code == 0 { self.told.unwrap_or(0) } else { code })
+    }
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.told {
+            Some(status) => write!(formatter, "{}, the console told status {status}", self.qemu),
+            None => write!(formatter, "{}", self.qemu),
+        }
+    }
+}
+
+/// The console's last line, as a machine that knows only off tells its status: the kernel's own words, or those of the outer machine of
+/// [`super::nested`] about the inner QEMU.
+#[derive(Default)]
+struct LastLine(std::cell::RefCell<Vec<u8>>);
+
+impl LastLine {
+    /// What comes before a status.
+    const WORDS: &str = ": ended with status ";
+    /// More than such a line has.
+    const LENGTH: usize = 128;
+
+    fn push(&self, bytes: &[u8]) {
+        let mut kept = self.0.borrow_mut();
+        kept.extend_from_slice(&bytes[bytes.len().saturating_sub(Self::LENGTH)..]);
+        let surplus = kept.len().saturating_sub(Self::LENGTH);
+        kept.drain(..surplus);
+    }
+
+    fn status(&self) -> Option<i32> {
+        let kept = self.0.borrow();
+        let text = String::from_utf8_lossy(&kept);
+        let line = text.trim_end().rsplit('\n').next()?;
+        let (who, status) = line.rsplit_once(Self::WORDS)?;
+        (who.ends_with("orlop") || who.ends_with("nested")).then(|| status.parse().ok()).flatten()
+    }
 }
 
 /// What the wait for the console brought.
@@ -44,7 +102,7 @@ impl Session {
                 }
             }
         });
-        Ok(Self { qemu: child, output })
+        Ok(Self { qemu: child, output, last: LastLine::default() })
     }
 
     /// The console's input, if it is a pipe; it can be taken once.
@@ -59,18 +117,25 @@ impl Session {
             Some(deadline) => self.output.recv_timeout(deadline.saturating_duration_since(Instant::now())),
         };
         match received {
-            Ok(bytes) => Next::Bytes(bytes),
+            Ok(bytes) => {
+                self.last.push(&bytes);
+                Next::Bytes(bytes)
+            }
             Err(RecvTimeoutError::Disconnected) => Next::End,
             Err(RecvTimeoutError::Timeout) => Next::TimedOut,
         }
     }
 
     /// Gives QEMU `patience` to end by itself; `None` if it had to be ended.
-    pub fn wait(&mut self, patience: Duration) -> Result<Option<ExitStatus>> {
+    pub fn wait(&mut self, patience: Duration) -> Result<Option<Ended>> {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
-            if let Some(status) = self.qemu.try_wait()? {
-                return Ok(Some(status));
+            if let Some(qemu) = self.qemu.try_wait()? {
+                // What nobody has listened to yet.
+                while let Ok(bytes) = self.output.recv_timeout(Duration::from_millis(100)) {
+                    self.last.push(&bytes);
+                }
+                return Ok(Some(Ended { qemu, told: self.last.status() }));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -117,4 +182,28 @@ pub fn exec_with_parent(words: &[std::ffi::OsString]) -> Result<std::process::Ex
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
     let error = Command::new(program).args(arguments).exec();
     Err(error).with_context(|| format!("cannot start {}", program.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_tells_a_status() {
+        let status = |parts: &[&[u8]]| {
+            let last = LastLine::default();
+            parts.iter().for_each(|part| last.push(part));
+            last.status()
+        };
+        assert_eq!(status(&[b"hello\r\norlop: ended with sta", b"tus 1\r\n"]), Some(1));
+        assert_eq!(status(&[&[b'x'; 1000], b"\nnested: ended with status 134\n"]), Some(134));
+        for other in [
+            b"orlop: ended with status 1\nmore\n".as_slice(),
+            b"ended with status 1",
+            b"",
+            b"orlop: ended with status x",
+        ] {
+            assert_eq!(status(&[other]), None);
+        }
+    }
 }

@@ -181,6 +181,13 @@ impl Guest {
         Ok(self.hear(&session))
     }
 
+    /// As [`Self::run_to_end`]; besides the status that the machine ended with by itself.
+    pub fn run_to_status(&self) -> Result<(Vec<u8>, Option<i32>)> {
+        let mut session = self.start(&self.initramfs, "", None)?;
+        let output = self.hear(&session);
+        Ok((output, session.wait(POWER_OFF_PATIENCE)?.and_then(|ended| ended.code())))
+    }
+
     /// As [`Self::run_to_end`], but QEMU is stopped for so long once the guest has written `signal`.
     pub fn run_stopped(&self, signal: &str, length: Duration) -> Result<Vec<u8>> {
         let session = self.start(&self.initramfs, "", None)?;

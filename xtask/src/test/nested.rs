@@ -75,6 +75,30 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         let name = format!("{PREFIX}{arch}/{} {cpu}, CPUs: {smp}", guest.machine.qemu_machine()?);
         push(stage, queue, name, move || pipes(&guest));
     }
+    let mut failing = image::guest(stage, arch, &Kernel::Orlop, "nested", &archive)?;
+    failing.machine.accel = Accelerator::Nested;
+    failing.append = "provoke=register".to_owned();
+    push(stage, queue, format!("{PREFIX}{arch}/a kernel that fails"), move || {
+        // QEMU's port for it makes 3 of the kernel's 1.
+        let wanted = if arch == Arch::X86_64 { 3 } else { 1 };
+        let (output, status) = failing.run_to_status()?;
+        let output = String::from_utf8_lossy(&output);
+        let is_right = output.contains("Kernel panic") && status == Some(wanted);
+        Ok(if is_right { Ok(()) } else { Err(format!("{status:?}\n{output}")) })
+    });
+    if arch == Arch::X86_64 {
+        // KVM takes a bit of EFER that CPUID does not announce for a fault.
+        let mut refused = image::guest(stage, arch, &Kernel::Orlop, "nested", &archive)?;
+        refused.machine.machine = Some(Q35);
+        refused.machine.cpu = "host,-nx".to_owned();
+        refused.machine.accel = Accelerator::Nested;
+        push(stage, queue, format!("{PREFIX}{arch}/refused: host,-nx"), move || {
+            let output = refused.run_to_end()?;
+            let output = String::from_utf8_lossy(&output);
+            let is_told = output.contains("orlop: this CPU has no pages that are not executed");
+            Ok(if is_told { Ok(()) } else { Err(output.into_owned()) })
+        });
+    }
     kexec::add(stage, arch, queue)?;
     if arch == Arch::X86_64 {
         add_clocks(stage, arch, queue, &archive)?;

@@ -91,6 +91,7 @@ impl Platform for Arch {
 
     fn exit(status: u8) -> ! {
         semihosting::exit(status);
+        crate::power::tell(status);
         psci::power_off()
     }
 

@@ -132,6 +132,7 @@ impl Platform for Arch {
     fn exit(status: u8) -> ! {
         // SAFETY: ends the emulator, or does nothing.
         unsafe { port::write_u32(DEBUG_EXIT, u32::from(status)) };
+        crate::power::tell(status);
         Self::power_off()
     }
 
