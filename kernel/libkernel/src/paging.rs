@@ -15,6 +15,9 @@ pub const ROOT_LEVEL: u32 = LEVELS - 1;
 
 const INDEX_BITS: u32 = 9;
 
+/// `log2` of the pages that an entry at level 1 spans: the order of the blocks that it can own.
+pub const BLOCK_ORDER: u32 = INDEX_BITS;
+
 /// Which entry of a table at `level` translates `address`.
 #[inline]
 pub const fn index(address: u64, level: u32) -> usize {

@@ -99,7 +99,6 @@ impl Stock {
     }
 
     /// Takes a block; dissolves the chains if there is none.
-    #[cfg(any(not(target_os = "linux"), test))]
     fn take_block(&mut self, order: u32) -> Option<u64> {
         self.buddy.allocate(order).or_else(|| {
             self.dissolve();
@@ -107,7 +106,6 @@ impl Stock {
         })
     }
 
-    #[cfg(any(not(target_os = "linux"), test))]
     #[cold]
     fn dissolve(&mut self) {
         for &first in &self.chains[..self.count] {
@@ -279,8 +277,18 @@ pub(crate) fn allocate_block(order: u32) -> Result<PhysAddr, OutOfMemory> {
     Ok(PhysAddr::of_frame(frame))
 }
 
+/// The same for an order above 0, where the reserve is left alone.
+pub(super) fn allocate_block_above_watermark(order: u32) -> Result<PhysAddr, OutOfMemory> {
+    let mut stock = STOCK.lock();
+    if FREE.load(Ordering::Relaxed) <= WATERMARK.load(Ordering::Relaxed) + (1 << order) {
+        return Err(OutOfMemory);
+    }
+    let frame = stock.take_block(order).ok_or(OutOfMemory)?;
+    stock.publish();
+    Ok(PhysAddr::of_frame(frame))
+}
+
 /// Gives back what [`allocate_block`] gave with the same order.
-#[cfg(any(not(target_os = "linux"), test))]
 pub(crate) fn free_block(frame: PhysAddr, order: u32) {
     if order == 0 {
         return free(frame);

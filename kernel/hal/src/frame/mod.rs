@@ -1,4 +1,4 @@
-//! Physical memory, one 4 KiB frame at a time.
+//! Physical memory, in frames of 4 KiB and blocks of them.
 //!
 //! [`KernelFrame`] is the kernel's own and may be sliced; [`SharedFrame`] may be mapped by programs and is counted
 //! and copied in and out, never borrowed. Both zero their content before anyone sees it.
@@ -7,11 +7,16 @@
 //! the kernel's own small objects are still served, so that running out is an error a program sees. When half of it is
 //! gone ([`is_critical`]), system calls that could need more are refused at their entry.
 mod allocator;
+mod block;
 mod kernel;
+mod loan;
+pub(crate) mod references;
 mod shared;
 mod table;
 
+pub use block::SharedBlock;
 pub use kernel::KernelFrame;
+pub use loan::Loan;
 pub use shared::SharedFrame;
 pub(crate) use shared::synchronise_instructions;
 

@@ -1,4 +1,5 @@
-//! A counted frame that programs may map.
+//! A counted frame of 4 KiB that programs may map, by itself or as part of a block.
+use super::references::{self, FULL};
 use super::{OutOfMemory, allocate_zeroed, allocator, may_allocate, record};
 use crate::arch::Arch;
 use crate::contract::{Paging as _, UserAccess as _};
@@ -6,12 +7,13 @@ use crate::sync::Once;
 use crate::user_copy::{self, OnAbsent};
 use core::mem::ManuallyDrop;
 use core::ops::Range;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr};
 
 const FRAME_BYTES: usize = PAGE_SIZE as usize;
 
-/// One reference to a frame; the frame is freed with the last. One that was referred to [`SATURATED`] times stays for ever.
+/// One reference to a frame; the frame is freed with the last. One that was referred to [`FULL`] times stays for ever. A frame of a
+/// [block](super::SharedBlock) has its references in common with the others.
 ///
 /// Programs and other CPUs may change the content at any time, so it is only copied, in assembly, and never borrowed. Offsets beyond the frame are
 /// cut off: every copy returns the bytes done.
@@ -19,23 +21,6 @@ const FRAME_BYTES: usize = PAGE_SIZE as usize;
 pub struct SharedFrame(PhysAddr);
 
 static ZERO: Once<SharedFrame> = Once::new();
-
-/// From here on a frame's references are not counted any more, and it is never freed: a program that maps one frame so often, for 8 TiB
-/// of addresses, does not bring its count round to zero. The frame of zeros begins here, so that no line is shared by all who read what
-/// they have not written.
-///
-/// Who looks whether it is reached and then counts may be overtaken by others, but not by 2^31 of them.
-const SATURATED: u32 = 1 << 31;
-
-/// Counts one reference more.
-#[inline(always)]
-fn count_reference(frame: PhysAddr) {
-    let count = &record(frame).count;
-    if count.load(Ordering::Relaxed) < SATURATED {
-        // Relaxed is enough: who makes another reference has one already.
-        count.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 impl SharedFrame {
     /// A zeroed frame; fails below the low watermark.
@@ -50,7 +35,7 @@ impl SharedFrame {
     /// The first reference to a frame.
     #[inline]
     fn first(frame: PhysAddr) -> Self {
-        record(frame).count.store(1, Ordering::Relaxed);
+        references::begin(frame);
         let frame = Self(frame);
         frame.note_write();
         frame
@@ -62,7 +47,7 @@ impl SharedFrame {
         // Made by the kernel's first use, before any program runs.
         let make = || {
             let zero = Self::first(allocate_zeroed().expect("no memory for the frame of zeros"));
-            record(zero.0).count.store(SATURATED, Ordering::Relaxed);
+            record(zero.0).count.store(FULL, Ordering::Relaxed);
             zero
         };
         Self(ZERO.get_or_init(make).0)
@@ -80,10 +65,28 @@ impl SharedFrame {
         self.references() == 1
     }
 
-    /// How many references there are, this one included; others come and go meanwhile. Very many for the frame of zeros.
+    /// How many references there are, this one, its block's and loans included; others come and go meanwhile. Very many for the frame of zeros.
     #[inline]
     pub fn references(&self) -> u32 {
-        record(self.0).count.load(Ordering::Acquire)
+        references::of(self.0)
+    }
+
+    /// `log2` of the frames of the block that it belongs to; 0 where it is one by itself.
+    pub fn order(&self) -> u32 {
+        references::head_of(self.0).1
+    }
+
+    /// The frame that lies so many frames behind this one in their block.
+    ///
+    /// # Panics
+    /// If it does not lie there.
+    #[cold]
+    pub fn neighbour(&self, distance: u64) -> Self {
+        let (head, order) = references::head_of(self.0);
+        let frame = self.0.wrapping_add(distance * PAGE_SIZE);
+        assert!(frame.as_u64() - head.as_u64() < PAGE_SIZE << order, "not in the block");
+        references::add(frame);
+        Self(frame)
     }
 
     /// Its physical address.
@@ -112,7 +115,7 @@ impl SharedFrame {
     /// The entry cannot let go of its reference meanwhile.
     #[inline]
     pub(crate) unsafe fn borrowed(frame: PhysAddr) -> Self {
-        count_reference(frame);
+        references::add(frame);
         Self(frame)
     }
 
@@ -217,7 +220,7 @@ pub(crate) fn synchronise_instructions(frame: PhysAddr) {
 impl Clone for SharedFrame {
     #[inline]
     fn clone(&self) -> Self {
-        count_reference(self.0);
+        references::add(self.0);
         Self(self.0)
     }
 }
@@ -225,12 +228,7 @@ impl Clone for SharedFrame {
 impl Drop for SharedFrame {
     #[inline]
     fn drop(&mut self) {
-        let count = &record(self.0).count;
-        if count.load(Ordering::Relaxed) < SATURATED && count.fetch_sub(1, Ordering::Release) == 1 {
-            // Pairs with the release of the other references: their accesses are over.
-            fence(Ordering::Acquire);
-            allocator::free(self.0);
-        }
+        references::remove(self.0);
     }
 }
 
@@ -242,12 +240,12 @@ mod tests {
     fn a_count_that_is_full_stays_so() {
         let frame = SharedFrame::alloc_zeroed().unwrap();
         let count = &record(frame.0).count;
-        count.store(SATURATED - 2, Ordering::Relaxed);
+        count.store(FULL - 2, Ordering::Relaxed);
         let more: [_; 5] = core::array::from_fn(|_| frame.clone());
-        assert_eq!(frame.references(), SATURATED);
+        assert_eq!(frame.references(), FULL);
         // One is taken away that was never counted, and so on, down to none: the frame is still there.
         drop(more);
-        assert_eq!(frame.references(), SATURATED);
+        assert_eq!(frame.references(), FULL);
         assert!(!frame.is_unique());
         count.store(1, Ordering::Relaxed);
     }

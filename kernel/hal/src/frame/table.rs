@@ -13,13 +13,13 @@ use libkernel::buddy::{Link, Links};
 pub(crate) struct FrameRecord {
     /// The buddy allocator's list link while the frame is free.
     link: Link,
-    /// `SharedFrame`: references. Page table: entries in use. Slab: objects in use.
+    /// `SharedFrame`: references, see [`super::references`]. Page table: entries in use. Slab: objects in use.
     pub count: AtomicU32,
-    /// Slab: frame-relative offset of the first free object. `SharedFrame`: whether its instructions are visible.
+    /// Slab: frame-relative offset of the first free object. `SharedFrame`: whether its instructions are visible. Page table: its level.
     pub free: AtomicU32,
-    /// Page table, slab, and free frame in a chain: the next one in their list.
+    /// Page table, slab, and free frame in a chain: the next one in their list. Head of a block: references.
     pub next: AtomicU32,
-    /// Slab: the previous one in its list.
+    /// Slab: the previous one in its list. `SharedFrame`: loans.
     pub previous: AtomicU32,
 }
 

@@ -1,11 +1,11 @@
-//! What one leaf table holds, in one word: so that a fault counts its page with one addition.
+//! What one table holds, in one word: so that a fault counts its page with one addition.
 use crate::frame::record;
 use core::sync::atomic::{AtomicU32, Ordering};
-use libkernel::addr::PhysAddr;
+use libkernel::addr::{PAGE_SIZE, PhysAddr};
 use libkernel::arch::native::paging::Entry;
-use libkernel::paging::{ENTRIES, Kind};
+use libkernel::paging::{ENTRIES, Kind, level_size};
 
-/// Entries in use, those with anonymous pages, and those with pages of objects: ten bits each, as a table has 512 entries. Sums and
+/// Entries that own frames, those with anonymous pages, and those with pages of objects: ten bits each, as a table has 512 entries. Sums and
 /// differences may be added to a table's word, where no field falls below zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Counts(u32);
@@ -38,10 +38,29 @@ impl Counts {
         Self(record(table).count.load(Ordering::Relaxed))
     }
 
-    /// Empties the word of a new table.
+    /// Empties the word of a new table, of which the level is remembered.
     #[inline(always)]
-    pub fn clear(table: PhysAddr) {
-        record(table).count.store(0, Ordering::Relaxed);
+    pub fn begin(table: PhysAddr, level: u32) {
+        let record = record(table);
+        record.count.store(0, Ordering::Relaxed);
+        record.free.store(level, Ordering::Relaxed);
+    }
+
+    /// How many pages of 4 KiB each entry of `table` is.
+    #[inline(always)]
+    fn scale(table: PhysAddr) -> u64 {
+        level_size(record(table).free.load(Ordering::Relaxed)) / PAGE_SIZE
+    }
+
+    /// The pages that `table` itself maps and that are counted.
+    pub fn pages_of(table: PhysAddr) -> u64 {
+        Self::of(table).pages() * Self::scale(table)
+    }
+
+    /// The same, by kind.
+    pub fn resident_of(table: PhysAddr) -> Resident {
+        let (entries, scale) = (Self::of(table).resident(), Self::scale(table));
+        Resident { anonymous: entries.anonymous * scale, objects: entries.objects * scale }
     }
 
     /// Counts this more in `table`.
@@ -62,15 +81,14 @@ impl Counts {
         self.0 & MASK
     }
 
-    /// How many pages are counted.
+    /// How many entries with pages are counted.
     #[inline(always)]
     pub const fn pages(self) -> u64 {
         ((self.0 >> FIELD & MASK) + (self.0 >> (2 * FIELD))) as u64
     }
 
-    /// Pages that are counted, by kind.
-    #[inline(always)]
-    pub const fn resident(self) -> Resident {
+    /// Entries with pages that are counted, by kind.
+    const fn resident(self) -> Resident {
         let (anonymous, objects) = (self.0 >> FIELD & MASK, self.0 >> (2 * FIELD) & MASK);
         Resident { anonymous: anonymous as u64, objects: objects as u64 }
     }

@@ -5,11 +5,11 @@
 //! else gets them.
 use super::counts::Counts;
 use super::table::{MapError, leaf, make_executable};
-use super::walk::{Leaves, Slot};
+use super::walk::{Blocks, Leaves, Piece, Slot};
 use super::{Kind, PageTable, Prot};
 use crate::arch::Arch;
 use crate::contract::Paging as _;
-use crate::frame::{OutOfMemory, SharedFrame, record};
+use crate::frame::{OutOfMemory, SharedFrame, references};
 use crate::sync::preempt;
 use arrayvec::ArrayVec;
 use core::mem::ManuallyDrop;
@@ -44,9 +44,9 @@ pub enum Writes {
 
 /// Changes to one page table. Dropped, it flushes the translations first and frees the frames after.
 pub struct Edit<'a> {
-    table: &'a PageTable,
+    pub(super) table: &'a PageTable,
     /// Freed by [`Edit::flush`] alone, which the end of an edit calls.
-    frames: ManuallyDrop<ArrayVec<SharedFrame, CAPACITY>>,
+    pub(super) frames: ManuallyDrop<ArrayVec<SharedFrame, CAPACITY>>,
     /// First and last page whose translation may be stale.
     stale: Option<(UserAddr, UserAddr)>,
 }
@@ -84,7 +84,7 @@ impl Edit<'_> {
 
     /// Notes that `page` lost its translation or rights of it.
     #[inline]
-    fn note(&mut self, page: UserAddr) {
+    pub(super) fn note(&mut self, page: UserAddr) {
         self.stale = Some(match self.stale {
             None => (page, page),
             Some((first, last)) => (first.min(page), last.max(page)),
@@ -93,21 +93,23 @@ impl Edit<'_> {
 
     /// Keeps a frame until the flush. There must be room.
     #[inline]
-    fn keep(&mut self, frame: SharedFrame) {
+    pub(super) fn keep(&mut self, frame: SharedFrame) {
         self.frames.push(frame);
     }
 
     /// Answers a write to a private page: gives the page at `address` the rights `prot`, after copying its frame if
     /// anybody else holds it.
     pub fn copy_on_write(&mut self, address: UserAddr, prot: Prot) -> Result<CopyOnWrite, OutOfMemory> {
-        let Some((table, slot)) = self.table.find(address) else { return Ok(CopyOnWrite::Absent) };
+        let Some((table, slot)) = self.table.find(address) else {
+            return self.copy_on_write_in_block(address, prot);
+        };
         let mut guard = self.table.lock.lock();
         loop {
             let old = slot.load();
             if !old.holds_frame() {
                 return Ok(CopyOnWrite::Absent);
             }
-            if record(old.address()).count.load(Ordering::Acquire) == 1 {
+            if references::are_only(old.address(), 1, &self.table.lends) {
                 let new = old.with_user_prot(prot).with_kind(Kind::Anonymous);
                 make_executable(old.address(), prot);
                 slot.store(new);
@@ -142,14 +144,20 @@ impl Edit<'_> {
         if !prot.is_executable() && Arch::breaks_before_execution_ends() {
             self.hide_executable(range);
         }
-        table.each(range, |leaves| {
+        table.each(range, |piece| {
+            let leaves = match piece {
+                Piece::Leaves(leaves) => leaves,
+                Piece::Block(block) => return self.protect_block(block, prot, writes),
+            };
+            // In registers, for the loop.
+            let (prot, writes) = (prot, writes);
             let _guard = table.lock.lock();
             for (page, slot) in leaves.slots() {
                 let entry = slot.load();
                 if !entry.holds_frame() {
                     continue;
                 }
-                let new = entry.with_user_prot(allowed(entry, prot, writes));
+                let new = entry.with_user_prot(allowed(table, entry, prot, writes));
                 if new != entry {
                     make_executable(entry.address(), prot);
                     slot.store(new);
@@ -164,9 +172,13 @@ impl Edit<'_> {
     /// Makes pages that programs execute invisible to all CPUs, and still visibly in use to faults.
     #[cold]
     #[inline(never)]
-    fn hide_executable(&mut self, range: UserRange) {
+    pub(super) fn hide_executable(&mut self, range: UserRange) {
         let table = self.table;
-        table.each(range, |leaves| {
+        table.each(range, |piece| {
+            let leaves = match piece {
+                Piece::Leaves(leaves) => leaves,
+                Piece::Block(block) => return self.hide_executable_block(block),
+            };
             let _guard = table.lock.lock();
             for (page, slot) in leaves.slots() {
                 let entry = slot.load();
@@ -188,7 +200,14 @@ impl Edit<'_> {
     /// The same in an address space that ends, whose peak nobody asks for any more; how many pages that are counted were there.
     pub fn clear(&mut self, range: UserRange) -> u32 {
         let mut pages = 0;
-        self.table.each(range, |mut leaves| {
+        self.table.each(range, |piece| {
+            let mut leaves = match piece {
+                Piece::Leaves(leaves) => leaves,
+                Piece::Block(block) => {
+                    pages += self.unmap_block(block);
+                    return;
+                }
+            };
             while let Some(next) = self.unmap_some(leaves, &mut pages) {
                 self.flush();
                 leaves.address = leaves.address.wrapping_add((next - leaves.first) as u64 * PAGE_SIZE);
@@ -240,7 +259,8 @@ impl Edit<'_> {
     /// pages up to some point have moved; moving back the same way needs no memory.
     pub fn move_range(&mut self, from: UserRange, to: UserAddr) -> Result<(), MapError> {
         let target_of = |page: UserAddr| to.wrapping_add(page.as_u64() - from.start().as_u64());
-        self.table.for_each_leaves(from, |leaves| {
+        self.table.for_each_piece(from, Blocks::Split, |piece| {
+            let Piece::Leaves(leaves) = piece else { return Ok(()) };
             let mut rest = Some(leaves);
             while let Some(part) = rest {
                 let (part, behind) = part.split(MOVED);
@@ -299,7 +319,7 @@ impl Edit<'_> {
     }
 
     /// Copies the mappings of `range` into `child`. With [`Writes::CopyOnWrite`] both sides lose write
-    /// permission. No CPU is on `child` yet.
+    /// permission, but for pages that a device has: the child gets a copy of those. No CPU is on `child` yet.
     pub fn fork_range(
         &mut self,
         child: &PageTable,
@@ -307,9 +327,17 @@ impl Edit<'_> {
         writes: Writes,
     ) -> Result<(), OutOfMemory> {
         let parent = self.table;
-        parent.for_each_leaves(range, |leaves| {
+        let lends = parent.lends.load(Ordering::Relaxed) && writes == Writes::CopyOnWrite;
+        parent.for_each_piece(range, Blocks::Whole, |piece| {
+            let leaves = match piece {
+                Piece::Leaves(leaves) => leaves,
+                Piece::Block(block) => return self.fork_block(child, block, writes),
+            };
             let (table, _) = child.find_or_make(leaves.address).map_err(|_| OutOfMemory)?;
             let target = Leaves { table, ..leaves };
+            if lends {
+                self.fork_lent(leaves, target)?;
+            }
             let (mut copied, mut tally) = (0, 0);
             let guard = parent.lock.lock();
             for ((page, slot), (_, target_slot)) in leaves.slots().zip(target.slots()) {
@@ -356,6 +384,33 @@ impl Edit<'_> {
         target.store(entry);
         Some(entry)
     }
+
+    /// Gives the child copies of pages that a device has, before it gets the others: a write of the parent's must not take the parent to a copy,
+    /// and the child must not see what the device does.
+    #[cold]
+    #[inline(never)]
+    fn fork_lent(&mut self, leaves: Leaves, target: Leaves) -> Result<(), OutOfMemory> {
+        for ((_, slot), (_, target_slot)) in leaves.slots().zip(target.slots()) {
+            let guard = self.table.lock.lock();
+            let entry = slot.load();
+            if !is_lent(entry) || target_slot.load().holds_frame() {
+                continue;
+            }
+            // SAFETY: the entry holds a reference and cannot let go of it while the lock is held.
+            let lent = unsafe { SharedFrame::borrowed(entry.address()) };
+            drop(guard);
+            let copy = lent.duplicate()?;
+            make_executable(copy.phys(), entry.prot());
+            target_slot.store(leaf(copy.into_phys(), entry.prot(), Kind::Anonymous));
+            Counts::one(Kind::Anonymous).add_to(target.table);
+        }
+        Ok(())
+    }
+}
+
+/// Whether an entry holds a frame that a device has.
+fn is_lent(entry: Entry) -> bool {
+    entry.holds_frame() && references::is_lent(entry.address())
 }
 
 /// Puts an entry that was taken out into an empty place; false if that is not empty.
@@ -378,8 +433,8 @@ fn recount(table: PhysAddr, old: Entry, kind: Kind) {
 
 /// The rights of `prot` that the page may have at once.
 #[inline]
-fn allowed(entry: Entry, prot: Prot, writes: Writes) -> Prot {
-    let shared = || record(entry.address()).count.load(Ordering::Acquire) != 1;
+fn allowed(table: &PageTable, entry: Entry, prot: Prot, writes: Writes) -> Prot {
+    let shared = || !references::are_only(entry.address(), 1, &table.lends);
     if writes == Writes::CopyOnWrite && prot.is_writable() && shared() {
         // A fault grants or copies later.
         return prot.write_protected();

@@ -2,6 +2,9 @@
 //!
 //! Software changes to one table are serialised by a spin lock inside it, taken for at most one leaf table at a
 //! time; the CPU's own accesses and bit updates run in parallel, so entries are read and written atomically.
+mod block;
+#[cfg(test)]
+mod block_tests;
 mod counts;
 mod edit;
 pub(crate) mod kernel;

@@ -1,16 +1,19 @@
 //! The user half of one address space.
 use super::counts::{Counts, Peak, Resident};
-use super::walk::Leaves;
+use super::walk::{Blocks, Piece};
 use super::{Kind, Prot, Writes};
 use crate::arch::Arch;
 use crate::contract::Paging;
-use crate::frame::{KernelFrame, OutOfMemory, SharedFrame, record, synchronise_instructions};
+use crate::frame::{
+    KernelFrame, Loan, OutOfMemory, SharedFrame, record, references, synchronise_instructions,
+};
 use crate::sync::SpinLock;
 use alloc::sync::Arc;
 use core::convert::Infallible;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
 use libkernel::arch::native::paging::Entry;
+use libkernel::fault::Access;
 use libkernel::paging::Attributes;
 
 /// Ends a list of tables. No table is in frame 2^32 - 1: it lies beyond 16 TiB.
@@ -22,6 +25,10 @@ pub struct PageTable {
     pub(super) root: PhysAddr,
     /// The tables below the root, linked through their records.
     tables: AtomicU32,
+    /// A table for each block that is mapped, and for none besides but for moments: see [`super::block`].
+    pub(super) deposits: AtomicU32,
+    /// Whether pages of it have ever been lent to a device, so that every fork has to look.
+    pub(super) lends: AtomicBool,
     /// Serialises changes of leaf entries that are in use, and reads that take a reference from them.
     pub(super) lock: SpinLock<()>,
     peak: Peak,
@@ -64,6 +71,27 @@ pub(super) fn make_executable(frame: PhysAddr, prot: Prot) {
     }
 }
 
+/// Links a table to the front of a list. The page table's lock is held.
+pub(super) fn link(list: &AtomicU32, table: PhysAddr) {
+    record(table).next.store(list.load(Ordering::Relaxed), Ordering::Relaxed);
+    list.store(table.frame_number() as u32, Ordering::Release);
+}
+
+/// The tables of a list.
+#[inline]
+pub(super) fn listed(list: &AtomicU32) -> impl Iterator<Item = PhysAddr> + use<> {
+    let table = |number: u32| (number != NO_TABLE).then(|| PhysAddr::of_frame(number.into()));
+    let first = table(list.load(Ordering::Acquire));
+    core::iter::successors(first, move |&last| table(record(last).next.load(Ordering::Relaxed)))
+}
+
+/// Takes the first table of a list out. The page table's lock is held.
+pub(super) fn unlink(list: &AtomicU32) -> Option<PhysAddr> {
+    let first = listed(list).next()?;
+    list.store(record(first).next.load(Ordering::Relaxed), Ordering::Relaxed);
+    Some(first)
+}
+
 impl PageTable {
     /// An empty address space.
     pub fn new() -> Result<Arc<Self>, OutOfMemory> {
@@ -72,6 +100,8 @@ impl PageTable {
         Ok(Arc::new(Self {
             root,
             tables: AtomicU32::new(NO_TABLE),
+            deposits: AtomicU32::new(NO_TABLE),
+            lends: AtomicBool::new(false),
             lock: SpinLock::new(()),
             peak: Peak::new(),
             translations: Default::default(),
@@ -87,8 +117,12 @@ impl PageTable {
     /// Links a new table into the list that `drop` frees.
     pub(super) fn own_table(&self, table: PhysAddr) {
         let _guard = self.lock.lock();
-        record(table).next.store(self.tables.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.tables.store(table.frame_number() as u32, Ordering::Release);
+        self.own_table_locked(table);
+    }
+
+    /// The same for who holds the lock.
+    pub(super) fn own_table_locked(&self, table: PhysAddr) {
+        link(&self.tables, table);
     }
 
     /// Maps `frame` where nothing is mapped, and counts it as `kind`.
@@ -107,7 +141,7 @@ impl PageTable {
     /// What is mapped at `address`, with a reference to its frame.
     #[inline]
     pub fn lookup(&self, address: UserAddr) -> Option<Mapped> {
-        let (_, slot) = self.find(address)?;
+        let Some((_, slot)) = self.find(address) else { return self.lookup_in_block(address) };
         let _guard = self.lock.lock();
         let entry = slot.load();
         if !entry.holds_frame() {
@@ -118,14 +152,26 @@ impl PageTable {
         Some(Mapped { frame, prot: entry.prot(), dirty: entry.is_dirty() })
     }
 
+    /// Lends the frame of the page at `address` to a device, which may write to it if `access` is to. None where the program itself could not
+    /// access it so now, by what its entry allows: the caller brings it in then, and makes it the program's own, and tries again.
+    pub fn lend(&self, address: UserAddr, access: Access) -> Option<Loan> {
+        // Before the look, in which no fork may be under way: a fork that comes later sees it.
+        self.lends.store(true, Ordering::Relaxed);
+        let (_, slot) = self.find(address)?;
+        let _guard = self.lock.lock();
+        let entry = slot.load();
+        if !entry.holds_frame() || !entry.prot().allows(access) {
+            return None;
+        }
+        // SAFETY: the entry holds a reference and cannot let go of it while the lock is held.
+        unsafe { SharedFrame::borrowed(entry.address()) }.lend().ok()
+    }
+
     /// Calls `visit` for every page that is mapped in `range`, in ascending order. What is mapped meanwhile may be missed.
     pub fn each_mapped(&self, range: UserRange, mut visit: impl FnMut(UserAddr, Mapped)) {
-        self.each(range, |leaves| {
-            for (page, _) in leaves.slots().filter(|(_, slot)| slot.load().holds_frame()) {
-                if let Some(mapped) = self.lookup(page) {
-                    visit(page, mapped);
-                }
-            }
+        self.find_mapped(range, |page, mapped| {
+            visit(page, mapped);
+            None::<Infallible>
         });
     }
 
@@ -135,13 +181,16 @@ impl PageTable {
         range: UserRange,
         mut wanted: impl FnMut(UserAddr, Mapped) -> Option<R>,
     ) -> Option<R> {
-        let searched = self.for_each_leaves(range, |leaves| {
-            for (page, _) in leaves.slots().filter(|(_, slot)| slot.load().holds_frame()) {
-                if let Some(found) = self.lookup(page).and_then(|mapped| wanted(page, mapped)) {
-                    return Err(found);
-                }
+        let mut look = |page| match self.lookup(page).and_then(|mapped| wanted(page, mapped)) {
+            Some(found) => Err(found),
+            None => Ok(()),
+        };
+        let searched = self.for_each_piece(range, Blocks::Any, |piece| match piece {
+            Piece::Leaves(leaves) => {
+                let mut used = leaves.slots().filter(|(_, slot)| slot.load().holds_frame());
+                used.try_for_each(|(page, _)| look(page))
             }
-            Ok(())
+            Piece::Block(block) => block.pages.pages().try_for_each(&mut look),
         });
         searched.err()
     }
@@ -149,11 +198,13 @@ impl PageTable {
     /// Gives the page at `address` the rights `prot`, if it still maps `frame` — and, for
     /// [`Writes::CopyOnWrite`], if nobody but the mapping and the caller's `frame` holds it. False if not done.
     pub fn upgrade(&self, address: UserAddr, frame: &SharedFrame, prot: Prot, writes: Writes) -> bool {
-        let Some((_, slot)) = self.find(address) else { return false };
+        let Some((_, slot)) = self.find(address) else {
+            return self.edit().split(address) && self.upgrade(address, frame, prot, writes);
+        };
         let _guard = self.lock.lock();
         let entry = slot.load();
         let same = entry.holds_frame() && entry.address() == frame.phys();
-        let alone = writes == Writes::Shared || frame.references() == 2;
+        let alone = writes == Writes::Shared || references::are_only(frame.phys(), 2, &self.lends);
         if same && alone {
             let new = entry.with_user_prot(prot);
             make_executable(entry.address(), prot);
@@ -167,12 +218,12 @@ impl PageTable {
 
     /// Pages mapped now: the sum over the tables, as a count of the whole would be a line that all faults write to.
     pub fn resident(&self) -> Resident {
-        self.tables().fold(Resident::default(), |sum, table| sum.plus(Counts::of(table).resident()))
+        self.tables().fold(Resident::default(), |sum, table| sum.plus(Counts::resident_of(table)))
     }
 
     /// The most pages that were resident at a time; see [`Peak`].
     pub fn peak_pages(&self) -> u64 {
-        self.peak.pages().max(self.tables().map(|table| Counts::of(table).pages()).sum())
+        self.peak.pages().max(self.tables().map(Counts::pages_of).sum())
     }
 
     /// Bytes of the tables, the root included.
@@ -193,7 +244,7 @@ impl PageTable {
     fn look_for_peak(&self, more: u32) {
         let (mut pages, mut tables) = (u64::from(more), 0);
         for table in self.tables() {
-            pages += Counts::of(table).pages();
+            pages += Counts::pages_of(table);
             tables += 1;
         }
         self.peak.note(pages, tables);
@@ -201,14 +252,14 @@ impl PageTable {
 
     /// The tables below the root.
     fn tables(&self) -> impl Iterator<Item = PhysAddr> + use<> {
-        let table = |number: u32| (number != NO_TABLE).then(|| PhysAddr::of_frame(number.into()));
-        let first = table(self.tables.load(Ordering::Acquire));
-        core::iter::successors(first, move |&last| table(record(last).next.load(Ordering::Relaxed)))
+        listed(&self.tables)
     }
 
-    pub(super) fn each(&self, range: UserRange, mut visit: impl FnMut(Leaves)) {
-        let done: Result<(), Infallible> = self.for_each_leaves(range, |leaves| {
-            visit(leaves);
+    /// Visits what is in a range, and splits the blocks that it cuts.
+    #[inline(always)]
+    pub(super) fn each(&self, range: UserRange, mut visit: impl FnMut(Piece)) {
+        let done: Result<(), Infallible> = self.for_each_piece(range, Blocks::Whole, |piece| {
+            visit(piece);
             Ok(())
         });
         let Ok(()) = done;
@@ -221,6 +272,7 @@ impl Drop for PageTable {
             self.edit().clear(UserRange::ALL);
         }
         Arch::retire(self);
+        debug_assert!(listed(&self.deposits).next().is_none(), "a deposit without a block");
         let mut tables = self.tables();
         let mut next = tables.next();
         while let Some(table) = next {

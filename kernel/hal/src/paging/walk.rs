@@ -1,7 +1,8 @@
 //! Walking page tables: from an address to its leaf entry, and over the leaf tables of a range.
 //!
 //! Tables are only added while an address space lives, and freed all together at its end, so a walk needs no lock.
-//! A table's record in the frame table links it into its address space's list (`next`) and counts its entries in use.
+//! A table's record in the frame table links it into its address space's list (`next`), counts its entries that own frames, and says
+//! its level. An entry at level 1 may own a block ([`super::block`]); it may become a table, never the other way round.
 use super::PageTable;
 use super::counts::Counts;
 use super::table::MapError;
@@ -44,6 +45,37 @@ impl Slot {
     }
 }
 
+/// What lies in a range.
+pub(super) enum Piece {
+    Leaves(Leaves),
+    Block(Block),
+}
+
+/// The entry of a table at level 1 that owned a block when it was found. It may have become a table since.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    pub table: PhysAddr,
+    /// The part of the block that lies in the range that was asked for.
+    pub pages: UserRange,
+}
+
+impl Block {
+    pub fn slot(self) -> Slot {
+        Slot::of(self.table, index(self.pages.start().as_u64(), 1))
+    }
+}
+
+/// What becomes of blocks that are met.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blocks {
+    /// They are visited as they are, those that the range cuts, too.
+    Any,
+    /// Those that the range cuts are split into pages first.
+    Whole,
+    /// All are.
+    Split,
+}
+
 /// Part of a leaf table: entries `first..=last`, of which the first translates `address`.
 #[derive(Clone, Copy)]
 pub(super) struct Leaves {
@@ -57,7 +89,8 @@ impl Leaves {
     /// The entries with the pages that they translate.
     #[inline]
     pub fn slots(self) -> impl Iterator<Item = (UserAddr, Slot)> {
-        (self.first..=self.last).map(move |index| {
+        // Not inclusive: such a range is stepped through with twice the instructions.
+        (self.first..self.last + 1).map(move |index| {
             let page = self.address.wrapping_add((index - self.first) as u64 * PAGE_SIZE);
             (page, Slot::of(self.table, index))
         })
@@ -91,7 +124,7 @@ impl Leaves {
 }
 
 impl PageTable {
-    /// The leaf table for `address` and the slot in it, if that is a user address and the table exists.
+    /// The leaf table for `address` and the slot in it, if that is a user address and the table exists: not where a block is mapped.
     #[inline]
     pub(super) fn find(&self, address: UserAddr) -> Option<(PhysAddr, Slot)> {
         if !address.is_user() {
@@ -100,7 +133,7 @@ impl PageTable {
         let mut table = self.root;
         for level in (1..=ROOT_LEVEL).rev() {
             let entry = Slot::of(table, index(address.as_u64(), level)).load();
-            if !entry.is_present() {
+            if !entry.leads_on() {
                 return None;
             }
             table = entry.address();
@@ -108,51 +141,62 @@ impl PageTable {
         Some((table, Slot::of(table, index(address.as_u64(), 0))))
     }
 
-    /// As [`Self::find`], making the tables that are missing.
+    /// As [`Self::find`], making the tables that are missing. Where a block is mapped, that is [`MapError::Occupied`].
     #[inline]
     pub(super) fn find_or_make(&self, address: UserAddr) -> Result<(PhysAddr, Slot), MapError> {
+        self.find_or_make_at(address, 0)
+    }
+
+    /// The slot for `address` in a table at `level`, making those that are missing.
+    #[inline(always)]
+    pub(super) fn find_or_make_at(
+        &self,
+        address: UserAddr,
+        level: u32,
+    ) -> Result<(PhysAddr, Slot), MapError> {
         if !address.is_user() {
             return Err(MapError::BadAddress);
         }
         let mut table = self.root;
-        for level in (1..=ROOT_LEVEL).rev() {
-            let slot = Slot::of(table, index(address.as_u64(), level));
+        for above in (level + 1..=ROOT_LEVEL).rev() {
+            let slot = Slot::of(table, index(address.as_u64(), above));
             let mut entry = slot.load();
-            if !entry.is_present() {
-                entry = self.make_table(slot)?;
+            if !entry.leads_on() {
+                entry = self.make_table(slot, above - 1)?;
             }
             table = entry.address();
         }
-        Ok((table, Slot::of(table, index(address.as_u64(), 0))))
+        Ok((table, Slot::of(table, index(address.as_u64(), level))))
     }
 
     #[cold]
-    fn make_table(&self, slot: Slot) -> Result<Entry, MapError> {
-        // Tables are memory for programs too: reading a sparse mapping costs nothing else.
-        if !may_allocate() {
-            return Err(MapError::OutOfMemory);
+    fn make_table(&self, slot: Slot, level: u32) -> Result<Entry, MapError> {
+        if slot.load().holds_frame() {
+            return Err(MapError::Occupied);
         }
-        let frame = KernelFrame::alloc_zeroed().map_err(|_| MapError::OutOfMemory)?;
+        let frame = new_table()?;
         let entry = Entry::table(frame.phys(), Owner::User);
-        Counts::clear(frame.phys());
+        Counts::begin(frame.phys(), level);
         if !slot.fill(entry) {
             // Another thread of the process was faster; the frame is freed.
-            return Ok(slot.load());
+            let found = slot.load();
+            return if found.leads_on() { Ok(found) } else { Err(MapError::Occupied) };
         }
         self.own_table(frame.into_phys());
         Ok(entry)
     }
 
-    /// Calls `visit` with every existing part of a leaf table in `range`, in ascending order, until it fails.
-    pub(super) fn for_each_leaves<E>(
+    /// Calls `visit` with every existing part of a leaf table in `range`, and with blocks, in ascending order, until it fails.
+    pub(super) fn for_each_piece<E>(
         &self,
         range: UserRange,
-        mut visit: impl FnMut(Leaves) -> Result<(), E>,
+        blocks: Blocks,
+        mut visit: impl FnMut(Piece) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut address = range.start().page_down();
         while address < range.end() {
             address = match self.find_middle(address) {
-                Ok(table) => for_each_leaves_below(table, address, range.end(), &mut visit)?,
+                Ok(table) => self.for_each_below(table, address, range.end(), blocks, &mut visit)?,
                 Err(level) => after(address, level),
             };
         }
@@ -172,29 +216,66 @@ impl PageTable {
         }
         Ok(table)
     }
-}
 
-/// Visits the leaf tables below a table at level 1, from `address` on; returns where what it translates ends, or a place behind `end`.
-#[inline(always)]
-fn for_each_leaves_below<E>(
-    table: PhysAddr,
-    mut address: UserAddr,
-    end: UserAddr,
-    visit: &mut impl FnMut(Leaves) -> Result<(), E>,
-) -> Result<UserAddr, E> {
-    loop {
-        let entry = Slot::of(table, index(address.as_u64(), 1)).load();
-        let next = after(address, 1);
-        if entry.is_present() {
-            let first = index(address.as_u64(), 0);
-            let last = if end < next { index(end.as_u64() - 1, 0) } else { ENTRIES - 1 };
-            visit(Leaves { table: entry.address(), address, first, last })?;
-        }
-        address = next;
-        if address >= end || index(address.as_u64(), 1) == 0 {
-            return Ok(address);
+    /// Visits what is below a table at level 1, from `address` on; returns where what it translates ends, or a place behind `end`.
+    #[inline(always)]
+    fn for_each_below<E>(
+        &self,
+        table: PhysAddr,
+        mut address: UserAddr,
+        end: UserAddr,
+        blocks: Blocks,
+        visit: &mut impl FnMut(Piece) -> Result<(), E>,
+    ) -> Result<UserAddr, E> {
+        loop {
+            let slot = Slot::of(table, index(address.as_u64(), 1));
+            let mut entry = slot.load();
+            let next = after(address, 1);
+            if entry.is_block() {
+                match self.block_piece(table, address, end, blocks) {
+                    Some(piece) => visit(piece)?,
+                    // It has fallen into pages.
+                    None => entry = slot.load(),
+                }
+            }
+            if entry.leads_on() {
+                let first = index(address.as_u64(), 0);
+                let last = if end < next { index(end.as_u64() - 1, 0) } else { ENTRIES - 1 };
+                visit(Piece::Leaves(Leaves { table: entry.address(), address, first, last }))?;
+            }
+            address = next;
+            if address >= end || index(address.as_u64(), 1) == 0 {
+                return Ok(address);
+            }
         }
     }
+
+    /// A block that is to be visited; none if it has fallen into pages.
+    #[cold]
+    fn block_piece(
+        &self,
+        table: PhysAddr,
+        address: UserAddr,
+        end: UserAddr,
+        blocks: Blocks,
+    ) -> Option<Piece> {
+        let next = after(address, 1);
+        let whole = index(address.as_u64(), 0) == 0 && next <= end;
+        if blocks == Blocks::Split || blocks == Blocks::Whole && !whole {
+            self.edit().split(address);
+            return None;
+        }
+        let pages = UserRange::from_bounds(address, next.min(end))?;
+        Some(Piece::Block(Block { table, pages }))
+    }
+}
+
+/// A frame for a table. Tables are memory for programs too: reading a sparse mapping costs nothing else.
+pub(super) fn new_table() -> Result<KernelFrame, MapError> {
+    if !may_allocate() {
+        return Err(MapError::OutOfMemory);
+    }
+    KernelFrame::alloc_zeroed().map_err(|_| MapError::OutOfMemory)
 }
 
 /// The first address behind the entry at `level` that translates `address`. The user half's end is far below 2^64.

@@ -13,6 +13,8 @@
 //! of the last frame beyond `size` are zero except where a shared mapping wrote them.
 
 mod access;
+#[cfg(test)]
+mod block_tests;
 mod budget;
 mod detaching;
 mod mappings;
@@ -48,7 +50,8 @@ use untouched::{Untouched, Use};
 /// The largest size of an object: what a signed file offset can say (`MAX_LFS_FILESIZE`).
 pub const MAX_SIZE: u64 = i64::MAX as u64;
 
-/// A sparse, growable array of page frames.
+/// A sparse, growable array of page frames, of which some may be blocks: each page is had by itself, and whoever takes pages away takes
+/// apart what the range cuts.
 pub struct Object {
     pages: SpinLock<RadixTree<SharedFrame>>,
     size: AtomicU64,
@@ -102,7 +105,7 @@ impl Object {
 
     /// The frame at a page index, if there is one.
     pub fn page(&self, index: u64) -> Option<SharedFrame> {
-        self.pages.lock().get(index).cloned()
+        get_page(&self.pages.lock(), index)
     }
 
     /// Whether there is a frame at a page index that somebody has used.
@@ -113,11 +116,11 @@ impl Object {
     /// Fills `frames` with the frames from page index `first` on that the object already has and somebody has used.
     pub fn pages(&self, first: u64, frames: &mut [Option<SharedFrame>]) {
         let pages = self.pages.lock();
-        for (index, frame) in pages.range(first..first.saturating_add(frames.len() as u64)) {
+        for (index, _) in pages.range(first..first.saturating_add(frames.len() as u64)) {
             if let Some(slot) = frames.get_mut((index - first) as usize)
                 && !self.untouched.contains(index)
             {
-                *slot = Some(frame.clone());
+                *slot = get_page(&pages, index);
             }
         }
     }
@@ -138,8 +141,8 @@ impl Object {
         let fresh = SharedFrame::alloc_zeroed().or_errno()?;
         let charge = Charge::take(self.budget.as_deref())?;
         let mut pages = self.pages.lock();
-        if let Some(frame) = pages.get(index) {
-            return Ok(frame.clone());
+        if let Some(frame) = get_page(&pages, index) {
+            return Ok(frame);
         }
         if usage == Use::Later {
             self.untouched.insert(index)?;
@@ -229,6 +232,7 @@ impl Object {
         }
         let _writer = self.writers.take().or_errno()?;
         self.seals.check_size(self.size(), size)?;
+        self.take_apart(&(size.div_ceil(PAGE_SIZE)..u64::MAX))?;
         let before = self.size.swap(size, Ordering::AcqRel);
         if size < before {
             self.drop_pages_from(size);
@@ -250,7 +254,7 @@ impl Object {
         }
     }
 
-    /// Removes pages a few at a time, so that the lock is never held for long and frames are freed outside it.
+    /// Removes pages of a range that [`Self::take_apart`] was asked about a few at a time, so that the lock is never held for long and frames are freed outside it.
     fn remove_pages(&self, range: Range<u64>) {
         self.untouched.remove_all(range.clone());
         loop {
@@ -259,8 +263,9 @@ impl Object {
             {
                 let mut pages = self.pages.lock();
                 for slot in &mut batch {
+                    let before = pages.len();
                     *slot = pages.remove_first(range.clone());
-                    removed += u64::from(slot.is_some());
+                    removed += (before - pages.len()) as u64;
                 }
             }
             self.release_charges(removed);
@@ -269,6 +274,17 @@ impl Object {
             }
         }
     }
+
+    /// Makes single pages of blocks that begin before a range or end behind it, so that the range can be removed.
+    fn take_apart(&self, range: &Range<u64>) -> Result<(), Errno> {
+        let mut pages = self.pages.lock();
+        for edge in [range.start, range.end] {
+            if pages.block_at(edge).is_some_and(|block| *block.start() != edge) {
+                pages.split(edge, SharedFrame::neighbour).or_errno()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Object {
@@ -276,6 +292,13 @@ impl Drop for Object {
         let pages = self.resident_pages();
         self.release_charges(pages);
     }
+}
+
+/// A reference to a page's frame. Of a block the tree has the first.
+#[inline(always)]
+fn get_page(pages: &RadixTree<SharedFrame>, index: u64) -> Option<SharedFrame> {
+    let (frame, distance) = pages.get_within(index)?;
+    Some(if distance == 0 { frame.clone() } else { frame.neighbour(distance) })
 }
 
 /// What becomes of private copies of pages that are taken from an object.

@@ -96,6 +96,7 @@ impl Object {
         let end = offset.saturating_add(length).min(self.size().next_multiple_of(PAGE_SIZE));
         let whole = offset.div_ceil(PAGE_SIZE)..end / PAGE_SIZE;
         if whole.start < whole.end {
+            self.take_apart(&whole)?;
             let _detachment = self.detaching.begin(whole.clone());
             self.unmap_pages(whole.clone(), Copies::Stay);
             self.remove_pages(whole.clone());

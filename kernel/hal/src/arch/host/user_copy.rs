@@ -36,10 +36,15 @@ fn translate(address: UserAddr, access: Access) -> Result<*mut u8, bool> {
         if !entry.is_present() {
             return Err(false);
         }
-        if level == 0 && !entry.prot().allows(access) {
+        let is_block = level == 1 && entry.is_block();
+        if (level == 0 || is_block) && !entry.prot().allows(access) {
             return Err(true);
         }
         table = entry.address();
+        if is_block {
+            table = entry.part(1, index(address.as_u64(), 0)).address();
+            break;
+        }
     }
     Ok(Arch::direct_map(table).wrapping_add(address.page_offset()))
 }

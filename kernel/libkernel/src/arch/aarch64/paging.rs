@@ -1,7 +1,7 @@
 //! AArch64's translation table descriptor: stage 1, EL1&0, 4 KiB granule (D8.3).
 
 use crate::addr::PhysAddr;
-use crate::paging::{Attributes, Kind, MemoryType, Owner, Prot};
+use crate::paging::{Attributes, Kind, MemoryType, Owner, Prot, level_size};
 
 /// One entry of a table at any level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -9,7 +9,7 @@ use crate::paging::{Attributes, Kind, MemoryType, Owner, Prot};
 pub struct Entry(u64);
 
 const VALID: u64 = 1 << 0;
-/// A table at levels above 0, a page at level 0; clear for a block.
+/// A table at levels above 0, a page at level 0; clear for a block. The CPU does not read it where `VALID` is clear.
 const TABLE_OR_PAGE: u64 = 1 << 1;
 const ATTRIBUTE_INDEX: u32 = 2;
 /// AP[1]: programs may access.
@@ -61,13 +61,13 @@ impl Entry {
     #[inline]
     pub const fn leaf(address: PhysAddr, level: u32, attributes: Attributes) -> Self {
         let mut bits = address.as_u64() & ADDRESS;
+        if level == 0 {
+            bits |= TABLE_OR_PAGE;
+        }
         if attributes.prot.is_none() {
             return Self(bits | HELD);
         }
         bits |= VALID | ACCESSED;
-        if level == 0 {
-            bits |= TABLE_OR_PAGE;
-        }
         if !attributes.prot.is_writable() {
             bits |= READ_ONLY;
         }
@@ -100,13 +100,32 @@ impl Entry {
     /// True when this entry, found at `level`, leads to another table.
     #[inline]
     pub const fn is_table(self, level: u32) -> bool {
-        level > 0 && self.0 & (VALID | TABLE_OR_PAGE) == VALID | TABLE_OR_PAGE
+        level > 0 && self.leads_on()
+    }
+
+    /// True when this entry, found above level 0, leads to another table.
+    #[inline(always)]
+    pub const fn leads_on(self) -> bool {
+        self.0 & (VALID | TABLE_OR_PAGE) == VALID | TABLE_OR_PAGE
     }
 
     /// True for a leaf that owns a frame: accessible or held for `Prot::NONE`. Not for entries that are tables.
     #[inline]
     pub const fn holds_frame(self) -> bool {
         self.0 & (VALID | HELD) != 0
+    }
+
+    /// True when this entry, found above level 0, is a leaf that owns a block of frames.
+    #[inline]
+    pub const fn is_block(self) -> bool {
+        self.holds_frame() && self.0 & TABLE_OR_PAGE == 0
+    }
+
+    /// The leaf, one level below this one at `level`, that shows the part `index` of its block with the same rights.
+    #[inline]
+    pub const fn part(self, level: u32, index: usize) -> Self {
+        let page = if level > 1 { 0 } else { TABLE_OR_PAGE };
+        Self((self.0 | page) + index as u64 * level_size(level - 1))
     }
 
     /// The frame or table the entry names.
@@ -132,10 +151,13 @@ impl Entry {
         prot
     }
 
-    /// A user leaf with the same frame and kind, and other rights.
+    /// A user leaf with the same frame and kind, at the same level, and other rights.
     #[inline]
     pub const fn with_user_prot(self, prot: Prot) -> Self {
-        Self(Self::leaf(self.address(), 0, Attributes::user(prot)).0 | self.0 & (ANONYMOUS | OBJECT))
+        Self(
+            Self::leaf(self.address(), 1, Attributes::user(prot)).0
+                | self.0 & (ANONYMOUS | OBJECT | TABLE_OR_PAGE),
+        )
     }
 
     /// The same leaf, counted as `kind`.
@@ -228,6 +250,35 @@ mod tests {
                 assert_eq!(entry.with_kind(Kind::Object).kind(), Kind::Object);
             }
         }
+    }
+
+    #[test]
+    fn a_block_stays_one_whatever_its_rights_and_falls_into_pages_that_have_them() {
+        let at = |page: u64| PhysAddr::new((6 << 21) + (page << 12));
+        for (kind, prot) in [Kind::Uncounted, Kind::Anonymous, Kind::Object]
+            .into_iter()
+            .flat_map(|kind| ALL.map(|prot| (kind, prot)))
+        {
+            let block = Entry::leaf(at(0), 1, Attributes::user(prot)).with_kind(kind);
+            for entry in
+                ALL.map(|other| block.with_user_prot(other)).into_iter().chain([block, block.without_write()])
+            {
+                assert!(entry.is_block() && !entry.is_table(1) && entry.holds_frame());
+                assert_eq!((entry.address(), entry.kind()), (at(0), kind));
+            }
+            assert_eq!(block.with_user_prot(Prot::NONE).with_user_prot(prot), block);
+            for page in [0, 1, 300, 511] {
+                let part = block.part(1, page as usize);
+                assert_eq!(part, Entry::leaf(at(page), 0, Attributes::user(prot)).with_kind(kind));
+            }
+            let larger = Entry::leaf(PhysAddr::new(3 << 30), 2, Attributes::user(prot)).with_kind(kind);
+            let part = larger.part(2, 7);
+            assert_eq!(
+                part,
+                Entry::leaf(PhysAddr::new((3 << 30) + (7 << 21)), 1, Attributes::user(prot)).with_kind(kind)
+            );
+        }
+        assert!(!Entry::table(at(0), Owner::User).is_block() && !Entry::EMPTY.is_block());
     }
 
     #[test]

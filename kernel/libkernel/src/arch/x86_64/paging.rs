@@ -1,7 +1,7 @@
 //! x86_64's page-table entry (SDM volume 3, 4.5).
 
 use crate::addr::PhysAddr;
-use crate::paging::{Attributes, Kind, MemoryType, Owner, Prot};
+use crate::paging::{Attributes, Kind, MemoryType, Owner, Prot, level_size};
 
 /// One entry of a table at any level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -15,7 +15,7 @@ const WRITE_THROUGH: u64 = 1 << 3;
 const CACHE_DISABLE: u64 = 1 << 4;
 const ACCESSED: u64 = 1 << 5;
 const DIRTY: u64 = 1 << 6;
-/// In entries above level 0: a large page and not a table.
+/// In entries above level 0: a large page and not a table. Level 0 has PAT there, which is never set.
 const LARGE: u64 = 1 << 7;
 const GLOBAL: u64 = 1 << 8;
 /// Free for software: a page with `Prot::NONE` that still holds its frame.
@@ -59,6 +59,9 @@ impl Entry {
     #[inline]
     pub const fn leaf(address: PhysAddr, level: u32, attributes: Attributes) -> Self {
         let mut bits = address.as_u64() & ADDRESS;
+        if level > 0 {
+            bits |= LARGE;
+        }
         if attributes.prot.is_none() {
             return Self(bits | HELD | NOWHERE);
         }
@@ -79,7 +82,7 @@ impl Entry {
             MemoryType::WriteCombining => CACHE_DISABLE,
             MemoryType::Device => CACHE_DISABLE | WRITE_THROUGH,
         };
-        Self(if level > 0 { bits | LARGE } else { bits })
+        Self(bits)
     }
 
     /// True when there is neither a translation nor a frame.
@@ -97,13 +100,32 @@ impl Entry {
     /// True when this entry, found at `level`, leads to another table.
     #[inline]
     pub const fn is_table(self, level: u32) -> bool {
-        level > 0 && self.0 & (PRESENT | LARGE) == PRESENT
+        level > 0 && self.leads_on()
+    }
+
+    /// True when this entry, found above level 0, leads to another table.
+    #[inline(always)]
+    pub const fn leads_on(self) -> bool {
+        self.0 & (PRESENT | LARGE) == PRESENT
     }
 
     /// True for a leaf that owns a frame: accessible or held for `Prot::NONE`. Not for entries that are tables.
     #[inline]
     pub const fn holds_frame(self) -> bool {
         self.0 & (PRESENT | HELD) != 0
+    }
+
+    /// True when this entry, found above level 0, is a leaf that owns a block of frames.
+    #[inline]
+    pub const fn is_block(self) -> bool {
+        self.0 & LARGE != 0
+    }
+
+    /// The leaf, one level below this one at `level`, that shows the part `index` of its block with the same rights.
+    #[inline]
+    pub const fn part(self, level: u32, index: usize) -> Self {
+        let large = if level > 1 { LARGE } else { 0 };
+        Self((self.0 & !LARGE | large) + index as u64 * level_size(level - 1))
     }
 
     /// The frame or table the entry names.
@@ -128,10 +150,10 @@ impl Entry {
         prot
     }
 
-    /// A user leaf with the same frame and kind, and other rights.
+    /// A user leaf with the same frame and kind, at the same level, and other rights.
     #[inline]
     pub const fn with_user_prot(self, prot: Prot) -> Self {
-        Self(Self::leaf(self.address(), 0, Attributes::user(prot)).0 | self.0 & (ANONYMOUS | OBJECT))
+        Self(Self::leaf(self.address(), 0, Attributes::user(prot)).0 | self.0 & (ANONYMOUS | OBJECT | LARGE))
     }
 
     /// The same leaf, counted as `kind`.
@@ -225,6 +247,35 @@ mod tests {
                 assert_eq!(entry.with_kind(Kind::Object).kind(), Kind::Object);
             }
         }
+    }
+
+    #[test]
+    fn a_block_stays_one_whatever_its_rights_and_falls_into_pages_that_have_them() {
+        let at = |page: u64| PhysAddr::new((6 << 21) + (page << 12));
+        for (kind, prot) in [Kind::Uncounted, Kind::Anonymous, Kind::Object]
+            .into_iter()
+            .flat_map(|kind| ALL.map(|prot| (kind, prot)))
+        {
+            let block = Entry::leaf(at(0), 1, Attributes::user(prot)).with_kind(kind);
+            for entry in
+                ALL.map(|other| block.with_user_prot(other)).into_iter().chain([block, block.without_write()])
+            {
+                assert!(entry.is_block() && !entry.is_table(1) && entry.holds_frame());
+                assert_eq!((entry.address(), entry.kind()), (at(0), kind));
+            }
+            assert_eq!(block.with_user_prot(Prot::NONE).with_user_prot(prot), block);
+            for page in [0, 1, 300, 511] {
+                let part = block.part(1, page as usize);
+                assert_eq!(part, Entry::leaf(at(page), 0, Attributes::user(prot)).with_kind(kind));
+            }
+            let larger = Entry::leaf(PhysAddr::new(3 << 30), 2, Attributes::user(prot)).with_kind(kind);
+            let part = larger.part(2, 7);
+            assert_eq!(
+                part,
+                Entry::leaf(PhysAddr::new((3 << 30) + (7 << 21)), 1, Attributes::user(prot)).with_kind(kind)
+            );
+        }
+        assert!(!Entry::table(at(0), Owner::User).is_block() && !Entry::EMPTY.is_block());
     }
 
     #[test]
