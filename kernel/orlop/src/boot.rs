@@ -21,6 +21,7 @@ use outcome::{Failure, OrErrno};
 use sched::watchdog;
 use subject::Credentials;
 
+use crate::device::AllDevices;
 use crate::fs::devtmpfs::DEVTMPFS;
 use crate::fs::filesystem::FileSystemType;
 use crate::fs::proc::Proc;
@@ -29,7 +30,7 @@ use crate::fs::tmpfs::{RAMFS, TMPFS};
 use crate::fs::walk::{LastLink, Walk};
 use crate::fs::{self, FdTable, FsContext, directory, running};
 use crate::process::{self, FirstProcess, RunningThread, Thread};
-use crate::time::{alarm, clock};
+use crate::time::{alarm, choose_counter, clock};
 use crate::{exec, futex, kmsg, random, tty, vdso};
 
 /// Options that are the kernel's own, and those of Linux that mean nothing here: init does not see them.
@@ -87,6 +88,8 @@ pub fn start(boot: &'static BootInfo) -> ! {
     random::fill(&mut secret);
     directory::set_secret(&secret);
     running::ask_by(&RunningThread);
+    fs::device::provide(&AllDevices);
+    fs::sysfs::clocksource::choose_by(choose_counter);
     watchdog::configure(command_line);
     hal::boot::start_other_cpus(cpu_limit(&command_line), &mut |identity, reason| {
         let reason = match reason {
@@ -126,7 +129,7 @@ fn cpu_limit(command_line: &CommandLine<'_>) -> usize {
 
 /// Says where the log goes if `console=` names a line that this machine does not have.
 fn look_at_consoles(command_line: CommandLine<'_>) {
-    let line = tty::serial();
+    let line = fs::device::serial();
     let is_ours = |value: &[u8]| {
         let name = value.split(|&byte| byte == b',').next().unwrap_or_default();
         name == line.name.as_bytes() || line.synonyms.iter().any(|synonym| name == synonym.as_bytes())

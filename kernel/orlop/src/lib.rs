@@ -8,6 +8,7 @@ extern crate std;
 
 pub mod boot;
 pub mod core_dump;
+mod device;
 pub mod exec;
 pub mod fs;
 pub mod futex;

@@ -1,17 +1,37 @@
-//! Device files: from a device number to the code behind it.
-
-mod memory;
+//! Devices: from a number to the code behind it, which whoever drives the device brings.
+//!
+//! The floors above say once, at boot, which devices there are.
 
 use alloc::sync::Arc;
 
 use abi::Errno;
+use abi::terminal::{PL011, SerialLine, UART_8250};
+use hal::console::Model;
+use hal::sync::Once;
 
 use super::attributes::{DeviceNumber, FileKind};
 use super::file::{File, FileOperations};
-use crate::kmsg;
-use crate::tty;
 
-/// A device that every system has: its name in `/dev`, number and permissions.
+/// `/dev/tty`: whichever terminal controls the process that opens it.
+pub const CONTROLLING: DeviceNumber = DeviceNumber::new(5, 0);
+
+/// `/dev/console`.
+pub const CONSOLE: DeviceNumber = DeviceNumber::new(5, 1);
+
+/// The machine's serial line, which `/dev/console` leads to.
+pub fn serial() -> &'static SerialLine {
+    match hal::console::model() {
+        Model::Pl011 => &PL011,
+        Model::Uart16550 => &UART_8250,
+    }
+}
+
+/// Its number.
+pub fn serial_number() -> DeviceNumber {
+    DeviceNumber::new(serial().major, serial().minor)
+}
+
+/// A device that every system has.
 pub struct KnownDevice {
     /// Its path below `/dev`.
     pub name: &'static [u8],
@@ -21,39 +41,31 @@ pub struct KnownDevice {
     pub permissions: u32,
 }
 
-const fn known(name: &'static [u8], major: u32, minor: u32, permissions: u32) -> KnownDevice {
-    KnownDevice { name, number: DeviceNumber::new(major, minor), permissions }
+/// The devices there are.
+pub trait Devices: Sync {
+    /// Shows those that devtmpfs has nodes for, in the order in which they are made.
+    fn each_known(&self, show: &mut dyn FnMut(KnownDevice) -> Result<(), Errno>) -> Result<(), Errno>;
+
+    /// The code behind a device, for one opening of it. ENXIO where there is none.
+    fn open(
+        &self,
+        kind: FileKind,
+        number: DeviceNumber,
+        flags: u32,
+    ) -> Result<Arc<dyn FileOperations>, Errno>;
+
+    /// The device is open: what only an open file can do, such as becoming a controlling terminal.
+    fn opened(&self, file: &File, number: DeviceNumber, flags: u32);
 }
 
-/// What devtmpfs shows: Linux's numbers (`admin-guide/devices.txt`) and permissions.
-pub fn known_devices() -> [KnownDevice; 9] {
-    let line = tty::serial();
-    [
-        known(b"null", 1, 3, 0o666),
-        known(b"zero", 1, 5, 0o666),
-        known(b"full", 1, 7, 0o666),
-        known(b"random", 1, 8, 0o666),
-        known(b"urandom", 1, 9, 0o666),
-        known(b"kmsg", 1, kmsg::MINOR, 0o644),
-        known(b"tty", 5, 0, 0o666),
-        known(b"console", 5, 1, 0o600),
-        known(line.name.as_bytes(), line.major, line.minor, 0o600),
-    ]
+static DEVICES: Once<&'static dyn Devices> = Once::new();
+
+/// Says which devices there are. Once, at boot.
+pub fn provide(devices: &'static dyn Devices) {
+    let _ = DEVICES.set(devices);
 }
 
-/// The code behind a device, for one opening of it. ENXIO where there is none.
-pub fn open(kind: FileKind, number: DeviceNumber, flags: u32) -> Result<Arc<dyn FileOperations>, Errno> {
-    if kind != FileKind::CharacterDevice {
-        return Err(Errno::ENXIO);
-    }
-    match number.major {
-        1 if number.minor == kmsg::MINOR => Ok(kmsg::Opening::new(flags)?),
-        1 => memory::open(number.minor),
-        _ => tty::open_device(number),
-    }
-}
-
-/// The device is open: what only an open file can do, such as becoming a controlling terminal.
-pub fn opened(file: &File, number: DeviceNumber, flags: u32) {
-    tty::opened(file, number, flags);
+/// The devices there are. ENXIO before anybody has said.
+pub fn devices() -> Result<&'static dyn Devices, Errno> {
+    DEVICES.get().copied().ok_or(Errno::ENXIO)
 }

@@ -9,7 +9,7 @@ use subject::Credentials;
 use super::attributes::FileKind;
 use super::change::{self, NewFile};
 use super::dentry::Dentry;
-use super::device::known_devices;
+use super::device;
 use super::mount::Mount;
 use super::tmpfs::{self, InMemory, Limits, Shown};
 
@@ -27,9 +27,9 @@ fn make() -> Result<Arc<Dentry>, Errno> {
     let limits = Limits { shown: Shown::Limits, ..Limits::of_pages(tmpfs::default_pages()) };
     let root = tmpfs::new_instance(&DEVTMPFS, limits, 0o755);
     let mount = Mount::new(root.inode().filesystem.clone(), root.clone(), Arc::from(&b"devtmpfs"[..]), 0);
-    for known in known_devices() {
+    device::devices()?.each_known(&mut |known| {
         let new = NewFile::node(FileKind::CharacterDevice, known.permissions, known.number);
-        change::create(&mount.root_location(), known.name, new, &Credentials::root())?;
-    }
+        change::create(&mount.root_location(), known.name, new, &Credentials::root()).map(drop)
+    })?;
     Ok(root)
 }

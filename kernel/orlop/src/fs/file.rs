@@ -8,7 +8,6 @@
 //! Lock order: the position before the turns and locks of the file's inode.
 
 use alloc::sync::Arc;
-use core::any::Any;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
@@ -165,8 +164,7 @@ impl File {
     /// The code behind it, if it is of this type: for the calls that want one kind of file.
     #[inline]
     pub fn operations<T: FileOperations>(&self) -> Option<&T> {
-        let any: &dyn Any = &**self.special()?;
-        any.downcast_ref()
+        self.special()?.of_type()
     }
 
     /// The page cache of a regular file that is open for more than its place.

@@ -11,17 +11,18 @@ use core::sync::atomic::AtomicU8;
 use abi::Errno;
 use abi::time::Timespec;
 use memory::Object;
+use outcome::Failure;
+use subject::Credentials;
 
 use super::attributes::{Attributes, DeviceNumber, FileKind};
 use super::directory::{Directory, Store};
 use super::extended::Extended;
-use super::file::FileOperations;
+use super::file::{File, FileOperations};
 use super::filesystem::FileSystem;
 use super::generated::Class;
 use super::lock::FileLocks;
 use super::mount::Location;
 use super::notify::Watched;
-use super::pipe::Pipe;
 
 /// A file, directory, link, pipe or device.
 pub struct Inode {
@@ -62,7 +63,7 @@ pub enum Body {
     /// A link whose target is found when it is followed.
     Magic(Box<dyn MagicLink>),
     /// A named pipe.
-    Fifo(Arc<Pipe>),
+    Fifo(Arc<dyn Fifo>),
     /// A device: which one.
     Device(DeviceNumber),
     /// Something with its own code that has no name.
@@ -83,6 +84,17 @@ pub trait GeneratedFile: Send + Sync {
     fn is_immutable(&self) -> bool {
         false
     }
+}
+
+/// A pipe that has a place, as the inode knows it.
+pub trait Fifo: Send + Sync {
+    /// Opens the ends that the flags say. What there is to wait for is the pipe's matter.
+    fn open(
+        self: Arc<Self>,
+        place: Location,
+        flags: u32,
+        credentials: &Credentials,
+    ) -> Result<Arc<File>, Failure>;
 }
 
 /// Where a magic link leads.

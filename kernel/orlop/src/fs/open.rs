@@ -24,7 +24,6 @@ use super::limits;
 use super::lock::{Blocking, LockKind};
 use super::mount::Location;
 use super::permission::{self, Access};
-use super::pipe;
 use super::shared_folders;
 use super::walk::{self, Followed, Last, LastLink, Walk};
 use super::writers::ContentWriter;
@@ -180,13 +179,14 @@ fn open_checked(place: Location, how: How, credentials: &Credentials) -> Result<
         }
         Body::Fifo(pipe) => {
             let pipe = pipe.clone();
-            pipe::open_fifo(&pipe, place, flags, credentials)
+            pipe.open(place, flags, credentials)
         }
         Body::Device(number) => {
             let number = *number;
-            let operations = device::open(inode.kind, number, how.flags)?;
+            let devices = device::devices()?;
+            let operations = devices.open(inode.kind, number, how.flags)?;
             let file = File::new(place, Handle::Special(operations), flags, None);
-            device::opened(&file, number, how.flags);
+            devices.opened(&file, number, how.flags);
             Ok(file)
         }
         // What has neither name nor type is opened by the call that makes it, and by no other.

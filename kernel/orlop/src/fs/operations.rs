@@ -96,6 +96,15 @@ pub trait FileOperations: Any + Send + Sync {
     }
 }
 
+impl dyn FileOperations {
+    /// The code itself, if it is of this type.
+    #[inline]
+    pub fn of_type<T: FileOperations>(&self) -> Option<&T> {
+        let any: &dyn Any = self;
+        any.downcast_ref()
+    }
+}
+
 /// What `mmap` of a file maps.
 pub enum Mapping {
     /// Nothing: ENODEV.

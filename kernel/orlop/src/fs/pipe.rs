@@ -32,7 +32,7 @@ use super::poll::PollEvents;
 use super::running;
 
 use account::{DEFAULT_SLOTS, Slots};
-pub use end::{close_and_wait, open_fifo, open_pair};
+pub use end::{close_and_wait, open_pair};
 pub use pages::{Kept, Waiting};
 pub use ring::Piece;
 use ring::{Reading, Ring, Writing};

@@ -14,7 +14,7 @@ use hal::sync::Once;
 use libkernel::text::Text;
 use subject::Credentials;
 
-mod clocksource;
+pub mod clocksource;
 mod terminals;
 mod topology;
 mod vulnerabilities;

@@ -16,36 +16,15 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::fs::O_NOCTTY;
-use abi::terminal::{PL011, SerialLine, UART_8250};
-
-use hal::console::Model;
 
 use crate::fs::attributes::DeviceNumber;
+use crate::fs::device::{CONSOLE, CONTROLLING, serial_number};
 use crate::fs::file::{File, FileOperations};
 
 pub use opened::Opened;
 
 pub use job::{controlling_terminal, terminal_of};
 pub use terminal::Terminal;
-
-/// `/dev/tty`: whichever terminal controls the process that opens it.
-pub const CONTROLLING: DeviceNumber = DeviceNumber::new(5, 0);
-
-/// `/dev/console`.
-pub const CONSOLE: DeviceNumber = DeviceNumber::new(5, 1);
-
-/// The machine's serial line, which `/dev/console` leads to.
-pub fn serial() -> &'static SerialLine {
-    match hal::console::model() {
-        Model::Pl011 => &PL011,
-        Model::Uart16550 => &UART_8250,
-    }
-}
-
-/// Its number.
-pub fn serial_number() -> DeviceNumber {
-    DeviceNumber::new(serial().major, serial().minor)
-}
 
 /// The code behind a terminal device, for one opening of it. ENXIO where there is none.
 pub fn open_device(number: DeviceNumber) -> Result<Arc<dyn FileOperations>, Errno> {

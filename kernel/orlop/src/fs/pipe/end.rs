@@ -20,7 +20,7 @@ use super::{Content, Pipe};
 use crate::fs::anonymous;
 use crate::fs::asynchronous::AsyncFiles;
 use crate::fs::file::{File, FileOperations, Handle};
-use crate::fs::inode::Body;
+use crate::fs::inode::{Body, Fifo};
 use crate::fs::mount::Location;
 use crate::fs::owner::News;
 use crate::fs::poll::{PollEvents, Watcher};
@@ -91,6 +91,17 @@ impl FileOperations for Pipe {
             change(&self.async_writers);
         }
         true
+    }
+}
+
+impl Fifo for Pipe {
+    fn open(
+        self: Arc<Self>,
+        place: Location,
+        flags: u32,
+        credentials: &Credentials,
+    ) -> Result<Arc<File>, Failure> {
+        open_fifo(&self, place, flags, credentials)
     }
 }
 
@@ -177,7 +188,7 @@ impl Pipe {
 
 /// Opens a pipe that has a place: a fifo, waiting for its other end, or a nameless pipe by `/proc/PID/fd`, which waits for nobody.
 /// ENXIO for the writer of a fifo that may not wait and has no reader.
-pub fn open_fifo(
+fn open_fifo(
     pipe: &Arc<Pipe>,
     location: Location,
     flags: u32,
@@ -214,9 +225,9 @@ pub fn open_pair(credentials: &Credentials, flags: u32) -> Result<(Arc<File>, Ar
 
 /// Closes the only writer of a nameless pipe, and waits until it has no reader either, or the running thread is to end.
 pub fn close_and_wait(writer: Arc<File>) {
-    let inode = writer.inode().clone();
+    let operations = writer.special().cloned();
     drop(writer);
-    if let Body::Fifo(pipe) = &inode.body {
+    if let Some(pipe) = operations.as_deref().and_then(|operations| operations.of_type::<Pipe>()) {
         // Killed, there is nothing left to wait for.
         let _ = pipe.writable.wait_until_killed(|| (!pipe.has_readers()).then_some(()));
     }

@@ -4,7 +4,7 @@ use abi::Errno;
 use abi::terminal::SerialLine;
 use libkernel::text::Text;
 
-use crate::tty::serial;
+use crate::fs::device::serial;
 
 /// `consoles`: where the kernel's log goes. The letters are Linux's (`fs/proc/consoles.c`): it can be written; it is enabled, the one
 /// behind `/dev/console`, prints what was logged before it came, and may be used on any CPU.

@@ -3,12 +3,12 @@
 use alloc::sync::Arc;
 
 use abi::Errno;
+use hal::sync::Once;
 use libkernel::text::Text;
 
 use crate::fs::file::FileOperations;
 use crate::fs::generated::content::{Content, SequenceFile};
 use crate::fs::generated::{Class, Fixed, directory, file, opened};
-use crate::time::choose_counter;
 
 /// The directory's names.
 pub static NAMES: &[Fixed] = &[directory("clocksource0", FILES)];
@@ -27,6 +27,19 @@ fn available(text: &mut Text) -> Result<(), Errno> {
 
 fn open_current() -> Result<Arc<dyn FileOperations>, Errno> {
     Ok(SequenceFile::open(Current, Class::Sysfs))
+}
+
+static CHOOSE: Once<fn(&[u8])> = Once::new();
+
+/// Says how a counter is chosen by its name. Once, at boot.
+pub fn choose_by(choose: fn(&[u8])) {
+    let _ = CHOOSE.set(choose);
+}
+
+fn choose(name: &[u8]) {
+    if let Some(choose) = CHOOSE.get() {
+        choose(name);
+    }
 }
 
 struct Current;
@@ -53,7 +66,7 @@ impl Content for Current {
         if bytes.is_empty() || bytes.len() > LONGEST {
             return Err(Errno::EINVAL);
         }
-        choose_counter(bytes.strip_suffix(b"\n").unwrap_or(bytes));
+        choose(bytes.strip_suffix(b"\n").unwrap_or(bytes));
         Ok(bytes.len())
     }
 }

@@ -8,8 +8,8 @@ use abi::terminal::{PL011, SerialLine, UART_8250};
 use libkernel::text::Text;
 
 use crate::fs::attributes::DeviceNumber;
+use crate::fs::device::{CONSOLE, CONTROLLING, serial, serial_number};
 use crate::fs::generated::{Fixed, directory, file, link};
-use crate::tty::{CONSOLE, CONTROLLING, serial, serial_number};
 
 /// `class/tty`, `dev/char` and `devices/virtual/tty` where the serial line is of this sort.
 struct Names {
