@@ -8,6 +8,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
+use filesystems::devtmpfs::DEVTMPFS;
+use filesystems::sysfs::Sysfs;
+use filesystems::tmpfs::{RAMFS, TMPFS};
 use hal::boot::{BootInfo, Initramfs, LeftOut};
 use hal::cpu::MAX_CPUS;
 use hal::speculation;
@@ -20,18 +23,15 @@ use memory::AddressSpace;
 use outcome::{Failure, OrErrno};
 use sched::watchdog;
 use subject::Credentials;
+use vfs::filesystem::FileSystemType;
+use vfs::walk::{LastLink, Walk};
+use vfs::{FdTable, FsContext, directory, running};
 
 use crate::device::AllDevices;
-use crate::fs::devtmpfs::DEVTMPFS;
-use crate::fs::filesystem::FileSystemType;
-use crate::fs::proc::Proc;
-use crate::fs::sysfs::Sysfs;
-use crate::fs::tmpfs::{RAMFS, TMPFS};
-use crate::fs::walk::{LastLink, Walk};
-use crate::fs::{self, FdTable, FsContext, directory, running};
+use crate::proc::Proc;
 use crate::process::{self, FirstProcess, RunningThread, Thread};
 use crate::time::{alarm, choose_counter, clock};
-use crate::{exec, futex, kmsg, random, tty, vdso};
+use crate::{exec, futex, initramfs, kmsg, random, tty, vdso};
 
 /// Options that are the kernel's own, and those of Linux that mean nothing here: init does not see them.
 const KNOWN_OPTIONS: &[&[u8]] = &[
@@ -88,8 +88,8 @@ pub fn start(boot: &'static BootInfo) -> ! {
     random::fill(&mut secret);
     directory::set_secret(&secret);
     running::ask_by(&RunningThread);
-    fs::device::provide(&AllDevices);
-    fs::sysfs::clocksource::choose_by(choose_counter);
+    vfs::device::provide(&AllDevices);
+    filesystems::sysfs::clocksource::choose_by(choose_counter);
     watchdog::configure(command_line);
     hal::boot::start_other_cpus(cpu_limit(&command_line), &mut |identity, reason| {
         let reason = match reason {
@@ -129,7 +129,7 @@ fn cpu_limit(command_line: &CommandLine<'_>) -> usize {
 
 /// Says where the log goes if `console=` names a line that this machine does not have.
 fn look_at_consoles(command_line: CommandLine<'_>) {
-    let line = fs::device::serial();
+    let line = vfs::device::serial();
     let is_ours = |value: &[u8]| {
         let name = value.split(|&byte| byte == b',').next().unwrap_or_default();
         name == line.name.as_bytes() || line.synonyms.iter().any(|synonym| name == synonym.as_bytes())
@@ -172,9 +172,9 @@ static FILE_SYSTEMS: &[&dyn FileSystemType] = &[&Sysfs, &TMPFS, &DEVTMPFS, &Proc
 
 #[inline(never)]
 fn unpack_initramfs() {
-    fs::types::provide(FILE_SYSTEMS);
+    vfs::types::provide(FILE_SYSTEMS);
     let initramfs = hal::boot::take_initramfs();
-    fs::initramfs::unpack(initramfs.as_ref().map_or(&[], Initramfs::bytes));
+    initramfs::unpack(initramfs.as_ref().map_or(&[], Initramfs::bytes));
 }
 
 #[inline(never)]
@@ -190,7 +190,7 @@ fn first_thread(command_line: CommandLine<'static>) -> Result<Runnable, Errno> {
     let memory = AddressSpace::new()?;
     let page_table = memory.page_table().clone();
     let files = FdTable::empty();
-    let context = FsContext::at(fs::mount::root().ok_or(Errno::ENOENT)?);
+    let context = FsContext::at(vfs::mount::root().ok_or(Errno::ENOENT)?);
     let credentials = Arc::new(Credentials::root());
     if let Err(errno) = tty::console::open_standard(&context, &credentials, &files) {
         log!("Warning: unable to open an initial console: {errno:?}");

@@ -6,7 +6,7 @@ use super::Source;
 use crate::workspace;
 
 /// Crates that must forbid unsafe code at their root.
-const FORBIDDING: [&str; 9] = [
+const FORBIDDING: [&str; 11] = [
     "abi/src/lib.rs",
     "kernel/libkernel/src/lib.rs",
     "kernel/klog/src/lib.rs",
@@ -14,6 +14,8 @@ const FORBIDDING: [&str; 9] = [
     "kernel/outcome/src/lib.rs",
     "kernel/sched/src/lib.rs",
     "kernel/subject/src/lib.rs",
+    "kernel/vfs/src/lib.rs",
+    "kernel/filesystems/src/lib.rs",
     "kernel/drivers/src/lib.rs",
     "kernel/orlop/src/lib.rs",
 ];
@@ -40,7 +42,7 @@ const UNSAFE_HOMES: [&str; 10] = [
 const NATIVE: &str = "abi/src/lib.rs";
 
 /// For each crate of ours, the crates of ours that it may use.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("abi", &[]),
     ("kernel/libkernel", &["abi"]),
     ("kernel/hal", &["abi", "libkernel"]),
@@ -49,12 +51,14 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("kernel/sched", &["abi", "libkernel", "hal", "klog", "outcome"]),
     ("kernel/subject", &["abi", "hal", "sched"]),
     ("kernel/memory", &["abi", "libkernel", "hal", "outcome", "sched", "subject"]),
+    ("kernel/vfs", &["abi", "libkernel", "hal", "memory", "outcome", "sched", "subject"]),
+    ("kernel/filesystems", &["abi", "libkernel", "hal", "memory", "outcome", "sched", "subject", "vfs"]),
     ("kernel/drivers", &["abi", "libkernel", "hal"]),
     ("userspace/libsyscall", &["abi"]),
     ("userspace/ulib", &["abi", "libsyscall"]),
 ];
 
-const OURS: [&str; 13] = [
+const OURS: [&str; 15] = [
     "abi",
     "libkernel",
     "hal",
@@ -63,6 +67,8 @@ const OURS: [&str; 13] = [
     "outcome",
     "sched",
     "subject",
+    "vfs",
+    "filesystems",
     "drivers",
     "orlop",
     "libsyscall",

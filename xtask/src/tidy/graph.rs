@@ -17,14 +17,16 @@ pub mod picture;
 use paths::{Mentions, Path};
 
 /// For each crate of the kernel whose files stand in circles, how many files the largest one has. The numbers fall only.
-const CIRCLES: [(&str, usize); 7] = [
+const CIRCLES: [(&str, usize); 9] = [
+    ("filesystems", 3),
     ("hal", 34),
     ("libkernel", 2),
     ("memory", 9),
     ("models", 2),
-    ("orlop", 96),
+    ("orlop", 91),
     ("sched", 12),
     ("subject", 2),
+    ("vfs", 35),
 ];
 
 /// One file as a module of its crate.

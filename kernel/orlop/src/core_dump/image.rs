@@ -18,10 +18,10 @@ use libkernel::fault::Access;
 use memory::AddressSpace;
 use memory::area::{AreaDescription, AreaFlags, Role};
 use outcome::OrErrno;
+use vfs::File;
 use zerocopy::IntoBytes;
 
-use crate::fs::File;
-use crate::fs::proc::shown_path;
+use crate::proc::shown_path;
 
 /// Segments in the order of their addresses, and the note of the files.
 pub struct Image {

@@ -12,19 +12,20 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use abi::fs::{O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR};
+use filesystems::pipe;
 use klog::log;
 use libkernel::core_dump::name::{self, Facts, NoName};
 use memory::Dumpable;
 use outcome::Failure;
 use subject::{Credentials, Pid, Resource};
+use vfs::attributes::FileKind;
+use vfs::open::{self, How};
+use vfs::remove::{self, Victim};
+use vfs::walk::{Last, Walk};
+use vfs::{File, FsContext, mount};
 
 use super::{Cause, Terms};
-use crate::fs::attributes::FileKind;
-use crate::fs::open::{self, How};
-use crate::fs::proc::{program_of, shown_path};
-use crate::fs::remove::{self, Victim};
-use crate::fs::walk::{Last, Walk};
-use crate::fs::{File, FsContext, mount, pipe};
+use crate::proc::{program_of, shown_path};
 use crate::process::helper::{self, Helper};
 use crate::process::{CORE_PIPE_LIMIT, Thread, core_uses_pid, find_process};
 use crate::syscall::system;
@@ -184,7 +185,7 @@ fn with_facts<R>(
         group,
         dumpable: terms.dumpable as u32,
         signal: cause.signal.number(),
-        seconds: crate::fs::clock::now().tv_sec,
+        seconds: vfs::clock::now().tv_sec,
         limit: process.limits().soft(Resource::Core),
         host: &host,
         name: padded.split(|&byte| byte == 0).next().unwrap_or_default(),

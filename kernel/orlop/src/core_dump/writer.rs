@@ -15,10 +15,10 @@ use memory::AddressSpace;
 use memory::user::IoSource;
 use outcome::{Failure, OrErrno};
 use sched::work;
+use vfs::File;
+use vfs::notify::Event;
 
 use super::image::Pages;
-use crate::fs::File;
-use crate::fs::notify::Event;
 
 /// The dump reaches no further: the limit, a full file system, SIGKILL.
 pub struct Cut;

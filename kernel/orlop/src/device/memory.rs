@@ -10,11 +10,11 @@ use memory::user::{IoSink, IoSource, UserPtr};
 use outcome::Failure;
 use sched::work;
 use subject::capability;
+use vfs::asynchronous::AsyncFiles;
+use vfs::file::{File, FileOperations, Mapping};
+use vfs::poll::{PollEvents, Watcher};
+use vfs::running;
 
-use crate::fs::asynchronous::AsyncFiles;
-use crate::fs::file::{File, FileOperations, Mapping};
-use crate::fs::poll::{PollEvents, Watcher};
-use crate::fs::running;
 use crate::random::{self, seeding};
 
 /// The one object behind every opening of a device, made when first needed.

@@ -5,10 +5,10 @@ mod memory;
 use alloc::sync::Arc;
 
 use abi::Errno;
+use vfs::attributes::{DeviceNumber, FileKind};
+use vfs::device::{Devices, KnownDevice, serial};
+use vfs::file::{File, FileOperations};
 
-use crate::fs::attributes::{DeviceNumber, FileKind};
-use crate::fs::device::{Devices, KnownDevice, serial};
-use crate::fs::file::{File, FileOperations};
 use crate::kmsg;
 use crate::tty;
 

@@ -10,9 +10,9 @@ use abi::fs::{MS_NOSUID, S_ISGID, S_ISUID, S_IXGRP};
 use abi::process::{SECBIT_KEEP_CAPS, SECBIT_NOROOT};
 use libkernel::file_capabilities::FileCapabilities;
 use subject::{Credentials, Identity, capability};
+use vfs::permission::{self, Access};
+use vfs::{File, extended};
 
-use crate::fs::permission::{self, Access};
-use crate::fs::{File, extended};
 use crate::process::Thread;
 
 /// Credentials of the new program, and what else becomes of who executes it.

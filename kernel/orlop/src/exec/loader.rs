@@ -16,9 +16,8 @@ use memory::layout::Offsets;
 use memory::user::IoSink;
 use memory::{AddressSpace, Bounds, Content, MapRequest, Object, Placement};
 use outcome::OrErrno;
-
-use crate::fs::File;
-use crate::fs::notify::Event;
+use vfs::File;
+use vfs::notify::Event;
 
 /// A file whose ELF headers have been read and checked.
 pub struct Program {

@@ -24,11 +24,11 @@ use memory::layout::Offsets;
 use memory::{AddressSpace, Dumpable, ExecuteAccess, Layout};
 use outcome::{Failure, OrErrno};
 use subject::Resource;
+use vfs::File;
+use vfs::mount::Location;
+use vfs::open::{open_for_exec, open_place_for_exec};
+use vfs::walk::LastLink;
 
-use crate::fs::File;
-use crate::fs::mount::Location;
-use crate::fs::open::{open_for_exec, open_place_for_exec};
-use crate::fs::walk::LastLink;
 use crate::futex;
 use crate::process::{self, Thread};
 use crate::signal::{Signal, send};

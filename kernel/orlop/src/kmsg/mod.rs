@@ -19,12 +19,12 @@ use libkernel::log_ring::{Found, Header, LONGEST};
 use memory::user::{IoSink, IoSource};
 use outcome::Failure;
 use sched::wait::{Deadline, WaitQueue};
+use vfs::file::{File, FileOperations};
+use vfs::generated::setting::Choice;
+use vfs::poll::{PollEvents, Watcher};
 
 pub mod syslog;
 
-use crate::fs::file::{File, FileOperations};
-use crate::fs::generated::setting::Choice;
-use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::current;
 
 /// Who waits for the next record.

@@ -18,9 +18,9 @@ use outcome::Failure;
 use sched::Mutex;
 use sched::wait::Deadline;
 use subject::{Credentials, capability};
+use vfs::poll::{PollEvents, Watcher};
 
 use super::arrival;
-use crate::fs::poll::{PollEvents, Watcher};
 
 /// `/proc/sys/kernel/dmesg_restrict`: whether only the privileged may read the log. Debian's default.
 pub static RESTRICTED: AtomicU32 = AtomicU32::new(1);

@@ -18,11 +18,11 @@ use memory::user::UserPtr;
 use outcome::{Failure, OrErrno, Restart};
 use sched::work;
 use subject::{Pid, capability};
+use vfs::FdTable;
 
 use super::family::Siblings;
 use super::process::ProcessParts;
 use super::{Process, Thread, ThreadParts, main_loop, settings, table};
-use crate::fs::FdTable;
 use crate::signal::{NO_STACK, ProcessSignals};
 use crate::syscall::Caller;
 

@@ -6,6 +6,7 @@ use abi::Errno;
 use hal::sync::Once;
 use memory::AddressSpace;
 use subject::{Credentials, Limits, Pid};
+use vfs::{FdTable, FsContext};
 
 use super::group::Group;
 use super::kept::Kept;
@@ -13,7 +14,6 @@ use super::process::ProcessParts;
 use super::session::Session;
 use super::thread::TIMER_SLACK_NS;
 use super::{IoContext, NAME_SIZE, Process, Thread, ThreadParts, table};
-use crate::fs::{FdTable, FsContext};
 use crate::signal::action::Actions;
 use crate::signal::{NO_STACK, ProcessSignals, SignalSet};
 

@@ -16,12 +16,12 @@ use memory::AddressSpace;
 use outcome::{Failure, OrErrno};
 use sched::wait::WaitQueue;
 use subject::{Credentials, Limit, Limits, MayRaise, Pid, Resource};
+use vfs::fd_table::OnExec;
+use vfs::{FdTable, File, FsContext, mount};
 
 use super::first::{Parentless, parentless};
 use super::{Thread, find_process, run, settings, table};
 use crate::exec;
-use crate::fs::fd_table::OnExec;
-use crate::fs::{FdTable, File, FsContext, mount};
 use crate::signal::send;
 
 /// A program to be started.

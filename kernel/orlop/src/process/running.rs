@@ -3,9 +3,9 @@
 use hal::task;
 use libkernel::signal_set::Signal;
 use subject::{Credentials, Resource};
+use vfs::running::Running;
 
 use super::Thread;
-use crate::fs::running::Running;
 use crate::signal::send;
 
 /// Whichever thread runs on the CPU that asks.

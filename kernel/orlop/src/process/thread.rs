@@ -14,11 +14,11 @@ use libkernel::sched::Parameters;
 use memory::{AddressSpace, Bounds, OwnReference};
 use sched::{self, settings};
 use subject::{Credentials, Limits, Pid, Resource, users};
+use vfs::context::OwnContext;
+use vfs::{FdTable, FsContext};
 
 use super::usage::Account;
 use super::{IoContext, Process, speculation};
-use crate::fs::context::OwnContext;
-use crate::fs::{FdTable, FsContext};
 use crate::futex::Held;
 use crate::signal::{Signal, SignalSet, ThreadSignals};
 use crate::syscall::Resume;

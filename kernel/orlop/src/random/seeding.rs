@@ -19,11 +19,11 @@ use libkernel::entropy::{Drawn, KEY_BYTES, Key, Pool, draw, interrupts_credit};
 use outcome::{Failure, Restart};
 use sched::wait::WaitQueue;
 use sched::work;
+use vfs::asynchronous::AsyncFiles;
+use vfs::owner::News;
+use vfs::poll::Watcher;
 
 use super::timing::Collector;
-use crate::fs::asynchronous::AsyncFiles;
-use crate::fs::owner::News;
-use crate::fs::poll::Watcher;
 use crate::time::clock;
 
 static POOL: SpinLock<Option<Pool>> = SpinLock::new(None);

@@ -1,4 +1,4 @@
-//! Who gets the signals of files: the top's side of the port in `fs::owner`.
+//! Who gets the signals of files: the top's side of the port in `vfs::owner`.
 //!
 //! A thread or process is held by its number and by which process had that when it was named, so a number that is used again is a
 //! stranger's. A group is its number: whoever is in it gets the signal.
@@ -9,9 +9,9 @@ use abi::Errno;
 use abi::fs::{F_OWNER_PGRP, F_OWNER_TID};
 use abi::signal::{SI_KERNEL, SI_SIGIO};
 use subject::Pid;
+use vfs::owner::{Notice, Recipient, Sender};
 
 use super::{SigInfo, Signal, SignalSet, send};
-use crate::fs::owner::{Notice, Recipient, Sender};
 use crate::process::{self, Process, Thread};
 
 /// A thread, or the process that it belongs to.

@@ -7,11 +7,11 @@ use abi::fs::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW};
 use libkernel::addr::UserAddr;
 use memory::user::PathBuffer;
 use subject::Credentials;
+use vfs::mount::Location;
+use vfs::walk::{LastLink, Walk};
+use vfs::{FdTable, File, FsContext};
 
 use super::Caller;
-use crate::fs::mount::Location;
-use crate::fs::walk::{LastLink, Walk};
-use crate::fs::{FdTable, File, FsContext};
 
 /// What a call on paths knows of its caller.
 pub struct PathCall {

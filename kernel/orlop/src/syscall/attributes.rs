@@ -6,17 +6,17 @@ use abi::time::{NANOSECONDS_PER_SECOND, Timespec, Timeval, UTIME_NOW, UTIME_OMIT
 use libkernel::addr::UserAddr;
 use memory::user::{PathBuffer, UserPtr, UserSlice};
 use subject::{Credentials, capability};
+use vfs::clock;
+use vfs::extended;
+use vfs::limits;
+use vfs::mount::Location;
+use vfs::notify::Event;
+use vfs::permission::{self, Access, Attribute};
+use vfs::walk::LastLink;
+use vfs::writers::MountWriter;
 
 use super::at::{self, PathCall, follow_unless, only, path_argument};
 use super::{Caller, Failure};
-use crate::fs::clock;
-use crate::fs::extended;
-use crate::fs::limits;
-use crate::fs::mount::Location;
-use crate::fs::notify::Event;
-use crate::fs::permission::{self, Access, Attribute};
-use crate::fs::walk::LastLink;
-use crate::fs::writers::MountWriter;
 
 /// `chmod(path, mode)`.
 pub fn chmod(caller: &mut Caller<'_>, path: UserAddr, mode: u32) -> Result<(), Failure> {

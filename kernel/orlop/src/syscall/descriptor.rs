@@ -12,17 +12,17 @@ use abi::fs::{
     O_CLOEXEC, O_DIRECT, O_NOATIME, O_NONBLOCK, RWH_WRITE_LIFE_EXTREME,
 };
 use abi::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX};
+use filesystems::pipe::Pipe;
 use libkernel::addr::UserAddr;
 use memory::user::UserPtr;
+use vfs::File;
+use vfs::fd_table::OnExec;
+use vfs::lock::{Blocking, LockKind};
+use vfs::{notify, permission};
 
 use super::at::{content_file, file, only};
 use super::open::descriptor_limit;
 use super::{Caller, Failure, file_request, file_signal, lease, record_lock};
-use crate::fs::File;
-use crate::fs::fd_table::OnExec;
-use crate::fs::lock::{Blocking, LockKind};
-use crate::fs::pipe::Pipe;
-use crate::fs::{notify, permission};
 
 /// `dup(fd)`.
 pub fn dup(caller: &mut Caller<'_>, fd: i32) -> Result<u32, Failure> {

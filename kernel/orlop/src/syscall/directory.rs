@@ -7,16 +7,16 @@ use abi::fs::{AT_FDCWD, Dirent, Dirent64};
 use libkernel::addr::UserAddr;
 use memory::user::PathBuffer;
 use subject::{Credentials, capability};
+use vfs::listing::{self, Listed};
+use vfs::mount::Location;
+use vfs::notify::Event;
+use vfs::permission::{self, Access};
+use vfs::walk::LastLink;
+use vfs::{path_from, short};
 use zerocopy::IntoBytes;
 
 use super::at::{PathCall, content_file, file, path_argument};
 use super::{Caller, Failure};
-use crate::fs::listing::{self, Listed};
-use crate::fs::mount::Location;
-use crate::fs::notify::Event;
-use crate::fs::permission::{self, Access};
-use crate::fs::walk::LastLink;
-use crate::fs::{path_from, short};
 
 /// `getdents64(fd, buffer, size)`.
 pub fn getdents64(caller: &mut Caller<'_>, fd: i32, buffer: UserAddr, size: i32) -> Result<usize, Failure> {

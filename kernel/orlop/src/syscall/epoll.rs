@@ -12,14 +12,14 @@ use libkernel::fault::Access;
 use memory::user::UserPtr;
 use outcome::OrErrno;
 use sched::wait::Deadline;
+use vfs::anonymous;
+use vfs::epoll::{AbsentPages, EXCLUSIVE_BITS, Epoll, Give};
+use vfs::fd_table::OnExec;
 use zerocopy::IntoBytes;
 
 use super::at::{content_file, content_files, only};
 use super::poll::deadline_argument;
 use super::{Caller, Failure, mask, open};
-use crate::fs::anonymous;
-use crate::fs::epoll::{AbsentPages, EXCLUSIVE_BITS, Epoll, Give};
-use crate::fs::fd_table::OnExec;
 
 /// `epoll_create(size)`: the size means nothing but must be positive.
 pub fn epoll_create(caller: &mut Caller<'_>, size: i32) -> Result<u32, Failure> {

@@ -6,16 +6,16 @@ use abi::Errno;
 use abi::fs::{O_NONBLOCK, O_RDWR};
 use abi::memory::{MFD_ALLOW_SEALING, MFD_CLOEXEC};
 use abi::poll::{EFD_CLOEXEC, EFD_NONBLOCK, EFD_SEMAPHORE};
+use filesystems::eventfd::{EventFile, Taking};
+use filesystems::tmpfs;
 use libkernel::addr::UserAddr;
 use memory::Object;
 use memory::user::string::read_string;
+use vfs::anonymous;
+use vfs::fd_table::OnExec;
 
 use super::at::only;
 use super::{Caller, Failure, open};
-use crate::fs::anonymous;
-use crate::fs::eventfd::{EventFile, Taking};
-use crate::fs::fd_table::OnExec;
-use crate::fs::tmpfs;
 
 /// `eventfd(count)`.
 pub fn eventfd(caller: &mut Caller<'_>, count: u32) -> Result<u32, Failure> {

@@ -7,12 +7,12 @@ use abi::fs::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW};
 use libkernel::addr::UserAddr;
 use memory::user::PathBuffer;
 use outcome::OrErrno;
+use vfs::fd_table::OnExec;
+use vfs::mount::Location;
+use vfs::walk::LastLink;
 
 use super::{Caller, Failure};
 use crate::exec::{self, Request, UserVectors};
-use crate::fs::fd_table::OnExec;
-use crate::fs::mount::Location;
-use crate::fs::walk::LastLink;
 
 /// `execve(2)`.
 pub fn execve(

@@ -14,14 +14,14 @@ use libkernel::addr::UserAddr;
 use memory::user::{self, UserPtr};
 use outcome::OrErrno;
 use subject::capability;
+use vfs::File;
+use vfs::attributes::FileKind;
+use vfs::{permission, writers::MountWriter};
 use zerocopy::IntoBytes;
 
 use super::at::file;
 use super::offset::allocate;
 use super::{Caller, Failure};
-use crate::fs::File;
-use crate::fs::attributes::FileKind;
-use crate::fs::{permission, writers::MountWriter};
 
 /// Serves a request; `None` for one that only the file's own code can know.
 pub fn serve(

@@ -9,10 +9,10 @@ use abi::fs::{
 };
 use libkernel::addr::UserAddr;
 use memory::user::UserPtr;
+use vfs::File;
+use vfs::owner::{self, Sender};
 
 use super::{Caller, Failure};
-use crate::fs::File;
-use crate::fs::owner::{self, Sender};
 use crate::signal::{Signal, recipient};
 
 /// The commands of `fcntl` about the owner and its signal; EINVAL for any other.

@@ -7,12 +7,12 @@ use abi::fs::{Iovec, RWF_APPEND, RWF_DSYNC, RWF_HIPRI, RWF_NOWAIT, RWF_SYNC};
 use libkernel::addr::UserAddr;
 use memory::user::io::MAX_SEGMENTS;
 use memory::user::{IoSink, IoSource, UserSlice};
+use vfs::File;
+use vfs::attributes::FileKind;
+use vfs::notify::{self, Event};
 
 use super::at::{content_file, only};
 use super::{Caller, Failure};
-use crate::fs::File;
-use crate::fs::attributes::FileKind;
-use crate::fs::notify::{self, Event};
 
 /// Reads or writes a file, and tells who watches its directory.
 #[inline(always)]

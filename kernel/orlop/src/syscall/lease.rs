@@ -5,12 +5,12 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::fs::{F_RDLCK, F_UNLCK, F_WRLCK};
 use subject::capability;
+use vfs::File;
+use vfs::attributes::FileKind;
+use vfs::lock::LockKind;
 
 use super::file_signal::own_if_nobody_does;
 use super::{Caller, Failure};
-use crate::fs::File;
-use crate::fs::attributes::FileKind;
-use crate::fs::lock::LockKind;
 
 /// `F_GETLEASE`.
 pub(super) fn get(file: &File) -> u64 {

@@ -18,9 +18,9 @@ use memory::protect::Reach;
 use memory::remap::{KeepOld, Movement};
 use memory::user;
 use memory::{Advice, OtherCopies, OwnReference, RemapRequest};
+use vfs::{File, permission};
 
 use super::{Caller, Failure};
-use crate::fs::{File, permission};
 
 mod map;
 

@@ -14,13 +14,13 @@ use libkernel::addr::UserAddr;
 use memory::user::string::read_string;
 use memory::user::{IoSource, PathBuffer};
 use subject::capability;
+use vfs::FsContext;
+use vfs::mount::{self, InUse, Location, Mount};
+use vfs::types::{self, FlagWords};
+use vfs::walk::{LastLink, Walk};
 
 use super::at::{PathCall, only, path_argument};
 use super::{Caller, Failure};
-use crate::fs::FsContext;
-use crate::fs::mount::{self, InUse, Location, Mount};
-use crate::fs::types::{self, FlagWords};
-use crate::fs::walk::{LastLink, Walk};
 use crate::process::table;
 
 /// The flags that stay with a mount.

@@ -1,6 +1,6 @@
 //! `unshare` and `setns`: what a thread shares with others, and the namespaces that it is in.
 //!
-//! There is one namespace of each kind (`fs::nsfs`): to make another is EINVAL, as in a kernel that was built without them, and to go
+//! There is one namespace of each kind (`nsfs`): to make another is EINVAL, as in a kernel that was built without them, and to go
 //! to the one there is changes nothing, for who might.
 
 use abi::Errno;
@@ -10,9 +10,11 @@ use abi::process::{
 };
 use outcome::Failure;
 use subject::capability;
+use vfs::mount;
+
+use crate::nsfs;
 
 use super::Caller;
-use crate::fs::{mount, nsfs};
 
 const NAMESPACES: u64 = CLONE_NEWCGROUP
     | CLONE_NEWIPC

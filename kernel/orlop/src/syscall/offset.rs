@@ -8,16 +8,16 @@ use abi::fs::{
 use libkernel::addr::UserAddr;
 use memory::object::Growth;
 use memory::user::PathBuffer;
+use vfs::attributes::FileKind;
+use vfs::lock::{Blocking, LockKind};
+use vfs::notify::Event;
+use vfs::permission::{self, Access};
+use vfs::walk::LastLink;
+use vfs::writers::ContentWriter;
+use vfs::{File, clock, limits};
 
 use super::at::{PathCall, content_file, path_argument};
 use super::{Caller, Failure};
-use crate::fs::attributes::FileKind;
-use crate::fs::lock::{Blocking, LockKind};
-use crate::fs::notify::Event;
-use crate::fs::permission::{self, Access};
-use crate::fs::walk::LastLink;
-use crate::fs::writers::ContentWriter;
-use crate::fs::{File, clock, limits};
 
 /// `lseek(fd, offset, whence)`.
 pub fn lseek(caller: &mut Caller<'_>, fd: i32, offset: i64, whence: u32) -> Result<u64, Failure> {

@@ -8,13 +8,13 @@ use abi::fs::{
 };
 use libkernel::addr::UserAddr;
 use memory::user::PathBuffer;
+use vfs::fd_table::OnExec;
+use vfs::open::{self, How, KNOWN_FLAGS, PATH_FLAGS, TMPFILE_BIT};
+use vfs::walk::{Rules, Walk};
+use vfs::{FdTable, File};
 
 use super::at::{self, PathCall};
 use super::{Caller, Failure};
-use crate::fs::fd_table::OnExec;
-use crate::fs::open::{self, How, KNOWN_FLAGS, PATH_FLAGS, TMPFILE_BIT};
-use crate::fs::walk::{Rules, Walk};
-use crate::fs::{FdTable, File};
 
 /// `open(path, flags, mode)`.
 pub fn open(caller: &mut Caller<'_>, path: UserAddr, flags: u32, mode: u32) -> Result<u32, Failure> {

@@ -10,16 +10,16 @@ use abi::fs::{
 use libkernel::addr::UserAddr;
 use memory::user::PathBuffer;
 use subject::capability;
+use vfs::attributes::{DeviceNumber, FileKind};
+use vfs::change::{self, NewFile};
+use vfs::directory::Key;
+use vfs::permission::{self, Access};
+use vfs::remove::{self, Victim};
+use vfs::rename::{self, Behind, End, Target};
+use vfs::walk::{self, Last, Tail};
 
 use super::at::{PathCall, keep_unless, only, path_argument};
 use super::{Caller, Failure};
-use crate::fs::attributes::{DeviceNumber, FileKind};
-use crate::fs::change::{self, NewFile};
-use crate::fs::directory::Key;
-use crate::fs::permission::{self, Access};
-use crate::fs::remove::{self, Victim};
-use crate::fs::rename::{self, Behind, End, Target};
-use crate::fs::walk::{self, Last, Tail};
 
 /// `mkdir(path, mode)`.
 pub fn mkdir(caller: &mut Caller<'_>, path: UserAddr, mode: u32) -> Result<(), Failure> {

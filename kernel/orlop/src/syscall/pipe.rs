@@ -2,13 +2,13 @@
 
 use abi::Errno;
 use abi::fs::{O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_NOTIFICATION_PIPE};
+use filesystems::pipe::open_pair;
 use libkernel::addr::UserAddr;
 use memory::user::UserPtr;
+use vfs::fd_table::OnExec;
 
 use super::open::descriptor_limit;
 use super::{Caller, Failure};
-use crate::fs::fd_table::OnExec;
-use crate::fs::pipe::open_pair;
 
 /// `pipe(descriptors)`.
 pub fn pipe(caller: &mut Caller<'_>, descriptors: UserAddr) -> Result<(), Failure> {

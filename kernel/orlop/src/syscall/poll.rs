@@ -18,10 +18,10 @@ use libkernel::addr::UserAddr;
 use memory::user::{UserPtr, UserSlice};
 use sched::wait::{Deadline, Patience, WaitError, WaitQueue};
 use subject::Resource;
+use vfs::poll::{Observer, PollEvents, Share, Watcher};
 
 use super::restart::Resume;
 use super::{Caller, Failure, Restart};
-use crate::fs::poll::{Observer, PollEvents, Share, Watcher};
 
 pub use select::{pselect6, select};
 

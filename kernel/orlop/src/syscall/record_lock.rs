@@ -10,10 +10,10 @@ use abi::fs::{
 use libkernel::addr::UserAddr;
 use memory::user::UserPtr;
 use outcome::OrErrno;
+use vfs::File;
+use vfs::lock::{Blocking, Holder, LockKind, RecordLock};
 
 use super::{Caller, Failure};
-use crate::fs::File;
-use crate::fs::lock::{Blocking, Holder, LockKind, RecordLock};
 
 /// `F_GETLK`, `F_OFD_GETLK`: describes the lock that stands in the way, or says `F_UNLCK`.
 pub fn find(caller: &Caller<'_>, file: &File, command: u32, address: UserAddr) -> Result<u64, Failure> {

@@ -12,12 +12,12 @@ use memory::AddressSpace;
 use memory::places::{AuxiliaryVector, check_place};
 use memory::user::{UserPtr, read_bytes};
 use subject::{Resource, capability};
+use vfs::attributes::FileKind;
+use vfs::permission::{self, Access};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::Caller;
 use super::at::content_file;
-use crate::fs::attributes::FileKind;
-use crate::fs::permission::{self, Access};
 
 /// No file is named.
 const NO_FILE: u32 = u32::MAX;

@@ -9,18 +9,18 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::fs::{Iovec, O_APPEND, O_NONBLOCK, SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};
+use filesystems::pipe::{Kept, Piece, Pipe, Waiting};
 use hal::frame::SharedFrame;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
 use libkernel::fault::Access;
 use memory::user::IoSink;
 use memory::{AddressSpace, Object};
+use vfs::File;
 
 use super::at::{content_file, content_files, only};
 use super::io::with_vectors;
 use super::transfer::{Side, position_argument, return_position, transfer};
 use super::{Caller, Failure};
-use crate::fs::File;
-use crate::fs::pipe::{Kept, Piece, Pipe, Waiting};
 
 /// The flags that all three calls take.
 const FLAGS: u32 = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT;

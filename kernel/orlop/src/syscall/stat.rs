@@ -15,15 +15,15 @@ use abi::time::Timespec;
 use libkernel::addr::UserAddr;
 use memory::user::{PathBuffer, UserPtr};
 use subject::{Credentials, capability};
+use vfs::attributes::{DeviceNumber, FileKind};
+use vfs::filesystem::Statistics;
+use vfs::inode::{Body, Inode};
+use vfs::mount::{Location, Mount};
+use vfs::permission::{self, Access};
+use vfs::walk::LastLink;
 
 use super::at::{self, PathCall, follow_unless, only, path_argument};
 use super::{Caller, Failure};
-use crate::fs::attributes::{DeviceNumber, FileKind};
-use crate::fs::filesystem::Statistics;
-use crate::fs::inode::{Body, Inode};
-use crate::fs::mount::{Location, Mount};
-use crate::fs::permission::{self, Access};
-use crate::fs::walk::LastLink;
 
 /// The size of transfers that suits every file here.
 const BLOCK_SIZE: i32 = 4096;
@@ -302,7 +302,7 @@ pub fn readlinkat(
         Body::Magic(magic) => magic.text()?,
         _ => return Err(if path.is_empty() { Errno::ENOENT } else { Errno::EINVAL }.into()),
     };
-    crate::fs::clock::touch_accessed(&place);
+    vfs::clock::touch_accessed(&place);
     let shown = text.get(..size).unwrap_or(&text);
     memory::user::write_bytes(buffer, shown)?;
     Ok(shown.len())

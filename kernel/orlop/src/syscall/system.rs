@@ -16,9 +16,9 @@ use libkernel::addr::{PAGE_SIZE, UserAddr};
 use libkernel::sched::load_average::POINT;
 use memory::user::{IoSink, UserPtr, UserSlice};
 use subject::{Limit, MayRaise, Pid, Resource, capability};
+use vfs::generated::content::Changes;
 
 use super::{Caller, Failure};
-use crate::fs::generated::content::Changes;
 use crate::process::{Process, Thread, Times, find_thread};
 use crate::random;
 use crate::time::{SECOND_NS, to_timeval};

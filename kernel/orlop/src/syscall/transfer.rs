@@ -12,12 +12,12 @@ use outcome::OrErrno;
 use super::at::content_file;
 use super::splice::{fill_pipe, pipe_of, waiting_for};
 use super::{Caller, Failure};
-use crate::fs::File;
-use crate::fs::attributes::FileKind;
-use crate::fs::inode::Body;
-use crate::fs::notify::Event;
-use crate::fs::pipe::Pipe;
+use filesystems::pipe::Pipe;
 use sched::work;
+use vfs::File;
+use vfs::attributes::FileKind;
+use vfs::inode::Body;
+use vfs::notify::Event;
 
 /// Bytes that are in flight at once.
 const STEP: usize = 16384;

@@ -9,14 +9,14 @@ use abi::fs::{AT_FDCWD, XATTR_CREATE, XATTR_REPLACE};
 use libkernel::addr::UserAddr;
 use memory::user::string::read_string;
 use memory::user::{PathBuffer, UserSlice};
+use vfs::extended::{self, Purpose};
+use vfs::mount::Location;
+use vfs::notify::Event;
+use vfs::walk::LastLink;
+use vfs::writers::MountWriter;
 
 use super::at::{PathCall, content_file, only, path_argument};
 use super::{Caller, Failure};
-use crate::fs::extended::{self, Purpose};
-use crate::fs::mount::Location;
-use crate::fs::notify::Event;
-use crate::fs::walk::LastLink;
-use crate::fs::writers::MountWriter;
 
 /// The longest name with its NUL, and the longest value and list: `XATTR_NAME_MAX`, `XATTR_SIZE_MAX`, `XATTR_LIST_MAX` of xattr(7).
 const NAME_SIZE: usize = 256;

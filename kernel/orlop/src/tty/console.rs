@@ -11,13 +11,13 @@ use hal::sync::{IrqLock, Once};
 use outcome::Failure;
 use sched::wait::WaitQueue;
 use subject::Credentials;
+use vfs::fd_table::OnExec;
+use vfs::open::{How, open};
+use vfs::walk::Walk;
+use vfs::{FdTable, FsContext};
 
 use super::sysrq;
 use super::terminal::{Terminal, Wire};
-use crate::fs::fd_table::OnExec;
-use crate::fs::open::{How, open};
-use crate::fs::walk::Walk;
-use crate::fs::{FdTable, FsContext};
 
 /// Bytes that wait for the line discipline; more wait in the line itself.
 const RING_SIZE: usize = 1024;

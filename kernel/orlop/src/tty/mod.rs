@@ -16,10 +16,9 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::fs::O_NOCTTY;
-
-use crate::fs::attributes::DeviceNumber;
-use crate::fs::device::{CONSOLE, CONTROLLING, serial_number};
-use crate::fs::file::{File, FileOperations};
+use vfs::attributes::DeviceNumber;
+use vfs::device::{CONSOLE, CONTROLLING, serial_number};
+use vfs::file::{File, FileOperations};
 
 pub use opened::Opened;
 

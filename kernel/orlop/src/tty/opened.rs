@@ -12,11 +12,11 @@ use abi::poll::{POLLERR, POLLHUP};
 use abi::terminal::{TIOCSPGRP, TOSTOP};
 use memory::user::{IoSink, IoSource};
 use outcome::Failure;
+use vfs::asynchronous::AsyncFiles;
+use vfs::file::{File, FileOperations};
+use vfs::poll::{PollEvents, Watcher};
 
 use super::terminal::Terminal;
-use crate::fs::asynchronous::AsyncFiles;
-use crate::fs::file::{File, FileOperations};
-use crate::fs::poll::{PollEvents, Watcher};
 use crate::process::current;
 
 /// An open terminal.

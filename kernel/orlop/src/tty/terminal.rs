@@ -16,12 +16,12 @@ use memory::user::IoSource;
 use outcome::Failure;
 use sched::Mutex;
 use sched::wait::{Deadline, WaitError, WaitQueue};
+use vfs::asynchronous::AsyncFiles;
+use vfs::attributes::DeviceNumber;
+use vfs::owner::News;
+use vfs::poll::{PollEvents, Watcher};
 
 use super::job::Job;
-use crate::fs::asynchronous::AsyncFiles;
-use crate::fs::attributes::DeviceNumber;
-use crate::fs::owner::News;
-use crate::fs::poll::{PollEvents, Watcher};
 
 /// Where a terminal's output goes.
 pub trait Wire: Send + Sync {

@@ -11,9 +11,9 @@ use memory::area::AreaFlags;
 use memory::layout::LOWEST_ADDRESS;
 use memory::{Content, MapRequest, Object, Placement};
 use outcome::Failure;
+use vfs::File;
+use vfs::file::Mapping;
 
-use crate::fs::File;
-use crate::fs::file::Mapping;
 use crate::syscall::Caller;
 
 /// The flags that every kind of mapping takes (Linux's `LEGACY_MAP_MASK`); `MAP_SHARED_VALIDATE` refuses others.

@@ -1,0 +1,200 @@
+//! tmpfs: files, directories and all else in memory alone, under limits.
+//!
+//! The first of its instances is the root of everything, called rootfs as on Linux; devtmpfs is one, too. Names and dentries of a
+//! tree hold each other, so an instance that ends with its last mount takes them apart then.
+
+mod folder;
+mod memory_file;
+mod options;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use abi::Errno;
+use abi::fs::TMPFS_MAGIC;
+use hal::sync::SpinLock;
+use libkernel::addr::PAGE_SIZE;
+use libkernel::text::Text;
+use subject::Credentials;
+
+use memory::object::PageBudget;
+use options::Options;
+use vfs::attributes::FileKind;
+use vfs::clock;
+use vfs::dentry::Dentry;
+use vfs::filesystem::{FileSystem, FileSystemOperations, FileSystemType, Statistics};
+use vfs::inode::{Inode, Ownership};
+
+pub use memory_file::open_memory;
+
+/// A type of file system that is kept in memory.
+pub struct InMemory {
+    /// What it is called.
+    pub name: &'static str,
+    /// Whether it knows flags of inodes.
+    pub knows_inode_flags: bool,
+    /// How programs mount it, by its options.
+    pub mount: fn(&[u8], &Credentials) -> Result<Arc<Dentry>, Errno>,
+}
+
+/// Files in memory.
+pub static TMPFS: InMemory = InMemory { name: "tmpfs", knows_inode_flags: true, mount: mount_new };
+/// What old programs call it.
+pub static RAMFS: InMemory = InMemory { name: "ramfs", ..TMPFS };
+/// The first tmpfs, filled from the initramfs.
+pub static ROOTFS: InMemory =
+    InMemory { name: "rootfs", knows_inode_flags: true, mount: |_, _| Err(Errno::ENODEV) };
+
+impl FileSystemType for InMemory {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn magic(&self) -> i64 {
+        TMPFS_MAGIC
+    }
+
+    fn mount(&self, _source: &[u8], options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
+        (self.mount)(options, by)
+    }
+
+    fn keeps_attributes(&self) -> bool {
+        true
+    }
+
+    fn knows_inode_flags(&self) -> bool {
+        self.knows_inode_flags
+    }
+}
+
+/// An instance of its own, which ends with its last mount.
+fn mount_new(options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
+    let options = Options::parse(options)?;
+    let limits = Limits { pages: options.pages, inodes: options.inodes, shown: Shown::Nothing };
+    let root = new_instance(&TMPFS, limits, options.permissions);
+    let user = options.user.unwrap_or(by.user.file_system);
+    let group = options.group.unwrap_or(by.group.file_system);
+    root.inode().attributes.set_owner(user, group);
+    end_with_last_mount(&root);
+    Ok(root)
+}
+
+/// How much an instance may hold.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// Pages of content.
+    pub pages: u64,
+    /// Inodes.
+    pub inodes: u64,
+    /// What the table of mounts shows of them.
+    pub shown: Shown,
+}
+
+/// What the table of mounts shows of the limits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing.
+    Nothing,
+    /// The pages, and as many inodes.
+    Limits,
+}
+
+impl Limits {
+    /// So many pages, and no limit on inodes.
+    pub fn of_pages(pages: u64) -> Limits {
+        Limits { pages, inodes: u64::MAX, shown: Shown::Nothing }
+    }
+}
+
+/// What an instance keeps.
+struct TmpFs {
+    budget: Arc<PageBudget>,
+    inode_limit: u64,
+    shown: Shown,
+    /// The root of a tree that ends with its last mount.
+    temporary_root: SpinLock<Option<Arc<Dentry>>>,
+}
+
+/// The root directory of a new instance, empty and owned by root.
+pub fn new_instance(kind: &'static InMemory, limits: Limits, permissions: u32) -> Arc<Dentry> {
+    let instance = TmpFs {
+        budget: Arc::new(PageBudget::new(limits.pages)),
+        inode_limit: limits.inodes,
+        shown: limits.shown,
+        temporary_root: SpinLock::new(None),
+    };
+    let filesystem = FileSystem::new(kind, Arc::new(instance));
+    let ownership = Ownership { permissions, user: 0, group: 0 };
+    let body = folder::body();
+    Dentry::new_root(Inode::new(&filesystem, FileKind::Directory, ownership, body, clock::now()))
+}
+
+/// The tree below the root of an instance ends with the last mount of the instance.
+pub fn end_with_last_mount(root: &Arc<Dentry>) {
+    if let Some(instance) = root.inode().filesystem.operations::<TmpFs>() {
+        *instance.temporary_root.lock() = Some(root.clone());
+    }
+}
+
+/// Half of memory, as Linux's tmpfs has it where nothing else is said; in pages.
+pub fn default_pages() -> u64 {
+    hal::frame::statistics().total as u64 / 2
+}
+
+impl FileSystemOperations for TmpFs {
+    /// As many inodes as pages, as Linux's tmpfs has it, unless there is another limit.
+    fn statistics(&self, filesystem: &FileSystem) -> Statistics {
+        let blocks = self.budget.limit();
+        let inodes = blocks.min(self.inode_limit);
+        Statistics {
+            blocks,
+            free_blocks: blocks.saturating_sub(self.budget.used()),
+            inodes,
+            free_inodes: inodes.saturating_sub(filesystem.inode_count()),
+        }
+    }
+
+    /// The limit on pages alone can change.
+    fn reconfigure(&self, options: &[u8]) -> Result<(), Errno> {
+        let asked = Options::parse(options)?;
+        let names_size = |word: &[u8]| word.starts_with(b"size=") || word.starts_with(b"nr_blocks=");
+        if options.split(|&byte| byte == b',').any(names_size) {
+            self.budget.set_limit(asked.pages)?;
+        }
+        Ok(())
+    }
+
+    fn show_options(&self, text: &mut Text) {
+        if self.shown == Shown::Limits {
+            let pages = self.budget.limit();
+            write!(text, ",size={}k,nr_inodes={pages}", pages * (PAGE_SIZE / 1024));
+        }
+    }
+
+    fn unmount(&self) {
+        let root = self.temporary_root.lock().take();
+        take_apart(root);
+    }
+}
+
+impl TmpFs {
+    fn of(directory: &Inode) -> Result<&TmpFs, Errno> {
+        directory.filesystem.operations().ok_or(Errno::EPERM)
+    }
+
+    /// ENOSPC where there may be no more inodes, or names that count as such.
+    fn check_room(&self, filesystem: &FileSystem) -> Result<(), Errno> {
+        if filesystem.inode_count() < self.inode_limit { Ok(()) } else { Err(Errno::ENOSPC) }
+    }
+}
+
+/// Empties the directories of a tree, one after the other, so that nothing in it holds itself.
+fn take_apart(root: Option<Arc<Dentry>>) {
+    let mut left: Vec<Arc<Dentry>> = root.into_iter().collect();
+    while let Some(dentry) = left.pop() {
+        if let Some(directory) = dentry.inode().directory() {
+            let names = directory.names.write().take_all();
+            left.extend(names.map(|entry| entry.dentry).filter(|child| child.inode().is_directory()));
+        }
+    }
+}

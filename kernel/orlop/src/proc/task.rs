@@ -1,0 +1,80 @@
+//! `/proc/self`, `/proc/PID/task`, and what names of threads and processes look like.
+
+use alloc::format;
+use alloc::sync::Arc;
+
+use abi::Errno;
+use subject::Pid;
+use vfs::attributes::FileKind;
+use vfs::directory::{Admission, DirectoryOperations, Emit, Exposure, Listing};
+use vfs::filesystem::FileSystem;
+use vfs::generated::{Class, folder, inode_in};
+use vfs::inode::Inode;
+
+use super::process;
+use super::subject::Subject;
+use crate::process::current;
+
+/// The number that a name is: digits without leading zeroes.
+pub fn parse_number(name: &[u8]) -> Option<u32> {
+    let plain = name.first().is_some_and(|&digit| digit != b'0') && name.iter().all(u8::is_ascii_digit);
+    if plain { core::str::from_utf8(name).ok()?.parse().ok() } else { None }
+}
+
+/// `/proc/self`: the number of the process that asks.
+pub fn self_link() -> Result<Arc<[u8]>, Errno> {
+    let thread = current().ok_or(Errno::ENOENT)?;
+    Ok(Arc::from(format!("{}", thread.process().pid().number()).as_bytes()))
+}
+
+/// `/proc/thread-self`.
+pub fn thread_self_link() -> Result<Arc<[u8]>, Errno> {
+    let thread = current().ok_or(Errno::ENOENT)?;
+    let (pid, tid) = (thread.process().pid().number(), thread.id().number());
+    Ok(Arc::from(format!("{pid}/task/{tid}").as_bytes()))
+}
+
+/// `/proc/PID/task`: a directory for every thread.
+pub struct Tasks {
+    pub subject: Subject,
+}
+
+impl Exposure for Tasks {
+    fn admission(&self, filesystem: &FileSystem) -> Admission {
+        self.subject.admission_to(filesystem)
+    }
+
+    fn class(&self) -> Class {
+        Class::Process
+    }
+}
+
+impl DirectoryOperations for Tasks {
+    fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
+        self.subject.check()?;
+        let process = &self.subject.process;
+        let tid = parse_number(name).ok_or(Errno::ENOENT)?;
+        let thread = process.find_thread(|thread| thread.id().number() == tid).ok_or(Errno::ENOENT)?;
+        let subject = Subject::of_thread(process.clone(), thread);
+        let (number, ownership) = (subject.inode_number(0), subject.ownership(0o555));
+        let body = folder(process::Entries::of_thread(subject));
+        Ok(inode_in(directory, number, FileKind::Directory, ownership, body))
+    }
+
+    fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
+        self.subject.check().map_err(|_| Errno::ENOENT)?;
+        let mut ids: alloc::vec::Vec<Pid> =
+            self.subject.process.threads().iter().map(|thread| thread.id()).collect();
+        ids.sort_unstable_by_key(|id| id.number());
+        for id in ids.into_iter().filter(|id| u64::from(id.number()) >= position) {
+            let number = id.number();
+            let name = format!("{number}");
+            let shown =
+                Listing { name: name.as_bytes(), number: u64::from(number), kind: FileKind::Directory };
+            if !emit(u64::from(number) + 1, shown) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! Files without a name in any directory: pipes, event files and their like.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use abi::fs::{ANON_INODE_FS_MAGIC, PIPEFS_MAGIC};
+use hal::sync::Once;
+use subject::Credentials;
+
+use super::attributes::FileKind;
+use super::clock;
+use super::dentry::{Dentry, Linkable};
+use super::directory::{Directory, Name, Unreachable};
+use super::file::{File, FileOperations, Handle};
+use super::filesystem::{FileSystem, FileSystemType, NoOperations};
+use super::inode::{Body, Inode, Ownership};
+use super::mount::{Location, Mount};
+
+/// Pipes, which have no names.
+struct PipeFs;
+
+impl FileSystemType for PipeFs {
+    fn name(&self) -> &'static str {
+        "pipefs"
+    }
+
+    fn magic(&self) -> i64 {
+        PIPEFS_MAGIC
+    }
+
+    fn description(&self, dentry: &Dentry) -> Option<Vec<u8>> {
+        Some(alloc::format!("pipe:[{}]", dentry.inode().number).into_bytes())
+    }
+}
+
+/// Event files and the like, which have no names.
+struct AnonymousInodes;
+
+impl FileSystemType for AnonymousInodes {
+    fn name(&self) -> &'static str {
+        "anon_inodefs"
+    }
+
+    fn magic(&self) -> i64 {
+        ANON_INODE_FS_MAGIC
+    }
+
+    fn description(&self, dentry: &Dentry) -> Option<Vec<u8>> {
+        Some(dentry.name().to_vec())
+    }
+}
+
+/// The mounts, attached nowhere, that nameless files of a type belong to; made when first needed.
+static PIPES: Once<Arc<Mount>> = Once::new();
+static OTHERS: Once<Arc<Mount>> = Once::new();
+
+/// A mount of a new file system of this type, attached nowhere.
+pub fn new_mount(kind: &'static dyn FileSystemType) -> Arc<Mount> {
+    let filesystem = FileSystem::new(kind, Arc::new(NoOperations));
+    let ownership = Ownership { permissions: 0o700, user: 0, group: 0 };
+    let body = Body::Directory(Directory::new(Box::new(Unreachable)));
+    mount_of_root(Dentry::new_root(Inode::new(
+        &filesystem,
+        FileKind::Directory,
+        ownership,
+        body,
+        clock::now(),
+    )))
+}
+
+/// A mount with this root, attached nowhere.
+pub fn mount_of_root(root: Arc<Dentry>) -> Arc<Mount> {
+    let filesystem = root.inode().filesystem.clone();
+    let source = Arc::from(filesystem.kind.name().as_bytes());
+    Mount::new(filesystem, root, source, 0)
+}
+
+/// The place of a new file that has no name.
+pub fn location(
+    mount: Arc<Mount>,
+    kind: FileKind,
+    body: Body,
+    label: Name,
+    credentials: &Credentials,
+) -> Location {
+    let ownership = Ownership {
+        permissions: 0o600,
+        user: credentials.user.file_system,
+        group: credentials.group.file_system,
+    };
+    let inode = Inode::new(&mount.filesystem, kind, ownership, body, clock::now());
+    Location { mount, dentry: Dentry::new_nameless(inode, None, label, Linkable::No) }
+}
+
+/// The place of a new nameless pipe.
+pub fn pipe_location(body: Body, credentials: &Credentials) -> Location {
+    let mount = PIPES.get_or_init(|| new_mount(&PipeFs)).clone();
+    location(mount, FileKind::Fifo, body, Name::default(), credentials)
+}
+
+/// Opens a new file that exists only as `operations`; `label` is what `/proc/PID/fd` shows, such as `anon_inode:[eventfd]`.
+pub fn open(
+    operations: Arc<dyn FileOperations>,
+    label: &'static str,
+    flags: u32,
+    credentials: &Credentials,
+) -> Arc<File> {
+    let mount = OTHERS.get_or_init(|| new_mount(&AnonymousInodes)).clone();
+    let body = Body::Special(operations.clone());
+    let place = location(mount, FileKind::Untyped, body, Arc::from(label.as_bytes()), credentials);
+    File::new(place, Handle::Special(operations), flags, None)
+}

@@ -1,0 +1,231 @@
+//! Types of file system, and instances of them: what there is to plug in, and what all instances have.
+//!
+//! A type ([`FileSystemType`]) is found by its name ([`types`](super::types)) and makes instances, each a [`FileSystem`] with
+//! [`FileSystemOperations`] of its own: its device number, who writes to it, how many inodes it has.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use abi::Errno;
+use abi::fs::MS_RDONLY;
+use libkernel::addr::PAGE_SIZE;
+use libkernel::text::Text;
+use subject::Credentials;
+
+use super::attributes::DeviceNumber;
+use super::dentry::Dentry;
+use super::writers::Writers;
+
+/// A type of file system: what mount(2) and `/proc/filesystems` know by a name. Small answers have the default of a type that keeps
+/// nothing.
+pub trait FileSystemType: Send + Sync {
+    /// The name that `mount` and `/proc/mounts` know it by.
+    fn name(&self) -> &'static str;
+
+    /// The `f_type` of statfs(2).
+    fn magic(&self) -> i64;
+
+    /// Whether an instance lies on a block device: no `nodev` in `/proc/filesystems`.
+    fn needs_device(&self) -> bool {
+        false
+    }
+
+    /// The root of an instance for `source`: a new one, or the one that there is. `options` are what its own words are, without those
+    /// that every type knows; `by` asks for it. ENODEV for a type that only the kernel mounts, EINVAL for options that are none.
+    fn mount(&self, source: &[u8], options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
+        let _ = (source, options, by);
+        Err(Errno::ENODEV)
+    }
+
+    /// Whether its inodes keep what somebody stored, birth times and extended attributes among it, rather than being a view of the kernel.
+    fn keeps_attributes(&self) -> bool {
+        false
+    }
+
+    /// Whether it knows flags of inodes (`FS_IOC_GETFLAGS`).
+    fn knows_inode_flags(&self) -> bool {
+        false
+    }
+
+    /// The unit of its files' blocks, in bytes (Linux: `s_blocksize`).
+    fn block_size(&self) -> u32 {
+        PAGE_SIZE as u32
+    }
+
+    /// What stands for the path of a file that has none (Linux: `d_dname`).
+    fn description(&self, dentry: &Dentry) -> Option<Vec<u8>> {
+        let _ = dentry;
+        None
+    }
+}
+
+/// What an instance of a file system does by itself. Every method has the answer of one that keeps nothing. An instance that a caller
+/// wants to know more of is asked for what it is: [`FileSystem::operations`].
+pub trait FileSystemOperations: Any + Send + Sync {
+    /// How much there is and how much is free.
+    fn statistics(&self, filesystem: &FileSystem) -> Statistics {
+        let _ = filesystem;
+        Statistics::default()
+    }
+
+    /// Other options, of a remount. EINVAL for what the type does not know, or cannot change.
+    fn reconfigure(&self, options: &[u8]) -> Result<(), Errno> {
+        if options.is_empty() { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    /// Writes the options that the table of mounts shows, each after a comma.
+    fn show_options(&self, text: &mut Text) {
+        let _ = text;
+    }
+
+    /// The last mount is gone, and with it everything that was reached through it.
+    fn unmount(&self) {}
+}
+
+/// What statfs(2) tells of an instance; all zero where nothing is stored.
+#[derive(Clone, Copy, Default)]
+pub struct Statistics {
+    /// Blocks of a page in all.
+    pub blocks: u64,
+    /// Those that are free.
+    pub free_blocks: u64,
+    /// Inodes in all.
+    pub inodes: u64,
+    /// Those that are free.
+    pub free_inodes: u64,
+}
+
+/// The operations of an instance that has none of its own.
+pub struct NoOperations;
+
+impl FileSystemOperations for NoOperations {}
+
+/// One file system, mounted or not.
+pub struct FileSystem {
+    /// Its type.
+    pub kind: &'static dyn FileSystemType,
+    /// What `st_dev` says: an unnamed device of its own.
+    pub device: DeviceNumber,
+    /// Who writes to it, through any mount.
+    pub(crate) writers: Writers,
+    /// What it does by itself, and what it keeps for that.
+    operations: Arc<dyn FileSystemOperations>,
+    /// The `MS_*` flags of the file system itself.
+    flags: AtomicU64,
+    next_inode: AtomicU64,
+    inodes: AtomicU64,
+    /// Inodes without a name that somebody still has open: they are to go, so the file system is not done with writing.
+    nameless: AtomicU64,
+    mounts: AtomicU32,
+}
+
+/// Minors of the unnamed devices (major 0); the first goes to the root.
+static NEXT_UNNAMED_DEVICE: AtomicU32 = AtomicU32::new(1);
+
+impl FileSystem {
+    /// A new instance without inodes.
+    pub fn new(
+        kind: &'static dyn FileSystemType,
+        operations: Arc<dyn FileSystemOperations>,
+    ) -> Arc<FileSystem> {
+        let minor = NEXT_UNNAMED_DEVICE.fetch_add(1, Ordering::Relaxed);
+        Arc::new(FileSystem {
+            kind,
+            device: DeviceNumber::new(0, minor),
+            writers: Writers::new(),
+            operations,
+            flags: AtomicU64::new(0),
+            next_inode: AtomicU64::new(1),
+            inodes: AtomicU64::new(0),
+            nameless: AtomicU64::new(0),
+            mounts: AtomicU32::new(0),
+        })
+    }
+
+    /// What it is, if it is a `T`.
+    pub fn operations<T: FileSystemOperations>(&self) -> Option<&T> {
+        let operations: &dyn Any = &*self.operations;
+        operations.downcast_ref()
+    }
+
+    pub(crate) fn add_mount(&self) {
+        self.mounts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A mount, and with it everything that was reached through it, is gone.
+    pub(crate) fn remove_mount(&self) {
+        if self.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.operations.unmount();
+        }
+    }
+
+    /// The `MS_*` flags of the file system itself.
+    #[inline]
+    pub fn flags(&self) -> u64 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the flags. EBUSY if it would become read-only while somebody writes to it, or has a file open that lost its name.
+    pub fn set_flags(&self, flags: u64) -> Result<(), Errno> {
+        if flags & MS_RDONLY == 0 {
+            self.writers.allow();
+        } else {
+            let was_forbidden = self.writers.is_forbidden();
+            self.writers.forbid()?;
+            if !was_forbidden && self.nameless.load(Ordering::Relaxed) != 0 {
+                self.writers.allow();
+                return Err(Errno::EBUSY);
+            }
+        }
+        self.flags.store(flags, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How much there is and how much is free.
+    pub fn statistics(&self) -> Statistics {
+        self.operations.statistics(self)
+    }
+
+    /// Other options: `MS_REMOUNT`. EINVAL for what the type does not know, or cannot change.
+    pub fn reconfigure(&self, options: &[u8]) -> Result<(), Errno> {
+        self.operations.reconfigure(options)
+    }
+
+    /// Writes the options that the table of mounts shows, each after a comma.
+    pub fn show_options(&self, text: &mut Text) {
+        self.operations.show_options(text);
+    }
+
+    /// An inode has lost its last name.
+    pub(crate) fn note_nameless(&self) {
+        self.nameless.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An inode without a name has got one, or is gone.
+    pub(crate) fn forget_nameless(&self) {
+        self.nameless.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A number no other inode of this file system has; counts the inode.
+    pub fn allocate_inode_number(&self) -> u64 {
+        self.count_inode();
+        self.next_inode.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// An inode is made, or something that counts as one.
+    pub(crate) fn count_inode(&self) {
+        self.inodes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An inode is gone.
+    pub(crate) fn forget_inode(&self) {
+        self.inodes.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many inodes there are.
+    pub fn inode_count(&self) -> u64 {
+        self.inodes.load(Ordering::Relaxed)
+    }
+}
