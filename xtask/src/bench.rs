@@ -125,7 +125,7 @@ impl Bench {
             initramfs: &self.initramfs,
             command_line: &command_line,
             console: Console::Pipe,
-            debugger: false,
+            debugger: None,
             control: None,
         };
         let mut session = Session::start(&boot.command()?, Stdio::piped())?;

@@ -108,6 +108,11 @@ pub fn package(toolchain: &Toolchain, arch: Arch, name: &str) -> Result<Vec<Path
     programs::build(toolchain, arch, name)
 }
 
+/// Builds the conformance program `name` for `arch`, with debug information if a debugger is to look at it.
+pub fn conformance(toolchain: &Toolchain, arch: Arch, name: &str, is_for_debugger: bool) -> Result<PathBuf> {
+    programs::build_one(toolchain, arch, "conformance", name, is_for_debugger)
+}
+
 /// Leaves a file with the right content untouched, so that its time of change tells when the content changed.
 fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
     if std::fs::read(path).is_ok_and(|old| old == bytes) {

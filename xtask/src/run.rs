@@ -16,6 +16,7 @@ use crate::toolchain::Toolchain;
 mod bochs;
 pub mod control;
 pub mod debugger;
+mod gdb;
 pub mod input;
 pub mod iso;
 pub mod job;
@@ -53,15 +54,18 @@ pub struct Options {
     /// Copy a program of this machine into the guest and run it; what follows -- are its arguments.
     #[arg(long, value_name = "HOST_ELF")]
     program: Option<PathBuf>,
+    /// Run a conformance program; what follows -- is the part of its tests' names that are wanted.
+    #[arg(long, value_name = "NAME", conflicts_with = "program")]
+    test: Option<String>,
     /// Copy a file or folder of this machine into the guest.
     #[arg(long, value_name = "HOST=GUEST")]
     share: Vec<Mapping>,
     /// End the guest after so many seconds, with status 124.
     #[arg(long, value_name = "S")]
     timeout: Option<u64>,
-    /// Wait for a debugger on port 1234 before the first instruction.
-    #[arg(long)]
-    gdb: bool,
+    /// Wait for GDB before the first instruction, at this port or a free one; says how to start it.
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true)]
+    gdb: Option<Option<u16>>,
     /// Build Orlop with overflow checks and debug assertions.
     #[arg(long)]
     debug: bool,
@@ -124,25 +128,36 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     machine::ensure_qemu(machine.arch)?;
     let source = Source::of_this_process();
     let job = options.job(source)?;
+    let debugger = options.gdb.map(|_| gdb::program(machine.arch)).transpose()?;
     let toolchain = Toolchain::find()?;
     let checks = if options.debug { Checks::Debug } else { Checks::Release };
     let kernel = options.kernel.file(&toolchain, machine.arch, checks)?;
     let folder = tempfile::tempdir()?;
-    let segments = options.segments(&toolchain, job.as_ref())?;
+    let is_debugged = debugger.is_some();
+    let test = options.test.as_deref();
+    let test =
+        test.map(|name| build::conformance(&toolchain, machine.arch, name, is_debugged)).transpose()?;
+    let mut segments = options.segments(&toolchain, job.as_ref())?;
+    if let Some(test) = &test {
+        host_files::insert(&mut segments.extra, test, CONFORMANCE)?;
+    }
     let initramfs = segments.write(folder.path())?;
     let machine = memory::fit(&machine, segments.base(), segments.extra.content_length())?;
     let command_line = options.command_line(&machine, job.as_ref());
+    let port = options.gdb.map(|port| port.map_or_else(gdb::free_port, Ok)).transpose()?;
     let boot = Boot {
         machine: &machine,
         kernel: &kernel,
         initramfs: &initramfs,
         command_line: &command_line,
         console: if source == Source::Terminal { Console::Terminal } else { Console::Pipe },
-        debugger: options.gdb,
+        debugger: port,
         control: None,
     };
-    if options.gdb {
-        eprintln!("debugger: gdb {} -ex 'target remote :1234'", kernel.with_extension("elf").display());
+    if let (Some(port), Some(debugger)) = (port, debugger) {
+        let program = options.program.as_deref().or(test.as_deref());
+        let target = gdb::Target { arch: machine.arch, port, kernel: &kernel, program };
+        eprintln!("debugger: {debugger} -x {}", target.write_script(folder.path())?.display());
     }
     let timeout = options.timeout.map(Duration::from_secs);
     Conversation { job: job.as_ref(), source, timeout }.hold(&boot.command()?)
@@ -154,6 +169,9 @@ impl Options {
         let mut program = self.words.clone();
         if let Some(path) = &self.program {
             program.insert(0, guest_path(path)?);
+        }
+        if let Some(name) = &self.test {
+            program.insert(0, format!("{CONFORMANCE}{name}"));
         }
         let foreign_init = self.initramfs.is_some() || self.append.iter().any(|words| chooses_init(words));
         if program.is_empty() && foreign_init {
@@ -201,6 +219,9 @@ impl Options {
         words.join(" ")
     }
 }
+
+/// Where conformance programs lie in the guest.
+const CONFORMANCE: &str = "/conformance/";
 
 /// Where `--program` puts a program of this machine.
 fn guest_path(host: &Path) -> Result<String> {

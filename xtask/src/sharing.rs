@@ -108,7 +108,7 @@ fn measure(options: &Options, kernel: &Path, initramfs: &Path, plugin: Option<&s
         initramfs,
         command_line: &command_line,
         console: Console::Pipe,
-        debugger: false,
+        debugger: None,
         control: None,
     };
     let mut qemu = boot.command()?;

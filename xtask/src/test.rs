@@ -20,6 +20,7 @@ mod beginnings;
 mod bochs;
 mod boots;
 mod conformance;
+mod debugged;
 mod host;
 mod image;
 pub mod loaders;

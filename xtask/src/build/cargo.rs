@@ -24,6 +24,8 @@ pub struct Request<'a> {
     pub profile: &'a str,
     /// The package whose binaries are wanted.
     pub package: &'a str,
+    /// The only one that is wanted.
+    pub binary: Option<&'a str>,
     /// Flags for the compiler.
     pub flags: &'a [&'a str],
 }
@@ -32,7 +34,8 @@ pub struct Request<'a> {
 pub fn build(toolchain: &Toolchain, request: &Request<'_>) -> Result<Vec<PathBuf>> {
     let mut command = toolchain.cargo("build", request.target);
     command
-        .args(["--package", request.package, "--bins", "--profile", request.profile])
+        .args(["--package", request.package, "--profile", request.profile])
+        .args(request.binary.map_or(vec!["--bins"], |name| vec!["--bin", name]))
         .arg("--message-format=json-render-diagnostics")
         .env("CARGO_TARGET_DIR", workspace::target(request.kind))
         .env("CARGO_ENCODED_RUSTFLAGS", request.flags.join("\x1f"))

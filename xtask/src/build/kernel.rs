@@ -74,8 +74,14 @@ fn compile(toolchain: &Toolchain, arch: Arch, checks: Checks) -> Result<PathBuf>
         Checks::Release => "release",
         Checks::Debug => "checked",
     };
-    let request =
-        Request { target: arch.kernel_target(), kind: "kernel", profile, package: "orlop", flags: &flags };
+    let request = Request {
+        target: arch.kernel_target(),
+        kind: "kernel",
+        profile,
+        package: "orlop",
+        binary: None,
+        flags: &flags,
+    };
     match cargo::build(toolchain, &request)?.as_slice() {
         [kernel] => Ok(kernel.clone()),
         others => bail!("package orlop has {} binaries instead of one", others.len()),

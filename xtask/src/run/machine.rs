@@ -100,8 +100,8 @@ pub struct Boot<'a> {
     pub command_line: &'a str,
     /// Where the console goes.
     pub console: Console,
-    /// Wait for a debugger on port 1234.
-    pub debugger: bool,
+    /// Wait for a debugger at this port.
+    pub debugger: Option<u16>,
     /// The socket for [`super::control::Control`], which Bochs has not.
     pub control: Option<&'a Path>,
 }
@@ -164,8 +164,8 @@ impl Boot<'_> {
             Arch::Aarch64 if self.machine.accel == Accelerator::Kvm => &mut qemu,
             Arch::Aarch64 => qemu.args(["-semihosting-config", "enable=on,target=native"]),
         };
-        if self.debugger {
-            qemu.args(["-s", "-S"]);
+        if let Some(port) = self.debugger {
+            qemu.args(["-S", "-gdb", &format!("tcp:127.0.0.1:{port}")]);
         }
         if let Some(path) = self.control {
             qemu.arg("-qmp").arg(control_socket(path));

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::guest::{Ending, Guest};
 use super::queue::Queue;
-use super::{Stage, beginnings, image, loaders, watchdog};
+use super::{Stage, beginnings, debugged, image, loaders, watchdog};
 use crate::arch::Arch;
 use crate::run::Kernel;
 use crate::run::machine::Machine::{self, Microvm, Pc, Q35, Virt};
@@ -103,6 +103,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     if arch == Arch::Aarch64 {
         loaders::add(stage, queue, &guest)?;
     }
+    debugged::add(stage, arch, queue)?;
     beginnings::add(stage, arch, queue)
 }
 

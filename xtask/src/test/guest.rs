@@ -341,7 +341,7 @@ impl Guest {
             initramfs,
             command_line,
             console: Console::Pipe,
-            debugger: false,
+            debugger: None,
             control: None,
         }
     }
