@@ -37,7 +37,8 @@ pub fn write(bytes: &[u8]) {
 
 /// The console for as long as the guard lives, with interrupts masked: for one line.
 pub fn lock() -> Output {
-    Output { _guard: Some(OUTPUT.lock()) }
+    let guard = OUTPUT.lock();
+    Output { _guard: Some(guard) }
 }
 
 /// As [`lock`], but waits for so many nanoseconds only: for reports about a CPU that may hold the console and be stuck.

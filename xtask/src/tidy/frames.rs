@@ -21,12 +21,8 @@ const EXCEPTIONS: &[(&str, u64, &str)] = &[
     ("hal::arch::aarch64::platform::memory::map", 4500, "on the boot stack, a few calls deep"),
     ("hal::arch::aarch64::platform::machine::of_tree", 6000, "likewise; it calls little"),
     ("hal::arch::aarch64::platform::machine::of_tables", 6500, "likewise"),
-    (
-        "orlop::fs::initramfs::gzip::Gzip::new",
-        11_500,
-        "at boot, called by a function that keeps little itself",
-    ),
-    ("orlop::fs::initramfs::zstd::Zstd::new", 4000, "at boot, likewise"),
+    ("orlop::initramfs::gzip::Gzip::new", 11_500, "at boot, called by a function that keeps little itself"),
+    ("orlop::initramfs::zstd::Zstd::new", 4000, "at boot, likewise"),
 ];
 
 /// Builds both kernels and looks at their frames.

@@ -65,7 +65,8 @@ pub(super) fn check(outer: &Epoll, file: &File) -> Result<Option<Structure>, Err
     if inner.is_none() && outer.watchers.is_empty() {
         return Ok(None);
     }
-    let mut structure = Structure { walk: STRUCTURE.lock() };
+    let walk = STRUCTURE.lock();
+    let mut structure = Structure { walk };
     if let Some(inner) = inner {
         let walk = structure.start_walk();
         let below = links_below(inner, outer, walk, 0)?;
