@@ -18,6 +18,7 @@ use libkernel::paging::Prot;
 use libkernel::vma::IntervalMap;
 use outcome::OrErrno;
 use sched::RwLock;
+use subject::charges::Payer;
 
 use super::area::{Area, AreaFlags};
 use super::layout::Layout;
@@ -28,6 +29,8 @@ pub struct AddressSpace {
     pub(super) page_table: Arc<PageTable>,
     pub(super) state: RwLock<State>,
     pub(super) this: Weak<AddressSpace>,
+    /// Whom its pages are charged to.
+    pub(super) payer: Payer,
     /// Commands of `membarrier` by which it is registered.
     barriers: AtomicU32,
     /// What `prctl` says about it: [`flags`].
@@ -118,6 +121,7 @@ impl AddressSpace {
             page_table,
             state: RwLock::new(state),
             this: this.clone(),
+            payer: Payer::EVERYBODY,
             barriers: AtomicU32::new(0),
             flags: AtomicU32::new(flags::DUMPABLE),
         }))

@@ -8,6 +8,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod charges;
 mod credentials;
 mod limits;
 mod pid;

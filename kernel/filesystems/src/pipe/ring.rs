@@ -13,6 +13,7 @@ use hal::frame::SharedFrame;
 use libkernel::addr::PAGE_SIZE;
 use memory::user::{Halt, IoSink, IoSource};
 use outcome::OrErrno;
+use subject::charges::{Payer, charge_page};
 
 const PAGE: usize = PAGE_SIZE as usize;
 
@@ -25,6 +26,12 @@ pub(super) enum Writing {
     Packets,
     /// They are apart from what is there and what comes: `splice`.
     Apart,
+}
+
+/// A page of a pipe's own.
+fn new_page() -> Result<SharedFrame, Errno> {
+    charge_page(Payer::EVERYBODY).or_errno()?;
+    SharedFrame::alloc_zeroed().or_errno()
 }
 
 impl Writing {
@@ -185,7 +192,7 @@ impl Ring {
             self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             let frame = match self.spare.take() {
                 Some(frame) => frame,
-                None => SharedFrame::alloc_zeroed().or_errno()?,
+                None => new_page()?,
             };
             let wanted = source.remaining().min(PAGE);
             if let Err(halt) = source.take_frame_present(&frame, 0, wanted) {
@@ -202,7 +209,7 @@ impl Ring {
     pub(super) fn unread(&mut self, bytes: &[u8]) -> Result<(), Errno> {
         for piece in bytes.rchunks(PAGE) {
             self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-            let frame = SharedFrame::alloc_zeroed().or_errno()?;
+            let frame = new_page()?;
             frame.write(0, piece);
             self.slots.push_front(Slot { frame, start: 0, end: piece.len(), kind: Kind::Closed });
             self.filled += piece.len();

@@ -34,6 +34,7 @@ use libkernel::addr::PAGE_SIZE;
 use libkernel::radix::RadixTree;
 use outcome::OrErrno;
 use sched::turns::Turns;
+use subject::charges::{Payer, charge_page};
 
 use access::AccessCount;
 pub use access::{ExecuteAccess, WriteAccess};
@@ -65,6 +66,8 @@ pub struct Object {
     untouched: Untouched,
     seals: Seals,
     detaching: Detaching,
+    /// Whom its pages are charged to, besides the budget.
+    payer: Payer,
 }
 
 impl Object {
@@ -90,6 +93,7 @@ impl Object {
             untouched: Untouched::new(),
             seals: Seals::new(),
             detaching: Detaching::new(),
+            payer: Payer::EVERYBODY,
         })
     }
 
@@ -138,6 +142,7 @@ impl Object {
     }
 
     fn create_page(&self, index: u64, usage: Use) -> Result<SharedFrame, Errno> {
+        charge_page(self.payer).or_errno()?;
         let fresh = SharedFrame::alloc_zeroed().or_errno()?;
         let charge = Charge::take(self.budget.as_deref())?;
         let mut pages = self.pages.lock();

@@ -17,6 +17,7 @@ use memory::AddressSpace;
 use memory::user::UserPtr;
 use outcome::{Failure, OrErrno, Restart};
 use sched::work;
+use subject::charges::{Payer, TaskCharge};
 use subject::{Pid, capability};
 use vfs::FdTable;
 
@@ -329,6 +330,7 @@ fn new_thread(
         timer_slack_ns: parent.timer_slack_ns(),
         speculation: parent.speculation.inherited(),
         io_context: parent.io_context.for_child(request.has(CLONE_IO)),
+        charge: TaskCharge::take(Payer::EVERYBODY)?,
     });
     if request.has(CLONE_CHILD_CLEARTID) {
         thread.set_clear_child_id(request.child_tid);

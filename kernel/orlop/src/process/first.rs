@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use abi::Errno;
 use hal::sync::Once;
 use memory::AddressSpace;
+use subject::charges::{Payer, TaskCharge};
 use subject::{Credentials, Limits, Pid};
 use vfs::{FdTable, FsContext};
 
@@ -84,6 +85,7 @@ pub(super) fn parentless(pid: Pid, parts: Parentless) -> Result<Arc<Thread>, Err
         timer_slack_ns: TIMER_SLACK_NS,
         speculation: Default::default(),
         io_context: IoContext::new(),
+        charge: TaskCharge::take(Payer::EVERYBODY)?,
     });
     process.add_thread(thread.clone())?;
     Ok(thread)

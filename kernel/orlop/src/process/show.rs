@@ -1,5 +1,6 @@
 //! What `/proc` shows of processes and threads.
 
+use core::fmt;
 use core::sync::atomic::Ordering;
 
 use libkernel::signal_set::SignalSet;
@@ -33,5 +34,11 @@ impl Thread {
     /// Whether it runs or would run if there were a CPU for it.
     pub fn is_runnable(&self) -> bool {
         self.task().is_some_and(|task| task.is_runnable())
+    }
+}
+
+impl hal::task::Owner for Thread {
+    fn write_name(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "[{}:{}]", self.shown_name(), self.id().number())
     }
 }

@@ -13,6 +13,7 @@ use libkernel::addr::UserAddr;
 use libkernel::sched::Parameters;
 use memory::{AddressSpace, Bounds, OwnReference};
 use sched::{self, settings};
+use subject::charges::TaskCharge;
 use subject::{Credentials, Limits, Pid, Resource, users};
 use vfs::context::OwnContext;
 use vfs::{FdTable, FsContext};
@@ -74,6 +75,8 @@ pub struct Thread {
     /// What it gives up of speculation.
     pub speculation: speculation::Wishes,
     first_timer_slack_ns: u64,
+    /// That somebody pays for it.
+    _charge: TaskCharge,
     /// What it asks of input and output.
     pub io_context: IoContext,
     /// Whether the thread has left its loop.
@@ -114,6 +117,8 @@ pub struct ThreadParts {
     pub speculation: speculation::Wishes,
     /// Its priority of input and output.
     pub io_context: IoContext,
+    /// That somebody pays for it.
+    pub charge: TaskCharge,
 }
 
 /// The timer slack of the first process (Linux: 50 µs).
@@ -181,6 +186,7 @@ impl Thread {
             speculation: parts.speculation,
             first_timer_slack_ns: parts.timer_slack_ns,
             io_context: parts.io_context,
+            _charge: parts.charge,
             is_ending: AtomicBool::new(false),
             is_counted: AtomicBool::new(true),
             is_one_too_many: AtomicBool::new(false),
@@ -490,11 +496,5 @@ impl Drop for Thread {
     /// no lock here, as it has stopped counting.
     fn drop(&mut self) {
         self.stop_counting();
-    }
-}
-
-impl hal::task::Owner for Thread {
-    fn write_name(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "[{}:{}]", self.shown_name(), self.id().number())
     }
 }
