@@ -276,7 +276,7 @@ fn mounts_cover_directories_and_lead_back_up() {
     let root = tmpfs::new_instance(&TMPFS, Limits::of_pages(16), 0o755);
     let filesystem = root.inode().filesystem.clone();
     mount::attach_root(Mount::new(filesystem.clone(), root.clone(), Arc::default(), 0));
-    tmpfs::end_with_last_mount(&root);
+    filesystem.end_with_last_mount(&root);
     let mounted = Mount::new(filesystem.clone(), root, Arc::default(), 0);
     mount::attach(mounted, place).expect("memory");
     tree.file("/m/inside").expect("made");
@@ -343,7 +343,7 @@ fn a_tmpfs_ends_with_its_last_mount() {
     start_memory();
     let root = tmpfs::new_instance(&TMPFS, Limits::of_pages(16), 0o755);
     let filesystem = root.inode().filesystem.clone();
-    tmpfs::end_with_last_mount(&root);
+    filesystem.end_with_last_mount(&root);
     let mount = Mount::new(filesystem.clone(), root, Arc::default(), 0);
     let place = mount.root_location();
     drop(mount);

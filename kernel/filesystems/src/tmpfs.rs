@@ -1,24 +1,22 @@
 //! tmpfs: files, directories and all else in memory alone, under limits.
 //!
-//! The first of its instances is the root of everything, called rootfs as on Linux; devtmpfs is one, too. Names and dentries of a
-//! tree hold each other, so an instance that ends with its last mount takes them apart then.
+//! The first of its instances is the root of everything, called rootfs as on Linux; devtmpfs is one, too.
 
 mod folder;
 mod memory_file;
 mod options;
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::fs::TMPFS_MAGIC;
-use hal::sync::SpinLock;
 use libkernel::addr::PAGE_SIZE;
 use libkernel::text::Text;
 use subject::Credentials;
 
 use memory::object::PageBudget;
 use options::Options;
+use vfs::attribute_operations::AttributeOperations;
 use vfs::attributes::FileKind;
 use vfs::clock;
 use vfs::dentry::Dentry;
@@ -75,7 +73,7 @@ fn mount_new(options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
     let user = options.user.unwrap_or(by.user.file_system);
     let group = options.group.unwrap_or(by.group.file_system);
     root.inode().attributes.set_owner(user, group);
-    end_with_last_mount(&root);
+    root.inode().filesystem.end_with_last_mount(&root);
     Ok(root)
 }
 
@@ -111,8 +109,6 @@ struct TmpFs {
     budget: Arc<PageBudget>,
     inode_limit: u64,
     shown: Shown,
-    /// The root of a tree that ends with its last mount.
-    temporary_root: SpinLock<Option<Arc<Dentry>>>,
 }
 
 /// The root directory of a new instance, empty and owned by root.
@@ -121,7 +117,6 @@ pub fn new_instance(kind: &'static InMemory, limits: Limits, permissions: u32) -
         budget: Arc::new(PageBudget::new(limits.pages)),
         inode_limit: limits.inodes,
         shown: limits.shown,
-        temporary_root: SpinLock::new(None),
     };
     let filesystem = FileSystem::new(kind, Arc::new(instance));
     let ownership = Ownership { permissions, user: 0, group: 0 };
@@ -129,17 +124,12 @@ pub fn new_instance(kind: &'static InMemory, limits: Limits, permissions: u32) -
     Dentry::new_root(Inode::new(&filesystem, FileKind::Directory, ownership, body, clock::now()))
 }
 
-/// The tree below the root of an instance ends with the last mount of the instance.
-pub fn end_with_last_mount(root: &Arc<Dentry>) {
-    if let Some(instance) = root.inode().filesystem.operations::<TmpFs>() {
-        *instance.temporary_root.lock() = Some(root.clone());
-    }
-}
-
 /// Half of memory, as Linux's tmpfs has it where nothing else is said; in pages.
 pub fn default_pages() -> u64 {
     hal::frame::statistics().total as u64 / 2
 }
+
+impl AttributeOperations for TmpFs {}
 
 impl FileSystemOperations for TmpFs {
     /// As many inodes as pages, as Linux's tmpfs has it, unless there is another limit.
@@ -170,11 +160,6 @@ impl FileSystemOperations for TmpFs {
             write!(text, ",size={}k,nr_inodes={pages}", pages * (PAGE_SIZE / 1024));
         }
     }
-
-    fn unmount(&self) {
-        let root = self.temporary_root.lock().take();
-        take_apart(root);
-    }
 }
 
 impl TmpFs {
@@ -185,16 +170,5 @@ impl TmpFs {
     /// ENOSPC where there may be no more inodes, or names that count as such.
     fn check_room(&self, filesystem: &FileSystem) -> Result<(), Errno> {
         if filesystem.inode_count() < self.inode_limit { Ok(()) } else { Err(Errno::ENOSPC) }
-    }
-}
-
-/// Empties the directories of a tree, one after the other, so that nothing in it holds itself.
-fn take_apart(root: Option<Arc<Dentry>>) {
-    let mut left: Vec<Arc<Dentry>> = root.into_iter().collect();
-    while let Some(dentry) = left.pop() {
-        if let Some(directory) = dentry.inode().directory() {
-            let names = directory.names.write().take_all();
-            left.extend(names.map(|entry| entry.dentry).filter(|child| child.inode().is_directory()));
-        }
     }
 }

@@ -66,6 +66,12 @@ impl<T: ?Sized> RwLock<T> {
         WriteGuard { value, _wake: WakeNext(&self.waiters) }
     }
 
+    /// Enters as the writer if nobody is inside.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub fn try_write(&self) -> Option<WriteGuard<'_, T>> {
+        self.value.try_write().map(|value| WriteGuard { value, _wake: WakeNext(&self.waiters) })
+    }
+
     /// The value will have readers on several CPUs at once. Sleeps until nobody is inside, the first time.
     pub fn spread(&self) {
         self.value.spread(|| self.value.try_write().unwrap_or_else(|| self.wait_for_write()));

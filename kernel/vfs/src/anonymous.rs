@@ -11,7 +11,7 @@ use subject::Credentials;
 use super::attributes::FileKind;
 use super::clock;
 use super::dentry::{Dentry, Linkable};
-use super::directory::{Directory, Name, Unreachable};
+use super::directory::{Name, Unreachable};
 use super::file::{File, FileOperations, Handle};
 use super::filesystem::{FileSystem, FileSystemType, NoOperations};
 use super::inode::{Body, Inode, Ownership};
@@ -59,7 +59,7 @@ static OTHERS: Once<Arc<Mount>> = Once::new();
 pub fn new_mount(kind: &'static dyn FileSystemType) -> Arc<Mount> {
     let filesystem = FileSystem::new(kind, Arc::new(NoOperations));
     let ownership = Ownership { permissions: 0o700, user: 0, group: 0 };
-    let body = Body::Directory(Directory::new(Box::new(Unreachable)));
+    let body = Body::directory(Box::new(Unreachable));
     mount_of_root(Dentry::new_root(Inode::new(
         &filesystem,
         FileKind::Directory,

@@ -104,8 +104,8 @@ pub fn create_as(
         return Err(refusal(&directory.dentry, key.name, new.kind));
     };
     let writer = MountWriter::enter(&directory.mount);
-    let _changes = stored.changes.lock();
-    if stored.names.read().find(key).is_some() {
+    let _changes = stored.lock_changes();
+    if stored.find_to_change(&directory.dentry, key)?.is_some() {
         return Err(Errno::EEXIST);
     }
     let _writer = writer?;
@@ -171,8 +171,8 @@ pub fn link(
     };
     let writer = MountWriter::enter(&directory.mount);
     let key = Key::new(name);
-    let _changes = stored.changes.lock();
-    if stored.names.read().find(&key).is_some() {
+    let _changes = stored.lock_changes();
+    if stored.find_to_change(&directory.dentry, &key)?.is_some() {
         return Err(Errno::EEXIST);
     }
     let _writer = writer?;
@@ -214,6 +214,7 @@ pub fn refusal(parent: &Arc<Dentry>, name: &[u8], kind: FileKind) -> Errno {
 }
 
 /// Puts the dentry among the directory's names. ENOENT when the directory has been removed.
+#[inline(always)]
 fn enter(
     parent: &Inode,
     stored: &Directory,
@@ -221,14 +222,13 @@ fn enter(
     name: Name,
     dentry: &Arc<Dentry>,
 ) -> Result<(), Errno> {
-    let mut names = stored.names.write();
-    names.insert(key, name, dentry.clone())?;
-    drop(names);
+    stored.enter(key, name, dentry.clone())?;
     parent.touch_modified(clock::now());
     Ok(())
 }
 
 /// A new inode that belongs to the caller, or to the group of a set-group-id directory.
+#[inline(always)]
 fn new_inode(
     parent: &Inode,
     stored: &Directory,

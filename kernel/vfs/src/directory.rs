@@ -7,8 +7,10 @@
 //! A listing continues by cookie, not by index: names may come and go between two `getdents64` calls.
 
 mod ages;
+pub mod cache;
 mod index;
 mod operations;
+mod pending;
 mod trie;
 
 use alloc::boxed::Box;
@@ -67,8 +69,18 @@ pub fn set_secret(secret: &[u8; 16]) {
 pub struct Entry {
     /// The name, without slashes.
     pub name: Name,
-    /// What it names.
-    pub dentry: Arc<Dentry>,
+    /// What it names; `None` for a name of which it is known that there is none such.
+    pub dentry: Option<Arc<Dentry>>,
+}
+
+/// What is known of a name.
+pub enum Known<'a> {
+    /// It stands for this.
+    There(&'a Arc<Dentry>),
+    /// There is none such.
+    Absent,
+    /// Nothing.
+    Nothing,
 }
 
 /// An entry of a short list.
@@ -95,12 +107,14 @@ pub struct Names {
     next_cookie: u64,
     /// The directory was removed: it takes no new names.
     dead: bool,
+    /// The cookie at which [`Names::take_unused`] goes on.
+    hand: u64,
 }
 
 impl Names {
     /// A directory without names.
     pub const fn new() -> Names {
-        Names { store: Table::Few(Vec::new()), next_cookie: 0, dead: false }
+        Names { store: Table::Few(Vec::new()), next_cookie: 0, dead: false, hand: 0 }
     }
 
     /// How many names there are.
@@ -117,15 +131,40 @@ impl Names {
     }
 
     /// What the name stands for.
+    #[inline]
     pub fn find(&self, key: &Key<'_>) -> Option<&Arc<Dentry>> {
+        self.entry(key)?.dentry.as_ref()
+    }
+
+    /// What is known of the name.
+    pub fn known(&self, key: &Key<'_>) -> Known<'_> {
+        match self.entry(key).map(|entry| &entry.dentry) {
+            Some(Some(dentry)) => Known::There(dentry),
+            Some(None) => Known::Absent,
+            None => Known::Nothing,
+        }
+    }
+
+    #[inline]
+    fn entry(&self, key: &Key<'_>) -> Option<&Entry> {
         match &self.store {
-            Table::Few(slots) => slots.get(position(slots, key.name)?).map(|slot| &slot.entry.dentry),
+            Table::Few(slots) => slots.get(position(slots, key.name)?).map(|slot| &slot.entry),
             Table::Many(index) => index.find(key),
         }
     }
 
+    /// Whether the directory has been removed.
+    pub fn is_dead(&self) -> bool {
+        self.dead
+    }
+
     /// Adds a name that is not there yet. ENOENT for a directory that was removed; ENOMEM without memory. Nothing has changed then.
     pub fn insert(&mut self, key: &Key<'_>, name: Name, dentry: Arc<Dentry>) -> Result<(), Errno> {
+        self.learn(key, name, Some(dentry))
+    }
+
+    /// As [`Names::insert`], also that there is no such name.
+    pub fn learn(&mut self, key: &Key<'_>, name: Name, dentry: Option<Arc<Dentry>>) -> Result<(), Errno> {
         if self.dead {
             return Err(Errno::ENOENT);
         }
@@ -168,6 +207,11 @@ impl Names {
 
     /// Puts another dentry in the place of the one that the name stands for.
     pub fn replace(&mut self, key: &Key<'_>, dentry: Arc<Dentry>) -> Option<Arc<Dentry>> {
+        self.exchange(key, Some(dentry))?
+    }
+
+    /// What is known of the name from now on: of one of which something was known before. Returns that, or `None` for another name.
+    pub fn exchange(&mut self, key: &Key<'_>, dentry: Option<Arc<Dentry>>) -> Option<Option<Arc<Dentry>>> {
         match &mut self.store {
             Table::Few(slots) => {
                 let position = position(slots, key.name)?;
@@ -187,14 +231,14 @@ impl Names {
                 let position = position(slots, key.name)?;
                 let slot = slots.get_mut(position)?;
                 slot.cookie = cookie;
-                let before = core::mem::replace(&mut slot.entry.dentry, dentry);
+                let before = slot.entry.dentry.replace(dentry);
                 slots.get_mut(position..).unwrap_or_default().rotate_left(1);
-                Some(before)
+                before
             }
             Table::Many(index) => {
-                let before = index.replace(key, dentry);
+                let before = index.replace(key, Some(dentry));
                 index.set_cookie(key, cookie);
-                before
+                before?
             }
         }
     }
@@ -217,9 +261,38 @@ impl Names {
         few.chain(many.into_iter().flatten())
     }
 
-    /// Takes all names away: the file system is going.
+    /// Takes out the next name that nobody else holds a dentry of, of `looks` at most that are looked at; begins anew behind the newest.
+    pub fn take_unused(&mut self, looks: usize) -> Option<Entry> {
+        let (from, holders) = (self.hand, if matches!(self.store, Table::Few(_)) { 1 } else { 2 });
+        let is_unused =
+            |dentry: &Arc<Dentry>| Arc::strong_count(dentry) <= holders && !dentry.is_mount_point();
+        let (mut last, mut found) = (None, None);
+        for (cookie, entry) in self.oldest_first(from).take(looks) {
+            last = Some(cookie);
+            if entry.dentry.as_ref().is_none_or(is_unused) {
+                found = Some(entry.name.clone());
+                break;
+            }
+        }
+        self.hand = last.map_or(0, |cookie| cookie + 1);
+        self.remove(&Key::new(&found?))
+    }
+
+    /// The names with cookies from `from` on, oldest first, each with its cookie.
+    fn oldest_first(&self, from: u64) -> impl Iterator<Item = (u64, &Entry)> {
+        let (few, many) = match &self.store {
+            Table::Few(slots) => (Some(slots), None),
+            Table::Many(index) => (None, Some(index.oldest_first(from))),
+        };
+        let few = few.into_iter().flat_map(move |slots| {
+            let start = slots.partition_point(|slot| slot.cookie < from);
+            slots.iter().skip(start).map(|slot| (slot.cookie, &slot.entry))
+        });
+        few.chain(many.into_iter().flatten())
+    }
+
+    /// Takes all names away.
     pub fn take_all(&mut self) -> impl Iterator<Item = Entry> + use<> {
-        self.dead = true;
         let (few, many) = match core::mem::replace(&mut self.store, Table::Few(Vec::new())) {
             Table::Few(slots) => (slots, None),
             Table::Many(index) => (Vec::new(), Some(index)),

@@ -3,6 +3,7 @@
 //! A type ([`FileSystemType`]) is found by its name ([`types`](super::types)) and makes instances, each a [`FileSystem`] with
 //! [`FileSystemOperations`] of its own: its device number, who writes to it, how many inodes it has.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -10,12 +11,18 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::Errno;
 use abi::fs::MS_RDONLY;
+use hal::sync::SpinLock;
 use libkernel::addr::PAGE_SIZE;
 use libkernel::text::Text;
 use subject::Credentials;
 
+use super::attribute_operations::{AttributeOperations, Change};
 use super::attributes::DeviceNumber;
 use super::dentry::Dentry;
+use super::directory::cache::take_apart;
+use super::inode::Inode;
+use super::inode_cache::InodeCache;
+use super::reaper::{Parting, Remains};
 use super::writers::Writers;
 
 /// A type of file system: what mount(2) and `/proc/filesystems` know by a name. Small answers have the default of a type that keeps
@@ -63,7 +70,7 @@ pub trait FileSystemType: Send + Sync {
 
 /// What an instance of a file system does by itself. Every method has the answer of one that keeps nothing. An instance that a caller
 /// wants to know more of is asked for what it is: [`FileSystem::operations`].
-pub trait FileSystemOperations: Any + Send + Sync {
+pub trait FileSystemOperations: AttributeOperations + Any {
     /// How much there is and how much is free.
     fn statistics(&self, filesystem: &FileSystem) -> Statistics {
         let _ = filesystem;
@@ -80,7 +87,18 @@ pub trait FileSystemOperations: Any + Send + Sync {
         let _ = text;
     }
 
-    /// The last mount is gone, and with it everything that was reached through it.
+    /// Its inodes by number, where they are stored elsewhere: [`FileSystemOperations::evict`] is called for each of them then.
+    fn inodes(&self) -> Option<&InodeCache> {
+        None
+    }
+
+    /// Nobody holds an inode any more: what has to be stored of it is to be stored now, and what one without names holds is to be freed.
+    /// The inode is not looked up again before this returns. May sleep.
+    fn evict(&self, remains: Remains) {
+        drop(remains);
+    }
+
+    /// The last mount is gone, and with it everything that was reached through it: of an instance that ends then.
     fn unmount(&self) {}
 }
 
@@ -100,6 +118,8 @@ pub struct Statistics {
 /// The operations of an instance that has none of its own.
 pub struct NoOperations;
 
+impl AttributeOperations for NoOperations {}
+
 impl FileSystemOperations for NoOperations {}
 
 /// One file system, mounted or not.
@@ -114,11 +134,15 @@ pub struct FileSystem {
     operations: Arc<dyn FileSystemOperations>,
     /// The `MS_*` flags of the file system itself.
     flags: AtomicU64,
+    /// Whether it has something to do when nobody holds an inode any more.
+    evicts: bool,
     next_inode: AtomicU64,
     inodes: AtomicU64,
     /// Inodes without a name that somebody still has open: they are to go, so the file system is not done with writing.
     nameless: AtomicU64,
     mounts: AtomicU32,
+    /// The root of a tree that ends with its last mount. Names and dentries hold each other, so the end must take them apart.
+    temporary_root: SpinLock<Option<Arc<Dentry>>>,
 }
 
 /// Minors of the unnamed devices (major 0); the first goes to the root.
@@ -135,12 +159,14 @@ impl FileSystem {
             kind,
             device: DeviceNumber::new(0, minor),
             writers: Writers::new(),
+            evicts: operations.inodes().is_some(),
             operations,
             flags: AtomicU64::new(0),
             next_inode: AtomicU64::new(1),
             inodes: AtomicU64::new(0),
             nameless: AtomicU64::new(0),
             mounts: AtomicU32::new(0),
+            temporary_root: SpinLock::new(None),
         })
     }
 
@@ -150,6 +176,11 @@ impl FileSystem {
         operations.downcast_ref()
     }
 
+    /// The tree below `root` ends with the last mount of the file system.
+    pub fn end_with_last_mount(&self, root: &Arc<Dentry>) {
+        *self.temporary_root.lock() = Some(root.clone());
+    }
+
     pub(crate) fn add_mount(&self) {
         self.mounts.fetch_add(1, Ordering::Relaxed);
     }
@@ -157,7 +188,11 @@ impl FileSystem {
     /// A mount, and with it everything that was reached through it, is gone.
     pub(crate) fn remove_mount(&self) {
         if self.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.operations.unmount();
+            let root = self.temporary_root.lock().take();
+            if let Some(root) = root {
+                take_apart(root);
+                self.operations.unmount();
+            }
         }
     }
 
@@ -181,6 +216,26 @@ impl FileSystem {
         }
         self.flags.store(flags, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Has a change of attributes stored.
+    pub(super) fn store(&self, inode: &Inode, change: &Change) -> Result<(), Errno> {
+        self.operations.store(inode, change)
+    }
+
+    /// Its inodes by number, where they are stored elsewhere.
+    pub(super) fn inodes(&self) -> Option<&InodeCache> {
+        self.operations.inodes()
+    }
+
+    /// Has it finish with an inode that nobody holds.
+    pub(super) fn evict(&self, remains: Remains) {
+        self.operations.evict(remains);
+    }
+
+    /// What an inode needs for its end, if that is more than to be dropped.
+    pub(super) fn parting(&self) -> Option<Box<Parting>> {
+        self.evicts.then(|| Box::new(Parting::new()))
     }
 
     /// How much there is and how much is free.

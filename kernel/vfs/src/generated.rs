@@ -14,7 +14,7 @@ use libkernel::text::Text;
 use super::attributes::FileKind;
 use super::clock;
 use super::dentry::Dentry;
-use super::directory::{Directory, DirectoryOperations, Emit, Exposure, Listing};
+use super::directory::{DirectoryOperations, Emit, Exposure, Listing};
 use super::file::FileOperations;
 use super::filesystem::FileSystem;
 use super::inode::{Body, GeneratedFile, Inode, LinkTarget, MagicLink, Ownership};
@@ -170,7 +170,7 @@ pub fn inode_in(
 
 /// A directory that is made up.
 pub fn folder(operations: impl DirectoryOperations + 'static) -> Body {
-    Body::Directory(Directory::new(Box::new(operations)))
+    Body::directory(Box::new(operations))
 }
 
 /// Inode numbers: those of fixed names count up from here by a mix of their directory's number and their place in it; those of processes
@@ -246,21 +246,29 @@ pub fn find_fixed(
         Node::Link(text) => (0o777, Body::Magic(Box::new(TextLink(*text)))),
         Node::Directory(names) => (0o555, folder(FixedDirectory { number, names, class })),
         Node::Chosen(names) => (0o555, folder(FixedDirectory { number, names: names(), class })),
-        Node::Generated(make) => (0o555, Body::Directory(Directory::new(make(number)))),
+        Node::Generated(make) => (0o555, Body::directory(make(number))),
     };
     Ok(inode_in(directory, number, kind_of(&fixed.node), ownership(permissions), body))
 }
 
 /// Lists fixed names from `position` on; `false` when `emit` had enough.
 pub fn list_fixed(names: &[Fixed], directory_number: u64, position: u64, emit: &mut Emit<'_>) -> bool {
-    for (index, fixed) in names.iter().enumerate().skip(usize::try_from(position).unwrap_or(usize::MAX)) {
-        let number = fixed_number(directory_number, index);
-        let shown = Listing { name: fixed.name.as_bytes(), number, kind: kind_of(&fixed.node) };
-        if !emit(index as u64 + 1, shown) {
-            return false;
-        }
-    }
-    true
+    let shown = names.iter().enumerate().map(|(index, fixed)| Listing {
+        name: fixed.name.as_bytes(),
+        number: fixed_number(directory_number, index),
+        kind: kind_of(&fixed.node),
+    });
+    list_in_order(shown, position, emit)
+}
+
+/// Lists names whose positions are their places, from `position` on; `false` when `emit` had enough.
+pub fn list_in_order<'a>(
+    names: impl Iterator<Item = Listing<'a>>,
+    position: u64,
+    emit: &mut Emit<'_>,
+) -> bool {
+    let first = usize::try_from(position).unwrap_or(usize::MAX);
+    (1..).zip(names).skip(first).all(|(next, shown)| emit(next, shown))
 }
 
 /// A link whose text is one function.

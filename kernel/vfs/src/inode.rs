@@ -15,7 +15,7 @@ use outcome::Failure;
 use subject::Credentials;
 
 use super::attributes::{Attributes, DeviceNumber, FileKind};
-use super::directory::{Directory, Store};
+use super::directory::{Directory, DirectoryOperations, Store};
 use super::extended::Extended;
 use super::file::{File, FileOperations};
 use super::filesystem::FileSystem;
@@ -23,6 +23,7 @@ use super::generated::Class;
 use super::lock::FileLocks;
 use super::mount::Location;
 use super::notify::Watched;
+use super::reaper::{self, Parting, Remains};
 
 /// A file, directory, link, pipe or device.
 pub struct Inode {
@@ -44,18 +45,16 @@ pub struct Inode {
     pub lifetime_hint: AtomicU8,
     /// Who is told of changes of the directory.
     pub watched: Watched,
+    /// What it needs for its end, where its file system has something to do then.
+    parting: Option<Box<Parting>>,
 }
 
 /// The content of an inode.
-#[cfg_attr(
-    debug_assertions,
-    allow(clippy::large_enum_variant, reason = "locks are larger while their order is watched")
-)]
 pub enum Body {
     /// A regular file: its page cache is all there is.
     Bytes(Arc<Object>),
     /// A directory.
-    Directory(Directory),
+    Directory(Box<Directory>),
     /// A file whose content is made up on demand.
     Made(Box<dyn GeneratedFile>),
     /// A link with a fixed text.
@@ -118,6 +117,13 @@ pub trait MagicLink: Send + Sync {
     }
 }
 
+impl Body {
+    /// A directory, none of whose names is in memory yet.
+    pub fn directory(operations: Box<dyn DirectoryOperations>) -> Body {
+        Body::Directory(Box::new(Directory::new(operations)))
+    }
+}
+
 /// Who owns a new inode and what its mode is.
 #[derive(Clone, Copy)]
 pub struct Ownership {
@@ -163,6 +169,7 @@ impl Inode {
             extended: Extended::new(),
             lifetime_hint: AtomicU8::new(0),
             watched: Watched::new(),
+            parting: filesystem.parting(),
         })
     }
 
@@ -271,6 +278,20 @@ impl Inode {
         }
     }
 
+    /// Nobody holds it any more, and its file system has something to do.
+    #[cold]
+    fn hand_over(&mut self, parting: Box<Parting>) {
+        let now = self.attributes.born();
+        let remains = Remains {
+            filesystem: self.filesystem.clone(),
+            number: self.number,
+            kind: self.kind,
+            attributes: core::mem::replace(&mut self.attributes, Attributes::new(0, 0, 0, 0, now)),
+            body: core::mem::replace(&mut self.body, Body::Socket),
+        };
+        reaper::hand_over(parting, remains);
+    }
+
     /// One more name. Each name of a file but the first counts as an inode, as on Linux's tmpfs: names take memory too.
     pub fn add_link(&self) {
         if self.attributes.add_link() == 0 {
@@ -320,5 +341,8 @@ impl Drop for Inode {
             self.filesystem.forget_nameless();
         }
         self.filesystem.forget_inode();
+        if let Some(parting) = self.parting.take() {
+            self.hand_over(parting);
+        }
     }
 }

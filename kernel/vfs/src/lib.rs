@@ -4,6 +4,7 @@
 //! - [`mount`], [`dentry`], [`directory`] and [`inode`] are the tree; [`walk`] finds places in it, [`open`] opens them, [`change`],
 //!   [`remove`] and [`rename`] change its names.
 //! - [`filesystem`] and [`directory::operations`](directory) are what a file system plugs in by; [`types`] are those that were.
+//!   [`inode_cache`] and [`reaper`] are for those that store inodes elsewhere.
 //! - A file's content is its inode's [`inode::Body`]: stored files are memory objects, the rest brings a
 //!   [`operations::FileOperations`] ([`device`]) or makes itself up when it is looked at ([`generated`]).
 //! - What files ask of the floors above goes through two ports: [`running`] and [`device`].
@@ -19,6 +20,7 @@ extern crate std;
 
 pub mod anonymous;
 pub mod asynchronous;
+pub mod attribute_operations;
 pub mod attributes;
 pub mod change;
 pub mod clock;
@@ -33,6 +35,7 @@ pub mod file;
 pub mod filesystem;
 pub mod generated;
 pub mod inode;
+pub mod inode_cache;
 pub mod limits;
 pub mod listing;
 pub mod lock;
@@ -46,10 +49,13 @@ pub mod owner;
 pub mod path;
 pub mod permission;
 pub mod poll;
+pub mod reaper;
 pub mod remove;
 pub mod rename;
 pub mod running;
 pub mod shared_folders;
+#[cfg(test)]
+mod test_file_system;
 pub mod types;
 pub mod walk;
 pub mod writers;

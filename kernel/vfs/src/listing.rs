@@ -49,7 +49,8 @@ pub fn list(place: &Location, position: u64, mut emit: impl FnMut(Listed<'_>) ->
         Store::Memory => {
             let names = stored.names.read_or_spread();
             for (cookie, entry) in names.newest_first(NEWEST.saturating_sub(offset)) {
-                let inode = entry.dentry.inode();
+                let Some(dentry) = &entry.dentry else { continue };
+                let inode = dentry.inode();
                 let next = FIRST + (NEWEST - cookie);
                 if !emit(Listed { name: &entry.name, number: inode.number, kind: inode.kind, next }) {
                     break;
@@ -57,13 +58,15 @@ pub fn list(place: &Location, position: u64, mut emit: impl FnMut(Listed<'_>) ->
             }
             Ok(())
         }
-        Store::MadeUp => stored.operations.list(offset, &mut |next, entry| {
-            emit(Listed {
-                name: entry.name,
-                number: entry.number,
-                kind: entry.kind,
-                next: next.saturating_add(FIRST),
+        Store::MadeUp | Store::Elsewhere | Store::Shared => {
+            stored.operations.list(offset, &mut |next, entry| {
+                emit(Listed {
+                    name: entry.name,
+                    number: entry.number,
+                    kind: entry.kind,
+                    next: next.saturating_add(FIRST),
+                })
             })
-        }),
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! Removing names: files and empty directories.
 
-use alloc::sync::Arc;
-
 use abi::Errno;
 use subject::Credentials;
 
 use super::change;
 use super::clock;
 use super::dentry::Dentry;
-use super::directory::Key;
+use super::directory::cache::Changing;
+use super::directory::{Directory, Key, Store};
 use super::inode::Inode;
 use super::mount::Location;
 use super::notify::Event;
@@ -35,16 +34,17 @@ pub fn remove(
     let Some(stored) = parent.changeable_directory() else { return Err(refusal(directory, name)) };
     let _writer = MountWriter::enter(&directory.mount)?;
     let key = Key::new(name);
-    let changes = stored.changes.lock();
-    let dentry = stored.names.read().find(&key).cloned().ok_or(Errno::ENOENT)?;
+    let changes = stored.lock_changes();
+    let dentry = stored.find_to_change(&directory.dentry, &key)?.ok_or(Errno::ENOENT)?;
     change::may_change(directory, credentials)?;
     check_victim(parent, &dentry, victim, credentials)?;
-    if victim == Victim::Directory {
-        bury(&dentry)?;
-    }
+    let burial = if victim == Victim::Directory { Some(Burial::begin(&dentry)?) } else { None };
     stored.operations.remove(parent, name, dentry.inode())?;
-    let entry = stored.names.write().remove(&key);
+    let entry = stored.take_away(&key);
     dentry.mark_removed();
+    if let Some(burial) = burial {
+        burial.finish();
+    }
     drop(changes);
     forget(parent, dentry.inode());
     drop(entry);
@@ -77,15 +77,35 @@ pub fn check_victim(
     if dentry.is_mount_point() { Err(Errno::EBUSY) } else { Ok(()) }
 }
 
-/// Closes an empty directory to new names. ENOTEMPTY if it has any.
-pub fn bury(dentry: &Arc<Dentry>) -> Result<(), Errno> {
-    let stored = dentry.inode().directory().ok_or(Errno::EPERM)?;
-    let mut names = stored.names.write();
-    if !names.is_empty() {
-        return Err(Errno::ENOTEMPTY);
+/// A directory that is about to be removed: nobody else changes names in it.
+pub struct Burial<'a> {
+    directory: &'a Directory,
+    /// Where names are elsewhere, the file system knows whether there are any.
+    _changes: Option<Changing<'a>>,
+}
+
+impl Burial<'_> {
+    /// Closes an empty directory to new names; one whose names are elsewhere once its file system has removed it. ENOTEMPTY if it has any,
+    /// EPERM for one that programs cannot change.
+    pub fn begin(dentry: &Dentry) -> Result<Burial<'_>, Errno> {
+        let directory = dentry.inode().changeable_directory().ok_or(Errno::EPERM)?;
+        if directory.store != Store::Memory {
+            return Ok(Burial { directory, _changes: Some(directory.lock_changes()) });
+        }
+        let mut names = directory.names.write();
+        if !names.is_empty() {
+            return Err(Errno::ENOTEMPTY);
+        }
+        names.bury();
+        Ok(Burial { directory, _changes: None })
     }
-    names.bury();
-    Ok(())
+
+    /// The file system has done its part.
+    pub fn finish(self) {
+        if self.directory.store != Store::Memory {
+            self.directory.names.write().bury();
+        }
+    }
 }
 
 /// A name of `inode` in `parent` is gone: link counts and times follow.

@@ -7,19 +7,19 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use sched::Mutex;
-use sched::mutex::MutexGuard;
 use subject::Credentials;
 
 use super::change;
 use super::clock;
 use super::dentry::Dentry;
-use super::directory::{Directory, Key, LeftBehind, Name, Renaming};
+use super::directory::cache::Changing;
+use super::directory::{Directory, Key, LeftBehind, Name, Renaming, Store};
 use super::inode::Inode;
 use super::mount::Location;
 use super::moves::Moving;
 use super::notify::Event;
 use super::permission::{self, Access};
-use super::remove::{self, Victim};
+use super::remove::{self, Burial, Victim};
 use super::writers::MountWriter;
 
 /// What becomes of a target that exists.
@@ -72,10 +72,14 @@ pub fn rename(
     let refusal = |parent: &Inode| if parent.is_directory() { Errno::ENOENT } else { Errno::ENOTDIR };
     let old = old_parent.changeable_directory().ok_or_else(|| refusal(old_parent))?;
     let new = new_parent.changeable_directory().ok_or_else(|| refusal(new_parent))?;
+    // A whiteout is a file, which a file system that stores its names would have to make in the same step.
+    if behind == Behind::Whiteout && old.store != Store::Memory {
+        return Err(Errno::EINVAL);
+    }
     let _shape = SHAPE.lock();
-    let _locks = lock_both(old, new);
-    let source = old.names.read().find(&from.name).cloned().ok_or(Errno::ENOENT)?;
-    let existing = new.names.read().find(&to.name).cloned();
+    let _locks = lock_both(from.directory, to.directory, old, new);
+    let source = old.find_to_change(&from.directory.dentry, &from.name)?.ok_or(Errno::ENOENT)?;
+    let existing = new.find_to_change(&to.directory.dentry, &to.name)?;
     check_ends(&from, &to, target, &source, existing.as_ref())?;
     if let Some(existing) = &existing
         && Arc::ptr_eq(existing.inode(), source.inode())
@@ -99,15 +103,26 @@ pub fn rename(
     }
 }
 
-/// Locks the directories' changes, the lower address first; one lock if they are the same.
-fn lock_both<'a>(old: &'a Directory, new: &'a Directory) -> (MutexGuard<'a, ()>, Option<MutexGuard<'a, ()>>) {
+type Guards<'a> = (Changing<'a>, Option<Changing<'a>>);
+
+/// Locks the directories' changes; one lock if they are the same. A removal locks a directory after the one that it is in, where names are
+/// elsewhere: so of two that lie below each other the upper one comes first there, else the lower address. The shape of the tree is
+/// locked.
+fn lock_both<'a>(from: &Location, to: &Location, old: &'a Directory, new: &'a Directory) -> Guards<'a> {
     let address = |directory: &Directory| core::ptr::from_ref(directory).addr();
     if address(old) == address(new) {
-        return (old.changes.lock(), None);
+        return (old.lock_changes(), None);
     }
-    let (first, second) = if address(old) < address(new) { (old, new) } else { (new, old) };
-    let first = first.changes.lock();
-    (first, Some(second.changes.lock()))
+    let is_old_first = if old.store == Store::Memory {
+        address(old) < address(new)
+    } else if from.dentry.is_ancestor_of(&to.dentry) {
+        true
+    } else {
+        !to.dentry.is_ancestor_of(&from.dentry) && address(old) < address(new)
+    };
+    let (first, second) = if is_old_first { (old, new) } else { (new, old) };
+    let first = first.lock_changes();
+    (first, Some(second.lock_changes()))
 }
 
 /// What is wrong with the two names themselves.
@@ -204,33 +219,31 @@ impl Plan<'_> {
 
     fn replace(self, existing: Option<Arc<Dentry>>, whiteout: Option<Arc<Dentry>>) -> Result<(), Errno> {
         let label: Name = Arc::from(self.to.name.name);
-        if let Some(existing) = &existing
-            && existing.inode().is_directory()
-        {
-            remove::bury(existing)?;
-        }
+        let burial = match &existing {
+            Some(existing) if existing.inode().is_directory() => Some(Burial::begin(existing)?),
+            _ => None,
+        };
         let (old_parent, new_parent) = self.parents();
         let left = if whiteout.is_some() { LeftBehind::Whiteout } else { LeftBehind::Nothing };
         self.ask(existing.as_ref(), left)?;
-        let mut names = self.new.names.write();
         let replaced = match &existing {
-            Some(_) => names.supersede(&self.to.name, self.source.clone()),
+            Some(_) => self.new.names.write().supersede(&self.to.name, self.source.clone()),
             None => {
-                names.insert(&self.to.name, label.clone(), self.source.clone())?;
+                self.new.enter(&self.to.name, label.clone(), self.source.clone())?;
                 None
             }
         };
-        drop(names);
         if let Some(existing) = &existing {
             existing.mark_removed();
             remove::forget(new_parent, existing.inode());
         }
-        let mut names = self.old.names.write();
+        if let Some(burial) = burial {
+            burial.finish();
+        }
         let moved = match whiteout {
-            Some(whiteout) => names.supersede(&self.from.name, whiteout),
-            None => names.remove(&self.from.name).map(|entry| entry.dentry),
+            Some(whiteout) => self.old.names.write().supersede(&self.from.name, whiteout),
+            None => self.old.take_away(&self.from.name),
         };
-        drop(names);
         self.source.move_to(self.to.directory.dentry.clone(), label);
         if self.source.inode().is_directory() {
             old_parent.remove_link();

@@ -448,30 +448,34 @@ pub fn child(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno>
 #[inline(always)]
 pub fn child_by(directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Arc<Dentry>, Errno> {
     if let Body::Directory(stored) = &directory.inode().body
+        && stored.store.is_known_here()
         && let Some(found) = stored.names.read_or_spread().find(key)
     {
         return Ok(found.clone());
     }
-    child_elsewhere(directory, key.name)
+    child_elsewhere(directory, key)
 }
 
 fn cached_child(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
-    match &directory.inode().body {
-        Body::Directory(stored) if stored.store == Store::MadeUp => Err(Errno::EAGAIN),
-        _ => {
-            child(directory, name).map_err(|errno| if errno == Errno::ENOENT { Errno::EAGAIN } else { errno })
-        }
+    let stored = directory.inode().directory().ok_or(Errno::ENOTDIR)?;
+    match stored.store {
+        // Somebody has to be asked, whatever is known.
+        Store::MadeUp | Store::Shared => Err(Errno::EAGAIN),
+        _ if name.len() > MAX_NAME && is_too_long(name, directory) => Err(Errno::ENAMETOOLONG),
+        _ => stored.names.read_or_spread().find(&Key::new(name)).cloned().ok_or(Errno::EAGAIN),
     }
 }
 
 /// [`child`], where the name is not in memory.
 #[inline(never)]
-fn child_elsewhere(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+fn child_elsewhere(directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Arc<Dentry>, Errno> {
+    let name = key.name;
     let inode = directory.inode();
     let stored = inode.directory().ok_or(Errno::ENOTDIR)?;
     match stored.store {
         _ if name.len() > MAX_NAME && is_too_long(name, directory) => Err(Errno::ENAMETOOLONG),
         Store::Memory => Err(Errno::ENOENT),
+        Store::Elsewhere | Store::Shared => stored.find_elsewhere(directory, key),
         Store::MadeUp => {
             let found = stored.operations.look_up(inode, name)?;
             Ok(Dentry::new(found, directory.clone(), Arc::from(name)))

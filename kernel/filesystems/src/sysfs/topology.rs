@@ -13,7 +13,7 @@ use vfs::attributes::FileKind;
 use vfs::directory::{DirectoryOperations, Emit, Exposure, Listing};
 use vfs::file::FileOperations;
 use vfs::generated::content::SequenceFile;
-use vfs::generated::{Class, Made, folder, inode_in, ownership};
+use vfs::generated::{Class, Made, folder, inode_in, list_in_order, ownership};
 use vfs::inode::{Body, GeneratedFile, Inode};
 
 /// Inode numbers begin here, above those of the CPUs; each CPU has so many.
@@ -130,14 +130,12 @@ impl DirectoryOperations for TopologyDirectory {
     }
 
     fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
-        let first = usize::try_from(position).unwrap_or(usize::MAX);
-        for (index, (name, _)) in FILES.iter().enumerate().skip(first) {
-            let number = number(self.cpu, index + 1);
-            let shown = Listing { name: name.as_bytes(), number, kind: FileKind::Regular };
-            if !emit(index as u64 + 1, shown) {
-                break;
-            }
-        }
+        let shown = FILES.iter().enumerate().map(|(index, (name, _))| Listing {
+            name: name.as_bytes(),
+            number: number(self.cpu, index + 1),
+            kind: FileKind::Regular,
+        });
+        list_in_order(shown, position, emit);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use memory::Object;
 use vfs::attributes::FileKind;
 use vfs::change::{Content, NewFile};
 use vfs::clock;
-use vfs::directory::{Directory, DirectoryOperations, Exposure, Renaming, Store};
+use vfs::directory::{DirectoryOperations, Exposure, Renaming, Store};
 use vfs::inode::{Body, Inode, Ownership};
 
 /// A directory.
@@ -19,7 +19,7 @@ struct Folder;
 
 /// The content of an empty directory.
 pub fn body() -> Body {
-    Body::Directory(Directory::new(Box::new(Folder)))
+    Body::directory(Box::new(Folder))
 }
 
 impl Exposure for Folder {}
@@ -39,7 +39,7 @@ impl DirectoryOperations for Folder {
         let kind = new.kind();
         let instance = TmpFs::of(directory)?;
         let body = match (kind, new.into_content()) {
-            (FileKind::Regular, _) => return self.create_nameless(directory, ownership),
+            (FileKind::Regular, _) => empty_file(instance),
             (FileKind::Directory, _) => body(),
             (FileKind::Symlink, Content::Link(text)) => Body::Symlink(text),
             (FileKind::Fifo, _) => Body::Fifo(Pipe::new()),
@@ -54,8 +54,7 @@ impl DirectoryOperations for Folder {
 
     fn create_nameless(&self, directory: &Inode, ownership: Ownership) -> Result<Arc<Inode>, Errno> {
         let instance = TmpFs::of(directory)?;
-        let body = Body::Bytes(Object::limited(0, instance.budget.clone()));
-        make(instance, directory, FileKind::Regular, ownership, body)
+        make(instance, directory, FileKind::Regular, ownership, empty_file(instance))
     }
 
     /// Each name of a file but the first counts as an inode.
@@ -75,7 +74,12 @@ impl DirectoryOperations for Folder {
     }
 }
 
+fn empty_file(instance: &TmpFs) -> Body {
+    Body::Bytes(Object::limited(0, instance.budget.clone()))
+}
+
 /// A new inode. ENOSPC when only the kernel's reserve is left: files without content take kernel memory too.
+#[inline(always)]
 fn make(
     instance: &TmpFs,
     directory: &Inode,

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use abi::Errno;
 use vfs::attributes::FileKind;
 use vfs::directory::{DirectoryOperations, Emit, Exposure, Listing};
-use vfs::generated::{Class, inode_in};
+use vfs::generated::{Class, inode_in, list_in_order};
 use vfs::inode::{Body, Inode, LinkTarget, MagicLink};
 
 use super::subject::Subject;
@@ -45,14 +45,12 @@ impl DirectoryOperations for NamespaceLinks {
 
     fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
-        let first = usize::try_from(position).unwrap_or(usize::MAX);
-        for (index, (name, _)) in LINKS.iter().enumerate().skip(first) {
-            let shown =
-                Listing { name: name.as_bytes(), number: self.number(index), kind: FileKind::Symlink };
-            if !emit(index as u64 + 1, shown) {
-                break;
-            }
-        }
+        let shown = LINKS.iter().enumerate().map(|(index, (name, _))| Listing {
+            name: name.as_bytes(),
+            number: self.number(index),
+            kind: FileKind::Symlink,
+        });
+        list_in_order(shown, position, emit);
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use vfs::directory::{Admission, DirectoryOperations, Emit, Exposure, Listing};
 use vfs::file::FileOperations;
 use vfs::filesystem::FileSystem;
 use vfs::generated::content::{Content, SequenceFile};
-use vfs::generated::{Class, folder, inode_in};
+use vfs::generated::{Class, folder, inode_in, list_in_order};
 use vfs::inode::{Body, GeneratedFile, Inode, LinkTarget, MagicLink};
 use vfs::mount::{self, Location};
 use vfs::{display_path, short};
@@ -222,13 +222,12 @@ impl DirectoryOperations for Entries {
 
     fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
-        for (index, named) in self.names().skip(usize::try_from(position).unwrap_or(usize::MAX)) {
-            let number = self.subject.inode_number(index);
-            let shown = Listing { name: named.name.as_bytes(), number, kind: kind_of(named.node) };
-            if !emit(index, shown) {
-                break;
-            }
-        }
+        let shown = self.names().map(|(index, named)| Listing {
+            name: named.name.as_bytes(),
+            number: self.subject.inode_number(index),
+            kind: kind_of(named.node),
+        });
+        list_in_order(shown, position, emit);
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use abi::Errno;
 use libkernel::text::Text;
+use vfs::attribute_operations::AttributeOperations;
 use vfs::filesystem::FileSystemOperations;
 
 use crate::process::{Process, current, may_inspect};
@@ -97,6 +98,8 @@ impl View {
         current().is_none_or(|thread| thread.with_credentials(|credentials| credentials.in_group(group)))
     }
 }
+
+impl AttributeOperations for View {}
 
 impl FileSystemOperations for View {
     fn reconfigure(&self, options: &[u8]) -> Result<(), Errno> {

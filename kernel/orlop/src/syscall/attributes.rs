@@ -6,6 +6,7 @@ use abi::time::{NANOSECONDS_PER_SECOND, Timespec, Timeval, UTIME_NOW, UTIME_OMIT
 use libkernel::addr::UserAddr;
 use memory::user::{PathBuffer, UserPtr, UserSlice};
 use subject::{Credentials, capability};
+use vfs::attribute_operations::Change;
 use vfs::clock;
 use vfs::extended;
 use vfs::limits;
@@ -49,7 +50,7 @@ fn change_mode(place: &Location, mode: u32, credentials: &Credentials) -> Result
     let keeps_group_bit =
         credentials.in_group(inode.attributes.group()) || credentials.has_capability(capability::FSETID);
     let mode = if keeps_group_bit { mode } else { mode & !S_ISGID };
-    inode.attributes.set_permissions(mode);
+    inode.change_attributes(Change::Mode(mode))?;
     inode.touch_changed(clock::now());
     place.dentry.tell(Event::Attributes);
     Ok(())
@@ -112,13 +113,13 @@ fn change_owner(place: &Location, owner: u32, group: u32, credentials: &Credenti
     let lost = if inode.is_directory() { 0 } else { limits::lost_bits(inode, credentials) };
     if lost != 0 {
         permission::require_owner(inode, credentials)?;
-        attributes.drop_permissions(lost);
+        inode.change_attributes(Change::Loss(lost))?;
     }
     // Those of a directory stay, as on Linux: nobody executes it.
     if !inode.is_directory() && inode.extended.has_capabilities() {
         extended::drop_capabilities(inode);
     }
-    attributes.set_owner(new_owner, new_group);
+    inode.change_attributes(Change::Owner(new_owner, new_group))?;
     inode.touch_changed(clock::now());
     if (owner, group) != (UNCHANGED, UNCHANGED) || lost != 0 {
         place.dentry.tell(Event::Attributes);
@@ -252,11 +253,7 @@ fn change_times(place: &Location, times: [NewTime; 2], credentials: &Credentials
     }
     let now = clock::now();
     let [accessed, modified] = times.map(|time| time.resolve(now));
-    inode.attributes.update_times(|times| {
-        times.accessed = accessed.unwrap_or(times.accessed);
-        times.modified = modified.unwrap_or(times.modified);
-        times.changed = now;
-    });
+    inode.change_attributes(Change::Times { accessed, modified, changed: now })?;
     let event = match (accessed, modified) {
         (Some(_), None) => Event::Accessed,
         (None, Some(_)) => Event::Modified,

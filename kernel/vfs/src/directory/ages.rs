@@ -28,6 +28,12 @@ impl Chunk {
         let entries = self.entries.iter().enumerate().rev();
         entries.filter_map(move |(place, entry)| Some((number * SPAN + place as u64, entry.as_ref()?)))
     }
+
+    /// The same, oldest first.
+    fn oldest_first(&self, number: u64) -> impl Iterator<Item = (u64, &Entry)> {
+        let entries = self.entries.iter().enumerate();
+        entries.filter_map(move |(place, entry)| Some((number * SPAN + place as u64, entry.as_ref()?)))
+    }
 }
 
 /// Entries by cookie.
@@ -96,6 +102,13 @@ impl Ages {
         let older = self.older.range(..=below / SPAN).rev();
         let older = older.flat_map(|(&number, chunk)| chunk.newest_first(number));
         self.newest.newest_first(self.number).chain(older).filter(move |&(cookie, _)| cookie < below)
+    }
+
+    /// The entries with cookies from `from` on, oldest first, each with its cookie.
+    pub fn oldest_first(&self, from: u64) -> impl Iterator<Item = (u64, &Entry)> {
+        let older = self.older.range(from / SPAN..);
+        let older = older.flat_map(|(&number, chunk)| chunk.oldest_first(number));
+        older.chain(self.newest.oldest_first(self.number)).filter(move |&(cookie, _)| cookie >= from)
     }
 
     /// All entries.

@@ -37,10 +37,10 @@ impl Index {
         self.by_name.len()
     }
 
-    /// What the name stands for.
-    pub fn find(&self, key: &Key<'_>) -> Option<&Arc<Dentry>> {
+    /// The entry of a name.
+    pub fn find(&self, key: &Key<'_>) -> Option<&Entry> {
         let hash = key.hash();
-        self.by_name.find(hash, |item| item.is(hash, key.name)).map(|item| &item.entry.dentry)
+        self.by_name.find(hash, |item| item.is(hash, key.name)).map(|item| &item.entry)
     }
 
     /// Adds a name that is not there yet, with a new cookie. ENOMEM, and nothing has changed, without memory.
@@ -59,7 +59,7 @@ impl Index {
     }
 
     /// Puts another dentry in the place of the one that the name stands for.
-    pub fn replace(&mut self, key: &Key<'_>, dentry: Arc<Dentry>) -> Option<Arc<Dentry>> {
+    pub fn replace(&mut self, key: &Key<'_>, dentry: Option<Arc<Dentry>>) -> Option<Option<Arc<Dentry>>> {
         let hash = key.hash();
         let item = self.by_name.find_mut(hash, |item| item.is(hash, key.name))?;
         if let Some(listed) = self.by_age.get_mut(item.cookie) {
@@ -81,6 +81,11 @@ impl Index {
     /// The names with cookies below `below`, newest first, each with its cookie.
     pub fn newest_first(&self, below: u64) -> impl Iterator<Item = (u64, &Entry)> {
         self.by_age.newest_first(below)
+    }
+
+    /// The names with cookies from `from` on, oldest first, each with its cookie.
+    pub fn oldest_first(&self, from: u64) -> impl Iterator<Item = (u64, &Entry)> {
+        self.by_age.oldest_first(from)
     }
 
     /// All names.

@@ -11,6 +11,7 @@ use hal::sync::SpinRwLock;
 use sched::Mutex;
 
 use super::Names;
+use super::cache::Cached;
 use crate::attributes::FileKind;
 use crate::change::NewFile;
 use crate::filesystem::FileSystem;
@@ -22,12 +23,14 @@ use crate::walk::MAX_NAME;
 pub struct Directory {
     /// The names in memory; the lock is a leaf and held only to look or to change one name.
     pub names: SpinRwLock<Names>,
-    /// Held by whoever changes names, across all steps of the change. Two are taken in the order of their addresses.
-    pub changes: Mutex<()>,
+    /// Held by whoever changes names, across all steps of the change, where all names are in memory ([`Directory::lock_changes`]).
+    pub(super) changes: Mutex<()>,
     /// Where its names are.
     pub store: Store,
     /// What its file system does.
     pub operations: Box<dyn DirectoryOperations>,
+    /// What it takes to keep names that are elsewhere.
+    pub(super) cached: Option<Box<Cached>>,
 }
 
 /// Where the names of a directory are.
@@ -35,15 +38,28 @@ pub struct Directory {
 pub enum Store {
     /// In memory, all of them: what is not there, is not.
     Memory,
+    /// Elsewhere; what is known of one is kept, and holds until this kernel changes it.
+    Elsewhere,
+    /// Elsewhere, and others change them, too: before it is used, what is known of one is asked for anew.
+    Shared,
     /// Nowhere: each is made up when it is looked for, and none can be made by a program.
     MadeUp,
+}
+
+impl Store {
+    /// Whether a name that is in memory holds without asking anybody.
+    #[inline]
+    pub fn is_known_here(self) -> bool {
+        matches!(self, Store::Memory | Store::Elsewhere)
+    }
 }
 
 impl Directory {
     /// A directory, none of whose names is in memory yet.
     pub fn new(operations: Box<dyn DirectoryOperations>) -> Directory {
         let store = operations.store();
-        Directory { names: SpinRwLock::new(Names::new()), changes: Mutex::new(()), store, operations }
+        let cached = matches!(store, Store::Elsewhere | Store::Shared).then(|| Box::new(Cached::new()));
+        Directory { names: SpinRwLock::new(Names::new()), changes: Mutex::new(()), store, operations, cached }
     }
 
     /// Whether programs can make and remove names.
@@ -74,10 +90,18 @@ pub trait DirectoryOperations: Exposure {
         Store::MadeUp
     }
 
-    /// What `name` stands for. ENOENT where there is none. Not asked where all names are in memory.
+    /// What `name` stands for. ENOENT where there is none. Not asked where all names are in memory, nor while it is known. The directory's
+    /// `changes` are held, but for a directory that is made up: several names are looked up at once, each of them by one caller.
     fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         let _ = (directory, name);
         Err(Errno::ENOENT)
+    }
+
+    /// Whether what is known of a name still holds: that it stands for an inode, or that there is none. Asked only where others change
+    /// names, too ([`Store::Shared`]).
+    fn revalidate(&self, directory: &Inode, name: &[u8], known: Option<&Inode>) -> Result<bool, Errno> {
+        let _ = (directory, name, known);
+        Ok(true)
     }
 
     /// Hands the entries from `position` on to `emit`. Positions start at 0 and exclude `.` and `..`. Not asked where all names are in

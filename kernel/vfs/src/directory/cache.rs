@@ -1,0 +1,328 @@
+//! The dentry cache: what is known of names that their file system could tell again, and how much of it.
+//!
+//! A directory whose names are elsewhere ([`Store`]) keeps what it has learned among its names: a dentry, or that there is none. Whoever
+//! misses a name holds the directory's look-ups shared while the file system tells it, so that a slow answer stops no other look-up;
+//! changes hold them exclusively, and find all that they change known. Names that nobody uses go again once there are many, the
+//! directories in the order in which they came. One of which somebody holds a dentry stays, and with it all above it.
+//!
+//! Lock order: a directory's look-ups, which take the place of its `changes`, then its names or the list of directories; both are leaves.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use abi::Errno;
+use hal::sync::SpinLock;
+use sched::RwLock;
+use sched::mutex::MutexGuard;
+use sched::rwlock::WriteGuard;
+
+use super::pending::Pending;
+use super::{Directory, Key, Known, Name, Store};
+use crate::dentry::Dentry;
+use crate::inode::Inode;
+
+/// What a directory needs besides its names to keep them for a while.
+pub struct Cached {
+    /// Shared by who looks names up, exclusive to who changes them.
+    look_ups: RwLock<()>,
+    pending: Pending,
+    /// Its number in the list of directories that keep names; 0 while it is not there.
+    ticket: AtomicU64,
+    /// Names that it keeps.
+    kept: AtomicUsize,
+}
+
+/// Names that all directories keep.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+/// Directories that keep names, in the order in which they came.
+static DIRECTORIES: SpinLock<BTreeMap<u64, Weak<Inode>>> = SpinLock::new(BTreeMap::new());
+
+static NEXT_TICKET: AtomicU64 = AtomicU64::new(1);
+
+/// One name may be kept for so many frames of memory.
+const FRAMES_PER_NAME: usize = 8;
+
+/// Names that are looked at, to see whether they can go, for each one that comes when there are too many.
+const LOOKS: usize = 8;
+
+/// How many names may be kept.
+pub fn limit() -> usize {
+    hal::frame::total() / FRAMES_PER_NAME
+}
+
+/// How many are.
+pub fn kept() -> usize {
+    KEPT.load(Ordering::SeqCst)
+}
+
+impl Cached {
+    /// Nothing yet.
+    pub const fn new() -> Cached {
+        Cached {
+            look_ups: RwLock::new(()),
+            pending: Pending::new(),
+            ticket: AtomicU64::new(0),
+            kept: AtomicUsize::new(0),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_look_ups_out(&self) -> WriteGuard<'_, ()> {
+        self.look_ups.write()
+    }
+
+    fn count(&self, more: usize) {
+        self.kept.fetch_add(more, Ordering::SeqCst);
+        KEPT.fetch_add(more, Ordering::SeqCst);
+    }
+
+    fn uncount(&self, fewer: usize) {
+        self.kept.fetch_sub(fewer, Ordering::SeqCst);
+        KEPT.fetch_sub(fewer, Ordering::SeqCst);
+    }
+
+    /// Enters the directory in the list, if it is not there.
+    fn enlist(&self, inode: &Arc<Inode>) {
+        if self.ticket.load(Ordering::SeqCst) != 0 {
+            return;
+        }
+        let ticket = NEXT_TICKET.fetch_add(1, Ordering::SeqCst);
+        if self.ticket.compare_exchange(0, ticket, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            DIRECTORIES.lock().insert(ticket, Arc::downgrade(inode));
+        }
+    }
+}
+
+impl Drop for Cached {
+    fn drop(&mut self) {
+        let kept = *self.kept.get_mut();
+        KEPT.fetch_sub(kept, Ordering::SeqCst);
+        let ticket = *self.ticket.get_mut();
+        if ticket != 0 {
+            let entry = DIRECTORIES.lock().remove(&ticket);
+            drop(entry);
+        }
+    }
+}
+
+/// Leave to change the names of a directory, across all steps of the change.
+pub struct Changing<'a> {
+    _changes: Option<MutexGuard<'a, ()>>,
+    _look_ups: Option<WriteGuard<'a, ()>>,
+}
+
+impl Directory {
+    /// Locks out other changes and, where names are elsewhere, look-ups. Of two directories the one further up the tree comes first, else
+    /// the one with the lower address.
+    #[inline(always)]
+    pub fn lock_changes(&self) -> Changing<'_> {
+        match &self.cached {
+            None => Changing { _changes: Some(self.changes.lock()), _look_ups: None },
+            Some(cached) => Changing { _changes: None, _look_ups: Some(cached.lock_look_ups_out()) },
+        }
+    }
+
+    /// Whether what is known of a name still holds: asked where others change names, too. What no longer holds is forgotten. A name
+    /// that something is mounted on always holds.
+    fn holds(&self, directory: &Dentry, key: &Key<'_>, known: Option<&Arc<Dentry>>) -> Result<bool, Errno> {
+        if self.store != Store::Shared || known.is_some_and(|dentry| dentry.is_mount_point()) {
+            return Ok(true);
+        }
+        let inode = known.map(|dentry| &**dentry.inode());
+        if self.operations.revalidate(directory.inode(), key.name, inode)? {
+            return Ok(true);
+        }
+        self.forget(key, known);
+        Ok(false)
+    }
+
+    /// Forgets what was known of a name, unless it is another dentry's by now, and all that is below it.
+    fn forget(&self, key: &Key<'_>, known: Option<&Arc<Dentry>>) {
+        let mut names = self.names.write();
+        let is_same = match (names.known(key), known) {
+            (Known::There(now), Some(then)) => Arc::ptr_eq(now, then),
+            (Known::Absent, None) => true,
+            _ => false,
+        };
+        let entry = if is_same { names.remove(key) } else { None };
+        drop(names);
+        if let Some(entry) = entry {
+            self.uncount(1);
+            if let Some(dentry) = entry.dentry {
+                dentry.mark_removed();
+                take_apart(dentry);
+            }
+        }
+    }
+
+    fn uncount(&self, fewer: usize) {
+        if let Some(cached) = &self.cached {
+            cached.uncount(fewer);
+        }
+    }
+
+    /// What is known of a name, and still holds; `None` where its file system has to be asked.
+    fn recall(&self, directory: &Dentry, key: &Key<'_>) -> Result<Option<Option<Arc<Dentry>>>, Errno> {
+        let known = match self.names.read_or_spread().known(key) {
+            Known::There(dentry) => Some(dentry.clone()),
+            Known::Absent => None,
+            Known::Nothing => return Ok(None),
+        };
+        Ok(self.holds(directory, key, known.as_ref())?.then_some(known))
+    }
+
+    /// What a name stands for in a directory whose names are elsewhere. ENOENT where there is none; what the file system says where it
+    /// cannot tell.
+    pub fn find_elsewhere(&self, directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Arc<Dentry>, Errno> {
+        let cached = self.cached.as_ref().ok_or(Errno::ENOENT)?;
+        loop {
+            if let Some(known) = self.recall(directory, key)? {
+                return known.ok_or(Errno::ENOENT);
+            }
+            let shared = cached.look_ups.read();
+            let Some(own) = cached.pending.begin(key.name)? else {
+                drop(shared);
+                cached.pending.wait(key.name)?;
+                continue;
+            };
+            // Somebody may have found it between the look and the beginning.
+            let known = match self.names.read().known(key) {
+                Known::There(dentry) => Some(Some(dentry.clone())),
+                Known::Absent => Some(None),
+                Known::Nothing => None,
+            };
+            let found = match known {
+                Some(known) => Ok(known),
+                None => self.ask(directory, key),
+            };
+            // Who waits for the answer finds it among the names.
+            drop(own);
+            drop(shared);
+            shrink_if_full();
+            return found?.ok_or(Errno::ENOENT);
+        }
+    }
+
+    /// What a name stands for, for who has locked changes and is to change it: afterwards that is known, also that there is none such. ENOENT
+    /// where that is so because the directory has been removed; what the file system says where it cannot tell.
+    #[inline(always)]
+    pub fn find_to_change(
+        &self,
+        directory: &Arc<Dentry>,
+        key: &Key<'_>,
+    ) -> Result<Option<Arc<Dentry>>, Errno> {
+        if self.store == Store::Memory {
+            return Ok(self.names.read().find(key).cloned());
+        }
+        self.learn_to_change(directory, key)
+    }
+
+    #[inline(never)]
+    fn learn_to_change(&self, directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Option<Arc<Dentry>>, Errno> {
+        if self.names.read().is_dead() {
+            return Err(Errno::ENOENT);
+        }
+        match self.recall(directory, key)? {
+            Some(known) => Ok(known),
+            None => self.ask(directory, key),
+        }
+    }
+
+    /// Asks the file system for a name, and keeps the answer. ENOMEM where it cannot be kept.
+    fn ask(&self, directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Option<Arc<Dentry>>, Errno> {
+        let label: Name = Arc::from(key.name);
+        let found = match self.operations.look_up(directory.inode(), key.name) {
+            Ok(inode) => Some(Dentry::new(inode, directory.clone(), label.clone())),
+            Err(Errno::ENOENT) => None,
+            Err(errno) => return Err(errno),
+        };
+        self.names.write().learn(key, label, found.clone())?;
+        if let Some(cached) = &self.cached {
+            cached.count(1);
+            cached.enlist(directory.inode());
+        }
+        Ok(found)
+    }
+
+    /// Enters a name that [`Directory::find_to_change`] has not found. ENOENT when the directory has been removed; ENOMEM, only where all
+    /// names are in memory, without room for it.
+    #[inline(always)]
+    pub fn enter(&self, key: &Key<'_>, name: Name, dentry: Arc<Dentry>) -> Result<(), Errno> {
+        if self.store == Store::Memory {
+            return self.names.write().insert(key, name, dentry);
+        }
+        self.note(key, Some(dentry)).map(drop).ok_or(Errno::ENOENT)
+    }
+
+    /// Takes a name away: from now on there is none such.
+    #[inline(always)]
+    pub fn take_away(&self, key: &Key<'_>) -> Option<Arc<Dentry>> {
+        if self.store == Store::Memory {
+            let entry = self.names.write().remove(key);
+            return entry?.dentry;
+        }
+        self.note(key, None)?
+    }
+
+    /// Notes what a name stands for, of which something is known; returns what that was.
+    #[inline(never)]
+    fn note(&self, key: &Key<'_>, dentry: Option<Arc<Dentry>>) -> Option<Option<Arc<Dentry>>> {
+        self.names.write().exchange(key, dentry)
+    }
+
+    /// Lets names go that nobody uses, at most as many as are looked at.
+    fn let_go(&self, looks: usize) {
+        // Who changes a directory counts on what is known of the names.
+        let Some(changes) = self.cached.as_ref().and_then(|cached| cached.look_ups.try_write()) else {
+            return;
+        };
+        for _ in 0..looks {
+            // Whatever goes with the name goes with no spin lock held.
+            let entry = self.names.write().take_unused(looks);
+            match entry {
+                Some(entry) => {
+                    self.uncount(1);
+                    drop(entry);
+                }
+                None => break,
+            }
+        }
+        drop(changes);
+    }
+}
+
+/// Lets some names go where there are more than there may be.
+fn shrink_if_full() {
+    if kept() > limit() {
+        shrink(LOOKS);
+    }
+}
+
+/// Lets names go that nobody uses, `looks` of one directory at most: of the one that has kept names for longest, which goes to the end of
+/// the list then.
+pub fn shrink(looks: usize) {
+    let first = DIRECTORIES.lock().pop_first();
+    let Some(inode) = first.and_then(|(_, inode)| inode.upgrade()) else { return };
+    let Some(directory) = inode.directory() else { return };
+    let Some(cached) = &directory.cached else { return };
+    cached.ticket.store(0, Ordering::SeqCst);
+    directory.let_go(looks);
+    if cached.kept.load(Ordering::SeqCst) != 0 {
+        cached.enlist(&inode);
+    }
+}
+
+/// Empties the directories of a tree that is going, one after the other, so that nothing in it holds itself.
+pub fn take_apart(root: Arc<Dentry>) {
+    let mut left = alloc::vec![root];
+    while let Some(dentry) = left.pop() {
+        if let Some(directory) = dentry.inode().directory() {
+            let names = directory.names.write().take_all();
+            let gone = names.inspect(|_| directory.uncount(1)).filter_map(|entry| entry.dentry);
+            left.extend(gone.filter(|child| child.inode().is_directory()));
+        }
+    }
+}
