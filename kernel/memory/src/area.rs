@@ -95,13 +95,6 @@ impl ObjectView {
         self.file.as_ref()
     }
 
-    /// It is about to be seen at addresses of a program.
-    pub fn note_mapped(&self) {
-        if let Some(file) = &self.file {
-            file.note_mapped();
-        }
-    }
-
     /// A program is about to store there: the file's times follow, as those of tmpfs do, with the first store to a page that was
     /// not mapped (Linux's `fault_dirty_shared_page`).
     pub fn note_store(&self) {

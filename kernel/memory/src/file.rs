@@ -12,9 +12,6 @@ pub trait MappedFile: Any + Send + Sync {
     /// The content that is its own. `None` for a file that stores none, or was opened as a place only.
     fn object(&self) -> Option<&Arc<Object>>;
 
-    /// It is mapped: the access time follows, whatever will be done with the mapping.
-    fn note_mapped(&self);
-
     /// A shared mapping of it that shows `object` is stored to, in a page that was not mapped before: the file's times follow.
     fn note_mapped_store(&self, object: &Arc<Object>);
 

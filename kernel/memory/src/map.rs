@@ -105,9 +105,6 @@ impl AddressSpace {
         if state.areas.overlaps(range) {
             self.unmap_locked(state, range, discarded)?;
         }
-        if let Backing::Object(view) = &area.backing {
-            view.note_mapped();
-        }
         state.insert(range, area)?;
         Ok((range, wants_pages))
     }

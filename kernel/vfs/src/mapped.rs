@@ -13,10 +13,6 @@ impl MappedFile for File {
         File::object(self)
     }
 
-    fn note_mapped(&self) {
-        self.note_read();
-    }
-
     /// Set-id bits stay, as on Linux.
     fn note_mapped_store(&self, object: &Arc<Object>) {
         if File::object(self).is_some_and(|own| Arc::ptr_eq(own, object)) {

@@ -51,12 +51,19 @@ pub struct Loaded {
     pub among_mappings: bool,
 }
 
-/// Reads of a program's file as much as there is, which is an access, and told to who watches its directory.
-pub fn read_program(file: &File, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+/// Reads the first bytes of a program's file, as much as there is. That is an access; what is read and mapped of it afterwards is the same
+/// one.
+pub fn read_head(file: &File, bytes: &mut [u8]) -> Result<usize, Errno> {
+    let length = read_program(file, 0, bytes)?;
+    file.note_read();
+    Ok(length)
+}
+
+/// Reads of a program's file as much as there is, which is told to who watches its directory.
+fn read_program(file: &File, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
     let object = file.object().ok_or(Errno::EACCES)?;
     let mut sink = IoSink::kernel(bytes);
     object.read(offset, &mut sink)?;
-    file.note_read();
     if sink.moved() > 0 {
         file.location().dentry.tell(Event::Accessed);
     }

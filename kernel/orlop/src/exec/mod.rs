@@ -148,7 +148,7 @@ fn find_program(thread: &Arc<Thread>, start: &mut Start<'_>) -> Result<(Program,
         let object = start.file.object().ok_or(Errno::EACCES)?;
         let access = ExecuteAccess::acquire(object)?;
         let mut head = [0; script::HEAD_SIZE];
-        let length = loader::read_program(&start.file, 0, &mut head)?;
+        let length = loader::read_head(&start.file, &mut head)?;
         let head = head.get(..length).unwrap_or_default();
         if !script::is_script(head) {
             return Ok((Program::read(start.file.clone(), head)?, access));
@@ -236,7 +236,7 @@ fn build(
 fn open_interpreter(thread: &Arc<Thread>, path: &[u8]) -> Result<Program, Failure> {
     let file = open_by_path(thread, path)?;
     let mut head = [0; libkernel::elf::HEADER_SIZE];
-    loader::read_program(&file, 0, &mut head)?;
+    loader::read_head(&file, &mut head)?;
     // Linux: a file that is no program is ELIBBAD here, not ENOEXEC.
     let program = Program::read(file, &head);
     Ok(program.map_err(|errno| if errno == Errno::ENOEXEC { Errno::ELIBBAD } else { errno })?)

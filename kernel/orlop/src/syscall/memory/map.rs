@@ -64,8 +64,8 @@ pub fn mmap(
     if has_high_flags && flags & MAP_TYPE == MAP_SHARED_VALIDATE && file.is_some() {
         return Err(Errno::EOPNOTSUPP.into());
     }
-    let mut request = match file {
-        Some(file) => file_request(file, prot, flags, offset >> PAGE_SHIFT, length)?,
+    let mut request = match &file {
+        Some(file) => file_request(file.clone(), prot, flags, offset >> PAGE_SHIFT, length)?,
         None => anonymous_request(prot, flags, length)?,
     };
     request.placement = placement;
@@ -75,6 +75,10 @@ pub fn mmap(
     }
     let space = super::space(caller)?;
     let range = space.map(request, caller.thread.bounds())?;
+    // To be mapped is an access, whatever is done with the mapping.
+    if let Some(file) = file.filter(|file| file.object().is_some()) {
+        file.note_read();
+    }
     if flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE {
         space.populate(range);
     }
