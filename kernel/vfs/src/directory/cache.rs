@@ -120,8 +120,14 @@ impl Directory {
     #[inline(always)]
     pub fn lock_changes(&self) -> Changing<'_> {
         match &self.cached {
-            None => Changing { _changes: Some(self.changes.lock()), _look_ups: None },
-            Some(cached) => Changing { _changes: None, _look_ups: Some(cached.lock_look_ups_out()) },
+            None => {
+                let changes = self.changes.lock();
+                Changing { _changes: Some(changes), _look_ups: None }
+            }
+            Some(cached) => {
+                let look_ups = cached.lock_look_ups_out();
+                Changing { _changes: None, _look_ups: Some(look_ups) }
+            }
         }
     }
 
