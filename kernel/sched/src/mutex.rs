@@ -6,8 +6,9 @@
 use core::ops::{Deref, DerefMut};
 
 use hal::sync::{TryGuard, TryLock};
+use hal::task;
 
-use super::wait::{Interrupted, WaitQueue};
+use super::wait::{Interrupted, Patience, WaitQueue};
 
 /// Mutual exclusion by sleeping.
 pub struct Mutex<T: ?Sized> {
@@ -52,11 +53,20 @@ impl<T: ?Sized> Mutex<T> {
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) fn lock_unless_killed(&self) -> Result<MutexGuard<'_, T>, Interrupted> {
         self.value.will_wait();
-        let value = match self.value.try_lock() {
-            Some(value) => value,
-            None => self.waiters.wait_until_killed(|| self.value.try_lock())?,
-        };
-        Ok(MutexGuard { value, _wake: WakeOne(&self.waiters) })
+        match self.try_lock() {
+            Some(guard) => Ok(guard),
+            None => self.wait_unless_killed(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    #[cfg_attr(debug_assertions, track_caller)]
+    fn wait_unless_killed(&self) -> Result<MutexGuard<'_, T>, Interrupted> {
+        let value = self.waiters.wait_until_killed(|| self.value.try_lock())?;
+        let guard = MutexGuard { value, _wake: WakeOne(&self.waiters) };
+        // It may have become free after the kill and before the thread ran: nothing is done for who was told to end.
+        if Patience::Killable.is_exhausted(&task::current()) { Err(Interrupted) } else { Ok(guard) }
     }
 
     /// Takes the mutex if it is free.
