@@ -75,6 +75,17 @@ fn execute(_fd: i32) -> Result<u64, Errno> {
     }
 }
 
+/// Whether each of the calls, on a descriptor with these flags, is an access.
+fn check_calls(calls: &[Call], flags: u32, are_accesses: bool) -> Outcome {
+    for (name, call) in calls {
+        let fd = fresh(flags)?;
+        check_eq!((name, call(fd).map(drop)), (name, Ok(())));
+        check_eq!((name, is_accessed(c"f")?), (name, are_accesses));
+        close(fd)?;
+    }
+    Ok(())
+}
+
 fn calls_that_read() -> Outcome {
     let calls: &[Call] = &[
         ("read", |fd| read(fd, &mut [0; SIZE]).map(|count| count as u64)),
@@ -88,13 +99,7 @@ fn calls_that_read() -> Outcome {
         ("mmap of what cannot be touched", |fd| map(fd, PROT_NONE, MAP_SHARED)),
         ("execve", execute),
     ];
-    for (name, call) in calls {
-        let fd = fresh(O_RDONLY)?;
-        check_eq!((name, call(fd).map(drop)), (name, Ok(())));
-        check_eq!((name, is_accessed(c"f")?), (name, true));
-        close(fd)?;
-    }
-    Ok(())
+    check_calls(calls, O_RDONLY, true)
 }
 
 fn calls_that_do_not() -> Outcome {
@@ -116,13 +121,7 @@ fn calls_that_do_not() -> Outcome {
             Ok(unsafe { (address as *const u8).read_volatile() }.into())
         }),
     ];
-    for (name, call) in calls {
-        let fd = fresh(O_RDWR)?;
-        check_eq!((name, call(fd).map(drop)), (name, Ok(())));
-        check_eq!((name, is_accessed(c"f")?), (name, false));
-        close(fd)?;
-    }
-    Ok(())
+    check_calls(calls, O_RDWR, false)
 }
 
 fn who_asks_not_to_be_noted_is_not() -> Outcome {
@@ -132,13 +131,7 @@ fn who_asks_not_to_be_noted_is_not() -> Outcome {
         ("sendfile", |fd| raw::call(nr::sendfile, &[sink()?, fd as u64, 0, 1])),
         ("mmap", |fd| map(fd, PROT_READ, MAP_SHARED)),
     ];
-    for (name, call) in calls {
-        let fd = fresh(O_RDONLY | O_NOATIME)?;
-        check_eq!((name, call(fd).map(drop)), (name, Ok(())));
-        check_eq!((name, is_accessed(c"f")?), (name, false));
-        close(fd)?;
-    }
-    Ok(())
+    check_calls(calls, O_RDONLY | O_NOATIME, false)
 }
 
 fn directories_and_links() -> Outcome {
