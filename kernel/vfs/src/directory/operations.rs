@@ -82,16 +82,17 @@ pub struct Listing<'a> {
 /// Takes one name of a listing with the position that follows it; `false` when it has had enough.
 pub type Emit<'a> = dyn FnMut(u64, Listing<'_>) -> bool + 'a;
 
-/// What a directory's file system does. The caller holds the directory's `changes` for all that changes names, has found the name there
-/// or not there, and enters or takes it away in [`Directory::names`] when the file system has done its part.
+/// What a directory's file system does. For all that changes names the caller has locked the directory's changes, and its look-ups, too,
+/// where names are elsewhere ([`Directory::lock_changes`]); has found the name there or not there; and enters or takes it away in
+/// [`Directory::names`] when the file system has done its part.
 pub trait DirectoryOperations: Exposure {
     /// Where the names are; asked once.
     fn store(&self) -> Store {
         Store::MadeUp
     }
 
-    /// What `name` stands for. ENOENT where there is none. Not asked where all names are in memory, nor while it is known. The directory's
-    /// `changes` are held, but for a directory that is made up: several names are looked up at once, each of them by one caller.
+    /// What `name` stands for. ENOENT where there is none. Not asked where all names are in memory, nor while it is known. Several names are
+    /// looked up at once, and no name changes meanwhile; of a directory whose names are elsewhere each by one caller at a time.
     fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         let _ = (directory, name);
         Err(Errno::ENOENT)
@@ -152,7 +153,7 @@ pub trait DirectoryOperations: Exposure {
         Err(Errno::EPERM)
     }
 
-    /// A name is to move. Asked of the directory that it is in; `changes` of both are held.
+    /// A name is to move. Asked of the directory that it is in; the changes of both are locked.
     fn rename(&self, plan: &Renaming<'_>) -> Result<(), Errno> {
         let _ = plan;
         Err(Errno::EPERM)
