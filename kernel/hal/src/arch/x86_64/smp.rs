@@ -20,8 +20,8 @@ use core::mem::{self, offset_of};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
+use libkernel::arch::x86_64::segments;
 use libkernel::arch::x86_64::topology::Shifts;
-use libkernel::arch::x86_64::{madt, segments};
 use libkernel::topology::Place;
 
 // start_page: real mode, CS = page / 16, IP = 0, interrupts masked; nothing else is known. Position-independent. Uses the GDT
@@ -158,12 +158,11 @@ impl Smp for Arch {
         if PAGE.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let Some(table) = acpi::cpu_table() else { return };
         let this = apic::identity();
         // All ones is everybody's.
         let limit = if apic::is_x2apic() { u32::MAX } else { 0xff };
-        let mut others = madt::processors(&table).filter(|&identity| identity != this && identity < limit);
-        others.all(|identity| visit(identity.into()));
+        let is_other = |identity| identity != this && identity < limit;
+        acpi::for_each_cpu(|identity| !is_other(identity) || visit(identity.into()));
     }
 
     fn start_cpu(start: &'static Start) -> bool {

@@ -5,6 +5,7 @@ pub mod core_dump;
 pub mod fault;
 pub mod kvm;
 pub mod madt;
+pub mod mp_table;
 pub mod paging;
 pub mod patch;
 pub mod pcid;

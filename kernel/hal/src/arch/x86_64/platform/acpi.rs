@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::acpi::fadt::{self, PowerOff, Register};
 use libkernel::acpi::{self, dmar, hpet};
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
-use libkernel::arch::x86_64::madt;
+use libkernel::arch::x86_64::{madt, mp_table};
 use libkernel::efi;
 use libkernel::physical::Memory;
 
@@ -61,7 +61,9 @@ fn root(memory: &Window) -> Option<u64> {
             table => efi::acpi_root(memory, table),
         };
         root = by_efi().or_else(|| acpi::search_root(memory)).unwrap_or_else(|| {
-            crate::boot::lacks("ACPI: one CPU runs, and the off switch is a reset");
+            crate::boot::lacks(
+                "ACPI: CPUs are found by an older table, if any, and the off switch is a reset",
+            );
             NONE
         });
         ROOT.store(root, Ordering::Relaxed);
@@ -70,12 +72,21 @@ fn root(memory: &Window) -> Option<u64> {
 }
 
 /// A copy of the table that lists the CPUs; `None` where there is none.
-pub fn cpu_table() -> Option<Vec<u8>> {
+fn cpu_table() -> Option<Vec<u8>> {
     /// More than 64 CPUs with all that belongs to them need.
     const LENGTH_MAX: u64 = 64 << 10;
     let memory = Window::new();
     let table = acpi::tables(&memory, root(&memory)?, madt::SIGNATURE).next()?;
     (0..table.length.min(LENGTH_MAX)).map(|offset| memory.byte(table.address + offset)).collect()
+}
+
+/// Calls `visit` with the identifiers of all CPUs that can be started, as long as it says true: by ACPI's table, or by the one before it.
+pub fn for_each_cpu(mut visit: impl FnMut(u32) -> bool) {
+    if let Some(table) = cpu_table() {
+        madt::processors(&table).all(visit);
+    } else {
+        mp_table::processors(&Window::new()).all(&mut visit);
+    }
 }
 
 /// The power-management timer's port and bits.
