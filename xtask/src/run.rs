@@ -21,6 +21,7 @@ pub mod input;
 pub mod iso;
 pub mod job;
 mod libraries;
+pub mod lines;
 pub mod machine;
 pub mod markers;
 mod memory;
@@ -160,7 +161,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         eprintln!("debugger: {debugger} -x {}", target.write_script(folder.path())?.display());
     }
     let timeout = options.timeout.map(Duration::from_secs);
-    Conversation { job: job.as_ref(), source, timeout }.hold(&boot.command()?)
+    Conversation { kernel: &kernel, job: job.as_ref(), source, timeout }.hold(&boot.command()?)
 }
 
 impl Options {

@@ -1,6 +1,7 @@
 //! A conversation with a guest: its output shown, its input fed, and its end turned into an exit status.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use anyhow::{Result, bail};
 
 use super::input::{self, Source, TerminalGuard};
 use super::job::Job;
+use super::lines;
 use super::markers::{Event, Markers};
 use super::session::{Ended, Next, Session};
 
@@ -20,8 +22,13 @@ const NO_STATUS: u8 = 125;
 /// How long a guest may take to power off after its last program.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// More than a kernel writes when it fails, however many CPUs it has.
+const REPORT_MAX: usize = 64 << 10;
+
 /// What is known about the guest before it starts.
 pub struct Conversation<'a> {
+    /// What QEMU was given as kernel.
+    pub kernel: &'a Path,
     /// What `init` was told, if it is Orlop's.
     pub job: Option<&'a Job>,
     /// This process's standard input.
@@ -89,6 +96,7 @@ impl Conversation<'_> {
             return Ok(ExitCode::from(TIMED_OUT));
         }
         if let Some(failed) = qemu.filter(|status| !status.success()) {
+            eprint!("{}", lines::of_report(&listened.last, self.kernel));
             eprintln!("error: the kernel failed, or QEMU did ({failed})");
             return Ok(ExitCode::from(NO_STATUS));
         }
@@ -111,6 +119,8 @@ impl Conversation<'_> {
 /// What has been heard from the guest.
 #[derive(Default)]
 struct Listened {
+    /// The end of all output.
+    last: Vec<u8>,
     begun: bool,
     status: Option<u8>,
     timed_out: bool,
@@ -119,9 +129,20 @@ struct Listened {
 impl Listened {
     fn take(&mut self, event: Event<'_>) {
         match event {
-            Event::Output(bytes) => show(bytes, self.begun),
+            Event::Output(bytes) => {
+                self.keep(bytes);
+                show(bytes, self.begun);
+            }
             Event::Begin(_) => self.begun = true,
             Event::Status(_, status) => self.status = Some(status),
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        self.last.extend_from_slice(bytes);
+        // Seldom, so that a long output is not moved about for each of its pieces.
+        if self.last.len() > 2 * REPORT_MAX {
+            self.last.drain(..self.last.len() - REPORT_MAX);
         }
     }
 }

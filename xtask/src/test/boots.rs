@@ -99,6 +99,8 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         let guest = guest()?;
         push(stage, queue, format!("boot/{arch}/{command}"), move || ends_with(&guest, command, status));
     }
+    let crashing = guest()?;
+    push(stage, queue, format!("boot/{arch}/a crash by its source"), move || tells_lines(&crashing));
     watchdog::add(stage, arch, queue, &guest)?;
     if arch == Arch::Aarch64 {
         loaders::add(stage, queue, &guest)?;
@@ -138,4 +140,22 @@ fn counts_cpus(guest: &Guest) -> Result<Result<(), String>> {
 fn ends_with(guest: &Guest, command: &str, status: u8) -> Result<Result<(), String>> {
     let (ended, _) = guest.run_one(&["/bin/sh", "-c", command])?;
     Ok(if ended.ending == Ending::Status(status) { Ok(()) } else { Err(ended.ending.to_string()) })
+}
+
+/// A kernel that fails while a program runs is told of by lines of its source, of functions in others too.
+fn tells_lines(guest: &Guest) -> Result<Result<(), String>> {
+    let (ended, _) = guest.run_one(&["/bin/sh", "-c", "echo c > /proc/sysrq-trigger"])?;
+    let output = String::from_utf8_lossy(&ended.output).into_owned();
+    let expected = [
+        "kernel/orlop/src/tty/sysrq.rs:",
+        " orlop::tty::sysrq::answer\n",
+        "kernel/orlop/src/syscall/io.rs:",
+        " orlop::syscall::io::write\n",
+    ];
+    let missing: Vec<_> = expected.into_iter().filter(|text| !output.contains(text)).collect();
+    Ok(if missing.is_empty() && ended.ending == Ending::KernelEnded {
+        Ok(())
+    } else {
+        Err(format!("{missing:?} not in\n{output}"))
+    })
 }

@@ -20,7 +20,7 @@ use crate::workspace;
 const GUEST_FOLDER: &str = "/conformance";
 
 /// How much of a failed program's output is shown.
-const SHOWN: usize = 2000;
+const SHOWN: usize = 6000;
 
 /// One run of all the programs.
 struct Run {

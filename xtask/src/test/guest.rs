@@ -12,6 +12,7 @@ use anyhow::Result;
 use crate::run::control::Control;
 use crate::run::debugger::Debugger;
 use crate::run::job::{Input, Job, Terminal};
+use crate::run::lines;
 use crate::run::machine::{Boot, Console, MachineOptions};
 use crate::run::markers::{Event, Markers};
 use crate::run::placement::Placement;
@@ -144,6 +145,8 @@ impl Guest {
                 }
                 Next::End => {
                     markers.finish(&mut |event| heard.take(event));
+                    let calls = lines::of_report(&heard.output, &self.kernel);
+                    heard.output.extend(calls.into_bytes());
                     Some(Ending::KernelEnded)
                 }
                 Next::TimedOut => {
