@@ -113,6 +113,16 @@ pub fn conformance(toolchain: &Toolchain, arch: Arch, name: &str, is_for_debugge
     programs::build_one(toolchain, arch, "conformance", name, is_for_debugger)
 }
 
+/// What the conformance programs are called.
+pub fn conformance_names() -> Result<Vec<String>> {
+    let folder = workspace::root().join("userspace/conformance/src/bin");
+    let sources = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let name = |source: std::io::Result<std::fs::DirEntry>| {
+        Ok(source?.path().file_stem().unwrap_or_default().to_string_lossy().into_owned())
+    };
+    sources.map(name).collect()
+}
+
 /// Leaves a file with the right content untouched, so that its time of change tells when the content changed.
 fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
     if std::fs::read(path).is_ok_and(|old| old == bytes) {

@@ -15,6 +15,7 @@ mod command;
 mod debian;
 mod initramfs;
 mod linux;
+mod near;
 mod run;
 mod sharing;
 mod stress;

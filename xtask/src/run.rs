@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use crate::arch::Arch;
 use crate::build::{self, Checks};
 use crate::initramfs::{Mapping, host_files};
 use crate::linux;
+use crate::near;
 use crate::toolchain::Toolchain;
 
 mod bochs;
@@ -127,6 +128,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     // What is wrong with the options shall be said before anything is built.
     machine.qemu_machine()?;
     machine::ensure_qemu(machine.arch)?;
+    if let Some(name) = &options.test {
+        let names = build::conformance_names()?;
+        let is_there = names.contains(name);
+        ensure!(is_there, "no conformance program is called {name:?}{}", near::advice(name, &names));
+    }
     let source = Source::of_this_process();
     let job = options.job(source)?;
     let debugger = options.gdb.map(|_| gdb::program(machine.arch)).transpose()?;

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::arch::Arch;
@@ -139,10 +139,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         return list(&stage);
     }
     if let Some(word) = selection.unknown_word() {
-        bail!(
-            "no test's name contains {word:?}. There are:\n    {}\nand tidy, and host/",
-            selection.overview()
-        );
+        bail!(selection.complain(word, &[]));
     }
     if options.bless {
         scripts::bless(&stage)?;
@@ -152,12 +149,17 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         stage.expect("tidy", run_tidy(&stage));
     }
     if let Some(words) = selection.host_words() {
-        stage.expect("host", host::run(&stage, &words));
+        match host::run(&stage, &words) {
+            Ok(met) => {
+                if let Some(word) = selection.unmet_word(&met) {
+                    bail!(selection.complain(word, &host::names(&[])?));
+                }
+            }
+            failed => stage.expect("host", failed.map(drop)),
+        }
     }
     run_guests(&stage, options.arch);
-    if report.is_empty() {
-        bail!("no test has such a name. There are:\n    {}\nand tidy, and host/", selection.overview());
-    }
+    ensure!(!report.is_empty(), "none of the wanted tests was run");
     Ok(report.finish())
 }
 

@@ -101,6 +101,9 @@ macro_rules! tests {
     };
 }
 
+/// What the program ends with if no test has the wanted name.
+const NO_SUCH_TEST: u8 = 2;
+
 /// Runs the tests whose names contain the program's argument, or all; the exit status is 1 if one failed.
 pub fn main(tests: &[Test], helpers: &[Helper]) -> u8 {
     if ulib::args::program_name().is_empty() {
@@ -113,8 +116,16 @@ pub fn main(tests: &[Test], helpers: &[Helper]) -> u8 {
         return helper.map_or(127, |helper| helper.1(rest) as u8);
     }
     let filter = arguments.first().copied().unwrap_or_default();
-    let wanted = tests.iter().filter(|test| contains(test.0.as_bytes(), filter));
-    let failed = wanted.filter(|test| !run(test)).count();
+    let (mut wanted, mut failed) = (0, 0);
+    for test in tests.iter().filter(|test| contains(test.0.as_bytes(), filter)) {
+        wanted += 1;
+        failed += usize::from(!run(test));
+    }
+    if wanted == 0 {
+        let names: Vec<_> = tests.iter().map(|test| test.0).collect();
+        println!("no test's name contains {}. There are: {}", filter.escape_ascii(), names.join(", "));
+        return NO_SUCH_TEST;
+    }
     u8::from(failed > 0)
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::guest::{Ended, Ending, Guest};
 use super::queue::Queue;
@@ -14,7 +14,6 @@ use crate::build;
 use crate::initramfs::host_files;
 use crate::run::Kernel;
 use crate::run::machine::Accelerator;
-use crate::workspace;
 
 /// Where the programs lie in the guest.
 const GUEST_FOLDER: &str = "/conformance";
@@ -109,12 +108,9 @@ fn add_runs<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, runs: Vec<R
 
 /// The programs' names, by their sources: nothing has to be built to know them.
 fn names() -> Result<Vec<String>> {
-    let folder = workspace::root().join("userspace/conformance/src/bin");
-    let sources = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let name = |source: std::io::Result<std::fs::DirEntry>| {
-        Ok(source?.path().file_stem().unwrap_or_default().to_string_lossy().into_owned())
-    };
-    sources.map(name).chain([Ok("selftest".to_owned())]).collect()
+    let mut names = build::conformance_names()?;
+    names.push("selftest".to_owned());
+    Ok(names)
 }
 
 fn run(guest: &Guest, programs: &[PathBuf]) -> Vec<Result<(), String>> {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::Stage;
 use crate::command;
@@ -26,8 +26,8 @@ pub fn names(words: &[&str]) -> Result<Vec<String>> {
     Ok(names.map(|name| format!("{}{name}", super::selection::HOST)).collect())
 }
 
-/// Runs those whose names contain one of `words`, or all; the report counts each.
-pub fn run(stage: &Stage<'_>, words: &[&str]) -> Result<()> {
+/// Runs those whose names contain one of `words`, or all; the report counts each. What they are called.
+pub fn run(stage: &Stage<'_>, words: &[&str]) -> Result<Vec<String>> {
     println!("host tests: cargo test --workspace");
     let mut child =
         cargo_test().arg("--").args(words).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
@@ -36,21 +36,22 @@ pub fn run(stage: &Stage<'_>, words: &[&str]) -> Result<()> {
         results.take(&line?);
     }
     let status = child.wait()?;
-    stage.report.pass_many("host", results.passed);
+    stage.report.pass_many("host", results.passed.len());
     for name in &results.failed {
         stage.report.fail(&format!("host/{name}"), "see above");
     }
     if !status.success() && results.failed.is_empty() {
-        stage.report.fail("host", "cargo test failed, see above");
+        bail!("cargo test failed, see above");
     }
-    Ok(())
+    Ok([results.passed, results.failed, results.ignored].concat())
 }
 
 /// What libtest's lines tell.
 #[derive(Default)]
 struct Results {
-    passed: usize,
+    passed: Vec<String>,
     failed: Vec<String>,
+    ignored: Vec<String>,
     shows_failures: bool,
 }
 
@@ -58,7 +59,8 @@ impl Results {
     /// Takes one line; what explains a failure is printed.
     fn take(&mut self, line: &str) {
         match line.strip_prefix("test ").and_then(|test| test.rsplit_once(" ... ")) {
-            Some((_, "ok")) => self.passed += 1,
+            Some((name, "ok")) => self.passed.push(name.to_owned()),
+            Some((name, "ignored")) => self.ignored.push(name.to_owned()),
             Some((name, "FAILED")) => self.failed.push(name.to_owned()),
             _ => {}
         }
@@ -81,7 +83,8 @@ mod tests {
         let lines = "running 4 tests\ntest a::b ... ok\ntest c - should panic ... ok\ntest d ... FAILED\n\
                      test e ... ignored\n\nfailures:\n\n---- d stdout ----\nwhy\n\ntest result: FAILED. 2 passed";
         lines.lines().for_each(|line| results.take(line));
-        assert_eq!(results.passed, 2);
+        assert_eq!(results.passed, ["a::b", "c - should panic"]);
+        assert_eq!(results.ignored, ["e"]);
         assert_eq!(results.failed, ["d"]);
         assert!(!results.shows_failures);
     }

@@ -3,8 +3,10 @@
 //! All stages are asked twice. The first time they only say which tests they have: nothing is built, and nothing wanted. So a word that no
 //! test's name contains is refused at once, and a stage is only prepared if one of its tests is wanted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
+
+use crate::near;
 
 /// What the names of the tests of this machine start with; they are cargo's to know.
 pub const HOST: &str = "host/";
@@ -85,15 +87,27 @@ impl Selection {
         self.words.iter().find(|word| !is_known(word)).map(String::as_str)
     }
 
-    /// All names in lines, those of one stage together.
-    pub fn overview(&self) -> String {
+    /// The first word of a host test of which there is none, and no guest's either; `host` are the names of those that were found.
+    pub fn unmet_word(&self, host: &[String]) -> Option<&str> {
         let state = self.state();
-        let mut stages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (stage, name) in state.names.iter().filter_map(|name| name.rsplit_once('/')) {
-            stages.entry(stage).or_default().push(name);
-        }
-        let line = |(stage, names): (&str, Vec<&str>)| format!("{stage}/: {}", names.join(", "));
-        stages.into_iter().map(line).collect::<Vec<_>>().join("\n    ")
+        let is_met = |word: &String| match host_word(word) {
+            None => true,
+            Some(part) => {
+                host.iter().any(|name| name.contains(part))
+                    || state.names.iter().any(|name| name.contains(word.as_str()))
+            }
+        };
+        self.words.iter().find(|word| !is_met(word)).map(String::as_str)
+    }
+
+    /// What to say of a word that no test's name contains, among `more` besides those of guests.
+    pub fn complain(&self, word: &str, more: &[String]) -> String {
+        let state = self.state();
+        let part = host_word(word).unwrap_or(word);
+        let advice = near::advice(part, state.names.iter().chain(more));
+        format!(
+            "no test's name contains {part:?}{advice}; `cargo xtask test --list` names all, with host/ those of this machine"
+        )
     }
 
     fn matches(&self, name: &str) -> bool {
@@ -149,5 +163,19 @@ mod tests {
             Some("conformance/x86_64/pipes")
         );
         assert_eq!(selection(&["host/", "tidy/clippy", "vma"]).unknown_word(), None);
+    }
+    #[test]
+    fn words_of_no_host_test_are_told_once_those_are_known() {
+        let host = ["vma::tests::splits".to_owned()];
+        assert_eq!(selection(&["vma", "host/splits", "q35", "boot/", "tidy"]).unmet_word(&host), None);
+        let odd = selection(&["vma", "spilts"]);
+        assert_eq!(odd.unmet_word(&host), Some("spilts"));
+        assert!(odd.complain("spilts", &host).contains("\"spilts\"; near it: vma::tests::splits;"));
+        let guests = selection(&["conformance/x86_64/orlop/piqes"]);
+        assert!(
+            guests
+                .complain("conformance/x86_64/orlop/piqes", &[])
+                .contains("near it: conformance/x86_64/orlop/pipes")
+        );
     }
 }
