@@ -203,12 +203,15 @@ impl Interval for Area {
     }
 
     fn merges_with(&self, next: &Self) -> bool {
-        let backing = match (&self.backing, &next.backing) {
-            (Backing::Anonymous, Backing::Anonymous) => true,
-            (Backing::Object(view), Backing::Object(other)) => view.shows_the_same(other),
-            _ => false,
-        };
-        backing && self.prot == next.prot && self.flags == next.flags && self.max_prot == next.max_prot
+        // What differs most often first.
+        self.prot == next.prot
+            && self.flags == next.flags
+            && self.max_prot == next.max_prot
+            && match (&self.backing, &next.backing) {
+                (Backing::Anonymous, Backing::Anonymous) => true,
+                (Backing::Object(view), Backing::Object(other)) => view.shows_the_same(other),
+                _ => false,
+            }
     }
 }
 

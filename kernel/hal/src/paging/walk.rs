@@ -86,6 +86,14 @@ pub(super) struct Leaves {
 }
 
 impl Leaves {
+    /// From `address` on, in the table that an entry at level 1 leads to, as far as `end`.
+    #[inline]
+    fn below(entry: Entry, address: UserAddr, end: UserAddr) -> Leaves {
+        let first = index(address.as_u64(), 0);
+        let last = if end < after(address, 1) { index(end.as_u64() - 1, 0) } else { ENTRIES - 1 };
+        Leaves { table: entry.address(), address, first, last }
+    }
+
     /// The entries with the pages that they translate.
     #[inline]
     pub fn slots(self) -> impl Iterator<Item = (UserAddr, Slot)> {
@@ -228,20 +236,16 @@ impl PageTable {
         visit: &mut impl FnMut(Piece) -> Result<(), E>,
     ) -> Result<UserAddr, E> {
         loop {
-            let slot = Slot::of(table, index(address.as_u64(), 1));
-            let mut entry = slot.load();
+            let entry = Slot::of(table, index(address.as_u64(), 1)).load();
             let next = after(address, 1);
-            if entry.is_block() {
-                match self.block_piece(table, address, end, blocks) {
-                    Some(piece) => visit(piece)?,
-                    // It has fallen into pages.
-                    None => entry = slot.load(),
-                }
-            }
-            if entry.leads_on() {
-                let first = index(address.as_u64(), 0);
-                let last = if end < next { index(end.as_u64() - 1, 0) } else { ENTRIES - 1 };
-                visit(Piece::Leaves(Leaves { table: entry.address(), address, first, last }))?;
+            // One call of `visit`, so that it becomes part of this loop.
+            let piece = if entry.is_block() {
+                self.block_piece(table, address, end, blocks)
+            } else {
+                entry.leads_on().then(|| Piece::Leaves(Leaves::below(entry, address, end)))
+            };
+            if let Some(piece) = piece {
+                visit(piece)?;
             }
             address = next;
             if address >= end || index(address.as_u64(), 1) == 0 {
@@ -250,7 +254,7 @@ impl PageTable {
         }
     }
 
-    /// A block that is to be visited; none if it has fallen into pages.
+    /// What is to be visited where a block was found: it, or the pages into which it has fallen.
     #[cold]
     fn block_piece(
         &self,
@@ -263,7 +267,8 @@ impl PageTable {
         let whole = index(address.as_u64(), 0) == 0 && next <= end;
         if blocks == Blocks::Split || blocks == Blocks::Whole && !whole {
             self.edit().split(address);
-            return None;
+            let entry = Slot::of(table, index(address.as_u64(), 1)).load();
+            return entry.leads_on().then(|| Piece::Leaves(Leaves::below(entry, address, end)));
         }
         let pages = UserRange::from_bounds(address, next.min(end))?;
         Some(Piece::Block(Block { table, pages }))

@@ -211,21 +211,27 @@ impl<V: Interval> IntervalMap<V> {
     /// Merges neighbours from `first` on, up to the pair whose boundary is `end`.
     fn merge_run(&mut self, first: Position, end: UserAddr) {
         let mut position = first;
-        while self.entry(position).is_some_and(|entry| entry.range.end() <= end) {
-            if !self.merge_with_next(position) {
-                position = self.after(position);
+        while let Some(low) = self.entry(position).filter(|low| low.range.end() <= end) {
+            let next = self.after(position);
+            let Some(high) = self.entry(next) else { return };
+            match low.merged_with(high) {
+                Some(range) => self.merge(position, next, range),
+                None => position = next,
             }
         }
     }
 
     /// Makes the entry at `position` and the next one a single entry if they touch and say the same.
-    fn merge_with_next(&mut self, position: Position) -> bool {
+    fn merge_with_next(&mut self, position: Position) {
         let next = self.after(position);
-        let (Some(low), Some(high)) = (self.entry(position), self.entry(next)) else { return false };
-        if low.range.end() != high.range.start() || !low.value.merges_with(&high.value) {
-            return false;
+        let (Some(low), Some(high)) = (self.entry(position), self.entry(next)) else { return };
+        if let Some(range) = low.merged_with(high) {
+            self.merge(position, next, range);
         }
-        let range = joined(low.range, high.range);
+    }
+
+    /// Makes the entries at `position` and `next`, which follows it, a single entry.
+    fn merge(&mut self, position: Position, next: Position, range: UserRange) {
         self.leaves[position.leaf].entries[position.index].range = range;
         self.leaves[next.leaf].entries.remove(next.index);
         if self.leaves[next.leaf].entries.is_empty() {
@@ -234,7 +240,6 @@ impl<V: Interval> IntervalMap<V> {
         }
         self.count -= 1;
         self.note_gap(position);
-        true
     }
 
     /// Raises the bound of the leaf at `position` to the gap that follows the entry there.
@@ -258,7 +263,7 @@ impl<V: Interval> IntervalMap<V> {
     }
 }
 
-fn joined(low: UserRange, high: UserRange) -> UserRange {
+pub(super) fn joined(low: UserRange, high: UserRange) -> UserRange {
     UserRange::from_bounds(low.start(), high.end()).unwrap_or(low)
 }
 

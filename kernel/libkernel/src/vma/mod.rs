@@ -75,6 +75,13 @@ impl<V: Interval> Entry<V> {
     fn free_end(&self) -> u64 {
         self.range.start().as_u64().saturating_sub(self.value.room_below())
     }
+
+    /// The range of both if `next` begins where this one ends and says the same.
+    #[inline]
+    fn merged_with(&self, next: &Self) -> Option<UserRange> {
+        let merges = self.range.end() == next.range.start() && self.value.merges_with(&next.value);
+        merges.then(|| edit::joined(self.range, next.range))
+    }
 }
 
 /// Where an entry stands. The end is `{ leaves.len(), 0 }`.
