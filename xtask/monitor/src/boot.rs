@@ -10,16 +10,9 @@ use linux_loader::loader::elf::start_info::{hvm_memmap_table_entry, hvm_modlist_
 use linux_loader::loader::elf::{Elf, PvhBootCapability};
 use vm_memory::{ByteValued, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
+use crate::kind::{Kind, Protocol};
 use crate::machine::Machine;
-
-/// How the kernel is entered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// In long mode, with Linux's boot parameters.
-    Linux,
-    /// In protected mode, with Xen's structure.
-    Pvh,
-}
+use crate::{acpi, mp_table};
 
 /// The CPU's registers.
 pub struct Registers {
@@ -37,8 +30,7 @@ const ZERO_PAGE: u64 = 0x7000;
 const STACK: u64 = 0x8ff0;
 const ROOT_TABLE: u64 = 0x9000;
 const COMMAND_LINE: u64 = 0x2_0000;
-/// Where an old PC's memory ends, and where it goes on.
-const LOW_END: u64 = 0x9_fc00;
+/// Where memory goes on behind an old PC's devices.
 const HIGH: u64 = 0x10_0000;
 const RAM: u32 = 1;
 
@@ -48,12 +40,13 @@ struct Loaded {
     pvh_entry: Option<u64>,
     initramfs: [u64; 2],
     memory: [[u64; 2]; 2],
+    acpi_root: u64,
 }
 
 /// Puts everything into the machine's memory, and returns the registers to start with.
 pub fn load(
     machine: &Machine,
-    protocol: Protocol,
+    kind: &Kind,
     kernel: &str,
     initramfs: &str,
     command_line: &str,
@@ -70,14 +63,19 @@ pub fn load(
     let start = (end - content.len() as u64) & !0xfff;
     memory.write_slice(&content, GuestAddress(start))?;
     memory.write_slice(format!("{command_line}\0").as_bytes(), GuestAddress(COMMAND_LINE))?;
+    if kind.has_mp_table {
+        memory.write_slice(&mp_table::bytes(machine.cpus())?, GuestAddress(mp_table::ADDRESS))?;
+    }
+    let acpi_root = if kind.has_acpi { acpi::put(memory, machine.cpus())? } else { 0 };
     let loaded = Loaded {
         entry: loaded.kernel_load.0,
         pvh_entry,
         initramfs: [start, content.len() as u64],
-        memory: [[0, LOW_END], [HIGH, end - HIGH]],
+        memory: [[0, kind.low_end], [HIGH, end - HIGH]],
+        acpi_root,
     };
     let mut special = machine.special_registers()?;
-    let general = match protocol {
+    let general = match kind.protocol {
         Protocol::Linux => by_linux(memory, &loaded, command_line.len(), &mut special)?,
         Protocol::Pvh => by_pvh(memory, &loaded, &mut special)?,
     };
@@ -126,6 +124,7 @@ fn by_pvh(memory: &GuestMemoryMmap, loaded: &Loaded, special: &mut kvm_sregs) ->
         cmdline_paddr: COMMAND_LINE,
         memmap_paddr: MEMORY_MAP,
         memmap_entries: loaded.memory.len() as u32,
+        rsdp_paddr: loaded.acpi_root,
         ..Default::default()
     };
     put(memory, info, START_INFO)?;

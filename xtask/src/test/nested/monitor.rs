@@ -12,35 +12,48 @@ use crate::test::boots::push;
 use crate::test::queue::Queue;
 use crate::test::{Stage, image};
 
-/// Protocols, what the first program does at last, and the monitor's status then: the machine is off, or the kernel has failed.
-const CASES: [(&str, &str, i32); 4] = [
-    ("linux", "busybox poweroff -f", 0),
-    ("linux", "exit", 3),
-    ("pvh", "busybox poweroff -f", 0),
-    ("pvh", "exit", 3),
+/// A kind of machine, the number of CPUs, what the first program does at last, what the monitor says then, and its status.
+struct Case(&'static str, u32, &'static str, &'static str, i32);
+
+const OFF: &str = "busybox poweroff -f";
+const CASES: [Case; 7] = [
+    Case("bare", 1, OFF, "ended with status 0", 0),
+    Case("firecracker", 1, OFF, "ended with status 0", 0),
+    Case("firecracker", 2, OFF, "ended with status 0", 0),
+    Case("firecracker", 2, "exit", "ended with status 3", 3),
+    Case("cloud-hypervisor", 2, OFF, "Off", 0),
+    Case("cloud-hypervisor", 1, "busybox reboot -f", "Reset", 0),
+    Case("cloud-hypervisor", 2, "exit", "ended with status 3", 3),
 ];
 
 /// Adds all of them to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, queue: &Queue<'a>, archive: &Archive) -> Result<()> {
-    for (protocol, last, status) in CASES {
+    for Case(kind, cpus, last, said, status) in CASES {
         let mut guest = image::guest(stage, Arch::X86_64, &Kernel::Orlop, "nested", archive)?;
-        guest.machine.smp = 1;
+        guest.machine.smp = cpus;
         guest.patience = Duration::from_secs(120);
         // Something that only a timer's interrupt ends, and the vector registers of several programs.
         guest.append = format!(
-            r#"rdinit=/bin/sh -- -c "busybox usleep 100000; {sums}; echo hello there; {last}""#,
+            r#"rdinit=/bin/sh -- -c "busybox usleep 100000; {sums}; echo hello there, $(busybox nproc) CPUs; {last}""#,
             sums = super::SUMS
         );
-        let name = format!("{PREFIX}x86_64/a monitor by {protocol}, {last}");
+        let name = format!("{PREFIX}x86_64/a monitor, {kind}, CPUs: {cpus}, {last}");
         push(stage, queue, name, move || {
             let memory = guest.machine.memory().to_string();
-            let words = [protocol, nested::KERNEL, nested::INITRAMFS, &memory, &guest.command_line("")];
+            let words = [
+                kind,
+                nested::KERNEL,
+                nested::INITRAMFS,
+                &memory,
+                &cpus.to_string(),
+                &guest.command_line(""),
+            ];
             let machine = nested::monitored(&guest.machine, &words, &guest.kernel, &guest.initramfs)?;
             let (output, ended) = guest.run_command(&machine)?;
             let output = String::from_utf8_lossy(&output).replace('\r', "");
-            let is_right = output.contains("\nhello there")
+            let is_right = output.contains(&format!("\nhello there, {cpus} CPUs\n"))
                 && output.matches(super::SUM.trim_end()).count() == 2
-                && output.contains(&format!("monitor: ended with status {status}\n"))
+                && output.contains(&format!("monitor: {said}\n"))
                 && ended == Some(status);
             Ok(if is_right { Ok(()) } else { Err(format!("{ended:?}\n{output}")) })
         });
