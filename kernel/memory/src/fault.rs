@@ -176,7 +176,7 @@ impl AddressSpace {
         access: Access,
     ) -> Result<(), FaultError> {
         let index = view.page_index(page);
-        if index >= view.object().size().div_ceil(PAGE_SIZE) {
+        if index >= view.object().end_page() {
             return Err(FaultError::BeyondObject);
         }
         if view.object().is_detaching(index) {
@@ -223,7 +223,8 @@ impl AddressSpace {
         }
     }
 
-    /// Maps what the object has around a page, as far as that needs no memory: programs touch neighbours next.
+    /// Maps what the object has around a page, as far as that needs no memory: programs touch neighbours next. The lock is held, so what
+    /// is taken from the object from now on is unmapped after this.
     fn map_around(&self, page: UserAddr, range: UserRange, view: &ObjectView, prot: Prot) {
         let window = FAULT_AROUND * PAGE_SIZE;
         let start = page.as_u64() / window * window;

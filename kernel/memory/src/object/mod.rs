@@ -17,6 +17,8 @@ mod access;
 mod block_tests;
 mod budget;
 mod detaching;
+#[cfg(test)]
+mod gone_tests;
 mod mappings;
 mod seals;
 mod sparse;
@@ -102,6 +104,12 @@ impl Object {
         self.size.load(Ordering::Acquire)
     }
 
+    /// The index of the first page that lies wholly beyond the size.
+    #[inline]
+    pub(crate) fn end_page(&self) -> u64 {
+        self.size().div_ceil(PAGE_SIZE)
+    }
+
     /// How many page frames the object holds: what `st_blocks` counts.
     pub fn resident_pages(&self) -> u64 {
         self.pages.lock().len() as u64
@@ -112,17 +120,25 @@ impl Object {
         get_page(&self.pages.lock(), index)
     }
 
-    /// Whether there is a frame at a page index that somebody has used.
-    pub fn has_used_page(&self, index: u64) -> bool {
-        self.page(index).is_some() && !self.untouched.contains(index)
+    /// The frame at a page index, if there is one that somebody has used.
+    fn used_page(&self, index: u64) -> Option<SharedFrame> {
+        self.page(index).filter(|_| !self.untouched.contains(index))
     }
 
-    /// Fills `frames` with the frames from page index `first` on that the object already has and somebody has used.
+    /// Whether there is such a frame.
+    pub fn has_used_page(&self, index: u64) -> bool {
+        self.used_page(index).is_some()
+    }
+
+    /// Fills `frames` with the frames from page index `first` on that may be mapped as a fault may map one: the object already has them,
+    /// somebody has used them, they lie below the size and are not being taken away. The address space's lock is held.
     pub fn pages(&self, first: u64, frames: &mut [Option<SharedFrame>]) {
+        let end = self.end_page().min(first.saturating_add(frames.len() as u64));
         let pages = self.pages.lock();
-        for (index, _) in pages.range(first..first.saturating_add(frames.len() as u64)) {
+        for (index, _) in pages.range(first..end.max(first)) {
             if let Some(slot) = frames.get_mut((index - first) as usize)
                 && !self.untouched.contains(index)
+                && !self.is_detaching(index)
             {
                 *slot = get_page(&pages, index);
             }
@@ -141,10 +157,20 @@ impl Object {
         Ok(frame)
     }
 
+    /// The frame at a page index for what the source has: where nothing can be had from it, a hole stays one.
+    fn page_for(&self, index: u64, source: &IoSource<'_>) -> Result<SharedFrame, Errno> {
+        if let Some(frame) = self.used_page(index) {
+            return Ok(frame);
+        }
+        source.bring_in_next()?;
+        self.page_or_create(index)
+    }
+
     fn create_page(&self, index: u64, usage: Use) -> Result<SharedFrame, Errno> {
         charge_page(self.payer).or_errno()?;
-        let fresh = SharedFrame::alloc_zeroed().or_errno()?;
+        // Before the frame: who asks beyond the limit costs nothing, and hears of that rather than of a lack of memory.
         let charge = Charge::take(self.budget.as_deref())?;
+        let fresh = SharedFrame::alloc_zeroed().or_errno()?;
         let mut pages = self.pages.lock();
         if let Some(frame) = get_page(&pages, index) {
             return Ok(frame);
@@ -216,7 +242,7 @@ impl Object {
                 self.seals.check_content()?;
                 self.seals.check_size(self.size(), self.size().max(offset + wanted as u64))?;
             }
-            let frame = self.page_or_create(offset / PAGE_SIZE)?;
+            let frame = self.page_for(offset / PAGE_SIZE, source)?;
             let done = source.take_frame(&frame, within, wanted)?;
             offset += done as u64;
             if offset > self.size() {

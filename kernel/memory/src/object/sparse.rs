@@ -75,13 +75,14 @@ impl Object {
         Ok(())
     }
 
-    /// Removes the pages of a range that are nobody's but the object's: what a program has mapped meanwhile stays.
-    fn remove_untouched(&self, pages: Range<u64>) {
+    /// Removes the pages of a range that nobody has used: what a program has written or mapped meanwhile stays.
+    pub(super) fn remove_untouched(&self, pages: Range<u64>) {
         for index in pages {
-            // Whoever takes a page takes it under this lock.
             let removed = {
                 let mut present = self.pages.lock();
-                let is_ours = present.get(index).is_some_and(SharedFrame::is_unique);
+                // Whoever takes a page takes it under this lock, and says that it is used before letting go of it.
+                let is_ours =
+                    self.untouched.contains(index) && present.get(index).is_some_and(SharedFrame::is_unique);
                 if is_ours { present.remove_first(index..index + 1) } else { None }
             };
             self.untouched.remove(index);

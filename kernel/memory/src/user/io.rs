@@ -395,6 +395,14 @@ impl<'a> Transfer<'a, &'a [u8]> {
         self.bring_in_for(halt, ahead, Access::Read)
     }
 
+    /// Brings in the next byte, with no lock held. `EFAULT` where there is none to be had.
+    pub fn bring_in_next(&self) -> Result<(), Errno> {
+        match &self.memory {
+            Memory::User(segments) => segments.bring_in(1, 1, Access::Read),
+            Memory::Kernel(_) => Ok(()),
+        }
+    }
+
     /// Passes over up to `len` bytes without reading them, as a write to `/dev/null` does.
     pub fn skip(&mut self, len: usize) -> usize {
         let wanted = len.min(self.remaining);

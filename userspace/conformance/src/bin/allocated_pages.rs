@@ -14,6 +14,7 @@ use libsyscall::file::*;
 conformance::tests!(&[
     ("they_are_holes_that_take_room", they_are_holes_that_take_room),
     ("a_write_uses_them", a_write_uses_them),
+    ("a_write_of_nothing_that_can_be_had_does_not", a_write_of_nothing_that_can_be_had_does_not),
     ("a_read_does_not", a_read_does_not),
     ("a_touch_by_a_mapping_does", a_touch_by_a_mapping_does),
     ("data_stays_data", data_stays_data),
@@ -74,6 +75,29 @@ fn a_write_uses_them() -> Outcome {
     // Across two of them.
     raw::call(nr::pwrite64, &[fd as u64, b"xy".as_ptr() as u64, 2, 6 * PAGE - 1])?;
     check_eq!((resident(fd)?, data(fd, 4), hole(fd, 5)), (0x68, Ok(5), Ok(7)));
+    Ok(())
+}
+
+fn a_write_of_nothing_that_can_be_had_does_not() -> Outcome {
+    let Some(fd) = allocated()? else { return Ok(()) };
+    let nowhere = PAGE;
+    let write = |address: u64, offset| raw::call(nr::pwrite64, &[fd as u64, address, 8, offset]);
+    check_eq!(write(nowhere, 3 * PAGE), Err(Errno::EFAULT));
+    check_eq!((resident(fd)?, data(fd, 0)), (0, Err(Errno::ENXIO)));
+    // Where there is no page, none comes; the size stays.
+    check_eq!(
+        (write(nowhere, 20 * PAGE), write(nowhere, 8 * PAGE)),
+        (Err(Errno::EFAULT), Err(Errno::EFAULT))
+    );
+    check_eq!((fstat(fd)?.st_size, fstat(fd)?.st_blocks), (8 * PAGE as i64, 64));
+    // What can be had of several pieces is written, and no page made for the rest.
+    let bytes = [b'x'; PAGE as usize];
+    let pieces = [[bytes.as_ptr() as u64, PAGE], [nowhere, PAGE]];
+    let written = raw::call(nr::pwritev, &[fd as u64, pieces.as_ptr() as u64, 2, 8 * PAGE]);
+    check_eq!(
+        (written, fstat(fd)?.st_size, fstat(fd)?.st_blocks),
+        (Ok(PAGE as i64 as _), 9 * PAGE as i64, 72)
+    );
     Ok(())
 }
 
