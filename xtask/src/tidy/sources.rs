@@ -31,7 +31,7 @@ impl Source {
 
     /// Whether the whole file is for tests.
     pub fn is_test(&self) -> bool {
-        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+        self.path.ends_with("tests.rs") || self.path.contains("/tests/")
     }
 }
 
