@@ -14,6 +14,7 @@ mod graph;
 mod guards;
 mod lengths;
 mod lints;
+mod references;
 mod sources;
 mod symmetry;
 mod syscalls_page;
@@ -78,7 +79,7 @@ fn report(findings: Vec<Finding>) -> ExitCode {
 /// Checks every rule.
 pub fn check(toolchain: &Toolchain, mode: Mode) -> Result<Vec<Finding>> {
     let sources = sources::all()?;
-    let rules: [(&'static str, Rule); 9] = [
+    let rules: [(&'static str, Rule); 10] = [
         ("every file starts with what it owns", header),
         ("files and functions are short", lengths::check),
         ("unsafe code only where the design has it", boundaries::unsafe_code),
@@ -87,6 +88,7 @@ pub fn check(toolchain: &Toolchain, mode: Mode) -> Result<Vec<Finding>> {
         ("circles of files do not grow", graph::check),
         ("no field is filled under a lock", guards::check),
         ("hal's architectures have the same files", symmetry::check),
+        ("documents name what is there", references::check),
         ("nothing is left undone", unfinished),
     ];
     let mut findings: Vec<_> =

@@ -1,7 +1,8 @@
 //! Whom memory and tasks are charged to: one place for each, empty until groups of processes are limited (cgroups).
 //!
 //! Whatever takes a frame for a program calls [`charge_page`] with whom it is for, before it takes the frame; whatever starts a thread
-//! keeps a [`TaskCharge`] with it. So a limit is a change of this file, and of who holds which [`Payer`].
+//! keeps a [`TaskCharge`] with it. A limit on tasks is so a change of this file, and of who holds which [`Payer`]. For one on memory a charge
+//! has to be given back as well: when the frame goes, and where a fault charged a page that was there already, or has to begin anew.
 
 use abi::Errno;
 use hal::frame::OutOfMemory;

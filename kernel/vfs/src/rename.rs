@@ -1,7 +1,8 @@
 //! Moving names: rename(2) and its variants.
 //!
-//! Lock order: the rename lock, then the `changes` locks of both directories in the order of their addresses. The rename lock keeps
-//! the shape of the tree, so that a directory cannot be moved below itself by two renames at once.
+//! Lock order: the rename lock, then the locks of changes of both directories: the upper one first where names are elsewhere and one lies
+//! below the other, else by address (`lock_both`). The rename lock keeps the shape of the tree, so that a directory cannot be moved
+//! below itself by two renames at once.
 
 use alloc::sync::Arc;
 

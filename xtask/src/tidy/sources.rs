@@ -6,7 +6,7 @@ use walkdir::WalkDir;
 use crate::workspace;
 
 /// Folders without sources of ours.
-const SKIPPED: [&str; 3] = ["target", "out", ".git"];
+pub const SKIPPED: [&str; 3] = ["target", "out", ".git"];
 
 /// One Rust file.
 pub struct Source {

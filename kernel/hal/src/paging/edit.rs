@@ -352,7 +352,7 @@ impl Edit<'_> {
         })
     }
 
-    /// Puts `new`, which holds a frame of its own, in the place of `old`, whose frame goes to the self.
+    /// Puts `new`, which holds a frame of its own, in the place of `old`, whose frame goes to the edit.
     fn exchange(&mut self, slot: Slot, old: Entry, new: Entry, page: UserAddr) {
         if old.is_present() {
             self.note(page);

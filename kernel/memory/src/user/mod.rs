@@ -9,7 +9,7 @@
 //! - [`string`] reads NUL-terminated strings and paths with Linux's limits.
 //! - [`io`] moves the bytes of read-like and write-like calls, with Linux's partial counts.
 //!
-//! These accesses may page memory in and so may sleep: never under a spin lock.
+//! These accesses may page memory in and so may sleep for as long as a pager likes: never under a lock of any kind.
 
 pub mod io;
 pub mod string;

@@ -2,8 +2,8 @@
 //!
 //! The dispatch table is generated from `abi::for_each_syscall!`. A handler is a function
 //! `fn name(caller: &mut Caller<'_>, arguments…) -> Result<R, Failure>` in a module below this one; its signature says how
-//! the argument registers are converted ([`FromArg`]) and what goes back ([`IntoReturn`]). To add a call, write the function
-//! and name it in the call's row of `abi/src/table.rs`.
+//! the argument registers are converted ([`FromArg`]) and what goes back ([`IntoReturn`]). CONTRIBUTING.md
+//! says what belongs to a new call ("Adding a system call").
 
 pub mod affinity;
 mod arguments;

@@ -221,6 +221,7 @@ impl Entry {
 
 #[cfg(test)]
 #[path = "../entry_tests.rs"]
+#[allow(clippy::duplicate_mod, reason = "one text for both architectures' entries")]
 mod entry_tests;
 
 #[cfg(test)]
