@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
+use abi::fs::MS_RDONLY;
 use memory::user::{IoSink, IoSource};
 use outcome::Failure;
 use subject::Credentials;
@@ -353,4 +354,22 @@ fn a_tmpfs_ends_with_its_last_mount() {
     assert_eq!(filesystem.inode_count(), 3);
     drop((place, inner));
     assert_eq!(filesystem.inode_count(), 0);
+}
+
+#[test]
+fn a_directory_is_nameless_once_whatever_ends_its_links() {
+    let tree = Tree::new();
+    for path in ["/p", "/p/c"] {
+        tree.directory(path).expect("made");
+    }
+    let [parent, child] = ["/p", "/p/c"].map(|path| tree.find(path).expect("there"));
+    let filesystem = tree.root().mount.filesystem.clone();
+    tree.remove("/p/c", Victim::Directory).expect("empty");
+    tree.remove("/p", Victim::Directory).expect("empty");
+    // Whoever removed something else in it comes to count only now.
+    parent.dentry.inode().remove_link();
+    parent.dentry.inode().remove_all_links();
+    assert_eq!(filesystem.set_flags(MS_RDONLY), Err(Errno::EBUSY));
+    drop((parent, child));
+    assert_eq!(filesystem.set_flags(MS_RDONLY), Ok(()));
 }

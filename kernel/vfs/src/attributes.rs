@@ -172,18 +172,15 @@ impl Attributes {
         self.links.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Counts one name less; returns how many are left.
+    /// Counts one name less; returns how many there were.
     pub fn remove_link(&self) -> u32 {
         let one_less = |links: u32| links.checked_sub(1);
-        match self.links.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
-            Ok(before) => before - 1,
-            Err(none) => none,
-        }
+        self.links.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).unwrap_or(0)
     }
 
-    /// A directory is gone: neither its name nor its `.` counts any more.
-    pub fn remove_all_links(&self) {
-        self.links.store(0, Ordering::Relaxed);
+    /// A directory is gone: neither its name nor its `.` counts any more. Returns how many there were.
+    pub fn remove_all_links(&self) -> u32 {
+        self.links.swap(0, Ordering::Relaxed)
     }
 
     /// When the inode was made.

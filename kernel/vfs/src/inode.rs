@@ -301,19 +301,21 @@ impl Inode {
         }
     }
 
-    /// One name less.
+    /// One name less. An inode is nameless from the step on that takes its last one away, and from no other.
     pub fn remove_link(&self) {
-        if self.attributes.remove_link() == 0 {
-            self.filesystem.note_nameless();
-        } else if self.kind != FileKind::Directory {
-            self.filesystem.forget_inode();
+        match self.attributes.remove_link() {
+            0 => {}
+            1 => self.filesystem.note_nameless(),
+            _ if self.kind != FileKind::Directory => self.filesystem.forget_inode(),
+            _ => {}
         }
     }
 
     /// A directory is gone: neither its name nor its `.` counts any more.
     pub fn remove_all_links(&self) {
-        self.attributes.remove_all_links();
-        self.filesystem.note_nameless();
+        if self.attributes.remove_all_links() != 0 {
+            self.filesystem.note_nameless();
+        }
     }
 
     /// The content changed: modification and change time become `now`.

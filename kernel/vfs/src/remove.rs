@@ -42,11 +42,12 @@ pub fn remove(
     stored.operations.remove(parent, name, dentry.inode())?;
     let entry = stored.take_away(&key);
     dentry.mark_removed();
+    // Before the parent can be removed itself, which ends its count of links.
+    forget(parent, dentry.inode());
     if let Some(burial) = burial {
         burial.finish();
     }
     drop(changes);
-    forget(parent, dentry.inode());
     drop(entry);
     parent.watched.tell(Event::Deleted);
     Ok(())
