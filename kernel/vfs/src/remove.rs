@@ -78,34 +78,27 @@ pub fn check_victim(
     if dentry.is_mount_point() { Err(Errno::EBUSY) } else { Ok(()) }
 }
 
-/// A directory that is about to be removed: nobody else changes names in it.
+/// A directory that is about to be removed: nobody else changes names in it until that is done, or has failed.
 pub struct Burial<'a> {
     directory: &'a Directory,
-    /// Where names are elsewhere, the file system knows whether there are any.
-    _changes: Option<Changing<'a>>,
+    _changes: Changing<'a>,
 }
 
 impl Burial<'_> {
-    /// Closes an empty directory to new names; one whose names are elsewhere once its file system has removed it. ENOTEMPTY if it has any,
-    /// EPERM for one that programs cannot change.
+    /// Locks the changes of an empty directory; of one whose names are elsewhere the file system knows whether there are any. ENOTEMPTY if
+    /// it has any, EPERM for one that programs cannot change.
     pub fn begin(dentry: &Dentry) -> Result<Burial<'_>, Errno> {
         let directory = dentry.inode().changeable_directory().ok_or(Errno::EPERM)?;
-        if directory.store != Store::Memory {
-            return Ok(Burial { directory, _changes: Some(directory.lock_changes()) });
-        }
-        let mut names = directory.names.write();
-        if !names.is_empty() {
+        let burial = Burial { directory, _changes: directory.lock_changes() };
+        if directory.store == Store::Memory && !directory.names.read().is_empty() {
             return Err(Errno::ENOTEMPTY);
         }
-        names.bury();
-        Ok(Burial { directory, _changes: None })
+        Ok(burial)
     }
 
-    /// The file system has done its part.
+    /// The file system has done its part: the directory takes no names any more.
     pub fn finish(self) {
-        if self.directory.store != Store::Memory {
-            self.directory.names.write().bury();
-        }
+        self.directory.names.write().bury();
     }
 }
 

@@ -1,8 +1,8 @@
 //! Moving names: rename(2) and its variants.
 //!
-//! Lock order: the rename lock, then the locks of changes of both directories: the upper one first where names are elsewhere and one lies
-//! below the other, else by address (`lock_both`). The rename lock keeps the shape of the tree, so that a directory cannot be moved
-//! below itself by two renames at once.
+//! Lock order: the rename lock, then what keeps the names of both directories, of the upper one first; of two that do not lie below each
+//! other in the order of their addresses; then that of a directory which is replaced. The rename lock keeps the shape of the tree, so
+//! that a directory cannot be moved below itself by two renames at once.
 
 use alloc::sync::Arc;
 
@@ -106,17 +106,14 @@ pub fn rename(
 
 type Guards<'a> = (Changing<'a>, Option<Changing<'a>>);
 
-/// Locks the directories' changes; one lock if they are the same. A removal locks a directory after the one that it is in, where names are
-/// elsewhere: so of two that lie below each other the upper one comes first there, else the lower address. The shape of the tree is
-/// locked.
+/// Locks the directories' changes; one lock if they are the same. A removal locks a directory after the one that it is in: so of two that
+/// lie below each other the upper one comes first, else the lower address. The shape of the tree is locked.
 fn lock_both<'a>(from: &Location, to: &Location, old: &'a Directory, new: &'a Directory) -> Guards<'a> {
     let address = |directory: &Directory| core::ptr::from_ref(directory).addr();
     if address(old) == address(new) {
         return (old.lock_changes(), None);
     }
-    let is_old_first = if old.store == Store::Memory {
-        address(old) < address(new)
-    } else if from.dentry.is_ancestor_of(&to.dentry) {
+    let is_old_first = if from.dentry.is_ancestor_of(&to.dentry) {
         true
     } else {
         !to.dentry.is_ancestor_of(&from.dentry) && address(old) < address(new)

@@ -82,6 +82,8 @@ pub struct Disk {
     /// Look-ups of names that begin with `slow` wait here.
     look_up_gate: Gate,
     eviction_gate: Gate,
+    /// Removals of names that begin with `slow` wait here.
+    removal_gate: Gate,
     look_ups: AtomicUsize,
     reads: AtomicUsize,
     evictions: AtomicUsize,
@@ -102,6 +104,7 @@ impl Disk {
             inodes: InodeCache::new(),
             look_up_gate: Gate::new(),
             eviction_gate: Gate::new(),
+            removal_gate: Gate::new(),
             look_ups: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
             evictions: AtomicUsize::new(0),
@@ -263,6 +266,9 @@ impl DirectoryOperations for Folder {
     }
 
     fn remove(&self, _directory: &Inode, name: &[u8], inode: &Inode) -> Result<(), Errno> {
+        if name.starts_with(b"slow") {
+            self.disk.removal_gate.pass();
+        }
         self.disk.check()?;
         if self.disk.change(inode.number, |stored| !stored.names.is_empty()) {
             return Err(Errno::ENOTEMPTY);

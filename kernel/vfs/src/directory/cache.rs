@@ -213,24 +213,26 @@ impl Directory {
     }
 
     /// What a name stands for, for who has locked changes and is to change it: afterwards that is known, also that there is none such. ENOENT
-    /// where that is so because the directory has been removed; what the file system says where it cannot tell.
+    /// where the directory has been removed, which comes before anything else that is wrong; what the file system says where it cannot tell.
     #[inline(always)]
     pub fn find_to_change(
         &self,
         directory: &Arc<Dentry>,
         key: &Key<'_>,
     ) -> Result<Option<Arc<Dentry>>, Errno> {
-        if self.store == Store::Memory {
-            return Ok(self.names.read().find(key).cloned());
+        let names = self.names.read();
+        if names.is_dead() {
+            return Err(Errno::ENOENT);
         }
+        if self.store == Store::Memory {
+            return Ok(names.find(key).cloned());
+        }
+        drop(names);
         self.learn_to_change(directory, key)
     }
 
     #[inline(never)]
     fn learn_to_change(&self, directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Option<Arc<Dentry>>, Errno> {
-        if self.names.read().is_dead() {
-            return Err(Errno::ENOENT);
-        }
         match self.recall(directory, key)? {
             Some(known) => Ok(known),
             None => self.ask(directory, key),
