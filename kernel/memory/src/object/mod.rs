@@ -121,6 +121,7 @@ impl Object {
     }
 
     /// The frame at a page index, if there is one that somebody has used.
+    #[inline(always)]
     fn used_page(&self, index: u64) -> Option<SharedFrame> {
         self.page(index).filter(|_| !self.untouched.contains(index))
     }
@@ -158,10 +159,16 @@ impl Object {
     }
 
     /// The frame at a page index for what the source has: where nothing can be had from it, a hole stays one.
+    #[inline(always)]
     fn page_for(&self, index: u64, source: &IoSource<'_>) -> Result<SharedFrame, Errno> {
-        if let Some(frame) = self.used_page(index) {
-            return Ok(frame);
+        match self.used_page(index) {
+            Some(frame) => Ok(frame),
+            None => self.make_page_for(index, source),
         }
+    }
+
+    #[cold]
+    fn make_page_for(&self, index: u64, source: &IoSource<'_>) -> Result<SharedFrame, Errno> {
         source.bring_in_next()?;
         self.page_or_create(index)
     }
