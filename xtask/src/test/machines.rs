@@ -146,7 +146,12 @@ const COUNTERS: [(Machine, &str, &str, &str, &str); 6] = [
 ];
 
 /// CPUs without what the kernel cannot do without, and what it calls that. It says so, instead of a triple fault without a word.
-const MISSING: [(&str, &str); 2] = [("max,-nx", "pages that are not executed"), ("max,-apic", "local APIC")];
+/// Where Intel's firmware may have turned the first off, that is looked at before.
+const MISSING: [(&str, &str); 3] = [
+    ("max,-nx", "pages that are not executed"),
+    ("Haswell,-nx", "pages that are not executed"),
+    ("max,-apic", "local APIC"),
+];
 
 /// Adds all of them to `queue`.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {

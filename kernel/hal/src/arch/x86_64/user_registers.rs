@@ -14,10 +14,8 @@ use alloc::boxed::Box;
 use core::arch::{asm, naked_asm};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use libkernel::arch::x86_64::signal_frame;
+use libkernel::arch::x86_64::{signal_frame, xsave};
 
-/// x87, SSE, AVX and the three parts of AVX-512. Not MPX (gone from CPUs) and not PKRU (no protection keys yet).
-const WANTED_COMPONENTS: u64 = 0b1110_0111;
 const LEGACY_BYTES: usize = 512;
 const HEADER_BYTES: usize = 64;
 /// Offsets in the legacy area (SDM volume 1, table 10-2).
@@ -32,20 +30,24 @@ static COMPONENTS: AtomicU64 = AtomicU64::new(0);
 static AREA_BYTES: AtomicU32 = AtomicU32::new(LEGACY_BYTES as u32);
 static MXCSR_ALLOWED: AtomicU32 = AtomicU32::new(MXCSR_DEFAULT_MASK);
 
-/// Decides between XSAVE and FXSAVE. Once, on the boot CPU, before the text is patched accordingly.
+/// Decides between XSAVE and FXSAVE, and how large an area is. Once, on the boot CPU, before the text is patched accordingly.
 pub fn settle_components() {
-    if has(feature::XSAVE) && !components_are_kept() {
+    if !has(feature::XSAVE) {
+        return;
+    }
+    let components = COMPONENTS.load(Ordering::Relaxed);
+    let area = || xsave::area_bytes(components, cpuid::components);
+    if let Some(bytes) = components_are_kept().then(area).flatten() {
+        AREA_BYTES.store(bytes + signal_frame::IMAGE_END_BYTES, Ordering::Relaxed);
+    } else {
         // SAFETY: no task is made yet, and the other CPUs start later.
         unsafe { cpu::withdraw_xsave() };
         COMPONENTS.store(0, Ordering::Relaxed);
     }
 }
 
-/// Measures the area. Once, on the boot CPU, before any task is made.
+/// Asks the CPU which bits of MXCSR it has. Once, on the boot CPU, before any task is made.
 pub fn initialise() {
-    if has(feature::XSAVE) {
-        AREA_BYTES.store(cpuid::xsave_area_bytes() + signal_frame::IMAGE_END_BYTES, Ordering::Relaxed);
-    }
     if let Ok(mut state) = Arch::fresh() {
         Arch::save(&mut state);
         let mask = state.word(MXCSR_MASK);
@@ -59,8 +61,12 @@ pub fn initialise() {
 pub fn enable_components() {
     if has(feature::XSAVE) {
         let [low, _, _, high] = cpuid::read(0xd, 0);
-        let components = (u64::from(high) << 32 | u64::from(low)) & WANTED_COMPONENTS;
-        // SAFETY: CR4.OSXSAVE is set and CPUID announces every component.
+        let components = xsave::components(u64::from(high) << 32 | u64::from(low));
+        // Without x87 and SSE there is nothing that XCR0 would take; `settle_components` finds it as it was.
+        if components == 0 {
+            return;
+        }
+        // SAFETY: CR4.OSXSAVE is set, CPUID announces every component, and those that need each other are together.
         unsafe {
             asm!("xsetbv", in("ecx") 0, in("eax") components as u32, in("edx") (components >> 32) as u32, options(nomem, nostack))
         };

@@ -20,6 +20,7 @@ pub mod speculation;
 pub mod text_screen;
 pub mod topology;
 pub mod tsc;
+pub mod xsave;
 pub mod zero_page;
 
 pub use registers::UserRegs;

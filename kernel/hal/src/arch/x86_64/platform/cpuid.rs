@@ -78,9 +78,9 @@ pub fn read(leaf: u32, subleaf: u32) -> [u32; 4] {
     known.zip(TABLE.get()).map_or([0; 4], |(index, table)| table[index])
 }
 
-/// The size of XSAVE's area for the components that XCR0 enables now, in bytes (SDM volume 2, CPUID leaf 0DH). Boot only.
-pub fn xsave_area_bytes() -> u32 {
-    execute(0xd, 0)[1]
+/// Leaf 0xd as it is now, by its subleaf: the size of XSAVE's area for what XCR0 enables, and each component's place. Boot only.
+pub fn components(subleaf: u32) -> [u32; 4] {
+    execute(0xd, subleaf)
 }
 
 /// Makes any hypervisor notice what the CPU was told before. Boot only.
