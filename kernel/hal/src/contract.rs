@@ -199,6 +199,8 @@ pub trait Paging {
     type Translations: Default + Send + Sync;
     /// Start of the window for kernel stacks, aligned to 32 KiB.
     const KERNEL_STACKS: u64;
+    /// First physical address for which the direct map has no room.
+    const DIRECT_MAP_END: PhysAddr;
     /// Whether an entry that maps one frame must be invisible to all CPUs before it maps another (Arm ARM,
     /// D8.16.1 "break-before-make").
     const BREAK_BEFORE_MAKE: bool;

@@ -27,7 +27,8 @@ const REFUSED: [(&str, u64, Change, &str); 4] = [
 ];
 
 /// Changes of a tree of four CPUs, and how many then run. A CPU of which the firmware does not know is left out.
-const CPUS: [(&str, Change, &str); 3] = [
+const CPUS: [(&str, Change, &str); 4] = [
+    ("memory beyond the direct map", with_far_memory, "lacks addresses for all of its memory"),
     ("CPUs with addresses of two cells", with_two_cells, "CPUs: 4\r"),
     ("a CPU that is not there", with_a_phantom, "CPU 0x500 could not be started; it is left out"),
     ("a CPU that failed its test", with_a_failed_one, "CPUs: 3\r"),
@@ -144,6 +145,14 @@ fn fails(guest: &Guest, placement: &Placement, message: &str) -> Result<Result<(
         Some(true) => Err("QEMU ended with success".to_owned()),
         None => Err("the kernel hung".to_owned()),
     })
+}
+
+/// More memory, where the kernel has its stacks if it takes it for what it can map.
+fn with_far_memory(tree: &mut DeviceTree) {
+    let mut node = DeviceTreeNode::new_unchecked("memory@c00000000000");
+    node.add_property(DeviceTreeProperty::new_unchecked("device_type", "memory"));
+    node.add_property(reg(0xc000_0000_0000, 0x4000_0000));
+    tree.root.add_child(node);
 }
 
 fn without_memory(tree: &mut DeviceTree) {

@@ -1,6 +1,6 @@
 //! The grid of machines: other loaders and firmware than the other tests have, and machines that lack a part.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::boots::push;
 use super::guest::Guest;
@@ -203,6 +203,9 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
             let name = format!("{PREFIX}{arch}/a machine check, {smp} CPUs");
             push(stage, queue, name, move || reports_a_machine_check(&guest));
         }
+        let other = guest.clone();
+        let name = "memory beyond the direct map";
+        push(stage, queue, format!("{PREFIX}{arch}/{name}"), move || leaves_far_memory_alone(other));
         let name = "PVH with registers that the specification leaves open";
         push(stage, queue, format!("{PREFIX}{arch}/{name}"), move || starts_without_a_stack(&guest));
     }
@@ -363,6 +366,33 @@ fn starts_without_a_stack(guest: &Guest) -> Result<Result<(), String>> {
         debugger.set(Register::Rbp, 0xdead_beef)
     };
     Ok(greets(&guest.run_prepared(&[], prepare)?))
+}
+
+/// Whether a kernel that is told of more memory than it can map goes without: QEMU's list of memory (Xen, `start_info.h`) has reserved
+/// entries, of which one becomes memory at 576 GiB.
+fn leaves_far_memory_alone(mut guest: Guest) -> Result<Result<(), String>> {
+    const LIST: u64 = 40;
+    const COUNT: u64 = 48;
+    const ENTRY: u64 = 24;
+    const KIND: u64 = 16;
+    const MEMORY: u32 = 1;
+    guest.machine.machine = Some(Q35);
+    let entry = physical(&guest, "pvh_entry")?;
+    let output = guest.run_prepared(&[], |debugger| {
+        debugger.run_to(entry)?;
+        let info = debugger.get(Register::Rbx)?;
+        let (list, count) = (debugger.read(info + LIST)?, debugger.read(info + COUNT)? as u32);
+        for at in (0..u64::from(count)).map(|number| list + number * ENTRY) {
+            if debugger.read(at + KIND)? as u32 != MEMORY {
+                let far = [576 << 30, 1 << 30, u64::from(MEMORY)].map(u64::to_le_bytes).concat();
+                return debugger.write(at, &far);
+            }
+        }
+        bail!("QEMU lists no reserved memory")
+    })?;
+    let output_text = String::from_utf8_lossy(&output);
+    let is_told = output_text.contains("lacks addresses for all of its memory");
+    Ok(if is_told { greets(&output) } else { Err(output_text.into_owned()) })
 }
 
 /// Whether a kernel with the words [`HELLO`] came to its shell.

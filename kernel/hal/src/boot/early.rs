@@ -1,24 +1,34 @@
 //! Memory before there is an allocator: the map of it, and frames for the first page tables.
+use crate::arch::Arch;
+use crate::contract::Paging as _;
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
 
 const MAX_RANGES: usize = 64;
 
 /// Ranges of usable memory as the loader or device tree lists them, in its order. A machine with more ranges than
-/// fit loses the last ones.
+/// fit loses the last ones; what lies where the direct map has no room is not in it.
+#[derive(Clone)]
 pub struct MemoryMap {
     ranges: [PhysRange; MAX_RANGES],
     count: usize,
+    is_cut: bool,
 }
 
 impl MemoryMap {
     /// No memory.
     pub const fn empty() -> Self {
         let nothing = PhysRange::new(PhysAddr::new(0), 0);
-        Self { ranges: [nothing; MAX_RANGES], count: 0 }
+        Self { ranges: [nothing; MAX_RANGES], count: 0, is_cut: false }
     }
 
     /// Adds a range, to the last one where that ends at its start: firmware may list one memory in many pieces.
     pub fn push(&mut self, range: PhysRange) {
+        let end = range.end.min(Arch::DIRECT_MAP_END);
+        self.is_cut |= end < range.end;
+        let range = PhysRange { start: range.start, end };
+        if range.start >= end {
+            return;
+        }
         if let Some(last) = self.ranges[..self.count].last_mut()
             && last.end == range.start
         {
@@ -36,10 +46,15 @@ impl MemoryMap {
         &self.ranges[..self.count]
     }
 
+    /// Whether something was left out for want of room.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
     /// Sorts the ranges and makes one of those that touch or overlap, so that no frame is listed twice.
     pub fn merge(&mut self) {
         self.ranges[..self.count].sort_unstable_by_key(|range| range.start);
-        let mut merged = Self::empty();
+        let mut merged = Self { is_cut: self.is_cut, ..Self::empty() };
         for range in self.ranges() {
             match merged.ranges[..merged.count].last_mut() {
                 Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
@@ -51,7 +66,7 @@ impl MemoryMap {
 
     /// The map in whole frames, without those that `hole` touches.
     pub fn without(&self, hole: PhysRange) -> Self {
-        let mut rest = Self::empty();
+        let mut rest = Self { is_cut: self.is_cut, ..Self::empty() };
         self.for_each_free(&[hole], &mut |part| rest.push(part));
         rest
     }
@@ -63,9 +78,9 @@ impl MemoryMap {
 
     /// The first `bytes` of the map, from the lowest address up: what `mem=` leaves.
     pub fn limited(&self, bytes: u64) -> Self {
-        let mut sorted = Self { ranges: self.ranges, count: self.count };
+        let mut sorted = self.clone();
         sorted.merge();
-        let (mut limited, mut left) = (Self::empty(), bytes);
+        let (mut limited, mut left) = (Self { is_cut: self.is_cut, ..Self::empty() }, bytes);
         for range in sorted.ranges().iter().filter(|range| range.length() > 0) {
             let taken = range.length().min(left);
             if taken > 0 {
@@ -197,6 +212,19 @@ mod tests {
             map.without(range(0x2100, 0x2101)).ranges()[..2],
             [range(0x1000, 0x2000), range(0x3000, 0x4000)]
         );
+    }
+
+    #[test]
+    fn what_the_direct_map_has_no_room_for_is_left_out() {
+        let end = Arch::DIRECT_MAP_END.as_u64();
+        let mut map = MemoryMap::empty();
+        map.push(range(0x1000, end - 0x1000));
+        assert!(!map.is_cut());
+        map.push(range(end - 0x1000, end + 0x1000));
+        map.push(range(end + 0x8000, u64::MAX));
+        map.merge();
+        assert_eq!(map.ranges(), [range(0x1000, end)]);
+        assert!(map.is_cut() && map.without(range(0x1000, 0x2000)).is_cut() && map.limited(0x1000).is_cut());
     }
 
     #[test]

@@ -97,8 +97,12 @@ pub(crate) fn start(handover: Handover, devices: impl FnOnce()) -> ! {
     let initramfs = handover.initramfs.unwrap_or(PhysRange { end: handover.kernel.start, ..handover.kernel });
     let limit = CommandLine::new(handover.command_line).option("mem").and_then(command_line::size);
     let memory = MEMORY.get_or_init(|| handover.memory.limited(limit.unwrap_or(u64::MAX)));
+    if memory.is_cut() {
+        lacks("addresses for all of its memory: what lies above the direct map's end is not used");
+    }
     memory.for_each_free(&[handover.kernel, initramfs], &mut frame::add_region);
-    frame::init();
+    // The kernel lies in memory, too, and its frames have neighbours.
+    frame::init(memory.ranges().iter().map(|range| range.start).min().unwrap_or(handover.kernel.start));
     devices();
     task::init_boot_task();
     *INITRAMFS.lock() = handover.initramfs;

@@ -12,11 +12,12 @@ use super::{FrameStatistics, OutOfMemory};
 use crate::cpu::MAX_CPUS;
 use crate::sync::{IrqLock, PerCpu};
 use core::cell::Cell;
+use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange};
-use libkernel::buddy::Buddy;
 #[cfg(any(not(target_os = "linux"), test))]
-use libkernel::buddy::{CHUNK_FRAMES, MAX_ORDER};
+use libkernel::buddy::MAX_ORDER;
+use libkernel::buddy::{Buddy, CHUNK_FRAMES, MAX_FRAMES};
 
 /// Most regions that firmware may report.
 const MAX_REGIONS: usize = 64;
@@ -141,26 +142,57 @@ pub(crate) fn add_region(region: PhysRange) {
     }
 }
 
-/// Makes room for the frame table inside the regions, and gives the rest to the allocator. Once.
-pub(crate) fn init() {
+/// Makes room for the frame table inside the regions, and gives the rest to the allocator, which counts frames from `lowest` on. Once.
+pub(crate) fn init(lowest: PhysAddr) {
     let mut regions = REGIONS.lock();
     regions.initialised = true;
-    let end = regions.list.iter().flatten().map(|region| region.whole_frames().end).max().unwrap_or(0);
-    let bytes = table::bytes_for(end);
-    let home =
-        regions.list.iter_mut().flatten().filter(|region| region.length() >= bytes + PAGE_SIZE).max_by_key(
-            // Low memory is precious to devices: the table goes high.
-            |region| region.start.as_u64(),
-        );
-    let Some(home) = home else { panic!("no {bytes} bytes in one piece for the frame table") };
-    let start = PhysAddr::of_frame(home.whole_frames().start);
-    home.start = start.wrapping_add(bytes);
-    table::place(start, end);
+    let plan = plan(&mut regions.list, lowest.frame_number() / CHUNK_FRAMES * CHUNK_FRAMES);
+    let Some(Plan { table, frames, is_cut }) = plan else { panic!("no room for the frame table") };
+    table::place(table, frames.clone());
     let list = regions.list;
     drop(regions);
+    STOCK.lock().buddy.set_base(frames.start);
+    if is_cut {
+        crate::boot::lacks("records for all of its memory: what lies far above the first is not used");
+    }
     list.into_iter().flatten().for_each(give);
     let share = TOTAL.load(Ordering::Relaxed) / WATERMARK_SHARE;
     WATERMARK.store(share.clamp(WATERMARK_MIN, WATERMARK_MAX), Ordering::Relaxed);
+}
+
+/// Where the frame table goes, which frames have records there, and whether some have none.
+struct Plan {
+    table: PhysAddr,
+    frames: Range<u64>,
+    is_cut: bool,
+}
+
+/// Takes the table's place out of the regions, and those frames that the allocator cannot count from `first` on. Where memory lies so far
+/// apart that the records in between leave no room, the highest regions are left out. `None`: there is no room at all.
+fn plan(list: &mut [Option<PhysRange>; MAX_REGIONS], first: u64) -> Option<Plan> {
+    let limit = PhysAddr::of_frame(first + MAX_FRAMES - CHUNK_FRAMES);
+    let mut is_cut = false;
+    for place in list.iter_mut() {
+        let Some(region) = *place else { continue };
+        let end = region.end.min(limit);
+        is_cut |= end < region.end;
+        *place = (region.start < end).then_some(PhysRange { start: region.start, end });
+    }
+    loop {
+        let end = list.iter().flatten().map(|region| region.whole_frames().end).max()?;
+        let bytes = table::bytes_for(end - first);
+        let has_room = |place: &&mut Option<PhysRange>| {
+            place.is_some_and(|region| region.length() >= bytes.saturating_add(PAGE_SIZE))
+        };
+        // Low memory is precious to devices: the table goes high.
+        if let Some(home) = list.iter_mut().filter(has_room).flatten().max_by_key(|region| region.start) {
+            let table = PhysAddr::of_frame(home.whole_frames().start);
+            home.start = table.wrapping_add(bytes);
+            return Some(Plan { table, frames: first..end, is_cut });
+        }
+        is_cut = true;
+        *list.iter_mut().max_by_key(|place| place.map(|region| region.start))? = None;
+    }
 }
 
 fn give(region: PhysRange) {
@@ -318,5 +350,54 @@ pub(crate) fn allocate_chunks(count: usize) -> Result<PhysAddr, OutOfMemory> {
 pub(crate) fn free_chunks(first: PhysAddr, count: usize) {
     for chunk in 0..count as u64 {
         free_block(first.wrapping_add(chunk * CHUNK_FRAMES * PAGE_SIZE), MAX_ORDER);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
+
+    fn planned(regions: &[(u64, u64)]) -> Option<(Plan, Vec<(u64, u64)>)> {
+        let mut list = [None; MAX_REGIONS];
+        for (place, (start, bytes)) in list.iter_mut().zip(regions) {
+            *place = Some(PhysRange::new(PhysAddr::new(*start), *bytes));
+        }
+        let first = regions[0].0 / PAGE_SIZE / CHUNK_FRAMES * CHUNK_FRAMES;
+        let plan = plan(&mut list, first)?;
+        Some((plan, list.iter().flatten().map(|rest| (rest.start.as_u64(), rest.end.as_u64())).collect()))
+    }
+
+    #[test]
+    fn the_table_is_as_long_as_memory_and_lies_high() {
+        let (plan, rest) = planned(&[(GIB, GIB), (4 * GIB, GIB)]).unwrap();
+        assert_eq!((plan.table.as_u64(), plan.frames, plan.is_cut), (4 * GIB, 0x4_0000..0x14_0000, false));
+        assert_eq!(rest, [(GIB, 2 * GIB), (4 * GIB + 24 * MIB, 5 * GIB)]);
+    }
+
+    /// As on machines whose memory begins at a TiB.
+    #[test]
+    fn memory_may_begin_anywhere() {
+        let (plan, rest) = planned(&[(1 << 40, 512 * MIB)]).unwrap();
+        assert_eq!((plan.frames, plan.is_cut), (0x1000_0000..0x1002_0000, false));
+        assert_eq!(rest, [((1 << 40) + 3 * MIB, (1 << 40) + 512 * MIB)]);
+    }
+
+    #[test]
+    fn what_cannot_be_counted_is_left_out() {
+        let far = planned(&[(2 * GIB, 2 * GIB), (512 * GIB, 128 * GIB)]).unwrap();
+        assert_eq!((far.0.frames, far.0.is_cut), (0x8_0000..0x10_0000, true));
+        let long = planned(&[(0, 300 * GIB)]).unwrap();
+        assert_eq!((long.0.frames, long.0.is_cut), (0..MAX_FRAMES - CHUNK_FRAMES, true));
+    }
+
+    #[test]
+    fn records_of_a_gap_may_cost_too_much() {
+        let (plan, rest) = planned(&[(GIB, 512 * MIB), (200 * GIB, 512 * MIB)]).unwrap();
+        assert_eq!((plan.frames, plan.is_cut, rest.len()), (0x4_0000..0x6_0000, true, 1));
+        assert!(planned(&[(GIB, PAGE_SIZE)]).is_none());
     }
 }

@@ -4,6 +4,7 @@
 //! record means something only while its frame is allocated (its user wrote it then) or in a buddy list.
 use crate::arch::Arch;
 use crate::contract::Paging as _;
+use core::ops::Range;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
 use libkernel::buddy::{Link, Links};
@@ -23,7 +24,10 @@ pub(crate) struct FrameRecord {
     pub previous: AtomicU32,
 }
 
+/// Where the record of frame zero would be, the table's start, the frame of its first record, and their number.
 static RECORDS: AtomicPtr<FrameRecord> = AtomicPtr::new(core::ptr::null_mut());
+static START: AtomicPtr<FrameRecord> = AtomicPtr::new(core::ptr::null_mut());
+static FIRST: AtomicUsize = AtomicUsize::new(0);
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
 /// Bytes of the table for `frames` frames.
@@ -31,10 +35,13 @@ pub(super) fn bytes_for(frames: u64) -> u64 {
     (frames * size_of::<FrameRecord>() as u64).next_multiple_of(PAGE_SIZE)
 }
 
-/// Puts the table at `start`, for the frames below `frames`. Once, before any frame is handed out.
-pub(super) fn place(start: PhysAddr, frames: u64) {
-    LENGTH.store(frames as usize, Ordering::Relaxed);
-    RECORDS.store(Arch::direct_map(start).cast(), Ordering::Release);
+/// Puts the table at `start`, for `frames`. Once, before any frame is handed out.
+pub(super) fn place(start: PhysAddr, frames: Range<u64>) {
+    let table: *mut FrameRecord = Arch::direct_map(start).cast();
+    FIRST.store(frames.start as usize, Ordering::Relaxed);
+    LENGTH.store((frames.end - frames.start) as usize, Ordering::Relaxed);
+    START.store(table, Ordering::Relaxed);
+    RECORDS.store(table.wrapping_sub(frames.start as usize), Ordering::Release);
 }
 
 /// The record of an allocated frame.
@@ -45,10 +52,13 @@ pub(crate) fn record(frame: PhysAddr) -> &'static FrameRecord {
 
 #[inline(always)]
 fn record_of(number: usize) -> &'static FrameRecord {
-    debug_assert!(number < LENGTH.load(Ordering::Relaxed), "a frame outside memory");
+    debug_assert!(
+        number.wrapping_sub(FIRST.load(Ordering::Relaxed)) < LENGTH.load(Ordering::Relaxed),
+        "a frame outside memory"
+    );
     // SAFETY: the table covers every frame that the allocator manages and lives for ever; all shared access to a
     // record is through its atomics, and `link` is touched by the buddy allocator alone, under its lock.
-    unsafe { &*RECORDS.load(Ordering::Relaxed).add(number) }
+    unsafe { &*RECORDS.load(Ordering::Relaxed).wrapping_add(number) }
 }
 
 /// The table as the buddy allocator sees it. There is one, inside the allocator's lock.
@@ -62,14 +72,14 @@ impl Links for TableLinks {
     #[inline(always)]
     fn get(&self, index: usize) -> Link {
         debug_assert!(index < self.len());
-        // SAFETY: the buddy allocator passes indices below `len`, and `link` is its own. Any bytes are a `Link`.
-        unsafe { (*RECORDS.load(Ordering::Relaxed).add(index)).link }
+        // SAFETY: the buddy allocator passes indices below `len`, from the first record on, and `link` is its own. Any bytes are a `Link`.
+        unsafe { (*START.load(Ordering::Relaxed).add(index)).link }
     }
 
     #[inline(always)]
     fn set(&mut self, index: usize, link: Link) {
         debug_assert!(index < self.len());
         // SAFETY: as above; the lock around the allocator makes this the only access.
-        unsafe { (&raw mut (*RECORDS.load(Ordering::Relaxed).add(index)).link).write(link) };
+        unsafe { (&raw mut (*START.load(Ordering::Relaxed).add(index)).link).write(link) };
     }
 }

@@ -108,6 +108,12 @@ impl<L: Links> Buddy<L> {
         }
     }
 
+    /// Lets frame numbers start elsewhere, before there are any frames.
+    pub fn set_base(&mut self, base: u64) {
+        debug_assert_eq!(self.free, 0, "frames are there already");
+        self.base = base & !(CHUNK_FRAMES - 1);
+    }
+
     /// Number of free frames.
     pub const fn free_frames(&self) -> u64 {
         self.free

@@ -265,6 +265,7 @@ fn complete_flush() {
 impl Paging for Arch {
     type Translations = Tag;
     const KERNEL_STACKS: u64 = 0xffff_c000_0000_0000;
+    const DIRECT_MAP_END: PhysAddr = PhysAddr::new(1 << 47);
     const BREAK_BEFORE_MAKE: bool = true;
     const COHERENT_INSTRUCTIONS: bool = false;
 

@@ -107,7 +107,7 @@ fn boot() {
     MEMORY.call_once(|| {
         let memory = PhysRange::new(PhysAddr::new(0), super::paging::ARENA_BYTES as u64);
         crate::frame::add_region(memory);
-        crate::frame::init();
+        crate::frame::init(PhysAddr::new(0));
     });
     crate::task::init_boot_task();
 }

@@ -116,6 +116,7 @@ fn root_table(root: PhysAddr) -> *mut [Entry; ENTRIES] {
 impl Paging for Arch {
     type Translations = Space;
     const KERNEL_STACKS: u64 = KERNEL_STACKS;
+    const DIRECT_MAP_END: PhysAddr = PhysAddr::new(DIRECT_MAP_BYTES);
     const BREAK_BEFORE_MAKE: bool = false;
     const COHERENT_INSTRUCTIONS: bool = true;
 

@@ -39,8 +39,7 @@ impl Sources<'_> {
 
     /// What is not free of all that is visible.
     fn usable(&self, visible: &MemoryMap) -> MemoryMap {
-        let mut usable = MemoryMap::empty();
-        visible.ranges().iter().for_each(|range| usable.push(*range));
+        let mut usable = visible.clone();
         if let Some(firmware) = self.firmware {
             firmware.tables.ranges().iter().for_each(|tables| usable = usable.without(*tables));
         }
