@@ -1,5 +1,8 @@
 //! Threads: what a program calls a thread, and one task runs.
 
+mod holdings;
+mod scheduling;
+
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::fmt;
@@ -10,7 +13,6 @@ use abi::signal::StackT;
 use hal::sync::{IrqLock, Once, SpinLock};
 use hal::task::{self, Task, TaskRef};
 use libkernel::addr::UserAddr;
-use libkernel::sched::Parameters;
 use memory::{AddressSpace, Bounds, OwnReference};
 use sched::{self, settings};
 use subject::charges::TaskCharge;
@@ -247,70 +249,6 @@ impl Thread {
         }
     }
 
-    /// The descriptor table of the running thread.
-    pub fn files(&self) -> Arc<FdTable> {
-        self.try_files().expect("a running thread has descriptors")
-    }
-
-    /// The descriptor table, unless the thread has ended.
-    pub fn try_files(&self) -> Option<Arc<FdTable>> {
-        self.files.lock().clone()
-    }
-
-    /// Looks at the running thread's descriptor table without counting a reference. `look` must not sleep.
-    #[inline]
-    pub fn with_files<R>(&self, look: impl FnOnce(&Arc<FdTable>) -> R) -> R {
-        look(self.files.lock().as_ref().expect("a running thread has descriptors"))
-    }
-
-    /// Gives the thread another descriptor table, or none at its end.
-    pub fn set_files(&self, files: Option<Arc<FdTable>>) {
-        let old = core::mem::replace(&mut *self.files.lock(), files);
-        drop(old);
-    }
-
-    /// Root, working directory and umask of the running thread.
-    pub fn fs(&self) -> Arc<FsContext> {
-        self.try_fs().expect("a running thread has a root directory")
-    }
-
-    /// Root, working directory and umask, unless the thread has ended.
-    pub fn try_fs(&self) -> Option<Arc<FsContext>> {
-        self.fs.lock().as_ref().map(|own| own.get().clone())
-    }
-
-    /// Looks at the running thread's [`FsContext`] without counting a reference. `look` must not sleep.
-    #[inline]
-    pub fn with_fs<R>(&self, look: impl FnOnce(&Arc<FsContext>) -> R) -> R {
-        look(self.fs.lock().as_ref().expect("a running thread has a root directory").get())
-    }
-
-    /// Gives the thread another [`FsContext`], or none at its end.
-    pub fn set_fs(&self, fs: Option<Arc<FsContext>>) {
-        let old = core::mem::replace(&mut *self.fs.lock(), fs.map(OwnContext::new));
-        drop(old);
-    }
-
-    /// The memory of the running thread, which counts references of its own; `None` once it has ended.
-    #[inline]
-    pub fn memory(&self) -> Option<Arc<OwnReference>> {
-        self.memory.lock().clone()
-    }
-
-    /// What tells the memory of the running thread from that of others; `None` once it has ended.
-    #[inline]
-    pub fn memory_id(&self) -> Option<usize> {
-        Some(self.memory_id.load(Ordering::Relaxed)).filter(|id| *id != 0)
-    }
-
-    /// Gives the thread other memory, or none at its end.
-    pub(super) fn set_memory(&self, space: Option<Arc<AddressSpace>>) {
-        self.memory_id.store(space.as_ref().map_or(0, |space| Arc::as_ptr(space).addr()), Ordering::Relaxed);
-        let new = space.map(OwnReference::new);
-        let old = core::mem::replace(&mut *self.memory.lock(), new);
-        drop(old);
-    }
-
     /// On whose behalf the thread acts.
     pub fn credentials(&self) -> Arc<Credentials> {
         self.credentials.lock().clone()
@@ -435,41 +373,6 @@ impl Thread {
     /// The running thread has left its loop. Said with its process's shared signals locked: whoever dumps that waits for it, or not.
     pub(crate) fn begin_to_end(&self) {
         self.is_ending.store(true, Ordering::Relaxed);
-    }
-
-    /// How the thread is scheduled, or was when it ended.
-    pub fn scheduling(&self) -> Parameters {
-        let last = || Parameters::unpack(self.parameters.load(Ordering::Relaxed));
-        self.task().map_or_else(last, |task| settings::parameters(&task))
-    }
-
-    /// The nice value, without asking the task.
-    #[inline]
-    pub fn nice(&self) -> i8 {
-        Parameters::unpack(self.parameters.load(Ordering::Relaxed)).nice
-    }
-
-    /// Changes how the thread is scheduled.
-    pub fn set_scheduling(&self, parameters: Parameters) {
-        // Of two that change it at once, the one that comes last does so here and in the task.
-        let _only = self.changes_scheduling.lock();
-        self.parameters.store(Parameters { lent: 0, ..parameters }.pack(), Ordering::Relaxed);
-        if let Some(task) = self.task() {
-            settings::set_parameters(&task, parameters);
-        }
-    }
-
-    /// The CPUs that the thread may run on, a bit for each, also such as do not exist.
-    pub fn affinity(&self) -> u64 {
-        self.affinity.load(Ordering::Relaxed)
-    }
-
-    /// Confines the thread to CPUs, as [`settings::set_affinity`] does.
-    pub fn set_affinity(&self, allowed: u64) {
-        self.affinity.store(allowed, Ordering::Relaxed);
-        if let Some(task) = self.task() {
-            settings::set_affinity(&task, allowed);
-        }
     }
 
     /// The signal that the process gets when the thread that made it ends.
