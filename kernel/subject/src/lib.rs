@@ -16,5 +16,5 @@ pub mod users;
 
 pub use credentials::{Capabilities, Credentials, Identity, capability};
 pub use limits::{INFINITY, Limit, Limits, MayRaise, OPEN_MAX, RESOURCES, Resource};
-pub use pid::Pid;
+pub use pid::{Pid, PidNamespace};
 pub use users::User;

@@ -1,39 +1,96 @@
-//! Process and thread identifiers.
+//! Threads, processes, groups and sessions as the kernel knows them, and the numbers by which programs do.
+//!
+//! A [`Pid`] is the kernel's own: a key of its tables, the same whoever looks. A number is on the side of a namespace, and one gets
+//! from one to the other only by naming it: [`Pid::number_in`] shows, [`PidNamespace::find`] takes what a program gave. The kernel's
+//! numbers are those of the initial namespace, so that there either way costs nothing.
 
+use alloc::sync::Arc;
 use core::fmt;
 
-/// The number of a thread, a process, a process group or a session; all four share one space of numbers.
+use hal::sync::Once;
+
+/// A thread, a process, a process group or a session; all four share one space of numbers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pid(u32);
 
 impl Pid {
+    /// Nobody: the parent of init, the process of a kernel task.
+    pub const NOBODY: Pid = Pid(0);
     /// The first process.
     pub const INIT: Pid = Pid(1);
 
-    /// The identifier with this number; 0 stands for nobody (the parent of init, a terminal without a group).
-    pub const fn new(number: u32) -> Pid {
+    /// What has this [`Pid::kernel_number`].
+    pub const fn of_kernel_number(number: u32) -> Pid {
         Pid(number)
     }
 
-    /// The identifier that a program's positive `pid_t` names.
-    pub fn from_program(number: i32) -> Option<Pid> {
-        u32::try_from(number).ok().filter(|&number| number > 0).map(Pid)
-    }
-
-    /// The number, as programs see it.
-    pub const fn number(self) -> u32 {
+    /// The kernel's own number: for its log, and where a value has to be a plain word. No program may see it.
+    pub const fn kernel_number(self) -> u32 {
         self.0
     }
-}
 
-impl fmt::Display for Pid {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
+    /// The number that it has in a namespace, as programs there see it; 0 where it has none.
+    #[inline(always)]
+    pub const fn number_in(self, _initial: &PidNamespace) -> u32 {
+        self.0
+    }
+
+    /// As [`Pid::number_in`], as the signed type of most system calls.
+    #[inline(always)]
+    pub const fn signed_in(self, namespace: &PidNamespace) -> i32 {
+        self.number_in(namespace).cast_signed()
     }
 }
 
+/// For the kernel's log.
 impl fmt::Debug for Pid {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
+    }
+}
+
+/// A namespace of processes: who has which number there. There is the initial one, in which everything has one.
+#[derive(Debug)]
+pub struct PidNamespace {
+    /// Its first process, which adopts orphans.
+    first: Pid,
+}
+
+impl PidNamespace {
+    /// The initial one.
+    pub fn initial() -> &'static Arc<PidNamespace> {
+        static INITIAL: Once<Arc<PidNamespace>> = Once::new();
+        INITIAL.get_or_init(|| Arc::new(PidNamespace { first: Pid::INIT }))
+    }
+
+    /// What a program there means by a positive number. Whether anything has it is for the process table to say.
+    #[inline(always)]
+    pub fn find(&self, number: i32) -> Option<Pid> {
+        u32::try_from(number).ok().filter(|&number| number > 0).map(Pid)
+    }
+
+    /// Where, in the kernel's order, those begin whose numbers there are not below this one.
+    pub const fn at_least(&self, number: u32) -> Pid {
+        Pid(number)
+    }
+
+    /// Its first process, which adopts orphans.
+    pub const fn first(&self) -> Pid {
+        self.first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_name_positive_numbers_and_see_them_again() {
+        let initial = PidNamespace::initial();
+        for number in [1, 300, i32::MAX] {
+            assert_eq!(initial.find(number).map(|pid| pid.signed_in(initial)), Some(number));
+        }
+        assert!([0, -1, i32::MIN].iter().all(|&number| initial.find(number).is_none()));
+        assert_eq!(Pid::NOBODY.number_in(initial), 0);
     }
 }

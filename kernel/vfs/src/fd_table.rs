@@ -373,7 +373,7 @@ mod tests {
     use super::*;
     use crate::anonymous;
     use crate::file::FileOperations;
-    use subject::Credentials;
+    use subject::{Credentials, Pid};
 
     struct Nothing;
 
@@ -450,7 +450,7 @@ mod tests {
             start: 0,
             last: 9,
             kind: LockKind::Exclusive,
-            holder: Holder::process(Arc::as_ptr(table), 1, core::ptr::null()),
+            holder: Holder::process(Arc::as_ptr(table), Pid::INIT, core::ptr::null()),
         };
         let locks = &file.inode().locks;
         locks.lock_record(file.inode(), lock(&table), Blocking::Fail).expect("free");

@@ -17,6 +17,7 @@ use abi::Errno;
 use hal::sync::{Once, SpinLock};
 use outcome::Failure;
 use sched::wait::{Deadline, WaitQueue};
+use subject::Pid;
 
 use self::held::{Held, Rest};
 use super::attributes::DeviceNumber;
@@ -46,27 +47,27 @@ pub enum Blocking {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Holder {
     address: usize,
-    /// What `F_GETLK` reports: the process, or -1 for an open file.
-    pub pid: i32,
+    /// What `F_GETLK` reports: the process; none for an open file.
+    pub process: Option<Pid>,
     /// The open file by which it was taken.
     file: usize,
 }
 
 impl Holder {
     /// A process, which is known by its descriptor table, and has the file open.
-    pub fn process(table: *const FdTable, pid: i32, file: *const File) -> Holder {
-        Holder { address: table.addr(), pid, file: file.addr() }
+    pub fn process(table: *const FdTable, process: Pid, file: *const File) -> Holder {
+        Holder { address: table.addr(), process: Some(process), file: file.addr() }
     }
 
     /// An open file.
     pub fn open_file(file: &File) -> Holder {
         let address = core::ptr::from_ref(file).addr();
-        Holder { address, pid: -1, file: address }
+        Holder { address, process: None, file: address }
     }
 
     /// Whether it is a process, and not an open file.
     fn is_process(self) -> bool {
-        self.pid != -1
+        self.process.is_some()
     }
 }
 
@@ -125,13 +126,13 @@ impl FileLocks {
         })
     }
 
-    /// flock(2): locks the whole file on behalf of an open file, or converts the lock it has. `pid` is the process that asks.
+    /// flock(2): locks the whole file on behalf of an open file, or converts the lock it has. `process` is the one that asks.
     pub fn lock_whole(
         &self,
         file: &File,
         kind: LockKind,
         blocking: Blocking,
-        pid: i32,
+        process: Pid,
     ) -> Result<(), Failure> {
         let table = self.table(file.inode());
         let holder = Holder::open_file(file);
@@ -139,13 +140,13 @@ impl FileLocks {
         let attempt = || {
             let mut held = table.held.lock();
             held.enter_register(table);
-            held.whole.take(holder, kind, pid)
+            held.whole.take(holder, kind, process)
         };
         match attempt() {
             Err(Errno::EAGAIN) if blocking == Blocking::Wait => {}
             outcome => return Ok(outcome?),
         }
-        let request = table.held.lock().wait_for_whole(kind, pid)?;
+        let request = table.held.lock().wait_for_whole(kind, process)?;
         let retry = || Some(attempt()).filter(|outcome| *outcome != Err(Errno::EAGAIN));
         let outcome = table.released.wait_until(Deadline::NEVER, retry);
         table.held.lock().end_wait_for_whole(request);
@@ -210,7 +211,7 @@ impl FileLocks {
     #[inline]
     pub fn release_process(&self, table: *const FdTable) {
         if let Some(own) = self.0.get() {
-            let holder = Holder::process(table, 0, core::ptr::null());
+            let holder = Holder::process(table, Pid::NOBODY, core::ptr::null());
             while own.held.lock().release(holder) == Rest::Perhaps {}
         }
     }

@@ -8,11 +8,12 @@
 
 use alloc::sync::Arc;
 
-use abi::fs::{F_OWNER_PGRP, F_OWNER_PID, F_OWNER_TID, OwnerEx};
+use abi::fs::{F_OWNER_PGRP, F_OWNER_PID, F_OWNER_TID};
 use abi::poll::{POLLIN, POLLMSG, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM};
 use abi::signal::{POLL_IN, POLL_MSG, POLL_OUT};
 use hal::sync::SpinLock;
 use libkernel::signal_set::Signal;
+use subject::Pid;
 
 /// What a file has to tell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,8 +79,7 @@ pub trait Recipient: Send + Sync {
 #[derive(Clone)]
 struct Named {
     kind: u32,
-    number: i32,
-    recipient: Option<Arc<dyn Recipient>>,
+    recipient: Option<(Pid, Arc<dyn Recipient>)>,
     sender: Sender,
     signal: Option<Signal>,
 }
@@ -91,14 +91,14 @@ impl Owner {
     /// Nobody.
     pub const fn new() -> Owner {
         let sender = Sender { real: 0, effective: 0 };
-        Owner(SpinLock::new(Named { kind: F_OWNER_TID, number: 0, recipient: None, sender, signal: None }))
+        Owner(SpinLock::new(Named { kind: F_OWNER_TID, recipient: None, sender, signal: None }))
     }
 
-    /// Names an owner, or nobody.
-    pub fn set(&self, owner: OwnerEx, recipient: Option<Arc<dyn Recipient>>, sender: Sender) {
+    /// Names an owner of this kind (`F_OWNER_*`), or nobody.
+    pub fn set(&self, kind: u32, recipient: Option<(Pid, Arc<dyn Recipient>)>, sender: Sender) {
         let mut named = self.0.lock();
         let before = core::mem::replace(&mut named.recipient, recipient);
-        (named.kind, named.number, named.sender) = (owner.kind, owner.pid, sender);
+        (named.kind, named.sender) = (kind, sender);
         drop(named);
         drop(before);
     }
@@ -108,17 +108,11 @@ impl Owner {
         self.0.lock().recipient.is_some()
     }
 
-    /// `F_GETOWN_EX`: the owner as it was named; number 0 for nobody and for one that is gone.
-    pub fn get(&self) -> OwnerEx {
+    /// `F_GETOWN`: the kind of owner and who was named; nobody where that is gone.
+    pub fn get(&self) -> (u32, Option<Pid>) {
         let named = self.0.lock().clone();
-        let exists = named.recipient.is_some_and(|recipient| recipient.exists());
-        OwnerEx { kind: named.kind, pid: if exists { named.number } else { 0 } }
-    }
-
-    /// `F_GETOWN`: a process or thread, or a group as a negative number.
-    pub fn signed(&self) -> i32 {
-        let OwnerEx { kind, pid } = self.get();
-        if kind == F_OWNER_PGRP { -pid } else { pid }
+        let living = named.recipient.filter(|(_, recipient)| recipient.exists());
+        (named.kind, living.map(|(pid, _)| pid))
     }
 
     /// On whose behalf signals are sent: `F_GETOWNER_UIDS`.
@@ -139,7 +133,7 @@ impl Owner {
     /// Sends the owner its signal.
     pub(crate) fn tell(&self, fd: i32, news: News) {
         let named = self.0.lock().clone();
-        if let Some(recipient) = named.recipient {
+        if let Some((_, recipient)) = named.recipient {
             recipient.send(&Notice { news, fd, signal: named.signal, sender: named.sender });
         }
     }

@@ -2,14 +2,14 @@
 
 use hal::sync::Once;
 use libkernel::signal_set::Signal;
-use subject::{Credentials, INFINITY};
+use subject::{Credentials, INFINITY, Pid};
 
 /// The running thread, as the floors above know it.
 pub trait Running: Sync {
     /// `RLIMIT_FSIZE` of its process; `None` in a kernel task.
     fn file_size_limit(&self) -> Option<u64>;
-    /// The number of its process; `None` in a kernel task.
-    fn process_number(&self) -> Option<i32>;
+    /// Its process; `None` in a kernel task.
+    fn process(&self) -> Option<Pid>;
     /// Shows its credentials; not in a kernel task, which has none.
     fn show_credentials(&self, look: &mut dyn FnMut(&Credentials));
     /// Sends it a signal about what it just did.
@@ -34,9 +34,9 @@ pub fn file_size_limit() -> u64 {
     running().and_then(|running| running.file_size_limit()).unwrap_or(INFINITY)
 }
 
-/// The number of the running process; 0 for the kernel.
-pub fn process_number() -> i32 {
-    running().and_then(|running| running.process_number()).unwrap_or(0)
+/// The running process; nobody for the kernel.
+pub fn process() -> Pid {
+    running().and_then(|running| running.process()).unwrap_or(Pid::NOBODY)
 }
 
 /// Looks at the credentials of the running thread; kernel tasks have none, and may do everything.

@@ -136,7 +136,7 @@ pub fn leave_loop(thread: &Arc<Thread>, context: &UserContext) {
     let cause = Cause { signal: gathering.signal, info: &gathering.info };
     let notes = ThreadNotes::of(thread, &context.regs, &cause);
     let mut state = gathering.state.lock();
-    state.came.push((thread.id().number(), notes));
+    state.came.push((thread.id().kernel_number(), notes));
     state.missing -= 1;
     let is_complete = state.missing == 0;
     drop(state);

@@ -63,7 +63,7 @@ impl Terms {
             // Its own limit is what keeps a helper from being dumped to a helper.
             if limit == HELPERS_LIMIT {
                 let pid = process.pid();
-                log!("Process {pid}({}) has RLIMIT_CORE set to 1", thread.shown_name());
+                log!("Process {pid:?}({}) has RLIMIT_CORE set to 1", thread.shown_name());
                 log!("Aborting core");
                 return None;
             }

@@ -97,7 +97,7 @@ fn start_program(
     let count = SERVED.fetch_add(1, Ordering::Relaxed) + 1;
     let most = CORE_PIPE_LIMIT.load(Ordering::Relaxed).cast_unsigned();
     if most != 0 && count > most {
-        log!("Pid {}({}) over core_pipe_limit", thread.process().pid(), thread.shown_name());
+        log!("Pid {:?}({}) over core_pipe_limit", thread.process().pid(), thread.shown_name());
         log!("Skipping core dump");
         return Err(Errno::EAGAIN);
     }
@@ -120,7 +120,7 @@ fn make_file(thread: &Arc<Thread>, terms: &Terms, cause: &Cause<'_>) -> Result<A
     if by_root {
         if name.first() != Some(&b'/') {
             let pid = thread.process().pid();
-            log!("Pid {pid}({}) can only dump core to fully qualified path!", thread.shown_name());
+            log!("Pid {pid:?}({}) can only dump core to fully qualified path!", thread.shown_name());
             return Err(Errno::EPERM);
         }
         credentials.set_file_system_user(0);
@@ -179,8 +179,8 @@ fn with_facts<R>(
     let program = program_of(&terms.space).and_then(|place| shown_path(&place)).ok();
     let host = system::host_name();
     let facts = Facts {
-        process: process.pid().number(),
-        thread: thread.id().number(),
+        process: process.pid().number_in(process.pid_namespace()),
+        thread: thread.id().number_in(process.pid_namespace()),
         user,
         group,
         dumpable: terms.dumpable as u32,

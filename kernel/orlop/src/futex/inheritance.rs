@@ -25,6 +25,7 @@ use sched::settings;
 
 use super::bucket::{self, Bucket};
 use super::key::Key;
+use super::lock::number;
 use super::queue::{self, Order, Queue, Waiter};
 use crate::process::Thread;
 
@@ -90,7 +91,7 @@ fn thread_of(task: &Task) -> Option<Arc<Thread>> {
 fn first_of(queue: &Queue, key: Key) -> Option<First> {
     let (order, waiting) = queue.first(key, Order::FIRST)?;
     let thread = thread_of(&waiting.task);
-    let number = thread.as_ref().map_or(0, |thread| thread.id().number());
+    let number = thread.as_ref().map_or(0, |thread| number(thread));
     Some(First { order, thread, number, target: waiting.target.map(Key::from_parts) })
 }
 

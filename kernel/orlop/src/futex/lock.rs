@@ -12,14 +12,13 @@ use hal::user_copy::{self, Missed};
 use libkernel::addr::UserAddr;
 use memory::user::UserPtr;
 use sched::wait::{Deadline, WaitError};
-use subject::Pid;
 
 use super::bucket::{self, Bucket};
 use super::inheritance::{Lock, is_circle, pass_on};
 use super::key::Key;
 use super::queue::Waiter;
 use super::{Attempt, Word, retry_with_page, sleep};
-use crate::process::{Thread, find_thread};
+use crate::process::{Thread, current};
 
 /// How long to wait for an owner that is about to end.
 pub(super) const ENDING_NS: u64 = 1_000_000;
@@ -65,9 +64,9 @@ impl Claim {
         Ok(Claim { value: word.load()? })
     }
 
-    /// The thread that the word names. Only where no lock is known: this looks into the process table.
+    /// The thread that the word names to the running one. Only where no lock is known: this looks into the process table.
     pub(super) fn owner(&self) -> Option<Arc<Thread>> {
-        Pid::from_program(self.named().cast_signed()).and_then(find_thread)
+        current()?.named(self.named().cast_signed())
     }
 }
 
@@ -80,8 +79,9 @@ pub(super) fn exchange(word: Word, old: u32, new: u32) -> Result<(), Attempt> {
     }
 }
 
+/// What a thread writes into words: the number that it knows itself by.
 pub(super) fn number(thread: &Thread) -> u32 {
-    thread.id().number()
+    thread.id().number_in(thread.pid_namespace())
 }
 
 /// Takes a lock. EDEADLK if the thread has it, or its owner waits for the thread; ESRCH if the word names nobody; EAGAIN if it

@@ -7,6 +7,7 @@ use hal::user_copy;
 use libkernel::addr::UserAddr;
 use memory::user::UserPtr;
 
+use super::lock::number;
 use super::{ATTEMPTS, Sharing, Word, wake_one};
 use crate::process::Thread;
 
@@ -57,7 +58,7 @@ enum Stage {
 fn release(thread: &Thread, entry: u64, offset: i64, stage: Stage) {
     let address = UserAddr::new((entry & !PRIORITY_INHERITANCE).wrapping_add_signed(offset));
     let Ok(word) = Word::new(address, Sharing::Shared) else { return };
-    let own = thread.id().number();
+    let own = number(thread);
     let is_own = |value: u32| value & FUTEX_TID_MASK == own;
     let mark = |value: u32| if is_own(value) { (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED } else { value };
     let Ok(old) = user_copy::fetch_update_u32(address, ATTEMPTS, mark) else { return };

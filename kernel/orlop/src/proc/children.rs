@@ -37,7 +37,7 @@ impl Content for Children {
         }
         next.iter()
             .filter(|child| child.belongs_to(&thread))
-            .for_each(|child| text.field(child.pid().number()));
+            .for_each(|child| text.field(self.subject.shown(child.pid())));
         let old = core::mem::replace(&mut *self.seen.lock(), next);
         drop(old);
         Ok(Some(cursor + 1))

@@ -160,7 +160,7 @@ fn describe(subject: &Subject, fd: u32, text: &mut Text) -> Result<(), Errno> {
     write!(text, "pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n");
     for_each_of(&file, Arc::as_ptr(&table), |lock| {
         text.put(b"lock:\t");
-        line(lock, text);
+        line(lock, subject.pid_namespace(), text);
     });
     Ok(())
 }

@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use abi::Errno;
 use libkernel::text::Text;
 use sched::Mutex;
+use subject::PidNamespace;
 use vfs::file::FileOperations;
 use vfs::generated::Class;
 use vfs::generated::content::{Content, SequenceFile};
@@ -15,12 +16,21 @@ use vfs::lock::LockKind;
 use vfs::lock::lease::LeaseState;
 use vfs::lock::show::{Place, Shown, Sort};
 
+use crate::process::current_pid_namespace;
+
 /// Opens the file.
 pub fn open() -> Result<Arc<dyn FileOperations>, Errno> {
-    Ok(SequenceFile::open(Locks(Mutex::new(Walk::default())), Class::System))
+    Ok(SequenceFile::open(
+        Locks { namespace: current_pid_namespace(), walk: Mutex::new(Walk::default()) },
+        Class::System,
+    ))
 }
 
-struct Locks(Mutex<Walk>);
+struct Locks {
+    /// Of who opened the file.
+    namespace: Arc<PidNamespace>,
+    walk: Mutex<Walk>,
+}
 
 /// Where the piece that was made last begins and ends; it is made again if there was no memory for its text.
 #[derive(Default)]
@@ -33,21 +43,21 @@ struct Walk {
 impl Content for Locks {
     /// The cursor counts pieces.
     fn fill(&self, cursor: u64, text: &mut Text) -> Result<Option<u64>, Errno> {
-        let mut walk = self.0.lock();
+        let mut walk = self.walk.lock();
         let from = match cursor {
             0 => Place::default(),
             cursor if cursor == walk.cursor => walk.from,
             _ => walk.to,
         };
         let mut to = from;
-        let is_more = to.advance(|lock| line(lock, text));
+        let is_more = to.advance(|lock| line(lock, &self.namespace, text));
         *walk = Walk { cursor, from, to };
         Ok(is_more.then_some(cursor + 1))
     }
 }
 
 /// The line of a lock, here and in `fdinfo`.
-pub fn line(lock: &Shown, text: &mut Text) {
+pub fn line(lock: &Shown, reader: &PidNamespace, text: &mut Text) {
     const END: u64 = i64::MAX as u64;
     let sort = match lock.sort {
         Sort::Whole => "FLOCK  ADVISORY ",
@@ -64,7 +74,9 @@ pub fn line(lock: &Shown, text: &mut Text) {
         None => "UNLCK",
     };
     let (device, inode) = (lock.file.device, lock.file.number);
-    write!(text, "{}: {arrow}{sort} {kind} {} ", lock.number, lock.pid);
+    // An open file's lock belongs to no process.
+    let process = lock.process.map_or(-1, |pid| pid.signed_in(reader));
+    write!(text, "{}: {arrow}{sort} {kind} {process} ", lock.number);
     match lock.sort {
         // Who waits for a lease has not opened the file yet.
         Sort::Lease(LeaseState::Breaker) => text.put(b"<none>:0 "),

@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use libkernel::text::Text;
-use subject::Pid;
 use vfs::attributes::FileKind;
 use vfs::directory::{Admission, DirectoryOperations, Emit, Exposure, Listing};
 use vfs::file::FileOperations;
@@ -233,10 +232,12 @@ impl DirectoryOperations for Entries {
 }
 
 /// The directory of the process with this number, below the root. Any thread's number will do, though none of them is listed.
-pub fn find(view: &View, root: &Inode, pid: u32) -> Result<Arc<Inode>, Errno> {
-    let process = find_process(Pid::new(pid)).map(Subject::of_process);
-    let subject =
-        process.or_else(|| find_thread(Pid::new(pid)).map(Subject::named_by)).ok_or(Errno::ENOENT)?;
+pub fn find(view: &View, root: &Inode, number: u32) -> Result<Arc<Inode>, Errno> {
+    let numbers = view.pid_namespace();
+    let pid = i32::try_from(number).ok().and_then(|number| numbers.find(number)).ok_or(Errno::ENOENT)?;
+    let process = find_process(pid).map(|process| Subject::of_process(process, numbers.clone()));
+    let named = || find_thread(pid).map(|thread| Subject::named_by(thread, numbers.clone()));
+    let subject = process.or_else(named).ok_or(Errno::ENOENT)?;
     // Of what is only invisible the name is still found, and then nothing can be done with it: as on Linux, where all of it is ENOENT.
     if view.hiding() == Hiding::Ptraceable && !view.shows(&subject.process, Hiding::Ptraceable) {
         return Err(Errno::ENOENT);
@@ -248,15 +249,16 @@ pub fn find(view: &View, root: &Inode, pid: u32) -> Result<Arc<Inode>, Errno> {
 
 /// The processes with numbers from `from` on; each one's position is its number.
 pub fn list(view: &View, from: u64, emit: &mut Emit<'_>) {
+    let numbers = view.pid_namespace();
     let mut from = u32::try_from(from).unwrap_or(u32::MAX);
-    while let Some(process) = next_process(Pid::new(from)) {
-        let pid = process.pid().number();
+    while let Some(process) = next_process(numbers, from) {
+        let pid = process.pid().number_in(numbers);
         from = pid.saturating_add(1);
         if !view.shows(&process, Hiding::Invisible) {
             continue;
         }
         let name = format!("{pid}");
-        let number = Subject::of_process(process).inode_number(0);
+        let number = Subject::of_process(process, numbers.clone()).inode_number(0);
         let shown = Listing { name: name.as_bytes(), number, kind: FileKind::Directory };
         if !emit(u64::from(pid) + 1, shown) {
             return;

@@ -20,7 +20,7 @@ const FIRST_FAIR: i32 = 100;
 pub fn show(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let threads = subject.process.thread_count();
     text.put(name_of(subject).bytes());
-    write!(text, " ({}, #threads: {threads})\n{:-<67}\n", subject.id().number(), "");
+    write!(text, " ({}, #threads: {threads})\n{:-<67}\n", subject.shown(subject.id()), "");
     let used = times(subject);
     let ns = used.cpu.user_ns + used.cpu.system_ns;
     writeln!(text, "{:<45}:{:14}.{:06}", "se.sum_exec_runtime", ns / 1_000_000, ns % 1_000_000);

@@ -65,14 +65,14 @@ pub fn times(subject: &Subject) -> Times {
 /// `stat`: fifty-two fields in one line.
 pub fn stat(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let process = &subject.process;
-    text.field(subject.id().number());
+    text.field(subject.shown(subject.id()));
     text.put(b"(");
     text.put(name_of(subject).bytes());
     text.put(b") ");
     text.put(&[state(subject).0 as u8, b' ']);
-    text.field(process.parent().number());
-    text.field(process.group().number());
-    text.field(process.session().id().number());
+    text.field(subject.shown(process.parent()));
+    text.field(subject.shown(process.group()));
+    text.field(subject.shown(process.session().id()));
     let (tty_number, foreground) = terminal_of(subject);
     text.field(tty_number);
     text.field(foreground);
@@ -137,7 +137,7 @@ fn terminal_of(subject: &Subject) -> (u64, i64) {
     match tty::terminal_of(&subject.process) {
         None => (0, -1),
         Some(terminal) => {
-            let foreground = terminal.foreground().map_or(0, |group| i64::from(group.number()));
+            let foreground = terminal.foreground().map_or(0, |group| i64::from(subject.shown(group)));
             (terminal.number.encode(), foreground)
         }
     }
@@ -211,9 +211,9 @@ pub fn status(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     write!(
         text,
         "State:\t{letter} ({word})\nTgid:\t{tgid}\nNgid:\t0\nPid:\t{pid}\nPPid:\t{parent}\nTracerPid:\t0\n",
-        tgid = process.pid().number(),
-        pid = subject.id().number(),
-        parent = process.parent().number(),
+        tgid = subject.shown(process.pid()),
+        pid = subject.shown(subject.id()),
+        parent = subject.shown(process.parent()),
     );
     if let Some(thread) = subject.thread() {
         identities(text, &thread.credentials());
@@ -266,7 +266,7 @@ fn namespace_lines(text: &mut Text, subject: &Subject) {
         ("NSpgid", process.group()),
         ("NSsid", process.session().id()),
     ] {
-        writeln!(text, "{label}:\t{}", number.number());
+        writeln!(text, "{label}:\t{}", subject.shown(number));
     }
 }
 

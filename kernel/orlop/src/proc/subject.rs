@@ -6,7 +6,7 @@ use alloc::sync::{Arc, Weak};
 
 use abi::Errno;
 use memory::AddressSpace;
-use subject::Pid;
+use subject::{Pid, PidNamespace};
 use vfs::FsContext;
 use vfs::directory::Admission;
 use vfs::filesystem::FileSystem;
@@ -23,6 +23,8 @@ pub struct Subject {
     /// The thread that is named, if it is not the process; else any thread speaks for that.
     thread: Option<Arc<Thread>>,
     scope: Scope,
+    /// By whose numbers it is shown: those of the instance of procfs.
+    namespace: Arc<PidNamespace>,
 }
 
 /// What a subject's sums are of.
@@ -34,18 +36,18 @@ enum Scope {
 
 impl Subject {
     /// A process as a whole.
-    pub fn of_process(process: Arc<Process>) -> Subject {
-        Subject { process, thread: None, scope: Scope::Process }
+    pub fn of_process(process: Arc<Process>, namespace: Arc<PidNamespace>) -> Subject {
+        Subject { process, thread: None, scope: Scope::Process, namespace }
     }
 
     /// The process that one of its threads names.
-    pub fn named_by(thread: Arc<Thread>) -> Subject {
-        Subject { process: thread.process().clone(), thread: Some(thread), scope: Scope::Process }
+    pub fn named_by(thread: Arc<Thread>, namespace: Arc<PidNamespace>) -> Subject {
+        Subject { process: thread.process().clone(), thread: Some(thread), scope: Scope::Process, namespace }
     }
 
-    /// One thread.
-    pub fn of_thread(process: Arc<Process>, thread: Arc<Thread>) -> Subject {
-        Subject { process, thread: Some(thread), scope: Scope::Thread }
+    /// One thread of it.
+    pub fn of_thread(&self, thread: Arc<Thread>) -> Subject {
+        Subject { thread: Some(thread), scope: Scope::Thread, ..self.clone() }
     }
 
     /// The thread that is asked; none once somebody has waited for the end of the process.
@@ -59,9 +61,19 @@ impl Subject {
         self.scope == Scope::Thread
     }
 
-    /// The number that the directory is named by.
+    /// What the directory is named by.
     pub fn id(&self) -> Pid {
         self.thread.as_ref().map_or(self.process.pid(), |thread| thread.id())
+    }
+
+    /// By whose numbers it is shown.
+    pub fn pid_namespace(&self) -> &PidNamespace {
+        &self.namespace
+    }
+
+    /// The number that a process or thread has in this instance.
+    pub fn shown(&self, pid: Pid) -> u32 {
+        pid.number_in(&self.namespace)
     }
 
     /// ESRCH once nothing is left of it: a process has been waited for, a thread has ended.
@@ -106,7 +118,7 @@ impl Subject {
     pub fn inode_number(&self, index: u64) -> u64 {
         const FIRST: u64 = 1 << 32;
         const ENTRIES: u64 = 64;
-        FIRST + (u64::from(self.id().number()) * 2 + u64::from(self.is_thread())) * ENTRIES + index
+        FIRST + (u64::from(self.shown(self.id())) * 2 + u64::from(self.is_thread())) * ENTRIES + index
     }
 
     /// The files of a process belong to its effective user, but to root if others of that user may not look into it; its

@@ -85,7 +85,7 @@ static KERNEL: &[Fixed] = &[
     setting("kptr_restrict", Setting::Numbers(&[POINTERS_RESTRICTED])),
     shown("ngroups_max", || 65_536),
     setting("nmi_watchdog", Setting::Numbers(&[flag!(watchdog::WATCHES_CPUS)])),
-    shown("ns_last_pid", || i64::from(process::last_number())),
+    shown("ns_last_pid", || i64::from(process::last_made().number_in(&process::current_pid_namespace()))),
     shown_text("osrelease", |text| line(text, uts::release())),
     shown_text("ostype", |text| line(text, b"Linux")),
     shown("overflowgid", OVERFLOW),

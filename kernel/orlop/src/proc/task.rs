@@ -2,9 +2,9 @@
 
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use abi::Errno;
-use subject::Pid;
 use vfs::attributes::FileKind;
 use vfs::directory::{Admission, DirectoryOperations, Emit, Exposure, Listing};
 use vfs::filesystem::FileSystem;
@@ -24,13 +24,13 @@ pub fn parse_number(name: &[u8]) -> Option<u32> {
 /// `/proc/self`: the number of the process that asks.
 pub fn self_link() -> Result<Arc<[u8]>, Errno> {
     let thread = current().ok_or(Errno::ENOENT)?;
-    Ok(Arc::from(format!("{}", thread.process().pid().number()).as_bytes()))
+    Ok(Arc::from(format!("{}", thread.shown(thread.process().pid())).as_bytes()))
 }
 
 /// `/proc/thread-self`.
 pub fn thread_self_link() -> Result<Arc<[u8]>, Errno> {
     let thread = current().ok_or(Errno::ENOENT)?;
-    let (pid, tid) = (thread.process().pid().number(), thread.id().number());
+    let (pid, tid) = (thread.shown(thread.process().pid()), thread.shown(thread.id()));
     Ok(Arc::from(format!("{pid}/task/{tid}").as_bytes()))
 }
 
@@ -52,10 +52,9 @@ impl Exposure for Tasks {
 impl DirectoryOperations for Tasks {
     fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         self.subject.check()?;
-        let process = &self.subject.process;
-        let tid = parse_number(name).ok_or(Errno::ENOENT)?;
-        let thread = process.find_thread(|thread| thread.id().number() == tid).ok_or(Errno::ENOENT)?;
-        let subject = Subject::of_thread(process.clone(), thread);
+        let (whole, tid) = (&self.subject, parse_number(name).ok_or(Errno::ENOENT)?);
+        let thread = whole.process.find_thread(|thread| whole.shown(thread.id()) == tid);
+        let subject = whole.of_thread(thread.ok_or(Errno::ENOENT)?);
         let (number, ownership) = (subject.inode_number(0), subject.ownership(0o555));
         let body = folder(process::Entries::of_thread(subject));
         Ok(inode_in(directory, number, FileKind::Directory, ownership, body))
@@ -63,11 +62,10 @@ impl DirectoryOperations for Tasks {
 
     fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
-        let mut ids: alloc::vec::Vec<Pid> =
-            self.subject.process.threads().iter().map(|thread| thread.id()).collect();
-        ids.sort_unstable_by_key(|id| id.number());
-        for id in ids.into_iter().filter(|id| u64::from(id.number()) >= position) {
-            let number = id.number();
+        let threads = self.subject.process.threads();
+        let mut numbers: Vec<u32> = threads.iter().map(|thread| self.subject.shown(thread.id())).collect();
+        numbers.sort_unstable();
+        for number in numbers.into_iter().filter(|&number| u64::from(number) >= position) {
             let name = format!("{number}");
             let shown =
                 Listing { name: name.as_bytes(), number: u64::from(number), kind: FileKind::Directory };

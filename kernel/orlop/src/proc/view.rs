@@ -2,10 +2,12 @@
 //!
 //! Each mount of the type is an instance of its own, with options of its own, which a remount changes at once for whatever is open.
 
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use abi::Errno;
 use libkernel::text::Text;
+use subject::PidNamespace;
 use vfs::attribute_operations::AttributeOperations;
 use vfs::filesystem::FileSystemOperations;
 
@@ -31,9 +33,11 @@ const DEGREES: [(Hiding, &str); 4] = [
     (Hiding::Ptraceable, "ptraceable"),
 ];
 
-/// The options of an instance.
+/// What an instance shows, and its options.
 #[derive(Debug)]
 pub struct View {
+    /// Whose processes it shows, by whose numbers.
+    pid_namespace: Arc<PidNamespace>,
     hiding: AtomicU32,
     group: AtomicU32,
     only_processes: AtomicBool,
@@ -48,9 +52,10 @@ struct Options {
 }
 
 impl View {
-    /// Everything, to everybody.
-    pub const fn new() -> View {
+    /// All of a namespace, to everybody.
+    pub const fn new(pid_namespace: Arc<PidNamespace>) -> View {
         View {
+            pid_namespace,
             hiding: AtomicU32::new(Hiding::Off as u32),
             group: AtomicU32::new(0),
             only_processes: AtomicBool::new(false),
@@ -70,6 +75,11 @@ impl View {
             self.only_processes.store(true, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Whose processes it shows, by whose numbers.
+    pub fn pid_namespace(&self) -> &Arc<PidNamespace> {
+        &self.pid_namespace
     }
 
     /// The degree of hiding.

@@ -83,20 +83,20 @@ impl CloneRequest {
     }
 }
 
-/// Makes a thread or a process. The child starts where the caller is, with 0 as its result.
-pub fn clone(caller: &Caller<'_>, request: &CloneRequest) -> Result<Pid, Failure> {
+/// Makes a thread or a process; its number, as the caller sees it. The child starts where the caller is, with 0 as its result.
+pub fn clone(caller: &Caller<'_>, request: &CloneRequest) -> Result<i32, Failure> {
     request.check()?;
-    if request.has(CLONE_PARENT) && caller.thread.process().pid() == Pid::INIT {
+    if request.has(CLONE_PARENT) && caller.thread.process().pid() == caller.thread.pid_namespace().first() {
         return Err(Failure::Errno(Errno::EINVAL));
     }
     let child = make(caller, request)?;
-    let pid = child.thread.id();
+    let number = caller.thread.shown(child.thread.id());
     if request.has(CLONE_PARENT_SETTID) {
         // As on Linux, a bad address does not undo the child.
-        let _ = UserPtr::new(request.parent_tid).write(&pid.number());
+        let _ = UserPtr::new(request.parent_tid).write(&number);
     }
     start(child, request);
-    Ok(pid)
+    Ok(number)
 }
 
 /// Lets the child run, and with `CLONE_VFORK` waits until it has left the memory. Killed, the parent ends in its loop.
@@ -150,7 +150,8 @@ fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Failure> {
 /// A number for the child. To choose one is for who restores processes: EPERM.
 fn allocate(parent: &Thread, request: &CloneRequest) -> Result<Pid, Errno> {
     let Some(chosen) = request.chosen_tid else { return table::lock().allocate() };
-    let pid = Pid::from_program(chosen).filter(|pid| pid.number() < settings::number_limit());
+    let pid =
+        parent.pid_namespace().find(chosen).filter(|pid| pid.kernel_number() < settings::number_limit());
     let pid = pid.ok_or(Errno::EINVAL)?;
     let may_choose = parent.with_credentials(|own| {
         own.has_capability(capability::CHECKPOINT_RESTORE) || own.has_capability(capability::SYS_ADMIN)
@@ -294,6 +295,7 @@ fn new_process(
     let group = process.group.lock().clone();
     Process::new(ProcessParts {
         pid,
+        pid_namespace: process.pid_namespace().clone(),
         group,
         session: process.session(),
         memory: memory.clone(),
@@ -350,7 +352,7 @@ pub(super) fn new_task(
     let entry = Box::new(move || {
         if let Some(address) = first_tid {
             // As on Linux, a bad address is the program's own loss.
-            let _ = UserPtr::new(address).write(&own.id().number());
+            let _ = UserPtr::new(address).write(&own.shown(own.id()));
         }
         main_loop::run(own, UserContext::new(regs));
     });

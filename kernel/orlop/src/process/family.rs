@@ -12,7 +12,6 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use hal::list::List;
 use libkernel::front_map::FrontMap;
-use subject::Pid;
 
 use super::process::News;
 use super::report::Vanishes;
@@ -207,7 +206,7 @@ impl Table {
         drop((group, session));
         self.insert_process(leader);
         if let Some(parent) = parent.and_then(|parent| self.parent_of_new(parent)) {
-            process.parent.store(parent.pid().number(), Ordering::Relaxed);
+            process.parent.store(parent.pid().kernel_number(), Ordering::Relaxed);
             process.note_parent(&parent);
             self.enter_family(&parent, process);
         }
@@ -289,7 +288,8 @@ impl Table {
             }
             ancestor = self.process(candidate.parent());
         }
-        self.process(Pid::INIT).filter(|init| init.pid() != process.pid()).cloned()
+        let first = process.pid_namespace().first();
+        self.process(first).filter(|init| init.pid() != process.pid()).cloned()
     }
 
     /// Gives some children of a process that ends to another one, those that `heard` wants to be told of in a list. Their end is
@@ -302,7 +302,7 @@ impl Table {
             let (event, is_clone) = (child.news.lock().event(), child.is_clone());
             old.clones -= usize::from(is_clone);
             old.unindex(&child, event.map(|event| Kind { event, is_clone }));
-            child.parent.store(to.pid().number(), Ordering::Relaxed);
+            child.parent.store(to.pid().kernel_number(), Ordering::Relaxed);
             child.exit_signal.store(Signal::CHLD.number(), Ordering::Relaxed);
             child.note_parent(to);
             child.birth.store(self.next_serial(), Ordering::Relaxed);

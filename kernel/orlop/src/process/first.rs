@@ -6,7 +6,7 @@ use abi::Errno;
 use hal::sync::Once;
 use memory::AddressSpace;
 use subject::charges::{Payer, TaskCharge};
-use subject::{Credentials, Limits, Pid};
+use subject::{Credentials, Limits, Pid, PidNamespace};
 use vfs::{FdTable, FsContext};
 
 use super::group::Group;
@@ -57,10 +57,10 @@ static OF_NOBODY: Once<(Arc<Group>, Arc<Session>)> = Once::new();
 
 /// Makes a process without a parent, with its one thread, still without a task and not in the table.
 pub(super) fn parentless(pid: Pid, parts: Parentless) -> Result<Arc<Thread>, Errno> {
-    let nobody = Pid::new(0);
-    let (group, session) = OF_NOBODY.get_or_init(|| (Group::new(nobody), Session::new(nobody)));
+    let (group, session) = OF_NOBODY.get_or_init(|| (Group::new(Pid::NOBODY), Session::new(Pid::NOBODY)));
     let process = Process::new(ProcessParts {
         pid,
+        pid_namespace: PidNamespace::initial().clone(),
         group: group.clone(),
         session: session.clone(),
         memory: parts.memory.clone(),

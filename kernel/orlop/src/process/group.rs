@@ -8,9 +8,9 @@ use hal::list::List;
 use hal::sync::{SpinGuard, SpinLock};
 use subject::Pid;
 
-use super::{Process, Session, Thread, find_thread, table};
+use super::{Process, Session, Thread, table};
 
-/// A process group. Its number is that of the process that it was made for.
+/// A process group, known by the process that it was made for.
 pub(super) struct Group {
     id: Pid,
     /// In the order of their coming. Changed under the table's lock.
@@ -23,7 +23,7 @@ impl Group {
         Arc::new(Group { id, members: SpinLock::new(List::new()) })
     }
 
-    /// The group's number.
+    /// What the kernel knows it by.
     pub(super) const fn id(&self) -> Pid {
         self.id
     }
@@ -39,7 +39,7 @@ pub fn process_or_self(thread: &Thread, pid: i32) -> Result<Arc<Process>, Errno>
     match pid {
         0 => Ok(thread.process().clone()),
         pid => {
-            let named = Pid::from_program(pid).and_then(find_thread).ok_or(Errno::ESRCH)?;
+            let named = thread.named(pid).ok_or(Errno::ESRCH)?;
             Ok(named.process().clone())
         }
     }
@@ -54,7 +54,7 @@ pub fn set_group(thread: &Thread, pid: i32, group: i32) -> Result<(), Errno> {
     let mut table = table::lock_between_walks();
     let process = match pid {
         0 => caller.clone(),
-        pid => named_process(&table, pid)?,
+        pid => named_process(&table, thread.pid_namespace().find(pid).ok_or(Errno::ESRCH)?)?,
     };
     let is_self = Arc::ptr_eq(&process, caller);
     if !is_self && process.parent() != caller.pid() {
@@ -70,7 +70,7 @@ pub fn set_group(thread: &Thread, pid: i32, group: i32) -> Result<(), Errno> {
     if session.id() == process.pid() {
         return Err(Errno::EPERM);
     }
-    let group = Pid::from_program(group).unwrap_or(process.pid());
+    let group = thread.pid_namespace().find(group).unwrap_or(process.pid());
     // All members of a group are in one session.
     let in_session = |member: Arc<Process>| Arc::ptr_eq(&member.session(), &caller.session());
     if group != process.pid() && !table.first_member(group).is_some_and(in_session) {
@@ -82,9 +82,8 @@ pub fn set_group(thread: &Thread, pid: i32, group: i32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The process with a number that `setpgid` was given; EINVAL for that of a thread that leads none.
-fn named_process(table: &table::Table, pid: i32) -> Result<Arc<Process>, Errno> {
-    let pid = Pid::from_program(pid).ok_or(Errno::ESRCH)?;
+/// The process that `setpgid` was given; EINVAL for that of a thread that leads none.
+fn named_process(table: &table::Table, pid: Pid) -> Result<Arc<Process>, Errno> {
     match table.process(pid) {
         Some(process) => Ok(process.clone()),
         None if table.thread(pid).is_some() => Err(Errno::EINVAL),

@@ -39,12 +39,20 @@ pub use settings::{
 };
 pub use table::{
     PID_LIMIT, find_process, find_thread, first_member, for_each_process, for_each_thread, is_in_use,
-    last_number, made_threads, next_process,
+    last_made, made_threads, next_process,
 };
 pub use thread::{NAME_SIZE, Thread, ThreadParts};
 pub use usage::Times;
 
 use alloc::sync::Arc;
+
+use subject::PidNamespace;
+
+/// The namespace of processes that the running thread is in; the initial one in a kernel task.
+pub fn current_pid_namespace() -> Arc<PidNamespace> {
+    let own = current().map(|thread| thread.process().pid_namespace().clone());
+    own.unwrap_or_else(|| PidNamespace::initial().clone())
+}
 
 /// The running thread; `None` in a kernel task.
 pub fn current() -> Option<Arc<Thread>> {

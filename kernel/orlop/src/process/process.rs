@@ -11,7 +11,7 @@ use hal::sync::SpinLock;
 use hal::task;
 use memory::{AddressSpace, Dumpable, flags};
 use sched::wait::WaitQueue;
-use subject::{INFINITY, Limits, Pid, Resource};
+use subject::{INFINITY, Limits, Pid, PidNamespace, Resource};
 
 use super::Thread;
 use super::family::Family;
@@ -26,7 +26,9 @@ use crate::time::interval::IntervalTimers;
 /// A process: threads, an address space, relatives, and what became of it.
 pub struct Process {
     pid: Pid,
-    /// Number of the parent; changed under the lock of the process table.
+    /// Where it has a number that its own threads see.
+    pid_namespace: Arc<PidNamespace>,
+    /// The parent; changed under the lock of the process table.
     pub(super) parent: AtomicU32,
     /// The process group; as `parent`.
     pub(super) group: SpinLock<Arc<Group>>,
@@ -104,6 +106,7 @@ pub(super) struct News {
 /// What a new process starts with. Its parent, group and exit signal are settled when it enters the table.
 pub(super) struct ProcessParts {
     pub(super) pid: Pid,
+    pub(super) pid_namespace: Arc<PidNamespace>,
     /// Until it enters the table.
     pub(super) group: Arc<Group>,
     /// As `group`.
@@ -127,6 +130,7 @@ impl Process {
         }
         Arc::new(Process {
             pid: parts.pid,
+            pid_namespace: parts.pid_namespace,
             parent: AtomicU32::new(0),
             group: SpinLock::new(parts.group),
             session: SpinLock::new(parts.session),
@@ -162,14 +166,26 @@ impl Process {
         })
     }
 
-    /// The process's number.
+    /// What the kernel knows it by.
     pub fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// The parent's number; 0 for init.
+    /// The namespace of processes that it is in, for good.
+    #[inline]
+    pub fn pid_namespace(&self) -> &Arc<PidNamespace> {
+        &self.pid_namespace
+    }
+
+    /// The number that this process sees of another.
+    #[inline]
+    pub fn shown(&self, pid: Pid) -> i32 {
+        pid.signed_in(&self.pid_namespace)
+    }
+
+    /// The parent; nobody for init.
     pub fn parent(&self) -> Pid {
-        Pid::new(self.parent.load(Ordering::Relaxed))
+        Pid::of_kernel_number(self.parent.load(Ordering::Relaxed))
     }
 
     /// The order of its coming among the members of its group.
@@ -177,7 +193,7 @@ impl Process {
         self.joined.load(Ordering::Relaxed)
     }
 
-    /// The process group's number.
+    /// The process group.
     pub fn group(&self) -> Pid {
         self.group.lock().id()
     }

@@ -9,7 +9,6 @@ use abi::signal::{
     SigInfo,
 };
 use abi::time::{NANOSECONDS_PER_SECOND, USER_HZ};
-use subject::Pid;
 
 use libkernel::sched::cpu_time::CpuTime;
 
@@ -154,16 +153,15 @@ pub(super) fn tell_of_adopted_zombies(adopter: &Arc<Process>, adopted: &[Adopted
 
 fn send_child_signal(parent: &Arc<Process>, child: &Process, signal: Signal, change: Change) {
     let (code, status) = change.code_and_status();
-    let mut info = child_info(child.pid(), child.user(), code, status, child.times().cpu);
+    let mut info = child_info(parent.shown(child.pid()), child.user(), code, status, child.times().cpu);
     info.si_signo = signal.number().cast_signed();
     // A standard signal is never refused; a real-time one without room is lost, as on Linux.
     let _ = send::to_process(parent, signal, &info);
 }
 
-/// The information of `SIGCHLD` and `waitid`.
-pub(super) fn child_info(pid: Pid, user: u32, code: i32, status: i32, cpu: CpuTime) -> SigInfo {
+/// The information of `SIGCHLD` and `waitid`, with the numbers of child and user as the parent sees them.
+pub(super) fn child_info(number: i32, user: u32, code: i32, status: i32, cpu: CpuTime) -> SigInfo {
     let tick_ns = NANOSECONDS_PER_SECOND.cast_unsigned() / USER_HZ.cast_unsigned();
     let ticks = |ns: u64| (ns / tick_ns).cast_signed();
-    let number = pid.number().cast_signed();
     SigInfo::child(code, number, user, status, ticks(cpu.user_ns), ticks(cpu.system_ns))
 }

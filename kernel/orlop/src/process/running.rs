@@ -2,7 +2,7 @@
 
 use hal::task;
 use libkernel::signal_set::Signal;
-use subject::{Credentials, Resource};
+use subject::{Credentials, Pid, Resource};
 use vfs::running::Running;
 
 use super::Thread;
@@ -21,8 +21,8 @@ impl Running for RunningThread {
         with_thread(|thread| thread.process().limits().soft(Resource::FileSize))
     }
 
-    fn process_number(&self) -> Option<i32> {
-        with_thread(|thread| thread.process().pid().number().cast_signed())
+    fn process(&self) -> Option<Pid> {
+        with_thread(|thread| thread.process().pid())
     }
 
     fn show_credentials(&self, look: &mut dyn FnMut(&Credentials)) {

@@ -8,7 +8,7 @@ use subject::Pid;
 
 use crate::tty::Terminal;
 
-/// A session. Its number is that of the process that made it, its leader.
+/// A session, known by the process that made it, its leader.
 pub struct Session {
     id: Pid,
     /// How many processes are in it; changed under the lock of the process table.
@@ -22,7 +22,7 @@ impl Session {
         Arc::new(Session { id, members: AtomicUsize::new(0), terminal: SpinLock::new(None) })
     }
 
-    /// The session's number.
+    /// What the kernel knows it by.
     pub fn id(&self) -> Pid {
         self.id
     }

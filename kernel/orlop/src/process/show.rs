@@ -39,6 +39,6 @@ impl Thread {
 
 impl hal::task::Owner for Thread {
     fn write_name(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "[{}:{}]", self.shown_name(), self.id().number())
+        write!(formatter, "[{}:{}]", self.shown_name(), self.id().kernel_number())
     }
 }

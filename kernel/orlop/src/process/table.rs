@@ -14,6 +14,7 @@
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::sync::Arc;
+use core::ops::Bound::{self, Excluded, Included, Unbounded};
 use core::sync::atomic::Ordering;
 
 use abi::Errno;
@@ -22,7 +23,7 @@ use hal::sync::{SpinGuard, SpinLock};
 use libkernel::numbers::Numbers;
 use sched::Mutex;
 use sched::mutex::MutexGuard;
-use subject::Pid;
+use subject::{Pid, PidNamespace};
 
 use super::group::Group;
 use super::session::Session;
@@ -76,7 +77,7 @@ pub(super) struct Table {
     /// The number of the last event whose order counts: a birth, or a change of group.
     serial: u64,
     numbers: Numbers<CHUNKS, { CHUNK / 64 / 64 * CHUNKS }>,
-    slots: BTreeMap<u32, Slot>,
+    slots: BTreeMap<Pid, Slot>,
     /// Whether somebody sends to many.
     is_walked: bool,
 }
@@ -132,20 +133,20 @@ impl Table {
         let found = next.or_else(|| self.numbers.take_next(FIRST_REUSED as usize, limit));
         let number = found.and_then(|number| u32::try_from(number).ok()).ok_or(Errno::EAGAIN)?;
         self.last = number;
-        Ok(self.given(number))
+        Ok(self.given(Pid::of_kernel_number(number)))
     }
 
     /// Takes a number that is asked for; EEXIST for one that is in use.
     pub(super) fn allocate_chosen(&mut self, pid: Pid) -> Result<Pid, Errno> {
-        let only = pid.number() as usize;
+        let only = pid.kernel_number() as usize;
         self.numbers.take_next(only, only + 1).ok_or(Errno::EEXIST)?;
-        Ok(self.given(pid.number()))
+        Ok(self.given(pid))
     }
 
-    fn given(&mut self, number: u32) -> Pid {
+    fn given(&mut self, pid: Pid) -> Pid {
         self.made += 1;
-        self.slots.insert(number, Slot::default());
-        Pid::new(number)
+        self.slots.insert(pid, Slot::default());
+        pid
     }
 
     /// Gives a number back that `allocate` handed out and nothing uses.
@@ -155,11 +156,11 @@ impl Table {
 
     /// Changes what uses a number; it is free again if nothing does then.
     fn change_slot<R>(&mut self, pid: Pid, change: impl FnOnce(&mut Slot) -> R) -> Option<R> {
-        let Entry::Occupied(mut entry) = self.slots.entry(pid.number()) else { return None };
+        let Entry::Occupied(mut entry) = self.slots.entry(pid) else { return None };
         let result = change(entry.get_mut());
         if entry.get().is_free() {
             entry.remove();
-            self.numbers.release(pid.number() as usize);
+            self.numbers.release(pid.kernel_number() as usize);
         }
         Some(result)
     }
@@ -173,7 +174,7 @@ impl Table {
     /// Enters a thread under its number; the one that was there.
     pub(super) fn insert_thread(&mut self, thread: &Arc<Thread>) -> Option<Arc<Thread>> {
         self.number(thread);
-        self.slots.entry(thread.id().number()).or_default().thread.replace(thread.clone())
+        self.slots.entry(thread.id()).or_default().thread.replace(thread.clone())
     }
 
     /// Makes a thread the leader of its process, whose number it has got; the one that led it.
@@ -201,7 +202,7 @@ impl Table {
         let process = leader.process();
         self.number(leader);
         *process.leader.lock() = Some(leader.clone());
-        let slot = self.slots.entry(process.pid().number()).or_default();
+        let slot = self.slots.entry(process.pid()).or_default();
         slot.thread = Some(leader.clone());
         slot.process = Some(process.clone());
         self.join_group(process);
@@ -220,17 +221,17 @@ impl Table {
 
     /// The process with this number.
     pub(super) fn process(&self, pid: Pid) -> Option<&Arc<Process>> {
-        self.slots.get(&pid.number())?.process.as_ref()
+        self.slots.get(&pid)?.process.as_ref()
     }
 
     /// The thread with this number. That of a process is its leader, which may have ended.
     pub(super) fn thread(&self, pid: Pid) -> Option<&Arc<Thread>> {
-        self.slots.get(&pid.number())?.thread.as_ref()
+        self.slots.get(&pid)?.thread.as_ref()
     }
 
     /// A group; none if it has no members.
     pub(super) fn group(&self, group: Pid) -> Option<&Arc<Group>> {
-        self.slots.get(&group.number())?.group.as_ref()
+        self.slots.get(&group)?.group.as_ref()
     }
 
     /// The first member of a group.
@@ -259,7 +260,8 @@ impl Table {
     /// not count, nor do members that have ended.
     pub(super) fn is_orphaned(&self, group: Pid) -> bool {
         let can_be_continued = |member: &Process| {
-            let parent = self.process(member.parent()).filter(|parent| parent.pid() != Pid::INIT);
+            let parent =
+                self.process(member.parent()).filter(|parent| parent.pid() != member.pid_namespace().first());
             member.ended().is_none() && parent.is_some_and(|parent| keeps(parent, member))
         };
         !self.group(group).is_some_and(|group| group.members().iter().any(|member| can_be_continued(&member)))
@@ -273,15 +275,15 @@ impl Table {
         members.push_back(process.clone(), |process| &process.member);
         drop(members);
         if is_first {
-            let number = group.id().number();
-            self.slots.entry(number).or_default().group = Some(group);
+            let id = group.id();
+            self.slots.entry(id).or_default().group = Some(group);
         }
     }
 
     fn join_session(&mut self, process: &Process) {
         let session = process.session.lock();
         if session.members.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.slots.entry(session.id().number()).or_default().is_session = true;
+            self.slots.entry(session.id()).or_default().is_session = true;
         }
     }
 
@@ -332,12 +334,12 @@ pub fn find_process(pid: Pid) -> Option<Arc<Process>> {
 
 /// Whether a number stands for anything: a thread, a process, a group or a session.
 pub fn is_in_use(pid: Pid) -> bool {
-    TABLE.lock().slots.contains_key(&pid.number())
+    TABLE.lock().slots.contains_key(&pid)
 }
 
-/// The number that was given out last.
-pub fn last_number() -> u32 {
-    TABLE.lock().last
+/// What was made last.
+pub fn last_made() -> Pid {
+    Pid::of_kernel_number(TABLE.lock().last)
 }
 
 /// How many threads have been made since boot, the first ones of processes included.
@@ -376,21 +378,20 @@ pub fn is_orphaned(group: Pid) -> bool {
     TABLE.lock().is_orphaned(group)
 }
 
-/// The first process whose number is not below `from`: for walks over all processes, which may change meanwhile.
-pub fn next_process(from: Pid) -> Option<Arc<Process>> {
+/// The first process whose number in a namespace is not below `from`: for walks over all processes there, which may change meanwhile.
+pub fn next_process(namespace: &PidNamespace, from: u32) -> Option<Arc<Process>> {
     let mut found = ArrayVec::<_, 1>::new();
-    find_processes(from, &mut found);
+    find_processes(Included(namespace.at_least(from)), &mut found);
     found.pop()
 }
 
-/// Puts processes whose numbers are not below `from` into a list with room; none if there are none.
-fn find_processes<const ROOM: usize>(from: Pid, found: &mut ArrayVec<Arc<Process>, ROOM>) {
-    let mut from = from.number();
+/// Puts the processes from there on into a list with room; none if there are none.
+fn find_processes<const ROOM: usize>(mut from: Bound<Pid>, found: &mut ArrayVec<Arc<Process>, ROOM>) {
     while found.is_empty() {
         let table = TABLE.lock();
         let mut looked_at = 0;
-        for (&number, slot) in table.slots.range(from..).take(STEP) {
-            (looked_at, from) = (looked_at + 1, number + 1);
+        for (&pid, slot) in table.slots.range((from, Unbounded)).take(STEP) {
+            (looked_at, from) = (looked_at + 1, Excluded(pid));
             if let Some(process) = &slot.process {
                 found.push(process.clone());
             }
@@ -407,11 +408,11 @@ fn find_processes<const ROOM: usize>(from: Pid, found: &mut ArrayVec<Arc<Process
 /// Calls `visit` for every process, zombies included, in the order of their numbers.
 pub fn for_each_process(mut visit: impl FnMut(&Arc<Process>)) {
     let mut processes = Batch::new();
-    let mut from = Pid::new(0);
+    let mut from = Unbounded;
     loop {
         find_processes(from, &mut processes);
         let Some(last) = processes.last() else { return };
-        from = Pid::new(last.pid().number() + 1);
+        from = Excluded(last.pid());
         processes.drain(..).for_each(|process| visit(&process));
     }
 }
@@ -419,32 +420,32 @@ pub fn for_each_process(mut visit: impl FnMut(&Arc<Process>)) {
 /// Calls `look` for every thread, and for leaders that have ended, in the order of their numbers. It only looks, and takes no locks
 /// but a thread's own.
 pub fn look_at_threads(mut look: impl FnMut(&Thread)) {
-    let mut from = 0;
+    let mut from = Unbounded;
     loop {
         let table = TABLE.lock();
         let mut last = None;
-        for (&number, slot) in table.slots.range(from..).take(STEP) {
+        for (&pid, slot) in table.slots.range((from, Unbounded)).take(STEP) {
             slot.thread.iter().for_each(|thread| look(thread));
-            last = Some(number);
+            last = Some(pid);
         }
         let Some(last) = last else { return };
-        from = last + 1;
+        from = Excluded(last);
     }
 }
 
 /// Calls `visit` for every thread that has not ended, in the order of their numbers.
 pub fn for_each_thread(mut visit: impl FnMut(&Arc<Thread>)) {
     let mut threads = Batch::<Thread>::new();
-    let mut from = 0;
+    let mut from = Unbounded;
     loop {
         {
             let table = TABLE.lock();
-            let mut slots = table.slots.range(from..).take(BATCH).peekable();
+            let mut slots = table.slots.range((from, Unbounded)).take(BATCH).peekable();
             if slots.peek().is_none() {
                 return;
             }
-            for (&number, slot) in slots {
-                from = number + 1;
+            for (&pid, slot) in slots {
+                from = Excluded(pid);
                 threads.extend(slot.thread.clone());
             }
         }

@@ -16,12 +16,12 @@ use libkernel::addr::UserAddr;
 use memory::{AddressSpace, Bounds, OwnReference};
 use sched::{self, settings};
 use subject::charges::TaskCharge;
-use subject::{Credentials, Limits, Pid, Resource, users};
+use subject::{Credentials, Limits, Pid, PidNamespace, Resource, users};
 use vfs::context::OwnContext;
 use vfs::{FdTable, FsContext};
 
 use super::usage::Account;
-use super::{IoContext, Process, speculation};
+use super::{IoContext, Process, find_thread, speculation};
 use crate::futex::Held;
 use crate::signal::{Signal, SignalSet, ThreadSignals};
 use crate::syscall::Resume;
@@ -160,7 +160,7 @@ impl Thread {
     pub fn new(parts: ThreadParts) -> Arc<Thread> {
         parts.credentials.charged.join();
         Arc::new_cyclic(|this| Thread {
-            id: AtomicU32::new(parts.id.number()),
+            id: AtomicU32::new(parts.id.kernel_number()),
             serial: AtomicU64::new(0),
             process: parts.process,
             this: this.clone(),
@@ -195,14 +195,14 @@ impl Thread {
         })
     }
 
-    /// The thread's number.
+    /// What the kernel knows it by.
     pub fn id(&self) -> Pid {
-        Pid::new(self.id.load(Ordering::Relaxed))
+        Pid::of_kernel_number(self.id.load(Ordering::Relaxed))
     }
 
     /// The last thread of a process takes the leader's number at `execve`.
     pub(super) fn set_id(&self, id: Pid) {
-        self.id.store(id.number(), Ordering::Relaxed);
+        self.id.store(id.kernel_number(), Ordering::Relaxed);
     }
 
     /// Its number among all threads ever made, which is never used again.
@@ -218,6 +218,23 @@ impl Thread {
     /// The process it belongs to.
     pub fn process(&self) -> &Arc<Process> {
         &self.process
+    }
+
+    /// The namespace of processes that it is in, for good.
+    #[inline]
+    pub fn pid_namespace(&self) -> &PidNamespace {
+        self.process.pid_namespace()
+    }
+
+    /// The number that this thread sees of a thread, process, group or session.
+    #[inline]
+    pub fn shown(&self, pid: Pid) -> i32 {
+        self.process.shown(pid)
+    }
+
+    /// The thread that this one means by a number: a living one, or the leader of a process that has not been waited for.
+    pub fn named(&self, number: i32) -> Option<Arc<Thread>> {
+        self.pid_namespace().find(number).and_then(find_thread)
     }
 
     /// A counted reference to the thread.

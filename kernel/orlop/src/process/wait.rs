@@ -53,10 +53,13 @@ impl Report {
         }
     }
 
-    /// The information of `waitid`.
-    pub fn info(&self) -> SigInfo {
+    /// The information of `waitid`, for this thread.
+    pub fn info(&self, reader: &Thread) -> SigInfo {
         let (code, status) = self.change.code_and_status();
-        SigInfo { si_errno: 0, ..report::child_info(self.pid, self.user, code, status, CpuTime::default()) }
+        SigInfo {
+            si_errno: 0,
+            ..report::child_info(reader.shown(self.pid), self.user, code, status, CpuTime::default())
+        }
     }
 }
 

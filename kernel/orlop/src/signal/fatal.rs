@@ -29,7 +29,7 @@ pub(super) fn report(thread: &Thread, context: &UserContext, signal: Signal, inf
     let area = thread.memory().and_then(|space| space.describe_area(UserAddr::new(pc)));
     let (start, length) = area.map_or((0, 0), |area| (area.range.start().as_u64(), area.range.length()));
     log!(
-        "{}[{}]: signal {} code {} at pc {pc:#x} sp {sp:#x} address {:#x} in mapping {start:#x}+{length:#x}",
+        "{}[{:?}]: signal {} code {} at pc {pc:#x} sp {sp:#x} address {:#x} in mapping {start:#x}+{length:#x}",
         thread.shown_name(),
         thread.id(),
         signal.number(),

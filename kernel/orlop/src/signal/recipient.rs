@@ -25,15 +25,7 @@ struct Single {
 /// A process group.
 struct Group(Pid);
 
-/// The recipient of this kind (`F_OWNER_*`) with a program's number. ESRCH for a number that nothing has; what has it need not be of the
-/// kind.
-pub fn recipient(kind: u32, number: i32) -> Result<Arc<dyn Recipient>, Errno> {
-    let number =
-        Pid::from_program(number).filter(|&number| process::is_in_use(number)).ok_or(Errno::ESRCH)?;
-    Ok(of_kind(kind, number))
-}
-
-/// As [`recipient`], for a number that something has.
+/// The recipient of this kind (`F_OWNER_*`). What has the number need not be of the kind.
 pub fn of_kind(kind: u32, number: Pid) -> Arc<dyn Recipient> {
     if kind == F_OWNER_PGRP {
         return Arc::new(Group(number));

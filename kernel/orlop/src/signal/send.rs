@@ -75,7 +75,7 @@ pub fn to_all(caller: &Process, send: impl Fn(&Arc<Thread>) -> Result<(), Errno>
     let mut outcome = Err(Errno::ESRCH);
     table::for_all_of_this_moment(|leader| {
         let target = leader.process();
-        if target.pid() == Pid::INIT || core::ptr::eq(&raw const **target, caller) {
+        if target.pid() == caller.pid_namespace().first() || core::ptr::eq(&raw const **target, caller) {
             return;
         }
         let sent = send(leader);

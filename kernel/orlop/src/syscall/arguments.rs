@@ -6,7 +6,6 @@
 use abi::Errno;
 use libkernel::addr::UserAddr;
 use memory::user::UserPtr;
-use subject::Pid;
 
 use super::{Caller, Failure};
 
@@ -111,13 +110,6 @@ impl IntoReturn for i32 {
     #[inline]
     fn into_return(self) -> u64 {
         i64::from(self).cast_unsigned()
-    }
-}
-
-impl IntoReturn for Pid {
-    #[inline]
-    fn into_return(self) -> u64 {
-        u64::from(self.number())
     }
 }
 

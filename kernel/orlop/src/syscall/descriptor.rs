@@ -190,7 +190,7 @@ pub fn flock(caller: &mut Caller<'_>, fd: i32, operation: u32) -> Result<(), Fai
     };
     let file = content_file(caller, fd)?;
     let locks = &file.inode().locks;
-    let pid = caller.thread.process().pid().number().cast_signed();
+    let pid = caller.thread.process().pid();
     let blocking = if operation & LOCK_NB != 0 { Blocking::Fail } else { Blocking::Wait };
     match wanted {
         Some(kind) => locks.lock_whole(&file, kind, blocking, pid),

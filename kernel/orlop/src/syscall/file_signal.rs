@@ -13,15 +13,20 @@ use vfs::File;
 use vfs::owner::{self, Sender};
 
 use super::{Caller, Failure};
+use crate::process;
 use crate::signal::{Signal, recipient};
 
 /// The commands of `fcntl` about the owner and its signal; EINVAL for any other.
 pub(super) fn fcntl(caller: &Caller<'_>, file: &File, command: u32, argument: u64) -> Result<u64, Failure> {
     let (owner, address) = (file.owner(), UserAddr::new(argument));
     match command {
-        F_GETOWN => return Ok(i64::from(owner.signed()).cast_unsigned()),
+        F_GETOWN => {
+            let OwnerEx { kind, pid } = shown_owner(caller, file);
+            let signed = if kind == F_OWNER_PGRP { -pid } else { pid };
+            return Ok(i64::from(signed).cast_unsigned());
+        }
         F_SETOWN => set_signed(caller, file, (argument as u32).cast_signed())?,
-        F_GETOWN_EX => UserPtr::new(address).write(&owner.get())?,
+        F_GETOWN_EX => UserPtr::new(address).write(&shown_owner(caller, file))?,
         F_SETOWN_EX => set_owner(caller, file, UserPtr::<OwnerEx>::new(address).read()?)?,
         F_GETOWNER_UIDS => {
             let Sender { real, effective } = owner.sender();
@@ -38,6 +43,12 @@ pub(super) fn fcntl(caller: &Caller<'_>, file: &File, command: u32, argument: u6
     Ok(0)
 }
 
+/// The owner as it was named; number 0 for nobody and for one that is gone.
+fn shown_owner(caller: &Caller<'_>, file: &File) -> OwnerEx {
+    let (kind, pid) = file.owner().get();
+    OwnerEx { kind, pid: pid.map_or(0, |pid| caller.thread.shown(pid)) }
+}
+
 /// `F_SETOWN`: a process, or a group if negative. EINVAL for a number that has no opposite.
 fn set_signed(caller: &Caller<'_>, file: &File, number: i32) -> Result<(), Errno> {
     let pid = number.checked_abs().ok_or(Errno::EINVAL)?;
@@ -51,11 +62,12 @@ fn set_owner(caller: &Caller<'_>, file: &File, owner: OwnerEx) -> Result<(), Err
     }
     if owner.pid == 0 {
         // On whose behalf nobody is signalled stays as it was, as on Linux.
-        file.owner().set(owner, None, file.owner().sender());
+        file.owner().set(owner.kind, None, file.owner().sender());
         return Ok(());
     }
-    let recipient = recipient::recipient(owner.kind, owner.pid)?;
-    file.owner().set(owner, Some(recipient), sender(caller));
+    let named = caller.thread.pid_namespace().find(owner.pid);
+    let pid = named.filter(|&pid| process::is_in_use(pid)).ok_or(Errno::ESRCH)?;
+    file.owner().set(owner.kind, Some((pid, recipient::of_kind(owner.kind, pid))), sender(caller));
     Ok(())
 }
 
@@ -84,10 +96,9 @@ pub(super) fn own_if_nobody_does(caller: &Caller<'_>, file: &File, foreground: O
     if file.owner().is_named() {
         return;
     }
-    let (kind, number) = match foreground {
+    let (kind, pid) = match foreground {
         Some(group) => (F_OWNER_PGRP, group),
         None => (F_OWNER_PID, caller.thread.id()),
     };
-    let owner = OwnerEx { kind, pid: number.number().cast_signed() };
-    file.owner().set(owner, Some(recipient::of_kind(kind, number)), sender(caller));
+    file.owner().set(kind, Some((pid, recipient::of_kind(kind, pid))), sender(caller));
 }

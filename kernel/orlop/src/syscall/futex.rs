@@ -14,14 +14,14 @@ use core::sync::atomic::Ordering;
 use libkernel::addr::UserAddr;
 use memory::user::UserPtr;
 use sched::wait::{Deadline, WaitError};
-use subject::{Pid, capability};
+use subject::capability;
 
 use super::{Caller, Failure, Restart, Resume};
 use crate::futex::lock::{self, Patience};
 use crate::futex::operation::{self, Counts};
 use crate::futex::transfer::{self, Moved};
 use crate::futex::{self as core_futex, Left, Sharing, Word};
-use crate::process::{Thread, find_thread};
+use crate::process::Thread;
 use crate::time::{Clock, from_timespec};
 
 /// Gives a lock up. Whose it is comes before whether a lock can lie there.
@@ -199,7 +199,7 @@ pub fn get_robust_list(
 ) -> Result<(), Failure> {
     let thread = match pid {
         0 => caller.thread.clone(),
-        pid => Pid::from_program(pid).and_then(find_thread).ok_or(Errno::ESRCH)?,
+        pid => caller.thread.named(pid).ok_or(Errno::ESRCH)?,
     };
     let own = caller.thread.credentials();
     let other = thread.credentials();

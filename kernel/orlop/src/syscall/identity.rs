@@ -9,10 +9,9 @@ use abi::process::{
     LINUX_CAPABILITY_VERSION_3,
 };
 use memory::user::{UserPtr, UserSlice};
-use subject::{Capabilities, Credentials, Identity, Pid, capability};
+use subject::{Capabilities, Credentials, Identity, capability};
 
 use super::{Caller, Failure};
-use crate::process::find_thread;
 
 /// The most supplementary groups (`NGROUPS_MAX`).
 const GROUP_LIMIT: usize = 65_536;
@@ -201,9 +200,9 @@ pub fn capget(
     if header.pid < 0 {
         return Err(Failure::Errno(Errno::EINVAL));
     }
-    let credentials = match Pid::from_program(header.pid) {
-        None => caller.thread.credentials(),
-        Some(pid) => find_thread(pid).ok_or(Errno::ESRCH)?.credentials(),
+    let credentials = match header.pid {
+        0 => caller.thread.credentials(),
+        pid => caller.thread.named(pid).ok_or(Errno::ESRCH)?.credentials(),
     };
     let Some(data) = data.optional() else { return Ok(()) };
     let sets = credentials.capabilities;
@@ -228,7 +227,7 @@ pub fn capset(
     data: UserPtr<CapUserData>,
 ) -> Result<(), Failure> {
     let (header, words) = capability_words(header)?;
-    if header.pid != 0 && header.pid != caller.thread.id().number().cast_signed() {
+    if header.pid != 0 && header.pid != caller.thread.shown(caller.thread.id()) {
         return Err(Failure::Errno(Errno::EPERM));
     }
     let data = UserSlice::new(data.address(), words).read_to_vec()?;

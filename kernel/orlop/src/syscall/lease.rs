@@ -42,7 +42,7 @@ pub(super) fn set(caller: &Caller<'_>, file: &Arc<File>, fd: i32, argument: u64)
     }
     match kind {
         Some(kind) => {
-            let pid = caller.thread.process().pid().number().cast_signed();
+            let pid = caller.thread.process().pid();
             inode.locks.set_lease(file, kind, fd, pid)?;
             own_if_nobody_does(caller, file, None);
         }

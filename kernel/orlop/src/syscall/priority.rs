@@ -5,10 +5,10 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::resource::{PRIO_PGRP, PRIO_PROCESS, PRIO_USER};
 use libkernel::sched::Parameters;
-use subject::{Pid, Resource, capability};
+use subject::{Resource, capability};
 
 use super::{Caller, Failure};
-use crate::process::{Process, Thread, find_thread, for_each_process, table};
+use crate::process::{Process, Thread, for_each_process, table};
 
 /// Calls `visit` with the threads that a call means, leaders that have ended included; ESRCH without any. It may not sleep.
 pub(super) fn for_each_selected(
@@ -26,12 +26,12 @@ pub(super) fn for_each_selected(
     match kind {
         PRIO_PROCESS if who == 0 => visit(caller.thread),
         PRIO_PROCESS => {
-            if let Some(thread) = Pid::from_program(who).and_then(find_thread) {
+            if let Some(thread) = caller.thread.named(who) {
                 visit(&thread);
             }
         }
         PRIO_PGRP => {
-            let group = if who == 0 { Some(own_group()) } else { Pid::from_program(who) };
+            let group = if who == 0 { Some(own_group()) } else { caller.thread.pid_namespace().find(who) };
             if let Some(group) = group {
                 table::for_each_member(group, |leader| for_each_of(leader.process(), &mut visit));
             }

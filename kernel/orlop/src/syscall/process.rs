@@ -23,12 +23,12 @@ use crate::process::wait::{Report, Which, wait_for_child};
 use crate::signal::{Signal, send};
 
 /// `fork`.
-pub fn fork(caller: &mut Caller<'_>) -> Result<Pid, Failure> {
+pub fn fork(caller: &mut Caller<'_>) -> Result<i32, Failure> {
     clone::clone(caller, &CloneRequest { exit_signal: Signal::CHLD.number(), ..CloneRequest::default() })
 }
 
 /// `vfork`: the parent sleeps until the child has left its memory.
-pub fn vfork(caller: &mut Caller<'_>) -> Result<Pid, Failure> {
+pub fn vfork(caller: &mut Caller<'_>) -> Result<i32, Failure> {
     let flags = CLONE_VFORK | CLONE_VM;
     clone::clone(
         caller,
@@ -44,7 +44,7 @@ pub fn clone(
     parent_tid: UserAddr,
     fourth: u64,
     fifth: u64,
-) -> Result<Pid, Failure> {
+) -> Result<i32, Failure> {
     let (child_tid, tls) = if abi::native::CLONE_TLS_LAST { (fourth, fifth) } else { (fifth, fourth) };
     // The signal is in the low byte, and only 32 bits of flags count: the others are clone3's.
     let exit_signal = u32::try_from(flags & CSIGNAL).map_err(|_| Errno::EINVAL)?;
@@ -59,7 +59,7 @@ pub fn clone(
 const MOST_LEVELS: u64 = 32;
 
 /// `clone3`; EINVAL for a pidfd and control groups.
-pub fn clone3(caller: &mut Caller<'_>, arguments: UserAddr, size: usize) -> Result<Pid, Failure> {
+pub fn clone3(caller: &mut Caller<'_>, arguments: UserAddr, size: usize) -> Result<i32, Failure> {
     let arguments = read_clone_arguments(arguments, size)?;
     if (arguments.set_tid == 0) != (arguments.set_tid_size == 0) || arguments.set_tid_size > MOST_LEVELS {
         return Err(Failure::Errno(Errno::EINVAL));
@@ -146,8 +146,8 @@ pub fn wait4(
         i32::MIN => return Err(Failure::Errno(Errno::ESRCH)),
         -1 => Which::Any,
         0 => Which::Group(caller.thread.process().group()),
-        pid if pid < 0 => Which::Group(Pid::new(pid.unsigned_abs())),
-        pid => Which::Child(Pid::new(pid.unsigned_abs())),
+        pid if pid < 0 => Which::Group(caller.thread.pid_namespace().find(-pid).ok_or(Errno::ECHILD)?),
+        pid => Which::Child(caller.thread.pid_namespace().find(pid).ok_or(Errno::ECHILD)?),
     };
     let Some(report) = wait_for_child(caller.thread, which, options | WEXITED)? else { return Ok(0) };
     if let Some(status) = status.optional() {
@@ -156,7 +156,7 @@ pub fn wait4(
     if let Some(usage) = usage.optional() {
         usage.write(&rusage_of(report.times))?;
     }
-    Ok(report.pid.number())
+    Ok(report.pid.number_in(caller.thread.pid_namespace()))
 }
 
 /// The bytes of `si_pid`, `si_uid` and `si_status`.
@@ -179,7 +179,7 @@ pub fn waitid(
     }
     // Linux writes it whatever came out: zeroes where there is nothing to tell.
     if let Some(info) = info.optional() {
-        let told = report.map_or_else(SigInfo::default, Report::info);
+        let told = report.map_or_else(SigInfo::default, |report| report.info(caller.thread));
         // What lies between and behind these members stays as it was.
         for range in [offset_of!(SigInfo, si_signo)..offset_of!(SigInfo, pad), CHILD_FIELDS] {
             let address = offset_address(info.address(), range.start)?;
@@ -197,9 +197,9 @@ fn wait_for_id(caller: &Caller<'_>, kind: u32, id: i32, options: u32) -> Result<
     }
     let which = match kind {
         P_ALL => Which::Any,
-        P_PID => Which::Child(Pid::from_program(id).ok_or(Errno::EINVAL)?),
+        P_PID => Which::Child(caller.thread.pid_namespace().find(id).ok_or(Errno::EINVAL)?),
         P_PGID if id == 0 => Which::Group(caller.thread.process().group()),
-        P_PGID => Which::Group(Pid::from_program(id).ok_or(Errno::EINVAL)?),
+        P_PGID => Which::Group(caller.thread.pid_namespace().find(id).ok_or(Errno::EINVAL)?),
         // No descriptor stands for a process here.
         P_PIDFD if id >= 0 => return Err(Failure::Errno(Errno::EBADF)),
         _ => return Err(Failure::Errno(Errno::EINVAL)),
@@ -207,34 +207,40 @@ fn wait_for_id(caller: &Caller<'_>, kind: u32, id: i32, options: u32) -> Result<
     wait_for_child(caller.thread, which, options)
 }
 
+/// A number as a call returns it, which widens without a sign.
+#[inline]
+fn shown(caller: &Caller<'_>, pid: Pid) -> u32 {
+    pid.number_in(caller.thread.pid_namespace())
+}
+
 /// `getpid`.
-pub fn getpid(caller: &mut Caller<'_>) -> Result<Pid, Failure> {
-    Ok(caller.thread.process().pid())
+pub fn getpid(caller: &mut Caller<'_>) -> Result<u32, Failure> {
+    Ok(shown(caller, caller.thread.process().pid()))
 }
 
 /// `gettid`.
-pub fn gettid(caller: &mut Caller<'_>) -> Result<Pid, Failure> {
-    Ok(caller.thread.id())
+pub fn gettid(caller: &mut Caller<'_>) -> Result<u32, Failure> {
+    Ok(shown(caller, caller.thread.id()))
 }
 
 /// `getppid`.
-pub fn getppid(caller: &mut Caller<'_>) -> Result<Pid, Failure> {
-    Ok(caller.thread.process().parent())
+pub fn getppid(caller: &mut Caller<'_>) -> Result<u32, Failure> {
+    Ok(shown(caller, caller.thread.process().parent()))
 }
 
 /// `getpgrp`.
-pub fn getpgrp(caller: &mut Caller<'_>) -> Result<Pid, Failure> {
-    Ok(caller.thread.process().group())
+pub fn getpgrp(caller: &mut Caller<'_>) -> Result<u32, Failure> {
+    Ok(shown(caller, caller.thread.process().group()))
 }
 
 /// `getpgid`.
-pub fn getpgid(caller: &mut Caller<'_>, pid: i32) -> Result<Pid, Failure> {
-    Ok(group::process_or_self(caller.thread, pid)?.group())
+pub fn getpgid(caller: &mut Caller<'_>, pid: i32) -> Result<u32, Failure> {
+    Ok(shown(caller, group::process_or_self(caller.thread, pid)?.group()))
 }
 
 /// `getsid`.
-pub fn getsid(caller: &mut Caller<'_>, pid: i32) -> Result<Pid, Failure> {
-    Ok(group::process_or_self(caller.thread, pid)?.session().id())
+pub fn getsid(caller: &mut Caller<'_>, pid: i32) -> Result<u32, Failure> {
+    Ok(shown(caller, group::process_or_self(caller.thread, pid)?.session().id()))
 }
 
 /// `setpgid`.
@@ -243,12 +249,12 @@ pub fn setpgid(caller: &mut Caller<'_>, pid: i32, group: i32) -> Result<(), Fail
 }
 
 /// `setsid`.
-pub fn setsid(caller: &mut Caller<'_>) -> Result<Pid, Failure> {
-    Ok(group::new_session(caller.thread)?)
+pub fn setsid(caller: &mut Caller<'_>) -> Result<u32, Failure> {
+    Ok(shown(caller, group::new_session(caller.thread)?))
 }
 
 /// `set_tid_address`: where the thread's number is cleared at its end.
-pub fn set_tid_address(caller: &mut Caller<'_>, address: UserAddr) -> Result<Pid, Failure> {
+pub fn set_tid_address(caller: &mut Caller<'_>, address: UserAddr) -> Result<u32, Failure> {
     caller.thread.set_clear_child_id(address);
-    Ok(caller.thread.id())
+    Ok(shown(caller, caller.thread.id()))
 }

@@ -14,6 +14,7 @@ use vfs::File;
 use vfs::lock::{Blocking, Holder, LockKind, RecordLock};
 
 use super::{Caller, Failure};
+use crate::process::Thread;
 
 /// `F_GETLK`, `F_OFD_GETLK`: describes the lock that stands in the way, or says `F_UNLCK`.
 pub fn find(caller: &Caller<'_>, file: &File, command: u32, address: UserAddr) -> Result<u64, Failure> {
@@ -25,20 +26,21 @@ pub fn find(caller: &Caller<'_>, file: &File, command: u32, address: UserAddr) -
     let wanted = RecordLock { start, last, kind, holder };
     let answer = match file.inode().locks.find_conflict(&wanted) {
         None => Flock { l_type: F_UNLCK, ..request },
-        Some(lock) => describe(&lock),
+        Some(lock) => describe(&lock, caller.thread),
     };
     claim.write(&answer)?;
     Ok(0)
 }
 
-fn describe(lock: &RecordLock) -> Flock {
+fn describe(lock: &RecordLock, reader: &Thread) -> Flock {
     let to_end = lock.last == i64::MAX as u64;
     Flock {
         l_type: if lock.kind == LockKind::Shared { F_RDLCK } else { F_WRLCK },
         l_whence: SEEK_SET as i16,
         l_start: lock.start.cast_signed(),
         l_len: if to_end { 0 } else { (lock.last - lock.start + 1).cast_signed() },
-        l_pid: lock.holder.pid,
+        // An open file's lock belongs to no process.
+        l_pid: lock.holder.process.map_or(-1, |pid| reader.shown(pid)),
         ..Flock::default()
     }
 }
@@ -71,7 +73,7 @@ fn holder(caller: &Caller<'_>, file: &File, command: u32, request: &Flock) -> Re
         F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW if request.l_pid != 0 => Err(Errno::EINVAL),
         F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => Ok(Holder::open_file(file)),
         _ => {
-            let pid = caller.thread.process().pid().number().cast_signed();
+            let pid = caller.thread.process().pid();
             Ok(caller.thread.with_files(|files| Holder::process(Arc::as_ptr(files), pid, file)))
         }
     }

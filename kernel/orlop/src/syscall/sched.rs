@@ -12,13 +12,13 @@ use abi::process::{
 use abi::time::Timespec;
 use libkernel::sched::{PRIORITY_MAX, Parameters, Policy, ROUND_ROBIN_NS, SLICE_NS};
 use memory::user::{self, UserPtr};
-use subject::{Pid, Resource, capability};
+use subject::{Resource, capability};
 use zerocopy::IntoBytes;
 
 use super::priority::limit_allows;
 use super::{Caller, Failure, extensible};
 use crate::futex;
-use crate::process::{Thread, find_thread};
+use crate::process::Thread;
 
 /// `sched_yield`.
 pub fn sched_yield(_caller: &mut Caller<'_>) -> Result<(), Failure> {
@@ -30,7 +30,7 @@ pub(super) fn thread_or_self(caller: &Caller<'_>, pid: i32) -> Result<Arc<Thread
     match pid {
         0 => Ok(caller.thread.clone()),
         pid if pid < 0 => Err(Errno::EINVAL),
-        pid => Pid::from_program(pid).and_then(find_thread).ok_or(Errno::ESRCH),
+        pid => caller.thread.named(pid).ok_or(Errno::ESRCH),
     }
 }
 

@@ -10,7 +10,7 @@ use abi::time::Timespec;
 use libkernel::addr::UserAddr;
 use memory::user::{self, UserPtr};
 use sched::wait::{Deadline, WaitError};
-use subject::{Pid, capability};
+use subject::capability;
 
 use super::{Caller, Failure, Restart};
 use crate::process::{Process, Thread, find_thread};
@@ -226,23 +226,24 @@ fn send_to(caller: &Thread, target: &Thread, number: u32, info: &SigInfo) -> Res
     signal.map_or(Ok(()), |signal| send::to_process(target.process(), signal, info))
 }
 
-/// The information of a signal that a process sends.
-fn sender_info(caller: &Thread, signal: u32, code: i32) -> SigInfo {
+/// The information of a signal that a process sends, as the target sees the sender.
+fn sender_info(caller: &Thread, target: &Thread, signal: u32, code: i32) -> SigInfo {
     let user = caller.with_credentials(|credentials| credentials.user.real);
-    SigInfo::user(signal, code, caller.process().pid().number().cast_signed(), user)
+    SigInfo::user(signal, code, target.shown(caller.process().pid()), user)
 }
 
 /// `kill`.
 pub fn kill(caller: &mut Caller<'_>, pid: i32, number: u32) -> Result<(), Failure> {
     let thread = caller.thread;
-    let info = sender_info(thread, number, SI_USER);
-    let send = |target: &Arc<Thread>| send_to(thread, target, number, &info);
+    let send =
+        |target: &Arc<Thread>| send_to(thread, target, number, &sender_info(thread, target, number, SI_USER));
+    let named = |number| thread.pid_namespace().find(number).ok_or(Errno::ESRCH);
     Ok(match pid {
         i32::MIN => Err(Errno::ESRCH),
         -1 => send::to_all(thread.process(), send),
         0 => send::to_members(thread.process().group(), send),
-        pid if pid < 0 => send::to_members(Pid::new(pid.unsigned_abs()), send),
-        pid => send(&find_thread(Pid::new(pid.unsigned_abs())).ok_or(Errno::ESRCH)?),
+        pid if pid < 0 => send::to_members(named(-pid)?, send),
+        pid => send(&find_thread(named(pid)?).ok_or(Errno::ESRCH)?),
     }?)
 }
 
@@ -252,16 +253,16 @@ fn send_to_thread(
     process: Option<i32>,
     thread: i32,
     number: u32,
-    info: &SigInfo,
+    info: impl FnOnce(&Thread) -> SigInfo,
 ) -> Result<(), Failure> {
-    let thread = Pid::from_program(thread).ok_or(Errno::EINVAL)?;
+    let thread = caller.pid_namespace().find(thread).ok_or(Errno::EINVAL)?;
     if process.is_some_and(|pid| pid <= 0) {
         return Err(Failure::Errno(Errno::EINVAL));
     }
     // Most programs that name a thread name the one that calls (`raise`), which nobody has to look for.
     let other = if thread == caller.id() { None } else { Some(find_thread(thread).ok_or(Errno::ESRCH)?) };
     let target = other.as_ref().unwrap_or(caller);
-    let pid = target.process().pid().number().cast_signed();
+    let pid = caller.shown(target.process().pid());
     if process.is_some_and(|expected| expected != pid) {
         return Err(Failure::Errno(Errno::ESRCH));
     }
@@ -270,21 +271,21 @@ fn send_to_thread(
         return Err(Failure::Errno(Errno::EPERM));
     }
     if let Some(signal) = signal {
-        send::to_thread(target, signal, info)?;
+        send::to_thread(target, signal, &info(target))?;
     }
     Ok(())
 }
 
 /// `tkill`.
 pub fn tkill(caller: &mut Caller<'_>, thread: i32, signal: u32) -> Result<(), Failure> {
-    let info = sender_info(caller.thread, signal, SI_TKILL);
-    send_to_thread(caller.thread, None, thread, signal, &info)
+    let own = caller.thread;
+    send_to_thread(own, None, thread, signal, |target| sender_info(own, target, signal, SI_TKILL))
 }
 
 /// `tgkill`.
 pub fn tgkill(caller: &mut Caller<'_>, process: i32, thread: i32, signal: u32) -> Result<(), Failure> {
-    let info = sender_info(caller.thread, signal, SI_TKILL);
-    send_to_thread(caller.thread, Some(process), thread, signal, &info)
+    let own = caller.thread;
+    send_to_thread(own, Some(process), thread, signal, |target| sender_info(own, target, signal, SI_TKILL))
 }
 
 /// Reads a program's own information.
@@ -300,8 +301,7 @@ fn read_info(signal: u32, info: UserPtr<SigInfo>) -> Result<SigInfo, Errno> {
 /// calling thread's number, for a signal to a process too.
 fn check_origin(caller: &Thread, target: i32, info: &SigInfo) -> Result<(), Errno> {
     let pretends = info.si_code >= 0 || info.si_code == SI_TKILL;
-    let own = caller.id().number().cast_signed();
-    if pretends && target != own { Err(Errno::EPERM) } else { Ok(()) }
+    if pretends && target != caller.shown(caller.id()) { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 /// `rt_sigqueueinfo`.
@@ -313,7 +313,7 @@ pub fn rt_sigqueueinfo(
 ) -> Result<(), Failure> {
     let info = read_info(number, info)?;
     check_origin(caller.thread, pid, &info)?;
-    let target = Pid::from_program(pid).and_then(find_thread).ok_or(Errno::ESRCH)?;
+    let target = caller.thread.named(pid).ok_or(Errno::ESRCH)?;
     Ok(send_to(caller.thread, &target, number, &info)?)
 }
 
@@ -330,5 +330,5 @@ pub fn rt_tgsigqueueinfo(
         return Err(Failure::Errno(Errno::EINVAL));
     }
     check_origin(caller.thread, thread, &info)?;
-    send_to_thread(caller.thread, Some(process), thread, signal, &info)
+    send_to_thread(caller.thread, Some(process), thread, signal, |_| info)
 }

@@ -15,11 +15,11 @@ use hal::sync::SpinLock;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
 use libkernel::sched::load_average::POINT;
 use memory::user::{IoSink, UserPtr, UserSlice};
-use subject::{Limit, MayRaise, Pid, Resource, capability};
+use subject::{Limit, MayRaise, Resource, capability};
 use vfs::generated::content::Changes;
 
 use super::{Caller, Failure};
-use crate::process::{Process, Thread, Times, find_thread};
+use crate::process::{Process, Thread, Times};
 use crate::random;
 use crate::time::{SECOND_NS, to_timeval};
 use crate::tty;
@@ -224,7 +224,7 @@ pub fn prlimit64(
     let new = new.optional().map(UserPtr::read).transpose()?;
     let thread = match pid {
         0 => caller.thread.clone(),
-        pid => Pid::from_program(pid).and_then(find_thread).ok_or(Errno::ESRCH)?,
+        pid => caller.thread.named(pid).ok_or(Errno::ESRCH)?,
     };
     may_limit(caller, &thread)?;
     let process = thread.process();

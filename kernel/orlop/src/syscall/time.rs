@@ -13,10 +13,9 @@ use abi::time::{
 use libkernel::addr::UserAddr;
 use memory::user::UserPtr;
 use sched::wait::{Deadline, WaitError};
-use subject::{Pid, capability};
+use subject::capability;
 
 use super::{Caller, Failure, Restart, Resume};
-use crate::process::find_thread;
 use crate::signal::Signal;
 use crate::time::interval::{self, Setting, Which};
 use crate::time::posix::{self, Asked, Notification};
@@ -301,7 +300,7 @@ fn notification(caller: &Caller<'_>, event: &Sigevent, clock: i32) -> Result<Not
         SIGEV_NONE => Ok(Notification { signal: None, thread: None, value, asked }),
         SIGEV_SIGNAL | SIGEV_THREAD => Ok(Notification { signal: Some(signal?), thread: None, value, asked }),
         SIGEV_THREAD_ID => {
-            let thread = Pid::from_program(event.sigev_tid).and_then(find_thread).ok_or(Errno::EINVAL)?;
+            let thread = caller.thread.named(event.sigev_tid).ok_or(Errno::EINVAL)?;
             if !Arc::ptr_eq(thread.process(), caller.thread.process()) {
                 return Err(Errno::EINVAL);
             }

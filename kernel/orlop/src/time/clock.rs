@@ -13,7 +13,7 @@ use hal::sync::SpinLock;
 use sched::deadline::{Deadline, set_wall_offset};
 use sched::timer::clocks_changed;
 use sched::wait::Patience;
-use subject::{Pid, capability};
+use subject::capability;
 
 use super::alarm::{AlarmNode, Listener};
 use super::cpu_alarm::{CpuAlarms, CpuKey, Measure};
@@ -210,7 +210,7 @@ impl CpuClock {
             1 => Measure::User,
             _ => return Err(Errno::EINVAL),
         };
-        let subject = match (Pid::from_program(!(id >> 3)), id & PER_THREAD != 0) {
+        let subject = match (thread.pid_namespace().find(!(id >> 3)), id & PER_THREAD != 0) {
             (None, true) => Subject::Thread(thread.clone()),
             (None, false) => Subject::Process(thread.process().clone()),
             (Some(pid), true) => find_thread(pid)

@@ -334,8 +334,8 @@ pub fn describe(process: &Process, text: &mut Text) -> Result<(), Errno> {
             _ => "thread",
         };
         let (scope, number) = match thread {
-            Some(thread) => ("tid", thread.upgrade().map_or(0, |thread| thread.id().number())),
-            None => ("pid", process.pid().number()),
+            Some(thread) => ("tid", thread.upgrade().map_or(0, |thread| process.shown(thread.id()))),
+            None => ("pid", process.shown(process.pid())),
         };
         let (signal, value) = (asked.signal, value.unwrap_or(id));
         write!(text, "ID: {id}\nsignal: {signal}/{value:016x}\nnotify: {kind}/{scope}.{number}\n");

@@ -197,11 +197,11 @@ impl Terminal {
         }
         match request {
             TIOCGPGRP => {
-                let group = self.foreground().map_or(0, |group| group.number());
+                let group = self.foreground().map_or(0, |group| thread.shown(group));
                 UserPtr::new(address).write(&group)?;
             }
-            TIOCGSID => UserPtr::new(address).write(&session.id().number())?,
-            TIOCSPGRP => self.set_foreground(UserPtr::new(address).read()?, &session)?,
+            TIOCGSID => UserPtr::new(address).write(&thread.shown(session.id()))?,
+            TIOCSPGRP => self.set_foreground(thread, UserPtr::new(address).read()?, &session)?,
             TIOCNOTTY => self.give_up(process, &session)?,
             _ => return Err(Errno::ENOTTY.into()),
         }
@@ -209,8 +209,11 @@ impl Terminal {
     }
 
     /// `TIOCSPGRP`: ESRCH for no group, EPERM for one of another session.
-    fn set_foreground(&self, group: i32, session: &Session) -> Result<(), Errno> {
-        let group = Pid::new(u32::try_from(group).map_err(|_| Errno::EINVAL)?);
+    fn set_foreground(&self, thread: &Thread, group: i32, session: &Session) -> Result<(), Errno> {
+        if group < 0 {
+            return Err(Errno::EINVAL);
+        }
+        let group = thread.pid_namespace().find(group).ok_or(Errno::ESRCH)?;
         let member = table::first_member(group).ok_or(Errno::ESRCH)?;
         if member.session().id() != session.id() {
             return Err(Errno::EPERM);

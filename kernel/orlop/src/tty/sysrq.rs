@@ -95,8 +95,8 @@ fn show_thread(thread: &Thread) {
         "task:{} state:{} tid:{} pid:{} cpu:{} work:{:#x}",
         thread.shown_name(),
         if task.is_runnable() { 'R' } else { 'S' },
-        thread.id().number(),
-        thread.process().pid().number(),
+        thread.id().kernel_number(),
+        thread.process().pid().kernel_number(),
         task.cpu(),
         task.work.load(core::sync::atomic::Ordering::Relaxed),
     ));

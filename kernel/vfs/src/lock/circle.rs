@@ -43,16 +43,18 @@ pub fn leave(number: u64, waiter: Holder) {
 
 #[cfg(test)]
 mod tests {
+    use subject::Pid;
+
     use super::*;
 
     #[test]
     fn the_last_of_a_circle_is_refused() {
-        let process = |address| Holder { address, pid: 7, file: 0 };
+        let process = |address| Holder { address, process: Some(Pid::INIT), file: 0 };
         for number in 1..20 {
             assert_eq!(enter(number as u64, process(number), process(number + 1)), Ok(()));
         }
         assert_eq!(enter(20, process(20), process(1)), Err(Errno::EDEADLK));
-        assert_eq!(enter(20, Holder { address: 20, pid: -1, file: 0 }, process(1)), Ok(()));
+        assert_eq!(enter(20, Holder { address: 20, process: None, file: 0 }, process(1)), Ok(()));
         leave(7, process(7));
         assert_eq!(enter(20, process(20), process(1)), Ok(()));
         for number in 1..=20 {

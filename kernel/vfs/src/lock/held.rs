@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use abi::Errno;
 use libkernel::intervals::Intervals;
 use sched::wait::WaitQueue;
+use subject::Pid;
 
 use super::lease::Leases;
 use super::{Holder, LockKind, LockTable, RecordLock};
@@ -51,20 +52,20 @@ pub struct Held {
     pub leases: Leases,
     waiters: Intervals<Arc<Waiter>>,
     /// Who waits for a lock on the whole file, by the number of the wait.
-    whole_requests: BTreeMap<u64, (LockKind, i32)>,
+    whole_requests: BTreeMap<u64, (LockKind, Pid)>,
     /// The CPU whose list of tables has this one.
     registered: Option<usize>,
 }
 
 /// Locks on a whole file, by holder.
 pub struct Whole {
-    holders: BTreeMap<usize, (LockKind, i32)>,
+    holders: BTreeMap<usize, (LockKind, Pid)>,
     exclusive: usize,
 }
 
 impl Whole {
     /// EAGAIN where another stands in the way, ENOLCK without memory.
-    pub fn take(&mut self, holder: Holder, kind: LockKind, pid: i32) -> Result<(), Errno> {
+    pub fn take(&mut self, holder: Holder, kind: LockKind, process: Pid) -> Result<(), Errno> {
         let own = self.holders.get(&holder.address).map(|&(kind, _)| kind);
         let others = self.holders.len() - usize::from(own.is_some());
         let exclusive_others = self.exclusive - usize::from(own == Some(LockKind::Exclusive));
@@ -74,7 +75,7 @@ impl Whole {
         check_memory()?;
         self.give_up(holder);
         self.exclusive += usize::from(kind == LockKind::Exclusive);
-        self.holders.insert(holder.address, (kind, pid));
+        self.holders.insert(holder.address, (kind, process));
         Ok(())
     }
 
@@ -86,14 +87,17 @@ impl Whole {
     }
 
     /// The lock of a holder: its kind, and the process that took it.
-    pub fn of(&self, holder: Holder) -> Option<(LockKind, i32)> {
+    pub fn of(&self, holder: Holder) -> Option<(LockKind, Pid)> {
         self.holders.get(&holder.address).copied()
     }
 
     /// The first lock behind that of a holder: whose it is by address, its kind, and the process that took it.
-    pub fn behind(&self, holder: Option<usize>) -> Option<(usize, LockKind, i32)> {
+    pub fn behind(&self, holder: Option<usize>) -> Option<(usize, LockKind, Pid)> {
         let from = holder.map_or(Unbounded, Excluded);
-        self.holders.range((from, Unbounded)).next().map(|(&holder, &(kind, pid))| (holder, kind, pid))
+        self.holders
+            .range((from, Unbounded))
+            .next()
+            .map(|(&holder, &(kind, process))| (holder, kind, process))
     }
 }
 
@@ -231,9 +235,9 @@ impl Held {
     }
 
     /// Enters who waits for a lock on the whole file; the number of the wait.
-    pub fn wait_for_whole(&mut self, kind: LockKind, pid: i32) -> Result<u64, Errno> {
+    pub fn wait_for_whole(&mut self, kind: LockKind, process: Pid) -> Result<u64, Errno> {
         let number = next_number()?;
-        self.whole_requests.insert(number, (kind, pid));
+        self.whole_requests.insert(number, (kind, process));
         Ok(number)
     }
 
@@ -243,9 +247,9 @@ impl Held {
     }
 
     /// The first who waits for a lock on the whole file behind a wait of this number.
-    pub fn whole_request_behind(&self, number: u64) -> Option<(u64, LockKind, i32)> {
+    pub fn whole_request_behind(&self, number: u64) -> Option<(u64, LockKind, Pid)> {
         let mut behind = self.whole_requests.range(number + 1..);
-        behind.next().map(|(&number, &(kind, pid))| (number, kind, pid))
+        behind.next().map(|(&number, &(kind, process))| (number, kind, process))
     }
 
     /// The first request that overlaps with a range behind one with this start and number.
@@ -320,7 +324,7 @@ mod tests {
     use super::*;
 
     fn lock(address: usize, start: u64, last: u64, kind: LockKind) -> RecordLock {
-        RecordLock { start, last, kind, holder: Holder { address, pid: 1, file: 0 } }
+        RecordLock { start, last, kind, holder: Holder { address, process: Some(Pid::INIT), file: 0 } }
     }
 
     fn take(held: &mut Held, lock: RecordLock) -> Result<(), Errno> {
@@ -360,7 +364,7 @@ mod tests {
         for number in 0..100 {
             take(&mut held, lock(2, 2 * number, 2 * number, LockKind::Shared)).expect("free");
         }
-        let holder = Holder { address: 2, pid: 1, file: 0 };
+        let holder = Holder { address: 2, process: Some(Pid::INIT), file: 0 };
         assert_eq!((held.release(holder), held.release(holder)), (Rest::Perhaps, Rest::None));
         assert_eq!(all(&held).len(), 2);
     }
@@ -384,7 +388,7 @@ mod tests {
         take(&mut held, lock(1, 0, 9, LockKind::Shared)).expect("free");
         assert_eq!(take(&mut held, lock(2, 5, 5, LockKind::Shared)), Ok(()));
         assert_eq!(take(&mut held, lock(3, 5, 5, LockKind::Exclusive)), Err(Errno::EAGAIN));
-        held.release(Holder { address: 1, pid: 0, file: 0 });
+        held.release(Holder { address: 1, process: Some(Pid::NOBODY), file: 0 });
         assert_eq!(take(&mut held, lock(2, 0, 9, LockKind::Exclusive)), Ok(()));
     }
 
@@ -392,13 +396,13 @@ mod tests {
     fn whole_files_are_shared_or_had_alone() {
         hal::cpu::id();
         let mut held = Held::new();
-        let holder = |address| Holder { address, pid: -1, file: 0 };
-        assert_eq!(held.whole.take(holder(1), LockKind::Exclusive, 7), Ok(()));
-        assert_eq!(held.whole.take(holder(2), LockKind::Shared, 7), Err(Errno::EAGAIN));
-        assert_eq!(held.whole.take(holder(1), LockKind::Shared, 7), Ok(()));
-        assert_eq!(held.whole.take(holder(2), LockKind::Shared, 7), Ok(()));
-        assert_eq!(held.whole.take(holder(1), LockKind::Exclusive, 7), Err(Errno::EAGAIN));
+        let holder = |address| Holder { address, process: None, file: 0 };
+        assert_eq!(held.whole.take(holder(1), LockKind::Exclusive, Pid::INIT), Ok(()));
+        assert_eq!(held.whole.take(holder(2), LockKind::Shared, Pid::INIT), Err(Errno::EAGAIN));
+        assert_eq!(held.whole.take(holder(1), LockKind::Shared, Pid::INIT), Ok(()));
+        assert_eq!(held.whole.take(holder(2), LockKind::Shared, Pid::INIT), Ok(()));
+        assert_eq!(held.whole.take(holder(1), LockKind::Exclusive, Pid::INIT), Err(Errno::EAGAIN));
         assert!(held.whole.give_up(holder(2)) && !held.whole.give_up(holder(2)));
-        assert_eq!(held.whole.take(holder(1), LockKind::Exclusive, 7), Ok(()));
+        assert_eq!(held.whole.take(holder(1), LockKind::Exclusive, Pid::INIT), Ok(()));
     }
 }

@@ -12,10 +12,11 @@ use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicI32, Ordering, fence};
 
 use abi::Errno;
-use abi::fs::{F_OWNER_PID, OwnerEx};
+use abi::fs::F_OWNER_PID;
 use memory::Object;
 use outcome::Failure;
 use sched::wait::{Deadline, WaitError};
+use subject::Pid;
 
 use super::held::next_number;
 use super::{Blocking, FileLocks, LockKind, LockTable};
@@ -45,7 +46,7 @@ pub struct Lease {
     file: usize,
     owner: Arc<Owner>,
     fd: i32,
-    pid: i32,
+    process: Pid,
     kind: LockKind,
     /// To be given up.
     ends: Pending,
@@ -91,7 +92,11 @@ impl Lease {
 
     fn shown(&self) -> ShownLease {
         let is_breaking = self.ends.is_some() || self.is_shared_then.is_some();
-        (if is_breaking { LeaseState::Breaking } else { LeaseState::Active }, self.target(), self.pid)
+        (
+            if is_breaking { LeaseState::Breaking } else { LeaseState::Active },
+            self.target(),
+            Some(self.process),
+        )
     }
 }
 
@@ -107,7 +112,7 @@ pub enum LeaseState {
 }
 
 /// A lease as it is shown: its number, its state, what it is to become, and whose it is.
-pub type ShownLease = (LeaseState, Option<LockKind>, i32);
+pub type ShownLease = (LeaseState, Option<LockKind>, Option<Pid>);
 
 /// How far the leases of a file were shown: the number of the lease, and of who waits.
 pub type LeasePlace = (u64, u64);
@@ -130,7 +135,7 @@ pub struct Leases {
     by_standing: BTreeSet<(Standing, u64)>,
     /// By when something happens to them.
     by_due: BTreeSet<(u64, u64)>,
-    breakers: BTreeMap<u64, (LockKind, i32)>,
+    breakers: BTreeMap<u64, (LockKind, Pid)>,
 }
 
 impl Leases {
@@ -220,8 +225,8 @@ impl Leases {
     /// The lease or the request behind a place. Requests stand behind the first lease.
     pub fn behind(&self, (lease, request): LeasePlace) -> Option<(LeasePlace, ShownLease)> {
         let is_first = self.by_number.first_key_value().is_some_and(|(&first, _)| first == lease);
-        if is_first && let Some((&next, &(kind, pid))) = self.breakers.range(request + 1..).next() {
-            return Some(((lease, next), (LeaseState::Breaker, Some(kind), pid)));
+        if is_first && let Some((&next, &(kind, process))) = self.breakers.range(request + 1..).next() {
+            return Some(((lease, next), (LeaseState::Breaker, Some(kind), Some(process))));
         }
         let (&number, lease) = self.by_number.range(lease + 1..).next()?;
         Some(((number, 0), lease.shown()))
@@ -273,7 +278,7 @@ impl LockTable {
     /// A lease has gone. Its file has no owner any more, as on Linux; who waits is woken when nothing is in its way any more.
     fn end(&self, lease: Lease) {
         self.lease_count.fetch_sub(1, Ordering::Relaxed);
-        lease.owner.set(OwnerEx { kind: F_OWNER_PID, pid: 0 }, None, lease.owner.sender());
+        lease.owner.set(F_OWNER_PID, None, lease.owner.sender());
         lease.owner.set_signal(None);
         let is_last = {
             let held = self.held.lock();
@@ -295,7 +300,7 @@ impl LockTable {
             return Err(Errno::EAGAIN);
         }
         let request = next_number()?;
-        leases.breakers.insert(request, (opening, running::process_number()));
+        leases.breakers.insert(request, (opening, running::process()));
         Ok(Step::Wait(deadline(until), request))
     }
 
@@ -338,7 +343,7 @@ impl FileLocks {
 
     /// `F_SETLEASE`: takes a lease, or changes the one that the open file has. EAGAIN where others have the file open, or a lease that
     /// excludes it.
-    pub fn set_lease(&self, file: &File, kind: LockKind, fd: i32, pid: i32) -> Result<(), Errno> {
+    pub fn set_lease(&self, file: &File, kind: LockKind, fd: i32, process: Pid) -> Result<(), Errno> {
         let inode: &Inode = file.inode();
         let object = file.object().ok_or(Errno::EINVAL)?;
         let table = self.table(inode);
@@ -368,7 +373,8 @@ impl FileLocks {
         let number = next_number().map_err(|_| Errno::ENOMEM)?;
         held.enter_register(table);
         let (ends, is_shared_then, owner) = (None, None, file.owner().clone());
-        held.leases.enter(number, Lease { file: address(file), owner, fd, pid, kind, ends, is_shared_then });
+        held.leases
+            .enter(number, Lease { file: address(file), owner, fd, process, kind, ends, is_shared_then });
         table.lease_count.fetch_add(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         // Who has opened it since has perhaps seen no lease.

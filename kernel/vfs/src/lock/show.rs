@@ -5,6 +5,8 @@
 
 use core::ops::Bound::{Excluded, Included, Unbounded};
 
+use subject::Pid;
+
 use super::held::Held;
 use super::lease::{LeasePlace, LeaseState, ShownLease};
 use super::register;
@@ -36,8 +38,8 @@ pub struct Shown {
     pub sort: Sort,
     /// Shared or exclusive; of a lease what it is to become, or nothing.
     pub kind: Option<LockKind>,
-    /// Whose it is; -1 for an open file's range.
-    pub pid: i32,
+    /// Whose it is; none for an open file's range.
+    pub process: Option<Pid>,
     /// On which file.
     pub file: FileId,
     /// The first byte.
@@ -82,7 +84,7 @@ enum Step {
 }
 
 /// Sort, kind, owner and range of a lock.
-type Parts = (Sort, Option<LockKind>, i32, u64, u64);
+type Parts = (Sort, Option<LockKind>, Option<Pid>, u64, u64);
 
 /// The end of a file without end.
 const END: u64 = i64::MAX as u64;
@@ -115,23 +117,23 @@ impl Place {
     }
 
     fn shown(&mut self, step: Step, file: FileId) -> Option<Shown> {
-        let (is_request, (sort, kind, pid, start, last)) = match step {
+        let (is_request, (sort, kind, process, start, last)) = match step {
             Step::Lock(parts) => (false, parts),
             Step::Request(parts) => (true, parts),
             Step::Other => return None,
         };
         self.number += u64::from(!is_request);
-        Some(Shown { number: self.number, is_request, sort, kind, pid, file, start, last })
+        Some(Shown { number: self.number, is_request, sort, kind, process, file, start, last })
     }
 }
 
 fn parts(lock: &RecordLock) -> Parts {
     let sort = if lock.holder.is_process() { Sort::Process } else { Sort::OpenFile };
-    (sort, Some(lock.kind), lock.holder.pid, lock.start, lock.last)
+    (sort, Some(lock.kind), lock.holder.process, lock.start, lock.last)
 }
 
-fn parts_of_lease((state, kind, pid): ShownLease) -> Parts {
-    (Sort::Lease(state), kind, pid, 0, END)
+fn parts_of_lease((state, kind, process): ShownLease) -> Parts {
+    (Sort::Lease(state), kind, process, 0, END)
 }
 
 /// Calls `show` with the locks that were taken by an open file, for itself or for the process with this table.
@@ -139,15 +141,15 @@ pub fn for_each_of(file: &File, process: *const FdTable, mut show: impl FnMut(&S
     let inode = file.inode();
     let Some(table) = inode.locks.0.get() else { return };
     let mut number = 0;
-    let mut show = |(sort, kind, pid, start, last): Parts| {
+    let mut show = |(sort, kind, process, start, last): Parts| {
         number += 1;
         let file = table.file;
-        show(&Shown { number, is_request: false, sort, kind, pid, file, start, last });
+        show(&Shown { number, is_request: false, sort, kind, process, file, start, last });
     };
     let own = Holder::open_file(file);
     let whole = table.held.lock().whole.of(own);
-    if let Some((kind, pid)) = whole {
-        show((Sort::Whole, Some(kind), pid, 0, END));
+    if let Some((kind, process)) = whole {
+        show((Sort::Whole, Some(kind), Some(process), 0, END));
     }
     for holder in [process.addr(), own.address] {
         let mut from = Included((holder, 0));
@@ -195,14 +197,14 @@ impl Within {
         let shown = self.lock.map(|(holder, _)| holder);
         if shown.is_some()
             && shown == first
-            && let Some((number, kind, pid)) = held.whole_request_behind(self.request.1)
+            && let Some((number, kind, process)) = held.whole_request_behind(self.request.1)
         {
             self.request.1 = number;
-            return Some(Step::Request((Sort::Whole, Some(kind), pid, 0, END)));
+            return Some(Step::Request((Sort::Whole, Some(kind), Some(process), 0, END)));
         }
-        let (holder, kind, pid) = held.whole.behind(shown)?;
+        let (holder, kind, process) = held.whole.behind(shown)?;
         self.lock = Some((holder, 0));
-        Some(Step::Lock((Sort::Whole, Some(kind), pid, 0, END)))
+        Some(Step::Lock((Sort::Whole, Some(kind), Some(process), 0, END)))
     }
 
     /// A request for a record: it stands behind the first lock that is in its way.
