@@ -227,7 +227,7 @@ fn ignored_children_leave_no_zombie() -> Outcome {
 fn vfork_shares_memory_and_waits() -> Outcome {
     WORD.store(0, Ordering::Relaxed);
     let command = ulib::process::Command::new(ulib::args::args().next().map_or(b"", |name| name.to_bytes()))?;
-    let child = command.args([&b"no such test"[..]])?.spawn()?;
+    let child = command.args([&b"waiting_without_children"[..]])?.spawn()?;
     check_eq!(child.wait()?, WaitStatus(0));
     Ok(())
 }
