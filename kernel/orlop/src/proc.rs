@@ -45,8 +45,6 @@ use vfs::dentry::Dentry;
 use vfs::filesystem::{FileSystem, FileSystemType};
 use vfs::generated::new_root;
 
-use crate::process::current_pid_namespace;
-
 /// Processes and kernel settings as files: each mount is an instance of its own.
 pub struct Proc;
 
@@ -60,7 +58,7 @@ impl FileSystemType for Proc {
     }
 
     fn mount(&self, _source: &[u8], options: &[u8], _by: &Credentials) -> Result<Arc<Dentry>, Errno> {
-        let view = Arc::new(View::new(current_pid_namespace()));
+        let view = Arc::new(View::new());
         view.configure(options)?;
         Ok(new_root(&FileSystem::new(&Proc, view.clone()), tree::Root { view }))
     }

@@ -16,14 +16,9 @@ use vfs::lock::LockKind;
 use vfs::lock::lease::LeaseState;
 use vfs::lock::show::{Place, Shown, Sort};
 
-use crate::process::current_pid_namespace;
-
-/// Opens the file.
-pub fn open() -> Result<Arc<dyn FileOperations>, Errno> {
-    Ok(SequenceFile::open(
-        Locks { namespace: current_pid_namespace(), walk: Mutex::new(Walk::default()) },
-        Class::System,
-    ))
+/// Opens the file for somebody in this namespace.
+pub fn open(namespace: Arc<PidNamespace>) -> Result<Arc<dyn FileOperations>, Errno> {
+    Ok(SequenceFile::open(Locks { namespace, walk: Mutex::new(Walk::default()) }, Class::System))
 }
 
 struct Locks {

@@ -9,6 +9,7 @@ use vfs::inode::Inode;
 
 use super::view::View;
 use super::{kernel, locks, mounts, process, sysctl, system, task, terminals};
+use crate::process::current_pid_namespace;
 
 static ROOT: &[Fixed] = &[
     file("cgroups", system::control_groups),
@@ -24,7 +25,7 @@ static ROOT: &[Fixed] = &[
     opened("kallsyms", 0o444, kernel::open_symbols),
     opened("kmsg", 0o400, kernel::open_log),
     file("loadavg", system::loadavg),
-    opened("locks", 0o444, locks::open),
+    opened("locks", 0o444, || locks::open(current_pid_namespace())),
     file("meminfo", system::meminfo),
     #[cfg(debug_assertions)]
     file("lock_stat", system::lock_statistics),

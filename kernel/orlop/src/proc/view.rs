@@ -11,7 +11,7 @@ use subject::PidNamespace;
 use vfs::attribute_operations::AttributeOperations;
 use vfs::filesystem::FileSystemOperations;
 
-use crate::process::{Process, current, may_inspect};
+use crate::process::{Process, current, current_pid_namespace, may_inspect};
 
 /// From which degree on (`hidepid=`) something is kept from who may not look into a process. Linux's numbers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -52,10 +52,10 @@ struct Options {
 }
 
 impl View {
-    /// All of a namespace, to everybody.
-    pub const fn new(pid_namespace: Arc<PidNamespace>) -> View {
+    /// All of the namespace of who mounts it, to everybody.
+    pub fn new() -> View {
         View {
-            pid_namespace,
+            pid_namespace: current_pid_namespace(),
             hiding: AtomicU32::new(Hiding::Off as u32),
             group: AtomicU32::new(0),
             only_processes: AtomicBool::new(false),
