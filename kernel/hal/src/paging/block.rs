@@ -118,13 +118,11 @@ impl Edit<'_> {
         references::add_to_block(old.address(), ENTRIES as u32 - 1);
         Counts::sum(ENTRIES as u32, old.tally() * ENTRIES as u64).add_to(table);
         Counts::one(old.kind()).take_from(middle);
-        if old.is_present() {
-            // No CPU may see both sizes at once: AArch64 demands it (D8.16.1), and some x86_64 CPUs end in a machine check (Intel,
-            // "Machine Check Error on Page Size Change"). Faults meanwhile see that the place is in use.
-            slot.store(old.with_user_prot(Prot::NONE));
-            self.note(address.page_down());
-            self.flush();
-        }
+        // No CPU may see both sizes at once: AArch64 demands it (D8.16.1), and some x86_64 CPUs end in a machine check (Intel,
+        // "Machine Check Error on Page Size Change"). Faults meanwhile see that the place is in use.
+        slot.store(old.with_user_prot(Prot::NONE));
+        self.note(address.page_down());
+        self.flush();
         slot.store(Entry::table(table, Owner::User));
         self.table.own_table_locked(table);
         true
@@ -205,9 +203,7 @@ impl Edit<'_> {
             return self.clear(block.pages);
         }
         block.slot().store(Entry::EMPTY);
-        if entry.is_present() {
-            self.note(block.pages.start());
-        }
+        self.note(block.pages.start());
         let taken = Counts::one(entry.kind());
         taken.take_from(block.table);
         drop(guard);

@@ -94,6 +94,24 @@ fn a_part_is_unmapped_by_splitting_and_the_last_page_frees_the_block() {
 }
 
 #[test]
+fn an_invisible_block_is_forgotten_before_it_is_split_or_freed() {
+    for part in [pages(PAGES, PAGES), pages(PAGES, 1)] {
+        let (table, block) = with_block(Prot::READ_WRITE);
+        let mut forgotten = table.edit();
+        forgotten.protect(pages(PAGES, PAGES), Prot::NONE, Writes::Shared);
+        core::mem::forget(forgotten);
+        let (mut edit, before) = (table.edit(), crate::arch::flushed());
+        edit.unmap(part);
+        // A split does not wait for the edit's end.
+        assert_eq!(crate::arch::flushed() - before, usize::from(part.pages().count() == 1));
+        drop(edit);
+        assert_eq!(crate::arch::flushed() - before, 1 + usize::from(part.pages().count() == 1));
+        assert!(table.lookup(page(PAGES)).is_none());
+        drop((table, block));
+    }
+}
+
+#[test]
 fn a_range_that_ends_in_blocks_splits_both() {
     let table = PageTable::new().unwrap();
     for place in 1..4 {

@@ -3,6 +3,9 @@
 //! CPUs go on with what they have kept of the old entries. An [`Edit`] owns what a change leaves behind, of one table: it makes the
 //! CPUs forget first and frees the frames after, when it is full and at its end. One that is forgotten loses the frames; nobody
 //! else gets them.
+//!
+//! An entry that gives its frame up is noted whether it is present or not: it may have been until another edit changed its rights, whose
+//! flush is still to come, or was forgotten.
 use super::counts::Counts;
 use super::table::{MapError, leaf, make_executable};
 use super::walk::{Blocks, Leaves, Piece, Slot};
@@ -242,9 +245,7 @@ impl Edit<'_> {
             slot.store(Entry::EMPTY);
             in_use -= 1;
             tally += entry.tally();
-            if entry.is_present() {
-                self.note(page);
-            }
+            self.note(page);
             // SAFETY: the entry held this reference and is empty now.
             self.keep(unsafe { SharedFrame::from_phys(entry.address()) });
         }
@@ -354,13 +355,11 @@ impl Edit<'_> {
 
     /// Puts `new`, which holds a frame of its own, in the place of `old`, whose frame goes to the edit.
     fn exchange(&mut self, slot: Slot, old: Entry, new: Entry, page: UserAddr) {
-        if old.is_present() {
-            self.note(page);
-            if Arch::BREAK_BEFORE_MAKE {
-                // Invisible to the CPUs, and still visibly in use to other faults of this page.
-                slot.store(old.with_user_prot(Prot::NONE));
-                self.flush();
-            }
+        self.note(page);
+        if Arch::BREAK_BEFORE_MAKE {
+            // Invisible to the CPUs, and still visibly in use to other faults of this page.
+            slot.store(old.with_user_prot(Prot::NONE));
+            self.flush();
         }
         slot.store(new);
         // SAFETY: the entry held this reference and now holds the new frame's.

@@ -178,6 +178,30 @@ fn a_moved_page_is_forgotten_at_its_old_place_even_if_the_edit_is() {
     core::mem::forget(edit);
 }
 
+/// How often the CPUs are made to forget something by `step`, at a page whose rights an edit took that never flushes.
+fn flushes_after_a_forgotten_edit(held: &SharedFrame, step: impl FnOnce(&mut Edit<'_>)) -> usize {
+    let table = PageTable::new().unwrap();
+    table.map(page(0), held.clone(), Prot::READ_WRITE, Kind::Anonymous).unwrap();
+    let mut forgotten = table.edit();
+    forgotten.protect(pages(0, 1), Prot::NONE, Writes::Shared);
+    core::mem::forget(forgotten);
+    let before = crate::arch::flushed();
+    step(&mut table.edit());
+    crate::arch::flushed() - before
+}
+
+#[test]
+fn an_invisible_page_that_loses_its_frame_is_forgotten_first() {
+    let held = frame(1);
+    assert_eq!(flushes_after_a_forgotten_edit(&held, |edit| edit.unmap(pages(0, 1))), 1);
+    assert_eq!(flushes_after_a_forgotten_edit(&held, |edit| edit.move_range(pages(0, 1), page(7)).unwrap()), 1);
+    let copy = |edit: &mut Edit<'_>| {
+        assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE), Ok(CopyOnWrite::Done));
+    };
+    assert_eq!(flushes_after_a_forgotten_edit(&held, copy), 1);
+    assert!(held.is_unique());
+}
+
 #[test]
 fn kernel_addresses_are_nowhere() {
     let table = PageTable::new().unwrap();
