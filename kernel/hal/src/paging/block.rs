@@ -12,7 +12,7 @@ use super::table::{MapError, Mapped, PageTable, link, make_executable, unlink};
 use super::walk::{Block, Slot, new_table};
 use super::{Kind, Prot};
 use crate::frame::{KernelFrame, OutOfMemory, SharedBlock, SharedFrame, references};
-use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr};
+use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
 use libkernel::arch::native::paging::Entry;
 use libkernel::paging::{Attributes, BLOCK_ORDER, ENTRIES, Owner, ROOT_LEVEL, index, level_size};
 
@@ -35,6 +35,8 @@ impl PageTable {
         if block.order() != BLOCK_ORDER || !address.as_u64().is_multiple_of(level_size(1)) {
             return Err(MapError::BadAddress);
         }
+        // To its end: on x86_64 the last page below the user half's end is never mapped.
+        UserRange::new(address, level_size(1)).ok_or(MapError::BadAddress)?;
         let (table, slot) = self.find_or_make_at(address, 1)?;
         make_block_executable(block.phys(), prot);
         let entry = Entry::leaf(block.phys(), 1, Attributes::user(prot)).with_kind(kind);

@@ -72,6 +72,9 @@ fn blocks_stand_where_their_size_allows_and_nothing_else_is() {
     assert_eq!(put(page(PAGES + 1), block()), Err(MapError::BadAddress));
     assert_eq!(put(page(PAGES), SharedBlock::alloc_zeroed(3).unwrap()), Err(MapError::BadAddress));
     assert_eq!(put(UserAddr::new(libkernel::addr::USER_END), block()), Err(MapError::BadAddress));
+    let end = libkernel::addr::USER_END.next_multiple_of(PAGES * PAGE_SIZE);
+    let last = if end == libkernel::addr::USER_END { Ok(()) } else { Err(MapError::BadAddress) };
+    assert_eq!(put(UserAddr::new(end - PAGES * PAGE_SIZE), block()), last);
     assert_eq!(put(page(PAGES), block()), Ok(()));
     assert_eq!((table.resident().objects, table.resident().anonymous), (PAGES, 1));
 }
