@@ -95,7 +95,7 @@ pub struct Calls {
 impl Calls {
     /// Of the running task, or of one that sleeps; `None` of any other, and of one that has not slept all the while.
     pub fn of(task: &Task) -> Option<Calls> {
-        if core::ptr::eq(task, &raw const *crate::task::current()) {
+        if crate::task::is_current(task) {
             let [caller, return_address] = record(Arch::frame_pointer())?;
             return Some(Calls::from(return_address, caller));
         }

@@ -130,7 +130,7 @@ pub mod task {
     //! Tasks: each is one thread of `loom`.
     use super::atomic::AtomicU32;
     use alloc::sync::Arc;
-    use core::ops::Deref;
+    use core::sync::atomic::Ordering::Relaxed;
 
     pub type TaskRef = Arc<Task>;
 
@@ -144,23 +144,12 @@ pub mod task {
             Arc::new(Task { work: AtomicU32::new(0), thread: loom::thread::current() });
     }
 
-    pub struct Current(TaskRef);
-
-    impl Current {
-        pub fn to_ref(&self) -> TaskRef {
-            self.0.clone()
-        }
+    pub fn current_ref() -> TaskRef {
+        CURRENT.with(Arc::clone)
     }
 
-    impl Deref for Current {
-        type Target = Task;
-        fn deref(&self) -> &Task {
-            &self.0
-        }
-    }
-
-    pub fn current() -> Current {
-        Current(CURRENT.with(Arc::clone))
+    pub fn own_work() -> u32 {
+        current_ref().work.load(Relaxed)
     }
 }
 

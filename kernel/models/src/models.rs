@@ -192,7 +192,7 @@ fn a_wait_queue_loses_no_wake_up() {
 #[test]
 fn a_signal_ends_a_wait() {
     explore(2, || {
-        let sleeper = task::current().to_ref();
+        let sleeper = task::current_ref();
         let signaller = loom::thread::spawn(move || {
             sleeper.work.fetch_or(crate::sched::work::SIGNAL, SeqCst);
             crate::sched::wake(&sleeper);
@@ -215,7 +215,7 @@ fn sleeping_mutexes_exclude_and_hand_on() {
 fn who_waits_for_its_turn_gets_it_or_dies() {
     explore(2, || {
         let turns = Arc::new(Turns::new(Fragile::new()));
-        let (other, waiter) = (turns.clone(), task::current().to_ref());
+        let (other, waiter) = (turns.clone(), task::current_ref());
         loom::thread::spawn(move || {
             let turn = other.take().unwrap();
             turn.increment();

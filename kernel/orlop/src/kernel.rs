@@ -1,7 +1,5 @@
 //! The object that hal calls up into.
 
-use core::sync::atomic::Ordering::Relaxed;
-
 use hal::boot::BootInfo;
 use hal::console::Received;
 use hal::task;
@@ -37,14 +35,15 @@ impl Upcalls for Kernel {
     }
 
     fn user_fault(&self, fault: UserFault) -> Result<(), Unresolved> {
-        let current = task::current();
-        let thread = current.owner::<Thread>().ok_or(Unresolved)?;
-        if current.work.load(Relaxed) & work::KILL != 0 && !thread.is_ending() {
-            // Whatever wanted to be copied is not wanted any more.
-            return Err(Unresolved);
-        }
-        let memory = thread.memory().ok_or(Unresolved)?;
-        memory.handle_fault(&fault, thread.bounds()).map_err(|_| Unresolved)
+        task::with_current(|task| {
+            let thread = task.owner::<Thread>().ok_or(Unresolved)?;
+            if task::own_work() & work::KILL != 0 && !thread.is_ending() {
+                // Whatever wanted to be copied is not wanted any more.
+                return Err(Unresolved);
+            }
+            let memory = thread.memory().ok_or(Unresolved)?;
+            memory.handle_fault(&fault, thread.bounds()).map_err(|_| Unresolved)
+        })
     }
 
     fn timer(&self) {

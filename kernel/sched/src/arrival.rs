@@ -24,7 +24,7 @@ impl Notice {
     #[inline]
     pub(super) fn give(self) {
         if self != Notice::None {
-            task::current().work.fetch_or(work::RESCHEDULE, Relaxed);
+            task::add_own_work(work::RESCHEDULE);
         }
         if self == Notice::Urgent {
             preempt::request();

@@ -69,7 +69,7 @@ impl Run {
     pub fn new() -> Run {
         hal::register(&Kernel);
         super::timer::forget();
-        hal::task::current().sched.allowed.store(1 << hal::cpu::id(), SeqCst);
+        hal::task::with_current(|task| task.sched.allowed.store(1 << hal::cpu::id(), SeqCst));
         let finished = Arc::new(AtomicUsize::new(0));
         Run { finished, started: 0, others: Vec::new(), over: Arc::new(AtomicBool::new(false)) }
     }
@@ -90,7 +90,7 @@ impl Run {
             });
             run.others.push((receiver.recv().expect("the thread is a CPU"), thread));
         }
-        hal::task::current().sched.allowed.store(run.cpus(), SeqCst);
+        hal::task::with_current(|task| task.sched.allowed.store(run.cpus(), SeqCst));
         run
     }
 

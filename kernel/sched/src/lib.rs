@@ -145,7 +145,7 @@ pub fn yield_now() {
 /// kernel preemptible.
 pub fn reschedule() {
     real_time::balance();
-    task::current().work.fetch_and(!work::RESCHEDULE, Relaxed);
+    task::take_own_work(work::RESCHEDULE);
     let guard = preempt::disable();
     match QUEUES.get(&guard).reconsider(hal::cpu::id()) {
         Some(next) => task::switch_to(next, guard),
@@ -234,9 +234,8 @@ pub fn spawn(entry: task::Entry) -> Result<(), OutOfMemory> {
 
 /// Sleeps until a signal comes or time is up; which of the two it was.
 pub fn sleep(deadline: wait::Deadline) -> wait::WaitError {
-    let task = task::current();
     let timeout = timer::Timeout::start(deadline);
-    let over = || wait::Patience::Interruptible.is_exhausted(&task).then_some(wait::WaitError::Interrupted);
+    let over = || wait::Patience::Interruptible.is_exhausted().then_some(wait::WaitError::Interrupted);
     let error = loop {
         if let Some(error) = over().or_else(|| deadline.has_passed().then_some(wait::WaitError::TimedOut)) {
             break error;

@@ -6,7 +6,6 @@
 use core::ops::{Deref, DerefMut};
 
 use hal::sync::{TryGuard, TryLock};
-use hal::task;
 
 use super::wait::{Interrupted, Patience, WaitQueue};
 
@@ -66,7 +65,7 @@ impl<T: ?Sized> Mutex<T> {
         let value = self.waiters.wait_until_killed(|| self.value.try_lock())?;
         let guard = MutexGuard { value, _wake: WakeOne(&self.waiters) };
         // It may have become free after the kill and before the thread ran: nothing is done for who was told to end.
-        if Patience::Killable.is_exhausted(&task::current()) { Err(Interrupted) } else { Ok(guard) }
+        if Patience::Killable.is_exhausted() { Err(Interrupted) } else { Ok(guard) }
     }
 
     /// Takes the mutex if it is free.

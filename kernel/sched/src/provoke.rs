@@ -17,7 +17,7 @@ pub fn start(command_line: CommandLine<'_>) -> Result<(), OutOfMemory> {
         _ => return Ok(()),
     };
     super::spawn(Box::new(move || {
-        settings::set_affinity(&task::current(), 1 << (hal::cpu::count() - 1));
+        task::with_current(|task| settings::set_affinity(task, 1 << (hal::cpu::count() - 1)));
         spin()
     }))
 }

@@ -172,7 +172,7 @@ impl RunQueue {
     fn lock_and_charge(&self) -> (IrqGuard<'_, Inner>, u64) {
         let mut inner = self.inner.lock();
         let now_ns = hal::time::now_ns();
-        inner.charge(&task::current(), now_ns);
+        task::with_current(|task| inner.charge(task, now_ns));
         (inner, now_ns)
     }
 
@@ -274,7 +274,7 @@ impl RunQueue {
             inner.queue.come_back(entity);
             return None;
         }
-        accounts::add(&task::current().sched.sleeps, 1);
+        task::with_current(|task| accounts::add(&task.sched.sleeps, 1));
         Some(self.next(inner, now_ns))
     }
 
@@ -307,7 +307,7 @@ impl RunQueue {
     pub(super) fn give_way(&self) -> Option<Runnable> {
         let (mut inner, _) = self.lock_and_charge();
         let next = inner.queue.yield_to_another(task::yield_current)?;
-        accounts::add(&task::current().sched.preemptions, 1);
+        task::with_current(|task| accounts::add(&task.sched.preemptions, 1));
         self.hand_over(self.publish_exchange(&inner, hal::cpu::id), &next);
         Some(next)
     }
@@ -317,12 +317,12 @@ impl RunQueue {
         let (mut inner, now_ns) = self.lock_and_charge();
         preempt::clear_request();
         inner.queue.running()?;
-        let next = if is_allowed(&task::current(), cpu) {
+        let next = if task::with_current(|task| is_allowed(task, cpu)) {
             inner.queue.reconsider(task::yield_current)?
         } else {
             self.send_away(&mut inner, now_ns)
         };
-        accounts::add(&task::current().sched.preemptions, 1);
+        task::with_current(|task| accounts::add(&task.sched.preemptions, 1));
         self.hand_over(self.publish(&inner, hal::cpu::id), &next);
         Some(next)
     }
@@ -429,7 +429,7 @@ impl RunQueue {
     pub(super) fn tick(&self) -> Option<u64> {
         let (inner, _) = self.lock_and_charge();
         if inner.idle.is_some() && inner.queue.is_time_up() {
-            task::current().work.fetch_or(work::RESCHEDULE, Relaxed);
+            task::add_own_work(work::RESCHEDULE);
         }
         inner.queue.next_tick_ns()
     }

@@ -58,7 +58,7 @@ pub fn set_affinity(task: &Task, allowed: u64) {
     hal::sync::assert_may_block();
     task.sched.allowed.store(allowed, Relaxed);
     resettle(task);
-    if core::ptr::eq(&raw const *task::current(), task) {
+    if task::is_current(task) {
         super::reschedule();
         return;
     }
@@ -70,10 +70,10 @@ pub fn set_affinity(task: &Task, allowed: u64) {
 
 /// A new task is scheduled as its maker.
 pub fn inherit(child: &Task) {
-    let parent = task::current();
-    let parameters = parameters(&parent).of_child();
-    child.sched.parameters.store(parameters.pack(), Relaxed);
-    child.sched.allowed.store(affinity(&parent), Relaxed);
+    task::with_current(|parent| {
+        child.sched.parameters.store(parameters(parent).of_child().pack(), Relaxed);
+        child.sched.allowed.store(affinity(parent), Relaxed);
+    });
 }
 
 /// Makes the queue where a task is take over what has been stored in it.

@@ -96,7 +96,7 @@ fn who_gives_up_passes_the_wake_up_on() {
     let mut run = Run::new();
     let other = state.clone();
     run.task(move || {
-        let ((stage, queue), task) = (&*state, hal::task::current());
+        let ((stage, queue), task) = (&*state, hal::task::current_ref());
         task.work.fetch_or(work::SIGNAL, SeqCst);
         let mut looks = 0;
         let outcome = queue.wait_until(Deadline::NEVER, || {
@@ -272,8 +272,8 @@ fn a_cpu_that_falls_idle_takes_waiting_tasks() {
         let ended = ended.clone();
         run.task(move || {
             // All gather on one CPU; from there they are taken.
-            settings::set_affinity(&hal::task::current(), home);
-            settings::set_affinity(&hal::task::current(), both);
+            hal::task::with_current(|task| settings::set_affinity(task, home));
+            hal::task::with_current(|task| settings::set_affinity(task, both));
             ended.fetch_add(1, SeqCst);
             while ended.load(SeqCst) < 3 && hal::cpu::id() == home.trailing_zeros() as usize {
                 std::thread::yield_now();
@@ -293,7 +293,7 @@ fn a_task_that_is_queued_behind_another_is_offered_to_an_idle_cpu() {
     let (home, both) = (hal::cpu::id(), run.cpus());
     let ran = Arc::new(AtomicBool::new(false));
     run.task(move || {
-        settings::set_affinity(&hal::task::current(), 1 << home);
+        hal::task::with_current(|task| settings::set_affinity(task, 1 << home));
         // The other CPU has looked for work, and sleeps.
         while placement::idle() & both & !(1 << home) == 0 {
             std::thread::yield_now();
@@ -324,7 +324,7 @@ fn a_task_runs_where_it_is_allowed() {
     let cpus = run.cpus();
     for shift in 0..6 {
         run.task(move || {
-            let own = hal::task::current().to_ref();
+            let own = hal::task::current_ref();
             for round in 0..200 {
                 let cpu = each(cpus).nth((shift + round) % 4).expect("four");
                 settings::set_affinity(&own, 1 << cpu);
@@ -347,7 +347,7 @@ fn others_are_moved_while_they_run_wait_and_sleep() {
     for number in 0..5 {
         let (queue, over, tasks) = (queue.clone(), over.clone(), tasks.clone());
         run.task(move || {
-            tasks.lock().push(hal::task::current().to_ref());
+            tasks.lock().push(hal::task::current_ref());
             while !over.load(SeqCst) {
                 if number % 2 == 0 {
                     let _ = queue.wait_until(Deadline::after(100_000), || over.load(SeqCst).then_some(()));
@@ -406,7 +406,7 @@ fn the_highest_priorities_run_on_all_cpus() {
     for _ in 0..TASKS {
         let (over, tasks) = (over.clone(), tasks.clone());
         run.task(move || {
-            tasks.lock().push(hal::task::current().to_ref());
+            tasks.lock().push(hal::task::current_ref());
             while !over.load(SeqCst) {
                 // What an interrupt does at the way out.
                 super::reschedule();
@@ -415,13 +415,13 @@ fn the_highest_priorities_run_on_all_cpus() {
         });
     }
     run.task(move || {
-        settings::set_parameters(&hal::task::current(), fifo(99));
-        let all = settings::affinity(&hal::task::current());
+        hal::task::with_current(|task| settings::set_parameters(task, fifo(99)));
+        let all = hal::task::with_current(settings::affinity);
         while tasks.lock().len() < TASKS {
             // Others need this CPU, perhaps.
-            settings::set_parameters(&hal::task::current(), Parameters::default());
+            hal::task::with_current(|task| settings::set_parameters(task, Parameters::default()));
             super::reschedule();
-            settings::set_parameters(&hal::task::current(), fifo(99));
+            hal::task::with_current(|task| settings::set_parameters(task, fifo(99)));
         }
         let tasks: Vec<_> = tasks.lock().clone();
         for round in 0..200 {
@@ -452,7 +452,7 @@ fn order_of_waking(woken: Parameters) -> Vec<&'static str> {
     let sleeper = state.clone();
     run.task(move || {
         let (awake, queue, order) = &*sleeper;
-        settings::set_parameters(&hal::task::current(), woken);
+        hal::task::with_current(|task| settings::set_parameters(task, woken));
         queue.wait_uninterruptibly(|| awake.load(SeqCst).then_some(()));
         order.lock().push("woken");
     });

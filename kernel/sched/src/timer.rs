@@ -219,7 +219,7 @@ fn sample(now: u64) -> Option<u64> {
     if !QUEUES.with(super::RunQueue::is_busy) {
         return None;
     }
-    task::current().work.fetch_or(work::SAMPLE, Ordering::Relaxed);
+    task::add_own_work(work::SAMPLE);
     Some(now + SAMPLE_NS)
 }
 
@@ -264,7 +264,7 @@ impl Timeout {
 }
 
 fn enter(base: Base, deadline_ns: u64) -> Timeout {
-    let task = task::current().to_ref();
+    let task = task::current_ref();
     // It is there, as this is the only one.
     let node = task.sched.timeout.take().unwrap_or_else(Node::new);
     CLOCKS.with(|clock| {

@@ -103,14 +103,14 @@ pub enum Patience {
 }
 
 impl Patience {
-    /// Whether something has come that ends such a wait of this task.
-    pub fn is_exhausted(self, task: &task::Task) -> bool {
+    /// Whether something has come that ends such a wait of the running task.
+    pub fn is_exhausted(self) -> bool {
         let bits = match self {
             Patience::Interruptible => work::SIGNAL | work::KILL,
             Patience::Killable => work::KILL,
             Patience::Uninterruptible => return false,
         };
-        task.work.load(Ordering::Relaxed) & bits != 0
+        task::own_work() & bits != 0
     }
 }
 
@@ -284,7 +284,6 @@ impl WaitQueue {
         mut condition: impl FnMut() -> Option<T>,
     ) -> Result<T, WaitError> {
         hal::sync::assert_may_block();
-        let task = task::current();
         let mut timeout = None;
         loop {
             let place = self.enter();
@@ -292,7 +291,7 @@ impl WaitQueue {
                 self.leave_unwoken(place);
                 return Ok(value);
             }
-            if patience.is_exhausted(&task) {
+            if patience.is_exhausted() {
                 self.leave_unwoken(place);
                 return Err(WaitError::Interrupted);
             }
@@ -302,7 +301,7 @@ impl WaitQueue {
             }
             timeout.get_or_insert_with(|| Timeout::start(deadline));
             super::block_unless(|| {
-                !self.is_waiting(place) || patience.is_exhausted(&task) || deadline.has_passed()
+                !self.is_waiting(place) || patience.is_exhausted() || deadline.has_passed()
             });
             self.leave(place);
             if let Some(value) = condition() {
@@ -315,7 +314,7 @@ impl WaitQueue {
     fn enter(&self) -> Option<u64> {
         let mut entries = self.entries.lock();
         let ticket = entries.next_ticket();
-        let place = entries.threads.push(ticket, task::current().to_ref());
+        let place = entries.threads.push(ticket, task::current_ref());
         self.waiting.store(entries.len(), Ordering::Relaxed);
         drop(entries);
         fence(Ordering::SeqCst);

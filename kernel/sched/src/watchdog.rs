@@ -188,8 +188,11 @@ fn look_at(cpu: usize, now_ns: u64, thresholds: &Thresholds) {
 
 /// Looks how long the task that the tick has interrupted has been in the kernel.
 fn look_at_running(thresholds: &Thresholds) {
-    let task = task::current();
-    let runtime_ns = super::runtime_ns(&task);
+    task::with_current(|task| look_at_task(task, thresholds));
+}
+
+fn look_at_task(task: &Task, thresholds: &Thresholds) {
+    let runtime_ns = super::runtime_ns(task);
     // A thread clears the bit on its way to its program, and when it sleeps.
     let is_inside = task.work.fetch_or(work::WATCHED, Relaxed) & work::WATCHED != 0;
     let found = Found {
@@ -200,7 +203,7 @@ fn look_at_running(thresholds: &Thresholds) {
         runtime_ns,
     };
     if let Some(inside) = BEATS.with(|beat| beat.stay.lock().look(found, thresholds)) {
-        report_task(&task, inside);
+        report_task(task, inside);
     }
 }
 

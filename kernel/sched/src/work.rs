@@ -3,8 +3,6 @@
 //! Who makes work sets the bit with `Task::set_work`, which interrupts the CPU that runs the task, and then wakes the task where it
 //! may sleep. The thread's loop looks at the word before it enters user mode.
 
-use core::sync::atomic::Ordering;
-
 use hal::task;
 pub use hal::user::work::RESCHEDULE;
 
@@ -23,10 +21,10 @@ pub const STOP: u32 = 1 << 11;
 
 /// Whether a signal waits for the running task's thread, so that long work should stop.
 pub fn signal_is_pending() -> bool {
-    task::current().work.load(Ordering::Relaxed) & (SIGNAL | KILL) != 0
+    task::own_work() & (SIGNAL | KILL) != 0
 }
 
 /// Whether the running task's thread is to end: long loops look.
 pub fn must_end() -> bool {
-    task::current().work.load(Ordering::Relaxed) & KILL != 0
+    task::own_work() & KILL != 0
 }

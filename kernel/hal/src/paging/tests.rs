@@ -194,7 +194,10 @@ fn flushes_after_a_forgotten_edit(held: &SharedFrame, step: impl FnOnce(&mut Edi
 fn an_invisible_page_that_loses_its_frame_is_forgotten_first() {
     let held = frame(1);
     assert_eq!(flushes_after_a_forgotten_edit(&held, |edit| edit.unmap(pages(0, 1))), 1);
-    assert_eq!(flushes_after_a_forgotten_edit(&held, |edit| edit.move_range(pages(0, 1), page(7)).unwrap()), 1);
+    assert_eq!(
+        flushes_after_a_forgotten_edit(&held, |edit| edit.move_range(pages(0, 1), page(7)).unwrap()),
+        1
+    );
     let copy = |edit: &mut Edit<'_>| {
         assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE), Ok(CopyOnWrite::Done));
     };

@@ -2,7 +2,7 @@
 //!
 //! Nobody keeps it from waking. What was found counts only if the task has slept all the while, which the count of its sleeps tells:
 //! it goes up before the task leaves its CPU, so a task that ran in between is on a CPU still or has another count.
-use super::{BLOCKED, Task, current, stack_word};
+use super::{BLOCKED, Task, is_current, stack_word};
 use crate::user::UserRegs;
 use core::ptr;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -29,7 +29,7 @@ impl Task {
     /// The registers with which the program was left: of the running task, or of one that sleeps. `None` for any other, and for one
     /// without a program.
     pub fn user_registers(&self) -> Option<UserRegs> {
-        if ptr::eq(self, &raw const *current()) {
+        if is_current(self) {
             return self.kept_registers();
         }
         self.while_asleep(|| self.kept_registers())?

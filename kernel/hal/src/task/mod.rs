@@ -324,25 +324,54 @@ impl Task {
     }
 }
 
-/// The running task. Not `Send`: it is only true here.
-pub struct Current {
+/// Calls `action` with the running task, which is lent for the call and no longer: it lives while it runs, and where it may be kept,
+/// [`current_ref`] counts it.
+#[inline(always)]
+pub fn with_current<R>(action: impl FnOnce(&Task) -> R) -> R {
+    action(&current())
+}
+
+/// A counted reference to the running task.
+#[inline]
+pub fn current_ref() -> TaskRef {
+    // SAFETY: the pointer comes from an `Arc` whose count the task itself holds while it lives; the copy made
+    // here is forgotten, so that the count stays the task's.
+    ManuallyDrop::into_inner(unsafe { ManuallyDrop::new(Arc::from_raw(Arch::current_task())) }.clone())
+}
+
+/// Whether `task` is the running one.
+#[inline]
+pub fn is_current(task: &Task) -> bool {
+    core::ptr::eq(task, Arch::current_task())
+}
+
+/// The bits in the running task's work.
+#[inline(always)]
+pub fn own_work() -> u32 {
+    current().work.load(Ordering::Relaxed)
+}
+
+/// Sets bits in the running task's work.
+#[inline(always)]
+pub fn add_own_work(bits: u32) {
+    current().work.fetch_or(bits, Ordering::Relaxed);
+}
+
+/// Clears bits in the running task's work; what there was before. What others did before they set them is seen after.
+#[inline(always)]
+pub fn take_own_work(bits: u32) -> u32 {
+    current().work.fetch_and(!bits, Ordering::SeqCst)
+}
+
+/// The running task. Not `Send`: it is only true here. Safe code above hal could leak one, and lend the task for ever.
+pub(crate) struct Current {
     not_send: PhantomData<*mut ()>,
 }
 
 /// The running task.
 #[inline(always)]
-pub fn current() -> Current {
+pub(crate) fn current() -> Current {
     Current { not_send: PhantomData }
-}
-
-impl Current {
-    /// A counted reference.
-    #[inline]
-    pub fn to_ref(&self) -> TaskRef {
-        // SAFETY: the pointer comes from an `Arc` whose count the task itself holds while it lives; the copy made
-        // here is forgotten, so that the count stays the task's.
-        ManuallyDrop::into_inner(unsafe { ManuallyDrop::new(Arc::from_raw(Arch::current_task())) }.clone())
-    }
 }
 
 impl Deref for Current {

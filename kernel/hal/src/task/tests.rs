@@ -61,7 +61,7 @@ fn a_blocked_task_is_woken_once() {
     let queue = queue();
     let woken: &'static Mutex<Option<TaskRef>> = Box::leak(Box::default());
     let entry = Box::new(move || {
-        *woken.lock().unwrap() = Some(current().to_ref());
+        *woken.lock().unwrap() = Some(current_ref());
         let guard = preempt::disable();
         prepare_to_block();
         assert!(commit_block(Entity::new(Parameters::default(), 0), &guard).is_ok());
@@ -80,7 +80,7 @@ fn a_blocked_task_is_woken_once() {
 
 #[test]
 fn a_wake_before_the_commitment_calls_it_off() {
-    let own = current().to_ref();
+    let own = current_ref();
     let guard = preempt::disable();
     prepare_to_block();
     assert!(own.wake().is_none());
@@ -93,7 +93,7 @@ fn a_wake_before_the_commitment_calls_it_off() {
 
 #[test]
 fn a_wake_after_the_commitment_gives_a_token_with_the_entity() {
-    let own = current().to_ref();
+    let own = current_ref();
     let guard = preempt::disable();
     prepare_to_block();
     assert!(commit_block(Entity::new(Parameters::default(), 7), &guard).is_ok());

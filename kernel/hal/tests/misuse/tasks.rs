@@ -3,7 +3,7 @@ use hal::frame::SharedFrame;
 use hal::paging::{Kind, PageTable, Prot};
 use hal::sync::{SpinLock, preempt};
 use hal::task::{
-    Entity, Runnable, Task, commit_block, current, exit_to, prepare_to_block, set_page_table, switch_to,
+    Entity, Runnable, Task, commit_block, current_ref, exit_to, prepare_to_block, set_page_table, switch_to,
     yield_current,
 };
 use hal::user::{UserContext, UserRegs};
@@ -54,7 +54,7 @@ fn yielding_while_a_waker_may_have_the_token() {
     prepare_to_block();
     let guard = preempt::disable();
     assert!(commit_block(entity(), &guard).is_ok());
-    let task = current().to_ref();
+    let task = current_ref();
     let _token = task.wake().expect("it is blocked");
     let _second = yield_current();
 }

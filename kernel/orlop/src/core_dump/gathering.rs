@@ -109,7 +109,7 @@ impl Gathering {
     pub(super) fn end(&self, process: &Process, is_made: bool) {
         let mut shared = process.signals.shared.lock();
         let own = shared.dump.take();
-        let is_killed = hal::task::current().work.load(Ordering::Relaxed) & work::KILL != 0;
+        let is_killed = hal::task::own_work() & work::KILL != 0;
         if is_made && !is_killed {
             shared.ending = shared.ending.map(WaitStatus::with_core_dump);
         }

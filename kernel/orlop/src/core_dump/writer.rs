@@ -4,7 +4,6 @@
 //! counts bytes that are written. In a pipe they are zeros.
 
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
 
 use abi::Errno;
 use hal::task;
@@ -74,7 +73,7 @@ impl Writer<'_> {
         let mut rest = bytes;
         while !rest.is_empty() {
             // Only SIGKILL is still heard, but a bit that was set before, or that a thread on its way out passes on, ends a wait.
-            let work = task::current().work.fetch_and(!(work::SIGNAL | work::STOP), Ordering::Relaxed);
+            let work = task::take_own_work(work::SIGNAL | work::STOP);
             if work & work::KILL != 0 {
                 return Err(Cut);
             }

@@ -155,7 +155,7 @@ fn wait_for(
     deadline: Deadline,
 ) -> Result<Result<(), WaitError>, Errno> {
     let waits_for_itself = pass_on(owner, Some(thread)).is_err() && is_circle(thread);
-    if waits_for_itself && bucket::withdraw(&task::current()).is_some() {
+    if waits_for_itself && task::with_current(bucket::withdraw).is_some() {
         return Err(Errno::EDEADLK);
     }
     match sleep(deadline) {

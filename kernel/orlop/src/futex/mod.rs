@@ -23,7 +23,7 @@ pub mod transfer;
 use abi::Errno;
 use abi::futex::FUTEX_BITSET_MATCH_ANY;
 use hal::sync::SpinGuard;
-use hal::task;
+use hal::task::{self, Task};
 use hal::user_copy;
 use libkernel::addr::UserAddr;
 use sched::timer::Timeout;
@@ -96,7 +96,7 @@ fn retry_with_page<T>(mut locked: impl FnMut() -> Result<T, Attempt>) -> Result<
 }
 
 fn is_to_end() -> bool {
-    task::current().work.load(core::sync::atomic::Ordering::Relaxed) & work::KILL != 0
+    task::own_work() & work::KILL != 0
 }
 
 /// Why an attempt under the lock did not succeed.
@@ -135,12 +135,15 @@ fn sleep(deadline: Deadline) -> Result<(), (WaitError, Left)> {
 #[inline(always)]
 fn sleep_in_place(deadline: Deadline) -> Result<(), (WaitError, Left)> {
     let _timeout = Timeout::start(deadline);
-    let task = task::current();
-    let interrupted =
-        || task.work.load(core::sync::atomic::Ordering::Relaxed) & (work::SIGNAL | work::KILL) != 0;
+    task::with_current(|task| sleep_of(task, deadline))
+}
+
+#[inline(always)]
+fn sleep_of(task: &Task, deadline: Deadline) -> Result<(), (WaitError, Left)> {
+    let interrupted = || task::own_work() & (work::SIGNAL | work::KILL) != 0;
     loop {
-        sched::block_unless(|| queue::is_woken(&task) || interrupted() || deadline.has_passed());
-        let error = if queue::is_woken(&task) {
+        sched::block_unless(|| queue::is_woken(task) || interrupted() || deadline.has_passed());
+        let error = if queue::is_woken(task) {
             break;
         } else if interrupted() {
             WaitError::Interrupted
@@ -149,7 +152,7 @@ fn sleep_in_place(deadline: Deadline) -> Result<(), (WaitError, Left)> {
         } else {
             continue;
         };
-        match bucket::withdraw(&task) {
+        match bucket::withdraw(task) {
             Some(left) => return Err((error, left)),
             None => break,
         }

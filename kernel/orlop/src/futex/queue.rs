@@ -80,7 +80,7 @@ impl Waiter {
     /// The running thread.
     #[inline]
     pub(super) fn current(bits: u32, target: Option<Key>) -> Waiter {
-        let task = task::current().to_ref();
+        let task = task::current_ref();
         // It is there, as the thread waits for nothing else.
         let mut node = task.sched.waiter.take().unwrap_or_else(WaitNode::new);
         node.fill(Waiting { task, bits, target: target.map(Key::parts) });

@@ -177,7 +177,7 @@ impl Beginning {
     /// Whether a child may enter the world. What the caller was sent since then together with others, or what ends it, would miss
     /// the child: the call runs again, if anybody is left to run it.
     fn still_holds(&self, parent: &Thread) -> Result<(), Failure> {
-        let is_killed = task::current().work.load(Ordering::Relaxed) & work::KILL != 0;
+        let is_killed = task::own_work() & work::KILL != 0;
         if is_killed || parent.process().group_signals.load(Ordering::Acquire) != self.group_signals {
             return Err(Failure::Restart(Restart::Always));
         }
@@ -186,7 +186,7 @@ impl Beginning {
 }
 
 fn has_signals(thread: &Thread) -> bool {
-    let bits = task::current().work.load(Ordering::Relaxed);
+    let bits = task::own_work();
     bits & work::KILL != 0 || bits & work::SIGNAL != 0 && !thread.deliverable().is_empty()
 }
 
@@ -255,7 +255,7 @@ fn assemble(
     let thread = new_thread(parent, request, pid, process.clone(), memory)?;
     let first_tid = request.has(CLONE_CHILD_SETTID).then_some(request.child_tid);
     let runnable = new_task(&thread, registers(caller, request), user, memory, first_tid)?;
-    let tagged_addresses = task::current().tagged_addresses.load(Ordering::Relaxed);
+    let tagged_addresses = task::with_current(|task| task.tagged_addresses.load(Ordering::Relaxed));
     runnable.task().tagged_addresses.store(tagged_addresses, Ordering::Relaxed);
     Ok(Child { thread, runnable })
 }

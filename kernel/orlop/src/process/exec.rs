@@ -16,7 +16,7 @@ pub fn dethread(thread: &Arc<Thread>) -> Result<(), Errno> {
     let mut shared = process.signals.shared.lock();
     if shared.ending.is_some() || shared.executing {
         // Whoever was first may not have got round to this thread yet; it does not go back to its program.
-        hal::task::current().work.fetch_or(work::KILL, Ordering::Relaxed);
+        hal::task::add_own_work(work::KILL);
         return Err(Errno::EINTR);
     }
     shared.executing = true;
@@ -60,7 +60,7 @@ pub fn finish(thread: &Arc<Thread>) -> Result<(), Errno> {
     *process.signals.actions.lock() = actions;
     *thread.signals.stack.lock() = NO_STACK;
     thread.clear_child_id.store(0, Ordering::Relaxed);
-    hal::task::current().tagged_addresses.store(false, Ordering::Relaxed);
+    hal::task::with_current(|task| task.tagged_addresses.store(false, Ordering::Relaxed));
     process.timers.delete_posix();
     table::lock().set_exit_signal(process, Signal::CHLD.number());
     process.has_executed.store(true, Ordering::Relaxed);

@@ -26,7 +26,7 @@ impl Thread {
         if self.id() == self.process().pid() {
             self.process().signals.shared.lock().leader_status = Some(status);
         }
-        task::current().work.fetch_or(work::KILL, Ordering::Relaxed);
+        task::add_own_work(work::KILL);
     }
 }
 

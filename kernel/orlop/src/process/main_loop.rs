@@ -23,7 +23,7 @@ pub fn run(thread: Arc<Thread>, context: UserContext) {
     // On this stack, and not in the box of the closure that brought it, so that others find it.
     let mut context = UserContext::new(hint::black_box(context.regs));
     context.settle();
-    let task = task::current().to_ref();
+    let task = task::current_ref();
     loop {
         let (mut restart, mut in_user_mode) = (None, false);
         match context.run(&task.work) {
@@ -73,7 +73,7 @@ fn attend(thread: &Arc<Thread>, context: &mut UserContext, bits: u32, restart: O
         return Next::End;
     }
     if bits & work::WATCHED != 0 {
-        task::current().work.fetch_and(!work::WATCHED, Ordering::Relaxed);
+        task::take_own_work(work::WATCHED);
     }
     if bits & work::RESCHEDULE != 0 {
         sched::reschedule();
@@ -81,7 +81,7 @@ fn attend(thread: &Arc<Thread>, context: &mut UserContext, bits: u32, restart: O
     if bits & !(work::RESCHEDULE | work::WATCHED | work::SAMPLE) != 0 || restart.is_some() {
         deliver::deliver(thread, context, restart);
     }
-    let bits = task::current().work.load(Ordering::Relaxed);
+    let bits = task::own_work();
     if bits & work::SAMPLE != 0 {
         // The tick came in here.
         thread.sample(false);

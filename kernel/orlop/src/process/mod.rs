@@ -56,5 +56,5 @@ pub fn current_pid_namespace() -> Arc<PidNamespace> {
 
 /// The running thread; `None` in a kernel task.
 pub fn current() -> Option<Arc<Thread>> {
-    hal::task::current().owner::<Thread>().and_then(Thread::to_ref)
+    hal::task::with_current(|task| task.owner::<Thread>().and_then(Thread::to_ref))
 }

@@ -13,7 +13,7 @@ pub struct RunningThread;
 
 /// Looks at the running thread; `None` in a kernel task.
 fn with_thread<R>(look: impl FnOnce(&Thread) -> R) -> Option<R> {
-    task::current().owner::<Thread>().map(look)
+    task::with_current(|task| task.owner::<Thread>().map(look))
 }
 
 impl Running for RunningThread {

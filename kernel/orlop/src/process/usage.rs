@@ -129,7 +129,7 @@ impl Usage {
     /// Adds what the running thread has used, which ends.
     #[inline]
     pub(super) fn settle(&mut self, thread: &Thread) {
-        let counted = thread.counted_of(&task::current());
+        let counted = task::with_current(|task| thread.counted_of(task));
         thread.account.ended_at_ns.store(counted.runtime_ns, Ordering::Relaxed);
         self.ended_threads = self.ended_threads.plus(counted);
     }
@@ -210,14 +210,17 @@ impl Thread {
     /// The tick has met the running thread in user mode, or not.
     #[cold]
     pub(super) fn sample(&self, in_user_mode: bool) {
-        let task = task::current();
-        task.work.fetch_and(!sched::work::SAMPLE, Ordering::Relaxed);
+        task::take_own_work(sched::work::SAMPLE);
+        task::with_current(|task| self.sample_task(task, in_user_mode));
+    }
+
+    fn sample_task(&self, task: &Task, in_user_mode: bool) {
         let (user_ns, system_ns) = (&self.account.user_ns, &self.account.system_ns);
         let before_ns = user_ns.load(Ordering::Relaxed) + system_ns.load(Ordering::Relaxed);
-        let runtime_ns = sched::runtime_ns(&task);
+        let runtime_ns = sched::runtime_ns(task);
         let sum = if in_user_mode { user_ns } else { system_ns };
         accounts::add(sum, runtime_ns.saturating_sub(before_ns));
-        let parameters = sched::settings::parameters(&task);
+        let parameters = sched::settings::parameters(task);
         accounts::charge(match in_user_mode {
             false => Mode::System,
             true if parameters.nice > 0 => Mode::Nice,

@@ -1,11 +1,11 @@
 //! Delivery: what a thread does about its signals before it goes back to user mode.
 
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::process::WaitStatus;
 use abi::signal::{SA_EXPOSE_TAGBITS, SA_NODEFER, SA_RESTART, Sigaction};
+use hal::task;
 use hal::user::UserContext;
 use libkernel::addr::UserAddr;
 use outcome::Restart;
@@ -19,13 +19,12 @@ use crate::process::{Thread, table};
 /// Handles everything that is pending, and decides about an interrupted system call: it runs again unless a handler that does not
 /// want that comes first.
 pub fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut restart: Option<Restart>) {
-    let task = hal::task::current();
-    let bits = task.work.fetch_and(!(work::SIGNAL | work::STOP), Ordering::SeqCst);
+    let bits = task::take_own_work(work::SIGNAL | work::STOP);
     if bits & work::STOP != 0 {
         stop::wait_while_stopped(thread);
     }
     let mut info = SigInfo::default();
-    while task.work.load(Ordering::Relaxed) & work::KILL == 0 {
+    while task::own_work() & work::KILL == 0 {
         let Some(signal) = take(thread, &mut info) else { break };
         let act = action_of(thread, signal);
         match action::disposition(signal, &act) {
@@ -43,7 +42,7 @@ pub fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut restart: Opt
     if let Some(restart) = restart {
         run_again(context, restart);
     }
-    if task.work.load(Ordering::Relaxed) & work::RESTORE_MASK != 0 {
+    if task::own_work() & work::RESTORE_MASK != 0 {
         let mask = thread.take_saved_mask();
         thread.set_signal_mask(mask);
     }

@@ -29,7 +29,7 @@ impl Thread {
     /// pending, and this looks at what is pending after the mask was set, so one of the two sees the other.
     pub fn look_for_signals(&self) {
         if !self.deliverable().is_empty() {
-            hal::task::current().work.fetch_or(work::SIGNAL, Ordering::Relaxed);
+            hal::task::add_own_work(work::SIGNAL);
         }
     }
 
@@ -66,7 +66,7 @@ impl Thread {
     /// sees the temporary mask and returns to the old one.
     pub fn set_temporary_mask(&self, mask: SignalSet) {
         self.signals.saved_mask.store(self.signal_mask().bits(), Ordering::Relaxed);
-        hal::task::current().work.fetch_or(work::RESTORE_MASK, Ordering::Relaxed);
+        hal::task::add_own_work(work::RESTORE_MASK);
         self.set_signal_mask(mask);
     }
 
@@ -78,7 +78,7 @@ impl Thread {
 
     /// Ends a temporary mask; the mask to show in a handler's frame.
     pub(super) fn take_saved_mask(&self) -> SignalSet {
-        let bits = hal::task::current().work.fetch_and(!work::RESTORE_MASK, Ordering::Relaxed);
+        let bits = hal::task::take_own_work(work::RESTORE_MASK);
         if bits & work::RESTORE_MASK != 0 {
             SignalSet::from_bits(self.signals.saved_mask.load(Ordering::Relaxed))
         } else {

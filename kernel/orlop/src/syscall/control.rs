@@ -118,7 +118,9 @@ fn set_tagged_addresses(bits: u64) -> Result<(), Failure> {
     if !HAS_ADDRESS_TAGS || bits & !PR_TAGGED_ADDR_ENABLE != 0 {
         return Err(Failure::Errno(Errno::EINVAL));
     }
-    task::current().tagged_addresses.store(bits & PR_TAGGED_ADDR_ENABLE != 0, Ordering::Relaxed);
+    task::with_current(|task| {
+        task.tagged_addresses.store(bits & PR_TAGGED_ADDR_ENABLE != 0, Ordering::Relaxed)
+    });
     Ok(())
 }
 
@@ -126,7 +128,7 @@ fn tagged_addresses() -> Result<u64, Failure> {
     if !HAS_ADDRESS_TAGS {
         return Err(Failure::Errno(Errno::EINVAL));
     }
-    let enabled = task::current().tagged_addresses.load(Ordering::Relaxed);
+    let enabled = task::with_current(|task| task.tagged_addresses.load(Ordering::Relaxed));
     Ok(if enabled { PR_TAGGED_ADDR_ENABLE } else { 0 })
 }
 

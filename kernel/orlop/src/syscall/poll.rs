@@ -75,7 +75,7 @@ fn wait(caller: &Caller<'_>, entries: &mut [Pollfd], deadline: Deadline) -> Resu
         return Ok(ready);
     }
     // A signal is told even by a call that does not wait, as on Linux.
-    if Patience::Interruptible.is_exhausted(&hal::task::current()) {
+    if Patience::Interruptible.is_exhausted() {
         return Err(Failure::Restart(Restart::UnlessHandled));
     }
     if deadline.has_passed() {

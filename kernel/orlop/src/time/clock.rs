@@ -264,9 +264,9 @@ impl CpuClock {
 
     /// Sleeps until the clock shows this time. EINTR for a signal, which alone ends a sleep on a clock that nothing moves any more.
     pub fn sleep_until(&self, due_ns: u64) -> Result<(), Errno> {
-        let task = hal::task::current().to_ref();
+        let task = hal::task::current_ref();
         let is_over = || self.now_ns() >= due_ns;
-        let is_interrupted = || Patience::Interruptible.is_exhausted(&task);
+        let is_interrupted = || Patience::Interruptible.is_exhausted();
         while !is_over() {
             if is_interrupted() {
                 return Err(Errno::EINTR);

@@ -1,8 +1,7 @@
 //! Guards are true where they were made.
-// refused: E0277 E0277 E0277 E0277 E0277 E0277
+// refused: E0277 E0277 E0277 E0277 E0277
 
 use hal::sync::{IrqLock, PreemptGuard, SpinLock, TryLock, TryRwLock, preempt};
-use hal::task::Current;
 
 fn moves<T: Send>(_: T) {}
 
@@ -13,7 +12,6 @@ static TRY_RW: TryRwLock<u32> = TryRwLock::new(0);
 
 fn main() {
     moves::<PreemptGuard>(preempt::disable());
-    moves::<Current>(hal::task::current());
     moves(SPIN.lock());
     moves(IRQ.lock());
     moves(TRY.try_lock());
