@@ -17,8 +17,11 @@ use libkernel::addr::{PAGE_SIZE, PhysAddr};
 /// of addresses, does not bring its count round to zero. The frame of zeros begins here, so that no line is shared by all who read what
 /// they have not written.
 ///
-/// Who looks whether it is reached and then counts may be overtaken by others, but not by 2^30 of them.
+/// Who looks whether it is reached and then counts may be overtaken by others, but not by 2^29 of them: whoever finds it reached and counts
+/// nothing first puts the word to [`STUCK`], from where those who have looked before cannot bring it back below.
 pub(super) const FULL: u32 = 1 << 30;
+/// Half-way between [`FULL`] and [`PART`].
+pub(super) const STUCK: u32 = FULL + FULL / 2;
 const PART: u32 = 1 << 31;
 const HEAD: u32 = PART | FULL;
 
@@ -88,6 +91,16 @@ pub(crate) fn add(frame: PhysAddr) {
         own.fetch_add(1, Ordering::Relaxed);
     } else if word >= PART {
         add_to_block(frame, 1);
+    } else {
+        stick(own, word);
+    }
+}
+
+/// Sees to it that a word which counts no more stays so, whoever has looked at it before and not counted yet.
+#[inline(always)]
+fn stick(counter: &AtomicU32, word: u32) {
+    if word < STUCK {
+        counter.store(STUCK, Ordering::Relaxed);
     }
 }
 
@@ -96,8 +109,11 @@ pub(crate) fn add(frame: PhysAddr) {
 #[inline(never)]
 pub(crate) fn add_to_block(frame: PhysAddr, more: u32) {
     let counter = block_counter(frame);
-    if counter.load(Ordering::Relaxed) < FULL {
+    let word = counter.load(Ordering::Relaxed);
+    if word < FULL {
         counter.fetch_add(more, Ordering::Relaxed);
+    } else {
+        stick(counter, word);
     }
 }
 

@@ -1,5 +1,7 @@
 //! A counted frame of 4 KiB that programs may map, by itself or as part of a block.
-use super::references::{self, FULL};
+#[cfg(test)]
+use super::references::FULL;
+use super::references::{self, STUCK};
 use super::{OutOfMemory, allocate_zeroed, allocator, may_allocate, record};
 use crate::arch::Arch;
 use crate::contract::{Paging as _, UserAccess as _};
@@ -47,7 +49,7 @@ impl SharedFrame {
         // Made by the kernel's first use, before any program runs.
         let make = || {
             let zero = Self::first(allocate_zeroed().expect("no memory for the frame of zeros"));
-            record(zero.0).count.store(FULL, Ordering::Relaxed);
+            record(zero.0).count.store(STUCK, Ordering::Relaxed);
             zero
         };
         Self(ZERO.get_or_init(make).0)
@@ -242,11 +244,27 @@ mod tests {
         let count = &record(frame.0).count;
         count.store(FULL - 2, Ordering::Relaxed);
         let more: [_; 5] = core::array::from_fn(|_| frame.clone());
-        assert_eq!(frame.references(), FULL);
+        assert_eq!(frame.references(), STUCK);
         // One is taken away that was never counted, and so on, down to none: the frame is still there.
         drop(more);
-        assert_eq!(frame.references(), FULL);
+        assert_eq!(frame.references(), STUCK);
         assert!(!frame.is_unique());
         count.store(1, Ordering::Relaxed);
+    }
+
+    /// Another CPU has seen, before the last reference that is counted, that they are, and takes its own off after some that are not.
+    #[test]
+    fn a_count_that_is_full_stays_so_for_who_looked_before() {
+        let frame = SharedFrame::alloc_zeroed().unwrap();
+        let block = super::super::SharedBlock::alloc_zeroed(1).unwrap().into_frame();
+        for (frame, count) in [(&frame, &record(frame.0).count), (&block, &record(block.0).next)] {
+            let before = count.swap(FULL - 1, Ordering::Relaxed);
+            let more: [_; 5] = core::array::from_fn(|_| frame.clone());
+            count.fetch_sub(1, Ordering::Relaxed);
+            assert!(count.load(Ordering::Relaxed) >= FULL);
+            drop(more);
+            assert!(count.load(Ordering::Relaxed) >= FULL);
+            count.store(before, Ordering::Relaxed);
+        }
     }
 }
