@@ -12,7 +12,8 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use libkernel::symbols::Table;
 
 /// A CPU exception of the kernel's own code.
-pub struct Fatal<'a> {
+#[cfg_attr(target_os = "linux", allow(dead_code, reason = "the host machine has its own exceptions"))]
+pub(crate) struct Fatal<'a> {
     /// The exception's name.
     pub what: &'a str,
     /// Its error code.
@@ -49,8 +50,9 @@ pub fn set_symbols(bytes: &'static [u8]) {
     }
 }
 
-/// Ends the kernel after an exception of its own.
-pub fn fatal(fatal: &Fatal<'_>) -> ! {
+/// Ends the kernel after an exception of its own. It reads whatever the frame pointer names.
+#[cfg_attr(target_os = "linux", allow(dead_code, reason = "the host machine has its own exceptions"))]
+pub(crate) fn fatal(fatal: &Fatal<'_>) -> ! {
     begin();
     say(format_args!("kernel exception {} (code {:#x}) on CPU {}", fatal.what, fatal.code, Arch::id()));
     (fatal.details)();
