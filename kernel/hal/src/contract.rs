@@ -238,6 +238,9 @@ pub trait Paging {
     /// Returns when no CPU uses translations of kernel pages any more that were walked before their entries were taken away.
     /// Preemption is off, interrupts are on.
     fn flush_kernel();
+    /// The same for the executing CPU alone, which has just come among those that [`Paging::flush_kernel`] asks. A CPU that hears of it by
+    /// broadcast has nothing to do.
+    fn flush_kernel_here() {}
     /// Whether instructions that were written are visible to execution without more ado.
     const COHERENT_INSTRUCTIONS: bool;
     /// Makes instructions that were written to `frame` through the direct map visible to execution.

@@ -7,7 +7,7 @@
 mod clocks;
 
 use crate::arch::Arch;
-use crate::contract::{Cpu as _, Platform as _, Smp};
+use crate::contract::{Cpu as _, Paging as _, Platform as _, Smp};
 use crate::cpu::{self, MAX_CPUS};
 use crate::frame::OutOfMemory;
 use crate::sync::spin_until;
@@ -165,6 +165,8 @@ pub(crate) fn run(start: &'static Start) -> ! {
     task::init_boot_task();
     Arch::initialise_cpu();
     cpu::add_online();
+    // Nobody has told it to forget before.
+    Arch::flush_kernel_here();
     start.state.store(ONLINE, Ordering::Release);
     Arch::interrupts_enable();
     upcalls().start_cpu()

@@ -204,6 +204,10 @@ impl Paging for Arch {
         kernel_root()
     }
 
+    fn flush_kernel_here() {
+        flush_all_and_kernel();
+    }
+
     fn flush_kernel() {
         flush_all_and_kernel();
         shootdown::request_kernel();
