@@ -5,6 +5,7 @@
 use crate::boot::secondary::Start;
 use crate::frame::OutOfMemory;
 use crate::paging::PageTable;
+use crate::sync::preempt::INTERRUPT_UNIT;
 use crate::task::Task;
 use crate::user_copy::{Missed, OnAbsent};
 use alloc::boxed::Box;
@@ -31,6 +32,11 @@ pub trait Cpu {
     fn preempt_sub(amount: u32);
     /// The preemption count.
     fn preempt_count() -> u32;
+    /// Whether an interrupt is being handled.
+    #[inline(always)]
+    fn is_in_interrupt() -> bool {
+        Self::preempt_count() >= INTERRUPT_UNIT
+    }
     /// This CPU is wanted: what runs is to give way as soon as it may be preempted. Stays, across switches, until it is cleared.
     /// Preemption is off, or interrupts are masked.
     fn preempt_request();

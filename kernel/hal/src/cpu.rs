@@ -1,7 +1,7 @@
 //! CPUs: identity, count and sleeping until an interrupt.
 use crate::arch::Arch;
 use crate::contract::{Cpu as _, Platform as _, Smp as _};
-use crate::sync::Once;
+use crate::sync::{Once, assert_may_block};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use libkernel::topology::Place;
 
@@ -90,8 +90,10 @@ pub fn describe(out: &mut dyn core::fmt::Write) -> core::fmt::Result {
 }
 
 /// Sleeps until an interrupt, unless `ready` says that there is something to do already. The check runs with
-/// interrupts masked, so a wake between the check and the sleep is not lost.
+/// interrupts masked, so a wake between the check and the sleep is not lost. Panics if the caller may not sleep: in an interrupt handler,
+/// the next interrupt would be handled on the same stack.
 pub fn wait_for_interrupt(ready: impl FnOnce() -> bool) {
+    assert_may_block();
     Arch::interrupts_disable();
     if ready() {
         Arch::interrupts_enable();

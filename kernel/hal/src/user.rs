@@ -39,8 +39,10 @@ pub enum UserExit {
 }
 
 impl UserContext {
-    /// A context of the running task that starts with `regs`. Panics if the task has no user side.
+    /// A context of the running task that starts with `regs`. Panics if the task has no user side, and in an interrupt handler: as none
+    /// is brought there, either, no program runs on a stack that the next interrupt takes.
     pub fn new(regs: UserRegs) -> Self {
+        crate::sync::preempt::assert_no_interrupt();
         assert!(crate::task::has_user_side(), "a task without a user side has no program");
         Self { regs, not_send: PhantomData }
     }

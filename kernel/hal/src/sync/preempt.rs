@@ -9,6 +9,21 @@ use core::marker::PhantomData;
 
 /// What one level of interrupt handling adds to the preemption count.
 pub(crate) const INTERRUPT_UNIT: u32 = 1 << 16;
+/// More than any levels of interrupts add, and so far below what the count holds that it does not get there between two interrupts.
+const TOO_MANY: u32 = 1 << 24;
+
+/// Adds a level of interrupt handling. Panics where guards were forgotten until the count might come round, and say that there is none.
+#[inline]
+pub(crate) fn enter_interrupt() {
+    assert!(Arch::preempt_count() < TOO_MANY, "guards against preemption are forgotten");
+    Arch::preempt_add(INTERRUPT_UNIT);
+}
+
+/// Takes it off again.
+#[inline]
+pub(crate) fn leave_interrupt() {
+    Arch::preempt_sub(INTERRUPT_UNIT);
+}
 
 /// While it lives, the running task stays on its CPU and is not preempted.
 #[must_use]
@@ -54,8 +69,30 @@ pub fn may_block() -> bool {
     Arch::preempt_count() == 0
 }
 
+/// Panics in an interrupt handler: the code that was interrupted may be in the middle of what the caller begins.
+#[inline(always)]
+pub(crate) fn assert_no_interrupt() {
+    assert!(!Arch::is_in_interrupt(), "in an interrupt handler");
+}
+
 /// Panics if the caller may not sleep: a spin lock is held, or this is an interrupt handler.
 #[inline(always)]
 pub fn assert_may_block() {
     assert!(may_block(), "sleeping with preemption off");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "are forgotten")]
+    fn an_interrupt_sees_that_guards_are_forgotten() {
+        core::mem::forget(disable());
+        enter_interrupt();
+        leave_interrupt();
+        assert_eq!(Arch::preempt_count(), 1);
+        Arch::preempt_add(TOO_MANY - 1);
+        enter_interrupt();
+    }
 }

@@ -20,7 +20,7 @@ use crate::arch::Arch;
 use crate::contract::{Context as _, Cpu as _, UserRegisters};
 use crate::frame::OutOfMemory;
 use crate::paging::PageTable;
-use crate::sync::{Once, PreemptGuard};
+use crate::sync::{Once, PreemptGuard, preempt};
 use crate::upcalls::upcalls;
 use crate::user::work;
 use alloc::boxed::Box;
@@ -410,9 +410,11 @@ pub fn prepare_to_block() {
 }
 
 /// Takes the running task from RUNNING to another state, which nobody else does. In any other state a token of it exists, or its
-/// waker may make one: what follows would make a second, and one stack would run on two CPUs.
+/// waker may make one: what follows would make a second, and one stack would run on two CPUs. Nor does a handler of an interrupt, which
+/// may come between the two steps.
 #[inline(always)]
 fn leave_running(state: u32) {
+    preempt::assert_no_interrupt();
     let task = current();
     assert!(task.state.load(Ordering::Relaxed) == RUNNING, "the running task has yielded or is to block");
     task.state.store(state, Ordering::Release);
@@ -428,6 +430,8 @@ pub fn cancel_block() {
 /// `entity`. An error gives it back: the task was woken meanwhile and goes on.
 #[inline]
 pub fn commit_block(entity: Box<Entity>, _guard: &PreemptGuard) -> Result<(), Box<Entity>> {
+    // It may have interrupted the task at the seat.
+    preempt::assert_no_interrupt();
     let task = current();
     if task.state.load(Ordering::Relaxed) != PREPARING {
         return Err(entity);

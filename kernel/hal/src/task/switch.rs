@@ -12,7 +12,7 @@ use crate::arch::Arch;
 use crate::contract::{Context as _, Cpu as _, Paging as _, UserRegisters as _};
 use crate::cpu::MAX_CPUS;
 use crate::paging::PageTable;
-use crate::sync::{PerCpu, PreemptGuard, spin_until};
+use crate::sync::{PerCpu, PreemptGuard, preempt, spin_until};
 use crate::upcalls::upcalls;
 use alloc::sync::Arc;
 use core::cell::Cell;
@@ -197,9 +197,11 @@ pub(super) extern "C" fn first_steps(task: usize) -> ! {
     upcalls().end_task()
 }
 
-/// Moves the running task to another address space (`execve`, exit); `None`: to no user memory.
+/// Moves the running task to another address space (`execve`, exit); `None`: to no user memory. Panics in an interrupt handler, which may
+/// have come between a flush's look at who is to forget and its own forgetting.
 pub fn set_page_table(table: Option<Arc<PageTable>>) {
-    let guard = crate::sync::preempt::disable();
+    preempt::assert_no_interrupt();
+    let guard = preempt::disable();
     let were_enabled = Arch::interrupts_disable();
     let handover = HANDOVER.get(&guard);
     activate(handover, table.as_ref());

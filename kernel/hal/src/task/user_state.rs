@@ -43,11 +43,13 @@ impl UserState {
     }
 }
 
-/// Calls `action` with the running task's saved state, which is stale; preemption is off, so it stays `action`'s.
+/// Calls `action` with the running task's saved state, which is stale; preemption is off, so it stays `action`'s. Panics in an interrupt
+/// handler, which may have interrupted another `action`.
 fn with_saved<R>(action: impl FnOnce(&mut State) -> R) -> R {
+    preempt::assert_no_interrupt();
     let _guard = preempt::disable();
     let task = current();
-    // SAFETY: the running task's own part; with preemption off no switch saves into it meanwhile.
+    // SAFETY: the running task's own part; with preemption off no switch saves into it meanwhile, and no handler comes here.
     let own = unsafe { &mut *task.own.get() };
     action(own.user.as_mut().expect("a task without a user side has no user registers"))
 }

@@ -3,5 +3,6 @@
 //! The kernel above hal is safe code, so what it can say must be harmless, however wrong. A way in that is found is added here first.
 mod compiler;
 mod frames;
+mod handlers;
 mod locks;
 mod tasks;

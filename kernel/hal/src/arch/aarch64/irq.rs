@@ -6,13 +6,13 @@ use crate::IrqLine;
 use crate::backtrace::{self, Interrupts};
 use crate::contract::{Cpu, Smp as _};
 use crate::random;
-use crate::sync::preempt::INTERRUPT_UNIT;
+use crate::sync::preempt;
 use crate::upcalls::upcalls;
 
 /// Handles what the CPU was interrupted for. Interrupts are masked and stay so, but for urgent ones.
 pub(super) fn handle() {
     super::cpu::admit_urgent();
-    Arch::preempt_add(INTERRUPT_UNIT);
+    preempt::enter_interrupt();
     if let Some(interrupt) = gic::acknowledge(Exception::Irq) {
         // What other CPUs ask for comes when programs make them ask.
         if interrupt.number() >= FIRST_PRIVATE {
@@ -21,7 +21,7 @@ pub(super) fn handle() {
         dispatch(interrupt.number());
         interrupt.end();
     }
-    Arch::preempt_sub(INTERRUPT_UNIT);
+    preempt::leave_interrupt();
 }
 
 /// Handles an urgent request, which has found the CPU at `pc`, anywhere in the kernel; zeros if that was in a program. All

@@ -5,7 +5,7 @@
 use super::Arch;
 use crate::contract::Cpu;
 use crate::cpu::MAX_CPUS;
-use crate::sync::preempt::INTERRUPT_UNIT;
+use crate::sync::preempt;
 use crate::task::Task;
 use core::cell::{Cell, RefCell};
 use core::ptr;
@@ -250,9 +250,9 @@ fn deliver_timer() {
         return;
     }
     update(|running| running.deadline_ns = None);
-    Arch::preempt_add(INTERRUPT_UNIT);
+    preempt::enter_interrupt();
     crate::upcalls::upcalls().timer();
-    Arch::preempt_sub(INTERRUPT_UNIT);
+    preempt::leave_interrupt();
 }
 
 #[cfg(test)]

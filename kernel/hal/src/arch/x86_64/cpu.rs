@@ -6,6 +6,7 @@ use super::smp;
 use crate::contract::{Cpu, UserRegisters as _};
 use crate::cpu::{HardwareCapabilities, MAX_CPUS};
 use crate::frame::OutOfMemory;
+use crate::sync::preempt::INTERRUPT_UNIT;
 use crate::task::{self, Task};
 use core::arch::{asm, naked_asm};
 use core::mem::offset_of;
@@ -259,6 +260,16 @@ impl Cpu for Arch {
     #[inline(always)]
     fn preempt_count() -> u32 {
         preempt_word() & !NOT_REQUESTED
+    }
+
+    #[inline(always)]
+    fn is_in_interrupt() -> bool {
+        // SAFETY: as above; goes to one of the two places that follow.
+        unsafe {
+            asm!("test dword ptr gs:[{}], {}", "jnz {}", const offset_of!(CpuLocal, preempt), const NOT_REQUESTED - INTERRUPT_UNIT,
+                label { return true }, options(nostack))
+        };
+        false
     }
 
     #[inline(always)]

@@ -3,10 +3,8 @@ use super::platform::{apic, hypervisor, ioapic, shootdown};
 use super::trap::{VECTOR_FLUSH, VECTOR_RESCHEDULE, VECTOR_SPURIOUS, VECTOR_TIMER};
 use super::{console, timer};
 use crate::IrqLine;
-use crate::arch::Arch;
-use crate::contract::Cpu as _;
 use crate::random;
-use crate::sync::preempt::INTERRUPT_UNIT;
+use crate::sync::preempt;
 use crate::upcalls::upcalls;
 use libkernel::arch::x86_64::fault::vector;
 
@@ -19,7 +17,7 @@ pub fn handle(number: u8) {
     if number != VECTOR_FLUSH && number != VECTOR_RESCHEDULE {
         random::note_interrupt();
     }
-    Arch::preempt_add(INTERRUPT_UNIT);
+    preempt::enter_interrupt();
     if !hypervisor::knows_end_of_interrupt() {
         apic::end_of_interrupt();
     }
@@ -30,7 +28,7 @@ pub fn handle(number: u8) {
         // Or a stray one, which stands behind all lines.
         _ => line(u32::from(number - vector::FIRST_FREE)),
     }
-    Arch::preempt_sub(INTERRUPT_UNIT);
+    preempt::leave_interrupt();
 }
 
 fn line(line: u32) {

@@ -37,13 +37,13 @@ impl Machine for This {
 
 /// Makes `cpus`, all others than this one, forget the pages from `first` to `last` of what they run on. Preemption off.
 pub fn request(cpus: u64, first: UserAddr, last: UserAddr) {
-    debug_assert!(Arch::interrupts_enabled(), "a flush with interrupts off can wait for ever");
+    assert!(Arch::interrupts_enabled(), "a flush with interrupts off can wait for ever");
     SHOOTDOWN.ask(Arch::id(), cpus, (first, last), &This);
 }
 
 /// Makes all other CPUs forget what they keep of all address spaces and of the kernel. Preemption off.
 pub fn request_kernel() {
-    debug_assert!(Arch::interrupts_enabled(), "a flush with interrupts off can wait for ever");
+    assert!(Arch::interrupts_enabled(), "a flush with interrupts off can wait for ever");
     let cpus = u64::MAX >> (u64::BITS as usize - crate::cpu::count());
     SHOOTDOWN.ask_kernel(Arch::id(), cpus & !(1 << Arch::id()), &This);
 }
