@@ -180,7 +180,7 @@ macro_rules! for_each_syscall {
             (sync,                    162,  81,   io::sync, "full"),
             (acct,                    163,  89,   none, "absent"),
             (settimeofday,            164,  170,  time::settimeofday, "a first time zone does not move the clock"),
-            (mount,                   165,  40,   mount::mount, "no propagation but private"),
+            (mount,                   165,  40,   mount::mount, "full"),
             (umount2,                 166,  39,   mount::umount2, "full"),
             (swapon,                  167,  224,  none, "absent"),
             (swapoff,                 168,  225,  none, "absent"),

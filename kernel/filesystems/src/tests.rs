@@ -11,7 +11,7 @@ use subject::Credentials;
 use vfs::attributes::FileKind;
 use vfs::change::{self, NewFile};
 use vfs::directory::Key;
-use vfs::mount::{self, Location, Mount};
+use vfs::mount::{self, Location, Mount, Turn};
 use vfs::open::{self, How};
 use vfs::remove::{self, Victim};
 use vfs::rename::{self, Behind, End, Target};
@@ -37,6 +37,7 @@ impl Tree {
         let root = tmpfs::new_instance(&TMPFS, Limits::of_pages(1024), 0o755);
         let filesystem = root.inode().filesystem.clone();
         let mount = Mount::new(filesystem, root, Arc::from(&b"test"[..]), 0);
+        mount::attach_root(mount.clone());
         Tree { context: FsContext::at(mount.root_location()), credentials: Credentials::root() }
     }
 
@@ -269,6 +270,10 @@ fn opening_follows_its_flags() {
     assert_eq!(tree.open("/", O_RDWR).err(), Some(Errno::EISDIR));
 }
 
+fn turn() -> Turn {
+    Turn::of(mount::initial())
+}
+
 #[test]
 fn mounts_cover_directories_and_lead_back_up() {
     let tree = Tree::new();
@@ -276,19 +281,17 @@ fn mounts_cover_directories_and_lead_back_up() {
     let place = tree.find("/m").expect("there");
     let root = tmpfs::new_instance(&TMPFS, Limits::of_pages(16), 0o755);
     let filesystem = root.inode().filesystem.clone();
-    mount::attach_root(Mount::new(filesystem.clone(), root.clone(), Arc::default(), 0));
     filesystem.end_with_last_mount(&root);
     let mounted = Mount::new(filesystem.clone(), root, Arc::default(), 0);
-    mount::attach(mounted, place).expect("memory");
+    turn().attach(&mounted, place).expect("memory");
     tree.file("/m/inside").expect("made");
     let inside = tree.find("/m/inside").expect("there");
     assert_eq!(path_from(&inside, &tree.root()).map(|path| path.text), Ok(b"/m/inside".to_vec()));
     assert!(tree.find("/m/..").expect("the root").same_as(&tree.root()));
     assert_eq!(tree.remove("/m", Victim::Directory), Err(Errno::EBUSY));
-    let mounted = tree.find("/m").expect("there").mount;
-    assert_eq!(mount::detach(&mounted, mount::InUse::Refuse), Err(Errno::EBUSY));
+    assert_eq!(turn().detach(&mounted, mount::InUse::Refuse), Err(Errno::EBUSY));
     drop(inside);
-    mount::detach(&mounted, mount::InUse::Refuse).expect("unused");
+    turn().detach(&mounted, mount::InUse::Refuse).expect("unused");
     assert!(tree.names("/m").is_empty());
 }
 
@@ -305,20 +308,18 @@ fn of_several_mounts_on_a_place_the_latest_shows() {
         Mount::new(filesystem, root, Arc::default(), 0)
     };
     let (first, second) = (new(), new());
-    // The table's first is the root of everything, and stays.
-    mount::attach_root(new());
-    mount::attach(first.clone(), place.clone()).expect("memory");
-    mount::attach(second.clone(), place.clone()).expect("memory");
+    turn().attach(&first, place.clone()).expect("memory");
+    turn().attach(&second, place.clone()).expect("memory");
     let shown = |path| tree.find(path).expect("there").mount.id;
     assert_eq!(shown("/m"), second.id);
-    mount::move_to(&second, other.clone()).expect("attached");
+    turn().relocate(&second.root_location(), other.clone()).expect("attached");
     assert_eq!((shown("/m"), shown("/n")), (first.id, second.id));
-    mount::move_to(&first, other).expect("attached");
+    turn().relocate(&first.root_location(), other).expect("attached");
     assert_eq!((shown("/m"), shown("/n")), (tree.root().mount.id, first.id));
-    assert_eq!(mount::detach(&first, mount::InUse::Refuse), Ok(()));
+    assert_eq!(turn().detach(&first, mount::InUse::Refuse), Ok(()));
     assert_eq!(shown("/n"), second.id);
-    assert_eq!(mount::move_to(&first, place).err(), Some(Errno::EINVAL));
-    assert_eq!(mount::detach(&second, mount::InUse::DetachAnyway), Ok(()));
+    assert_eq!(turn().relocate(&first.root_location(), place).err(), Some(Errno::EINVAL));
+    assert_eq!(turn().detach(&second, mount::InUse::DetachAnyway), Ok(()));
     assert_eq!(shown("/n"), tree.root().mount.id);
 }
 

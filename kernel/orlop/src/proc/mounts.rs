@@ -10,14 +10,22 @@ use abi::fs::{
 };
 use libkernel::text::{Text, Within};
 use vfs::generated::content::{Changes, Content};
-use vfs::mount::{self, Location, Mount};
+use vfs::mount::{self, Location, Mount, Propagation};
 use vfs::path_from;
 
 /// Mounts that are described at one time.
 const BATCH: usize = 16;
 
 /// Writes the line of a mount at a path.
-pub type Line = fn(&Mount, &[u8], &mut Text) -> Result<(), Errno>;
+pub type Line = fn(&Shown<'_>, &mut Text) -> Result<(), Errno>;
+
+/// A mount, as it is shown.
+pub struct Shown<'a> {
+    mount: &'a Mount,
+    /// Its path, seen from the root.
+    place: &'a [u8],
+    root: &'a Location,
+}
 
 /// The mounts below a root, a line for each.
 pub struct Mounts {
@@ -28,26 +36,27 @@ pub struct Mounts {
 }
 
 impl Content for Mounts {
-    /// The cursor is the number of a mount.
+    /// The cursor is a number of the list's order.
     fn fill(&self, cursor: u64, text: &mut Text) -> Result<Option<u64>, Errno> {
         let mut next = None;
-        for mount in mount::numbered_from(u32::try_from(cursor).unwrap_or(u32::MAX)).take(BATCH) {
+        for (number, mount) in mount::initial().from(cursor).take(BATCH) {
             let path = path_from(&mount.root_location(), &self.root)?;
             if path.reachable {
-                (self.line)(&mount, &path.text, text)?;
+                (self.line)(&Shown { mount: &mount, place: &path.text, root: &self.root }, text)?;
             }
-            next = Some(u64::from(mount.id) + 1);
+            next = Some(number + 1);
         }
         Ok(next)
     }
 
     fn changes(&self) -> Option<&Changes> {
-        Some(&mount::CHANGES)
+        Some(&mount::initial().changes)
     }
 }
 
 /// `mounts`: source, place, type, flags, and two numbers for programs of old.
-pub fn table_line(mount: &Mount, place: &[u8], text: &mut Text) -> Result<(), Errno> {
+pub fn table_line(shown: &Shown<'_>, text: &mut Text) -> Result<(), Errno> {
+    let Shown { mount, place, .. } = shown;
     text.name(&mount.source, Within::FirstField);
     text.put(b" ");
     text.name(place, Within::Field);
@@ -59,7 +68,8 @@ pub fn table_line(mount: &Mount, place: &[u8], text: &mut Text) -> Result<(), Er
 }
 
 /// `mountinfo`: the same with numbers, the parent, and the directory that shows.
-pub fn information_line(mount: &Mount, place: &[u8], text: &mut Text) -> Result<(), Errno> {
+pub fn information_line(shown: &Shown<'_>, text: &mut Text) -> Result<(), Errno> {
+    let Shown { mount, place, root } = shown;
     let parent = mount.place().map_or(mount.id, |place| place.mount.id);
     let device = mount.filesystem.device;
     write!(text, "{} {parent} {}:{} ", mount.id, device.major, device.minor);
@@ -68,6 +78,7 @@ pub fn information_line(mount: &Mount, place: &[u8], text: &mut Text) -> Result<
     text.name(place, Within::Field);
     text.put(b" ");
     flag_words(mount.own_flags(), 0, text);
+    propagation_words(mount, root, text);
     write!(text, " - {} ", mount.filesystem.kind.name());
     text.name(&mount.source, Within::FirstField);
     text.put(b" ");
@@ -78,8 +89,26 @@ pub fn information_line(mount: &Mount, place: &[u8], text: &mut Text) -> Result<
     Ok(())
 }
 
+/// How it stands to others: proc(5), "optional fields".
+fn propagation_words(mount: &Mount, root: &Location, text: &mut Text) {
+    if let Some(peers) = mount.peers() {
+        write!(text, " shared:{}", peers.id);
+    }
+    if let Some(master) = mount.master() {
+        write!(text, " master:{}", master.id);
+        let nearest = mount.nearest_master_below(root);
+        if let Some(nearest) = nearest.filter(|nearest| nearest.id != master.id) {
+            write!(text, " propagate_from:{}", nearest.id);
+        }
+    }
+    if matches!(mount.propagation(), Propagation::Unbindable) {
+        text.put(b" unbindable");
+    }
+}
+
 /// `mountstats`: for people.
-pub fn statistics_line(mount: &Mount, place: &[u8], text: &mut Text) -> Result<(), Errno> {
+pub fn statistics_line(shown: &Shown<'_>, text: &mut Text) -> Result<(), Errno> {
+    let Shown { mount, place, .. } = shown;
     text.put(b"device ");
     text.name(&mount.source, Within::FirstField);
     text.put(b" mounted on ");

@@ -13,9 +13,9 @@ use abi::fs::{
 use libkernel::addr::UserAddr;
 use memory::user::string::read_string;
 use memory::user::{IoSource, PathBuffer};
-use subject::capability;
+use subject::{Credentials, capability};
 use vfs::FsContext;
-use vfs::mount::{self, InUse, Location, Mount};
+use vfs::mount::{self, Depth, InUse, Location, Mount, PropagationKind, Turn};
 use vfs::types::{self, FlagWords};
 use vfs::walk::{LastLink, Walk};
 
@@ -33,7 +33,7 @@ const FILE_SYSTEM_FLAGS: u64 = MS_RDONLY | MS_SYNCHRONOUS | MS_MANDLOCK;
 /// The flags that say how access times are kept.
 const ATIME_FLAGS: u64 = MS_NOATIME | MS_NODIRATIME | MS_RELATIME;
 
-/// Flags that change how mounts propagate, which one tree of mounts has no use for.
+/// Flags that change how mounts propagate.
 const PROPAGATION: u64 = MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE;
 
 /// What only the kernel may ask for. Linux's constant is a negative `int`, so that all upper bits are among them.
@@ -60,34 +60,54 @@ pub fn mount(
         return Err(Errno::EINVAL.into());
     }
     call.credentials.require(capability::SYS_ADMIN)?;
-    let _turn = mount::TREE.lock();
     if flags & MS_REMOUNT != 0 {
-        return Ok(remount(&place, flags, data.unwrap_or_default())?);
+        let turn = Turn::of(mount::initial());
+        return Ok(remount(&turn, &place, flags, data.unwrap_or_default())?);
     }
-    if flags & PROPAGATION != 0 {
-        return Ok(propagate(&place, flags)?);
+    let depth = if flags & MS_REC != 0 { Depth::Tree } else { Depth::One };
+    if flags & MS_BIND == 0 && flags & PROPAGATION != 0 {
+        let kind = propagation_kind(flags & !(MS_REC | MS_SILENT))?;
+        return Ok(Turn::of(mount::initial()).set_propagation(&place, kind, depth)?);
     }
-    let place = mount::descend(place);
     if flags & (MS_BIND | MS_MOVE) != 0 {
-        let source = source.unwrap_or_default();
-        if source.is_empty() {
-            return Err(Errno::EINVAL.into());
-        }
+        let source = source.filter(|source| !source.is_empty()).ok_or(Errno::EINVAL)?;
         let from = call.resolve(caller, AT_FDCWD, &source, LastLink::Follow)?;
-        let depth = if flags & MS_REC != 0 { Depth::Tree } else { Depth::One };
-        let done = if flags & MS_BIND != 0 { bind(&from, place, depth) } else { relocate(&from, place) };
-        return Ok(done?);
+        let turn = Turn::of(mount::initial());
+        let is_bind = flags & MS_BIND != 0;
+        return Ok(if is_bind { turn.bind(&from, place, depth) } else { turn.relocate(&from, place) }?);
     }
     let kind = kind.ok_or(Errno::EINVAL)?;
-    let mut options = data.unwrap_or_default();
+    let made = create(&call.credentials, source, &kind, flags, data.unwrap_or_default())?;
+    Ok(Turn::of(mount::initial()).attach(&made, place)?)
+}
+
+/// A mount of a file system of this type, attached nowhere.
+fn create(
+    by: &Credentials,
+    source: Option<Vec<u8>>,
+    kind: &[u8],
+    flags: u64,
+    mut options: Vec<u8>,
+) -> Result<Arc<Mount>, Errno> {
     let words = types::take_flag_words(&mut options);
     let source = types::take_source(&mut options, source)?.unwrap_or_default();
-    let made = types::create(&kind, &source, kept_flags(flags), &options, &call.credentials)?;
+    let made = types::create(kind, &source, kept_flags(flags), &options, by)?;
     let whole = file_system_flags(flags, words);
     if made.filesystem.flags() == 0 && whole != 0 {
         made.filesystem.set_flags(whole)?;
     }
-    Ok(attach(made, place)?)
+    Ok(made)
+}
+
+/// What one flag says about propagation, alone. EINVAL for more.
+fn propagation_kind(flags: u64) -> Result<PropagationKind, Errno> {
+    match flags {
+        MS_SHARED => Ok(PropagationKind::Shared),
+        MS_PRIVATE => Ok(PropagationKind::Private),
+        MS_SLAVE => Ok(PropagationKind::Slave),
+        MS_UNBINDABLE => Ok(PropagationKind::Unbindable),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 /// The flags for a file system: those of the call, and what words among the options say.
@@ -125,17 +145,11 @@ fn options(address: UserAddr) -> Result<Option<Vec<u8>>, Errno> {
     Ok(Some(text))
 }
 
-fn attach(made: Arc<Mount>, place: Location) -> Result<(), Errno> {
-    if !place.dentry.inode().is_directory() {
-        return Err(Errno::ENOTDIR);
-    }
-    mount::attach(made, place)
-}
-
 /// `MS_REMOUNT`: new flags for the mount whose root is given and, without `MS_BIND`, for its file system. Without a word about access
 /// times they stay as they are. EBUSY if there are writers where there shall be none.
-fn remount(place: &Location, flags: u64, mut options: Vec<u8>) -> Result<(), Errno> {
-    if !is_mount_root(place) {
+fn remount(turn: &Turn, place: &Location, flags: u64, mut options: Vec<u8>) -> Result<(), Errno> {
+    turn.check_own(&place.mount)?;
+    if !place.is_mount_root() {
         return Err(Errno::EINVAL);
     }
     let Location { mount, .. } = place;
@@ -156,52 +170,6 @@ fn remount(place: &Location, flags: u64, mut options: Vec<u8>) -> Result<(), Err
     mount.set_flags(own)
 }
 
-/// Propagation: every mount is private here, so only `MS_PRIVATE` can be had.
-fn propagate(place: &Location, flags: u64) -> Result<(), Errno> {
-    let known = MS_PRIVATE | MS_REC | MS_SILENT;
-    if flags & !known != 0 || !is_mount_root(place) { Err(Errno::EINVAL) } else { Ok(()) }
-}
-
-/// Whether what is mounted inside comes along.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Depth {
-    One,
-    Tree,
-}
-
-/// `MS_BIND`: shows a directory, or a file on a file, at a second place.
-fn bind(from: &Location, place: Location, depth: Depth) -> Result<(), Errno> {
-    if from.dentry.inode().is_directory() != place.dentry.inode().is_directory() {
-        return Err(Errno::ENOTDIR);
-    }
-    match depth {
-        Depth::One => mount::attach(from.mount.view(from.dentry.clone()), place),
-        Depth::Tree => mount::attach_copy(from, place),
-    }
-}
-
-/// `MS_MOVE`: EINVAL unless a mount's root moves; ELOOP if it would lie in itself.
-fn relocate(from: &Location, place: Location) -> Result<(), Errno> {
-    if !is_mount_root(from) {
-        return Err(Errno::EINVAL);
-    }
-    if from.dentry.inode().is_directory() != place.dentry.inode().is_directory() {
-        return Err(Errno::ENOTDIR);
-    }
-    let mut above = Some(place.mount.clone());
-    while let Some(mount) = above {
-        if Arc::ptr_eq(&mount, &from.mount) {
-            return Err(Errno::ELOOP);
-        }
-        above = mount.place().map(|place| place.mount);
-    }
-    mount::move_to(&from.mount, place)
-}
-
-fn is_mount_root(place: &Location) -> bool {
-    Arc::ptr_eq(&place.dentry, &place.mount.root)
-}
-
 /// `umount2(target, flags)`.
 pub fn umount2(caller: &mut Caller<'_>, target: UserAddr, flags: u32) -> Result<(), Failure> {
     only(flags, MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW)?;
@@ -214,17 +182,17 @@ pub fn umount2(caller: &mut Caller<'_>, target: UserAddr, flags: u32) -> Result<
     let place =
         mount::descend(Walk::unseen(&call.context, &call.credentials).resolve(start, path, last_link)?);
     call.credentials.require(capability::SYS_ADMIN)?;
-    if !is_mount_root(&place) {
+    if !place.is_mount_root() {
         return Err(Errno::EINVAL.into());
     }
     check_not_root(&call.context, &place)?;
-    let _turn = mount::TREE.lock();
+    let turn = Turn::of(mount::initial());
     if flags & MNT_EXPIRE != 0 {
         only(flags, MNT_EXPIRE | UMOUNT_NOFOLLOW)?;
-        mount::expire(&place.mount)?;
+        turn.expire(&place.mount)?;
     }
     let in_use = if flags & MNT_DETACH != 0 { InUse::DetachAnyway } else { InUse::Refuse };
-    Ok(mount::detach(&place.mount, in_use)?)
+    Ok(turn.detach(&place.mount, in_use)?)
 }
 
 /// The caller's own root stays.
@@ -245,22 +213,7 @@ pub fn pivot_root(caller: &mut Caller<'_>, new_root: UserAddr, put_old: UserAddr
     };
     let (new, old) = (directory(new_root)?, directory(put_old)?);
     let root = call.context.root();
-    let _turn = mount::TREE.lock();
-    let old = mount::descend(old);
-    if new.mount.place().is_none() || !mount::is_attached(&root.mount) {
-        return Err(Errno::EINVAL.into());
-    }
-    if new.dentry.is_removed() || old.dentry.is_removed() {
-        return Err(Errno::ENOENT.into());
-    }
-    if [&new, &old].iter().any(|place| Arc::ptr_eq(&place.mount, &root.mount)) {
-        return Err(Errno::EBUSY.into());
-    }
-    let can_move = is_mount_root(&root) && root.mount.place().is_some() && is_mount_root(&new);
-    if !can_move || !is_below(&old, &new) || !is_below(&new, &root) {
-        return Err(Errno::EINVAL.into());
-    }
-    mount::exchange(&new.mount, &root.mount, old)?;
+    Turn::of(mount::initial()).exchange_root(&root, &new, old)?;
     // Whoever stood at the old root stands at the new one: all processes, as on Linux.
     table::for_each_thread(|thread| {
         if let Some(context) = thread.try_fs() {
@@ -268,16 +221,4 @@ pub fn pivot_root(caller: &mut Caller<'_>, new_root: UserAddr, put_old: UserAddr
         }
     });
     Ok(())
-}
-
-/// Whether a place lies at or below another one.
-fn is_below(place: &Location, top: &Location) -> bool {
-    let mut place = place.clone();
-    while !Arc::ptr_eq(&place.mount, &top.mount) {
-        match place.mount.place() {
-            Some(outside) => place = outside,
-            None => return false,
-        }
-    }
-    top.dentry.is_ancestor_of(&place.dentry)
 }
