@@ -104,6 +104,7 @@ pub fn create_as(
         return Err(refusal(&directory.dentry, key.name, new.kind));
     };
     let writer = MountWriter::enter(&directory.mount);
+    stored.refresh(&directory.dentry, key)?;
     let _changes = stored.lock_changes();
     if stored.find_to_change(&directory.dentry, key)?.is_some() {
         return Err(Errno::EEXIST);
@@ -171,6 +172,7 @@ pub fn link(
     };
     let writer = MountWriter::enter(&directory.mount);
     let key = Key::new(name);
+    stored.refresh(&directory.dentry, &key)?;
     let _changes = stored.lock_changes();
     if stored.find_to_change(&directory.dentry, &key)?.is_some() {
         return Err(Errno::EEXIST);
@@ -213,7 +215,7 @@ pub fn refusal(parent: &Arc<Dentry>, name: &[u8], kind: FileKind) -> Errno {
     }
 }
 
-/// Puts the dentry among the directory's names. ENOENT when the directory has been removed.
+/// Puts the dentry among the directory's names.
 #[inline(always)]
 fn enter(
     parent: &Inode,

@@ -146,6 +146,20 @@ impl Dentry {
         }
     }
 
+    /// Whether its name, or one above it, has been removed.
+    pub fn is_cut_off(self: &Arc<Self>) -> bool {
+        let mut current = self.clone();
+        loop {
+            if current.is_removed() {
+                return true;
+            }
+            match current.parent() {
+                Some(parent) => current = parent,
+                None => return false,
+            }
+        }
+    }
+
     /// Something has happened to what the name stands for: who watches its directory is told, and who watches it, if it is one itself.
     #[inline]
     pub fn tell(&self, event: Event) {

@@ -34,6 +34,7 @@ pub fn remove(
     let Some(stored) = parent.changeable_directory() else { return Err(refusal(directory, name)) };
     let _writer = MountWriter::enter(&directory.mount)?;
     let key = Key::new(name);
+    stored.refresh(&directory.dentry, &key)?;
     let changes = stored.lock_changes();
     let dentry = stored.find_to_change(&directory.dentry, &key)?.ok_or(Errno::ENOENT)?;
     change::may_change(directory, credentials)?;

@@ -77,6 +77,8 @@ pub fn rename(
     if behind == Behind::Whiteout && old.store != Store::Memory {
         return Err(Errno::EINVAL);
     }
+    old.refresh(&from.directory.dentry, &from.name)?;
+    new.refresh(&to.directory.dentry, &to.name)?;
     let _shape = SHAPE.lock();
     let _locks = lock_both(from.directory, to.directory, old, new);
     let source = old.find_to_change(&from.directory.dentry, &from.name)?.ok_or(Errno::ENOENT)?;

@@ -82,8 +82,10 @@ pub struct Disk {
     /// Look-ups of names that begin with `slow` wait here.
     look_up_gate: Gate,
     eviction_gate: Gate,
-    /// Removals of names that begin with `slow` wait here.
-    removal_gate: Gate,
+    /// Changes of names that begin with `slow` wait here before they are made,
+    change_gate: Gate,
+    /// and here before whoever asked for them learns of it.
+    answer_gate: Gate,
     look_ups: AtomicUsize,
     reads: AtomicUsize,
     evictions: AtomicUsize,
@@ -104,7 +106,8 @@ impl Disk {
             inodes: InodeCache::new(),
             look_up_gate: Gate::new(),
             eviction_gate: Gate::new(),
-            removal_gate: Gate::new(),
+            change_gate: Gate::new(),
+            answer_gate: Gate::new(),
             look_ups: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
             evictions: AtomicUsize::new(0),
@@ -134,6 +137,12 @@ impl Disk {
             (1..stored.links).filter(|_| stored.kind != FileKind::Directory).for_each(|_| inode.add_link());
             Ok(inode)
         })
+    }
+
+    fn pass(&self, gate: &Gate, name: &[u8]) {
+        if name.starts_with(b"slow") {
+            gate.pass();
+        }
     }
 
     fn check(&self) -> Result<(), Errno> {
@@ -222,9 +231,7 @@ impl DirectoryOperations for Folder {
 
     fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         self.disk.look_ups.fetch_add(1, SeqCst);
-        if name.starts_with(b"slow") {
-            self.disk.look_up_gate.pass();
-        }
+        self.disk.pass(&self.disk.look_up_gate, name);
         self.disk.check()?;
         let number = self.disk.find(self.number, name).ok_or(Errno::ENOENT)?;
         self.disk.inode(&directory.filesystem, number)
@@ -255,6 +262,7 @@ impl DirectoryOperations for Folder {
         self.disk.check()?;
         let number = self.disk.make(self.number, name, new.kind());
         self.disk.change(number, |stored| stored.permissions = ownership.permissions);
+        self.disk.pass(&self.disk.answer_gate, name);
         self.disk.inode(&directory.filesystem, number)
     }
 
@@ -266,15 +274,14 @@ impl DirectoryOperations for Folder {
     }
 
     fn remove(&self, _directory: &Inode, name: &[u8], inode: &Inode) -> Result<(), Errno> {
-        if name.starts_with(b"slow") {
-            self.disk.removal_gate.pass();
-        }
+        self.disk.pass(&self.disk.change_gate, name);
         self.disk.check()?;
         if self.disk.change(inode.number, |stored| !stored.names.is_empty()) {
             return Err(Errno::ENOTEMPTY);
         }
         self.disk.change(inode.number, |stored| stored.links -= 1);
         self.disk.take(self.number, name);
+        self.disk.pass(&self.disk.answer_gate, name);
         Ok(())
     }
 
@@ -289,6 +296,7 @@ impl DirectoryOperations for Folder {
             _ => self.disk.take(from.number, old),
         }
         self.disk.change(to.number, |stored| stored.names.insert(new.to_vec(), moved.number));
+        self.disk.pass(&self.disk.answer_gate, old);
         Ok(())
     }
 }

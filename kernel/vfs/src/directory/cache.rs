@@ -1,11 +1,17 @@
 //! The dentry cache: what is known of names that their file system could tell again, and how much of it.
 //!
 //! A directory whose names are elsewhere ([`Store`]) keeps what it has learned among its names: a dentry, or that there is none. Whoever
-//! misses a name holds the directory's look-ups shared while the file system tells it, so that a slow answer stops no other look-up;
-//! changes hold them exclusively, and find all that they change known. Names that nobody uses go again once there are many, the
-//! directories in the order in which they came. One of which somebody holds a dentry stays, and with it all above it.
+//! misses a name holds the directory's look-ups shared while the file system tells it, so that a slow answer stops no other look-up.
+//! Changes hold them exclusively, and find all that they change known: nothing that is known goes while look-ups are held otherwise.
+//! Where others change names, too ([`Store::Shared`]), whoever walks asks whether what is known still holds with look-ups held shared, and
+//! forgets what does not; a name that is to be changed is asked for anew before changes are locked, and taken for true then.
+//!
+//! Names that nobody uses go again once there are many, the directories in the order in which they came, whoever made them many. One of
+//! which somebody holds a dentry stays, and with it all above it. A directory that is forgotten is taken apart, as names and dentries hold
+//! each other; whoever stands in it still finds names, and nothing keeps them.
 //!
 //! Lock order: a directory's look-ups, which take the place of its `changes`, then its names or the list of directories; both are leaves.
+//! Who takes directories apart holds none before that.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -74,6 +80,14 @@ impl Cached {
         self.look_ups.write()
     }
 
+    /// What changes have learned counts against the limit like what look-ups have.
+    #[cold]
+    #[inline(never)]
+    fn end_changes(look_ups: WriteGuard<'_, ()>) {
+        drop(look_ups);
+        shrink_if_full();
+    }
+
     fn count(&self, more: usize) {
         self.kept.fetch_add(more, Ordering::SeqCst);
         KEPT.fetch_add(more, Ordering::SeqCst);
@@ -111,8 +125,20 @@ impl Drop for Cached {
 /// Leave to change the names of a directory, across all steps of the change.
 pub struct Changing<'a> {
     _changes: Option<MutexGuard<'a, ()>>,
-    _look_ups: Option<WriteGuard<'a, ()>>,
+    look_ups: Option<WriteGuard<'a, ()>>,
 }
+
+impl Drop for Changing<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(look_ups) = self.look_ups.take() {
+            Cached::end_changes(look_ups);
+        }
+    }
+}
+
+/// What is known of a name: what it stands for, or that there is none such.
+type Answer = Option<Arc<Dentry>>;
 
 impl Directory {
     /// Locks out other changes and, where names are elsewhere, look-ups. Of two directories the one further up the tree comes first, else
@@ -122,46 +148,52 @@ impl Directory {
         match &self.cached {
             None => {
                 let changes = self.changes.lock();
-                Changing { _changes: Some(changes), _look_ups: None }
+                Changing { _changes: Some(changes), look_ups: None }
             }
             Some(cached) => {
                 let look_ups = cached.lock_look_ups_out();
-                Changing { _changes: None, _look_ups: Some(look_ups) }
+                Changing { _changes: None, look_ups: Some(look_ups) }
             }
         }
     }
 
-    /// Whether what is known of a name still holds: asked where others change names, too. What no longer holds is forgotten. A name
-    /// that something is mounted on always holds.
-    fn holds(&self, directory: &Dentry, key: &Key<'_>, known: Option<&Arc<Dentry>>) -> Result<bool, Errno> {
-        if self.store != Store::Shared || known.is_some_and(|dentry| dentry.is_mount_point()) {
-            return Ok(true);
-        }
-        let inode = known.map(|dentry| &**dentry.inode());
-        if self.operations.revalidate(directory.inode(), key.name, inode)? {
-            return Ok(true);
-        }
-        self.forget(key, known);
-        Ok(false)
+    /// Asks anew for a name that is to be changed, where others change names, too. Before changes are locked, as what no longer holds may
+    /// be a whole tree.
+    #[inline(always)]
+    pub fn refresh(&self, directory: &Arc<Dentry>, key: &Key<'_>) -> Result<(), Errno> {
+        if self.store == Store::Shared { self.ask_anew(directory, key) } else { Ok(()) }
     }
 
-    /// Forgets what was known of a name, unless it is another dentry's by now, and all that is below it.
-    fn forget(&self, key: &Key<'_>, known: Option<&Arc<Dentry>>) {
+    #[cold]
+    fn ask_anew(&self, directory: &Arc<Dentry>, key: &Key<'_>) -> Result<(), Errno> {
+        match self.find_elsewhere(directory, key) {
+            Ok(_) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Whether what is known of a name still holds. A name that something is mounted on always does.
+    fn holds(&self, directory: &Dentry, key: &Key<'_>, known: &Answer) -> Result<bool, Errno> {
+        if known.as_ref().is_some_and(|dentry| dentry.is_mount_point()) {
+            return Ok(true);
+        }
+        let inode = known.as_ref().map(|dentry| &**dentry.inode());
+        self.operations.revalidate(directory.inode(), key.name, inode)
+    }
+
+    /// Forgets what was known of a name, unless it is another dentry's by now; returns the dentry, which may have a whole tree below it.
+    /// Look-ups are held shared, so that nobody moves it.
+    fn forget(&self, key: &Key<'_>, known: &Answer) -> Answer {
         let mut names = self.names.write();
-        let is_same = match (names.known(key), known) {
+        let is_same = match (names.known(key), known.as_ref()) {
             (Known::There(now), Some(then)) => Arc::ptr_eq(now, then),
             (Known::Absent, None) => true,
             _ => false,
         };
         let entry = if is_same { names.remove(key) } else { None };
         drop(names);
-        if let Some(entry) = entry {
-            self.uncount(1);
-            if let Some(dentry) = entry.dentry {
-                dentry.mark_removed();
-                take_apart(dentry);
-            }
-        }
+        self.uncount(entry.iter().count());
+        entry?.dentry.inspect(|dentry| dentry.mark_removed())
     }
 
     fn uncount(&self, fewer: usize) {
@@ -170,45 +202,63 @@ impl Directory {
         }
     }
 
-    /// What is known of a name, and still holds; `None` where its file system has to be asked.
-    fn recall(&self, directory: &Dentry, key: &Key<'_>) -> Result<Option<Option<Arc<Dentry>>>, Errno> {
-        let known = match self.names.read_or_spread().known(key) {
-            Known::There(dentry) => Some(dentry.clone()),
-            Known::Absent => None,
-            Known::Nothing => return Ok(None),
-        };
-        Ok(self.holds(directory, key, known.as_ref())?.then_some(known))
+    /// What is known of a name; `None` where its file system has to be asked. ENOENT in a directory that has been removed.
+    fn recall(&self, key: &Key<'_>) -> Result<Option<Answer>, Errno> {
+        let names = self.names.read_or_spread();
+        match names.known(key) {
+            _ if names.is_dead() => Err(Errno::ENOENT),
+            Known::There(dentry) => Ok(Some(Some(dentry.clone()))),
+            Known::Absent => Ok(Some(None)),
+            Known::Nothing => Ok(None),
+        }
     }
 
     /// What a name stands for in a directory whose names are elsewhere. ENOENT where there is none; what the file system says where it
     /// cannot tell.
     pub fn find_elsewhere(&self, directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Arc<Dentry>, Errno> {
         let cached = self.cached.as_ref().ok_or(Errno::ENOENT)?;
+        if self.store != Store::Shared
+            && let Some(known) = self.recall(key)?
+        {
+            return known.ok_or(Errno::ENOENT);
+        }
         loop {
-            if let Some(known) = self.recall(directory, key)? {
-                return known.ok_or(Errno::ENOENT);
+            let mut gone = None;
+            let found = self.find_shared(cached, directory, key, &mut gone);
+            if let Some(gone) = gone {
+                take_apart(gone);
             }
-            let shared = cached.look_ups.read();
-            let Some(own) = cached.pending.begin(key.name)? else {
-                drop(shared);
-                cached.pending.wait(key.name)?;
-                continue;
-            };
-            // Somebody may have found it between the look and the beginning.
-            let known = match self.names.read().known(key) {
-                Known::There(dentry) => Some(Some(dentry.clone())),
-                Known::Absent => Some(None),
-                Known::Nothing => None,
-            };
-            let found = match known {
-                Some(known) => Ok(known),
-                None => self.ask(directory, key),
-            };
-            // Who waits for the answer finds it among the names.
-            drop(own);
-            drop(shared);
             shrink_if_full();
-            return found?.ok_or(Errno::ENOENT);
+            match found? {
+                Some(known) => return known.ok_or(Errno::ENOENT),
+                None => cached.pending.wait(key.name)?,
+            }
+        }
+    }
+
+    /// A try of it, with look-ups shared: `None` while somebody else looks the name up. What no longer holds is `gone`.
+    fn find_shared(
+        &self,
+        cached: &Cached,
+        directory: &Arc<Dentry>,
+        key: &Key<'_>,
+        gone: &mut Answer,
+    ) -> Result<Option<Answer>, Errno> {
+        let _shared = cached.look_ups.read();
+        if self.store == Store::Shared
+            && let Some(known) = self.recall(key)?
+        {
+            if self.holds(directory, key, &known)? {
+                return Ok(Some(known));
+            }
+            *gone = self.forget(key, &known);
+        }
+        // Ends after the answer is among the names, where who waits for it finds it.
+        let Some(_own) = cached.pending.begin(key.name)? else { return Ok(None) };
+        // Somebody may have found it between the look and the beginning.
+        match self.recall(key)? {
+            Some(known) => Ok(Some(known)),
+            None => self.ask(directory, key).map(Some),
         }
     }
 
@@ -232,21 +282,25 @@ impl Directory {
     }
 
     #[inline(never)]
-    fn learn_to_change(&self, directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Option<Arc<Dentry>>, Errno> {
-        match self.recall(directory, key)? {
+    fn learn_to_change(&self, directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Answer, Errno> {
+        match self.recall(key)? {
             Some(known) => Ok(known),
             None => self.ask(directory, key),
         }
     }
 
-    /// Asks the file system for a name, and keeps the answer. ENOMEM where it cannot be kept.
-    fn ask(&self, directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Option<Arc<Dentry>>, Errno> {
+    /// Asks the file system for a name, and keeps the answer, but for what stands in a directory that has been forgotten: it would hold
+    /// itself for ever. ENOMEM where the answer cannot be kept. Look-ups are held in either way.
+    fn ask(&self, directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Answer, Errno> {
         let label: Name = Arc::from(key.name);
         let found = match self.operations.look_up(directory.inode(), key.name) {
             Ok(inode) => Some(Dentry::new(inode, directory.clone(), label.clone())),
             Err(Errno::ENOENT) => None,
             Err(errno) => return Err(errno),
         };
+        if self.store == Store::Shared && directory.is_cut_off() {
+            return Ok(found);
+        }
         self.names.write().learn(key, label, found.clone())?;
         if let Some(cached) = &self.cached {
             cached.count(1);
@@ -255,14 +309,14 @@ impl Directory {
         Ok(found)
     }
 
-    /// Enters a name that [`Directory::find_to_change`] has not found. ENOENT when the directory has been removed; ENOMEM, only where all
-    /// names are in memory, without room for it.
+    /// Enters a name that [`Directory::find_to_change`] has not found. ENOMEM, only where all names are in memory, without room for it.
     #[inline(always)]
     pub fn enter(&self, key: &Key<'_>, name: Name, dentry: Arc<Dentry>) -> Result<(), Errno> {
         if self.store == Store::Memory {
             return self.names.write().insert(key, name, dentry);
         }
-        self.note(key, Some(dentry)).map(drop).ok_or(Errno::ENOENT)
+        self.note(key, Some(dentry));
+        Ok(())
     }
 
     /// Takes a name away: from now on there is none such.
@@ -272,13 +326,13 @@ impl Directory {
             let entry = self.names.write().remove(key);
             return entry?.dentry;
         }
-        self.note(key, None)?
+        self.note(key, None)
     }
 
-    /// Notes what a name stands for, of which something is known; returns what that was.
+    /// Notes what a name stands for; returns what was known of it. Of one that is not kept nothing is noted.
     #[inline(never)]
-    fn note(&self, key: &Key<'_>, dentry: Option<Arc<Dentry>>) -> Option<Option<Arc<Dentry>>> {
-        self.names.write().exchange(key, dentry)
+    fn note(&self, key: &Key<'_>, dentry: Answer) -> Answer {
+        self.names.write().exchange(key, dentry)?
     }
 
     /// Lets names go that nobody uses, at most as many as are looked at.
@@ -323,11 +377,13 @@ pub fn shrink(looks: usize) {
     }
 }
 
-/// Empties the directories of a tree that is going, one after the other, so that nothing in it holds itself.
+/// Empties the directories of a tree that is going, one after the other, so that nothing in it holds itself. Waits for who changes names
+/// in it.
 pub fn take_apart(root: Arc<Dentry>) {
     let mut left = alloc::vec![root];
     while let Some(dentry) = left.pop() {
         if let Some(directory) = dentry.inode().directory() {
+            let _changes = directory.lock_changes();
             let names = directory.names.write().take_all();
             let gone = names.inspect(|_| directory.uncount(1)).filter_map(|entry| entry.dentry);
             left.extend(gone.filter(|child| child.inode().is_directory()));

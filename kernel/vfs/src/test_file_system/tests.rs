@@ -22,6 +22,8 @@ use crate::rename::{self, Behind, End, Target};
 use crate::walk::{LastLink, Walk};
 use crate::{FsContext, listing};
 
+mod changes;
+
 /// The reaper and the list of directories are everybody's, so these tests run one after the other.
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -201,58 +203,6 @@ fn a_failing_change_leaves_everything_as_it_was() {
     }
     tree.make("/d", "inside", NewFile::regular(0o644)).expect("the directory takes names as before");
     tree.file("x").expect("made");
-}
-
-#[test]
-fn a_directory_that_could_not_be_removed_is_as_it_was() {
-    for store in [Store::Memory, Store::Elsewhere, Store::Shared] {
-        let (tree, _alone) = tree(store);
-        for name in ["d", "e"] {
-            tree.make("/", name, NewFile::directory(0o755)).expect("made");
-        }
-        *tree.disk.failure.lock() = Some(Errno::EBUSY);
-        assert_eq!(tree.remove("/", "d", Victim::Directory), Err(Errno::EBUSY));
-        assert_eq!(tree.rename(("/", "e"), ("/", "d"), Target::Replace), Err(Errno::EBUSY));
-        *tree.disk.failure.lock() = None;
-        assert_eq!(tree.make("/d", "a", NewFile::regular(0o644)), Ok(()));
-        assert_eq!(tree.inode("/").attributes.links(), 4);
-    }
-}
-
-#[test]
-fn who_makes_a_name_waits_for_the_removal_of_its_directory() {
-    for store in [Store::Memory, Store::Elsewhere] {
-        let (tree, _alone) = tree(store);
-        for name in ["slow-full", "slow-empty"] {
-            tree.make("/", name, NewFile::directory(0o755)).expect("made");
-        }
-        // What only the file system knows of.
-        let full = tree.disk.find(ROOT, b"slow-full").expect("stored");
-        tree.disk.make(full, b"hidden", FileKind::Regular);
-        for (name, removed, made) in
-            [("slow-full", Err(Errno::ENOTEMPTY), Ok(())), ("slow-empty", Ok(()), Err(Errno::ENOENT))]
-        {
-            tree.disk.removal_gate.close();
-            let [remover, maker, opener] = [tree.clone(), tree.clone(), tree.clone()];
-            let directory = tree.find(&alloc::format!("/{name}")).expect("there");
-            with_tasks(alloc::vec![
-                alloc::boxed::Box::new(move || {
-                    assert_eq!(remover.remove("/", name, Victim::Directory), removed);
-                }),
-                alloc::boxed::Box::new(move || {
-                    maker.disk.removal_gate.wait_for(1);
-                    let new = NewFile::regular(0o644);
-                    let outcome = change::create(&directory, b"a", new, &Credentials::root());
-                    assert_eq!(outcome.map(drop), made);
-                }),
-                alloc::boxed::Box::new(move || {
-                    opener.disk.removal_gate.wait_for(1);
-                    (0..20).for_each(|_| sched::yield_now());
-                    opener.disk.removal_gate.open();
-                }),
-            ]);
-        }
-    }
 }
 
 #[test]
