@@ -16,7 +16,7 @@ use vfs::open::{self, How};
 use vfs::remove::{self, Victim};
 use vfs::rename::{self, Behind, End, Target};
 use vfs::walk::{Last, LastLink, Walk};
-use vfs::{File, FsContext, listing, path_from};
+use vfs::{File, FsContext, listing, path_from, reaper};
 
 use crate::tmpfs::{self, Limits, TMPFS};
 
@@ -354,7 +354,11 @@ fn a_tmpfs_ends_with_its_last_mount() {
     change::create(&inner, b"e", NewFile::directory(0o755), &Credentials::root()).expect("made");
     assert_eq!(filesystem.inode_count(), 3);
     drop((place, inner));
-    assert_eq!(filesystem.inode_count(), 0);
+    // Another test may be about to do it.
+    while filesystem.inode_count() != 0 {
+        reaper::reap();
+        std::thread::yield_now();
+    }
 }
 
 #[test]

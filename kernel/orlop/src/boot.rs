@@ -181,6 +181,7 @@ fn unpack_initramfs() {
 fn start_tasks(boot: &'static BootInfo) {
     sched::provoke::start(CommandLine::new(boot.command_line)).expect("memory for a fault on purpose");
     sched::spawn(Box::new(tty::console::serve)).expect("memory for the console task");
+    vfs::reaper::start().expect("memory for the reaper");
     hal::console::enable_input();
 }
 

@@ -19,10 +19,9 @@ use subject::Credentials;
 use super::attribute_operations::{AttributeOperations, Change};
 use super::attributes::DeviceNumber;
 use super::dentry::Dentry;
-use super::directory::cache::take_apart;
 use super::inode::Inode;
 use super::inode_cache::InodeCache;
-use super::reaper::{Parting, Remains};
+use super::reaper::{self, Ending, Left, Parting, Remains};
 use super::writers::Writers;
 
 /// A type of file system: what mount(2) and `/proc/filesystems` know by a name. Small answers have the default of a type that keeps
@@ -98,7 +97,8 @@ pub trait FileSystemOperations: AttributeOperations + Any {
         drop(remains);
     }
 
-    /// The last mount is gone, and with it everything that was reached through it: of an instance that ends then.
+    /// The instance is at its end: nobody holds an inode of it any more, and all have been evicted. Called once, by the reaper, which has
+    /// nothing to do with the instance afterwards; umount(2) returns then. May sleep.
     fn unmount(&self) {}
 }
 
@@ -142,7 +142,10 @@ pub struct FileSystem {
     nameless: AtomicU64,
     mounts: AtomicU32,
     /// The root of a tree that ends with its last mount. Names and dentries hold each other, so the end must take them apart.
-    temporary_root: SpinLock<Option<Arc<Dentry>>>,
+    temporary_root: SpinLock<Option<(Arc<Dentry>, Box<Parting>)>>,
+    /// How it ends, and what it needs for that.
+    ending: Arc<Ending>,
+    parting: Option<Box<Parting>>,
 }
 
 /// Minors of the unnamed devices (major 0); the first goes to the root.
@@ -167,6 +170,8 @@ impl FileSystem {
             nameless: AtomicU64::new(0),
             mounts: AtomicU32::new(0),
             temporary_root: SpinLock::new(None),
+            ending: Arc::new(Ending::new()),
+            parting: Some(Box::new(Parting::new())),
         })
     }
 
@@ -178,20 +183,26 @@ impl FileSystem {
 
     /// The tree below `root` ends with the last mount of the file system.
     pub fn end_with_last_mount(&self, root: &Arc<Dentry>) {
-        *self.temporary_root.lock() = Some(root.clone());
+        *self.temporary_root.lock() = Some((root.clone(), Box::new(Parting::new())));
+    }
+
+    /// How it ends, for who waits for that.
+    pub fn ending(&self) -> Arc<Ending> {
+        self.ending.clone()
     }
 
     pub(crate) fn add_mount(&self) {
         self.mounts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A mount, and with it everything that was reached through it, is gone.
+    /// A mount, and with it everything that was reached through it, is gone. Its last reference may go anywhere, so what is to be done at
+    /// the end of the last mount is the reaper's.
     pub(crate) fn remove_mount(&self) {
         if self.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
             let root = self.temporary_root.lock().take();
-            if let Some(root) = root {
-                take_apart(root);
-                self.operations.unmount();
+            if let Some((root, parting)) = root {
+                self.ending.begin();
+                reaper::hand_over(parting, Left::Tree(root));
             }
         }
     }
@@ -282,5 +293,14 @@ impl FileSystem {
     /// How many inodes there are.
     pub fn inode_count(&self) -> u64 {
         self.inodes.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for FileSystem {
+    /// Every inode holds it, and so does what the reaper has of one: the end of the instance comes after that of the last of them.
+    fn drop(&mut self) {
+        if let Some(parting) = self.parting.take() {
+            reaper::hand_over(parting, Left::Instance(self.operations.clone(), self.ending.clone()));
+        }
     }
 }

@@ -23,7 +23,7 @@ use super::generated::Class;
 use super::lock::FileLocks;
 use super::mount::Location;
 use super::notify::Watched;
-use super::reaper::{self, Parting, Remains};
+use super::reaper::{self, Left, Parting, Remains};
 
 /// A file, directory, link, pipe or device.
 pub struct Inode {
@@ -289,7 +289,7 @@ impl Inode {
             attributes: core::mem::replace(&mut self.attributes, Attributes::new(0, 0, 0, 0, now)),
             body: core::mem::replace(&mut self.body, Body::Socket),
         };
-        reaper::hand_over(parting, remains);
+        reaper::hand_over(parting, Left::Inode(remains));
     }
 
     /// One more name. Each name of a file but the first counts as an inode, as on Linux's tmpfs: names take memory too.

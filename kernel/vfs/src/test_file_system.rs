@@ -89,6 +89,7 @@ pub struct Disk {
     look_ups: AtomicUsize,
     reads: AtomicUsize,
     evictions: AtomicUsize,
+    unmounts: AtomicUsize,
     /// What every change says.
     failure: Mutex<Option<Errno>>,
 }
@@ -111,6 +112,7 @@ impl Disk {
             look_ups: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
             evictions: AtomicUsize::new(0),
+            unmounts: AtomicUsize::new(0),
             failure: Mutex::new(None),
         })
     }
@@ -214,6 +216,12 @@ impl FileSystemOperations for Instance {
         if remains.attributes.links() == 0 {
             self.0.files.lock().remove(&remains.number);
         }
+    }
+
+    fn unmount(&self) {
+        self.0.unmounts.fetch_add(1, SeqCst);
+        // Of every inode that was read it knows the end.
+        assert_eq!(self.0.evictions.load(SeqCst), self.0.reads.load(SeqCst));
     }
 }
 

@@ -10,7 +10,6 @@ use subject::Credentials;
 
 use super::filesystem::FileSystemType;
 use super::mount::Mount;
-use super::reaper;
 
 static TYPES: Once<&'static [&'static dyn FileSystemType]> = Once::new();
 
@@ -35,9 +34,6 @@ pub fn create(
     let kind = all().iter().find(|kind| kind.name().as_bytes() == name).ok_or(Errno::ENODEV)?;
     let source: &[u8] = if source.is_empty() { b"none" } else { source };
     let root = kind.mount(source, options, by)?;
-    if root.inode().filesystem.inodes().is_some() {
-        reaper::start()?;
-    }
     Ok(Mount::new(root.inode().filesystem.clone(), root, Arc::from(source), flags))
 }
 

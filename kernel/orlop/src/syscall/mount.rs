@@ -186,13 +186,21 @@ pub fn umount2(caller: &mut Caller<'_>, target: UserAddr, flags: u32) -> Result<
         return Err(Errno::EINVAL.into());
     }
     check_not_root(&call.context, &place)?;
+    let ending = place.mount.filesystem.ending();
+    take_away(&place.mount, flags)?;
+    drop(place);
+    // Where that was the last mount and nobody uses it, all of the file system is stored when the call returns.
+    Ok(ending.wait()?)
+}
+
+fn take_away(mount: &Arc<Mount>, flags: u32) -> Result<(), Errno> {
     let turn = Turn::of(mount::initial());
     if flags & MNT_EXPIRE != 0 {
         only(flags, MNT_EXPIRE | UMOUNT_NOFOLLOW)?;
-        turn.expire(&place.mount)?;
+        turn.expire(mount)?;
     }
     let in_use = if flags & MNT_DETACH != 0 { InUse::DetachAnyway } else { InUse::Refuse };
-    Ok(turn.detach(&place.mount, in_use)?)
+    turn.detach(mount, in_use)
 }
 
 /// The caller's own root stays.

@@ -23,6 +23,7 @@ use crate::walk::{LastLink, Walk};
 use crate::{FsContext, listing};
 
 mod changes;
+mod endings;
 
 /// The reaper and the list of directories are everybody's, so these tests run one after the other.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -41,12 +42,15 @@ struct Tree {
     context: Arc<FsContext>,
 }
 
-fn tree(store: Store) -> (Tree, MutexGuard<'static, ()>) {
+/// The tree goes before the guard, so that it is left to nobody but the next test.
+fn tree(store: Store) -> (MutexGuard<'static, ()>, Tree) {
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     hal::cpu::id();
+    // What the test before has left.
+    reaper::reap();
     let disk = Disk::new(store);
     let context = FsContext::at(disk.mount().root_location());
-    (Tree { disk, context }, alone)
+    (alone, Tree { disk, context })
 }
 
 impl Tree {
@@ -100,7 +104,7 @@ impl Tree {
 
 #[test]
 fn a_slow_look_up_stops_no_other() {
-    let (tree, _alone) = tree(Store::Elsewhere);
+    let (_alone, tree) = tree(Store::Elsewhere);
     for name in [&b"slow"[..], b"quick"] {
         tree.disk.make(ROOT, name, FileKind::Regular);
     }
@@ -120,7 +124,7 @@ fn a_slow_look_up_stops_no_other() {
 
 #[test]
 fn who_misses_a_name_at_once_gets_one_answer() {
-    let (tree, _alone) = tree(Store::Elsewhere);
+    let (_alone, tree) = tree(Store::Elsewhere);
     tree.disk.make(ROOT, b"slow", FileKind::Regular);
     tree.disk.look_up_gate.close();
     let found = Arc::new(sched::Mutex::new(Vec::new()));
@@ -148,7 +152,7 @@ fn who_misses_a_name_at_once_gets_one_answer() {
 
 #[test]
 fn a_change_waits_for_look_ups_and_is_seen_by_the_next() {
-    let (tree, _alone) = tree(Store::Elsewhere);
+    let (_alone, tree) = tree(Store::Elsewhere);
     tree.disk.make(ROOT, b"slow", FileKind::Regular);
     tree.disk.look_up_gate.close();
     let [walker, remover] = [tree.clone(), tree.clone()];
@@ -166,7 +170,7 @@ fn a_change_waits_for_look_ups_and_is_seen_by_the_next() {
 
 #[test]
 fn answers_are_kept_also_that_there_is_no_such_name() {
-    let (tree, _alone) = tree(Store::Elsewhere);
+    let (_alone, tree) = tree(Store::Elsewhere);
     for _ in 0..3 {
         assert_eq!(tree.find("/none").err(), Some(Errno::ENOENT));
     }
@@ -181,7 +185,7 @@ fn answers_are_kept_also_that_there_is_no_such_name() {
 
 #[test]
 fn a_failing_change_leaves_everything_as_it_was() {
-    let (tree, _alone) = tree(Store::Elsewhere);
+    let (_alone, tree) = tree(Store::Elsewhere);
     tree.file("a").expect("made");
     tree.make("/", "d", NewFile::directory(0o755)).expect("made");
     for (errno, name) in [(Errno::EIO, "x"), (Errno::ENOSPC, "y")] {
@@ -207,7 +211,7 @@ fn a_failing_change_leaves_everything_as_it_was() {
 
 #[test]
 fn two_names_of_a_file_are_one_inode() {
-    let (tree, _alone) = tree(Store::Elsewhere);
+    let (_alone, tree) = tree(Store::Elsewhere);
     tree.file("a").expect("made");
     let credentials = Credentials::root();
     change::link(&tree.find("/a").expect("there"), &tree.root(), b"b", &credentials).expect("linked");
@@ -223,7 +227,7 @@ fn two_names_of_a_file_are_one_inode() {
 
 #[test]
 fn who_looks_up_what_is_being_evicted_waits_and_reads_it_anew() {
-    let (tree, _alone) = tree(Store::Elsewhere);
+    let (_alone, tree) = tree(Store::Elsewhere);
     tree.file("a").expect("made");
     tree.inode("/a").change_attributes(Change::Mode(0o600)).expect("stored");
     tree.let_go();
@@ -249,7 +253,7 @@ fn who_looks_up_what_is_being_evicted_waits_and_reads_it_anew() {
 
 #[test]
 fn a_file_without_names_is_freed_when_nobody_holds_it() {
-    let (tree, _alone) = tree(Store::Elsewhere);
+    let (_alone, tree) = tree(Store::Elsewhere);
     tree.file("a").expect("made");
     let number = tree.disk.find(ROOT, b"a").expect("stored");
     let held = tree.inode("/a");
@@ -265,7 +269,7 @@ fn a_file_without_names_is_freed_when_nobody_holds_it() {
 
 #[test]
 fn what_nobody_uses_is_forgotten_and_what_lies_above_something_used_is_not() {
-    let (tree, _alone) = tree(Store::Elsewhere);
+    let (_alone, tree) = tree(Store::Elsewhere);
     tree.make("/", "d", NewFile::directory(0o755)).expect("made");
     tree.make("/d", "e", NewFile::directory(0o755)).expect("made");
     tree.make("/d/e", "used", NewFile::regular(0o644)).expect("made");
@@ -290,7 +294,7 @@ fn what_nobody_uses_is_forgotten_and_what_lies_above_something_used_is_not() {
 
 #[test]
 fn what_others_change_is_asked_for_anew() {
-    let (tree, _alone) = tree(Store::Shared);
+    let (_alone, tree) = tree(Store::Shared);
     assert_eq!(tree.find("/d/a").err(), Some(Errno::ENOENT));
     let folder = tree.disk.make(ROOT, b"d", FileKind::Directory);
     let first = tree.disk.make(folder, b"a", FileKind::Regular);
@@ -315,7 +319,7 @@ fn what_others_change_is_asked_for_anew() {
 
 #[test]
 fn directories_are_removed_and_replaced_as_their_file_system_says() {
-    let (tree, _alone) = tree(Store::Elsewhere);
+    let (_alone, tree) = tree(Store::Elsewhere);
     for name in ["d", "e"] {
         tree.make("/", name, NewFile::directory(0o755)).expect("made");
     }

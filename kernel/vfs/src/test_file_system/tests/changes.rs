@@ -47,7 +47,7 @@ fn check_nothing_is_left(tree: &Tree) {
 #[test]
 fn a_directory_that_could_not_be_removed_is_as_it_was() {
     for store in [Store::Memory, Store::Elsewhere, Store::Shared] {
-        let (tree, _alone) = tree(store);
+        let (_alone, tree) = tree(store);
         for name in ["d", "e"] {
             tree.make("/", name, NewFile::directory(0o755)).expect("made");
         }
@@ -63,7 +63,7 @@ fn a_directory_that_could_not_be_removed_is_as_it_was() {
 #[test]
 fn who_makes_a_name_waits_for_the_removal_of_its_directory() {
     for store in [Store::Memory, Store::Elsewhere] {
-        let (tree, _alone) = tree(store);
+        let (_alone, tree) = tree(store);
         for name in ["slow-full", "slow-empty"] {
             tree.make("/", name, NewFile::directory(0o755)).expect("made");
         }
@@ -98,7 +98,7 @@ fn who_makes_a_name_waits_for_the_removal_of_its_directory() {
 
 #[test]
 fn what_is_being_made_is_not_forgotten_meanwhile() {
-    let (tree, _alone) = tree(Store::Shared);
+    let (_alone, tree) = tree(Store::Shared);
     assert_eq!(tree.find("/slow").err(), Some(Errno::ENOENT));
     let make = |tree: Tree| assert_eq!(tree.file("slow"), Ok(()));
     // The file system has it by now, so what was known no longer holds.
@@ -114,7 +114,7 @@ fn what_is_being_made_is_not_forgotten_meanwhile() {
 
 #[test]
 fn what_is_being_moved_keeps_its_name_and_what_is_below_it() {
-    let (tree, _alone) = tree(Store::Shared);
+    let (_alone, tree) = tree(Store::Shared);
     for (directory, name) in [("/", "slow"), ("/slow", "inside"), ("/", "other")] {
         tree.make(directory, name, NewFile::directory(0o755)).expect("made");
     }
@@ -130,7 +130,7 @@ fn what_is_being_moved_keeps_its_name_and_what_is_below_it() {
 
 #[test]
 fn a_change_ends_though_its_directory_is_forgotten_meanwhile() {
-    let (tree, _alone) = tree(Store::Shared);
+    let (_alone, tree) = tree(Store::Shared);
     tree.make("/", "d", NewFile::directory(0o755)).expect("made");
     tree.make("/d", "sub", NewFile::directory(0o755)).expect("made");
     let make = |tree: Tree| assert_eq!(tree.make("/d/sub", "slow", NewFile::regular(0o644)), Ok(()));
@@ -145,7 +145,7 @@ fn a_change_ends_though_its_directory_is_forgotten_meanwhile() {
 
 #[test]
 fn who_stands_in_a_forgotten_directory_keeps_nothing_alive() {
-    let (tree, _alone) = tree(Store::Shared);
+    let (_alone, tree) = tree(Store::Shared);
     let number = tree.disk.make(ROOT, b"d", FileKind::Directory);
     let sub = tree.disk.make(number, b"sub", FileKind::Directory);
     tree.disk.make(sub, b"a", FileKind::Regular);
@@ -170,7 +170,7 @@ fn who_stands_in_a_forgotten_directory_keeps_nothing_alive() {
 
 #[test]
 fn names_that_only_changes_learn_of_are_as_few_as_others() {
-    let (tree, _alone) = tree(Store::Elsewhere);
+    let (_alone, tree) = tree(Store::Elsewhere);
     tree.make("/", "d", NewFile::directory(0o755)).expect("made");
     let directory = tree.find("/d").expect("there");
     let names = (0..cache::limit() + 100).map(|number| alloc::format!("{number}"));
