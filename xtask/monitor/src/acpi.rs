@@ -19,8 +19,8 @@ const CAPABLE: u32 = 2;
 /// Name (_S5_, Package () { 5 })
 const SOFT_OFF: &[u8] = b"\x08_S5_\x12\x04\x01\x0a\x05";
 
-/// Puts the tables of a machine with so many CPUs into its memory, and returns where their root is.
-pub fn put(memory: &GuestMemoryMmap, cpus: u8) -> Result<u64> {
+/// Puts the tables of a machine with CPUs of these identifiers into its memory, and returns where their root is.
+pub fn put(memory: &GuestMemoryMmap, cpus: &[u32]) -> Result<u64> {
     let mut at = ROOT + ROOT_BYTES;
     let mut place = |table: Vec<u8>| -> Result<u64> {
         let address = at;
@@ -79,14 +79,15 @@ fn port(port: u16, bits: u8) -> [u8; 12] {
     [1, bits, 0, bits.trailing_zeros() as u8 - 2, low, high, 0, 0, 0, 0, 0, 0]
 }
 
-fn processors(cpus: u8) -> Vec<u8> {
+fn processors(cpus: &[u32]) -> Vec<u8> {
     let mut body = LOCAL_APIC.to_le_bytes().to_vec();
     body.extend([0; 4]);
+    let present = cpus.iter().map(|cpu| (*cpu, ENABLED | CAPABLE));
     // One more than there are: it may be plugged in.
-    for cpu in 0..=u32::from(cpus) {
-        let flags = if cpu < u32::from(cpus) { ENABLED | CAPABLE } else { CAPABLE };
+    let absent = cpus.last().map(|cpu| (cpu + 1, CAPABLE));
+    for (number, (identity, flags)) in (0u32..).zip(present.chain(absent)) {
         body.extend([X2APIC, 16, 0, 0]);
-        body.extend([cpu, flags, cpu].iter().flat_map(|word| word.to_le_bytes()));
+        body.extend([identity, flags, number].iter().flat_map(|word| word.to_le_bytes()));
     }
     body.extend([1, 12, 0, 0]);
     body.extend([IO_APIC, 0].iter().flat_map(|word| word.to_le_bytes()));

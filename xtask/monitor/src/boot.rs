@@ -64,9 +64,12 @@ pub fn load(
     memory.write_slice(&content, GuestAddress(start))?;
     memory.write_slice(format!("{command_line}\0").as_bytes(), GuestAddress(COMMAND_LINE))?;
     if kind.has_mp_table {
-        memory.write_slice(&mp_table::bytes(machine.cpus())?, GuestAddress(mp_table::ADDRESS))?;
+        memory.write_slice(
+            &mp_table::bytes(u8::try_from(machine.cpus.len())?)?,
+            GuestAddress(mp_table::ADDRESS),
+        )?;
     }
-    let acpi_root = if kind.has_acpi { acpi::put(memory, machine.cpus())? } else { 0 };
+    let acpi_root = if kind.has_acpi { acpi::put(memory, &machine.cpus)? } else { 0 };
     let loaded = Loaded {
         entry: loaded.kernel_load.0,
         pvh_entry,

@@ -24,6 +24,8 @@ pub struct Kind {
     pub has_mp_table: bool,
     /// ACPI's tables, of hardware-reduced machines, with their registers.
     pub has_acpi: bool,
+    /// How far the identifiers of the CPUs' APICs lie apart.
+    pub step: u32,
     /// Where the memory below an old PC's devices ends.
     pub low_end: u64,
 }
@@ -34,6 +36,7 @@ const BARE: Kind = Kind {
     has_timer: false,
     has_mp_table: false,
     has_acpi: false,
+    step: 1,
     low_end: 0x9_fc00,
 };
 
@@ -46,6 +49,8 @@ impl Kind {
             "cloud-hypervisor" => {
                 Self { has_all_controllers: false, has_acpi: true, low_end: 0xa_0000, ..BARE }
             }
+            // Identifiers of many sockets: only x2APICs have those from the second on.
+            "large" => Self { step: 300, ..Self::named("cloud-hypervisor")? },
             "bare" => BARE,
             other => bail!("{other} is no kind of machine"),
         })

@@ -4,7 +4,8 @@ use std::sync::{Mutex, PoisonError, mpsc};
 
 use anyhow::{Context, Result, bail};
 use kvm_bindings::{
-    CpuId, KVM_CAP_SPLIT_IRQCHIP, KVM_MAX_CPUID_ENTRIES, KVM_PIT_SPEAKER_DUMMY, kvm_enable_cap, kvm_fpu,
+    CpuId, KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_X2APIC_API, KVM_MAX_CPUID_ENTRIES, KVM_PIT_SPEAKER_DUMMY,
+    KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK, KVM_X2APIC_API_USE_32BIT_IDS, kvm_enable_cap, kvm_fpu,
     kvm_pit_config, kvm_regs, kvm_sregs, kvm_userspace_memory_region,
 };
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
@@ -25,7 +26,9 @@ const EAGAIN: i32 = 11;
 pub struct Machine {
     /// All its memory, from address zero on.
     pub memory: GuestMemoryMmap,
-    cpus: Vec<VcpuFd>,
+    /// The identifiers of its CPUs' APICs.
+    pub cpus: Vec<u32>,
+    runners: Vec<VcpuFd>,
     // It must live as long as its CPUs.
     _vm: VmFd,
 }
@@ -42,6 +45,13 @@ impl Machine {
             let split =
                 kvm_enable_cap { cap: KVM_CAP_SPLIT_IRQCHIP, args: [LINES, 0, 0, 0], ..Default::default() };
             vm.enable_cap(&split).context("KVM cannot leave the I/O APIC out")?;
+            let wide = KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
+            let wide = kvm_enable_cap {
+                cap: KVM_CAP_X2APIC_API,
+                args: [wide.into(), 0, 0, 0],
+                ..Default::default()
+            };
+            vm.enable_cap(&wide).context("KVM's x2APICs have no identifiers of 32 bits")?;
         }
         if kind.has_timer {
             vm.create_pit2(kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() })?;
@@ -57,35 +67,31 @@ impl Machine {
         // SAFETY: the mapping is the machine's alone, and lives as long as it does.
         unsafe { vm.set_user_memory_region(region)? };
         let supported = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)?;
-        let make = |number: u8| -> Result<VcpuFd> {
-            let cpu = vm.create_vcpu(number.into())?;
-            cpu.set_cpuid2(&identify(&supported, number, cpus))?;
+        let make = |identity: &u32| -> Result<VcpuFd> {
+            let cpu = vm.create_vcpu(u64::from(*identity))?;
+            cpu.set_cpuid2(&identify(&supported, *identity, cpus))?;
             Ok(cpu)
         };
-        let made = (0..cpus).map(make).collect::<Result<_>>()?;
-        Ok(Self { memory, cpus: made, _vm: vm })
-    }
-
-    /// How many CPUs it has.
-    pub fn cpus(&self) -> u8 {
-        self.cpus.len() as u8
+        let cpus: Vec<u32> = (0..u32::from(cpus)).map(|number| number * kind.step).collect();
+        let runners = cpus.iter().map(make).collect::<Result<_>>()?;
+        Ok(Self { memory, cpus, runners, _vm: vm })
     }
 
     /// The first CPU's special registers after its reset.
     pub fn special_registers(&self) -> Result<kvm_sregs> {
-        Ok(self.cpus.first().context("no CPU")?.get_sregs()?)
+        Ok(self.runners.first().context("no CPU")?.get_sregs()?)
     }
 
     /// Lets the kernel run on the first CPU, from these registers on, until it ends the machine; how. The others wait for their start-up
     /// interrupts. Their threads end with the program.
     pub fn run(self, kind: &Kind, registers: &Registers) -> Result<End> {
-        let first = self.cpus.first().context("no CPU")?;
+        let first = self.runners.first().context("no CPU")?;
         first.set_sregs(&registers.special)?;
         first.set_regs(&kvm_regs { rflags: 2, ..registers.general })?;
         first.set_fpu(&kvm_fpu { fcw: 0x37f, mxcsr: 0x1f80, ..Default::default() })?;
         let devices: &Mutex<Devices> = Box::leak(Box::new(Mutex::new(Devices::new(kind.has_acpi))));
         let (sender, ends) = mpsc::channel();
-        for mut cpu in self.cpus {
+        for mut cpu in self.runners {
             let sender = sender.clone();
             std::thread::spawn(move || {
                 // The program is over when nobody listens.
@@ -96,19 +102,19 @@ impl Machine {
     }
 }
 
-/// What KVM can do, for the CPU of this number: timers that keep deadlines too, which KVM leaves for its user to say, and who it is.
-fn identify(supported: &CpuId, number: u8, cpus: u8) -> CpuId {
+/// What KVM can do, for the CPU of this identity: timers that keep deadlines too, which KVM leaves for its user to say, and who it is.
+fn identify(supported: &CpuId, identity: u32, cpus: u8) -> CpuId {
     const DEADLINES: u32 = 1 << 24;
     const SEVERAL: u32 = 1 << 28;
     let mut own = supported.clone();
     for entry in own.as_mut_slice() {
         match (entry.function, entry.index) {
             (1, _) => {
-                entry.ebx = entry.ebx & 0xffff | u32::from(cpus) << 16 | u32::from(number) << 24;
+                entry.ebx = entry.ebx & 0xffff | u32::from(cpus) << 16 | identity << 24;
                 entry.ecx |= DEADLINES;
                 entry.edx = entry.edx & !SEVERAL | if cpus > 1 { SEVERAL } else { 0 };
             }
-            (0xb | 0x1f, _) => entry.edx = number.into(),
+            (0xb | 0x1f, _) => entry.edx = identity,
             _ => {}
         }
     }

@@ -8,6 +8,7 @@
 //! | `bare` | PVH | KVM's interrupt controllers; no tables, so one CPU |
 //! | `firecracker` | long mode, Linux's boot parameters | the same, KVM's 8254, Intel's MP table |
 //! | `cloud-hypervisor` | PVH | KVM's local APICs, an I/O APIC that is not KVM's, neither 8259 nor 8254; ACPI, hardware-reduced |
+//! | `large` | PVH | the same, the CPUs' identifiers 300 apart |
 //!
 //! It ends as QEMU does by the status that the kernel writes to port 0xf4, or with success when the kernel resets it or switches it off.
 //!

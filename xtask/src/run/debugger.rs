@@ -18,9 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes of memory in one packet: QEMU's buffer holds 4,096 characters.
 const PIECE: usize = 1024;
 
-/// The numbers that QEMU's x86_64 machines give to registers.
+/// The numbers that QEMU's machines give to registers, x86_64's but for the first.
 #[derive(Clone, Copy)]
 pub enum Register {
+    /// X0 of AArch64.
+    X0 = 0,
     /// RBX.
     Rbx = 1,
     /// RBP.

@@ -176,6 +176,12 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
     let mut greeter = guest()?;
     greeter.append = GREET.to_owned();
     firmware::add(stage, arch, queue, &greeter)?;
+    if arch == Arch::Aarch64 {
+        let guest = guest()?;
+        push(stage, queue, format!("{PREFIX}{arch}/refused: no pages of 4 KiB"), move || {
+            refuses_large_pages(&guest)
+        });
+    }
     if arch == Arch::X86_64 {
         for (machine, properties, by) in CLOCKS {
             let mut guest = guest()?;
@@ -366,6 +372,28 @@ fn starts_without_a_stack(guest: &Guest) -> Result<Result<(), String>> {
         debugger.set(Register::Rbp, 0xdead_beef)
     };
     Ok(greets(&guest.run_prepared(&[], prepare)?))
+}
+
+/// Whether a CPU that has pages of 64 KiB alone, by ID_AA64MMFR0_EL1, is refused: QEMU has none, and is told so behind the read.
+fn refuses_large_pages(guest: &Guest) -> Result<Result<(), String>> {
+    /// Where QEMU puts the image.
+    const IMAGE: u64 = 0x4020_0000;
+    const NO_SMALL_PAGES: u64 = 0xf << 28;
+    let folder = tempfile::tempdir()?;
+    let heard = folder.path().join("heard");
+    let arguments = [
+        "-chardev".to_owned(),
+        format!("file,id=heard,path={}", heard.display()),
+        "-semihosting-config".to_owned(),
+        "enable=on,target=native,chardev=heard".to_owned(),
+    ];
+    let told = physical(guest, "small_pages_told")? + IMAGE;
+    guest.run_prepared(&arguments, |debugger| {
+        debugger.run_to(told)?;
+        debugger.set(Register::X0, NO_SMALL_PAGES)
+    })?;
+    let heard = std::fs::read_to_string(&heard)?;
+    Ok(if heard.contains("orlop: this CPU has no pages of 4 KiB") { Ok(()) } else { Err(heard) })
 }
 
 /// Whether a kernel that is told of more memory than it can map goes without: QEMU's list of memory (Xen, `start_info.h`) has reserved

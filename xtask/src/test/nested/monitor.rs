@@ -16,13 +16,14 @@ use crate::test::{Stage, image};
 struct Case(&'static str, u32, &'static str, &'static str, i32);
 
 const OFF: &str = "busybox poweroff -f";
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     Case("bare", 1, OFF, "ended with status 0", 0),
     Case("firecracker", 1, OFF, "ended with status 0", 0),
     Case("firecracker", 2, OFF, "ended with status 0", 0),
     Case("firecracker", 2, "exit", "ended with status 3", 3),
     Case("cloud-hypervisor", 2, OFF, "Off", 0),
     Case("cloud-hypervisor", 1, "busybox reboot -f", "Reset", 0),
+    Case("large", 2, OFF, "Off", 0),
     Case("cloud-hypervisor", 2, "exit", "ended with status 3", 3),
 ];
 

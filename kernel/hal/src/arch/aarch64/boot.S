@@ -89,6 +89,26 @@ section_table:
     .long   __pe_data_size, __pe_data_offset, __pe_data_size, __pe_data_offset
     .long   0, 0, 0
     .long   0xc0000040                  // data, to be read and written
+// A CPU without pages of 4 KiB ends here. No console is known yet: a semihosting host hears of it and ends; where none listens the
+// instruction is undefined, and the vectors are this page, where an exception waits for ever. In: x22.
+no_small_pages:
+    msr     spsel, #1
+    msr     vbar_el1, x22
+    isb
+    mov     x0, #0x04                   // SYS_WRITE0
+    adr     x1, no_small_pages_text
+    hlt     #0xf000
+    mov     x0, #0x18                   // SYS_EXIT
+    adr     x1, no_small_pages_status
+    hlt     #0xf000
+.org 0x200                              // an exception of EL1 (D1.3.1)
+never:
+    wfi
+    b       never
+no_small_pages_status:
+    .quad   0x20026, 1                  // ADP_Stopped_ApplicationExit, and a status
+no_small_pages_text:
+    .asciz  "orlop: this CPU has no pages of 4 KiB\n"
 .org PE_HEADERS
 
 // Where UEFI firmware enters (UEFI 2.10, 2.3.6): EL1 or EL2, memory mapped at its own addresses, caches on, a stack of 128 KiB and more.
@@ -113,6 +133,10 @@ entry:
     adrp    x23, __boot_tables
     ldr     x26, =at_link_address
     bl      to_el1
+    mrs     x0, id_aa64mmfr0_el1
+.global small_pages_told
+small_pages_told:
+    tbnz    x0, #31, no_small_pages     // ID_AA64MMFR0_EL1.TGran4 is negative; UEFI promises such pages
     mrs     x25, cntvct_el0
     bl      forget_stale_lines          // first: a dirty line that is written back later would undo what is written here
     bl      clear_boot_tables
@@ -130,6 +154,8 @@ secondary_entry:
     adrp    x23, __boot_tables
     ldr     x26, =secondary_at_link_address
     bl      to_el1
+    mrs     x0, id_aa64mmfr0_el1
+    tbnz    x0, #31, never              // as for the boot CPU; which reports that this one did not come
     b       turn_on_mmu
 
 // ---- EL2 ------------------------------------------------------------------------------------------------------------
