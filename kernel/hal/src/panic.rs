@@ -9,6 +9,7 @@ use crate::contract::{Cpu as _, Platform as _, Smp as _};
 use crate::sync::Once;
 use core::fmt::{self, Write as _};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use libkernel::clock::SECOND_NS;
 use libkernel::symbols::Table;
 
 /// A CPU exception of the kernel's own code.
@@ -70,7 +71,7 @@ pub(crate) fn fatal(fatal: &Fatal<'_>) -> ! {
 /// Writes a line with the time since boot, as the kernel's log has it.
 pub(crate) fn say(text: fmt::Arguments<'_>) {
     let now = crate::time::now_ns();
-    let (seconds, microseconds) = (now / 1_000_000_000, now / 1_000 % 1_000_000);
+    let (seconds, microseconds) = (now / SECOND_NS, now / 1_000 % 1_000_000);
     let _ = writeln!(Console, "[{seconds:5}.{microseconds:06}] {text}");
 }
 

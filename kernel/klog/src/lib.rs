@@ -13,6 +13,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
 
 use hal::sync::{IrqLock, Once};
+use libkernel::clock::SECOND_NS;
 use libkernel::command_line::CommandLine;
 use libkernel::log_ring::{Found, Header, LONGEST, LogRing};
 
@@ -149,7 +150,7 @@ pub fn urgent(text: fmt::Arguments<'_>) {
 
 /// Seconds and microseconds.
 pub fn split(ns: u64) -> (u64, u64) {
-    (ns / 1_000_000_000, ns / 1_000 % 1_000_000)
+    (ns / SECOND_NS, ns / 1_000 % 1_000_000)
 }
 
 fn show(console: &mut hal::console::Output, ns: u64, text: &[u8]) {

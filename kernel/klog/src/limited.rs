@@ -6,6 +6,7 @@ use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
 
 use hal::sync::IrqLock;
+use libkernel::clock::SECOND_NS;
 use libkernel::rate_limit::{BURST, INTERVAL_S, RateLimit, Verdict};
 
 use crate::{Level, line};
@@ -14,8 +15,6 @@ use crate::{Level, line};
 pub static LIMIT_INTERVAL_S: AtomicU32 = AtomicU32::new(INTERVAL_S);
 /// `/proc/sys/kernel/printk_ratelimit_burst`.
 pub static LIMIT_BURST: AtomicU32 = AtomicU32::new(BURST);
-
-const NS_PER_S: u64 = 1_000_000_000;
 
 /// The messages of one kind.
 pub struct Limited(IrqLock<RateLimit>);
@@ -29,7 +28,7 @@ impl Limited {
     /// Whether another message may be logged, by the limits of `/proc/sys`. The first one after some were left out has a record
     /// before it that says how many, under the `name` of the messages.
     pub fn permits(&self, name: &str) -> bool {
-        let interval_ns = u64::from(LIMIT_INTERVAL_S.load(Relaxed)) * NS_PER_S;
+        let interval_ns = u64::from(LIMIT_INTERVAL_S.load(Relaxed)) * SECOND_NS;
         let verdict = self.0.lock().ask(hal::time::now_ns(), interval_ns, LIMIT_BURST.load(Relaxed));
         if let Verdict::Say { missed: missed @ 1.. } = verdict {
             line(Level::Warning, format_args!("{name}: {missed} callbacks suppressed"));
@@ -39,7 +38,7 @@ impl Limited {
 
     /// The same by the limits that the kernel starts with, for one who counts for itself what is left out.
     pub fn permits_by_default(&self) -> bool {
-        let interval_ns = u64::from(INTERVAL_S) * NS_PER_S;
+        let interval_ns = u64::from(INTERVAL_S) * SECOND_NS;
         self.0.lock().ask(hal::time::now_ns(), interval_ns, BURST) != Verdict::LeaveOut
     }
 }

@@ -34,7 +34,6 @@ pub mod numbers;
 pub mod ordered;
 pub mod paging;
 pub mod patch;
-pub mod path;
 pub mod physical;
 pub mod radix;
 pub mod rate_limit;

@@ -61,7 +61,7 @@ impl RateLimit {
 mod tests {
     use super::*;
 
-    const SECOND: u64 = 1_000_000_000;
+    use crate::clock::SECOND_NS as SECOND;
 
     #[test]
     fn a_burst_is_said_and_the_rest_is_counted() {

@@ -3,6 +3,8 @@
 //! A CPU that takes no timer interrupts is asked where it is, several times. It is stuck if it has answered each time with
 //! interrupts off; if it does not answer at all, that may be the fault of a host that does not run it.
 
+use crate::clock::SECOND_NS;
+
 /// How often ticks look, and after how long something is called stuck: Linux's `watchdog_thresh` and what it derives from it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Thresholds {
@@ -17,7 +19,7 @@ pub struct Thresholds {
 impl Thresholds {
     /// As Linux, five ticks come in the time after which a task is called stuck.
     pub const fn new(seconds: u64) -> Self {
-        let silent_ns = seconds * 1_000_000_000;
+        let silent_ns = seconds * SECOND_NS;
         Self { period_ns: silent_ns * 2 / 5, silent_ns, inside_ns: 2 * silent_ns }
     }
 }
@@ -137,7 +139,7 @@ mod tests {
     use super::*;
     use alloc::vec::Vec;
 
-    const SECOND: u64 = 1_000_000_000;
+    use crate::clock::SECOND_NS as SECOND;
     const THRESHOLDS: Thresholds = Thresholds::new(10);
 
     #[test]

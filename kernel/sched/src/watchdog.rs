@@ -23,6 +23,7 @@ use hal::cpu::MAX_CPUS;
 use hal::sync::{IrqLock, PerCpu, preempt};
 use hal::task::{self, Task};
 use klog::urgent;
+use libkernel::clock::SECOND_NS;
 use libkernel::command_line::CommandLine;
 use libkernel::watchdog::{Found, Inside, Look, Silence, Stay, Thresholds};
 
@@ -219,7 +220,7 @@ fn report_task(task: &Task, inside: Inside) {
 }
 
 const fn seconds(ns: u64) -> u64 {
-    ns / 1_000_000_000
+    ns / SECOND_NS
 }
 
 /// Says what is wrong and where all CPUs are. The CPU that reports may wait for nobody.

@@ -310,13 +310,15 @@ impl Child {
 /// Splits this process: `None` in the child, the child in the parent. Buffered output is flushed before, so that it does
 /// not appear twice.
 ///
-/// # Safety
-/// The child has the calling thread only: a program with other threads may find a lock, the heap's among them, held for
-/// ever.
-pub unsafe fn fork() -> Result<Option<Child>, Errno> {
+/// EBUSY in a program that has other threads, or has not joined those that ended: the child would have the calling thread only, and might
+/// find a lock, the heap's among them, held for ever.
+pub fn fork() -> Result<Option<Child>, Errno> {
+    if !crate::thread::is_alone() {
+        return Err(Errno::EBUSY);
+    }
     // An error stays in the buffer and is reported at the end.
     let _ = crate::io::stdout().finish();
-    // SAFETY: passed on to the caller.
+    // SAFETY: no other thread is there that could hold anything, nor one that could start another meanwhile.
     let pid = unsafe { process::fork() }?;
     Ok((pid != 0).then_some(Child { pid }))
 }

@@ -16,6 +16,7 @@ use native as platform;
 
 #[cfg(target_os = "none")]
 pub(crate) use native::adopt_main_thread;
+pub(crate) use platform::is_alone;
 pub use platform::{JoinHandle, spawn};
 
 pub use libsyscall::thread::{gettid as id, sched_yield as yield_now};

@@ -21,16 +21,13 @@ const FORBIDDING: [&str; 11] = [
 ];
 
 /// Folders in which unsafe code is at home.
-const UNSAFE_HOMES: [&str; 10] = [
+const UNSAFE_HOMES: [&str; 8] = [
     "kernel/hal/",
     "userspace/libsyscall/",
     "userspace/ulib/",
     // Programs that do on purpose what a compiler would not let them.
     "userspace/conformance/",
     "userspace/bench/",
-    // fork, after which two processes run the same stack frame.
-    "userspace/programs/src/bin/selftest.rs",
-    "userspace/programs/src/sh/execute.rs",
     // QEMU's interface for plugins is C's.
     "xtask/monitor/",
     "xtask/observer/",

@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn time_goes_on_while_the_clock_is_turned() {
-        static CLOCK: CounterClock = CounterClock::new(Line::of_frequency(1_000_000_000));
+        static CLOCK: CounterClock = CounterClock::new(Line::of_frequency(libkernel::clock::SECOND_NS));
         static COUNT: AtomicU64 = AtomicU64::new(1 << 40);
         static OVER: AtomicBool = AtomicBool::new(false);
         static LATEST: AtomicU64 = AtomicU64::new(0);

@@ -11,10 +11,11 @@ use crate::sync::IrqLock;
 use core::sync::atomic::{AtomicU64, Ordering};
 use counter_clock::CounterClock;
 pub use libkernel::clock::Line;
+use libkernel::clock::SECOND_NS;
 use libkernel::clock::line::{scale, steer as steered};
 
-static STEERED: CounterClock = CounterClock::new(Line::of_frequency(libkernel::clock::SECOND_NS));
-static RAW: CounterClock = CounterClock::new(Line::of_frequency(libkernel::clock::SECOND_NS));
+static STEERED: CounterClock = CounterClock::new(Line::of_frequency(SECOND_NS));
+static RAW: CounterClock = CounterClock::new(Line::of_frequency(SECOND_NS));
 /// The counter's value at the zero of both.
 static ORIGIN: AtomicU64 = AtomicU64::new(0);
 /// Counts in a nanosecond of the steered clock, with 32 fraction bits.
@@ -159,7 +160,7 @@ pub(crate) fn counts(ns: u64) -> u64 {
 /// The counter's frequency in hertz, as far as it is known.
 pub fn frequency() -> u64 {
     let factor = RAW.line().factor.max(1);
-    let hertz = (u128::from(libkernel::clock::SECOND_NS) << 32) / u128::from(factor);
+    let hertz = (u128::from(SECOND_NS) << 32) / u128::from(factor);
     u64::try_from(hertz).unwrap_or(u64::MAX)
 }
 

@@ -88,7 +88,7 @@ mod tests {
     fn sample(reference: Reference, hertz: u64, ns: u64) -> Sample {
         let mask = if reference.bits == 64 { u64::MAX } else { (1 << reference.bits) - 1 };
         Sample {
-            count: ((u128::from(ns) * u128::from(hertz)) / 1_000_000_000) as u64,
+            count: ((u128::from(ns) * u128::from(hertz)) / u128::from(SECOND_NS)) as u64,
             reference: (reference.counts(ns) + 12_345) & mask,
         }
     }

@@ -32,7 +32,7 @@ impl Moment {
 mod tests {
     use super::*;
 
-    const SECOND: u64 = 1_000_000_000;
+    use crate::clock::SECOND_NS as SECOND;
     const BEFORE: Moment = Moment { host_ns: 1_700_000_000 * SECOND, own_ns: 50 * SECOND };
 
     fn after(host_ns: u64, own_ns: u64) -> Option<i64> {

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     fn after(seconds: impl Iterator<Item = u64>, active: u64, load: &mut LoadAverage) -> [f64; 3] {
-        seconds.for_each(|second| load.sample(second * 1_000_000_000, active));
+        seconds.for_each(|second| load.sample(second * crate::clock::SECOND_NS, active));
         load.averages().map(|average| average as f64 / ONE as f64)
     }
 

@@ -36,6 +36,6 @@ pub const SLICE_NS: u64 = 4_000_000;
 /// How long a `SCHED_RR` task runs while others of its priority wait (Linux: `RR_TIMESLICE`, 100 ms).
 pub const ROUND_ROBIN_NS: u64 = 100_000_000;
 /// The period over which real time is bounded (Linux: `sched_rt_period_us`).
-pub const REAL_TIME_PERIOD_NS: u64 = 1_000_000_000;
+pub const REAL_TIME_PERIOD_NS: u64 = crate::clock::SECOND_NS;
 /// How much of a period real-time tasks get while others wait (Linux: `sched_rt_runtime_us`).
 pub const REAL_TIME_BUDGET_NS: u64 = 950_000_000;

@@ -14,10 +14,9 @@ use vfs::types;
 
 use crate::process::{current_pid_namespace, for_each_process, made_threads};
 use crate::syscall::system as uts;
-use crate::time::clock;
+use crate::time::{SECOND_NS, clock};
 
 /// Nanoseconds of a second, and of a tick as programs count them (`USER_HZ`).
-const NS_PER_SECOND: u64 = 1_000_000_000;
 const NS_PER_TICK: u64 = 10_000_000;
 
 /// `cmdline`.
@@ -114,7 +113,7 @@ pub fn stat(text: &mut Text) -> Result<(), Errno> {
     }
     let of_all = |count: fn(usize) -> u64| (0..cpus).map(count).sum::<u64>();
     let (interrupts, switches) = (of_all(accounts::interrupts), of_all(accounts::switches));
-    let booted = clock::wall_offset_ns() / NS_PER_SECOND;
+    let booted = clock::wall_offset_ns() / SECOND_NS;
     let (made, running) = (made_threads(), sched::runnable_count());
     write!(
         text,
@@ -133,7 +132,7 @@ pub fn swaps(text: &mut Text) -> Result<(), Errno> {
 pub fn uptime(text: &mut Text) -> Result<(), Errno> {
     let uptime_ns = hal::time::now_ns();
     let idle_ns = (0..hal::cpu::count()).map(sched::idle_ns).sum();
-    let show = |ns: u64| format!("{}.{:02}", ns / NS_PER_SECOND, ns % NS_PER_SECOND / 10_000_000);
+    let show = |ns: u64| format!("{}.{:02}", ns / SECOND_NS, ns % SECOND_NS / 10_000_000);
     writeln!(text, "{} {}", show(uptime_ns), show(idle_ns));
     Ok(())
 }

@@ -17,10 +17,9 @@ pub use cpu_alarm::CpuAlarms;
 pub use discipline::choose_counter;
 
 use abi::Errno;
-use abi::time::{MICROSECONDS_PER_SECOND, NANOSECONDS_PER_SECOND, Timespec, Timeval};
+pub use libkernel::clock::SECOND_NS;
 
-/// Nanoseconds in a second.
-pub const SECOND_NS: u64 = 1_000_000_000;
+use abi::time::{MICROSECONDS_PER_SECOND, NANOSECONDS_PER_SECOND, Timespec, Timeval};
 
 /// A time in nanoseconds, cut to microseconds, as programs see it.
 pub fn to_timeval(ns: u64) -> Timeval {

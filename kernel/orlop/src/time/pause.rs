@@ -68,7 +68,8 @@ pub(super) fn serve() {
     let Some(lost_ns) = compare().filter(|_| was_paused) else { return };
     // A time that the clock cannot show is no time.
     if clock::step(lost_ns).is_ok() {
-        let (seconds, thousandths) = (lost_ns / 1_000_000_000, lost_ns.unsigned_abs() / 1_000_000 % 1000);
+        let (seconds, thousandths) =
+            (lost_ns / SECOND_NS.cast_signed(), lost_ns.unsigned_abs() / 1_000_000 % 1000);
         klog::line(
             Level::Information,
             format_args!(

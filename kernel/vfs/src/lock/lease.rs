@@ -200,8 +200,11 @@ impl Leases {
         let (number, lease) = self.first(untold)?;
         let told = (lease.owner.clone(), lease.fd);
         let seconds = u64::try_from(BREAK_TIME_S.load(Ordering::Relaxed)).unwrap_or(0);
-        let time =
-            if seconds == 0 { NEVER } else { hal::time::now_ns().saturating_add(seconds * 1_000_000_000) };
+        let time = if seconds == 0 {
+            NEVER
+        } else {
+            hal::time::now_ns().saturating_add(seconds * libkernel::clock::SECOND_NS)
+        };
         self.change(number, |lease| match opening {
             LockKind::Exclusive => lease.ends = Some(time),
             LockKind::Shared => lease.is_shared_then = Some(time),

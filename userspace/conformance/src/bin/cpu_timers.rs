@@ -10,6 +10,7 @@ use abi::Errno;
 use abi::native::nr;
 use abi::process::WaitStatus;
 use abi::signal::*;
+use abi::time::NANOSECONDS_PER_SECOND;
 use abi::time::*;
 use conformance::handler::{CODE, FIELD, SIGNAL, VALUE, count, record_signal};
 use conformance::processor_time::*;
@@ -369,7 +370,7 @@ fn sleeping_for_cpu_time_refuses() -> Outcome {
     check_eq!(sleep_on(clock_of_thread(0, Kind::Scheduled), 0, MS), Err(Errno::EINVAL));
     check_eq!(sleep_on(clock_of_thread(gettid(), Kind::Scheduled), 0, MS), Err(Errno::EINVAL));
     check_eq!(sleep_on(clock_of_thread(1, Kind::Scheduled), 0, MS), Err(Errno::EINVAL));
-    let wrong = Timespec { tv_sec: 0, tv_nsec: 1_000_000_000 };
+    let wrong = Timespec { tv_sec: 0, tv_nsec: NANOSECONDS_PER_SECOND };
     let clock = CLOCK_PROCESS_CPUTIME_ID as u64;
     check_eq!(raw::call(nr::clock_nanosleep, &[clock, 0, (&raw const wrong) as u64, 0]), Err(Errno::EINVAL));
     Ok(())

@@ -8,6 +8,7 @@ use abi::Errno;
 use abi::native::nr;
 use abi::resource::{RLIMIT_SIGPENDING, Rlimit};
 use abi::signal::*;
+use abi::time::NANOSECONDS_PER_SECOND;
 use abi::time::*;
 use alloc::vec::Vec;
 use conformance::handler::{bit, count, record_signal};
@@ -51,7 +52,7 @@ fn create(clock: i32, event: &Sigevent) -> Result<i32, Errno> {
 }
 
 fn spec(ns: i64) -> Timespec {
-    Timespec { tv_sec: ns / 1_000_000_000, tv_nsec: ns % 1_000_000_000 }
+    Timespec { tv_sec: ns / NANOSECONDS_PER_SECOND, tv_nsec: ns % NANOSECONDS_PER_SECOND }
 }
 
 fn set(id: i32, value_ns: i64, interval_ns: i64) -> Result<(), Errno> {
@@ -64,7 +65,7 @@ fn get(id: i32) -> Result<(i64, i64), Errno> {
     let mut setting = Itimerspec::default();
     raw::call(nr::timer_gettime, &[id as u64, (&raw mut setting) as u64])?;
     let setting = black_box(setting);
-    let ns = |time: Timespec| time.tv_sec * 1_000_000_000 + time.tv_nsec;
+    let ns = |time: Timespec| time.tv_sec * NANOSECONDS_PER_SECOND + time.tv_nsec;
     Ok((ns(setting.it_value), ns(setting.it_interval)))
 }
 
@@ -175,7 +176,7 @@ fn an_overrun_saturates() -> Outcome {
     raw::call(nr::timer_settime, &[id as u64, u64::from(TIMER_ABSTIME), (&raw const setting) as u64, 0])?;
     let info = take(RT, LONG)?;
     set(id, 0, 0)?;
-    let periods = uptime.tv_sec * 1_000_000_000 + uptime.tv_nsec;
+    let periods = uptime.tv_sec * NANOSECONDS_PER_SECOND + uptime.tv_nsec;
     let missed = i64::from(of_timer(&info).1);
     check!(missed == i64::from(i32::MAX) || (missed >= periods - 2 && missed > 0), "{missed} of {periods}");
     Ok(())

@@ -8,6 +8,7 @@ use abi::Errno;
 use abi::native::nr;
 use abi::process::*;
 use abi::signal::*;
+use abi::time::NANOSECONDS_PER_SECOND;
 use abi::time::*;
 use conformance::files::as_user;
 use conformance::{Outcome, check, check_eq, raw};
@@ -49,7 +50,7 @@ fn clock_of_nobody() -> i32 {
 }
 
 fn sleeps_on_clocks() -> Outcome {
-    let wrong = Timespec { tv_sec: 0, tv_nsec: 1_000_000_000 };
+    let wrong = Timespec { tv_sec: 0, tv_nsec: NANOSECONDS_PER_SECOND };
     let past = Timespec { tv_sec: 0, tv_nsec: 1 };
     for time in [BAD, address(&wrong), address(&past)] {
         for clock in [CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE, FILE_CLOCK] {

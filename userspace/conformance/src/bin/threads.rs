@@ -10,7 +10,7 @@ use abi::memory::*;
 use abi::native::nr;
 use abi::process::WaitStatus;
 use abi::signal::*;
-use abi::time::Timespec;
+use abi::time::{NANOSECONDS_PER_SECOND, Timespec};
 use conformance::{Outcome, check, check_eq, child, files, handler, raw};
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
@@ -248,7 +248,7 @@ fn a_futex_times_out() -> Outcome {
     let timeout = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
     check_eq!(futex_wait(&word, 5, Some(timeout), Sharing::Private), Err(Errno::ETIMEDOUT));
     check!(ulib::time::monotonic() - start >= Duration::from_millis(10));
-    let bad = Timespec { tv_sec: 0, tv_nsec: 1_000_000_000 };
+    let bad = Timespec { tv_sec: 0, tv_nsec: NANOSECONDS_PER_SECOND };
     check_eq!(futex_wait(&word, 5, Some(bad), Sharing::Private), Err(Errno::EINVAL));
     Ok(())
 }

@@ -7,6 +7,7 @@ extern crate alloc;
 use abi::Errno;
 use abi::native::nr;
 use abi::signal::*;
+use abi::time::NANOSECONDS_PER_SECOND;
 use abi::time::*;
 use conformance::handler::{count, record_signal};
 use conformance::{Failure, Outcome, check, check_eq, child, raw};
@@ -96,7 +97,7 @@ fn sleeping_takes_its_time() -> Outcome {
 }
 
 fn sleeping_refuses() -> Outcome {
-    for (tv_sec, tv_nsec) in [(0, -1), (0, 1_000_000_000), (-1, 0), (i64::MIN, 0)] {
+    for (tv_sec, tv_nsec) in [(0, -1), (0, NANOSECONDS_PER_SECOND), (-1, 0), (i64::MIN, 0)] {
         let result = nanosleep(Timespec { tv_sec, tv_nsec });
         check_eq!(result.map_err(|(error, _)| error), Err(Errno::EINVAL));
     }

@@ -291,8 +291,7 @@ impl Shell {
 
     /// Runs `body` in a copy of the shell, which ends with its status.
     pub fn fork_off(&mut self, body: impl FnOnce(&mut Shell) -> Outcome) -> Result<Child, Errno> {
-        // SAFETY: the shell has one thread.
-        match unsafe { process::fork() }? {
+        match process::fork()? {
             Some(child) => Ok(child),
             None => {
                 self.become_subshell();

@@ -15,7 +15,7 @@ use abi::process::{
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use libsyscall::arch::{clone_onto_stack, set_thread_pointer, thread_pointer};
 use libsyscall::memory;
 use libsyscall::thread::{Sharing, exit, futex_wait};
@@ -71,6 +71,15 @@ pub(super) fn block() -> &'static Block {
     unsafe { &*thread_pointer().cast::<Block>() }
 }
 
+/// How many [`Mapping`]s there are, those of threads that have ended among them.
+static MAPPINGS: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether the caller is the main thread, and has joined all others, or let go of those that have ended.
+pub(crate) fn is_alone() -> bool {
+    free_ended();
+    MAPPINGS.load(Ordering::Acquire) == 0
+}
+
 /// The mapping of a thread; unmapped when dropped.
 struct Mapping(*mut u8);
 
@@ -82,6 +91,7 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     fn new(body: Box<dyn FnOnce() + Send>) -> Result<Mapping, Errno> {
         let mapping = Mapping(memory::map_anonymous(MAPPING_SIZE)?);
+        MAPPINGS.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the range is fresh and nobody refers to it.
         unsafe { memory::mprotect(mapping.0, GUARD_SIZE, PROT_NONE) }?;
         let shared = mapping.shared();
@@ -111,11 +121,16 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: no thread uses the mapping any more: it was never started, or its `alive` is 0.
         let _ = unsafe { memory::munmap(self.0, MAPPING_SIZE) };
+        MAPPINGS.fetch_sub(1, Ordering::Release);
     }
 }
 
 /// Mappings of threads whose handles were dropped while they ran; freed at a later [`spawn`].
 static DETACHED: Mutex<Vec<Mapping>> = Mutex::new(Vec::new());
+
+fn free_ended() {
+    DETACHED.lock().retain(|mapping| mapping.alive().load(Ordering::Acquire) != 0);
+}
 
 /// A running thread. Dropping it lets the thread run on.
 pub struct JoinHandle<T> {
@@ -125,7 +140,7 @@ pub struct JoinHandle<T> {
 
 /// Starts a thread that runs `body`. EAGAIN or ENOMEM if there cannot be another.
 pub fn spawn<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, Errno> {
-    DETACHED.lock().retain(|mapping| mapping.alive().load(Ordering::Acquire) != 0);
+    free_ended();
     let result = Arc::new(Mutex::new(None));
     let place = Arc::clone(&result);
     let mapping = Mapping::new(Box::new(move || *place.lock() = Some(body())))?;

@@ -6,8 +6,7 @@ use crate::sync::Once;
 use crate::time;
 use core::arch::{asm, naked_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
-
-const NANOSECONDS: u64 = 1_000_000_000;
+use libkernel::clock::SECOND_NS;
 
 /// Starts the clock, which was zero when the counter was `boot_count`.
 pub(super) fn initialise(boot_count: u64) {
@@ -80,7 +79,7 @@ pub(super) fn set_time_at_boot(seconds: u64) {
 pub(super) fn wall_clock_at_boot_ns() -> u64 {
     const DATA: usize = 0;
     if let Some(clock) = REAL_TIME_CLOCK.get() {
-        return (u64::from(clock.read32(DATA)) * NANOSECONDS).saturating_sub(time::now_ns());
+        return (u64::from(clock.read32(DATA)) * SECOND_NS).saturating_sub(time::now_ns());
     }
-    TIME_AT_BOOT.load(Ordering::Relaxed).saturating_mul(NANOSECONDS)
+    TIME_AT_BOOT.load(Ordering::Relaxed).saturating_mul(SECOND_NS)
 }

@@ -3,6 +3,7 @@
 //! AAPCS64. A clock of the data page is read under its sequence number, with load barriers on both sides (Arm ARM, B2.3.12);
 //! `isb` keeps the counter from being read early (Arm ARM, D12.1.2).
 use core::mem::offset_of;
+use libkernel::clock::SECOND_NS;
 use libkernel::vdso::{CLOCKS, RAW_CLOCK, VdsoClock, VdsoData, WALL_CLOCKS};
 
 crate::vdso::vdso_image! {
@@ -126,8 +127,8 @@ crate::vdso::vdso_image! {
         raw_clock = const RAW_CLOCK,
         clocks = const CLOCKS,
         wall_clocks = const WALL_CLOCKS,
-        billion_low = const 1_000_000_000 & 0xffff,
-        billion_high = const 1_000_000_000 >> 16,
+        billion_low = const SECOND_NS & 0xffff,
+        billion_high = const SECOND_NS >> 16,
         // include/uapi/asm-generic/unistd.h
         rt_sigreturn = const 139,
         clock_gettime = const 113,

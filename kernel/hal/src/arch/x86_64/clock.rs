@@ -11,18 +11,17 @@ use crate::time::{self, Refinement};
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use libkernel::arch::x86_64::tsc::{self, Frequency};
-use libkernel::clock::extended;
+use libkernel::clock::{SECOND_NS, extended};
 use libkernel::command_line::CommandLine;
 
 /// Of a machine that has no other clock, and whose CPU does not say: cycles count as nanoseconds.
-const FALLBACK_HERTZ: u64 = NANOSECONDS;
-const NANOSECONDS: u64 = 1_000_000_000;
+const FALLBACK_HERTZ: u64 = SECOND_NS;
 /// Timer ticks for each cycle where nothing could be measured, with 32 fraction bits: the divided clock of a virtual machine.
 const FALLBACK_TICKS: u64 = (1 << 32) / 16;
 
 /// What the time-stamp counter and the APIC's timer count a second.
 static TSC_HERTZ: AtomicU64 = AtomicU64::new(FALLBACK_HERTZ);
-static TIMER_HERTZ: AtomicU64 = AtomicU64::new(NANOSECONDS / apic::TIMER_DIVISOR);
+static TIMER_HERTZ: AtomicU64 = AtomicU64::new(SECOND_NS / apic::TIMER_DIVISOR);
 /// Ticks of the APIC's timer for each count, with 32 fraction bits.
 static TICKS_PER_COUNT: AtomicU64 = AtomicU64::new(FALLBACK_TICKS);
 /// Cycles of the time-stamp counter for each count, with 32 fraction bits; zero where that is not good enough to be waited by.
@@ -88,7 +87,7 @@ impl Counter {
         match self {
             Self::Tsc if TSC_TRUST.load(Ordering::Relaxed) == UNUSABLE => None,
             Self::Tsc => Some(TSC_HERTZ.load(Ordering::Relaxed)),
-            Self::Kvm => kvm::has_clock().then_some(NANOSECONDS),
+            Self::Kvm => kvm::has_clock().then_some(SECOND_NS),
             Self::Hpet | Self::AcpiPm => Some(self.source()?.reference().hertz),
         }
     }
@@ -146,7 +145,7 @@ pub fn longest_rest_ns() -> Option<u64> {
         return None;
     }
     let reference = Counter::in_use().source()?.reference();
-    Some((u128::from(NANOSECONDS) << (reference.bits - 2)) as u64 / reference.hertz)
+    Some((u128::from(SECOND_NS) << (reference.bits - 2)) as u64 / reference.hertz)
 }
 
 /// Whether another CPU's time-stamp counter is to be set wrong before it is looked at (`provoke=tsc`, for tests).
@@ -183,7 +182,7 @@ pub fn initialise(boot_cycles: u64, words: CommandLine<'_>) {
     };
     TSC_TRUST.store(trust, Ordering::Relaxed);
     choose(words.option("clocksource").unwrap_or_default());
-    let real_time_ns = || rtc::seconds_since_1970().map(|seconds| seconds * NANOSECONDS);
+    let real_time_ns = || rtc::seconds_since_1970().map(|seconds| seconds * SECOND_NS);
     match kvm::wall_clock_ns().or_else(real_time_ns) {
         Some(ns) => WALL_CLOCK_AT_BOOT_NS.store(ns.saturating_sub(time::now_ns()), Ordering::Relaxed),
         None => boot::lacks("a real-time clock: the time of day begins in 1970"),

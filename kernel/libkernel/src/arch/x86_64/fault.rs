@@ -43,11 +43,6 @@ pub mod vector {
     /// First vector that is free for devices.
     pub const FIRST_FREE: u8 = 32;
 
-    /// True for the vectors whose frame starts with an error code pushed by the CPU.
-    pub const fn has_error_code(vector: u8) -> bool {
-        matches!(vector, 8 | 10..=14 | 17 | 21 | 29 | 30)
-    }
-
     /// The mnemonic that Intel's manual gives a vector, for the kernel log.
     pub const fn name(vector: u8) -> &'static str {
         const NAMES: [&str; 22] = [
@@ -61,7 +56,6 @@ pub mod vector {
 const PRESENT: u64 = 1 << 0;
 const WRITE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
-const RESERVED_BIT: u64 = 1 << 3;
 const FETCH: u64 = 1 << 4;
 
 /// A decoded page fault from CR2 and the error code (SDM volume 3, 4.7).
@@ -79,11 +73,6 @@ pub const fn page_fault(address: u64, code: u64) -> PageFault {
 /// True when the CPU was in ring 3 (or in an access that counts as such) at the fault.
 pub const fn is_from_user(code: u64) -> bool {
     code & USER != 0
-}
-
-/// True when a page-table entry had a reserved bit set: the kernel's own mistake, never a program's.
-pub const fn is_reserved_bit(code: u64) -> bool {
-    code & RESERVED_BIT != 0
 }
 
 /// What the CPU's state told besides the vector, read by `hal` in the entry.

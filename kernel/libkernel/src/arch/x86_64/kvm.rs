@@ -2,6 +2,7 @@
 //!
 //! Sources: Linux, Documentation/virt/kvm/x86/{cpuid,msr,hypercalls}.rst.
 use super::tsc::is_guest;
+use crate::clock::SECOND_NS;
 
 /// The clock by MSR 0x4b564d00 and 0x4b564d01.
 pub const CLOCK: u32 = 1 << 3;
@@ -51,7 +52,7 @@ impl Kvm {
         // Early ones say zero and have the next leaf all the same.
         let last = cpuid(base, 0)[0].max(base + 1);
         let told = if last >= base + TIMING { cpuid(base + TIMING, 0)[1] } else { 0 };
-        let timer_hertz = if told == 0 { 1_000_000_000 } else { u64::from(told) * 1000 };
+        let timer_hertz = if told == 0 { SECOND_NS } else { u64::from(told) * 1000 };
         let [features, _, _, hints] = cpuid(base + 1, 0);
         Some(Kvm { features, is_dedicated: hints & 1 != 0, timer_hertz })
     }
@@ -95,7 +96,7 @@ mod tests {
 
     #[test]
     fn kvm_is_found_by_its_signature() {
-        let kvm = Kvm { features: CLOCK | CLOCK_STABLE, is_dedicated: false, timer_hertz: 1_000_000_000 };
+        let kvm = Kvm { features: CLOCK | CLOCK_STABLE, is_dedicated: false, timer_hertz: SECOND_NS };
         assert_eq!(found(0x4000_0000, 0x4000_0001, true), Some(kvm));
         assert_eq!(found(0x4000_0000, 0, true), Some(Kvm { is_dedicated: true, ..kvm }));
         assert_eq!(found(0x4000_0100, 0x4000_0101, true), Some(kvm));

@@ -2,6 +2,8 @@
 //!
 //! Layouts and protocol: Linux, Documentation/virt/kvm/x86/msr.rst (MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_WALL_CLOCK_NEW).
 
+use crate::clock::SECOND_NS;
+
 /// Words of what the hypervisor writes for each CPU.
 pub const WORDS: usize = 8;
 /// The word with the factor's shift and the flags.
@@ -64,7 +66,7 @@ impl Line {
 
     /// The counter's frequency in hertz; `None` for a line that says nothing.
     pub fn hertz(self) -> Option<u64> {
-        let counts = (u128::from(crate::clock::SECOND_NS) << 32).checked_div(self.factor.into())?;
+        let counts = (u128::from(SECOND_NS) << 32).checked_div(self.factor.into())?;
         let shift = u32::from(self.shift.unsigned_abs()) & 63;
         let hertz = if self.shift < 0 { counts << shift } else { counts >> shift };
         u64::try_from(hertz).ok().filter(|&hertz| hertz > 0)
@@ -80,7 +82,7 @@ mod tests {
     /// set or the one below).
     fn line(kilohertz: u64) -> Line {
         let mut shift = 0i8;
-        let mut scaled = 1_000_000_000u128 << 32;
+        let mut scaled = u128::from(SECOND_NS) << 32;
         let hertz = u128::from(kilohertz) * 1000;
         while scaled / hertz > u128::from(u32::MAX) {
             scaled /= 2;
@@ -101,9 +103,9 @@ mod tests {
             let hertz = kilohertz * 1000;
             assert!(line.hertz().unwrap().abs_diff(hertz) <= hertz / 100_000_000, "{kilohertz}: {line:?}");
             let second = line.at(line.start_count + hertz) - line.start_ns;
-            assert!(second.abs_diff(1_000_000_000) <= 2, "{kilohertz}: {second}");
+            assert!(second.abs_diff(SECOND_NS) <= 2, "{kilohertz}: {second}");
             let before = line.start_ns - line.at(line.start_count - hertz);
-            assert!(before.abs_diff(1_000_000_000) <= 2, "{kilohertz}: {before}");
+            assert!(before.abs_diff(SECOND_NS) <= 2, "{kilohertz}: {before}");
         }
         assert_eq!(Line { factor: 0, ..line(1) }.hertz(), None);
     }
@@ -113,7 +115,7 @@ mod tests {
         let line = line(2_099_512);
         let year = 365 * 86_400;
         let found = line.at(line.start_count + 2_099_512_000 * year) - line.start_ns;
-        assert!(found.abs_diff(year * 1_000_000_000) < 1_000_000_000, "{found}");
+        assert!(found.abs_diff(year * SECOND_NS) < SECOND_NS, "{found}");
     }
 
     #[test]

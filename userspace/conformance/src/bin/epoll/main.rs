@@ -12,7 +12,7 @@ use abi::Errno;
 use abi::fs::*;
 use abi::native::nr;
 use abi::poll::*;
-use abi::time::Timespec;
+use abi::time::{NANOSECONDS_PER_SECOND, Timespec};
 use alloc::vec::Vec;
 use conformance::{Outcome, check, check_eq, raw, scratch};
 use libsyscall::file::*;
@@ -247,7 +247,7 @@ fn waiting_with_a_time() -> Outcome {
     let start = ulib::time::monotonic();
     check_eq!(wait(&Timespec { tv_sec: 0, tv_nsec: 3_000_000 }), Ok(0));
     check!(ulib::time::monotonic() - start >= core::time::Duration::from_millis(3));
-    check_eq!(wait(&Timespec { tv_sec: 0, tv_nsec: 1_000_000_000 }), Err(Errno::EINVAL));
+    check_eq!(wait(&Timespec { tv_sec: 0, tv_nsec: NANOSECONDS_PER_SECOND }), Err(Errno::EINVAL));
     check_eq!(wait(&Timespec { tv_sec: -1, tv_nsec: 0 }), Err(Errno::EINVAL));
     check_eq!(raw::call(nr::epoll_pwait2, &[epoll as u64, 0, 1, 8, 0, 8]), Err(Errno::EFAULT));
     let fd = counter(1)?;

@@ -1,6 +1,7 @@
 //! Taking a lock, waiting for it, giving it up.
 
 use crate::*;
+use abi::time::NANOSECONDS_PER_SECOND;
 
 pub fn a_free_lock_is_taken() -> Outcome {
     static LOCK: Lock = Lock::new();
@@ -86,7 +87,7 @@ pub fn waiting_has_an_end() -> Outcome {
     }
     let past = Timespec { tv_sec: 0, tv_nsec: 1 };
     check_eq!(LOCK.call(FUTEX_LOCK_PI | FUTEX_PRIVATE_FLAG, (&raw const past) as u64), Err(Errno::ETIMEDOUT));
-    let wrong = Timespec { tv_sec: 0, tv_nsec: 1_000_000_000 };
+    let wrong = Timespec { tv_sec: 0, tv_nsec: NANOSECONDS_PER_SECOND };
     check_eq!(LOCK.call(FUTEX_LOCK_PI | FUTEX_PRIVATE_FLAG, (&raw const wrong) as u64), Err(Errno::EINVAL));
     check_eq!(LOCK.value(), servant.number as u32 | FUTEX_WAITERS);
     servant.go_on();

@@ -3,6 +3,7 @@ use super::mmio::Registers;
 use super::{acpi, apic, pit, port};
 use crate::boot;
 use libkernel::acpi::{fadt, hpet};
+use libkernel::clock::SECOND_NS;
 use libkernel::clock::frequency::Reference;
 
 static EVENT_TIMER: Registers = Registers::absent();
@@ -79,7 +80,7 @@ impl Source {
             Self::Pit => Reference { hertz: pit::FREQUENCY, bits: 16 },
             Self::AcpiPm { bits, .. } => Reference { hertz: fadt::PM_TIMER_HERTZ, bits },
             Self::Hpet { hertz } => Reference { hertz, bits: 32 },
-            Self::Apic => Reference { hertz: 1_000_000_000 / apic::TIMER_DIVISOR, bits: 32 },
+            Self::Apic => Reference { hertz: SECOND_NS / apic::TIMER_DIVISOR, bits: 32 },
         }
     }
 
