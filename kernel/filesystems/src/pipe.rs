@@ -237,6 +237,7 @@ impl Pipe {
                 running::send_signal(Signal::PIPE);
                 return Err(Errno::EPIPE.into());
             }
+            // What fits goes before anything is said of the rest: EAGAIN and a signal are told as a count if there is one.
             self.write_some(writing, has_waited, source)?;
             if source.remaining() == 0 {
                 return Ok(());

@@ -88,6 +88,7 @@ impl AddressSpace {
         let address = UserAddr::new(fault.address).untagged();
         let entry = if fault.present { Entry::Present } else { Entry::Absent };
         match self.fault_at(address, fault.access, entry) {
+            // The area is looked for once more, under the lock: of two threads that grow one stack the second finds it grown.
             Err(FaultError::NotMapped) => {
                 self.grow_stack(address, bounds)?;
                 self.fault_at(address, fault.access, entry)
@@ -114,6 +115,7 @@ impl AddressSpace {
     fn fault_later(&self, address: UserAddr, access: Access, entry: Entry) -> Result<(), FaultError> {
         loop {
             self.await_page(address)?;
+            // Everything may have changed while the lock was free, the area itself too: begin anew.
             match self.try_fault(address, access, entry) {
                 Err(FaultError::Later) => {}
                 outcome => return outcome,
@@ -136,6 +138,7 @@ impl AddressSpace {
             };
             (view.object().clone(), view.page_index(address))
         };
+        // The lock of the space is free again: whoever detaches the page may have to unmap it here.
         object.await_detached(index).map_err(|Killed| FaultError::Killed)
     }
 

@@ -71,6 +71,8 @@ pub enum Content {
 impl AddressSpace {
     /// Makes a mapping and returns its addresses.
     pub fn map(&self, request: MapRequest, bounds: &dyn Bounds) -> Result<UserRange, Errno> {
+        // Declared before the guard, so dropped after it: what was mapped there may hold the last reference to a file, whose end takes locks
+        // of its own and may sleep.
         let mut discarded = Discarded::new();
         let (range, wants_pages) = {
             let mut state = self.state.write();
@@ -80,6 +82,7 @@ impl AddressSpace {
             state.refuse_occupied(request.placement, range)?;
             self.map_locked(&mut state, range, request, bounds, &mut discarded)?
         };
+        // Without the lock: each page is found under it anew, and what brings it in may wait.
         if wants_pages {
             self.populate(range);
         }
@@ -102,6 +105,7 @@ impl AddressSpace {
             return Err(Errno::EAGAIN);
         }
         state.may_map(&area, range, more, bounds)?;
+        // All that says no has been asked by now. What is there is not given up for a mapping that is refused.
         if state.areas.overlaps(range) {
             self.unmap_locked(state, range, discarded)?;
         }

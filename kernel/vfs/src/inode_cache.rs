@@ -49,6 +49,7 @@ impl InodeCache {
         match self.changed.wait_until_killed(|| self.find(number)).map_err(|_| Errno::EINTR)? {
             Found::Inode(inode) => Ok(inode),
             Found::Own => {
+                // Without the lock, for as long as it takes: the slot says that the number is coming, and keeps others off it.
                 let inode = read();
                 let mut slots = self.slots.lock();
                 match &inode {
@@ -56,6 +57,7 @@ impl InodeCache {
                     Err(_) => slots.remove(&number),
                 };
                 drop(slots);
+                // Also after a failure: one of those that waited reads the inode itself then.
                 self.changed.wake_all();
                 inode
             }
@@ -71,6 +73,7 @@ impl InodeCache {
             }
             Entry::Occupied(slot) => match slot.get() {
                 Slot::Coming => None,
+                // Nobody holds it, but its file system is not done with it: what would be read now is of before the last changes.
                 Slot::Here(inode) => inode.upgrade().map(Found::Inode),
             },
         }

@@ -79,6 +79,7 @@ pub fn rename(
     }
     old.refresh(&from.directory.dentry, &from.name)?;
     new.refresh(&to.directory.dentry, &to.name)?;
+    // The shape first: by it the order of the two locks below is known, and `check_ends` may ask who lies below whom.
     let _shape = SHAPE.lock();
     let _locks = lock_both(from.directory, to.directory, old, new);
     let source = old.find_to_change(&from.directory.dentry, &from.name)?.ok_or(Errno::ENOENT)?;
@@ -92,6 +93,7 @@ pub fn rename(
     check_rights(&from, &to, target, &source, existing.as_ref(), credentials)?;
     let moves_directory =
         [Some(&source), existing.as_ref()].into_iter().flatten().any(|end| end.inode().is_directory());
+    // Before the first name changes, until the last has: a walk that must not leave its place looks at it before and after.
     let _moving = moves_directory.then(Moving::start);
     let plan = Plan { from: &from, to: &to, old, new, source };
     match existing {
@@ -219,6 +221,7 @@ impl Plan<'_> {
 
     fn replace(self, existing: Option<Arc<Dentry>>, whiteout: Option<Arc<Dentry>>) -> Result<(), Errno> {
         let label: Name = Arc::from(self.to.name.name);
+        // Locked before the file system is asked: else a name could be made in the directory that goes away meanwhile.
         let burial = match &existing {
             Some(existing) if existing.inode().is_directory() => Some(Burial::begin(existing)?),
             _ => None,
@@ -226,6 +229,8 @@ impl Plan<'_> {
         let (old_parent, new_parent) = self.parents();
         let left = if whiteout.is_some() { LeftBehind::Whiteout } else { LeftBehind::Nothing };
         self.ask(existing.as_ref(), left)?;
+        // The new name comes before the old one goes: whoever looks up both finds the file under one at least, and what can fail
+        // (`enter`) leaves the old one as it was.
         let replaced = match &existing {
             Some(_) => self.new.names.write().supersede(&self.to.name, self.source.clone()),
             None => {
@@ -244,6 +249,7 @@ impl Plan<'_> {
             Some(whiteout) => self.old.names.write().supersede(&self.from.name, whiteout),
             None => self.old.take_away(&self.from.name),
         };
+        // Last: until then a path that is told (`getcwd`) is the old one.
         self.source.move_to(self.to.directory.dentry.clone(), label);
         if self.source.inode().is_directory() {
             old_parent.remove_link();

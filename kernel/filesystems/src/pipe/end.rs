@@ -128,6 +128,7 @@ impl Pipe {
 
     /// Closes ends. With the last of all the bytes go, too.
     fn leave(&self, ends: Ends) {
+        // Counted under the lock, so that of two ends which close at once one sees that it was the last of all, and takes the bytes away.
         let mut content = self.content.lock();
         let last_reader = ends.reads && self.readers.fetch_sub(1, Ordering::AcqRel) == 1;
         let last_writer = ends.writes && self.writers.fetch_sub(1, Ordering::AcqRel) == 1;
@@ -136,6 +137,7 @@ impl Pipe {
             self.publish(&content.ring);
         }
         let is_cut_off = self.has_readers() != self.has_writers();
+        // The counts have changed by now, which is what those who wake up look at; and the lock is free for them.
         drop(content);
         if last_reader {
             self.writable.wake_all();

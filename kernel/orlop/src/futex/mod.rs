@@ -116,8 +116,11 @@ pub fn wait(
     bits: u32,
     deadline: Deadline,
 ) -> Result<Result<(), WaitError>, Errno> {
+    // Before the bucket's lock: a shared word is found under the lock of its address space, which sleeps.
     let key = word.key(thread)?;
     retry_with_page(|| {
+        // The word is compared under the lock that a waker takes after it has changed the word. So either the change is seen here,
+        // or the waker finds this waiter. Without the lock both could miss each other.
         let mut bucket = bucket::lock(key.bucket());
         word.expect(expected)?;
         bucket.push(key, Waiter::current(bits, None));
@@ -143,6 +146,7 @@ fn sleep_of(task: &Task, deadline: Deadline) -> Result<(), (WaitError, Left)> {
     let interrupted = || task::own_work() & (work::SIGNAL | work::KILL) != 0;
     loop {
         sched::block_unless(|| queue::is_woken(task) || interrupted() || deadline.has_passed());
+        // A wake-up before all else: the waker has counted this thread among those that it woke.
         let error = if queue::is_woken(task) {
             break;
         } else if interrupted() {
@@ -154,6 +158,7 @@ fn sleep_of(task: &Task, deadline: Deadline) -> Result<(), (WaitError, Left)> {
         };
         match bucket::withdraw(task) {
             Some(left) => return Err((error, left)),
+            // A waker was faster.
             None => break,
         }
     }

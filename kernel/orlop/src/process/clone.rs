@@ -92,7 +92,7 @@ pub fn clone(caller: &Caller<'_>, request: &CloneRequest) -> Result<i32, Failure
     let child = make(caller, request)?;
     let number = caller.thread.shown(child.thread.id());
     if request.has(CLONE_PARENT_SETTID) {
-        // As on Linux, a bad address does not undo the child.
+        // Before the child runs: it may look at the word, and end and be waited for by it, at once. As on Linux, a bad address does not undo the child.
         let _ = UserPtr::new(request.parent_tid).write(&number);
     }
     start(child, request);
@@ -114,6 +114,7 @@ fn start(child: Child, request: &CloneRequest) {
         }
         return;
     }
+    // Before it runs: it takes the mark back when it leaves the memory, which may be at once.
     process.borrows_memory.store(waits, Ordering::Relaxed);
     sched::start(runnable);
     if waits {
@@ -131,7 +132,10 @@ struct Child {
 
 fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Failure> {
     let parent = caller.thread;
+    // Noted before anything is copied: what the parent is sent together with others from here on, the copy would miss.
     let beginning = Beginning::of(parent)?;
+    // What is cheap to refuse comes before the copy of the memory, and a number is taken only when that is there: whatever fails
+    // after it gives it back in one place.
     parent.check_another()?;
     settings::check_threads()?;
     leave_some_memory()?;
@@ -267,8 +271,11 @@ fn enter(
     child: Child,
     beginning: &Beginning,
 ) -> Result<Child, Failure> {
+    // Under the table's lock, which finds the members of a group for whoever signals it: either that one has counted already, or it
+    // will find the child.
     let mut table = table::lock_between_walks();
     beginning.still_holds(parent)?;
+    // What can fail comes first. A child that is in the table can be seen, and could not be taken out as if it had never been.
     child.thread.process().add_thread(child.thread.clone())?;
     if request.has(CLONE_THREAD) {
         table.insert_thread(&child.thread);

@@ -37,6 +37,8 @@ pub(super) fn end_thread(thread: Arc<Thread>) {
     let resume = thread.resume.lock().take();
     drop(resume);
     let process = thread.process().clone();
+    // The robust locks first: their list lies in the thread's stack or beside it, and whoever is woken by the word that is cleared then
+    // may free both. Both need the memory, which goes last.
     futex::leave_memory(&thread, futex::Future::Ends);
     clear_child_id(&thread);
     thread.set_files(None);
@@ -58,6 +60,7 @@ pub(super) fn end_thread(thread: Arc<Thread>) {
     } else {
         send::pass_on(&process, &thread, SignalSet::ALL);
     }
+    // Whoever waits looks at the list of threads, which has changed by now.
     process.thread_ended.wake_all();
 }
 
@@ -79,12 +82,14 @@ fn end_process(process: &Arc<Process>) {
     process.timers.disarm();
     process.leave_memory();
     leave_session(process);
+    // Before anybody can wait for it: once it is reaped its number may be another's, whom they would take for their parent.
     let mut groups = give_children_away(process);
     let (parent, vanishes) = become_zombie(process, status, &mut groups);
     groups.sort_unstable();
     groups.dedup();
+    // Only now does the process no longer count among those who could continue them.
     groups.into_iter().for_each(continue_if_orphaned);
-    // Another parent that it has got since then has heard of it when it adopted it.
+    // Last, for the parent may reap it at once. Another parent that it has got since then has heard of it when it adopted it.
     match parent {
         Some(parent) => report::tell_of_end(&parent, process, status, vanishes),
         None => report::vanish(process),

@@ -44,6 +44,7 @@ pub fn run(thread: Arc<Thread>, context: UserContext) {
         }
     }
     drop(task);
+    // A dump wants the registers, and memory and descriptors as they are: all that `end_thread` gives up.
     gathering::leave_loop(&thread, &context);
     exit::end_thread(thread);
 }
@@ -69,6 +70,7 @@ fn system_call(thread: &Arc<Thread>, context: &mut UserContext) -> Option<Restar
 /// Does the work that the bits ask for.
 #[cold]
 fn attend(thread: &Arc<Thread>, context: &mut UserContext, bits: u32, restart: Option<Restart>) -> Next {
+    // Before signals and stops: who is to end runs no handler any more, and stays in no stop.
     if bits & work::KILL != 0 {
         return Next::End;
     }
@@ -110,6 +112,7 @@ fn refuse(thread: &Arc<Thread>, fault: &UserFault, signal: Option<(u8, i32)>) {
         send::end_process(thread.process(), status);
         return;
     };
+    // Before the signal, whose frame shows it.
     *thread.signals.fault.lock() = FaultRecord::of_page_fault(fault);
     send::force(thread, signal, &SigInfo::fault(signal.number(), code, fault.address));
 }

@@ -30,6 +30,8 @@ pub fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut restart: Opt
         match action::disposition(signal, &act) {
             Disposition::Ignore => {}
             Disposition::Handle => {
+                // Before the frame, which keeps the registers as the handler's return shall find them. The first handler decides:
+                // those that are entered after it lie on top, and return into it.
                 settle_interrupted(context, restart.take(), &act);
                 if act.sa_flags & SA_EXPOSE_TAGBITS == 0 && info.is_fault() {
                     info.fields[0] = UserAddr::new(info.fields[0]).untagged().as_u64();
@@ -42,10 +44,12 @@ pub fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut restart: Opt
     if let Some(restart) = restart {
         run_again(context, restart);
     }
+    // After the signals that the other mask let in (sigsuspend, ppoll). Where one of them has a handler, its frame took the mask along.
     if task::own_work() & work::RESTORE_MASK != 0 {
         let mask = thread.take_saved_mask();
         thread.set_signal_mask(mask);
     }
+    // With the mask of the end: this thread may have been told of what it blocks by now.
     if bits & work::SIGNAL != 0 {
         send::pass_on(thread.process(), thread, thread.signal_mask());
     }
