@@ -178,7 +178,7 @@ impl AddressSpace {
 
     /// Threads on several CPUs will have faults in it at the same time.
     pub fn share(&self) {
-        self.state.spread();
+        self.state.count_per_cpu();
     }
 
     /// How much it holds, and the most pages that it ever held (`VmPeak`).

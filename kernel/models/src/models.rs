@@ -99,9 +99,9 @@ fn readers_never_see_half_a_write() {
     });
 }
 
-/// As above, while the lock is being spread, by readers on two CPUs.
+/// As above, while the lock begins to count per CPU, by readers on two CPUs.
 #[test]
-fn readers_of_a_spread_lock_never_see_half_a_write() {
+fn readers_counted_per_cpu_never_see_half_a_write() {
     explore(3, || {
         let lock = Arc::new(TryRwLock::new((Fragile::new(), Fragile::new())));
         let look = |lock: &TryRwLock<(Fragile, Fragile)>, cpu| {
@@ -112,7 +112,7 @@ fn readers_of_a_spread_lock_never_see_half_a_write() {
         };
         let (for_writer, for_reader) = (lock.clone(), lock.clone());
         let writer = loom::thread::spawn(move || {
-            for_writer.spread(|| {
+            for_writer.count_per_cpu(|| {
                 loop {
                     match for_writer.try_write() {
                         Some(guard) => break guard,
@@ -258,7 +258,7 @@ fn a_spinning_lock_keeps_readers_and_writer_apart() {
         let lock = Arc::new(SpinRwLock::new((Fragile::new(), Fragile::new())));
         let other = lock.clone();
         let writer = loom::thread::spawn(move || {
-            other.spread();
+            other.count_per_cpu();
             let pair = other.write();
             pair.0.increment();
             pair.1.increment();
@@ -275,10 +275,10 @@ fn a_spinning_lock_keeps_readers_and_writer_apart() {
 
 /// A reader that a writer saw for a moment must wake it: neither may sleep for ever.
 #[test]
-fn a_spread_sleeping_lock_lets_everybody_in() {
+fn a_sleeping_lock_that_counts_per_cpu_lets_everybody_in() {
     explore(2, || {
         let lock = Arc::new(RwLock::new(Fragile::new()));
-        lock.spread();
+        lock.count_per_cpu();
         let other = lock.clone();
         let writer = loom::thread::spawn(move || other.write().increment());
         crate::machine::cpu::THIS.with(|this| this.set(1));

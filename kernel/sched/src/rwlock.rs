@@ -1,6 +1,6 @@
 //! The sleeping reader-writer lock.
 //!
-//! Readers of different CPUs write to no common line once the lock has been spread; see [`TryRwLock`].
+//! Readers of different CPUs write to no common line once the lock counts them per CPU; see [`TryRwLock`].
 //!
 //! A waiting writer keeps new readers out, so that readers cannot starve it. A thread must therefore not take the read side twice.
 //! Whoever leaves wakes one waiting writer, or, if there is none, all readers: nobody is woken only to find the lock taken by
@@ -73,8 +73,8 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// The value will have readers on several CPUs at once. Sleeps until nobody is inside, the first time.
-    pub fn spread(&self) {
-        self.value.spread(|| self.value.try_write().unwrap_or_else(|| self.wait_for_write()));
+    pub fn count_per_cpu(&self) {
+        self.value.count_per_cpu(|| self.value.try_write().unwrap_or_else(|| self.wait_for_write()));
         self.waiters.wake_next();
     }
 

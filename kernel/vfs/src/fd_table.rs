@@ -105,7 +105,7 @@ impl FdTable {
 
     /// Threads on several CPUs will look at it at the same time.
     pub fn share(&self) {
-        self.slots.spread();
+        self.slots.count_per_cpu();
     }
 
     /// The file behind a descriptor. EBADF if there is none.

@@ -47,7 +47,7 @@ pub fn list(place: &Location, position: u64, mut emit: impl FnMut(Listed<'_>) ->
     let stored = directory.inode().directory().ok_or(Errno::ENOTDIR)?;
     match stored.store {
         Store::Memory => {
-            let names = stored.names.read_or_spread();
+            let names = stored.names.read_or_count_per_cpu();
             for (cookie, entry) in names.newest_first(NEWEST.saturating_sub(offset)) {
                 let Some(dentry) = &entry.dentry else { continue };
                 let inode = dentry.inode();

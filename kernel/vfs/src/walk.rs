@@ -449,7 +449,7 @@ pub fn child(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno>
 pub fn child_by(directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Arc<Dentry>, Errno> {
     if let Body::Directory(stored) = &directory.inode().body
         && stored.store.is_known_here()
-        && let Some(found) = stored.names.read_or_spread().find(key)
+        && let Some(found) = stored.names.read_or_count_per_cpu().find(key)
     {
         return Ok(found.clone());
     }
@@ -462,7 +462,7 @@ fn cached_child(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Err
         // Somebody has to be asked, whatever is known.
         Store::MadeUp | Store::Shared => Err(Errno::EAGAIN),
         _ if name.len() > MAX_NAME && is_too_long(name, directory) => Err(Errno::ENAMETOOLONG),
-        _ => stored.names.read_or_spread().find(&Key::new(name)).cloned().ok_or(Errno::EAGAIN),
+        _ => stored.names.read_or_count_per_cpu().find(&Key::new(name)).cloned().ok_or(Errno::EAGAIN),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The spinning reader-writer lock: short sections that are mostly read, by all CPUs.
 //!
-//! It begins as a plain spin lock, which is cheapest while one thread uses it. Once it has been spread, readers count themselves
+//! It begins as a plain spin lock, which is cheapest while one thread uses it. Once it counts per CPU, readers count themselves
 //! on their CPU's own line and write to no common one; a writer raises its flag, which holds new readers up, and waits until
 //! those inside have left, on every CPU. For what is seldom changed once several threads look at it: whoever shares it says so, or
 //! its readers notice.
@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// A lock around `T`.
 pub struct SpinRwLock<T: ?Sized> {
     class: Class,
-    /// Held by a writer, and before the lock is spread by a reader.
+    /// Held by a writer, and before the lock counts per CPU, by a reader.
     locked: AtomicBool,
     readers: ReaderCounts,
     /// How often a reader has found it taken.
@@ -66,7 +66,7 @@ impl<T: ?Sized> SpinRwLock<T> {
     pub fn read(&self) -> SpinReadGuard<'_, T> {
         let preempt = preempt::disable();
         self.class.wait(Kind::Spin);
-        let count = if self.readers.is_spread() {
+        let count = if self.readers.counts_per_cpu() {
             Some(self.count_in())
         } else {
             acquire(&self.locked, &self.class);
@@ -77,11 +77,11 @@ impl<T: ?Sized> SpinRwLock<T> {
     }
 
     /// As [`SpinRwLock::read`], for a lock of which nobody knows before whether several threads will read it at once: when it has been
-    /// found taken a few times it is spread. The caller holds no spin lock.
+    /// found taken a few times it counts per CPU from then on. The caller holds no spin lock.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
-    pub fn read_or_spread(&self) -> SpinReadGuard<'_, T> {
-        if self.locked.load(Ordering::Relaxed) && !self.readers.is_spread() {
+    pub fn read_or_count_per_cpu(&self) -> SpinReadGuard<'_, T> {
+        if self.locked.load(Ordering::Relaxed) && !self.readers.counts_per_cpu() {
             self.meet();
         }
         self.read()
@@ -90,7 +90,7 @@ impl<T: ?Sized> SpinRwLock<T> {
     #[cold]
     fn meet(&self) {
         if self.meetings.fetch_add(1, Ordering::Relaxed) >= MEETINGS {
-            self.spread();
+            self.count_per_cpu();
         }
     }
 
@@ -113,7 +113,7 @@ impl<T: ?Sized> SpinRwLock<T> {
         let preempt = preempt::disable();
         self.class.wait(Kind::Spin);
         acquire(&self.locked, &self.class);
-        if self.readers.is_spread() {
+        if self.readers.counts_per_cpu() {
             self.readers.wait_for_none();
         }
         self.class.taken(Kind::Spin);
@@ -121,11 +121,11 @@ impl<T: ?Sized> SpinRwLock<T> {
     }
 
     /// Several threads will read at once. Without memory for their counts nothing changes. The caller holds no lock.
-    pub fn spread(&self) {
+    pub fn count_per_cpu(&self) {
         if let Some(counts) = self.readers.prepare() {
             // Under the lock: whoever finds the counts comes after this, and so does each writer who must look at them.
             let guard = self.write();
-            let refused = self.readers.spread(counts);
+            let refused = self.readers.count_per_cpu(counts);
             drop(guard);
             drop(refused);
         }

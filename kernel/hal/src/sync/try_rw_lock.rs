@@ -101,11 +101,11 @@ impl<T: ?Sized> TryRwLock<T> {
 
     /// Readers on different CPUs will write to different lines. `enter` waits until it is this lock's writer; panics if it is
     /// another's. Without memory for the counts nothing changes.
-    pub fn spread<'a>(&'a self, enter: impl FnOnce() -> TryWriteGuard<'a, T>) {
+    pub fn count_per_cpu<'a>(&'a self, enter: impl FnOnce() -> TryWriteGuard<'a, T>) {
         if let Some(counts) = self.readers.prepare() {
             let guard = enter();
             assert!(ptr::eq(&raw const guard.lock.writer, &raw const self.writer), "another lock's writer");
-            let refused = self.readers.spread(counts);
+            let refused = self.readers.count_per_cpu(counts);
             drop(guard);
             drop(refused);
         }

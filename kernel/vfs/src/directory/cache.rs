@@ -204,7 +204,7 @@ impl Directory {
 
     /// What is known of a name; `None` where its file system has to be asked. ENOENT in a directory that has been removed.
     fn recall(&self, key: &Key<'_>) -> Result<Option<Answer>, Errno> {
-        let names = self.names.read_or_spread();
+        let names = self.names.read_or_count_per_cpu();
         match names.known(key) {
             _ if names.is_dead() => Err(Errno::ENOENT),
             Known::There(dentry) => Ok(Some(Some(dentry.clone()))),

@@ -130,7 +130,7 @@ pub(super) fn next_inside(outer: &Arc<Mount>, after: Option<&Arc<Mount>>) -> Opt
 
 /// What is mounted on a place.
 pub fn mounted_on(place: &Location) -> Option<Arc<Mount>> {
-    let table = TABLE.read_or_spread();
+    let table = TABLE.read_or_count_per_cpu();
     table.on(place).cloned()
 }
 
