@@ -20,19 +20,19 @@ pub fn parameters(task: &Task) -> Parameters {
     Parameters::unpack(task.sched.parameters.load(Relaxed))
 }
 
-/// Changes how a task is scheduled, at once. What it is lent it keeps.
+/// Changes how a task is scheduled, at once. A boost it keeps.
 pub fn set_parameters(task: &Task, parameters: Parameters) {
-    change(task, |old| Parameters { lent: old.lent, ..parameters });
+    change(task, |old| Parameters { boost: old.boost, ..parameters });
 }
 
-/// Lends a task a real-time priority, or none (0), in place of what it was lent before: priority inheritance.
-pub fn lend(task: &Task, priority: u8) {
-    if parameters(task).lent != priority {
-        change(task, |old| Parameters { lent: priority, ..old });
+/// Boosts a task to a real-time priority, or not (0), in place of its boost of before: priority inheritance.
+pub fn boost(task: &Task, priority: u8) {
+    if parameters(task).boost != priority {
+        change(task, |old| Parameters { boost: priority, ..old });
     }
 }
 
-/// The real-time priority that a task runs with, its own or one that it is lent; 0 for none.
+/// The real-time priority that a task runs with, its own or one that it is boosted to; 0 for none.
 pub fn effective_priority(task: &Task) -> u8 {
     parameters(task).effective().real_time_priority()
 }

@@ -99,7 +99,7 @@ impl<T> Entity<T> {
         self.number
     }
 
-    /// What it goes by: what it was given last, or is lent.
+    /// What it goes by: what it was given last, or is boosted to.
     pub fn parameters(&self) -> Parameters {
         Parameters::unpack(self.parameters).effective()
     }

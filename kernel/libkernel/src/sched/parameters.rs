@@ -54,8 +54,8 @@ pub struct Parameters {
     pub priority: u8,
     /// Children start as `SCHED_OTHER` with nice 0 or more (`SCHED_FLAG_RESET_ON_FORK`).
     pub reset_on_fork: bool,
-    /// The real-time priority of who waits for the task, lent to it meanwhile; 0 for none.
-    pub lent: u8,
+    /// The real-time priority of a waiter, to which the task is boosted meanwhile; 0 for none.
+    pub boost: u8,
 }
 
 impl Parameters {
@@ -64,13 +64,13 @@ impl Parameters {
         matches!(self.policy, Policy::Fifo | Policy::RoundRobin)
     }
 
-    /// What the scheduler goes by: lent a higher priority than its own, a task is one of `SCHED_FIFO`.
+    /// What the scheduler goes by: boosted above its own priority, a task is one of `SCHED_FIFO`.
     #[must_use]
     pub const fn effective(self) -> Parameters {
-        if self.lent > self.real_time_priority() {
-            return Parameters { policy: Policy::Fifo, priority: self.lent, lent: 0, ..self };
+        if self.boost > self.real_time_priority() {
+            return Parameters { policy: Policy::Fifo, priority: self.boost, boost: 0, ..self };
         }
-        Parameters { lent: 0, ..self }
+        Parameters { boost: 0, ..self }
     }
 
     /// The priority, if the policy is a real-time one; else 0.
@@ -90,7 +90,7 @@ impl Parameters {
     #[must_use]
     pub fn of_child(self) -> Parameters {
         if !self.reset_on_fork {
-            return Parameters { lent: 0, ..self };
+            return Parameters { boost: 0, ..self };
         }
         let nice = if self.is_real_time() { 0 } else { self.nice.max(0) };
         let policy = if self.is_real_time() { Policy::Normal } else { self.policy };
@@ -103,7 +103,7 @@ impl Parameters {
             | (self.nice.cast_unsigned() as u32) << 8
             | (self.priority as u32) << 16
             | (self.reset_on_fork as u32) << 24
-            | (self.lent as u32) << 25
+            | (self.boost as u32) << 25
     }
 
     /// The inverse of [`Parameters::pack`].
@@ -121,7 +121,7 @@ impl Parameters {
             nice: nice.cast_signed(),
             priority,
             reset_on_fork: flags & 1 != 0,
-            lent: flags >> 1,
+            boost: flags >> 1,
         }
     }
 }

@@ -361,7 +361,7 @@ fn parameters_change_while_running_and_while_waiting() {
 fn packed_parameters_come_out_as_they_went_in() {
     for policy in [Policy::Normal, Policy::Fifo, Policy::RoundRobin, Policy::Batch, Policy::Idle] {
         for nice in -20..=19 {
-            let parameters = Parameters { policy, nice, priority: 42, reset_on_fork: nice > 3, lent: 99 };
+            let parameters = Parameters { policy, nice, priority: 42, reset_on_fork: nice > 3, boost: 99 };
             assert_eq!(Parameters::unpack(parameters.pack()), parameters);
         }
     }
@@ -370,14 +370,14 @@ fn packed_parameters_come_out_as_they_went_in() {
 
 #[test]
 fn a_lent_priority_counts_if_it_is_higher() {
-    let lent = |lent, parameters| Parameters { lent, ..parameters };
-    assert_eq!(lent(0, nice(3)).effective(), nice(3));
-    let raised = lent(7, nice(3)).effective();
+    let boosted = |boost, parameters| Parameters { boost, ..parameters };
+    assert_eq!(boosted(0, nice(3)).effective(), nice(3));
+    let raised = boosted(7, nice(3)).effective();
     assert_eq!((raised.policy, raised.priority, raised.nice), (Policy::Fifo, 7, 3));
     let turns = real_time(Policy::RoundRobin, 20);
-    assert_eq!(lent(20, turns).effective(), turns);
-    assert_eq!(lent(21, turns).effective(), real_time(Policy::Fifo, 21));
-    assert_eq!(lent(21, turns).of_child(), turns);
+    assert_eq!(boosted(20, turns).effective(), turns);
+    assert_eq!(boosted(21, turns).effective(), real_time(Policy::Fifo, 21));
+    assert_eq!(boosted(21, turns).of_child(), turns);
 }
 
 #[test]

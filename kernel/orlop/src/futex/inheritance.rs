@@ -3,11 +3,11 @@
 //! A lock is known here only while somebody waits: the word in user memory names the owner, and a set [`FUTEX_WAITERS`] sends the
 //! owner here to give the lock up. Then it goes to the waiter with the highest priority at once, so nobody can come in between.
 //!
-//! Each lock tells its owner the highest priority that waits for it ([`Held`]), and the owner is lent the highest of all. If it
+//! Each lock tells its owner the highest priority that waits for it ([`ContendedLocks`]), and the owner is boosted to the highest of all. If it
 //! waits for a lock itself, that lock's owner is told in turn ([`pass_on`]), one lock of a bucket at a time: each step
 //! computes afresh what it tells, so steps of several changes may mix.
 //!
-//! Lock order: bucket → [`Held`] → run queue; bucket → process table.
+//! Lock order: bucket → [`ContendedLocks`] → run queue; bucket → process table.
 //!
 //! [`FUTEX_WAITERS`]: abi::futex::FUTEX_WAITERS
 
@@ -42,7 +42,7 @@ pub(super) struct Lock {
 /// Locks of a bucket, who waits for them, and who waits to be moved to one (`FUTEX_WAIT_REQUEUE_PI`).
 pub(super) struct Inheriting {
     locks: BTreeMap<Key, Lock>,
-    /// By the priority that each has, lent or its own; [`Bucket::reorder`] is told when that changes.
+    /// By the priority that each has, by a boost or its own; [`Bucket::reorder`] is told when that changes.
     waiting: Queue,
     candidates: Queue,
 }
@@ -58,13 +58,13 @@ pub(super) struct First {
 }
 
 /// The locks that a thread holds while others wait, each with the highest priority that waits for it.
-pub struct Held {
-    inner: SpinLock<HeldLocks>,
+pub struct ContendedLocks {
+    inner: SpinLock<Contended>,
     /// How often the thread has begun to wait for a lock itself.
     waits: AtomicU32,
 }
 
-struct HeldLocks {
+struct Contended {
     locks: Vec<(Key, u8)>,
     /// The thread has given all up and takes no more.
     is_closed: bool,
@@ -217,16 +217,16 @@ impl Bucket {
         thread.held.give(key);
         self.inheriting.tell_owner(key);
         next.wake_up();
-        // Last: without what it was lent, it may have to make way.
+        // Last: without the boost it may have to make way.
         former.held.remove(key, &former);
     }
 }
 
-impl Held {
+impl ContendedLocks {
     /// Nothing.
-    pub const fn new() -> Held {
-        let inner = SpinLock::new(HeldLocks { locks: Vec::new(), is_closed: false });
-        Held { inner, waits: AtomicU32::new(0) }
+    pub const fn new() -> ContendedLocks {
+        let inner = SpinLock::new(Contended { locks: Vec::new(), is_closed: false });
+        ContendedLocks { inner, waits: AtomicU32::new(0) }
     }
 
     /// Makes room for one lock more, and counts a wait for it.
@@ -252,26 +252,26 @@ impl Held {
         self.inner.lock().locks.push((key, 0));
     }
 
-    /// Notes the highest priority that waits for a lock, and lends the thread, which is `owner`, the highest of all.
+    /// Notes the highest priority that waits for a lock, and boosts the thread, which is `owner`, to the highest of all.
     fn set(&self, key: Key, level: u8, owner: &Thread) {
         let mut held = self.inner.lock();
         if let Some(entry) = held.locks.iter_mut().find(|(held, _)| *held == key) {
             entry.1 = level;
         }
-        held.lend(owner);
+        held.boost(owner);
     }
 
     fn remove(&self, key: Key, owner: &Thread) {
         let mut held = self.inner.lock();
         held.locks.retain(|(held, _)| *held != key);
-        held.lend(owner);
+        held.boost(owner);
     }
 }
 
-impl HeldLocks {
-    fn lend(&self, owner: &Thread) {
+impl Contended {
+    fn boost(&self, owner: &Thread) {
         if let Some(task) = owner.task() {
-            settings::lend(&task, self.locks.iter().map(|&(_, level)| level).max().unwrap_or(0));
+            settings::boost(&task, self.locks.iter().map(|&(_, level)| level).max().unwrap_or(0));
         }
     }
 }

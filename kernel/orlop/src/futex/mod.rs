@@ -5,7 +5,7 @@
 //! fault; where it would, the lock is dropped, the page is brought in and all is tried again. A thread waits for one futex at a
 //! time, so a word in its task says in which bucket it stands, or that it has been woken.
 //!
-//! Locks that lend their owner priority are in [`inheritance`], [`lock`] and [`transfer`].
+//! Locks whose owner is boosted are in [`inheritance`], [`lock`] and [`transfer`].
 //!
 //! Lock order: buckets by index → run queue.
 
@@ -30,7 +30,7 @@ use sched::timer::Timeout;
 use sched::wait::{Deadline, WaitError};
 use sched::work;
 
-pub use inheritance::{Future, Held, Left, priority_changed};
+pub use inheritance::{Future, ContendedLocks, Left, priority_changed};
 pub use key::{Key, Sharing, draw_secret};
 
 use crate::process::Thread;

@@ -122,7 +122,7 @@ fn last_fields(subject: &Subject, layout: Option<&Layout>, text: &mut Text) {
     text.put(b"0\n");
 }
 
-/// Linux's inner priority, as `stat` shows it: 0 to 39 by nice value, below 0 for real-time policies, also if that is lent.
+/// Linux's inner priority, as `stat` shows it: 0 to 39 by nice value, below 0 for real-time policies, also by a boost.
 pub fn shown_priority(scheduling: Parameters) -> i32 {
     let scheduling = scheduling.effective();
     if scheduling.is_real_time() {

@@ -22,7 +22,7 @@ use vfs::{FdTable, FsContext};
 
 use super::usage::Account;
 use super::{IoContext, Process, find_thread, speculation};
-use crate::futex::Held;
+use crate::futex::ContendedLocks;
 use crate::signal::{Signal, SignalSet, ThreadSignals};
 use crate::syscall::Resume;
 use crate::time::CpuAlarms;
@@ -63,7 +63,7 @@ pub struct Thread {
     /// Head of the list of robust futexes that the thread holds.
     pub(crate) robust_list: AtomicU64,
     /// Locks that others wait for.
-    pub(crate) held: Held,
+    pub(crate) held: ContendedLocks,
     /// Pending signals, mask and alternate stack.
     pub(crate) signals: ThreadSignals,
     /// How `restart_syscall` goes on.
@@ -178,7 +178,7 @@ impl Thread {
             name: IrqLock::new(parts.name),
             clear_child_id: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
-            held: Held::new(),
+            held: ContendedLocks::new(),
             signals: ThreadSignals::new(parts.signal_mask, parts.signal_stack),
             resume: SpinLock::new(None),
             account: Account::new(),

@@ -24,7 +24,7 @@ impl Thread {
     pub fn set_scheduling(&self, parameters: Parameters) {
         // Of two that change it at once, the one that comes last does so here and in the task.
         let _only = self.changes_scheduling.lock();
-        self.parameters.store(Parameters { lent: 0, ..parameters }.pack(), Ordering::Relaxed);
+        self.parameters.store(Parameters { boost: 0, ..parameters }.pack(), Ordering::Relaxed);
         if let Some(task) = self.task() {
             settings::set_parameters(&task, parameters);
         }
