@@ -62,7 +62,7 @@ pub fn masked_answers(cpu: usize) -> u32 {
 
 /// Asks another CPU and waits for so many nanoseconds; then calls `show` for each of its functions, the innermost first.
 /// False if it does not answer.
-pub fn of_other(cpu: usize, patience_ns: u64, show: &mut dyn FnMut(Place)) -> bool {
+pub fn of_other(cpu: usize, patience_ns: u64, show: &mut dyn FnMut(CallSite)) -> bool {
     let Some(station) = STATIONS.of(cpu) else { return false };
     ask(cpu);
     let end = crate::time::now_ns().saturating_add(patience_ns);
@@ -77,18 +77,18 @@ pub fn of_other(cpu: usize, patience_ns: u64, show: &mut dyn FnMut(Place)) -> bo
 }
 
 /// The same for the kernel code of this CPU that an interrupt has found, from that interrupt's handler.
-pub fn of_interrupted(show: &mut dyn FnMut(Place)) {
+pub fn of_interrupted(show: &mut dyn FnMut(CallSite)) {
     of_chain(interrupted(), show);
 }
 
 /// The same for a task that no CPU runs. One that runs meanwhile leads to nonsense, and to nothing worse.
-pub fn of_suspended(task: &Task, show: &mut dyn FnMut(Place)) {
+pub fn of_suspended(task: &Task, show: &mut dyn FnMut(CallSite)) {
     of_chain(task.place(), show);
 }
 
 /// The chain of calls of one task, the innermost first.
 pub struct Calls {
-    places: [Place; FRAMES],
+    places: [CallSite; FRAMES],
     length: usize,
 }
 
@@ -107,19 +107,19 @@ impl Calls {
 
     /// From a place behind a call.
     fn from(pc: u64, frame_pointer: u64) -> Calls {
-        let mut calls = Calls { places: [Place { address: 0, is_return: true }; FRAMES], length: 0 };
+        let mut calls = Calls { places: [CallSite { address: 0, is_return: true }; FRAMES], length: 0 };
         calls.length = follow(pc, frame_pointer, |index, address| calls.places[index].address = address);
         calls
     }
 
     /// The places.
-    pub fn iter(&self) -> impl Iterator<Item = &Place> {
+    pub fn iter(&self) -> impl Iterator<Item = &CallSite> {
         self.places.iter().take(self.length)
     }
 }
 
 /// By way of this CPU's own station.
-fn of_chain([pc, frame_pointer]: [u64; 2], show: &mut dyn FnMut(Place)) {
+fn of_chain([pc, frame_pointer]: [u64; 2], show: &mut dyn FnMut(CallSite)) {
     STATIONS.with(|station| {
         station.note(pc, frame_pointer);
         station.show(show);
@@ -161,9 +161,9 @@ impl Station {
         self.length.store(length, Relaxed);
     }
 
-    fn show(&self, show: &mut dyn FnMut(Place)) {
+    fn show(&self, show: &mut dyn FnMut(CallSite)) {
         for (index, frame) in self.frames.iter().take(self.length.load(Relaxed)).enumerate() {
-            show(Place { address: frame.load(Relaxed), is_return: index != 0 });
+            show(CallSite { address: frame.load(Relaxed), is_return: index != 0 });
         }
     }
 }
@@ -197,13 +197,13 @@ fn record(frame_pointer: u64) -> Option<[u64; 2]> {
 
 /// A place in the kernel's code: shown as its address and the function that it belongs to.
 #[derive(Clone, Copy)]
-pub struct Place {
+pub struct CallSite {
     pub(crate) address: u64,
     /// Behind a call, which may be the last instruction of its function: the byte before tells which.
     pub(crate) is_return: bool,
 }
 
-impl Place {
+impl CallSite {
     /// The name of the function, how far inside the place is, and the function's size with what follows it to the next one.
     pub fn function(&self) -> Option<(impl fmt::Display, u64, u64)> {
         let back = u64::from(self.is_return);
@@ -213,7 +213,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for CallSite {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let back = u64::from(self.is_return);
         match crate::panic::symbol(self.address.wrapping_sub(back)) {

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use libkernel::addr::{PhysAddr, UserAddr};
 use libkernel::arch::native::UserRegs;
 use libkernel::speculation::{Limits, Means, Weakness};
-use libkernel::topology::Place;
+use libkernel::topology::CpuPosition;
 
 /// The executing CPU: identity, interrupt mask, preemption count and current task.
 pub trait Cpu {
@@ -85,7 +85,7 @@ pub trait Smp {
     /// firmware refuses.
     fn start_cpu(start: &'static Start) -> bool;
     /// Where a CPU that runs sits among the others.
-    fn place(cpu: usize) -> Place;
+    fn place(cpu: usize) -> CpuPosition;
     /// Makes the executing CPU, just started, able to take interrupts.
     fn initialise_cpu();
     /// Interrupts `cpu`, this one too, so that it calls [`answer`](crate::backtrace::answer): whatever it does, where the

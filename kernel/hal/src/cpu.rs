@@ -3,7 +3,7 @@ use crate::arch::Arch;
 use crate::contract::{Cpu as _, Platform as _, Smp as _};
 use crate::sync::{Once, assert_may_block};
 use core::sync::atomic::{AtomicUsize, Ordering};
-use libkernel::topology::Place;
+use libkernel::topology::CpuPosition;
 
 /// The most CPUs that per-CPU data has room for.
 pub const MAX_CPUS: usize = 64;
@@ -26,7 +26,7 @@ pub fn count() -> usize {
 }
 
 /// Where a CPU that runs sits among the others, as far as the machine says.
-pub fn place(cpu: usize) -> Place {
+pub fn place(cpu: usize) -> CpuPosition {
     Arch::place(cpu)
 }
 

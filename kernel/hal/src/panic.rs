@@ -3,7 +3,7 @@
 //! Everything here runs when nothing can be trusted: no allocation, no locks, polled output, and a second failure
 //! ends at once.
 use crate::arch::Arch;
-use crate::backtrace::Place;
+use crate::backtrace::CallSite;
 use crate::console::Console;
 use crate::contract::{Cpu as _, Platform as _, Smp as _};
 use crate::sync::Once;
@@ -124,7 +124,7 @@ fn backtrace(mut frame_pointer: u64) {
 }
 
 fn print_frame(address: u64, is_return: bool) {
-    let _ = writeln!(Console, "  {}", Place { address, is_return });
+    let _ = writeln!(Console, "  {}", CallSite { address, is_return });
 }
 
 /// The function that holds an address, and how far inside.

@@ -6,12 +6,13 @@ use crate::contract::Speculation as _;
 use core::fmt;
 use libkernel::arch::native::UserRegs;
 use libkernel::speculation::{Limits, Means, NOT_AFFECTED, Weakness};
-use libkernel::topology::Place;
+use libkernel::topology::CpuPosition;
 
 /// Says in Linux's words how things stand with a weakness.
 pub fn describe(weakness: Weakness, out: &mut dyn fmt::Write) -> fmt::Result {
     let places = || (0..crate::cpu::count()).map(crate::cpu::place);
-    let shares = |(cpu, place): (usize, Place)| places().skip(cpu + 1).any(|other| place.shares_core(other));
+    let shares =
+        |(cpu, place): (usize, CpuPosition)| places().skip(cpu + 1).any(|other| place.shares_core(other));
     Arch::describe(weakness, places().enumerate().any(shares), out)
 }
 

@@ -2,7 +2,7 @@
 
 /// A CPU's place: numbers that are unique within what comes before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct CpuPosition {
     /// The package, or socket.
     pub package: u32,
     /// The cluster of cores, where firmware tells of some.
@@ -13,14 +13,14 @@ pub struct Place {
     pub thread: u32,
 }
 
-impl Place {
+impl CpuPosition {
     /// Whether both are in one package.
-    pub fn shares_package(self, other: Place) -> bool {
+    pub fn shares_package(self, other: CpuPosition) -> bool {
         self.package == other.package
     }
 
     /// Whether both are threads of one core.
-    pub fn shares_core(self, other: Place) -> bool {
+    pub fn shares_core(self, other: CpuPosition) -> bool {
         (self.package, self.cluster, self.core) == (other.package, other.cluster, other.core)
     }
 }
@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn cores_of_two_clusters_are_two() {
-        let place = |package, cluster, core, thread| Place { package, cluster, core, thread };
+        let place = |package, cluster, core, thread| CpuPosition { package, cluster, core, thread };
         assert!(place(0, 1, 2, 0).shares_core(place(0, 1, 2, 1)));
         assert!(!place(0, 1, 2, 0).shares_core(place(0, 0, 2, 0)));
         assert!(place(0, 1, 2, 0).shares_package(place(0, 0, 2, 0)));

@@ -18,7 +18,7 @@ use core::fmt;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
-use hal::backtrace::{self, Place};
+use hal::backtrace::{self, CallSite};
 use hal::cpu::MAX_CPUS;
 use hal::sync::{IrqLock, PerCpu, preempt};
 use hal::task::{self, Task};
@@ -246,6 +246,6 @@ pub fn show_calls_of(cpu: usize) {
 }
 
 /// Shows one function of a chain of calls.
-pub fn show(place: Place) {
+pub fn show(place: CallSite) {
     urgent(format_args!("  {place}"));
 }

@@ -1,7 +1,7 @@
 //! The lines of source that a failed kernel's calls stand at, which only the linked file knows: its image holds names.
 //!
 //! What a kernel writes when it fails is read as it came from the console. A row of its calls is an address and a function
-//! (`hal::backtrace::Place`); each is an address to return to, but for the first one behind an exception, which was the instruction itself.
+//! (`hal::backtrace::CallSite`); each is an address to return to, but for the first one behind an exception, which was the instruction itself.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use abi::Errno;
 use libkernel::sched::cpu_set;
 use libkernel::text::Text;
-use libkernel::topology::Place;
+use libkernel::topology::CpuPosition;
 use vfs::attributes::FileKind;
 use vfs::directory::{DirectoryOperations, Emit, Exposure, Listing};
 use vfs::file::FileOperations;
@@ -25,16 +25,16 @@ type Make = fn(usize) -> String;
 
 /// The files.
 const FILES: &[(&str, Make)] = &[
-    ("core_cpus", |cpu| mask(siblings(cpu, Place::shares_core))),
-    ("core_cpus_list", |cpu| list(siblings(cpu, Place::shares_core))),
+    ("core_cpus", |cpu| mask(siblings(cpu, CpuPosition::shares_core))),
+    ("core_cpus_list", |cpu| list(siblings(cpu, CpuPosition::shares_core))),
     ("core_id", |cpu| format!("{}\n", hal::cpu::place(cpu).core)),
-    ("core_siblings", |cpu| mask(siblings(cpu, Place::shares_package))),
-    ("core_siblings_list", |cpu| list(siblings(cpu, Place::shares_package))),
-    ("package_cpus", |cpu| mask(siblings(cpu, Place::shares_package))),
-    ("package_cpus_list", |cpu| list(siblings(cpu, Place::shares_package))),
+    ("core_siblings", |cpu| mask(siblings(cpu, CpuPosition::shares_package))),
+    ("core_siblings_list", |cpu| list(siblings(cpu, CpuPosition::shares_package))),
+    ("package_cpus", |cpu| mask(siblings(cpu, CpuPosition::shares_package))),
+    ("package_cpus_list", |cpu| list(siblings(cpu, CpuPosition::shares_package))),
     ("physical_package_id", |cpu| format!("{}\n", hal::cpu::place(cpu).package)),
-    ("thread_siblings", |cpu| mask(siblings(cpu, Place::shares_core))),
-    ("thread_siblings_list", |cpu| list(siblings(cpu, Place::shares_core))),
+    ("thread_siblings", |cpu| mask(siblings(cpu, CpuPosition::shares_core))),
+    ("thread_siblings_list", |cpu| list(siblings(cpu, CpuPosition::shares_core))),
 ];
 
 fn mask(cpus: u64) -> String {
@@ -46,7 +46,7 @@ fn list(cpus: u64) -> String {
 }
 
 /// The CPUs, a bit for each, that are together with one of them.
-fn siblings(cpu: usize, together: fn(Place, Place) -> bool) -> u64 {
+fn siblings(cpu: usize, together: fn(CpuPosition, CpuPosition) -> bool) -> u64 {
     let place = hal::cpu::place(cpu);
     let others = (0..hal::cpu::count()).filter(|&other| together(place, hal::cpu::place(other)));
     others.fold(0, |cpus, other| cpus | 1 << other)

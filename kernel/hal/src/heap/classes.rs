@@ -31,7 +31,7 @@ static BY_STEP: [u8; LARGEST / STEP + 1] = {
 
 /// Where an allocation is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
+pub enum Placement {
     /// In a slab of this class.
     Slab(usize),
     /// In a block of `1 << order` frames of its own.
@@ -42,21 +42,21 @@ pub enum Place {
 
 /// The place of an allocation; `None` if it is larger than any block.
 #[inline(always)]
-pub fn place(layout: Layout) -> Option<Place> {
+pub fn place(layout: Layout) -> Option<Placement> {
     let mut size = layout.size();
     if layout.align() > STEP {
         // Objects are aligned to the largest power of two that divides their class's size.
         size = size.max(layout.align()).checked_next_power_of_two()?;
     }
     if size <= LARGEST {
-        return Some(Place::Slab(BY_STEP[size.div_ceil(STEP)].into()));
+        return Some(Placement::Slab(BY_STEP[size.div_ceil(STEP)].into()));
     }
     let frames = size.div_ceil(PAGE_SIZE as usize);
     if frames > CHUNK_FRAMES as usize {
         return (size <= LARGEST_CHUNKS && layout.align() <= PAGE_SIZE as usize)
-            .then_some(Place::Chunks(frames.div_ceil(CHUNK_FRAMES as usize)));
+            .then_some(Placement::Chunks(frames.div_ceil(CHUNK_FRAMES as usize)));
     }
-    Some(Place::Block(frames.next_power_of_two().trailing_zeros()))
+    Some(Placement::Block(frames.next_power_of_two().trailing_zeros()))
 }
 
 /// Bytes of an object.
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn every_size_gets_the_smallest_class_that_holds_it() {
         for bytes in 1..=LARGEST {
-            let Some(Place::Slab(class)) = place(Layout::from_size_align(bytes, 1).unwrap()) else {
+            let Some(Placement::Slab(class)) = place(Layout::from_size_align(bytes, 1).unwrap()) else {
                 panic!()
             };
             assert!(size(class) >= bytes);
@@ -90,8 +90,8 @@ mod tests {
         for shift in 0..=14 {
             for bytes in [1, 17, 100, 1000, 2000, 5000] {
                 match place(Layout::from_size_align(bytes, 1 << shift).unwrap()) {
-                    Some(Place::Slab(class)) => assert!(size(class).is_multiple_of(1 << shift)),
-                    Some(Place::Block(order)) => assert!(PAGE_SIZE << order >= 1 << shift),
+                    Some(Placement::Slab(class)) => assert!(size(class).is_multiple_of(1 << shift)),
+                    Some(Placement::Block(order)) => assert!(PAGE_SIZE << order >= 1 << shift),
                     _ => panic!(),
                 }
             }
@@ -102,7 +102,7 @@ mod tests {
     fn absurd_sizes_have_no_place() {
         assert_eq!(place(Layout::from_size_align(isize::MAX as usize - 4096, 1).unwrap()), None);
         assert_eq!(place(Layout::from_size_align(300 << 20, 1).unwrap()), None);
-        assert_eq!(place(Layout::from_size_align(9 << 20, 1).unwrap()), Some(Place::Chunks(3)));
-        assert_eq!(place(Layout::from_size_align(4 << 20, 1).unwrap()), Some(Place::Block(10)));
+        assert_eq!(place(Layout::from_size_align(9 << 20, 1).unwrap()), Some(Placement::Chunks(3)));
+        assert_eq!(place(Layout::from_size_align(4 << 20, 1).unwrap()), Some(Placement::Block(10)));
     }
 }

@@ -11,7 +11,7 @@ use crate::contract::Paging as _;
 use crate::cpu::MAX_CPUS;
 use crate::frame::{allocate_block, allocate_chunks, free_block, free_chunks};
 use crate::sync::PerCpu;
-use classes::{CLASSES, Place};
+use classes::{CLASSES, Placement};
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
 use core::ptr;
@@ -51,9 +51,11 @@ unsafe impl GlobalAlloc for Heap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match classes::place(layout) {
-            Some(Place::Slab(class)) => with_list(class, |list| list.pop(class)),
-            Some(Place::Block(order)) => allocate_block(order).map_or(ptr::null_mut(), Arch::direct_map),
-            Some(Place::Chunks(count)) => allocate_chunks(count).map_or(ptr::null_mut(), Arch::direct_map),
+            Some(Placement::Slab(class)) => with_list(class, |list| list.pop(class)),
+            Some(Placement::Block(order)) => allocate_block(order).map_or(ptr::null_mut(), Arch::direct_map),
+            Some(Placement::Chunks(count)) => {
+                allocate_chunks(count).map_or(ptr::null_mut(), Arch::direct_map)
+            }
             None => ptr::null_mut(),
         }
     }
@@ -61,9 +63,9 @@ unsafe impl GlobalAlloc for Heap {
     #[inline]
     unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {
         match classes::place(layout) {
-            Some(Place::Slab(class)) => with_list(class, |list| list.push(class, object.cast())),
-            Some(Place::Block(order)) => free_block(Arch::direct_unmap(object), order),
-            Some(Place::Chunks(count)) => free_chunks(Arch::direct_unmap(object), count),
+            Some(Placement::Slab(class)) => with_list(class, |list| list.push(class, object.cast())),
+            Some(Placement::Block(order)) => free_block(Arch::direct_unmap(object), order),
+            Some(Placement::Chunks(count)) => free_chunks(Arch::direct_unmap(object), count),
             None => {}
         }
     }

@@ -7,7 +7,7 @@ use crate::sync::Seat;
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use libkernel::sched::{Member, Parameters, Place};
+use libkernel::sched::{Member, Parameters, QueuePosition};
 use libkernel::{ordered, timeouts};
 
 /// A task in the eyes of the policy.
@@ -130,14 +130,17 @@ impl SchedData {
     }
 
     /// Where it stands in its queue, or stood last. Stable under the queue's lock.
-    pub fn place(&self) -> Place {
-        Place { order: self.order.load(Ordering::Relaxed), number: self.arrival.load(Ordering::Relaxed) }
+    pub fn place(&self) -> QueuePosition {
+        QueuePosition {
+            order: self.order.load(Ordering::Relaxed),
+            number: self.arrival.load(Ordering::Relaxed),
+        }
     }
 }
 
 impl Member for Runnable {
     #[inline]
-    fn note_place(&self, place: Place) {
+    fn note_place(&self, place: QueuePosition) {
         let data = &self.task().sched;
         data.order.store(place.order, Ordering::Relaxed);
         data.arrival.store(place.number, Ordering::Relaxed);

@@ -10,7 +10,7 @@ mod tests;
 use crate::addr::{PhysAddr, PhysRange};
 use crate::arch::aarch64::errata::Answers;
 use crate::arch::aarch64::speculation::cores::Named;
-use crate::topology::Place;
+use crate::topology::CpuPosition;
 use flat::{Damage, Node, Tree, has_string, number, word};
 
 /// The tree, with the nodes that matter found in one pass.
@@ -121,7 +121,7 @@ pub struct Cpu {
     /// Whether PSCI starts it.
     pub starts_by_psci: bool,
     /// Where it sits, if the tree says that (cpu/cpu-topology.txt).
-    pub place: Option<Place>,
+    pub place: Option<CpuPosition>,
     /// What a core of its name may need (`compatible`).
     pub answers: Answers,
     /// What it is called.
@@ -132,7 +132,7 @@ pub struct Cpu {
 const DEEPEST_MAP: usize = 6;
 
 /// The place of the CPU with this `phandle` below a node of the map, which is at `place`.
-fn find_place(node: Node<'_>, phandle: &[u8], place: Place, depth: usize) -> Option<Place> {
+fn find_place(node: Node<'_>, phandle: &[u8], place: CpuPosition, depth: usize) -> Option<CpuPosition> {
     if node.property("cpu") == Some(phandle) {
         return Some(place);
     }
@@ -142,10 +142,10 @@ fn find_place(node: Node<'_>, phandle: &[u8], place: Place, depth: usize) -> Opt
         let (kind, number) = child.name.split_at(digits);
         let number = core::str::from_utf8(number).ok()?.parse().ok()?;
         let place = match kind {
-            b"socket" => Place { package: number, ..place },
-            b"cluster" => Place { cluster: number, ..place },
-            b"core" => Place { core: number, ..place },
-            b"thread" => Place { thread: number, ..place },
+            b"socket" => CpuPosition { package: number, ..place },
+            b"cluster" => CpuPosition { cluster: number, ..place },
+            b"core" => CpuPosition { core: number, ..place },
+            b"thread" => CpuPosition { thread: number, ..place },
             _ => return None,
         };
         find_place(child, phandle, place, depth)
@@ -242,7 +242,7 @@ impl<'a> DeviceTree<'a> {
             let phandle = node.property("phandle");
             let place = map
                 .zip(phandle)
-                .and_then(|(map, phandle)| find_place(map, phandle, Place::default(), DEEPEST_MAP));
+                .and_then(|(map, phandle)| find_place(map, phandle, CpuPosition::default(), DEEPEST_MAP));
             let names = node.property("compatible").unwrap_or_default();
             let core = Named::read(names);
             let answers = names

@@ -134,7 +134,7 @@ fn cpus_have_places() {
     };
     let places =
         |blob: &[u8]| -> Vec<_> { DeviceTree::parse(blob).unwrap().cpus().map(|cpu| cpu.place).collect() };
-    let place = |package, cluster, core, thread| Some(Place { package, cluster, core, thread });
+    let place = |package, cluster, core, thread| Some(CpuPosition { package, cluster, core, thread });
     let second = of("socket1", vec![of("cluster12", vec![of("core3", vec![leaf("thread1", 0x8002)])])]);
     let first = of("socket0", vec![of("cluster0", vec![leaf("core0", 0x8000)])]);
     let found = places(&tree(map(vec![first, second])));

@@ -10,17 +10,17 @@ pub(super) type Link<T> = Option<Box<Entity<T>>>;
 
 /// Where an entity stands in its tree: by `order`, then by arrival. Names a queued entity; see [`super::Queue::remove`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct QueuePosition {
     /// Virtual deadline, or 99 - priority. Wraps: the smaller of two is the one that is behind the other.
     pub order: u64,
     /// Among equals, the smaller number came first.
     pub number: u64,
 }
 
-impl Place {
+impl QueuePosition {
     /// Whether it comes before `other`.
     #[inline]
-    pub(super) fn is_before(self, other: Place) -> bool {
+    pub(super) fn is_before(self, other: QueuePosition) -> bool {
         match difference(self.order, other.order) {
             0 => difference(self.number, other.number) < 0,
             difference => difference < 0,
@@ -37,7 +37,7 @@ pub(super) fn difference(a: u64, b: u64) -> i64 {
 /// What the kernel knows a queued task by.
 pub trait Member {
     /// The task waits at this place from now on.
-    fn note_place(&self, place: Place);
+    fn note_place(&self, place: QueuePosition);
 }
 
 /// A task in the eyes of the policy, and a node of its tree. `T` is what the kernel knows it by; `None` while the task runs.
@@ -46,7 +46,7 @@ pub struct Entity<T> {
     /// The task, or its permission to run.
     pub value: Option<T>,
     number: u32,
-    pub(super) place: Place,
+    pub(super) place: QueuePosition,
     /// Service received, in nanoseconds of a task with weight 1024.
     pub(super) vruntime: u64,
     /// The smallest `vruntime` of the subtree.
@@ -75,7 +75,7 @@ impl<T> Entity<T> {
         let mut entity = Box::new(Entity {
             value: None,
             number,
-            place: Place::default(),
+            place: QueuePosition::default(),
             vruntime: 0,
             least: 0,
             left: None,
@@ -119,7 +119,7 @@ impl<T> Entity<T> {
 
     /// Where it stands, while it is queued.
     #[inline]
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> QueuePosition {
         self.place
     }
 

@@ -14,7 +14,7 @@
 use alloc::boxed::Box;
 
 use super::SLICE_NS;
-use super::entity::{Entity, Link, Member, Place, difference};
+use super::entity::{Entity, Link, Member, QueuePosition, difference};
 use super::tree::Tree;
 
 /// The entities of the fair class on one CPU.
@@ -232,7 +232,7 @@ impl<T: Member> Fair<T> {
 
     /// Whether one deadline is earlier than another.
     #[inline]
-    pub(super) fn is_earlier(&self, one: Place, other: Place) -> bool {
+    pub(super) fn is_earlier(&self, one: QueuePosition, other: QueuePosition) -> bool {
         difference(one.order, other.order) < 0
     }
 }

@@ -27,7 +27,7 @@ mod real_time;
 mod tests;
 mod tree;
 
-pub use entity::{Entity, Member, Place};
+pub use entity::{Entity, Member, QueuePosition};
 pub use parameters::{IDLE_WEIGHT, NICE_MAX, NICE_MIN, PRIORITY_MAX, Parameters, Policy, weight_of_nice};
 pub use queue::{Arrival, Queue};
 

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::entity::{Entity, Link, Member, Place};
+use super::entity::{Entity, Link, Member, QueuePosition};
 use super::fair::Fair;
 use super::parameters::{Parameters, Policy};
 use super::real_time::{CLASS_BIT, End, RealTime};
@@ -272,7 +272,7 @@ impl<T: Member> Queue<T> {
     }
 
     /// Takes the entity with this number out, if it waits at this place.
-    pub fn remove(&mut self, place: Place, number: u32) -> Link<T> {
+    pub fn remove(&mut self, place: QueuePosition, number: u32) -> Link<T> {
         let is_real_time = place.number & CLASS_BIT != 0;
         let tree = if is_real_time { &mut self.real_time.tree } else { &mut self.fair.tree };
         tree.get(place).filter(|entity| entity.number() == number)?;

@@ -9,7 +9,7 @@ use super::tree::Tree;
 use super::*;
 
 impl Member for usize {
-    fn note_place(&self, _place: Place) {}
+    fn note_place(&self, _place: QueuePosition) {}
 }
 
 /// One CPU with tasks numbered from 0, of which each is running, waiting or asleep.
@@ -480,13 +480,13 @@ proptest! {
     #[test]
     fn the_tree_is_a_sorted_list(operations in prop::collection::vec((0u64..50, 0u64..50, 0u8..4), 1..200)) {
         let mut tree: Tree<usize> = Tree::new();
-        let mut model: Vec<(Place, u64)> = Vec::new();
+        let mut model: Vec<(QueuePosition, u64)> = Vec::new();
         for (number, (order, vruntime, operation)) in operations.into_iter().enumerate() {
-            let by_place = |(place, _): &(Place, u64)| (place.order, place.number);
+            let by_place = |(place, _): &(QueuePosition, u64)| (place.order, place.number);
             match operation {
                 0 | 1 => {
                     let mut entity = Entity::new(Parameters::default(), number as u32);
-                    entity.place = Place { order, number: number as u64 };
+                    entity.place = QueuePosition { order, number: number as u64 };
                     entity.vruntime = vruntime;
                     model.push((entity.place, vruntime));
                     model.sort_by_key(by_place);
@@ -515,7 +515,7 @@ fn the_tree_stays_flat() {
     let mut tree: Tree<usize> = Tree::new();
     for number in 0..4096 {
         let mut entity = Entity::new(Parameters::default(), number as u32);
-        entity.place = Place { order: number as u64, number: 0 };
+        entity.place = QueuePosition { order: number as u64, number: 0 };
         tree.insert(entity);
     }
     assert!(tree.check() <= 48);
@@ -535,7 +535,7 @@ fn no_order_of_arrival_makes_the_tree_deep() {
     let mut tree: Tree<usize> = Tree::new();
     for (order, number) in (0..).zip(numbers) {
         let mut entity = Entity::new(Parameters::default(), number);
-        entity.place = Place { order, number: 0 };
+        entity.place = QueuePosition { order, number: 0 };
         tree.insert(entity);
     }
     assert!(tree.check() <= 60);

@@ -8,7 +8,7 @@
 
 use alloc::boxed::Box;
 
-use super::entity::{Entity, Link, Place};
+use super::entity::{Entity, Link, QueuePosition};
 use crate::ordered;
 
 /// Entities in the order of their places.
@@ -96,14 +96,14 @@ impl<T> Tree<T> {
     }
 
     /// Takes the entity at a place.
-    pub(super) fn take(&mut self, place: Place) -> Link<T> {
+    pub(super) fn take(&mut self, place: QueuePosition) -> Link<T> {
         let taken = take(&mut self.root, place);
         self.len -= usize::from(taken.is_some());
         taken
     }
 
     /// The entity at a place.
-    pub(super) fn get(&self, place: Place) -> Option<&Entity<T>> {
+    pub(super) fn get(&self, place: QueuePosition) -> Option<&Entity<T>> {
         let mut node = self.root.as_deref()?;
         while node.place != place {
             node = if place.is_before(node.place) { &node.left } else { &node.right }.as_deref()?;
@@ -137,7 +137,7 @@ fn insert<T>(link: &mut Link<T>, mut entity: Box<Entity<T>>) {
 }
 
 /// Cuts a tree into what comes before `place` and the rest.
-fn split<T>(link: Link<T>, place: Place) -> (Link<T>, Link<T>) {
+fn split<T>(link: Link<T>, place: QueuePosition) -> (Link<T>, Link<T>) {
     let Some(mut node) = link else { return (None, None) };
     if node.place.is_before(place) {
         let (before, rest) = split(node.right.take(), place);
@@ -196,7 +196,7 @@ fn take_first<T>(link: &mut Link<T>, eligible: &impl Fn(u64) -> bool) -> Link<T>
     taken
 }
 
-fn take<T>(link: &mut Link<T>, place: Place) -> Link<T> {
+fn take<T>(link: &mut Link<T>, place: QueuePosition) -> Link<T> {
     let node = link.as_mut()?;
     if node.place == place {
         return unlink(link);
@@ -227,7 +227,7 @@ fn find<'a, T>(
 impl<T> Tree<T> {
     /// Whether ranks, order, minima and length are what they should be; and the greatest depth.
     pub(super) fn check(&self) -> usize {
-        fn walk<T>(link: &Link<T>, places: &mut alloc::vec::Vec<Place>) -> usize {
+        fn walk<T>(link: &Link<T>, places: &mut alloc::vec::Vec<QueuePosition>) -> usize {
             let Some(node) = link else { return 0 };
             let left = walk(&node.left, places);
             places.push(node.place);

@@ -30,7 +30,7 @@ use sched::timer::Timeout;
 use sched::wait::{Deadline, WaitError};
 use sched::work;
 
-pub use inheritance::{Future, ContendedLocks, Left, priority_changed};
+pub use inheritance::{ContendedLocks, Future, Left, priority_changed};
 pub use key::{Key, Sharing, draw_secret};
 
 use crate::process::Thread;

@@ -17,7 +17,7 @@ use core::arch::asm;
 use core::mem::{ManuallyDrop, offset_of, size_of};
 use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::device_tree::Cpu;
-use libkernel::topology::Place;
+use libkernel::topology::CpuPosition;
 
 /// Offset of the first stack's end in a [`Start`], for `boot.S`.
 pub(super) const START_STACK_TOP: usize = offset_of!(Start, stack_top);
@@ -109,11 +109,11 @@ impl Smp for Arch {
         unsafe { psci::start_cpu(start.identity, entry, core::ptr::from_ref(start) as u64) }
     }
 
-    fn place(cpu: usize) -> Place {
+    fn place(cpu: usize) -> CpuPosition {
         let affinity = AFFINITIES.get(cpu).map_or(0, |affinity| affinity.load(Ordering::Relaxed));
         let known = cpus().iter().find(|cpu| cpu.affinity == affinity).and_then(|cpu| cpu.place);
         // Without a word of it, each CPU is a core of one package, as on Linux (`store_cpu_topology`).
-        known.unwrap_or(Place { core: cpu as u32, ..Place::default() })
+        known.unwrap_or(CpuPosition { core: cpu as u32, ..CpuPosition::default() })
     }
 
     fn initialise_cpu() {

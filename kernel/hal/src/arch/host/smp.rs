@@ -3,7 +3,7 @@ use super::Arch;
 use crate::boot::secondary::Start;
 use crate::contract::Smp;
 use crate::frame::OutOfMemory;
-use libkernel::topology::Place;
+use libkernel::topology::CpuPosition;
 
 impl Smp for Arch {
     type CpuData = ();
@@ -18,8 +18,8 @@ impl Smp for Arch {
         false
     }
 
-    fn place(cpu: usize) -> Place {
-        Place { core: cpu as u32, ..Place::default() }
+    fn place(cpu: usize) -> CpuPosition {
+        CpuPosition { core: cpu as u32, ..CpuPosition::default() }
     }
 
     fn initialise_cpu() {}

@@ -22,7 +22,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
 use libkernel::arch::x86_64::segments;
 use libkernel::arch::x86_64::topology::Shifts;
-use libkernel::topology::Place;
+use libkernel::topology::CpuPosition;
 
 // start_page: real mode, CS = page / 16, IP = 0, interrupts masked; nothing else is known. Position-independent. Uses the GDT
 // below, which lies in the image, by its physical address.
@@ -189,7 +189,7 @@ impl Smp for Arch {
         true
     }
 
-    fn place(cpu: usize) -> Place {
+    fn place(cpu: usize) -> CpuPosition {
         static SHIFTS: Once<Shifts> = Once::new();
         let shifts = SHIFTS.get().copied().unwrap_or_else(|| {
             let shifts = Shifts::read(cpuid::read);

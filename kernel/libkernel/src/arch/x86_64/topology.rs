@@ -1,6 +1,6 @@
 //! Packages, cores and threads by the number of a CPU's APIC (Intel SDM vol. 3A, 9.9.3, and the topology leaves of CPUID).
 
-use crate::topology::Place;
+use crate::topology::CpuPosition;
 
 /// The leaf that lists the levels.
 const LEVELS: u32 = 0xb;
@@ -45,9 +45,9 @@ impl Shifts {
     }
 
     /// The place of the CPU whose APIC has this number.
-    pub fn place_of(self, apic: u32) -> Place {
+    pub fn place_of(self, apic: u32) -> CpuPosition {
         let below = |number: u32, bits: u32| number & !(u32::MAX << bits);
-        Place {
+        CpuPosition {
             package: apic >> self.package,
             cluster: 0,
             core: below(apic, self.package) >> self.thread,
@@ -65,8 +65,8 @@ fn bits_for(count: u32) -> u32 {
 mod tests {
     use super::*;
 
-    fn place(package: u32, core: u32, thread: u32) -> Place {
-        Place { package, cluster: 0, core, thread }
+    fn place(package: u32, core: u32, thread: u32) -> CpuPosition {
+        CpuPosition { package, cluster: 0, core, thread }
     }
 
     #[test]
