@@ -7,6 +7,7 @@
 //! and if it was made with too few rights the access faults again.
 
 use abi::Errno;
+use abi::signal::{BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV};
 use hal::frame::{OutOfMemory, SharedFrame};
 use hal::paging::{CopyOnWrite, Kind, MapError, Writes};
 use hal::user::UserFault;
@@ -70,13 +71,11 @@ impl From<OutOfMemory> for FaultError {
 
 impl FaultError {
     /// Signal number and `si_code`; `None` where the process is to be killed for want of memory, or the thread is to end.
-    pub fn signal(self) -> Option<(u8, i32)> {
-        const SIGBUS: u8 = 7;
-        const SIGSEGV: u8 = 11;
+    pub fn signal(self) -> Option<(u32, i32)> {
         match self {
-            FaultError::NotMapped => Some((SIGSEGV, 1)),
-            FaultError::Denied => Some((SIGSEGV, 2)),
-            FaultError::BeyondObject => Some((SIGBUS, 2)),
+            FaultError::NotMapped => Some((SIGSEGV, SEGV_MAPERR)),
+            FaultError::Denied => Some((SIGSEGV, SEGV_ACCERR)),
+            FaultError::BeyondObject => Some((SIGBUS, BUS_ADRERR)),
             FaultError::OutOfMemory | FaultError::Killed | FaultError::Later => None,
         }
     }

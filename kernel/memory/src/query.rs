@@ -7,6 +7,7 @@ use abi::Errno;
 use hal::paging::Resident;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::fault::Access;
+use outcome::OrErrno;
 
 use super::AddressSpace;
 use super::area::{Area, AreaDescription, Role};
@@ -90,7 +91,7 @@ impl AddressSpace {
         let mut cursor = from;
         while descriptions.len() < limit {
             let Some((range, area)) = state.areas.first_from(cursor) else { break };
-            descriptions.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            descriptions.try_reserve(1).or_errno()?;
             descriptions.push(state.describe(range, area));
             cursor = range.end();
         }

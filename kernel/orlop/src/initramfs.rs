@@ -18,6 +18,7 @@ use filesystems::tmpfs::{self, Limits, ROOTFS, Shown};
 use klog::Level;
 use libkernel::cpio::{Entry, HardLinks, Input, Item, Problem, Reader};
 use memory::user::IoSource;
+use outcome::OrErrno;
 use subject::Credentials;
 use vfs::attributes::{DeviceNumber, FileKind, PERMISSION_BITS};
 use vfs::change::{self, NewFile};
@@ -141,7 +142,7 @@ impl Unpacker<'_> {
         let name = &entry.name;
         let place = match kind {
             FileKind::Directory => {
-                self.folders.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                self.folders.try_reserve(1).or_errno()?;
                 let place = self.make_or_keep(name, NewFile::directory(permissions))?;
                 self.folders.push((place.clone(), entry.modified));
                 place

@@ -20,6 +20,7 @@ use core::cell::Cell;
 
 use abi::Errno;
 use hal::sync::Once;
+use outcome::OrErrno;
 use siphasher::sip::SipHasher13;
 
 use super::dentry::Dentry;
@@ -171,7 +172,7 @@ impl Names {
         let (cookie, entry) = (self.next_cookie, Entry { name, dentry });
         match &mut self.store {
             Table::Few(slots) if slots.len() < FEW => {
-                slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                slots.try_reserve(1).or_errno()?;
                 slots.push(Slot { word: word_of(&entry.name), cookie, entry });
             }
             Table::Few(slots) => {

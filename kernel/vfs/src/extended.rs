@@ -17,6 +17,7 @@ use abi::Errno;
 use abi::fs::{S_ISVTX, XATTR_CREATE, XATTR_REPLACE};
 use hal::sync::Once;
 use libkernel::file_capabilities::FileCapabilities;
+use outcome::OrErrno;
 use sched::Mutex;
 use subject::{Credentials, capability};
 
@@ -209,13 +210,13 @@ pub fn list(inode: &Inode, credentials: &Credentials) -> Result<Vec<u8>, Errno> 
     let sees_trusted = credentials.has_capability(capability::SYS_ADMIN);
     let named = named.lock();
     let mut names = Vec::new();
-    names.try_reserve_exact(named.by_name.len()).map_err(|_| Errno::ENOMEM)?;
+    names.try_reserve_exact(named.by_name.len()).or_errno()?;
     let shown = named.by_name.iter().filter(|(name, _)| sees_trusted || !name.starts_with(TRUSTED));
     names.extend(shown.map(|(name, value)| (value.age, name)));
     names.sort_unstable_by_key(|&(age, _)| core::cmp::Reverse(age));
     let mut text = Vec::new();
     let length = names.iter().map(|(_, name)| name.len() + 1).sum();
-    text.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
+    text.try_reserve_exact(length).or_errno()?;
     for (_, name) in names {
         text.extend_from_slice(name);
         text.push(0);

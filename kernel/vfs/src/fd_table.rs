@@ -295,7 +295,7 @@ impl Slots {
             return Ok(());
         }
         let length = wanted.next_multiple_of(WORD_BITS);
-        self.files.try_reserve(length - self.files.len()).map_err(|_| Errno::ENOMEM)?;
+        self.files.try_reserve(length - self.files.len()).or_errno()?;
         self.used.grow(length).or_errno()?;
         self.full.grow(length.div_ceil(WORD_BITS)).or_errno()?;
         self.close_on_exec.grow(length).or_errno()?;

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
+use outcome::OrErrno;
 
 use super::directory::Name;
 use super::mount::Location;
@@ -43,7 +44,7 @@ pub fn path_from(place: &Location, root: &Location) -> Result<PlacePath, Errno> 
             continue;
         }
         let (parent, name) = current.dentry.place();
-        names.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        names.try_reserve(1).or_errno()?;
         names.push(name);
         match parent {
             Some(parent) => current.dentry = parent,
@@ -71,7 +72,7 @@ pub fn join(names: &[Name]) -> Result<Vec<u8>, Errno> {
         return Ok(b"/".to_vec());
     }
     let mut text = Vec::new();
-    text.try_reserve_exact(names.iter().map(|name| name.len() + 1).sum()).map_err(|_| Errno::ENOMEM)?;
+    text.try_reserve_exact(names.iter().map(|name| name.len() + 1).sum()).or_errno()?;
     for name in names.iter().rev() {
         text.push(b'/');
         text.extend_from_slice(name);

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
+use outcome::OrErrno;
 
 pub use sched::wait::{Observable, Observer, PollEvents, Share, Subscription};
 
@@ -49,7 +50,7 @@ impl<'a> Watcher<'a> {
 
 impl Entering<'_> {
     fn enter(&mut self, queue: Arc<dyn Observable>) -> Result<(), Errno> {
-        self.subscriptions.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.subscriptions.try_reserve(1).or_errno()?;
         self.subscriptions.push(Subscription::new(queue, self.observer.clone(), self.share));
         Ok(())
     }

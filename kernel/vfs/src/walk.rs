@@ -15,6 +15,7 @@ use core::ops::Deref;
 
 use abi::Errno;
 use abi::fs::MS_NOSYMFOLLOW;
+use outcome::OrErrno;
 use subject::Credentials;
 
 use super::clock;
@@ -268,7 +269,7 @@ impl<'a> Walk<'a> {
                             LinkTarget::Place(target) => target,
                             LinkTarget::Path(text) => {
                                 let start = self.link_start(place, &text)?;
-                                outer.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                                outer.try_reserve(1).or_errno()?;
                                 outer.push(core::mem::replace(&mut cursor, Cursor::new(Text::Link(text))));
                                 start
                             }

@@ -189,7 +189,7 @@ impl Ring {
     /// Moves bytes into new slots until the source is used up or the ring is full.
     pub(super) fn write(&mut self, source: &mut IoSource<'_>, writing: Writing) -> Result<(), Halt> {
         while source.remaining() > 0 && !self.is_full() {
-            self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            self.slots.try_reserve(1).or_errno()?;
             let frame = match self.spare.take() {
                 Some(frame) => frame,
                 None => new_page()?,
@@ -208,7 +208,7 @@ impl Ring {
     /// Puts bytes that were read back before all others, beyond the number of slots if need be.
     pub(super) fn unread(&mut self, bytes: &[u8]) -> Result<(), Errno> {
         for piece in bytes.rchunks(PAGE) {
-            self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            self.slots.try_reserve(1).or_errno()?;
             let frame = new_page()?;
             frame.write(0, piece);
             self.slots.push_front(Slot { frame, start: 0, end: piece.len(), kind: Kind::Closed });
@@ -224,7 +224,7 @@ impl Ring {
     }
 
     fn push(&mut self, slot: Slot) -> Result<(), Errno> {
-        self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.slots.try_reserve(1).or_errno()?;
         self.filled += slot.length();
         self.slots.push_back(slot);
         Ok(())
@@ -258,7 +258,7 @@ impl Ring {
             if left == 0 {
                 break;
             }
-            self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            self.slots.try_reserve(1).or_errno()?;
             if left < length {
                 self.push(slot.share(left))?;
                 slot.start += left;

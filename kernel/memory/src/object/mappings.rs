@@ -18,6 +18,7 @@ use core::ops::Range;
 use crate::AddressSpace;
 use abi::Errno;
 use libkernel::addr::UserAddr;
+use outcome::OrErrno;
 
 use super::{Copies, Object};
 
@@ -93,7 +94,7 @@ impl MappingList {
             return Ok(index);
         }
         let index = u32::try_from(self.slots.len()).map_err(|_| Errno::ENOMEM)?;
-        self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.slots.try_reserve(1).or_errno()?;
         self.slots.push(used);
         Ok(index)
     }

@@ -66,7 +66,7 @@ impl Object {
             match holes.last_mut() {
                 Some(hole) if hole.end == index => hole.end += 1,
                 _ => {
-                    holes.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                    holes.try_reserve(1).or_errno()?;
                     holes.push(index..index + 1);
                 }
             }

@@ -21,6 +21,7 @@ use abi::Errno;
 use abi::poll::Pollfd;
 use hal::user_copy;
 use libkernel::addr::UserAddr;
+use outcome::OrErrno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 pub use io::{Halt, IoSink, IoSource};
@@ -136,7 +137,7 @@ impl<T: FromBytes + IntoBytes> UserSlice<T> {
     /// Copies all values into a new vector. The caller has bounded `len` by what Linux permits.
     pub fn read_to_vec(self) -> Result<Vec<T>, Errno> {
         let mut values = Vec::new();
-        values.try_reserve_exact(self.len).map_err(|_| Errno::ENOMEM)?;
+        values.try_reserve_exact(self.len).or_errno()?;
         values.resize_with(self.len, T::new_zeroed);
         read_bytes(self.address, values.as_mut_slice().as_mut_bytes())?;
         Ok(values)

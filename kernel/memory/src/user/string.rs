@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use abi::Errno;
 use hal::user_copy::{self, StringError};
 use libkernel::addr::UserAddr;
+use outcome::OrErrno;
 
 use super::offset_address;
 
@@ -53,7 +54,7 @@ pub fn read_string(address: UserAddr, limit: usize) -> Result<Option<Vec<u8>>, E
     while string.len() < limit {
         let start = string.len();
         let step = STEP.min(limit - start);
-        string.try_reserve(step).map_err(|_| Errno::ENOMEM)?;
+        string.try_reserve(step).or_errno()?;
         string.resize(start + step, 0);
         let tail = string.get_mut(start..).unwrap_or_default();
         if let Some(len) = read_string_into(offset_address(address, start)?, tail)? {

@@ -21,6 +21,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use abi::Errno;
 use hal::sync::{SpinGuard, SpinLock};
 use hal::task::Task;
+use outcome::OrErrno;
 use sched::settings;
 
 use super::bucket::{self, Bucket};
@@ -231,7 +232,7 @@ impl ContendedLocks {
 
     /// Makes room for one lock more, and counts a wait for it.
     fn prepare_to_wait(&self) -> Result<(), Errno> {
-        self.inner.lock().locks.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.inner.lock().locks.try_reserve(1).or_errno()?;
         self.waits.fetch_add(1, Relaxed);
         Ok(())
     }
@@ -242,7 +243,7 @@ impl ContendedLocks {
         if held.is_closed {
             return Err(Errno::EAGAIN);
         }
-        held.locks.try_reserve(2).map_err(|_| Errno::ENOMEM)?;
+        held.locks.try_reserve(2).or_errno()?;
         held.locks.push((key, 0));
         Ok(())
     }

@@ -17,7 +17,7 @@ use klog::{CLEARED, LEVEL_BITS, Level, Limited, MESSAGE_LEVEL, add, bounds, copy
 use libkernel::command_line::CommandLine;
 use libkernel::log_ring::{Found, Header, LONGEST};
 use memory::user::{IoSink, IoSource};
-use outcome::Failure;
+use outcome::{Failure, OrErrno};
 use sched::wait::{Deadline, WaitQueue};
 use vfs::file::{File, FileOperations};
 use vfs::generated::setting::Choice;
@@ -201,7 +201,7 @@ impl FileOperations for Opening {
 fn shown(number: u64, header: Header, text: &[u8]) -> Result<Vec<u8>, Errno> {
     let start = format!("{},{number},{},-;", header.priority, header.ns / 1000);
     let mut record = Vec::new();
-    record.try_reserve(start.len() + 4 * text.len() + 1).map_err(|_| Errno::ENOMEM)?;
+    record.try_reserve(start.len() + 4 * text.len() + 1).or_errno()?;
     record.extend_from_slice(start.as_bytes());
     for &byte in text {
         match byte {

@@ -14,7 +14,7 @@ use hal::sync::IrqLock;
 use klog::{CLEARED, CONSOLE_LEVEL, MINIMUM_CONSOLE_LEVEL, bounds, copy, split};
 use libkernel::log_ring::{Found, Header, LONGEST};
 use memory::user::IoSink;
-use outcome::Failure;
+use outcome::{Failure, OrErrno};
 use sched::Mutex;
 use sched::wait::Deadline;
 use subject::{Credentials, capability};
@@ -52,7 +52,7 @@ fn lines(header: Header, text: &[u8], into: &mut Vec<u8>) -> Result<(), Errno> {
     let (seconds, microseconds) = split(header.ns);
     let start = format!("<{}>[{seconds:5}.{microseconds:06}] ", header.priority);
     for line in text.split(|&byte| byte == b'\n') {
-        into.try_reserve(start.len() + line.len() + 1).map_err(|_| Errno::ENOMEM)?;
+        into.try_reserve(start.len() + line.len() + 1).or_errno()?;
         into.extend_from_slice(start.as_bytes());
         into.extend_from_slice(line);
         into.push(b'\n');
@@ -126,7 +126,7 @@ pub fn read_all(sink: &mut IoSink<'_>) -> Result<(), Failure> {
     let mut position = Position { record: CLEARED.load(Relaxed).max(first), taken: 0 };
     let (mut text, mut starts) = (Vec::new(), Vec::new());
     while position.record < end {
-        starts.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        starts.try_reserve(1).or_errno()?;
         starts.push(text.len());
         if next_lines(&mut position, &mut text)?.is_none() {
             break;

@@ -9,6 +9,7 @@ use abi::fs::{
     MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_RELATIME, MS_SYNCHRONOUS,
 };
 use libkernel::text::{Text, Within};
+use outcome::OrErrno;
 use vfs::generated::content::{Changes, Content};
 use vfs::mount::{self, Location, Mount, Propagation};
 use vfs::path_from;
@@ -122,7 +123,7 @@ fn shown_root(mount: &Mount) -> Result<alloc::vec::Vec<u8>, Errno> {
     let mut names = alloc::vec::Vec::new();
     let mut dentry = mount.root.clone();
     while let (Some(parent), name) = dentry.place() {
-        names.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        names.try_reserve(1).or_errno()?;
         names.push(name);
         dentry = parent;
     }

@@ -13,6 +13,7 @@ use abi::fs::{
 use libkernel::addr::UserAddr;
 use memory::user::string::read_string;
 use memory::user::{IoSource, PathBuffer};
+use outcome::OrErrno;
 use subject::{Credentials, capability};
 use vfs::FsContext;
 use vfs::mount::{self, Depth, InUse, Location, Mount, PropagationKind, Turn};
@@ -137,7 +138,7 @@ fn options(address: UserAddr) -> Result<Option<Vec<u8>>, Errno> {
         return Ok(None);
     }
     let mut text = Vec::new();
-    text.try_reserve_exact(PAGE).map_err(|_| Errno::ENOMEM)?;
+    text.try_reserve_exact(PAGE).or_errno()?;
     text.resize(PAGE, 0);
     let there = IoSource::user(address, PAGE).take(&mut text)?;
     let end = text.iter().take(there.min(PAGE - 1)).position(|&byte| byte == 0);

@@ -15,6 +15,7 @@ use libkernel::addr::{PAGE_SIZE, UserAddr};
 use libkernel::fault::Access;
 use memory::user::IoSink;
 use memory::{AddressSpace, Object};
+use outcome::OrErrno;
 use vfs::File;
 
 use super::at::{content_file, content_files, only};
@@ -191,7 +192,7 @@ impl UserPages<'_> {
         while pieces.len() < most {
             match self.next() {
                 Ok(Some(piece)) => {
-                    pieces.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                    pieces.try_reserve(1).or_errno()?;
                     pieces.push(piece);
                 }
                 Ok(None) => break,

@@ -13,6 +13,7 @@ use abi::signal::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID, SigInfo};
 use libkernel::radix::RadixTree;
 use libkernel::text::Text;
 use libkernel::timeouts::Base;
+use outcome::OrErrno;
 use subject::Resource;
 use subject::users::SignalCharge;
 
@@ -324,7 +325,7 @@ pub fn delete(process: &Process, id: i32) -> Result<(), Errno> {
 pub fn describe(process: &Process, text: &mut Text) -> Result<(), Errno> {
     let timers = process.timers.lock();
     let mut all = Vec::new();
-    all.try_reserve_exact(timers.posix.timers.len()).map_err(|_| Errno::ENOMEM)?;
+    all.try_reserve_exact(timers.posix.timers.len()).or_errno()?;
     all.extend(timers.posix.timers.range(0..MOST + 1));
     for (id, posix) in all.into_iter().rev() {
         let Notification { asked, value, ref thread, .. } = posix.notification;

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use hal::sync::SpinLock;
+use outcome::OrErrno;
 use sched::wait::WaitQueue;
 
 /// The look-ups in one directory.
@@ -35,7 +36,7 @@ impl Pending {
         if names.contains(&name) {
             return Ok(None);
         }
-        names.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        names.try_reserve(1).or_errno()?;
         names.push(name.clone());
         Ok(Some(LookUp { pending: self, name }))
     }

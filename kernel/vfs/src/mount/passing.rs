@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
+use outcome::OrErrno;
 
 use super::peers::{PeerGroup, PropagationKind};
 use super::receivers::{Receiver, Receivers};
@@ -71,7 +72,7 @@ impl Passing<'_> {
         if !receiver.mount.root.is_ancestor_of(&place.dentry) {
             return Ok(());
         }
-        self.passed.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.passed.try_reserve(1).or_errno()?;
         namespace.reserve(self.nodes.len())?;
         let mounts = self.copy_for(receiver).inspect_err(|_| namespace.release(self.nodes.len()))?;
         if receiver.is_peer {
@@ -124,7 +125,7 @@ impl Passing<'_> {
 /// Shares all mounts of a tree; returns those that were not shared before.
 fn share(nodes: &[Node]) -> Result<Vec<&Arc<Mount>>, Errno> {
     let mut made = Vec::new();
-    made.try_reserve_exact(nodes.len()).map_err(|_| Errno::ENOMEM)?;
+    made.try_reserve_exact(nodes.len()).or_errno()?;
     for Node { mount, .. } in nodes.iter().filter(|node| node.mount.peers().is_none()) {
         if let Err(errno) = mount.set_propagation(PropagationKind::Shared) {
             unshare(&made);

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use hal::frame;
+use outcome::OrErrno;
 
 use super::{Location, Mount, table};
 use crate::dentry::Dentry;
@@ -43,7 +44,7 @@ pub(super) fn list(top: &Arc<Mount>, keeps: impl Fn(&Mount, &Location) -> bool) 
 }
 
 pub(super) fn push<T>(list: &mut Vec<T>, one: T) -> Result<(), Errno> {
-    list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+    list.try_reserve(1).or_errno()?;
     list.push(one);
     Ok(())
 }

@@ -248,6 +248,7 @@ pub fn floating_point(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use abi::signal::{SEGV_MAPERR, SIGSEGV};
     use proptest::prelude::*;
 
     #[test]
@@ -256,7 +257,7 @@ mod tests {
         regs.x[19] = 77;
         let parts = Parts {
             regs: &regs,
-            info: &SigInfo::new(11, 1),
+            info: &SigInfo::new(SIGSEGV, SEGV_MAPERR),
             mask: 0x55,
             stack: StackT::default(),
             fault: FaultRecord::default(),

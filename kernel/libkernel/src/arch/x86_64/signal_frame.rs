@@ -262,6 +262,7 @@ pub fn floating_point(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use abi::signal::{SEGV_MAPERR, SIGSEGV};
     use proptest::prelude::*;
 
     #[test]
@@ -284,7 +285,7 @@ mod tests {
             UserRegs { rax: 1, r15: 2, rip: 0x40_0000, rsp: 0x7000, ..UserRegs::new(0x40_0000, 0x7000) };
         let parts = Parts {
             regs: &regs,
-            info: &SigInfo::new(11, 1),
+            info: &SigInfo::new(SIGSEGV, SEGV_MAPERR),
             mask: 0x55,
             stack: StackT::default(),
             fault: FaultRecord::default(),
