@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::toolchain::Toolchain;
+use crate::{command, workspace};
 
 mod boundaries;
 mod frames;
@@ -93,6 +94,7 @@ pub fn check(toolchain: &Toolchain, mode: Mode) -> Result<Vec<Finding>> {
     ];
     let mut findings: Vec<_> =
         rules.into_iter().map(|(rule, find)| Finding { rule, problems: find(&sources) }).collect();
+    findings.push(Finding { rule: "subjects of commits are short", problems: long_subjects() });
     findings.push(syscalls_page::check(mode)?);
     findings.extend(lints::check(toolchain, mode)?);
     findings.push(frames::check(toolchain)?);
@@ -104,6 +106,17 @@ type Rule = fn(&[Source]) -> Vec<String>;
 fn header(sources: &[Source]) -> Vec<String> {
     let lacks = |source: &&Source| !source.text.starts_with("//! ");
     sources.iter().filter(lacks).map(|source| format!("{}: line 1 is no `//! …`", source.path)).collect()
+}
+
+/// Of the last commits. Where there is no history there is nothing to complain of.
+fn long_subjects() -> Vec<String> {
+    const LIMIT: usize = 72;
+    let mut log = std::process::Command::new("git");
+    log.args(["log", "-n", "30", "--no-merges", "--format=%h %s"]).current_dir(workspace::root());
+    let log = command::output(&mut log).unwrap_or_default();
+    let is_long =
+        |line: &&str| line.split_once(' ').is_some_and(|(_, subject)| subject.chars().count() > LIMIT);
+    log.lines().filter(is_long).map(|line| format!("more than {LIMIT} characters: {line}")).collect()
 }
 
 /// Macros that stand for code still to be written.

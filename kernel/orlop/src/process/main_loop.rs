@@ -104,8 +104,7 @@ fn page_fault(thread: &Arc<Thread>, fault: &UserFault) {
 
 #[cold]
 fn refuse(thread: &Arc<Thread>, fault: &UserFault, signal: Option<(u32, i32)>) {
-    let signal =
-        signal.and_then(|(number, code)| Signal::new(number).map(|signal| (signal, code)));
+    let signal = signal.and_then(|(number, code)| Signal::new(number).map(|signal| (signal, code)));
     let Some((signal, code)) = signal else {
         log!("out of memory: process {:?} is killed", thread.process().pid());
         let status = abi::process::WaitStatus::signaled(Signal::KILL.number());
