@@ -64,8 +64,6 @@ impl PageTable {
     /// Makes every CPU forget what it keeps of the pages from `first` to `last`.
     #[inline]
     pub(super) fn forget(&self, first: UserAddr, last: UserAddr) {
-        // It may have interrupted a CPU that waits for the others to forget.
-        preempt::assert_no_interrupt();
         let _guard = preempt::disable();
         Arch::flush(self, first, last);
     }

@@ -23,7 +23,7 @@ pub mod transfer;
 use abi::Errno;
 use abi::futex::FUTEX_BITSET_MATCH_ANY;
 use hal::sync::SpinGuard;
-use hal::task::{self, Task};
+use hal::task;
 use hal::user_copy;
 use libkernel::addr::UserAddr;
 use sched::timer::Timeout;
@@ -138,16 +138,12 @@ fn sleep(deadline: Deadline) -> Result<(), (WaitError, Left)> {
 #[inline(always)]
 fn sleep_in_place(deadline: Deadline) -> Result<(), (WaitError, Left)> {
     let _timeout = Timeout::start(deadline);
-    task::with_current(|task| sleep_of(task, deadline))
-}
-
-#[inline(always)]
-fn sleep_of(task: &Task, deadline: Deadline) -> Result<(), (WaitError, Left)> {
+    let is_woken = || task::with_current(queue::is_woken);
     let interrupted = || task::own_work() & (work::SIGNAL | work::KILL) != 0;
     loop {
-        sched::block_unless(|| queue::is_woken(task) || interrupted() || deadline.has_passed());
+        sched::block_unless(|| is_woken() || interrupted() || deadline.has_passed());
         // A wake-up before all else: the waker has counted this thread among those that it woke.
-        let error = if queue::is_woken(task) {
+        let error = if is_woken() {
             break;
         } else if interrupted() {
             WaitError::Interrupted
@@ -156,7 +152,7 @@ fn sleep_of(task: &Task, deadline: Deadline) -> Result<(), (WaitError, Left)> {
         } else {
             continue;
         };
-        match bucket::withdraw(task) {
+        match task::with_current(bucket::withdraw) {
             Some(left) => return Err((error, left)),
             // A waker was faster.
             None => break,
