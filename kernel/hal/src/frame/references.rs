@@ -89,31 +89,21 @@ pub(crate) fn add(frame: PhysAddr) {
     if word < FULL {
         // Relaxed is enough: who makes another reference has one already.
         own.fetch_add(1, Ordering::Relaxed);
-    } else if word >= PART {
+    } else if !(STUCK..PART).contains(&word) {
         add_to_block(frame, 1);
-    } else {
-        stick(own, word);
     }
 }
 
-/// Sees to it that a word which counts no more stays so, whoever has looked at it before and not counted yet.
-#[inline(always)]
-fn stick(counter: &AtomicU32, word: u32) {
-    if word < STUCK {
-        counter.store(STUCK, Ordering::Relaxed);
-    }
-}
-
-/// Counts so many references to a block more.
+/// Counts so many references to a block more, or to a frame whose count is full; see [`FULL`].
 #[cold]
 #[inline(never)]
 pub(crate) fn add_to_block(frame: PhysAddr, more: u32) {
-    let counter = block_counter(frame);
+    let counter = counter(frame);
     let word = counter.load(Ordering::Relaxed);
     if word < FULL {
         counter.fetch_add(more, Ordering::Relaxed);
-    } else {
-        stick(counter, word);
+    } else if word < STUCK {
+        counter.store(STUCK, Ordering::Relaxed);
     }
 }
 
