@@ -105,6 +105,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
     report_speculation();
     hal::cpu::for_each_erratum(&mut |number, answer| notice!("Erratum {number}: {answer}"));
     look_at_consoles(command_line);
+    sched::provoke::overflow_boot_stack(command_line);
     sched::spawn(Box::new(move || bring_up(boot))).expect("memory for the first task");
     sched::idle()
 }

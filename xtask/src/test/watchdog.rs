@@ -1,4 +1,4 @@
-//! What the kernel's watchdog says, and that it says nothing where a host stops the machine for a while; and what the kernel says
+//! What the kernel says of a stack that is used up, what its watchdog says, and that it says nothing where a host stops the machine for a while; and what the kernel says
 //! of a program that does not end.
 
 use std::time::Duration;
@@ -11,10 +11,12 @@ use super::guest::{Ending, Guest};
 use super::queue::Queue;
 use crate::arch::Arch;
 
-/// Boot words that make the last CPU do wrong, and what must be written about it.
-const FAULTS: [(&str, [&str; 2]); 2] = [
+/// Boot words that make a CPU do wrong, and what must be written about it.
+const FAULTS: [(&str, [&str; 2]); 4] = [
     ("provoke=hardlockup", ["hard LOCKUP on cpu 1", "spin_with_interrupts_off"]),
     ("provoke=softlockup", ["soft lockup - CPU#1 stuck", "spin_without_preemption"]),
+    ("provoke=overflow", ["not syncing: Fatal exception", "exhaust_stack"]),
+    ("provoke=overflow-of-task", ["not syncing: Fatal exception", "exhaust_stack"]),
 ];
 
 /// Properties of QEMU's machines that have interrupt controllers of their own kinds.

@@ -240,9 +240,10 @@ boot_directory:
 
     .pushsection .bss
     .balign 4096
+    .global boot_guard
+boot_guard:
 efi_root:
     .skip 4096
-    .balign 16
 boot_stack:
     .skip {stack_bytes}
 boot_stack_end:

@@ -1,6 +1,6 @@
 //! The kernel's final page tables, built at boot: image, direct map, and empty windows for stacks and devices.
 //!
-//! The image is mapped page by page: text executable, rodata read-only, data never executable. The direct map is never
+//! The image is mapped page by page: text executable, rodata read-only, data never executable, and no page where the boot stack ends. The direct map is never
 //! executable and, over text and rodata, read-only; elsewhere it takes the largest pages the CPU has.
 use super::vga;
 use crate::arch::x86_64::cpu::{feature, has};
@@ -21,6 +21,8 @@ unsafe extern "C" {
     static __rodata_end: [u8; 0];
     static __data_end: [u8; 0];
     static __symbols_start: [u32; 4];
+    /// The page below the boot CPU's first stack, which becomes its idle task's. Only UEFI's way in has used it (`boot.rs`).
+    static boot_guard: [u8; 0];
 }
 
 /// A tree of tables that can be written through `pointer`.
@@ -62,6 +64,7 @@ pub struct Image {
     rodata_end: PhysAddr,
     data_end: PhysAddr,
     end: PhysAddr,
+    guard: PhysAddr,
 }
 
 impl Image {
@@ -77,6 +80,7 @@ impl Image {
             rodata_end: physical(&raw const __rodata_end as u64),
             data_end: physical(&raw const __data_end as u64),
             end: PhysAddr::new((symbols - IMAGE + length).next_multiple_of(PAGE_SIZE)),
+            guard: physical(&raw const boot_guard as u64),
         }
     }
 
@@ -128,8 +132,10 @@ pub fn build(
     let tables = Tables { root: allocate()?, pointer: early_pointer };
     let mut page = image.start;
     while page < image.end {
-        let entry = Entry::leaf(page, 0, Attributes::kernel(image.prot(page)));
-        tables.set(IMAGE + page.as_u64(), 0, entry, &mut allocate)?;
+        if page != image.guard {
+            let entry = Entry::leaf(page, 0, Attributes::kernel(image.prot(page)));
+            tables.set(IMAGE + page.as_u64(), 0, entry, &mut allocate)?;
+        }
         page = page.wrapping_add(PAGE_SIZE);
     }
     let mut result = Ok(());
