@@ -235,14 +235,8 @@ impl AddressSpace {
         let Some(around) = around else { return };
         let mut frames: [Option<SharedFrame>; FAULT_AROUND as usize] = Default::default();
         view.object().pages(view.page_index(around.start()), &mut frames);
-        for (address, frame) in around.pages().zip(frames) {
-            if let Some(frame) = frame
-                && address != page
-                && self.page_table.map(address, frame, prot, Kind::Object) == Err(MapError::OutOfMemory)
-            {
-                return;
-            }
-        }
+        // The window lies in one table, which the page itself has.
+        self.page_table.map_beside(around, &mut frames, prot, Kind::Object);
     }
 
     /// Extends the area above `address` down to it, if that area grows down, the limit on stacks allows it

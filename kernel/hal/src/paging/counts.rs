@@ -63,6 +63,12 @@ impl Counts {
         Resident { anonymous: entries.anonymous * scale, objects: entries.objects * scale }
     }
 
+    /// So many of these; at most a table's.
+    #[inline(always)]
+    pub const fn times(self, count: u32) -> Self {
+        Self(self.0 * count)
+    }
+
     /// Counts this more in `table`.
     #[inline(always)]
     pub fn add_to(self, table: PhysAddr) {

@@ -1,6 +1,6 @@
 //! The user half of one address space.
 use super::counts::{Counts, Peak, Resident};
-use super::walk::{Blocks, Piece};
+use super::walk::{Blocks, Piece, Slot};
 use super::{Kind, Prot, Writes};
 use crate::arch::Arch;
 use crate::contract::Paging;
@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
 use libkernel::arch::native::paging::Entry;
 use libkernel::fault::Access;
-use libkernel::paging::Attributes;
+use libkernel::paging::{Attributes, ENTRIES, index};
 
 /// Ends a list of tables. No table is in frame 2^32 - 1: it lies beyond 16 TiB.
 const NO_TABLE: u32 = u32::MAX;
@@ -136,6 +136,24 @@ impl PageTable {
         frame.into_phys();
         Counts::one(kind).add_to(table);
         Ok(())
+    }
+
+    /// Takes those of `frames` that are there and maps them at `pages`, one after the other, where nothing is mapped; as far as the table of
+    /// the first page goes, and only if there is one. Counts them as `kind`.
+    pub fn map_beside(&self, pages: UserRange, frames: &mut [Option<SharedFrame>], prot: Prot, kind: Kind) {
+        let Some((table, _)) = self.find(pages.start()) else { return };
+        let first = index(pages.start().as_u64(), 0);
+        let count = (pages.length() / PAGE_SIZE) as usize;
+        let mut mapped = 0;
+        for (index, frame) in (first..ENTRIES).zip(frames).take(count) {
+            let Some(frame) = frame.take() else { continue };
+            make_executable(frame.phys(), prot);
+            if Slot::of(table, index).fill(leaf(frame.phys(), prot, kind)) {
+                frame.into_phys();
+                mapped += 1;
+            }
+        }
+        Counts::one(kind).times(mapped).add_to(table);
     }
 
     /// What is mapped at `address`, with a reference to its frame.

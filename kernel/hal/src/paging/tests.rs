@@ -43,6 +43,28 @@ fn a_mapping_holds_its_frame_until_it_is_flushed() {
 }
 
 #[test]
+fn pages_beside_another_come_where_nothing_is_and_as_far_as_its_table_goes() {
+    let table = PageTable::new().unwrap();
+    let held = frame(9);
+    let frames = || [(); 4].map(|()| Some(held.clone()));
+    // Without a table nothing happens.
+    table.map_beside(pages(508, 4), &mut frames(), Prot::READ, Kind::Object);
+    assert!(held.is_unique());
+    table.map(page(509), frame(1), Prot::READ, Kind::Anonymous).unwrap();
+    let mut some = frames();
+    some[3] = None;
+    table.map_beside(pages(508, 4), &mut some, Prot::READ, Kind::Object);
+    assert_eq!([508, 509, 510].map(|number| byte_at(&table, page(number))), [9, 1, 9]);
+    assert!(table.lookup(page(511)).is_none());
+    assert_eq!((held.references(), table.resident()), (3, Resident { anonymous: 1, objects: 2 }));
+    // More frames than pages, and pages of the next table.
+    let mut rest = frames();
+    table.map_beside(pages(511, 2), &mut rest, Prot::READ, Kind::Object);
+    assert_eq!((rest.iter().flatten().count(), table.resident().objects), (3, 3));
+    assert!(table.lookup(page(512)).is_none());
+}
+
+#[test]
 fn the_end_of_an_address_space_frees_what_it_maps() {
     let table = PageTable::new().unwrap();
     let held = frame(1);

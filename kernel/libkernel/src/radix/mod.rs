@@ -239,6 +239,51 @@ impl<T> RadixTree<T> {
         })
     }
 
+    /// The same for neighbours, leaf by leaf: calls `visit` with each index, its value, and how far behind the first of the indices
+    /// that have it this one lies.
+    pub fn visit(&self, range: Range<u64>, mut visit: impl FnMut(u64, &T, u64)) {
+        let mut from = range.start;
+        while from < range.end {
+            let Some(first) = self.first_from(from).filter(|&first| first < range.end) else { return };
+            let end = range.end.min((first | (WIDTH - 1)).saturating_add(1));
+            match self.leaf(first) {
+                Some(slots) if slots.covered == 0 => {
+                    let children = slots.children.get(slot_of(first, 0)..).unwrap_or_default();
+                    for (index, child) in (first..end).zip(children) {
+                        if let Some(value) = child {
+                            visit(index, value, 0);
+                        }
+                    }
+                }
+                // Blocks, in this node or above it.
+                _ => {
+                    for index in first..end {
+                        if let Some((value, distance)) = self.get_within(index) {
+                            visit(index, value, distance);
+                        }
+                    }
+                }
+            }
+            from = end;
+        }
+    }
+
+    /// The leaf that has a slot for `index`.
+    fn leaf(&self, index: u64) -> Option<&Slots<T>> {
+        let (mut node, mut level) = (self.root.as_ref()?, self.height);
+        if height_for(index) > level {
+            return None;
+        }
+        loop {
+            match node {
+                Node::Leaf(slots) => return Some(slots),
+                Node::Inner(slots) => node = slots.own(slot_of(index, level))?,
+                Node::Value(_) => return None,
+            }
+            level -= 1;
+        }
+    }
+
     /// Takes out the lowest value with an index in `range`, of whatever order, and says at which: to be called until there is none, so that the
     /// caller may pause in between. A value of which only a part lies in the range has to be split first.
     pub fn remove_first(&mut self, range: Range<u64>) -> Option<(u64, T)> {

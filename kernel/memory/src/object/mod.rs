@@ -135,15 +135,14 @@ impl Object {
     /// somebody has used them, they lie below the size and are not being taken away. The address space's lock is held.
     pub fn pages(&self, first: u64, frames: &mut [Option<SharedFrame>]) {
         let end = self.end_page().min(first.saturating_add(frames.len() as u64));
-        let pages = self.pages.lock();
-        for (index, _) in pages.range(first..end.max(first)) {
+        let mappable = |index| !self.untouched.contains(index) && !self.is_detaching(index);
+        self.pages.lock().visit(first..end, |index, frame, distance| {
             if let Some(slot) = frames.get_mut((index - first) as usize)
-                && !self.untouched.contains(index)
-                && !self.is_detaching(index)
+                && mappable(index)
             {
-                *slot = get_page(&pages, index);
+                *slot = Some(page_of(frame, distance));
             }
-        }
+        });
     }
 
     /// The frame at a page index, to be used, made of zeroes if there is none. `ENOMEM` when no frame can be had.
@@ -336,7 +335,13 @@ impl Drop for Object {
 #[inline(always)]
 fn get_page(pages: &RadixTree<SharedFrame>, index: u64) -> Option<SharedFrame> {
     let (frame, distance) = pages.get_within(index)?;
-    Some(if distance == 0 { frame.clone() } else { frame.neighbour(distance) })
+    Some(page_of(frame, distance))
+}
+
+/// The frame so far behind the first of a block.
+#[inline(always)]
+fn page_of(first: &SharedFrame, distance: u64) -> SharedFrame {
+    if distance == 0 { first.clone() } else { first.neighbour(distance) }
 }
 
 /// What becomes of private copies of pages that are taken from an object.
