@@ -5,7 +5,6 @@ use alloc::sync::Arc;
 use abi::Errno;
 use hal::sync::Once;
 use subject::Credentials;
-use vfs::attributes::FileKind;
 use vfs::change::{self, NewFile};
 use vfs::dentry::Dentry;
 use vfs::device;
@@ -28,7 +27,7 @@ fn make() -> Result<Arc<Dentry>, Errno> {
     let root = tmpfs::new_instance(&DEVTMPFS, limits, 0o755);
     let mount = Mount::new(root.inode().filesystem.clone(), root.clone(), Arc::from(&b"devtmpfs"[..]), 0);
     device::devices()?.each_known(&mut |known| {
-        let new = NewFile::node(FileKind::CharacterDevice, known.permissions, known.number);
+        let new = NewFile::node(known.kind.file_kind(), known.permissions, known.number);
         change::create(&mount.root_location(), known.name, new, &Credentials::root()).map(drop)
     })?;
     Ok(root)

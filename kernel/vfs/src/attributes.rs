@@ -61,9 +61,37 @@ impl FileKind {
         }
     }
 
+    /// What kind of device it is the node of; `None` for anything else.
+    pub const fn device_kind(self) -> Option<DeviceKind> {
+        match self {
+            FileKind::CharacterDevice => Some(DeviceKind::Character),
+            FileKind::BlockDevice => Some(DeviceKind::Block),
+            _ => None,
+        }
+    }
+
     /// The `d_type` of `getdents64`: the type bits, shifted down (readdir(3)).
     pub fn directory_entry_type(self) -> u8 {
         (self.mode_bits() >> 12) as u8
+    }
+}
+
+/// The two kinds of device. Each has numbers of its own: character device 1:3 has nothing to do with block device 1:3.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeviceKind {
+    /// Bytes one after the other.
+    Character,
+    /// Blocks that can be had in any order.
+    Block,
+}
+
+impl DeviceKind {
+    /// The kind of its nodes.
+    pub const fn file_kind(self) -> FileKind {
+        match self {
+            DeviceKind::Character => FileKind::CharacterDevice,
+            DeviceKind::Block => FileKind::BlockDevice,
+        }
     }
 }
 
@@ -219,5 +247,9 @@ mod tests {
         assert_eq!(FileKind::from_mode(S_IFIFO | 0o600), Some(FileKind::Fifo));
         assert_eq!(FileKind::from_mode(S_IFMT), None);
         assert_eq!(FileKind::Directory.directory_entry_type(), 4);
+        for kind in [DeviceKind::Character, DeviceKind::Block] {
+            assert_eq!(kind.file_kind().device_kind(), Some(kind));
+        }
+        assert_eq!(FileKind::Regular.device_kind(), None);
     }
 }

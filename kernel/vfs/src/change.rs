@@ -75,7 +75,7 @@ impl NewFile {
 impl NewFile {
     /// Device nodes are for who has CAP_MKNOD (EPERM), except for a whiteout.
     fn check_privilege(&self, credentials: &Credentials) -> Result<(), Errno> {
-        let is_device = matches!(self.kind, FileKind::CharacterDevice | FileKind::BlockDevice);
+        let is_device = self.kind.device_kind().is_some();
         let is_whiteout = self.kind == FileKind::CharacterDevice
             && matches!(self.content, Content::Device(number) if number == WHITEOUT);
         if is_device && !is_whiteout { credentials.require(capability::MKNOD) } else { Ok(()) }

@@ -9,7 +9,7 @@ use abi::terminal::{PL011, SerialLine, UART_8250};
 use hal::console::Model;
 use hal::sync::Once;
 
-use super::attributes::{DeviceNumber, FileKind};
+use super::attributes::{DeviceKind, DeviceNumber};
 use super::file::{File, FileOperations};
 
 /// `/dev/tty`: whichever terminal controls the process that opens it.
@@ -35,7 +35,9 @@ pub fn serial_number() -> DeviceNumber {
 pub struct KnownDevice {
     /// Its path below `/dev`.
     pub name: &'static [u8],
-    /// Its number.
+    /// Its kind.
+    pub kind: DeviceKind,
+    /// Its number among those of its kind.
     pub number: DeviceNumber,
     /// Its permissions in a fresh devtmpfs.
     pub permissions: u32,
@@ -49,13 +51,13 @@ pub trait Devices: Sync {
     /// The code behind a device, for one opening of it. ENXIO where there is none.
     fn open(
         &self,
-        kind: FileKind,
+        kind: DeviceKind,
         number: DeviceNumber,
         flags: u32,
     ) -> Result<Arc<dyn FileOperations>, Errno>;
 
     /// The device is open: what only an open file can do, such as becoming a controlling terminal.
-    fn opened(&self, file: &File, number: DeviceNumber, flags: u32);
+    fn opened(&self, file: &File, kind: DeviceKind, number: DeviceNumber, flags: u32);
 }
 
 static DEVICES: Once<&'static dyn Devices> = Once::new();

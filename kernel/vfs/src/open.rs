@@ -182,11 +182,11 @@ fn open_checked(place: Location, how: How, credentials: &Credentials) -> Result<
             pipe.open(place, flags, credentials)
         }
         Body::Device(number) => {
-            let number = *number;
+            let (kind, number) = (inode.kind.device_kind().ok_or(Errno::ENXIO)?, *number);
             let devices = device::devices()?;
-            let operations = devices.open(inode.kind, number, how.flags)?;
+            let operations = devices.open(kind, number, how.flags)?;
             let file = File::new(place, Handle::Special(operations), flags, None);
-            devices.opened(&file, number, how.flags);
+            devices.opened(&file, kind, number, how.flags);
             Ok(file)
         }
         // What has neither name nor type is opened by the call that makes it, and by no other.

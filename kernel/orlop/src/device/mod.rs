@@ -5,7 +5,7 @@ mod memory;
 use alloc::sync::Arc;
 
 use abi::Errno;
-use vfs::attributes::{DeviceNumber, FileKind};
+use vfs::attributes::{DeviceKind, DeviceNumber};
 use vfs::device::{Devices, KnownDevice, serial};
 use vfs::file::{File, FileOperations};
 
@@ -14,18 +14,18 @@ use crate::tty;
 
 /// What devtmpfs shows but for the serial line: Linux's numbers (`admin-guide/devices.txt`) and permissions.
 const KNOWN: [KnownDevice; 8] = [
-    known(b"null", 1, 3, 0o666),
-    known(b"zero", 1, 5, 0o666),
-    known(b"full", 1, 7, 0o666),
-    known(b"random", 1, 8, 0o666),
-    known(b"urandom", 1, 9, 0o666),
-    known(b"kmsg", 1, kmsg::MINOR, 0o644),
-    known(b"tty", 5, 0, 0o666),
-    known(b"console", 5, 1, 0o600),
+    character(b"null", 1, 3, 0o666),
+    character(b"zero", 1, 5, 0o666),
+    character(b"full", 1, 7, 0o666),
+    character(b"random", 1, 8, 0o666),
+    character(b"urandom", 1, 9, 0o666),
+    character(b"kmsg", 1, kmsg::MINOR, 0o644),
+    character(b"tty", 5, 0, 0o666),
+    character(b"console", 5, 1, 0o600),
 ];
 
-const fn known(name: &'static [u8], major: u32, minor: u32, permissions: u32) -> KnownDevice {
-    KnownDevice { name, number: DeviceNumber::new(major, minor), permissions }
+const fn character(name: &'static [u8], major: u32, minor: u32, permissions: u32) -> KnownDevice {
+    KnownDevice { name, kind: DeviceKind::Character, number: DeviceNumber::new(major, minor), permissions }
 }
 
 /// They.
@@ -34,27 +34,28 @@ pub struct AllDevices;
 impl Devices for AllDevices {
     fn each_known(&self, show: &mut dyn FnMut(KnownDevice) -> Result<(), Errno>) -> Result<(), Errno> {
         let line = serial();
-        let line = known(line.name.as_bytes(), line.major, line.minor, 0o600);
+        let line = character(line.name.as_bytes(), line.major, line.minor, 0o600);
         KNOWN.into_iter().chain([line]).try_for_each(show)
     }
 
     fn open(
         &self,
-        kind: FileKind,
+        kind: DeviceKind,
         number: DeviceNumber,
         flags: u32,
     ) -> Result<Arc<dyn FileOperations>, Errno> {
-        if kind != FileKind::CharacterDevice {
-            return Err(Errno::ENXIO);
-        }
-        match number.major {
-            1 if number.minor == kmsg::MINOR => Ok(kmsg::Opening::new(flags)?),
-            1 => memory::open(number.minor),
-            _ => tty::open_device(number),
+        match (kind, number.major) {
+            (DeviceKind::Character, 1) if number.minor == kmsg::MINOR => Ok(kmsg::Opening::new(flags)?),
+            (DeviceKind::Character, 1) => memory::open(number.minor),
+            (DeviceKind::Character, _) => tty::open_device(number),
+            // No driver has blocks yet.
+            (DeviceKind::Block, _) => Err(Errno::ENXIO),
         }
     }
 
-    fn opened(&self, file: &File, number: DeviceNumber, flags: u32) {
-        tty::opened(file, number, flags);
+    fn opened(&self, file: &File, kind: DeviceKind, number: DeviceNumber, flags: u32) {
+        if kind == DeviceKind::Character {
+            tty::opened(file, number, flags);
+        }
     }
 }
