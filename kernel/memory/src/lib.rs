@@ -44,6 +44,6 @@ pub use fault::FaultError;
 pub use file::MappedFile;
 pub use layout::Layout;
 pub use map::{Content, MapRequest, OVERCOMMIT, Placement};
-pub use object::{ExecuteAccess, Growth, Object, PageBudget, WriteAccess};
+pub use object::{ExecuteAccess, Growth, Object, PageBudget, PageContent, WriteAccess};
 pub use remap::RemapRequest;
 pub use space::{AddressSpace, Dumpable, OwnReference, Usage, flags};

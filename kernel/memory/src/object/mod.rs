@@ -115,15 +115,28 @@ impl Object {
         self.pages.lock().len() as u64
     }
 
-    /// The frame at a page index, if there is one.
+    /// The frame at a page index, if the object has it in memory; for what becomes of frames, not of what they hold ([`Self::content`]).
     pub fn page(&self, index: u64) -> Option<SharedFrame> {
         get_page(&self.pages.lock(), index)
+    }
+
+    /// What there is at a page index: the one look that takes what is absent for a hole. With a pager there is a third answer, "later", and
+    /// every place that asks is to say what it does then.
+    #[inline(always)]
+    pub fn content(&self, index: u64) -> PageContent {
+        match self.page(index) {
+            Some(frame) => PageContent::Frame(frame),
+            None => PageContent::Hole,
+        }
     }
 
     /// The frame at a page index, if there is one that somebody has used.
     #[inline(always)]
     fn used_page(&self, index: u64) -> Option<SharedFrame> {
-        self.page(index).filter(|_| !self.untouched.contains(index))
+        match self.content(index) {
+            PageContent::Frame(frame) if !self.untouched.contains(index) => Some(frame),
+            PageContent::Frame(_) | PageContent::Hole => None,
+        }
     }
 
     /// Whether there is such a frame.
@@ -148,9 +161,9 @@ impl Object {
     /// The frame at a page index, to be used, made of zeroes if there is none. `ENOMEM` when no frame can be had.
     /// Does not look at the size: the caller has.
     pub fn page_or_create(&self, index: u64) -> Result<SharedFrame, Errno> {
-        let frame = match self.page(index) {
-            Some(frame) => frame,
-            None => self.create_page(index, Use::Now)?,
+        let frame = match self.content(index) {
+            PageContent::Frame(frame) => frame,
+            PageContent::Hole => self.create_page(index, Use::Now)?,
         };
         // After the look: whoever enters a page as unused does so in one step.
         self.untouched.remove(index);
@@ -204,9 +217,9 @@ impl Object {
             let within = (offset % PAGE_SIZE) as usize;
             let wanted =
                 within_page(within, sink.remaining()).min(usize::try_from(left).unwrap_or(usize::MAX));
-            let done = match self.page(offset / PAGE_SIZE) {
-                Some(frame) => sink.put_frame(&frame, within, wanted)?,
-                None => sink.put_zeroes(wanted)?,
+            let done = match self.content(offset / PAGE_SIZE) {
+                PageContent::Frame(frame) => sink.put_frame(&frame, within, wanted)?,
+                PageContent::Hole => sink.put_zeroes(wanted)?,
             };
             offset += done as u64;
             if done < wanted {
@@ -342,6 +355,14 @@ fn get_page(pages: &RadixTree<SharedFrame>, index: u64) -> Option<SharedFrame> {
 #[inline(always)]
 fn page_of(first: &SharedFrame, distance: u64) -> SharedFrame {
     if distance == 0 { first.clone() } else { first.neighbour(distance) }
+}
+
+/// What an object has at a page index.
+pub enum PageContent {
+    /// A page.
+    Frame(SharedFrame),
+    /// Zeroes that nobody has stored.
+    Hole,
 }
 
 /// What becomes of private copies of pages that are taken from an object.

@@ -10,7 +10,7 @@ use outcome::OrErrno;
 use sched::work::must_end;
 
 use super::untouched::Use;
-use super::{Copies, MAX_SIZE, Object};
+use super::{Copies, MAX_SIZE, Object, PageContent};
 
 impl Object {
     /// The first offset at or after `offset`, below the size, that lies in a page; `None` if only holes follow.
@@ -18,7 +18,7 @@ impl Object {
         let mut index = self.pages.lock().first_from(offset / PAGE_SIZE)?;
         let mut start = index.checked_mul(PAGE_SIZE)?.max(offset);
         while start < self.size() {
-            if !self.untouched.contains(index) {
+            if self.has_used_page(index) {
                 return Some(start);
             }
             index = self.pages.lock().first_from(index + 1)?;
@@ -58,7 +58,7 @@ impl Object {
             if must_end() {
                 return Err(Errno::EINTR);
             }
-            if self.page(index).is_some() {
+            if let PageContent::Frame(_) = self.content(index) {
                 // Allocated twice, it counts as used: a failure now must not undo what was promised before.
                 self.untouched.remove(index);
                 continue;

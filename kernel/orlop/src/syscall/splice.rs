@@ -14,7 +14,7 @@ use hal::frame::SharedFrame;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
 use libkernel::fault::Access;
 use memory::user::IoSink;
-use memory::{AddressSpace, Object};
+use memory::{AddressSpace, Object, PageContent};
 use outcome::OrErrno;
 use vfs::File;
 
@@ -265,7 +265,10 @@ impl FilePages<'_> {
         if left == 0 {
             return Ok(None);
         }
-        let frame = self.object.page(self.position / PAGE_SIZE).unwrap_or_else(SharedFrame::zero);
+        let frame = match self.object.content(self.position / PAGE_SIZE) {
+            PageContent::Frame(frame) => frame,
+            PageContent::Hole => SharedFrame::zero(),
+        };
         let start = self.position % PAGE_SIZE;
         let length = (PAGE_SIZE - start).min(left);
         self.position += length;
