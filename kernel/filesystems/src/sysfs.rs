@@ -16,7 +16,7 @@ use subject::Credentials;
 use vfs::attributes::FileKind;
 use vfs::dentry::Dentry;
 use vfs::directory::{DirectoryOperations, Emit, Exposure, Listing};
-use vfs::filesystem::{FileSystem, FileSystemType, NoOperations};
+use vfs::filesystem::{FileSystem, FileSystemType, NoOperations, Source};
 use vfs::generated::{
     Class, Fixed, FixedDirectory, chosen, directory, file, find_fixed, folder, generated, inode_in,
     list_fixed, new_root, ownership,
@@ -42,7 +42,7 @@ impl FileSystemType for Sysfs {
         SYSFS_MAGIC
     }
 
-    fn mount(&self, _source: &[u8], _options: &[u8], _by: &Credentials) -> Result<Arc<Dentry>, Errno> {
+    fn mount(&self, _source: Source<'_>, _options: &[u8], _by: &Credentials) -> Result<Arc<Dentry>, Errno> {
         let make = || {
             let names = FixedDirectory { number: 0, names: NAMES, class: Class::Sysfs };
             new_root(&FileSystem::new(&Sysfs, Arc::new(NoOperations)), names)

@@ -20,7 +20,7 @@ use vfs::attribute_operations::AttributeOperations;
 use vfs::attributes::FileKind;
 use vfs::clock;
 use vfs::dentry::Dentry;
-use vfs::filesystem::{FileSystem, FileSystemOperations, FileSystemType, Statistics};
+use vfs::filesystem::{FileSystem, FileSystemOperations, FileSystemType, Source, Statistics};
 use vfs::inode::{Inode, Ownership};
 
 pub use memory_file::open_memory;
@@ -52,7 +52,7 @@ impl FileSystemType for InMemory {
         TMPFS_MAGIC
     }
 
-    fn mount(&self, _source: &[u8], options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
+    fn mount(&self, _source: Source<'_>, options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
         (self.mount)(options, by)
     }
 

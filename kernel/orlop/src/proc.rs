@@ -42,7 +42,7 @@ use ::subject::Credentials;
 use abi::Errno;
 use abi::fs::PROC_SUPER_MAGIC;
 use vfs::dentry::Dentry;
-use vfs::filesystem::{FileSystem, FileSystemType};
+use vfs::filesystem::{FileSystem, FileSystemType, Source};
 use vfs::generated::new_root;
 
 /// Processes and kernel settings as files: each mount is an instance of its own.
@@ -57,7 +57,7 @@ impl FileSystemType for Proc {
         PROC_SUPER_MAGIC
     }
 
-    fn mount(&self, _source: &[u8], options: &[u8], _by: &Credentials) -> Result<Arc<Dentry>, Errno> {
+    fn mount(&self, _source: Source<'_>, options: &[u8], _by: &Credentials) -> Result<Arc<Dentry>, Errno> {
         let view = Arc::new(View::new());
         view.configure(options)?;
         Ok(new_root(&FileSystem::new(&Proc, view.clone()), tree::Root { view }))

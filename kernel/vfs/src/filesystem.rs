@@ -24,6 +24,15 @@ use super::inode_cache::InodeCache;
 use super::reaper::{self, Ending, Left, Parting, Remains};
 use super::writers::Writers;
 
+/// What is to be mounted, found for who asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source<'a> {
+    /// What it is called, which need not be anything.
+    Name(&'a [u8]),
+    /// A block device.
+    Device(DeviceNumber),
+}
+
 /// A type of file system: what mount(2) and `/proc/filesystems` know by a name. Small answers have the default of a type that keeps
 /// nothing.
 pub trait FileSystemType: Send + Sync {
@@ -38,9 +47,10 @@ pub trait FileSystemType: Send + Sync {
         false
     }
 
-    /// The root of an instance for `source`: a new one, or the one that there is. `options` are what its own words are, without those
-    /// that every type knows; `by` asks for it. ENODEV for a type that only the kernel mounts, EINVAL for options that are none.
-    fn mount(&self, source: &[u8], options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
+    /// The root of an instance for `source`: a new one, or the one that there is. A type that needs a device gets [`Source::Device`], any
+    /// other [`Source::Name`]. `options` are what its own words are, without those that every type knows; `by` asks for it. ENODEV for a
+    /// type that only the kernel mounts, EINVAL for options that are none.
+    fn mount(&self, source: Source<'_>, options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
         let _ = (source, options, by);
         Err(Errno::ENODEV)
     }

@@ -18,7 +18,7 @@ use sched::Mutex;
 use sched::wait::WaitQueue;
 
 use super::attribute_operations::{AttributeOperations, Change};
-use super::attributes::FileKind;
+use super::attributes::{DeviceNumber, FileKind};
 use super::change::NewFile;
 use super::dentry::Dentry;
 use super::directory::{DirectoryOperations, Emit, Exposure, LeftBehind, Listing, Renaming, Store};
@@ -96,6 +96,9 @@ pub struct Disk {
 
 const ROOT: u64 = 1;
 
+/// The number of all its devices.
+const DISK: DeviceNumber = DeviceNumber::new(8, 1);
+
 impl Disk {
     /// An empty one whose names are as `store` says.
     pub fn new(store: Store) -> Arc<Disk> {
@@ -131,6 +134,7 @@ impl Disk {
             let stored = self.files.lock().get(&number).cloned().ok_or(Errno::EIO)?;
             let body = match stored.kind {
                 FileKind::Directory => Body::directory(Box::new(Folder { disk: self.clone(), number })),
+                kind if kind.device_kind().is_some() => Body::Device(DISK),
                 _ => Body::Bytes(Object::new(0)),
             };
             let ownership = Ownership { permissions: stored.permissions, user: 0, group: 0 };
@@ -186,6 +190,10 @@ impl FileSystemType for Type {
 
     fn magic(&self) -> i64 {
         0x7465_7374
+    }
+
+    fn needs_device(&self) -> bool {
+        true
     }
 
     fn keeps_attributes(&self) -> bool {

@@ -4,12 +4,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
-use abi::fs::{MS_MANDLOCK, MS_RDONLY, MS_SYNCHRONOUS};
+use abi::fs::{MS_MANDLOCK, MS_NODEV, MS_RDONLY, MS_SYNCHRONOUS};
 use hal::sync::Once;
 use subject::Credentials;
 
-use super::filesystem::FileSystemType;
+use super::attributes::FileKind;
+use super::context::FsContext;
+use super::filesystem::{FileSystemType, Source};
+use super::inode::Body;
 use super::mount::Mount;
+use super::walk::{LastLink, Walk};
 
 static TYPES: Once<&'static [&'static dyn FileSystemType]> = Once::new();
 
@@ -23,18 +27,44 @@ fn all() -> &'static [&'static dyn FileSystemType] {
     TYPES.get().copied().unwrap_or_default()
 }
 
-/// Makes a mount of the type called `name`, not yet attached, for who asks for it. ENODEV for a type there is none of.
+/// Makes a mount of the type called `name`, not yet attached, for who asks for it and stands in `context`. ENODEV for a type there is none
+/// of; what [`find_source`] says of its source.
 pub fn create(
     name: &[u8],
     source: &[u8],
     flags: u64,
     options: &[u8],
+    context: &FsContext,
     by: &Credentials,
 ) -> Result<Arc<Mount>, Errno> {
     let kind = all().iter().find(|kind| kind.name().as_bytes() == name).ok_or(Errno::ENODEV)?;
+    let root = kind.mount(find_source(*kind, source, context, by)?, options, by)?;
     let source: &[u8] = if source.is_empty() { b"none" } else { source };
-    let root = kind.mount(source, options, by)?;
     Ok(Mount::new(root.inode().filesystem.clone(), root, Arc::from(source), flags))
+}
+
+/// What a text says that is to be mounted as this type. ENOTBLK for what is no block device where one is needed, EACCES for one that lies
+/// on a mount without devices, EINVAL for no text (Linux: `lookup_bdev`).
+pub fn find_source<'a>(
+    kind: &dyn FileSystemType,
+    text: &'a [u8],
+    context: &FsContext,
+    by: &Credentials,
+) -> Result<Source<'a>, Errno> {
+    if !kind.needs_device() {
+        return Ok(Source::Name(text));
+    }
+    if text.is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    let place = Walk::new(context, by).resolve(Some(context.working_directory()), text, LastLink::Follow)?;
+    let inode = place.dentry.inode();
+    match inode.body {
+        Body::Device(_) if inode.kind != FileKind::BlockDevice => Err(Errno::ENOTBLK),
+        Body::Device(_) if place.mount.flags() & MS_NODEV != 0 => Err(Errno::EACCES),
+        Body::Device(number) => Ok(Source::Device(number)),
+        _ => Err(Errno::ENOTBLK),
+    }
 }
 
 /// `MS_*` flags of a file system that words among its options set, and such that they clear.

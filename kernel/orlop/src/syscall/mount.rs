@@ -14,7 +14,7 @@ use libkernel::addr::UserAddr;
 use memory::user::string::read_string;
 use memory::user::{IoSource, PathBuffer};
 use outcome::OrErrno;
-use subject::{Credentials, capability};
+use subject::capability;
 use vfs::FsContext;
 use vfs::mount::{self, Depth, InUse, Location, Mount, PropagationKind, Turn};
 use vfs::types::{self, FlagWords};
@@ -78,13 +78,13 @@ pub fn mount(
         return Ok(if is_bind { turn.bind(&from, place, depth) } else { turn.relocate(&from, place) }?);
     }
     let kind = kind.ok_or(Errno::EINVAL)?;
-    let made = create(&call.credentials, source, &kind, flags, data.unwrap_or_default())?;
+    let made = create(&call, source, &kind, flags, data.unwrap_or_default())?;
     Ok(Turn::of(mount::initial()).attach(&made, place)?)
 }
 
 /// A mount of a file system of this type, attached nowhere.
 fn create(
-    by: &Credentials,
+    call: &PathCall,
     source: Option<Vec<u8>>,
     kind: &[u8],
     flags: u64,
@@ -92,7 +92,7 @@ fn create(
 ) -> Result<Arc<Mount>, Errno> {
     let words = types::take_flag_words(&mut options);
     let source = types::take_source(&mut options, source)?.unwrap_or_default();
-    let made = types::create(kind, &source, kept_flags(flags), &options, by)?;
+    let made = types::create(kind, &source, kept_flags(flags), &options, &call.context, &call.credentials)?;
     let whole = file_system_flags(flags, words);
     if made.filesystem.flags() == 0 && whole != 0 {
         made.filesystem.set_flags(whole)?;
