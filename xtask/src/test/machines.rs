@@ -183,16 +183,7 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         });
     }
     if arch == Arch::X86_64 {
-        for (machine, properties, by) in CLOCKS {
-            let mut guest = guest()?;
-            guest.machine.machine = Some(machine);
-            guest.machine.machine_options = Some(properties.to_owned());
-            guest.machine.icount = true;
-            guest.append =
-                r#"loglevel=8 rdinit=/bin/sh -- -c "busybox sleep 2; busybox poweroff -f""#.to_owned();
-            let name = format!("{PREFIX}{arch}/the clock by {by}");
-            push(stage, queue, name, move || measures_its_clock(&guest));
-        }
+        add_clocks(stage, arch, queue, &guest()?);
         linux_loaders::add(stage, queue, &greeter)?;
         bochs::add_short(stage, arch, queue, &greeter)?;
         add_counters(stage, arch, queue, guest()?)?;
@@ -216,6 +207,19 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         push(stage, queue, format!("{PREFIX}{arch}/{name}"), move || starts_without_a_stack(&guest));
     }
     Ok(())
+}
+
+/// Adds the machines of [`CLOCKS`], made of `plain`.
+fn add_clocks<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, plain: &Guest) {
+    for (machine, properties, by) in CLOCKS {
+        let mut guest = plain.clone();
+        guest.machine.machine = Some(machine);
+        guest.machine.machine_options = Some(properties.to_owned());
+        guest.machine.icount = true;
+        guest.append = r#"loglevel=8 rdinit=/bin/sh -- -c "busybox sleep 2; busybox poweroff -f""#.to_owned();
+        let name = format!("{PREFIX}{arch}/the clock by {by}");
+        push(stage, queue, name, move || measures_its_clock(&guest));
+    }
 }
 
 /// Adds machines on which the kernel does not run, made of `plain`.
