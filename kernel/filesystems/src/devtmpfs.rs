@@ -8,6 +8,7 @@ use subject::Credentials;
 use vfs::change::{self, NewFile};
 use vfs::dentry::Dentry;
 use vfs::device;
+use vfs::inode::Ownership;
 use vfs::mount::Mount;
 
 use crate::tmpfs::{self, InMemory, Limits, Shown};
@@ -24,7 +25,7 @@ fn root() -> Result<Arc<Dentry>, Errno> {
 
 fn make() -> Result<Arc<Dentry>, Errno> {
     let limits = Limits { shown: Shown::Limits, ..Limits::of_pages(tmpfs::default_pages()) };
-    let root = tmpfs::new_instance(&DEVTMPFS, limits, 0o755);
+    let root = tmpfs::new_instance(&DEVTMPFS, limits, Ownership::of_root(0o755));
     let mount = Mount::new(root.inode().filesystem.clone(), root.clone(), Arc::from(&b"devtmpfs"[..]), 0);
     device::devices()?.each_known(&mut |known| {
         let new = NewFile::node(known.kind.file_kind(), known.permissions, known.number);

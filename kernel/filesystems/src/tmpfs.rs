@@ -69,10 +69,12 @@ impl FileSystemType for InMemory {
 fn mount_new(options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
     let options = Options::parse(options)?;
     let limits = Limits { pages: options.pages, inodes: options.inodes, shown: Shown::Nothing };
-    let root = new_instance(&TMPFS, limits, options.permissions);
-    let user = options.user.unwrap_or(by.user.file_system);
-    let group = options.group.unwrap_or(by.group.file_system);
-    root.inode().attributes.set_owner(user, group);
+    let ownership = Ownership {
+        permissions: options.permissions,
+        user: options.user.unwrap_or(by.user.file_system),
+        group: options.group.unwrap_or(by.group.file_system),
+    };
+    let root = new_instance(&TMPFS, limits, ownership);
     root.inode().filesystem.end_with_last_mount(&root);
     Ok(root)
 }
@@ -111,15 +113,14 @@ struct TmpFs {
     shown: Shown,
 }
 
-/// The root directory of a new instance, empty and owned by root.
-pub fn new_instance(kind: &'static InMemory, limits: Limits, permissions: u32) -> Arc<Dentry> {
+/// The root directory of a new instance, empty.
+pub fn new_instance(kind: &'static InMemory, limits: Limits, ownership: Ownership) -> Arc<Dentry> {
     let instance = TmpFs {
         budget: Arc::new(PageBudget::new(limits.pages)),
         inode_limit: limits.inodes,
         shown: limits.shown,
     };
     let filesystem = FileSystem::new(kind, Arc::new(instance));
-    let ownership = Ownership { permissions, user: 0, group: 0 };
     let body = folder::body();
     Dentry::new_root(Inode::new(&filesystem, FileKind::Directory, ownership, body, clock::now()))
 }

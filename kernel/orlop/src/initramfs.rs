@@ -20,9 +20,11 @@ use libkernel::cpio::{Entry, HardLinks, Input, Item, Problem, Reader};
 use memory::user::IoSource;
 use outcome::OrErrno;
 use subject::Credentials;
+use vfs::attribute_operations::Change;
 use vfs::attributes::{DeviceNumber, FileKind, PERMISSION_BITS};
 use vfs::change::{self, NewFile};
 use vfs::context::FsContext;
+use vfs::inode::Ownership;
 use vfs::mount::{self, Location, Mount};
 use vfs::remove::{self, Victim};
 use vfs::walk::{Last, LastLink, Walk};
@@ -61,7 +63,7 @@ pub fn unpack(archive: &[u8]) {
 #[inline(never)]
 fn mount_root() -> Location {
     let limits = Limits { shown: Shown::Limits, ..Limits::of_pages(tmpfs::default_pages()) };
-    let root = tmpfs::new_instance(&ROOTFS, limits, 0o755);
+    let root = tmpfs::new_instance(&ROOTFS, limits, Ownership::of_root(0o755));
     let filesystem = root.inode().filesystem.clone();
     let mount = Mount::new(filesystem, root, Arc::from(&b"rootfs"[..]), 0);
     let place = mount.root_location();
@@ -181,10 +183,10 @@ impl Unpacker<'_> {
     /// Owner, times, and the memory of hard links.
     fn finish(&mut self, entry: &Entry, place: &Location) {
         let inode = place.dentry.inode();
-        inode.attributes.set_owner(entry.uid, entry.gid);
-        if inode.kind != FileKind::Symlink {
-            inode.attributes.set_permissions(entry.mode & PERMISSION_BITS);
-        }
+        let permissions = (inode.kind != FileKind::Symlink).then_some(entry.mode & PERMISSION_BITS);
+        let change = Change { permissions, owner: Some((entry.uid, entry.gid)), ..Change::NONE };
+        // What is unpacked is kept in memory, where nothing has to be stored.
+        let _ = inode.lock_attributes().make(&change);
         set_times(place, entry.modified);
         self.links.remember(entry, place.clone());
     }

@@ -55,6 +55,9 @@ impl FileSystemType for AnonymousInodes {
 static PIPES: Once<Arc<Mount>> = Once::new();
 static OTHERS: Once<Arc<Mount>> = Once::new();
 
+/// The permissions of what only its maker has.
+const PRIVATE: u32 = 0o600;
+
 /// A mount of a new file system of this type, attached nowhere.
 pub fn new_mount(kind: &'static dyn FileSystemType) -> Arc<Mount> {
     let filesystem = FileSystem::new(kind, Arc::new(NoOperations));
@@ -82,13 +85,11 @@ pub fn location(
     kind: FileKind,
     body: Body,
     label: Name,
+    permissions: u32,
     credentials: &Credentials,
 ) -> Location {
-    let ownership = Ownership {
-        permissions: 0o600,
-        user: credentials.user.file_system,
-        group: credentials.group.file_system,
-    };
+    let ownership =
+        Ownership { permissions, user: credentials.user.file_system, group: credentials.group.file_system };
     let inode = Inode::new(&mount.filesystem, kind, ownership, body, clock::now());
     Location { mount, dentry: Dentry::new_nameless(inode, None, label, Linkable::No) }
 }
@@ -96,7 +97,7 @@ pub fn location(
 /// The place of a new nameless pipe.
 pub fn pipe_location(body: Body, credentials: &Credentials) -> Location {
     let mount = PIPES.get_or_init(|| new_mount(&PipeFs)).clone();
-    location(mount, FileKind::Fifo, body, Name::default(), credentials)
+    location(mount, FileKind::Fifo, body, Name::default(), PRIVATE, credentials)
 }
 
 /// Opens a new file that exists only as `operations`; `label` is what `/proc/PID/fd` shows, such as `anon_inode:[eventfd]`.
@@ -108,6 +109,6 @@ pub fn open(
 ) -> Arc<File> {
     let mount = OTHERS.get_or_init(|| new_mount(&AnonymousInodes)).clone();
     let body = Body::Special(operations.clone());
-    let place = location(mount, FileKind::Untyped, body, Arc::from(label.as_bytes()), credentials);
+    let place = location(mount, FileKind::Untyped, body, Arc::from(label.as_bytes()), PRIVATE, credentials);
     File::new(place, Handle::Special(operations), flags, None)
 }

@@ -1,53 +1,50 @@
-//! Changes of attributes that a file system may have to store before anybody sees them.
+//! Changes of attributes: by one at a time, and stored, where a file system stores them, before anybody sees them.
+//!
+//! Who changes mode, owner, times by request or extended attributes of an inode holds its [`AttributeChanges`], a lock that sleeps (Linux:
+//! `i_rwsem`), from the first look at what decides whether he may until the change is made. So no change slips between another's check
+//! and its making, a file system is told of changes in memory's order, and who holds it sees mode, owner, group and capabilities of one
+//! moment: `execve` does. Looks that need no more than one of them (`stat`, a path walk) take no lock.
+//!
+//! Lock order: before the locks of the file system and that of the extended attributes; never taken under a lock of names.
 
 use abi::Errno;
-use abi::time::Timespec;
+use sched::mutex::MutexGuard;
 
+pub use super::attributes::Change;
 use super::inode::Inode;
 
 /// What a file system does with attributes. The defaults are those of one that keeps them in memory, with the inode.
 pub trait AttributeOperations: Send + Sync {
-    /// Stores a change; on an error nothing has changed. Whoever asks may make it.
+    /// Stores a change; on an error nothing has changed. Whoever asks may make it, and holds the inode's [`AttributeChanges`].
     fn store(&self, inode: &Inode, change: &Change) -> Result<(), Errno> {
         let _ = (inode, change);
         Ok(())
     }
 }
 
-/// A change of attributes.
-#[derive(Clone, Copy)]
-pub enum Change {
-    /// Other permission bits.
-    Mode(u32),
-    /// Another owner and group.
-    Owner(u32, u32),
-    /// Permission bits that it loses.
-    Loss(u32),
-    /// Other times of access and modification, where there are such, and the time of this change.
-    Times {
-        /// Of the last access.
-        accessed: Option<Timespec>,
-        /// Of the last modification.
-        modified: Option<Timespec>,
-        /// Now.
-        changed: Timespec,
-    },
+/// Leave to change an inode's attributes, which nobody else does as long as it is held.
+pub struct AttributeChanges<'a> {
+    inode: &'a Inode,
+    _alone: MutexGuard<'a, ()>,
 }
 
 impl Inode {
-    /// Changes attributes, when the file system has stored that.
-    pub fn change_attributes(&self, change: Change) -> Result<(), Errno> {
-        self.filesystem.store(self, &change)?;
-        match change {
-            Change::Mode(permissions) => self.attributes.set_permissions(permissions),
-            Change::Owner(user, group) => self.attributes.set_owner(user, group),
-            Change::Loss(bits) => self.attributes.drop_permissions(bits),
-            Change::Times { accessed, modified, changed } => self.attributes.update_times(|times| {
-                times.accessed = accessed.unwrap_or(times.accessed);
-                times.modified = modified.unwrap_or(times.modified);
-                times.changed = changed;
-            }),
-        }
+    /// Waits until nobody else changes the attributes.
+    pub fn lock_attributes(&self) -> AttributeChanges<'_> {
+        AttributeChanges { inode: self, _alone: self.attributes.lock_changes() }
+    }
+}
+
+impl AttributeChanges<'_> {
+    /// Whose attributes they are.
+    pub fn inode(&self) -> &Inode {
+        self.inode
+    }
+
+    /// Makes a change, when the file system has stored it.
+    pub fn make(&self, change: &Change) -> Result<(), Errno> {
+        self.inode.filesystem.store(self.inode, change)?;
+        self.inode.attributes.apply(change);
         Ok(())
     }
 }

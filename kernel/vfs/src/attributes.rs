@@ -1,6 +1,7 @@
 //! What `stat` tells about a file besides its content: kind, mode, owner, links and times.
 //!
-//! Mode and owner are atomics because path walk reads them for every directory it passes; the rest is under one lock.
+//! Mode and owner are atomics because path walk reads them for every directory it passes; the times are under a lock. Mode and owner
+//! change through [`AttributeChanges`](super::attribute_operations::AttributeChanges) alone.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,6 +11,8 @@ use abi::fs::{
 };
 use abi::time::Timespec;
 use hal::sync::SpinLock;
+use sched::Mutex;
+use sched::mutex::MutexGuard;
 
 /// What kind of thing an inode is: the `S_IFMT` bits of its mode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,6 +135,27 @@ pub struct Times {
     pub changed: Timespec,
 }
 
+/// A change of attributes: what is `None` stays as it is.
+#[derive(Clone, Copy)]
+pub struct Change {
+    /// Permission, set-id and sticky bits.
+    pub permissions: Option<u32>,
+    /// Owner and group.
+    pub owner: Option<(u32, u32)>,
+    /// When it was last read.
+    pub accessed: Option<Timespec>,
+    /// When its content was last changed.
+    pub modified: Option<Timespec>,
+    /// When the attributes were last changed.
+    pub changed: Option<Timespec>,
+}
+
+impl Change {
+    /// Nothing.
+    pub const NONE: Change =
+        Change { permissions: None, owner: None, accessed: None, modified: None, changed: None };
+}
+
 /// Mode, owner, link count and times of an inode.
 pub struct Attributes {
     /// Permission bits with set-id and sticky bits; never the type.
@@ -141,6 +165,8 @@ pub struct Attributes {
     links: AtomicU32,
     born: Timespec,
     times: SpinLock<Times>,
+    /// Held by who changes mode, owner, times by request, or extended attributes.
+    changes: Mutex<()>,
 }
 
 /// The bits of a mode that are not its type.
@@ -156,22 +182,13 @@ impl Attributes {
             links: AtomicU32::new(links),
             born: now,
             times: SpinLock::new(Times { accessed: now, modified: now, changed: now }),
+            changes: Mutex::new(()),
         }
     }
 
     /// Permission, set-id and sticky bits.
     pub fn permissions(&self) -> u32 {
         self.permissions.load(Ordering::Relaxed)
-    }
-
-    /// Replaces the permission bits.
-    pub fn set_permissions(&self, permissions: u32) {
-        self.permissions.store(permissions & PERMISSION_BITS, Ordering::Relaxed);
-    }
-
-    /// Clears some of the permission bits.
-    pub fn drop_permissions(&self, bits: u32) {
-        self.permissions.fetch_and(!bits, Ordering::Relaxed);
     }
 
     /// The user that owns the file.
@@ -184,10 +201,24 @@ impl Attributes {
         self.group.load(Ordering::Relaxed)
     }
 
-    /// Gives the file to another user and group.
-    pub fn set_owner(&self, owner: u32, group: u32) {
-        self.owner.store(owner, Ordering::Relaxed);
-        self.group.store(group, Ordering::Relaxed);
+    pub(super) fn lock_changes(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock()
+    }
+
+    /// Makes a change, for who holds `changes`. Bits that go do so before the file is somebody else's.
+    pub(super) fn apply(&self, change: &Change) {
+        if let Some(permissions) = change.permissions {
+            self.permissions.store(permissions & PERMISSION_BITS, Ordering::Relaxed);
+        }
+        if let Some((owner, group)) = change.owner {
+            self.owner.store(owner, Ordering::Relaxed);
+            self.group.store(group, Ordering::Relaxed);
+        }
+        self.update_times(|times| {
+            times.accessed = change.accessed.unwrap_or(times.accessed);
+            times.modified = change.modified.unwrap_or(times.modified);
+            times.changed = change.changed.unwrap_or(times.changed);
+        });
     }
 
     /// How many names the file has.

@@ -5,7 +5,7 @@
 //! `security.capability` says what a program may that executes the file ([`capabilities`]): its value is checked, and it goes when
 //! somebody changes the content or the owner.
 //!
-//! The lock on an inode's attributes sleeps and is a leaf.
+//! Who changes one holds the inode's [`AttributeChanges`] from the check on. The lock on the values sleeps and is a leaf.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -21,6 +21,7 @@ use outcome::OrErrno;
 use sched::Mutex;
 use subject::{Credentials, capability};
 
+use super::attribute_operations::AttributeChanges;
 use super::attributes::FileKind;
 use super::inode::Inode;
 use super::permission::{self, Access};
@@ -131,12 +132,12 @@ pub fn check_value(name: &[u8], bytes: &mut Vec<u8>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// What the file gives to who executes it. EINVAL if that cannot be read.
-pub fn capabilities(inode: &Inode) -> Result<Option<FileCapabilities>, Errno> {
-    if !inode.extended.has_capabilities() {
+/// What the file gives to who executes it. EINVAL if that cannot be read. That of the moment when mode and owner are looked at, too.
+pub fn capabilities(held: &AttributeChanges<'_>) -> Result<Option<FileCapabilities>, Errno> {
+    if !held.inode().extended.has_capabilities() {
         return Ok(None);
     }
-    let bytes = match get_stored(inode, CAPABILITY) {
+    let bytes = match get_stored(held.inode(), CAPABILITY) {
         Err(Errno::ENODATA) => return Ok(None),
         stored => stored?,
     };
@@ -150,9 +151,9 @@ pub fn capabilities(inode: &Inode) -> Result<Option<FileCapabilities>, Errno> {
 }
 
 /// Content or owner have changed: whoever executes the file gets nothing by it any more.
-pub fn drop_capabilities(inode: &Inode) {
-    // A file that has none, or loses them to somebody else at this moment, is as it shall be.
-    let _ = remove(inode, CAPABILITY);
+pub fn drop_capabilities(changes: &AttributeChanges<'_>) {
+    // A file that has none is as it shall be.
+    let _ = remove(changes, CAPABILITY);
 }
 
 /// The value of an attribute. ENODATA where there is none.
@@ -170,7 +171,8 @@ fn get_stored(inode: &Inode, name: &[u8]) -> Result<Arc<Vec<u8>>, Errno> {
 
 /// Sets an attribute to what [`check_value`] has seen. EEXIST or ENODATA where `flags` (`XATTR_CREATE`, `XATTR_REPLACE`) want
 /// otherwise.
-pub fn set(inode: &Inode, name: Vec<u8>, bytes: Vec<u8>, flags: u32) -> Result<(), Errno> {
+pub fn set(changes: &AttributeChanges<'_>, name: Vec<u8>, bytes: Vec<u8>, flags: u32) -> Result<(), Errno> {
+    let inode = changes.inode();
     check_name(inode, &name)?;
     let gives_capabilities = name == CAPABILITY;
     let bytes = Arc::new(bytes);
@@ -195,7 +197,8 @@ pub fn set(inode: &Inode, name: Vec<u8>, bytes: Vec<u8>, flags: u32) -> Result<(
 }
 
 /// Takes an attribute away. ENODATA where there is none.
-pub fn remove(inode: &Inode, name: &[u8]) -> Result<(), Errno> {
+pub fn remove(changes: &AttributeChanges<'_>, name: &[u8]) -> Result<(), Errno> {
+    let inode = changes.inode();
     check_name(inode, name)?;
     let mut named = inode.extended.named.get().ok_or(Errno::ENODATA)?.lock();
     if name == CAPABILITY {

@@ -337,6 +337,7 @@ impl File {
     fn write_bytes(&self, position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
         let object = self.inode().object().ok_or(Errno::EINVAL)?;
         super::limits::limit_growth(position, source)?;
+        self.note_writing(source)?;
         let outcome = object.write(position, source);
         self.note_written(source.moved());
         Ok(source.finish(outcome)?)
@@ -383,14 +384,19 @@ impl File {
         self.location.mount.flags() & abi::fs::MS_NOEXEC != 0
     }
 
-    /// The content was written: times follow, and set-id bits go as an unprivileged writer's doing.
+    /// The content is about to be written: what it gives to who executes it goes first (Linux: `file_remove_privs`).
+    #[inline(always)]
+    fn note_writing(&self, source: &IoSource<'_>) -> Result<(), Errno> {
+        if source.remaining() > 0 && super::limits::drop_privileges(self.inode())? {
+            self.location.dentry.tell(Event::Attributes);
+        }
+        Ok(())
+    }
+
+    /// The content was written: times follow.
     fn note_written(&self, moved: usize) {
         if moved > 0 {
-            let inode = self.inode();
-            inode.touch_modified(clock::now());
-            if super::limits::drop_privileges(inode) {
-                self.location.dentry.tell(Event::Attributes);
-            }
+            self.inode().touch_modified(clock::now());
         }
     }
 

@@ -135,6 +135,13 @@ pub struct Ownership {
     pub group: u32,
 }
 
+impl Ownership {
+    /// Root's.
+    pub const fn of_root(permissions: u32) -> Ownership {
+        Ownership { permissions, user: 0, group: 0 }
+    }
+}
+
 impl Inode {
     /// A new inode with a number of its own. A directory starts with two links, anything else with one.
     pub fn new(

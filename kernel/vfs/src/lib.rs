@@ -9,7 +9,7 @@
 //!   [`operations::FileOperations`] ([`device`]) or makes itself up when it is looked at ([`generated`]).
 //! - What files ask of the floors above goes through two ports: [`running`] and [`device`].
 //!
-//! Lock order: a file's position, the rename lock, directories' `changes`, pipes; below these, memory's locks; spin locks of
+//! Lock order: a file's position, the rename lock, directories' `changes`, an inode's attributes, pipes; below these, memory's locks; spin locks of
 //! names, dentries, attributes and descriptor tables are leaves.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -20,6 +20,7 @@ extern crate std;
 
 pub mod anonymous;
 pub mod asynchronous;
+pub mod attribute_changes;
 pub mod attribute_operations;
 pub mod attributes;
 pub mod change;

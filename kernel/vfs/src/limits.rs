@@ -7,6 +7,7 @@ use memory::user::IoSource;
 use outcome::Failure;
 use subject::{Credentials, INFINITY, capability};
 
+use super::attribute_operations::Change;
 use super::clock;
 use super::dentry::Dentry;
 use super::extended;
@@ -48,35 +49,39 @@ pub fn set_size(dentry: &Dentry, size: u64, _writer: &ContentWriter) -> Result<(
     }
     object.truncate(size)?;
     inode.touch_modified(clock::now());
-    let event = if drop_privileges(inode) { Event::ModifiedWithAttributes } else { Event::Modified };
+    let event = if drop_privileges(inode)? { Event::ModifiedWithAttributes } else { Event::Modified };
     dentry.tell(event);
     Ok(())
 }
 
-/// After a change of the content the file's capabilities go, and by someone without the right to keep them set-id bits: inode(7).
-/// Whether set-id bits went.
+/// Whether a file gives anything to who executes it: a first look, without its lock.
 #[inline(always)]
-pub fn drop_privileges(inode: &Inode) -> bool {
-    if inode.extended.has_capabilities() || inode.attributes.permissions() & (S_ISUID | S_ISGID) != 0 {
-        return drop_them(inode);
-    }
-    false
+pub fn has_privileges(inode: &Inode) -> bool {
+    inode.extended.has_capabilities() || inode.attributes.permissions() & (S_ISUID | S_ISGID) != 0
+}
+
+/// With a change of the content the file's capabilities go, and by someone without the right to keep them set-id bits: inode(7). Whether
+/// set-id bits went; the error of a file system that could not store that.
+#[inline(always)]
+pub fn drop_privileges(inode: &Inode) -> Result<bool, Errno> {
+    if has_privileges(inode) { drop_them(inode) } else { Ok(false) }
 }
 
 #[cold]
-fn drop_them(inode: &Inode) -> bool {
+fn drop_them(inode: &Inode) -> Result<bool, Errno> {
+    let changes = inode.lock_attributes();
     if inode.extended.has_capabilities() {
-        extended::drop_capabilities(inode);
-    }
-    if inode.attributes.permissions() & (S_ISUID | S_ISGID) == 0 {
-        return false;
+        extended::drop_capabilities(&changes);
     }
     let lost = running::with_credentials(|credentials| {
         if credentials.has_capability(capability::FSETID) { 0 } else { lost_bits(inode, credentials) }
     });
     let lost = lost.unwrap_or(0);
-    inode.attributes.drop_permissions(lost);
-    lost != 0
+    if lost != 0 {
+        changes
+            .make(&Change { permissions: Some(inode.attributes.permissions() & !lost), ..Change::NONE })?;
+    }
+    Ok(lost != 0)
 }
 
 /// The set-id bits that a change of content or owner takes away. Set-group-id always goes where the group may execute; where it may

@@ -38,6 +38,7 @@ pub struct Remains {
 }
 
 /// What is handed over.
+#[expect(clippy::large_enum_variant, reason = "it lies in room that every inode brings along")]
 pub(super) enum Left {
     /// Of an inode.
     Inode(Remains),

@@ -3,6 +3,7 @@
 //! What is stored is a [`Disk`], which outlives every instance of the file system on it. Its gates make look-ups and evictions sleep until
 //! a test lets them go on.
 
+mod attribute_tests;
 mod tests;
 
 use alloc::boxed::Box;
@@ -86,6 +87,8 @@ pub struct Disk {
     change_gate: Gate,
     /// and here before whoever asked for them learns of it.
     answer_gate: Gate,
+    /// Changes of attributes wait here, stored already.
+    store_gate: Gate,
     look_ups: AtomicUsize,
     reads: AtomicUsize,
     evictions: AtomicUsize,
@@ -112,6 +115,7 @@ impl Disk {
             eviction_gate: Gate::new(),
             change_gate: Gate::new(),
             answer_gate: Gate::new(),
+            store_gate: Gate::new(),
             look_ups: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
             evictions: AtomicUsize::new(0),
@@ -206,9 +210,10 @@ struct Instance(Arc<Disk>);
 impl AttributeOperations for Instance {
     fn store(&self, inode: &Inode, change: &Change) -> Result<(), Errno> {
         self.0.check()?;
-        if let Change::Mode(permissions) = *change {
+        if let Some(permissions) = change.permissions {
             self.0.change(inode.number, |stored| stored.permissions = permissions);
         }
+        self.0.store_gate.pass();
         Ok(())
     }
 }

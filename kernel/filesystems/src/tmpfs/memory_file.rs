@@ -13,7 +13,7 @@ use vfs::anonymous;
 use vfs::attributes::FileKind;
 use vfs::directory::Name;
 use vfs::file::Handle;
-use vfs::inode::Body;
+use vfs::inode::{Body, Ownership};
 use vfs::mount::Mount;
 use vfs::writers::ContentWriter;
 
@@ -21,14 +21,13 @@ use vfs::writers::ContentWriter;
 static MOUNT: Once<Arc<Mount>> = Once::new();
 
 fn make_mount() -> Arc<Mount> {
-    anonymous::mount_of_root(new_instance(&TMPFS, Limits::of_pages(0), 0o700))
+    anonymous::mount_of_root(new_instance(&TMPFS, Limits::of_pages(0), Ownership::of_root(0o700)))
 }
 
 /// Opens a new regular file over an object, which has no name; `label` is what `/proc/PID/fd` shows.
 pub fn open_memory(object: Arc<Object>, label: Name, credentials: &Credentials) -> Arc<File> {
     let mount = MOUNT.get_or_init(make_mount).clone();
-    let place = anonymous::location(mount, FileKind::Regular, Body::Bytes(object), label, credentials);
-    place.dentry.inode().attributes.set_permissions(0o777);
+    let place = anonymous::location(mount, FileKind::Regular, Body::Bytes(object), label, 0o777, credentials);
     // Its mount is always writable.
     let writer = ContentWriter::of_nameless(&place.mount).ok();
     File::new(place, Handle::Bytes, O_RDWR | O_LARGEFILE, writer)

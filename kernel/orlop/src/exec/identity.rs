@@ -11,7 +11,7 @@ use abi::process::{SECBIT_KEEP_CAPS, SECBIT_NOROOT};
 use libkernel::file_capabilities::FileCapabilities;
 use subject::{Credentials, Identity, capability};
 use vfs::permission::{self, Access};
-use vfs::{File, extended};
+use vfs::{File, extended, limits};
 
 use crate::process::Thread;
 
@@ -78,8 +78,14 @@ impl Gift {
         if file.location().mount.flags() & MS_NOSUID != 0 {
             return Ok(gift);
         }
-        gift.capabilities = extended::capabilities(file.inode())?;
-        let attributes = &file.inode().attributes;
+        let inode = file.inode();
+        if !limits::has_privileges(inode) {
+            return Ok(gift);
+        }
+        // As one value: whoever changes the owner takes these bits away first, and they must not be read with the new owner.
+        let held = inode.lock_attributes();
+        gift.capabilities = extended::capabilities(&held)?;
+        let attributes = &inode.attributes;
         let mode = attributes.permissions();
         // Who has renounced privileges gets none from a file (`PR_SET_NO_NEW_PRIVS`); of capabilities those that it had (`renounce`).
         if mode & (S_ISUID | S_ISGID) != 0 && !thread.no_new_privileges() {

@@ -155,7 +155,7 @@ pub(super) fn allocate(file: &File, mode: u32, offset: i64, length: i64) -> Resu
         object.allocate(start, count, growth)?;
     }
     inode.touch_modified(clock::now());
-    if limits::drop_privileges(inode) {
+    if limits::drop_privileges(inode)? {
         file.location().dentry.tell(Event::Attributes);
     }
     file.location().dentry.tell(Event::Modified);

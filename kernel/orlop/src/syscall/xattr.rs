@@ -90,8 +90,10 @@ fn set(
     let mut value = UserSlice::<u8>::new(value, size).read_to_vec()?;
     let inode = place.dentry.inode();
     extended::check_value(&name, &mut value)?;
+    let changes = inode.lock_attributes();
     extended::check(inode, &caller.thread.credentials(), &name, Purpose::Change)?;
-    extended::set(inode, name, value, flags)?;
+    extended::set(&changes, name, value, flags)?;
+    drop(changes);
     place.dentry.tell(Event::Attributes);
     Ok(())
 }
@@ -118,8 +120,10 @@ fn remove(caller: &Caller<'_>, place: &Location, name: UserAddr) -> Result<(), F
     let _writer = MountWriter::enter(&place.mount)?;
     let name = read_name(name)?;
     let inode = place.dentry.inode();
+    let changes = inode.lock_attributes();
     extended::check(inode, &caller.thread.credentials(), &name, Purpose::Change)?;
-    extended::remove(inode, &name)?;
+    extended::remove(&changes, &name)?;
+    drop(changes);
     place.dentry.tell(Event::Attributes);
     Ok(())
 }

@@ -10,7 +10,7 @@ use sched::hosted::Run;
 use subject::Credentials;
 
 use super::{Disk, ROOT};
-use crate::attribute_operations::Change;
+use crate::attribute_changes::set_mode;
 use crate::attributes::FileKind;
 use crate::change::{self, NewFile};
 use crate::directory::{Key, Store, cache};
@@ -30,7 +30,7 @@ mod sources;
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// Runs tasks until all have ended.
-fn with_tasks(tasks: Vec<alloc::boxed::Box<dyn FnOnce() + Send>>) {
+pub(super) fn with_tasks(tasks: Vec<alloc::boxed::Box<dyn FnOnce() + Send>>) {
     let mut run = Run::new();
     tasks.into_iter().for_each(|task| run.task(task));
     run.run_until_the_end();
@@ -38,13 +38,13 @@ fn with_tasks(tasks: Vec<alloc::boxed::Box<dyn FnOnce() + Send>>) {
 
 /// A mount of a disk, and someone to use it.
 #[derive(Clone)]
-struct Tree {
-    disk: Arc<Disk>,
-    context: Arc<FsContext>,
+pub(super) struct Tree {
+    pub disk: Arc<Disk>,
+    pub context: Arc<FsContext>,
 }
 
 /// The tree goes before the guard, so that it is left to nobody but the next test.
-fn tree(store: Store) -> (MutexGuard<'static, ()>, Tree) {
+pub(super) fn tree(store: Store) -> (MutexGuard<'static, ()>, Tree) {
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     hal::cpu::id();
     // What the test before has left.
@@ -59,16 +59,16 @@ impl Tree {
         self.context.root()
     }
 
-    fn find(&self, path: &str) -> Result<Location, Errno> {
+    pub fn find(&self, path: &str) -> Result<Location, Errno> {
         let credentials = Credentials::root();
         Walk::new(&self.context, &credentials).resolve(Some(self.root()), path.as_bytes(), LastLink::Keep)
     }
 
-    fn inode(&self, path: &str) -> Arc<Inode> {
+    pub fn inode(&self, path: &str) -> Arc<Inode> {
         self.find(path).expect("there").dentry.inode().clone()
     }
 
-    fn make(&self, directory: &str, name: &str, new: NewFile) -> Result<(), Errno> {
+    pub fn make(&self, directory: &str, name: &str, new: NewFile) -> Result<(), Errno> {
         change::create(&self.find(directory)?, name.as_bytes(), new, &Credentials::root()).map(drop)
     }
 
@@ -92,7 +92,7 @@ impl Tree {
     }
 
     /// Forgets what nobody uses, of as many directories as there are, and has the file system finish with it.
-    fn forget(&self) {
+    pub fn forget(&self) {
         self.let_go();
         reaper::reap();
     }
@@ -197,7 +197,7 @@ fn a_failing_change_leaves_everything_as_it_was() {
         assert_eq!(tree.remove("/", "a", Victim::File), Err(errno));
         assert_eq!(tree.remove("/", "d", Victim::Directory), Err(errno));
         assert_eq!(tree.rename(("/", "a"), ("/d", "b"), Target::Replace), Err(errno));
-        assert_eq!(tree.inode("/a").change_attributes(Change::Mode(0)), Err(errno));
+        assert_eq!(set_mode(&tree.find("/a").expect("there"), 0, &Credentials::root()), Err(errno));
         *tree.disk.failure.lock() = None;
         assert_eq!(tree.inode("/a").attributes.permissions(), 0o644);
         assert_eq!(tree.find(&path).err(), Some(Errno::ENOENT));
@@ -230,7 +230,7 @@ fn two_names_of_a_file_are_one_inode() {
 fn who_looks_up_what_is_being_evicted_waits_and_reads_it_anew() {
     let (_alone, tree) = tree(Store::Elsewhere);
     tree.file("a").expect("made");
-    tree.inode("/a").change_attributes(Change::Mode(0o600)).expect("stored");
+    set_mode(&tree.find("/a").expect("there"), 0o600, &Credentials::root()).expect("stored");
     tree.let_go();
     tree.disk.eviction_gate.close();
     let reads = tree.disk.reads.load(SeqCst);
