@@ -278,18 +278,16 @@ fn commit(
 ) -> Result<(), Failure> {
     process::exec::dethread(thread)?;
     futex::leave_memory(thread, futex::Future::GoesOn);
-    thread.process().set_address_space(thread, built.space);
+    thread.process().set_personality(personality(thread, &identity));
+    // Before anybody can find the memory.
+    built.space.set_dumpable(dumpable(thread, &identity));
+    thread.process().exchange(thread, built.space, identity.credentials);
+    // Afterwards: who learns by a file that is closed that the program runs finds it there.
     if reset(thread).is_err() {
         // There is no program left that could be told.
         send::end_process(thread.process(), WaitStatus::signaled(Signal::KILL.number()));
         return Err(Errno::ENOMEM.into());
     }
-    thread.process().set_personality(personality(thread, &identity));
-    let old = thread.credentials();
-    let is_dumpable = identity.may_read && identity::is_dumpable(&old, &identity.credentials);
-    thread.set_credentials(identity.credentials);
-    let dumpable = if is_dumpable { Dumpable::ByUser } else { process::dumpable_with_privileges() };
-    thread.process().set_dumpable(dumpable);
     if identity.secure {
         thread.process().limits().lower(Resource::Stack, SECURE_STACK);
         thread.set_parent_death_signal(None);
@@ -298,6 +296,12 @@ fn commit(
     context.regs = UserRegs::new(built.start, built.stack.as_u64());
     thread.speculation.execute(&mut context.regs);
     Ok(())
+}
+
+/// Who may see the memory of the new program.
+fn dumpable(thread: &Thread, identity: &NewIdentity) -> Dumpable {
+    let is_dumpable = identity.may_read && identity::is_dumpable(&thread.credentials(), &identity.credentials);
+    if is_dumpable { Dumpable::ByUser } else { process::dumpable_with_privileges() }
 }
 
 /// Takes away what the new program must not inherit.

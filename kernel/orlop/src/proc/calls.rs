@@ -12,23 +12,25 @@ use vfs::generated::Class;
 use vfs::generated::content::{Content, SequenceFile};
 
 use super::subject::Subject;
-use crate::process::{current, may_inspect};
+use crate::process::{Inspection, current};
 
-/// EPERM unless the running thread may look into the process, now (Linux: `lock_trace`).
-fn check(subject: &Subject) -> Result<(), Errno> {
-    if may_inspect(&subject.process) { Ok(()) } else { Err(Errno::EPERM) }
+/// Leave to look into the process. EPERM unless the running thread may look into the process, now (Linux: `lock_trace`).
+fn inspect(subject: &Subject) -> Result<Inspection<'_>, Errno> {
+    Inspection::begin(&subject.process).ok_or(Errno::EPERM)
 }
 
 /// `syscall`: number and arguments of the call in which a thread is, -1 if it is in none, its stack pointer and program counter
 /// (Linux: `proc_pid_syscall`).
 pub fn system_call(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
-    check(subject)?;
+    let inspection = inspect(subject)?;
     let Some(task) = subject.thread().and_then(|thread| thread.task()) else {
         // It has ended: nothing is left of its registers.
         text.put(b"-1 0x0 0x0\n");
         return Ok(());
     };
-    let Some(regs) = task.user_registers() else {
+    let registers = task.user_registers();
+    drop(inspection);
+    let Some(regs) = registers else {
         text.put(b"running\n");
         return Ok(());
     };
@@ -61,8 +63,9 @@ impl Content for Stack {
         if !self.is_allowed {
             return Err(Errno::EACCES);
         }
-        check(&self.subject)?;
+        let inspection = inspect(&self.subject)?;
         let calls = calls(&self.subject);
+        drop(inspection);
         for (name, offset, size) in calls.iter().flat_map(Calls::iter).filter_map(|place| place.function()) {
             writeln!(text, "[<0>] {name}+{offset:#x}/{size:#x}");
         }
@@ -80,7 +83,9 @@ fn calls(subject: &Subject) -> Option<Calls> {
 pub fn waiting_place(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let is_own =
         || current().is_some_and(|own| subject.thread().is_some_and(|thread| thread.id() == own.id()));
-    let calls = if may_inspect(&subject.process) && !is_own() { calls(subject) } else { None };
+    let inspection = Inspection::begin(&subject.process);
+    let calls = if inspection.is_some() && !is_own() { calls(subject) } else { None };
+    drop(inspection);
     // The functions by which everybody sleeps tell nothing.
     // A module of calls is named `sched`, too.
     let is_of = |name: &str, floor: &str| name.match_indices(floor).any(|(at, _)| !name[..at].ends_with(':'));

@@ -21,6 +21,7 @@ use vfs::{FdTable, File};
 use super::locks::line;
 use super::process::shown_path;
 use super::subject::Subject;
+use super::task::parse_number;
 
 /// What the directory shows of each descriptor.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,8 +66,7 @@ impl Exposure for Descriptors {
 
 impl DirectoryOperations for Descriptors {
     fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
-        let text = core::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
-        let fd: u32 = text.parse().map_err(|_| Errno::ENOENT)?;
+        let fd = parse_number(name).ok_or(Errno::ENOENT)?;
         let file = self.table()?.get(fd).map_err(|_| Errno::ENOENT)?;
         let subject = self.subject.clone();
         let (permissions, body) = match self.show {
@@ -110,19 +110,19 @@ struct DescriptorLink {
 }
 
 impl DescriptorLink {
+    /// The file, for who may look into the process.
     fn file(&self) -> Result<Arc<File>, Errno> {
+        let _inspection = self.subject.inspect()?;
         table_of(&self.subject)?.get(self.fd).map_err(|_| Errno::ENOENT)
     }
 }
 
 impl MagicLink for DescriptorLink {
     fn follow(&self) -> Result<LinkTarget, Errno> {
-        self.subject.check_access()?;
         Ok(LinkTarget::Place(self.file()?.location().clone()))
     }
 
     fn text(&self) -> Result<Arc<[u8]>, Errno> {
-        self.subject.check_access()?;
         Ok(Arc::from(vfs::short(shown_path(self.file()?.location())?)?))
     }
 
@@ -139,7 +139,7 @@ struct DescriptorFile {
 
 impl GeneratedFile for DescriptorFile {
     fn open(&self) -> Result<Arc<dyn FileOperations>, Errno> {
-        self.subject.check_access()?;
+        drop(self.subject.inspect()?);
         let (subject, fd) = (self.subject.clone(), self.fd);
         Ok(SequenceFile::open(Made(move |text: &mut Text| describe(&subject, fd, text)), Class::Process))
     }

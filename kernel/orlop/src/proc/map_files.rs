@@ -68,9 +68,10 @@ impl Exposure for MapFiles {
 impl DirectoryOperations for MapFiles {
     fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
-        self.subject.check_access()?;
+        let inspection = self.subject.inspect()?;
         let range = parse(name).ok_or(Errno::ENOENT)?;
         let file = file_at(&self.subject, range)?;
+        drop(inspection);
         let readable = if file.is_readable() { 0o400 } else { 0 };
         let writable = if file.is_writable() { 0o200 } else { 0 };
         let subject = self.subject.clone();
@@ -82,8 +83,8 @@ impl DirectoryOperations for MapFiles {
     /// Each name is at the position where its addresses end.
     fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
-        self.subject.check_access()?;
-        let Ok(space) = self.subject.address_space() else { return Ok(()) };
+        let space = self.subject.inspect().map(|_inspection| self.subject.address_space())?;
+        let Ok(space) = space else { return Ok(()) };
         let mut from = UserAddr::new(position);
         loop {
             let batch = space.describe_areas(from, BATCH)?;
@@ -122,8 +123,8 @@ impl MagicLink for MapLink {
     }
 
     fn text(&self) -> Result<Arc<[u8]>, Errno> {
-        self.subject.check_access()?;
-        Ok(Arc::from(short(shown_path(file_at(&self.subject, self.range)?.location())?)?))
+        let file = self.subject.inspect().and_then(|_inspection| file_at(&self.subject, self.range))?;
+        Ok(Arc::from(short(shown_path(file.location())?)?))
     }
 
     fn class(&self) -> Class {

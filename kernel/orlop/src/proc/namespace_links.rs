@@ -63,7 +63,7 @@ struct NamespaceLink {
 impl NamespaceLink {
     /// A zombie is in none any more, but in those of users and processes.
     fn check(&self) -> Result<(), Errno> {
-        self.subject.check_access()?;
+        drop(self.subject.inspect()?);
         let lasts = ["user", "pid"].contains(&self.namespace.kind);
         if lasts || self.subject.process.ended().is_none() { Ok(()) } else { Err(Errno::ENOENT) }
     }

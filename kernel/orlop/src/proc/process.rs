@@ -328,15 +328,20 @@ struct SubjectLink {
     target: fn(&Subject) -> Result<Location, Errno>,
 }
 
+impl SubjectLink {
+    fn place(&self) -> Result<Location, Errno> {
+        let _inspection = self.subject.inspect()?;
+        (self.target)(&self.subject)
+    }
+}
+
 impl MagicLink for SubjectLink {
     fn follow(&self) -> Result<LinkTarget, Errno> {
-        self.subject.check_access()?;
-        (self.target)(&self.subject).map(LinkTarget::Place)
+        self.place().map(LinkTarget::Place)
     }
 
     fn text(&self) -> Result<Arc<[u8]>, Errno> {
-        self.subject.check_access()?;
-        Ok(Arc::from(short(shown_path(&(self.target)(&self.subject)?)?)?))
+        Ok(Arc::from(short(shown_path(&self.place()?)?)?))
     }
 
     fn class(&self) -> Class {

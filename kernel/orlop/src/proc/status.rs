@@ -17,7 +17,7 @@ use subject::{Credentials, INFINITY, Resource};
 
 use super::sizes;
 use super::subject::Subject;
-use crate::process::{NAME_SIZE, Thread, Times, may_inspect, speculation};
+use crate::process::{Inspection, NAME_SIZE, Thread, Times, speculation};
 use crate::syscall::sched::number_of;
 use crate::tty;
 
@@ -82,7 +82,7 @@ pub fn stat(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     text.field(resident);
     text.field(process.limits().soft(Resource::ResidentSet));
     // Only who may look into the process is told where things are in it.
-    let layout = subject.address_space().ok().filter(|_| may_inspect(process)).map(|space| space.layout());
+    let layout = Inspection::begin(process).and_then(|_inspection| process.address_space()).map(|space| space.layout());
     address_fields(layout.as_ref(), text);
     signal_fields(subject, text);
     last_fields(subject, layout.as_ref(), text);
@@ -367,7 +367,7 @@ const LIMITS: &[(&str, Resource, &str)] = &[
 
 /// `io`: what was moved, which is not counted.
 pub fn transfers(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
-    subject.check_access()?;
+    drop(subject.inspect()?);
     for label in ["rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes"] {
         writeln!(text, "{label}: 0");
     }
@@ -377,9 +377,9 @@ pub fn transfers(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
 /// `personality`.
 pub fn personality(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     // Linux: `proc_pid_personality` locks as a debugger would.
-    if !may_inspect(&subject.process) {
-        return Err(Errno::EPERM);
-    }
-    writeln!(text, "{:08x}", subject.process.personality());
+    let inspection = Inspection::begin(&subject.process).ok_or(Errno::EPERM)?;
+    let personality = subject.process.personality();
+    drop(inspection);
+    writeln!(text, "{personality:08x}");
     Ok(())
 }

@@ -13,7 +13,7 @@ use vfs::filesystem::FileSystem;
 use vfs::inode::Ownership;
 
 use super::view::{Hiding, View};
-use crate::process::{Process, Thread, current, find_thread, may_inspect};
+use crate::process::{Inspection, Process, Thread, current, find_thread};
 
 /// A process, or one thread of it, that a directory is about.
 #[derive(Clone)]
@@ -87,9 +87,9 @@ impl Subject {
         if exists { Ok(()) } else { Err(Errno::ESRCH) }
     }
 
-    /// EACCES unless the running thread may look into it: [`may_inspect`].
-    pub fn check_access(&self) -> Result<(), Errno> {
-        if may_inspect(&self.process) { Ok(()) } else { Err(Errno::EACCES) }
+    /// Leave to look into it, to be held until there is what is looked for. EACCES unless the running thread may.
+    pub fn inspect(&self) -> Result<Inspection<'_>, Errno> {
+        Inspection::begin(&self.process).ok_or(Errno::EACCES)
     }
 
     /// The directories of its descriptors and of its mapped files are open to the process itself, whoever owns them by now: a program
@@ -142,9 +142,9 @@ impl Subject {
     /// ESRCH if the process is gone.
     pub fn memory(&self) -> Result<Weak<AddressSpace>, Errno> {
         self.check()?;
+        let inspection = self.inspect();
         let Some(space) = self.process.address_space() else { return Ok(Weak::new()) };
-        self.check_access()?;
-        Ok(Arc::downgrade(&space))
+        inspection.map(|_inspection| Arc::downgrade(&space))
     }
 
     /// Root, working directory and umask. ENOENT once the thread has ended.

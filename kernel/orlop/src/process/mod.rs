@@ -26,7 +26,7 @@ mod usage;
 pub mod wait;
 
 pub use first::{FirstProcess, first};
-pub use inspect::may_inspect;
+pub use inspect::{Inspection, may_inspect};
 pub use io_context::IoContext;
 pub use kept::NOBODY;
 pub use main_loop::run;

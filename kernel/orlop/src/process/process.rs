@@ -10,8 +10,9 @@ use hal::list::Link;
 use hal::sync::SpinLock;
 use hal::task;
 use memory::{AddressSpace, Dumpable, flags};
+use sched::Mutex;
 use sched::wait::WaitQueue;
-use subject::{INFINITY, Limits, Pid, PidNamespace, Resource};
+use subject::{Credentials, INFINITY, Limits, Pid, PidNamespace, Resource};
 
 use super::Thread;
 use super::family::Family;
@@ -82,6 +83,8 @@ pub struct Process {
     pub(super) has_executed: AtomicBool,
     /// Whether orphaned descendants come to this process.
     pub(super) adopts: AtomicBool,
+    /// Held while `execve` exchanges memory and credentials, and by who looks into the process: `inspect`.
+    pub(super) exchanging: Mutex<()>,
     limits: Limits,
     personality: AtomicU32,
     /// What it keeps for others.
@@ -159,6 +162,7 @@ impl Process {
             thread_ended: WaitQueue::new(),
             has_executed: AtomicBool::new(false),
             adopts: AtomicBool::new(false),
+            exchanging: Mutex::new(()),
             limits: parts.limits,
             personality: AtomicU32::new(parts.personality),
             kept: parts.kept,
@@ -209,13 +213,19 @@ impl Process {
         self.memory.lock().clone()
     }
 
-    /// Moves the process to other memory, with its only thread, which is running: `execve`. A parent that waits in `vfork` goes on.
-    pub fn set_address_space(&self, thread: &Thread, space: Arc<AddressSpace>) {
+    /// Makes the process, whose only thread is running, another program: `execve`. Memory, which says by whom it may be seen, and
+    /// credentials are exchanged in one step for who looks into it. A parent that waits in `vfork` goes on.
+    pub fn exchange(&self, thread: &Thread, space: Arc<AddressSpace>, credentials: Arc<Credentials>) {
+        let old = self.address_space();
+        let kept = old.as_ref().map_or(0, |old| old.flags() & flags::NO_HUGE_PAGES);
+        space.set_flags(kept, true);
+        let exchanging = self.exchanging.lock();
         task::set_page_table(Some(space.page_table().clone()));
         thread.set_memory(Some(space.clone()));
-        let kept = self.address_space().map_or(0, |old| old.flags() & flags::NO_HUGE_PAGES);
-        space.set_flags(kept, true);
-        let old = self.memory.lock().replace(space);
+        *self.memory.lock() = Some(space);
+        thread.set_credentials(credentials);
+        drop(exchanging);
+        // Its end takes as long as it is large.
         old.inspect(|old| self.keep_peak(old));
         self.return_memory();
     }

@@ -280,12 +280,12 @@ impl Thread {
     /// Makes the thread act as somebody else.
     pub fn set_credentials(&self, credentials: Arc<Credentials>) {
         let new = credentials.charged.clone();
-        let exceeds = self.with_credentials(|old| old.is_exceeded_by(&credentials));
-        let old = core::mem::replace(&mut *self.credentials.lock(), credentials);
-        if exceeds {
+        // First, so that nobody who sees the new credentials is let into the memory by what the old ones allowed.
+        if self.with_credentials(|old| old.is_exceeded_by(&credentials)) {
             self.process.set_dumpable(super::dumpable_with_privileges());
             self.set_parent_death_signal(None);
         }
+        let old = core::mem::replace(&mut *self.credentials.lock(), credentials);
         if !Arc::ptr_eq(&old.charged, &new) {
             let is_one_too_many = new.has_too_many_threads(self.process.limits());
             self.is_one_too_many.store(is_one_too_many, Ordering::Relaxed);

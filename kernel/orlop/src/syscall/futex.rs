@@ -14,14 +14,13 @@ use core::sync::atomic::Ordering;
 use libkernel::addr::UserAddr;
 use memory::user::UserPtr;
 use sched::wait::{Deadline, WaitError};
-use subject::capability;
 
 use super::{Caller, Failure, Restart, Resume};
 use crate::futex::lock::{self, Patience};
 use crate::futex::operation::{self, Counts};
 use crate::futex::transfer::{self, Moved};
 use crate::futex::{self as core_futex, Left, Sharing, Word};
-use crate::process::Thread;
+use crate::process::{Inspection, Thread};
 use crate::time::{Clock, from_timespec};
 
 /// Gives a lock up. Whose it is comes before whether a lock can lie there.
@@ -201,12 +200,10 @@ pub fn get_robust_list(
         0 => caller.thread.clone(),
         pid => caller.thread.named(pid).ok_or(Errno::ESRCH)?,
     };
-    let own = caller.thread.credentials();
-    let other = thread.credentials();
-    if own.user != other.user && !own.has_capability(capability::SYS_PTRACE) {
-        return Err(Failure::Errno(Errno::EPERM));
-    }
+    let inspection = Inspection::begin_as_real(thread.process()).ok_or(Errno::EPERM)?;
+    let list = thread.robust_list.load(Ordering::Relaxed);
+    drop(inspection);
     size.write(&(size_of::<RobustListHead>() as u64))?;
-    head.write(&thread.robust_list.load(Ordering::Relaxed))?;
+    head.write(&list)?;
     Ok(())
 }
