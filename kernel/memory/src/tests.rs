@@ -122,10 +122,10 @@ fn truncation_takes_pages_out_of_mappings() {
     let object = Object::new(2 * PAGE_SIZE);
     space.map(shared(&object, Placement::Fixed(address(8)), 2), &limits).unwrap();
     assert!(put(&space, 8, 1) && put(&space, 9, 2));
-    object.truncate(PAGE_SIZE).unwrap();
+    object.truncate(PAGE_SIZE, || Ok(())).unwrap();
     assert_eq!(byte(&space, 8), Some(1));
     assert_eq!(space.fault_in(address(9), Access::Read), Err(FaultError::BeyondObject));
-    object.truncate(2 * PAGE_SIZE).unwrap();
+    object.truncate(2 * PAGE_SIZE, || Ok(())).unwrap();
     assert_eq!(byte(&space, 9), Some(0));
 }
 

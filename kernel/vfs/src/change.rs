@@ -146,8 +146,8 @@ pub fn create_nameless(
 ) -> Result<Arc<Dentry>, Errno> {
     let parent = directory.dentry.inode();
     let _writer = MountWriter::enter(&directory.mount)?;
-    let stored = parent.changeable_directory().ok_or(Errno::EOPNOTSUPP)?;
     may_change(directory, credentials)?;
+    let stored = parent.changeable_directory().ok_or(Errno::EOPNOTSUPP)?;
     let ownership = inherit(parent, FileKind::Regular, permissions, credentials);
     let inode = stored.operations.create_nameless(parent, ownership)?;
     inode.remove_link();

@@ -239,12 +239,23 @@ impl FdTable {
         }
     }
 
-    /// Closes every descriptor in `first..=last`, handing each file to `close`.
-    pub fn remove_range(&self, first: u32, last: u32, mut close: impl FnMut(Arc<File>)) {
-        let mut next = first;
-        while let Some((fd, file)) = self.remove_next(next, last, |slots| &slots.used) {
+    /// Closes the descriptors in `first..=last`, handing each file to `close`. Each number is met once: what is opened meanwhile by a
+    /// number that was passed stays open.
+    pub fn remove_range(&self, first: u32, last: u32, close: impl FnMut(Arc<File>)) {
+        self.remove_all(first, last, |slots| &slots.used, close);
+    }
+
+    fn remove_all(
+        &self,
+        first: u32,
+        last: u32,
+        among: impl Fn(&Slots) -> &BitString,
+        mut close: impl FnMut(Arc<File>),
+    ) {
+        let mut next = Some(first);
+        while let Some((fd, file)) = next.and_then(|next| self.remove_next(next, last, &among)) {
             close(file);
-            next = fd;
+            next = fd.checked_add(1);
         }
     }
 
@@ -260,12 +271,8 @@ impl FdTable {
     }
 
     /// Closes every descriptor marked close-on-exec, handing each file to `close`: `execve`.
-    pub fn remove_close_on_exec(&self, mut close: impl FnMut(Arc<File>)) {
-        let mut next = 0;
-        while let Some((fd, file)) = self.remove_next(next, u32::MAX, |slots| &slots.close_on_exec) {
-            close(file);
-            next = fd;
-        }
+    pub fn remove_close_on_exec(&self, close: impl FnMut(Arc<File>)) {
+        self.remove_all(0, u32::MAX, |slots| &slots.close_on_exec, close);
     }
 }
 
@@ -422,6 +429,22 @@ mod tests {
         let slot = table.reserve(1, 1024).expect("room");
         let copy = table.duplicate().expect("memory");
         assert_eq!((copy.capacity(), insert(&copy)), (64, slot.number()));
+    }
+
+    #[test]
+    fn what_is_opened_while_a_range_is_closed_stays_open() {
+        let table = FdTable::empty();
+        assert_eq!([0; 3].map(|_| insert(&table)), [0, 1, 2]);
+        let mut closed = 0;
+        table.remove_range(0, u32::MAX, |_| {
+            closed += 1;
+            if closed < 10 {
+                insert(&table);
+            }
+        });
+        // Each gives its number to the next one that is opened, and is passed by.
+        assert_eq!((closed, table.next_open(0).map(|(fd, _)| fd)), (3, Some(0)));
+        assert_eq!([0, 1, 2].map(|fd| table.get(fd).is_ok()), [true; 3]);
     }
 
     #[test]

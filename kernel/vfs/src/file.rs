@@ -313,18 +313,16 @@ impl File {
         }
     }
 
-    /// Writes at the end of a regular file; returns where that was and how much was written.
+    /// Writes at the end of a regular file, wherever that is when its turn comes; returns where it was and how much was written.
     pub fn append(&self, source: &mut IoSource<'_>) -> Result<(u64, usize), Failure> {
         let object = self.object().filter(|_| self.is_writable()).ok_or(Errno::EBADF)?;
-        super::limits::limit_growth(object.size(), source)?;
-        let outcome = object.append(source);
-        let moved = source.moved();
-        self.note_written(moved);
-        match outcome {
-            Ok(start) => Ok((start, moved)),
-            Err(_) if moved > 0 => Ok((object.size().saturating_sub(moved as u64), moved)),
-            Err(errno) => Err(errno.into()),
-        }
+        let prepare = |end, source: &mut IoSource<'_>| {
+            super::limits::limit_growth(end, source)?;
+            Ok(self.note_writing(source)?)
+        };
+        let (start, outcome): (_, Result<(), Failure>) = object.append(source, prepare)?;
+        self.note_written(source.moved());
+        Ok((start, source.finish(outcome)?))
     }
 
     fn read_bytes(&self, position: u64, sink: &mut IoSink<'_>) -> Result<(), Errno> {

@@ -44,10 +44,7 @@ fn exceed() -> Errno {
 pub fn set_size(dentry: &Dentry, size: u64, _writer: &ContentWriter) -> Result<(), Errno> {
     let inode = dentry.inode();
     let object = inode.object().ok_or(Errno::EINVAL)?;
-    if size > object.size() {
-        check_size(size)?;
-    }
-    object.truncate(size)?;
+    object.truncate(size, || check_size(size))?;
     inode.touch_modified(clock::now());
     let event = if drop_privileges(inode)? { Event::ModifiedWithAttributes } else { Event::Modified };
     dentry.tell(event);

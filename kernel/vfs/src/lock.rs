@@ -126,7 +126,8 @@ impl FileLocks {
         })
     }
 
-    /// flock(2): locks the whole file on behalf of an open file, or converts the lock it has. `process` is the one that asks.
+    /// flock(2): locks the whole file on behalf of an open file, or converts the lock it has, which is gone even if that fails. `process` is
+    /// the one that asks.
     pub fn lock_whole(
         &self,
         file: &File,
@@ -136,11 +137,20 @@ impl FileLocks {
     ) -> Result<(), Failure> {
         let table = self.table(file.inode());
         let holder = Holder::open_file(file);
-        self.unlock_whole(file);
         let attempt = || {
             let mut held = table.held.lock();
             held.enter_register(table);
-            held.whole.take(holder, kind, process)
+            // A lock of the other kind is given up, got the new one or not; who has what he asks for keeps it.
+            let converts = held.whole.of(holder).is_some_and(|(had, _)| had != kind);
+            if converts {
+                held.whole.give_up(holder);
+            }
+            let outcome = held.whole.take(holder, kind, process);
+            drop(held);
+            if converts {
+                table.released.wake_all();
+            }
+            outcome
         };
         match attempt() {
             Err(Errno::EAGAIN) if blocking == Blocking::Wait => {}

@@ -235,30 +235,32 @@ fn open_or_create(
             return Err(Errno::EEXIST.into());
         }
         if found.inode().is_symlink() && how.last_link() == LastLink::Follow {
+            let folder = tail.directory.dentry.clone();
             match walk.follow_last(tail, &found)? {
                 Followed::Tail(next) => tail = next,
-                Followed::Place(place) => return open_place(place, how, walk.credentials()),
+                Followed::Place(place) => return open_existing(&folder, place, how, walk.credentials()),
             }
             continue;
         }
-        return open_existing(walk, &tail.directory, found, how);
+        let place = walk.enter(Location { mount: tail.directory.mount.clone(), dentry: found })?;
+        return open_existing(&tail.directory.dentry, place, how, walk.credentials());
     }
 }
 
-/// `O_CREAT` of a name that was there: the file that it meant is opened, even if the name goes in the meantime.
+/// `O_CREAT` of a name in a folder that was there, and led to a place: the file that it meant is opened, even if the name goes in the
+/// meantime.
 fn open_existing(
-    walk: &mut Walk<'_>,
-    directory: &Location,
-    found: Arc<Dentry>,
+    folder: &Dentry,
+    place: Location,
     how: How,
+    credentials: &Credentials,
 ) -> Result<Arc<File>, Failure> {
-    let place = walk.enter(Location { mount: directory.mount.clone(), dentry: found })?;
     let inode = place.dentry.inode();
     if inode.is_directory() {
         return Err(Errno::EISDIR.into());
     }
-    shared_folders::may_open_instead_of_create(directory.dentry.inode(), inode, walk.credentials())?;
-    open_place(place, how, walk.credentials())
+    shared_folders::may_open_instead_of_create(folder.inode(), inode, credentials)?;
+    open_place(place, how, credentials)
 }
 
 /// Makes the file. EEXIST if the name is there.

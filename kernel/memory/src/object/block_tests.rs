@@ -37,7 +37,7 @@ fn pages_of_a_block_are_had_one_by_one() {
 #[test]
 fn a_truncation_cuts_a_block() {
     let object = object();
-    object.truncate(11 * PAGE_SIZE + 1).unwrap();
+    object.truncate(11 * PAGE_SIZE + 1, || Ok(())).unwrap();
     assert_eq!((object.resident_pages(), object.page(12).is_none()), (4, true));
     assert_eq!([8, 11].map(|index| number_of(&object.page(index).unwrap())), [8, 11]);
 }
@@ -55,6 +55,6 @@ fn a_hole_in_a_block_leaves_what_is_around() {
 fn a_block_goes_as_a_whole_where_all_of_it_goes() {
     let object = object();
     let page = object.page(9).unwrap();
-    object.truncate(8 * PAGE_SIZE).unwrap();
+    object.truncate(8 * PAGE_SIZE, || Ok(())).unwrap();
     assert_eq!((object.resident_pages(), page.is_unique()), (0, true));
 }

@@ -236,12 +236,17 @@ impl Object {
         self.write_locked(offset, source)
     }
 
-    /// Writes all of the source at the end, atomically against other writers; returns where it began.
-    pub fn append(&self, source: &mut IoSource<'_>) -> Result<u64, Errno> {
+    /// Writes all of the source at the end, atomically against other writers: where that is, and how it ended. Before it `limit` may
+    /// shorten the source, for what is written there, or refuse.
+    pub fn append<E: From<Errno>>(
+        &self,
+        source: &mut IoSource<'_>,
+        limit: impl FnOnce(u64, &mut IoSource<'_>) -> Result<(), E>,
+    ) -> Result<(u64, Result<(), E>), Errno> {
         let _writer = self.writers.take().or_errno()?;
         let offset = self.size();
-        self.write_locked(offset, source)?;
-        Ok(offset)
+        let outcome = limit(offset, source).and_then(|()| Ok(self.write_locked(offset, source)?));
+        Ok((offset, outcome))
     }
 
     fn write_locked(&self, mut offset: u64, source: &mut IoSource<'_>) -> Result<(), Errno> {
@@ -275,12 +280,16 @@ impl Object {
     }
 
     /// Sets the size. Pages beyond it are taken from the object and from every mapping of it, private
-    /// copies included; what remains of the last page is zeroed. `EFBIG` beyond [`MAX_SIZE`], `EPERM` by a seal.
-    pub fn truncate(&self, size: u64) -> Result<(), Errno> {
+    /// copies included; what remains of the last page is zeroed. `EFBIG` beyond [`MAX_SIZE`], `EPERM` by a seal; what `may_grow` says
+    /// where that is more than there was.
+    pub fn truncate(&self, size: u64, may_grow: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+        let _writer = self.writers.take().or_errno()?;
+        if size > self.size() {
+            may_grow()?;
+        }
         if size > MAX_SIZE {
             return Err(Errno::EFBIG);
         }
-        let _writer = self.writers.take().or_errno()?;
         self.seals.check_size(self.size(), size)?;
         self.take_apart(&(size.div_ceil(PAGE_SIZE)..u64::MAX))?;
         let before = self.size.swap(size, Ordering::AcqRel);

@@ -36,9 +36,19 @@ impl Object {
         index.saturating_mul(PAGE_SIZE).max(offset).min(self.size())
     }
 
-    /// Gives every page of a range of bytes a frame, and grows the object to the range's end if asked to.
-    pub fn allocate(&self, offset: u64, length: u64, size: Growth) -> Result<(), Errno> {
+    /// Gives every page of a range of bytes a frame, and grows the object to the range's end if asked to. What `may_grow` says where the
+    /// range ends beyond the object, which may grow that far then.
+    pub fn allocate(
+        &self,
+        offset: u64,
+        length: u64,
+        size: Growth,
+        may_grow: impl FnOnce() -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
         let _writer = self.writers.take().or_errno()?;
+        if offset.saturating_add(length) > self.size() {
+            may_grow()?;
+        }
         let end = offset.checked_add(length).filter(|end| *end <= MAX_SIZE).ok_or(Errno::EFBIG)?;
         self.seals.check_size(self.size(), self.size().max(end))?;
         let mut holes = Vec::new();

@@ -300,7 +300,8 @@ fn commit(
 
 /// Who may see the memory of the new program.
 fn dumpable(thread: &Thread, identity: &NewIdentity) -> Dumpable {
-    let is_dumpable = identity.may_read && identity::is_dumpable(&thread.credentials(), &identity.credentials);
+    let is_dumpable =
+        identity.may_read && identity::is_dumpable(&thread.credentials(), &identity.credentials);
     if is_dumpable { Dumpable::ByUser } else { process::dumpable_with_privileges() }
 }
 

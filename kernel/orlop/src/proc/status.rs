@@ -82,7 +82,9 @@ pub fn stat(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     text.field(resident);
     text.field(process.limits().soft(Resource::ResidentSet));
     // Only who may look into the process is told where things are in it.
-    let layout = Inspection::begin(process).and_then(|_inspection| process.address_space()).map(|space| space.layout());
+    let layout = Inspection::begin(process)
+        .and_then(|_inspection| process.address_space())
+        .map(|space| space.layout());
     address_fields(layout.as_ref(), text);
     signal_fields(subject, text);
     last_fields(subject, layout.as_ref(), text);

@@ -18,7 +18,11 @@ use crate::process::current;
 /// The number that a name is: digits without leading zeroes (Linux: `name_to_int`).
 pub fn parse_number(name: &[u8]) -> Option<u32> {
     let has_zeroes = name.len() > 1 && name.first() == Some(&b'0');
-    if !has_zeroes && name.iter().all(u8::is_ascii_digit) { core::str::from_utf8(name).ok()?.parse().ok() } else { None }
+    if !has_zeroes && name.iter().all(u8::is_ascii_digit) {
+        core::str::from_utf8(name).ok()?.parse().ok()
+    } else {
+        None
+    }
 }
 
 /// `/proc/self`: the number of the process that asks.

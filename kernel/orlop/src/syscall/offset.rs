@@ -149,10 +149,7 @@ pub(super) fn allocate(file: &File, mode: u32, offset: i64, length: i64) -> Resu
         object.punch(start, count)?;
     } else {
         let growth = if mode & FALLOC_FL_KEEP_SIZE != 0 { Growth::Keep } else { Growth::Grow };
-        if end > inode.size() {
-            limits::check_size(end)?;
-        }
-        object.allocate(start, count, growth)?;
+        object.allocate(start, count, growth, || limits::check_size(end))?;
     }
     inode.touch_modified(clock::now());
     if limits::drop_privileges(inode)? {

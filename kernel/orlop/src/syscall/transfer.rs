@@ -225,7 +225,7 @@ pub fn copy_file_range(
     if is_made[0] || is_made[1] {
         return if is_made[0] && is_made[1] { Ok(0) } else { Err(Errno::EXDEV.into()) };
     }
-    check_overlap(&input, in_position, &out, out_position, count)?;
+    let count = count_between(&input, in_position, &out, out_position, count)?;
     let (mut from, mut to) = (Side::at(&input, in_position), Side::at(&out, out_position));
     let done = transfer(&mut from, &mut to, count)?;
     tell_of_transfer(&input, &out, done);
@@ -234,21 +234,25 @@ pub fn copy_file_range(
     Ok(done)
 }
 
-/// EINVAL where both ranges lie in one file and overlap.
-fn check_overlap(
+/// How much there is to copy: what was asked for, up to the source's end (Linux: `generic_copy_file_checks`). EOVERFLOW where a range
+/// would end beyond all positions, EINVAL where both lie in one file and overlap.
+fn count_between(
     input: &File,
     in_position: Option<u64>,
     out: &File,
     out_position: Option<u64>,
     count: usize,
-) -> Result<(), Errno> {
-    if !Arc::ptr_eq(input.inode(), out.inode()) {
-        return Ok(());
-    }
+) -> Result<usize, Errno> {
     let place = |file: &File, position: Option<u64>| match position {
         Some(position) => Ok(position),
         None => file.position().take().map(|position| *position).or_errno(),
     };
     let (start, target) = (place(input, in_position)?, place(out, out_position)?);
-    if start.abs_diff(target) < count as u64 { Err(Errno::EINVAL) } else { Ok(()) }
+    if [start, target].iter().any(|position| position.checked_add(count as u64).is_none()) {
+        return Err(Errno::EOVERFLOW);
+    }
+    let left = input.inode().size().saturating_sub(start);
+    let count = count.min(usize::try_from(left).unwrap_or(usize::MAX));
+    let overlap = Arc::ptr_eq(input.inode(), out.inode()) && start.abs_diff(target) < count as u64;
+    if overlap { Err(Errno::EINVAL) } else { Ok(count) }
 }

@@ -67,6 +67,9 @@ impl Whole {
     /// EAGAIN where another stands in the way, ENOLCK without memory.
     pub fn take(&mut self, holder: Holder, kind: LockKind, process: Pid) -> Result<(), Errno> {
         let own = self.holders.get(&holder.address).map(|&(kind, _)| kind);
+        if own == Some(kind) {
+            return Ok(());
+        }
         let others = self.holders.len() - usize::from(own.is_some());
         let exclusive_others = self.exclusive - usize::from(own == Some(LockKind::Exclusive));
         if exclusive_others > 0 || (kind == LockKind::Exclusive && others > 0) {
