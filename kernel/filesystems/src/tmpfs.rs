@@ -68,7 +68,12 @@ impl FileSystemType for InMemory {
 /// An instance of its own, which ends with its last mount.
 fn mount_new(options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
     let options = Options::parse(options)?;
-    let limits = Limits { pages: options.pages, inodes: options.inodes, shown: Shown::Nothing };
+    let usual = Limits::usual(Shown::Nothing);
+    let limits = Limits {
+        pages: options.pages.map_or(usual.pages, unlimited_if_zero),
+        inodes: options.inodes.map_or(usual.inodes, unlimited_if_zero),
+        ..usual
+    };
     let ownership = Ownership {
         permissions: options.permissions,
         user: options.user.unwrap_or(by.user.file_system),
@@ -95,11 +100,16 @@ pub struct Limits {
 pub enum Shown {
     /// Nothing.
     Nothing,
-    /// The pages, and as many inodes.
+    /// All of them.
     Limits,
 }
 
 impl Limits {
+    /// Half of memory.
+    pub fn usual(shown: Shown) -> Limits {
+        Limits { pages: default_pages(), inodes: default_pages(), shown }
+    }
+
     /// So many pages, and no limit on inodes.
     pub fn of_pages(pages: u64) -> Limits {
         Limits { pages, inodes: u64::MAX, shown: Shown::Nothing }
@@ -109,56 +119,68 @@ impl Limits {
 /// What an instance keeps.
 struct TmpFs {
     budget: Arc<PageBudget>,
-    inode_limit: u64,
     shown: Shown,
 }
 
 /// The root directory of a new instance, empty.
 pub fn new_instance(kind: &'static InMemory, limits: Limits, ownership: Ownership) -> Arc<Dentry> {
-    let instance = TmpFs {
-        budget: Arc::new(PageBudget::new(limits.pages)),
-        inode_limit: limits.inodes,
-        shown: limits.shown,
-    };
+    let instance = TmpFs { budget: Arc::new(PageBudget::new(limits.pages)), shown: limits.shown };
     let filesystem = FileSystem::new(kind, Arc::new(instance));
+    // There is none yet, so every limit will do.
+    let _ = filesystem.limit_inodes(limits.inodes);
     let body = folder::body();
     Dentry::new_root(Inode::new(&filesystem, FileKind::Directory, ownership, body, clock::now()))
 }
 
-/// Half of memory, as Linux's tmpfs has it where nothing else is said; in pages.
-pub fn default_pages() -> u64 {
+/// A limit as options have it: none is zero there.
+fn unlimited_if_zero(limit: u64) -> u64 {
+    if limit == 0 { u64::MAX } else { limit }
+}
+
+/// Half of memory, as Linux's tmpfs has it where nothing else is said: in pages, and in inodes.
+fn default_pages() -> u64 {
     hal::frame::statistics().total as u64 / 2
 }
 
 impl AttributeOperations for TmpFs {}
 
 impl FileSystemOperations for TmpFs {
-    /// As many inodes as pages, as Linux's tmpfs has it, unless there is another limit.
+    /// What has no limit is shown as nothing at all (Linux: `shmem_statfs`).
     fn statistics(&self, filesystem: &FileSystem) -> Statistics {
-        let blocks = self.budget.limit();
-        let inodes = blocks.min(self.inode_limit);
-        Statistics {
-            blocks,
-            free_blocks: blocks.saturating_sub(self.budget.used()),
-            inodes,
-            free_inodes: inodes.saturating_sub(filesystem.inode_count()),
-        }
+        let shown = |limit: u64, used: u64| match limit {
+            u64::MAX => (0, 0),
+            limit => (limit, limit.saturating_sub(used)),
+        };
+        let (blocks, free_blocks) = shown(self.budget.limit(), self.budget.used());
+        let (inodes, free_inodes) = shown(filesystem.inode_limit(), filesystem.inode_count());
+        Statistics { blocks, free_blocks, inodes, free_inodes }
     }
 
-    /// The limit on pages alone can change.
-    fn reconfigure(&self, options: &[u8]) -> Result<(), Errno> {
+    /// The limits can change, though not below what is used, nor from none to one: all that are asked for, or none (Linux:
+    /// `shmem_reconfigure`).
+    fn reconfigure(&self, filesystem: &FileSystem, options: &[u8]) -> Result<(), Errno> {
         let asked = Options::parse(options)?;
-        let names_size = |word: &[u8]| word.starts_with(b"size=") || word.starts_with(b"nr_blocks=");
-        if options.split(|&byte| byte == b',').any(names_size) {
-            self.budget.set_limit(asked.pages)?;
+        let check = |asked: Option<u64>, limit: u64, used: u64| match asked {
+            Some(wanted) if wanted != 0 && (limit == u64::MAX || wanted < used) => Err(Errno::EINVAL),
+            _ => Ok(()),
+        };
+        check(asked.pages, self.budget.limit(), self.budget.used())?;
+        let inodes_before = filesystem.inode_limit();
+        check(asked.inodes, inodes_before, filesystem.inode_count())?;
+        // What is made meanwhile may still be in the way.
+        if let Some(inodes) = asked.inodes {
+            filesystem.limit_inodes(unlimited_if_zero(inodes))?;
         }
-        Ok(())
+        let Some(pages) = asked.pages else { return Ok(()) };
+        self.budget.set_limit(unlimited_if_zero(pages)).inspect_err(|_| {
+            let _ = filesystem.limit_inodes(inodes_before);
+        })
     }
 
-    fn show_options(&self, text: &mut Text) {
+    fn show_options(&self, filesystem: &FileSystem, text: &mut Text) {
         if self.shown == Shown::Limits {
-            let pages = self.budget.limit();
-            write!(text, ",size={}k,nr_inodes={pages}", pages * (PAGE_SIZE / 1024));
+            let Statistics { blocks, inodes, .. } = self.statistics(filesystem);
+            write!(text, ",size={}k,nr_inodes={inodes}", blocks * (PAGE_SIZE / 1024));
         }
     }
 }
@@ -166,10 +188,5 @@ impl FileSystemOperations for TmpFs {
 impl TmpFs {
     fn of(directory: &Inode) -> Result<&TmpFs, Errno> {
         directory.filesystem.operations().ok_or(Errno::EPERM)
-    }
-
-    /// ENOSPC where there may be no more inodes, or names that count as such.
-    fn check_room(&self, filesystem: &FileSystem) -> Result<(), Errno> {
-        if filesystem.inode_count() < self.inode_limit { Ok(()) } else { Err(Errno::ENOSPC) }
     }
 }

@@ -62,7 +62,7 @@ pub fn unpack(archive: &[u8]) {
 /// Mounts an empty tmpfs as the root of everything. Half of memory is for its files, as in Linux.
 #[inline(never)]
 fn mount_root() -> Location {
-    let limits = Limits { shown: Shown::Limits, ..Limits::of_pages(tmpfs::default_pages()) };
+    let limits = Limits::usual(Shown::Limits);
     let root = tmpfs::new_instance(&ROOTFS, limits, Ownership::of_root(0o755));
     let filesystem = root.inode().filesystem.clone();
     let mount = Mount::new(filesystem, root, Arc::from(&b"rootfs"[..]), 0);

@@ -189,11 +189,12 @@ pub fn link(
     if inode.attributes.links() == 0 && !target.dentry.is_linkable_without_name() {
         return Err(Errno::ENOENT);
     }
+    let room = inode.reserve_name()?;
     stored.operations.link(parent, name, inode)?;
     let label: Name = Arc::from(name);
     let dentry = Dentry::new(inode.clone(), directory.dentry.clone(), label.clone());
     enter(parent, stored, &key, label, &dentry)?;
-    inode.add_link();
+    inode.add_name(room);
     target.dentry.forbid_linking();
     inode.touch_changed(clock::now());
     parent.watched.tell(Event::Created);

@@ -87,13 +87,14 @@ pub trait FileSystemOperations: AttributeOperations + Any {
     }
 
     /// Other options, of a remount. EINVAL for what the type does not know, or cannot change.
-    fn reconfigure(&self, options: &[u8]) -> Result<(), Errno> {
+    fn reconfigure(&self, filesystem: &FileSystem, options: &[u8]) -> Result<(), Errno> {
+        let _ = filesystem;
         if options.is_empty() { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     /// Writes the options that the table of mounts shows, each after a comma.
-    fn show_options(&self, text: &mut Text) {
-        let _ = text;
+    fn show_options(&self, filesystem: &FileSystem, text: &mut Text) {
+        let _ = (filesystem, text);
     }
 
     /// Its inodes by number, where they are stored elsewhere: [`FileSystemOperations::evict`] is called for each of them then.
@@ -147,7 +148,10 @@ pub struct FileSystem {
     /// Whether it has something to do when nobody holds an inode any more.
     evicts: bool,
     next_inode: AtomicU64,
+    /// Inodes, and names that count as such.
     inodes: AtomicU64,
+    /// How many of them there may be.
+    inode_limit: AtomicU64,
     /// Inodes without a name that somebody still has open: they are to go, so the file system is not done with writing.
     nameless: AtomicU64,
     mounts: AtomicU32,
@@ -177,6 +181,7 @@ impl FileSystem {
             flags: AtomicU64::new(0),
             next_inode: AtomicU64::new(1),
             inodes: AtomicU64::new(0),
+            inode_limit: AtomicU64::new(u64::MAX),
             nameless: AtomicU64::new(0),
             mounts: AtomicU32::new(0),
             temporary_root: SpinLock::new(None),
@@ -266,12 +271,12 @@ impl FileSystem {
 
     /// Other options: `MS_REMOUNT`. EINVAL for what the type does not know, or cannot change.
     pub fn reconfigure(&self, options: &[u8]) -> Result<(), Errno> {
-        self.operations.reconfigure(options)
+        self.operations.reconfigure(self, options)
     }
 
     /// Writes the options that the table of mounts shows, each after a comma.
     pub fn show_options(&self, text: &mut Text) {
-        self.operations.show_options(text);
+        self.operations.show_options(self, text);
     }
 
     /// An inode has lost its last name.
@@ -284,9 +289,38 @@ impl FileSystem {
         self.nameless.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Room for one inode more, or for a name that counts as one. ENOSPC where there may be no more.
+    pub fn reserve_inode(self: &Arc<FileSystem>) -> Result<InodeRoom, Errno> {
+        let one_more = |inodes: u64| (inodes < self.inode_limit()).then_some(inodes + 1);
+        match self.inodes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+            Ok(_) => Ok(InodeRoom(Some(self.clone()))),
+            Err(_) => Err(Errno::ENOSPC),
+        }
+    }
+
+    /// How many inodes there may be; `u64::MAX` for any number.
+    pub fn inode_limit(&self) -> u64 {
+        self.inode_limit.load(Ordering::Relaxed)
+    }
+
+    /// Sets how many inodes there may be. EINVAL below what there is.
+    pub fn limit_inodes(&self, limit: u64) -> Result<(), Errno> {
+        // First the limit, so that what is made meanwhile is made below it.
+        let before = self.inode_limit.swap(limit, Ordering::AcqRel);
+        if self.inode_count() > limit {
+            self.inode_limit.store(before, Ordering::Relaxed);
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
+    }
+
     /// A number no other inode of this file system has; counts the inode.
-    pub fn allocate_inode_number(&self) -> u64 {
+    pub(crate) fn allocate_inode_number(&self) -> u64 {
         self.count_inode();
+        self.next_number()
+    }
+
+    pub(crate) fn next_number(&self) -> u64 {
         self.next_inode.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -311,6 +345,25 @@ impl Drop for FileSystem {
     fn drop(&mut self) {
         if let Some(parting) = self.parting.take() {
             reaper::hand_over(parting, Left::Instance(self.operations.clone(), self.ending.clone()));
+        }
+    }
+}
+
+/// Room for an inode, or a name that counts as one, given back unless it is taken.
+pub struct InodeRoom(Option<Arc<FileSystem>>);
+
+impl InodeRoom {
+    /// Takes it: it is given back where the inode or the name goes.
+    #[inline]
+    pub(crate) fn take(mut self) -> Option<Arc<FileSystem>> {
+        self.0.take()
+    }
+}
+
+impl Drop for InodeRoom {
+    fn drop(&mut self) {
+        if let Some(filesystem) = &self.0 {
+            filesystem.forget_inode();
         }
     }
 }

@@ -18,7 +18,7 @@ use super::attributes::{Attributes, DeviceNumber, FileKind};
 use super::directory::{Directory, DirectoryOperations, Store};
 use super::extended::Extended;
 use super::file::{File, FileOperations};
-use super::filesystem::FileSystem;
+use super::filesystem::{FileSystem, InodeRoom};
 use super::generated::Class;
 use super::lock::FileLocks;
 use super::mount::Location;
@@ -155,6 +155,20 @@ impl Inode {
         Inode::with_number(filesystem, number, kind, ownership, body, now)
     }
 
+    /// A new inode with a number of its own, in room that was reserved for it.
+    pub fn in_room(
+        room: InodeRoom,
+        filesystem: &Arc<FileSystem>,
+        kind: FileKind,
+        ownership: Ownership,
+        body: Body,
+        now: Timespec,
+    ) -> Arc<Inode> {
+        let filesystem = room.take().unwrap_or_else(|| filesystem.clone());
+        let number = filesystem.next_number();
+        Inode::of(filesystem, number, kind, ownership, body, now)
+    }
+
     /// A new inode whose number is derived from what it stands for.
     pub fn with_number(
         filesystem: &Arc<FileSystem>,
@@ -164,19 +178,32 @@ impl Inode {
         body: Body,
         now: Timespec,
     ) -> Arc<Inode> {
+        Inode::of(filesystem.clone(), number, kind, ownership, body, now)
+    }
+
+    #[inline(always)]
+    fn of(
+        filesystem: Arc<FileSystem>,
+        number: u64,
+        kind: FileKind,
+        ownership: Ownership,
+        body: Body,
+        now: Timespec,
+    ) -> Arc<Inode> {
         let links = if kind == FileKind::Directory { 2 } else { 1 };
+        let parting = filesystem.parting();
         let Ownership { permissions, user, group } = ownership;
         Arc::new(Inode {
             number,
             kind,
             attributes: Attributes::new(permissions, user, group, links, now),
-            filesystem: filesystem.clone(),
+            filesystem,
             body,
             locks: FileLocks::new(),
             extended: Extended::new(),
             lifetime_hint: AtomicU8::new(0),
             watched: Watched::new(),
-            parting: filesystem.parting(),
+            parting,
         })
     }
 
@@ -299,12 +326,26 @@ impl Inode {
         reaper::hand_over(parting, Left::Inode(remains));
     }
 
-    /// One more name. Each name of a file but the first counts as an inode, as on Linux's tmpfs: names take memory too.
+    /// What one more name of a file takes. Each name but the first counts as an inode, as on Linux's tmpfs: names take memory too. ENOSPC
+    /// where there may be no more.
+    pub fn reserve_name(&self) -> Result<Option<InodeRoom>, Errno> {
+        if self.attributes.links() == 0 { Ok(None) } else { self.filesystem.reserve_inode().map(Some) }
+    }
+
+    /// One more name of a file.
+    pub fn add_name(&self, room: Option<InodeRoom>) {
+        if self.attributes.add_link() == 0 {
+            self.filesystem.forget_nameless();
+        } else if room.and_then(InodeRoom::take).is_none() {
+            // Two gave a nameless file its name at once.
+            self.filesystem.count_inode();
+        }
+    }
+
+    /// One more directory in this one, whose `..` is a link.
     pub fn add_link(&self) {
         if self.attributes.add_link() == 0 {
             self.filesystem.forget_nameless();
-        } else if self.kind != FileKind::Directory {
-            self.filesystem.count_inode();
         }
     }
 

@@ -144,7 +144,9 @@ impl Disk {
             let ownership = Ownership { permissions: stored.permissions, user: 0, group: 0 };
             let now = Timespec::default();
             let inode = Inode::with_number(filesystem, number, stored.kind, ownership, body, now);
-            (1..stored.links).filter(|_| stored.kind != FileKind::Directory).for_each(|_| inode.add_link());
+            (1..stored.links)
+                .filter(|_| stored.kind != FileKind::Directory)
+                .for_each(|_| inode.add_name(None));
             Ok(inode)
         })
     }

@@ -18,7 +18,7 @@ use paths::{Mentions, Path};
 
 /// For each crate of the kernel whose files stand in circles, how many files the largest one has. The numbers fall only.
 const CIRCLES: [(&str, usize); 9] = [
-    ("filesystems", 3),
+    ("filesystems", 2),
     ("hal", 32),
     ("libkernel", 2),
     ("memory", 9),

@@ -49,20 +49,16 @@ impl DirectoryOperations for Folder {
             (FileKind::Socket, _) => Body::Socket,
             _ => return Err(Errno::EINVAL),
         };
-        make(instance, directory, kind, ownership, body)
+        make(directory, kind, ownership, body)
     }
 
     fn create_nameless(&self, directory: &Inode, ownership: Ownership) -> Result<Arc<Inode>, Errno> {
         let instance = TmpFs::of(directory)?;
-        make(instance, directory, FileKind::Regular, ownership, empty_file(instance))
+        make(directory, FileKind::Regular, ownership, empty_file(instance))
     }
 
-    /// Each name of a file but the first counts as an inode.
-    fn link(&self, directory: &Inode, _name: &[u8], inode: &Inode) -> Result<(), Errno> {
-        if inode.attributes.links() == 0 {
-            return Ok(());
-        }
-        TmpFs::of(directory)?.check_room(&directory.filesystem)
+    fn link(&self, _directory: &Inode, _name: &[u8], _inode: &Inode) -> Result<(), Errno> {
+        Ok(())
     }
 
     fn remove(&self, _directory: &Inode, _name: &[u8], _inode: &Inode) -> Result<(), Errno> {
@@ -80,16 +76,10 @@ fn empty_file(instance: &TmpFs) -> Body {
 
 /// A new inode. ENOSPC when only the kernel's reserve is left: files without content take kernel memory too.
 #[inline(always)]
-fn make(
-    instance: &TmpFs,
-    directory: &Inode,
-    kind: FileKind,
-    ownership: Ownership,
-    body: Body,
-) -> Result<Arc<Inode>, Errno> {
+fn make(directory: &Inode, kind: FileKind, ownership: Ownership, body: Body) -> Result<Arc<Inode>, Errno> {
     if !hal::frame::may_allocate() {
         return Err(Errno::ENOSPC);
     }
-    instance.check_room(&directory.filesystem)?;
-    Ok(Inode::new(&directory.filesystem, kind, ownership, body, clock::now()))
+    let room = directory.filesystem.reserve_inode()?;
+    Ok(Inode::in_room(room, &directory.filesystem, kind, ownership, body, clock::now()))
 }

@@ -1,15 +1,14 @@
 //! The options of tmpfs.
 
 use abi::Errno;
+use libkernel::addr::PAGE_SIZE;
 
-use super::default_pages;
-
-/// What tmpfs takes as options: tmpfs(5).
+/// What tmpfs takes as options: tmpfs(5). Of the limits zero is none.
 pub struct Options {
-    /// Pages of content at most.
-    pub pages: u64,
-    /// Inodes at most.
-    pub inodes: u64,
+    /// Pages of content at most, where something is said.
+    pub pages: Option<u64>,
+    /// Inodes at most, where something is said.
+    pub inodes: Option<u64>,
     /// The root's permission bits.
     pub permissions: u32,
     /// Who owns the root, if it is not who mounts it.
@@ -21,26 +20,21 @@ pub struct Options {
 impl Options {
     /// Reads `size=64m,mode=1777,uid=0,gid=0,…`. EINVAL for anything that tmpfs does not know.
     pub fn parse(text: &[u8]) -> Result<Options, Errno> {
-        let mut options = Options {
-            pages: default_pages(),
-            inodes: u64::MAX,
-            permissions: 0o1777,
-            user: None,
-            group: None,
-        };
+        let mut options = Options { pages: None, inodes: None, permissions: 0o1777, user: None, group: None };
         for word in text.split(|&byte| byte == b',').filter(|word| !word.is_empty()) {
             let mut halves = word.splitn(2, |&byte| byte == b'=');
             let (name, value) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+            let value = str::from_utf8(value).map_err(|_| Errno::EINVAL)?;
             match name {
-                b"size" => options.pages = size_in_pages(value)?,
-                b"nr_blocks" => options.pages = scaled(value)?,
-                b"mode" => options.permissions = number(value, 8)? as u32,
-                b"uid" => options.user = Some(number(value, 10)? as u32),
-                b"gid" => options.group = Some(number(value, 10)? as u32),
-                b"nr_inodes" => {
-                    let limit = scaled(value)?;
-                    options.inodes = if limit == 0 { u64::MAX } else { limit };
+                b"size" => options.pages = Some(size_in_pages(value)?),
+                b"nr_blocks" => {
+                    let pages = scaled(value).filter(|&pages| i64::try_from(pages).is_ok());
+                    options.pages = Some(pages.ok_or(Errno::EINVAL)?);
                 }
+                b"mode" => options.permissions = number(value, 8)? & 0o7777,
+                b"uid" => options.user = Some(identity(value)?),
+                b"gid" => options.group = Some(identity(value)?),
+                b"nr_inodes" => options.inodes = Some(scaled(value).ok_or(Errno::EINVAL)?),
                 _ => return Err(Errno::EINVAL),
             }
         }
@@ -48,33 +42,64 @@ impl Options {
     }
 }
 
-fn number(text: &[u8], radix: u32) -> Result<u64, Errno> {
-    let text = core::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
-    u64::from_str_radix(text, radix).map_err(|_| Errno::EINVAL)
-}
-
-/// A number with an optional `k`, `m` or `g`.
-fn scaled(text: &[u8]) -> Result<u64, Errno> {
-    let (digits, shift) = match text.split_last() {
-        Some((b'k' | b'K', digits)) => (digits, 10),
-        Some((b'm' | b'M', digits)) => (digits, 20),
-        Some((b'g' | b'G', digits)) => (digits, 30),
-        _ => (text, 0),
-    };
-    number(digits, 10)?.checked_mul(1 << shift).ok_or(Errno::EINVAL)
-}
-
-/// A size in bytes or percent of memory; nothing or zero is no limit.
-fn size_in_pages(text: &[u8]) -> Result<u64, Errno> {
-    const PAGE: u64 = 4096;
-    let pages = match text.split_last() {
-        Some((b'%', digits)) => {
-            let percent = number(digits, 10)?.min(100);
-            hal::frame::statistics().total as u64 * percent / 100
+/// The base that digits are in by what they begin with, and the rest of them.
+fn base_of(text: &str) -> (u32, &str) {
+    match text.as_bytes() {
+        [b'0', b'x' | b'X', digit, ..] if digit.is_ascii_hexdigit() => {
+            (16, text.get(2..).unwrap_or_default())
         }
-        _ => scaled(text)?.div_ceil(PAGE),
+        [b'0', ..] => (8, text),
+        _ => (10, text),
+    }
+}
+
+/// A number of 32 bits, with a sign if it likes (Linux: `kstrtouint`). Base 0 is by what it begins with.
+fn number(text: &str, base: u32) -> Result<u32, Errno> {
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let (base, digits) = if base == 0 { base_of(text) } else { (base, text) };
+    // The library takes a sign, too.
+    let signed = digits.starts_with('+');
+    u32::from_str_radix(digits, base).ok().filter(|_| !signed).ok_or(Errno::EINVAL)
+}
+
+/// A user or group: any number but the one that is nobody's.
+fn identity(text: &str) -> Result<u32, Errno> {
+    number(text, 0).and_then(|id| if id == u32::MAX { Err(Errno::EINVAL) } else { Ok(id) })
+}
+
+/// The number at the beginning, times what a letter behind it means, and what is left (Linux: `memparse`). `None` where it is too large, or
+/// there is nothing at all.
+fn leading(text: &str) -> Option<(u64, &str)> {
+    if text.is_empty() {
+        return None;
+    }
+    let (base, digits) = base_of(text);
+    let length = digits.bytes().take_while(|byte| char::from(*byte).is_digit(base)).count();
+    let (digits, rest) = digits.split_at_checked(length)?;
+    let number = if digits.is_empty() { 0 } else { u64::from_str_radix(digits, base).ok()? };
+    let letter = rest.bytes().next().map_or(0, |byte| byte.to_ascii_lowercase());
+    let Some(power) = b"kmgtpe".iter().position(|&known| known == letter) else {
+        return Some((number, rest));
     };
-    Ok(if pages == 0 { u64::MAX } else { pages })
+    Some((number.checked_mul(1024_u64.pow(power as u32 + 1))?, rest.get(1..)?))
+}
+
+/// A number with an optional `k`, `m`, `g` and so on.
+fn scaled(text: &str) -> Option<u64> {
+    leading(text).filter(|(_, rest)| rest.is_empty()).map(|(number, _)| number)
+}
+
+/// A size in bytes or percent of memory.
+fn size_in_pages(text: &str) -> Result<u64, Errno> {
+    let (number, rest) = leading(text).ok_or(Errno::EINVAL)?;
+    match rest {
+        "" => Ok(number.div_ceil(PAGE_SIZE)),
+        "%" => {
+            let pages = u128::from(number) * hal::frame::statistics().total as u128 / 100;
+            u64::try_from(pages).map_err(|_| Errno::EINVAL)
+        }
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 #[cfg(test)]
@@ -84,9 +109,17 @@ mod tests {
     #[test]
     fn tmpfs_options_are_read_as_linux_reads_them() {
         let options = Options::parse(b"size=64m,mode=700,uid=5").expect("valid");
-        assert_eq!((options.pages, options.permissions, options.user), (16384, 0o700, Some(5)));
-        assert!(Options::parse(b"size=x").is_err());
-        assert!(Options::parse(b"colour=red").is_err());
-        assert_eq!(Options::parse(b"size=0").map(|options| options.pages).ok(), Some(u64::MAX));
+        assert_eq!((options.pages, options.permissions, options.user), (Some(16384), 0o700, Some(5)));
+        assert_eq!((options.inodes, options.group), (None, None));
+        for wrong in
+            ["size=x", "size=", "size", "colour=red", "uid=4294967296", "uid=4294967295", "gid=++5", "mode=8"]
+        {
+            assert!(Options::parse(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+        let pages = |text: &str| Options::parse(text.as_bytes()).ok().and_then(|options| options.pages);
+        assert_eq!(
+            ["size=0", "size=0x10k", "nr_blocks=010", "size=1"].map(pages),
+            [Some(0), Some(4), Some(8), Some(1)]
+        );
     }
 }

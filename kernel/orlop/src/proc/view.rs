@@ -9,7 +9,7 @@ use abi::Errno;
 use libkernel::text::Text;
 use subject::PidNamespace;
 use vfs::attribute_operations::AttributeOperations;
-use vfs::filesystem::FileSystemOperations;
+use vfs::filesystem::{FileSystem, FileSystemOperations};
 
 use crate::process::{Process, current, current_pid_namespace, may_inspect};
 
@@ -112,11 +112,11 @@ impl View {
 impl AttributeOperations for View {}
 
 impl FileSystemOperations for View {
-    fn reconfigure(&self, options: &[u8]) -> Result<(), Errno> {
+    fn reconfigure(&self, _filesystem: &FileSystem, options: &[u8]) -> Result<(), Errno> {
         self.configure(options)
     }
 
-    fn show_options(&self, text: &mut Text) {
+    fn show_options(&self, _filesystem: &FileSystem, text: &mut Text) {
         /// How a group is shown that can be nobody's (`overflowgid`).
         const OVERFLOW: u32 = 65_534;
         let group = self.group.load(Ordering::Relaxed);
