@@ -42,6 +42,8 @@ ulib::entry!(main);
 
 /// Exit status after a syntax error.
 const SYNTAX_STATUS: u8 = 2;
+/// What a shell that only `exit` ends says at the end of the input.
+const USE_EXIT: &str = "Use \"exit\" to leave the shell.";
 
 fn main() -> u8 {
     let mut shell = Shell::new(Vec::new());
@@ -138,12 +140,13 @@ fn talk(shell: &mut Shell) -> u8 {
         let is_there = shell.reclaim_terminal();
         shell.report_jobs();
         let prompt = if pending.is_empty() { shell.prompt() } else { b"> ".to_vec() };
-        let read = reader.read_line(&prompt, &mut pending);
+        let stays = pending.is_empty() && shell.options.has(Choice::IgnoreEof);
+        let read = reader.read_line(&prompt, &mut pending, stays.then_some(USE_EXIT));
         // A Ctrl-C that came before the terminal was the editor's is over with the line.
         let interrupted = shell.takes_interrupt();
         match read {
             Ok(0) if pending.is_empty() && !shell.options.has(Choice::IgnoreEof) => break,
-            Ok(0) if pending.is_empty() && is_there => eprintln!("\nUse \"exit\" to leave the shell."),
+            Ok(0) if pending.is_empty() && is_there => eprintln!("\n{USE_EXIT}"),
             Ok(0) if !is_there => break,
             Ok(0) => {
                 eprintln!("\nsh: syntax error: unexpected end of input");

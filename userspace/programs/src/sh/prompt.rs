@@ -38,8 +38,14 @@ impl Reader {
     }
 
     /// Prints the prompt and reads a line, with its newline, to the end of `pending`; returns the bytes read, 0 at the end of the
-    /// input. EINTR after Ctrl-C.
-    pub fn read_line(&mut self, prompt: &[u8], pending: &mut Vec<u8>) -> Result<usize, Errno> {
+    /// input. EINTR after Ctrl-C. An editor answers Ctrl-D with `refusal`, if there is one, and goes on: what is typed behind it is still
+    /// for the editor, and would not be if the terminal's modes changed in between.
+    pub fn read_line(
+        &mut self,
+        prompt: &[u8],
+        pending: &mut Vec<u8>,
+        refusal: Option<&str>,
+    ) -> Result<usize, Errno> {
         let prompt = String::from_utf8_lossy(prompt);
         match self {
             Reader::Plain => {
@@ -51,7 +57,7 @@ impl Reader {
                 editor.abandon();
                 // Whoever sees the prompt finds the editor behind it.
                 eprint!("{prompt}");
-                let line = edit(editor, &prompt)?;
+                let line = edit(editor, &prompt, refusal)?;
                 pending.extend_from_slice(line.as_bytes());
                 Ok(line.len())
             }
@@ -60,7 +66,7 @@ impl Reader {
 }
 
 /// A line, with its newline; empty at the end of the input.
-fn edit(editor: &mut Editor, prompt: &str) -> Result<String, Errno> {
+fn edit(editor: &mut Editor, prompt: &str, refusal: Option<&str>) -> Result<String, Errno> {
     let width = file::window_size(io::STDERR).map_or(0, |size| usize::from(size.ws_col));
     let draw = |editor: &Editor| editor.draw(prompt, if width == 0 { USUAL_WIDTH } else { width });
     let mut byte = [0];
@@ -83,7 +89,10 @@ fn edit(editor: &mut Editor, prompt: &str) -> Result<String, Errno> {
                 line.push('\n');
                 return Ok(line);
             }
-            Step::EndOfInput => return Ok(String::new()),
+            Step::EndOfInput => match refusal {
+                Some(refusal) => eprint!("\n{refusal}\n{prompt}"),
+                None => return Ok(String::new()),
+            },
             Step::Interrupt => {
                 eprint!("^C");
                 return Err(Errno::EINTR);
