@@ -1,6 +1,6 @@
 //! The mounts below the working directory, as `/proc/self/mountinfo` shows them, in a form that can be compared.
 
-use crate::{Failure, Outcome, files, raw};
+use crate::{Failure, Outcome, files, raw, scratch};
 use abi::Errno;
 use abi::fs::{AT_FDCWD, MS_BIND, MS_REC};
 use abi::native::nr;
@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use alloc::{format, vec};
 use core::ffi::CStr;
 use libsyscall::file::{getcwd, mkdirat};
+use libsyscall::process::geteuid;
 use libsyscall::system::mount;
 
 /// A line of the table.
@@ -97,6 +98,20 @@ pub fn folder(path: &str) -> Outcome {
 pub fn change(from: &str, to: &str, flags: u64) -> Result<(), Errno> {
     let text = |path: &str| ulib::c_string(path).map_err(|_| Errno::EINVAL);
     mount(&text(from)?, &text(to)?, c"", flags, None)
+}
+
+/// Changes what is mounted at a path, or below it, as the flags say: its propagation.
+pub fn set(path: &str, flags: u64) -> Result<(), Errno> {
+    change("", path, flags)
+}
+
+/// A tmpfs of its own, private, as the working directory; false where this process may not mount.
+pub fn begin() -> Result<bool, Failure> {
+    if geteuid() != 0 {
+        return Ok(false);
+    }
+    scratch::enter_tmpfs()?;
+    Ok(true)
 }
 
 /// Shows a directory at a second place, which is made if there is none.

@@ -9,9 +9,8 @@ use abi::fs::*;
 use abi::native::nr;
 use alloc::format;
 use conformance::mount_table::*;
-use conformance::{Failure, Outcome, check, check_eq, child, files, raw, scratch};
+use conformance::{Failure, Outcome, check, check_eq, child, files, raw};
 use libsyscall::file::*;
-use libsyscall::process::geteuid;
 
 conformance::tests!(&[
     ("masters_of_masters", masters_of_masters),
@@ -28,19 +27,6 @@ conformance::tests!(&[
     ("a_thousand_peers", a_thousand_peers),
     ("a_bound_for_all", a_bound_for_all),
 ]);
-
-/// A tmpfs of its own, private, as the working directory; false where this process may not mount.
-fn begin() -> Result<bool, Failure> {
-    if geteuid() != 0 {
-        return Ok(false);
-    }
-    scratch::enter_tmpfs()?;
-    Ok(true)
-}
-
-fn set(path: &str, flags: u64) -> Result<(), Errno> {
-    change("", path, flags)
-}
 
 /// A shared tmpfs `p` with directories `d` and `e`, and its peer `q`.
 fn two() -> Outcome {

@@ -9,9 +9,8 @@ use abi::fs::*;
 use abi::native::nr;
 use alloc::format;
 use conformance::mount_table::*;
-use conformance::{Failure, Outcome, check, check_eq, files, raw, scratch};
+use conformance::{Outcome, check, check_eq, files, raw};
 use libsyscall::file::*;
-use libsyscall::process::geteuid;
 
 conformance::tests!(&[
     ("every_state_and_every_change", every_state_and_every_change),
@@ -23,19 +22,6 @@ conformance::tests!(&[
     ("moves_that_cannot_be", moves_that_cannot_be),
     ("mounts_and_their_ends_are_passed_on", mounts_and_their_ends_are_passed_on),
 ]);
-
-/// A tmpfs of its own, private, as the working directory; false where this process may not mount.
-fn begin() -> Result<bool, Failure> {
-    if geteuid() != 0 {
-        return Ok(false);
-    }
-    scratch::enter_tmpfs()?;
-    Ok(true)
-}
-
-fn set(path: &str, flags: u64) -> Result<(), Errno> {
-    change("", path, flags)
-}
 
 const STATES: [&str; 6] = ["private", "shared", "peer", "slave", "both", "unbindable"];
 
