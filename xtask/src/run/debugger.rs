@@ -87,9 +87,13 @@ impl Debugger {
         Ok(bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)))
     }
 
-    /// Lets the machine run on, and says no more.
+    /// Lets the machine run on, and says no more: it may have come to its end before an acknowledgement could reach it.
     pub fn leave(mut self) -> Result<()> {
-        self.expect_ok("D")
+        self.send("D")?;
+        match self.receive()?.as_str() {
+            "OK" => Ok(()),
+            answer => bail!("QEMU answers {answer} to a debugger that leaves"),
+        }
     }
 
     fn expect_ok(&mut self, packet: &str) -> Result<()> {
@@ -100,7 +104,17 @@ impl Debugger {
     }
 
     fn ask(&mut self, packet: &str) -> Result<String> {
-        write!(self.0, "${packet}#{:02x}", checksum(packet.as_bytes()))?;
+        self.send(packet)?;
+        let answer = self.receive()?;
+        self.0.write_all(b"+")?;
+        Ok(answer)
+    }
+
+    fn send(&mut self, packet: &str) -> Result<()> {
+        Ok(write!(self.0, "${packet}#{:02x}", checksum(packet.as_bytes()))?)
+    }
+
+    fn receive(&mut self) -> Result<String> {
         while self.byte()? != b'$' {}
         let mut answer = Vec::new();
         loop {
@@ -110,7 +124,6 @@ impl Debugger {
             }
         }
         let _checksum = (self.byte()?, self.byte()?);
-        self.0.write_all(b"+")?;
         Ok(String::from_utf8(answer)?)
     }
 
@@ -139,6 +152,22 @@ fn hexadecimal(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_leaves_may_find_the_machine_at_its_end() {
+        let (ours, mut its) = UnixStream::pair().unwrap();
+        its.write_all(b"+$OK#9a").unwrap();
+        let machine = std::thread::spawn(move || {
+            let mut packet = [0; b"$D#44".len()];
+            its.read_exact(&mut packet).unwrap();
+            packet
+        });
+        let mut debugger = Debugger(ours);
+        debugger.send("D").unwrap();
+        assert_eq!(machine.join().unwrap(), *b"$D#44");
+        // Nobody is there any more who could take an acknowledgement.
+        assert_eq!(debugger.receive().unwrap(), "OK");
+    }
 
     #[test]
     fn packets_carry_the_checksum_of_the_manual() {
