@@ -1,4 +1,5 @@
-//! ioctl numbers that every file knows. Source: Linux 6.1, `include/uapi/asm-generic/ioctls.h`, `linux/fs.h`, `linux/nsfs.h`, `linux/random.h`.
+//! ioctl numbers that every file knows. Source: Linux 6.1, `include/uapi/asm-generic/ioctls.h`, `linux/fs.h`,
+//! `linux/nsfs.h`, `linux/random.h`.
 //!
 //! Those of terminals stand in [`crate::terminal`].
 

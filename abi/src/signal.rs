@@ -229,8 +229,8 @@ impl SigInfo {
         raised && matches!(self.signal(), SIGSEGV | SIGBUS | SIGILL | SIGFPE | SIGTRAP)
     }
 
-    /// Expiry of a POSIX timer. `private` is what the kernel knows the timer by besides; a program never sees it (Linux:
-    /// `si_sys_private`).
+    /// Expiry of a POSIX timer. `private` is what the kernel knows the timer by besides; a program never sees it
+    /// (Linux: `si_sys_private`).
     pub fn timer(signal: u32, timer: i32, private: u32, value: u64) -> SigInfo {
         let mut info = SigInfo::new(signal, SI_TIMER);
         info.fields[0] = pair(timer as u32, 0);

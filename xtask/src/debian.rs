@@ -35,8 +35,8 @@ pub fn file(arch: Arch, source: &Source<'_>, kept_as: &str) -> Result<PathBuf> {
     Ok(kept)
 }
 
-/// Fetches some files of one package for `arch`, unless that was done before, and returns the folder `kept_as` in which each has the name
-/// that stands before its path. A path may have `*` in it.
+/// Fetches some files of one package for `arch`, unless that was done before, and returns the folder `kept_as` in which
+/// each has the name that stands before its path. A path may have `*` in it.
 pub fn files(
     arch: Arch,
     package: &str,
@@ -65,7 +65,8 @@ pub fn files(
     Ok(kept)
 }
 
-/// A folder with the files of a package and of all that it depends on, fetched and unpacked unless that was done before.
+/// A folder with the files of a package and of all that it depends on, fetched and unpacked unless that was done
+/// before.
 pub fn tree(arch: Arch, package: &str) -> Result<PathBuf> {
     let kept = workspace::cache("debian")?.join(format!("{package}-{arch}"));
     if !kept.exists() {

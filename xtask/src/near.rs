@@ -5,7 +5,8 @@ const LIKENESS: f64 = 0.8;
 /// No more are told.
 const MOST: usize = 6;
 
-/// Those of `names` that are most like `word`, as the end of a sentence; empty if none is. A word may be the last parts of a path.
+/// Those of `names` that are most like `word`, as the end of a sentence; empty if none is. A word may be the last parts
+/// of a path.
 pub fn advice(word: &str, names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let mut near: Vec<_> = names.into_iter().map(|name| (likeness(word, name.as_ref()), name)).collect();
     near.retain(|(likeness, _)| *likeness >= LIKENESS);

@@ -1,10 +1,10 @@
 //! `cargo xtask sharing`: what operations on different objects, by all CPUs at once, still share.
 //!
-//! The program `userspace/bench` lets a worker on each CPU repeat an operation on objects of its own. The release kernel runs under
-//! a QEMU plugin (`xtask/observer`) that records its stores; a store counts as shared if its cache line was also stored to by
-//! another CPU during the same row. Then a kernel with debug assertions, which counts how often its locks were taken and
-//! found taken, runs the same rows without the plugin. CPUs run at the same time, as threads of QEMU: the figures are counts,
-//! and vary with who meets whom, but not with the host's speed.
+//! The program `userspace/bench` lets a worker on each CPU repeat an operation on objects of its own. The release
+//! kernel runs under a QEMU plugin (`xtask/observer`) that records its stores; a store counts as shared if its cache
+//! line was also stored to by another CPU during the same row. Then a kernel with debug assertions, which counts how
+//! often its locks were taken and found taken, runs the same rows without the plugin. CPUs run at the same time, as
+//! threads of QEMU: the figures are counts, and vary with who meets whom, but not with the host's speed.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};

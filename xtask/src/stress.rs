@@ -1,8 +1,8 @@
 //! `cargo xtask stress`: looks for what fails once in a hundred times.
 //!
-//! Without a time it boots a machine many times, see [`boots`], or once in each machine, see [`grid`]; with `--hours` or `--minutes` it goes through the programs
-//! of `userspace/conformance/src/bin/stress` again and again, see [`programs`]. What a failing guest wrote stays in
-//! `out/stress`.
+//! Without a time it boots a machine many times, see [`boots`], or once in each machine, see [`grid`]; with `--hours`
+//! or `--minutes` it goes through the programs of `userspace/conformance/src/bin/stress` again and again, see
+//! [`programs`]. What a failing guest wrote stays in `out/stress`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

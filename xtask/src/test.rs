@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that can show a fault, one total at the end.
 //!
-//! Stages, in order: `tidy`, host tests, then for each architecture conformance programs on Linux and on Orlop, boots in
-//! many machines, what people type at the prompt, and scripts. Tests that need QEMU run two at a time.
+//! Stages, in order: `tidy`, host tests, then for each architecture conformance programs on Linux and on Orlop, boots
+//! in many machines, what people type at the prompt, and scripts. Tests that need QEMU run two at a time.
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -61,8 +61,8 @@ pub struct Options {
     /// Write what Linux answers into the files of expected output.
     #[arg(long)]
     bless: bool,
-    /// Only the grid of machines: other firmware, other loaders, parts that are not there; or machines under KVM, which a Linux under
-    /// the translator offers, or Bochs. Those take long, and no other way runs them.
+    /// Only the grid of machines: other firmware, other loaders, parts that are not there; or machines under KVM, which
+    /// a Linux under the translator offers, or Bochs. Those take long, and no other way runs them.
     #[arg(long, conflicts_with = "words", value_enum, num_args = 0..=1, default_missing_value = "usual")]
     machines: Option<Machines>,
     /// Only tests whose names contain one of these words.

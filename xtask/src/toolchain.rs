@@ -102,8 +102,8 @@ fn targets() -> Vec<&'static str> {
     targets
 }
 
-/// The folder above `bin/cargo` of the toolchain that started this program. Asking `rustc` would say the same, but costs
-/// a tenth of a second on each run.
+/// The folder above `bin/cargo` of the toolchain that started this program. Asking `rustc` would say the same, but
+/// costs a tenth of a second on each run.
 fn host_sysroot() -> Result<PathBuf> {
     let cargo = host_cargo();
     if cargo.is_absolute() && cargo.parent().is_some_and(|bin| bin.join("rustc").exists()) {

@@ -1,7 +1,7 @@
 //! File systems, and the files that are in none: in memory, made up of the machine, and without names.
 //!
-//! Each plugs into `vfs` by its traits, and knows none of the others but those it is made of: tmpfs makes fifos, devtmpfs is a tmpfs.
-//! Those that show processes stand with these, above.
+//! Each plugs into `vfs` by its traits, and knows none of the others but those it is made of: tmpfs makes fifos,
+//! devtmpfs is a tmpfs. Those that show processes stand with these, above.
 #![no_std]
 #![forbid(unsafe_code)]
 

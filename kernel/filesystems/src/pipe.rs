@@ -1,9 +1,10 @@
 //! Pipes: slots of bytes between writers and readers.
 //!
-//! Bytes live in page frames that are allocated as slots fill and given back as they drain, but for one. A writer or reader holds the
-//! ring's sleeping lock while it copies to or from user memory that is present, a slot's bytes at once or not at all. Where pages are absent it
-//! leaves the lock, brings them in and tries again. So writes of up to `PIPE_BUF` bytes, which take one slot at most, are whole. How much is there, how many slots are in use, and how many ends are open, is readable without the lock: wait conditions and
-//! `poll` look at that.
+//! Bytes live in page frames that are allocated as slots fill and given back as they drain, but for one. A writer or
+//! reader holds the ring's sleeping lock while it copies to or from user memory that is present, a slot's bytes at once
+//! or not at all. Where pages are absent it leaves the lock, brings them in and tries again. So writes of up to
+//! `PIPE_BUF` bytes, which take one slot at most, are whole. How much is there, how many slots are in use, and how many
+//! ends are open, is readable without the lock: wait conditions and `poll` look at that.
 //!
 //! With its last end a pipe loses its bytes and its size: a fifo begins anew when it is opened again.
 //!
@@ -121,8 +122,8 @@ impl Pipe {
         self.used.store(ring.used(), Ordering::Release);
     }
 
-    /// `F_SETPIPE_SZ`: at least `wanted` bytes, rounded up to a power of two of pages; returns how many. EPERM beyond the limits of an
-    /// unprivileged caller, EBUSY when more slots are in use.
+    /// `F_SETPIPE_SZ`: at least `wanted` bytes, rounded up to a power of two of pages; returns how many. EPERM beyond
+    /// the limits of an unprivileged caller, EBUSY when more slots are in use.
     pub fn set_capacity(&self, wanted: u64, credentials: &Credentials) -> Result<u64, Errno> {
         /// The largest size that can be asked for.
         const MOST: u64 = 1 << 31;
@@ -180,8 +181,8 @@ impl Pipe {
         }
     }
 
-    /// Moves what is in the ring; `false` when another reader was faster. Who has waited took the only wake-up that there was, and
-    /// passes it on.
+    /// Moves what is in the ring; `false` when another reader was faster. Who has waited took the only wake-up that
+    /// there was, and passes it on.
     #[inline]
     fn read_some(&self, sink: &mut IoSink<'_>, reading: Reading, has_waited: bool) -> Result<bool, Errno> {
         loop {
@@ -237,7 +238,8 @@ impl Pipe {
                 running::send_signal(Signal::PIPE);
                 return Err(Errno::EPIPE.into());
             }
-            // What fits goes before anything is said of the rest: EAGAIN and a signal are told as a count if there is one.
+            // What fits goes before anything is said of the rest: EAGAIN and a signal are told as a count if there is
+            // one.
             self.write_some(writing, has_waited, source)?;
             if source.remaining() == 0 {
                 return Ok(());
@@ -281,8 +283,8 @@ impl Pipe {
         self.publish(ring);
         let is_full = ring.is_full();
         drop(content);
-        // Also where nothing fitted: on Linux a write that is refused is an edge for who watches. One that is about to be tried again is
-        // none.
+        // Also where nothing fitted: on Linux a write that is refused is an edge for who watches. One that is about to
+        // be tried again is none.
         if !matches!(outcome, Err(Halt::Absent(_))) || source.moved() > before {
             self.readable.notify_one(PollEvents::READABLE);
         }

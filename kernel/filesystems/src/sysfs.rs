@@ -1,8 +1,9 @@
 //! sysfs: what programs read there of processors, clocks and terminals.
 //!
-//! `devices/system/cpu` is where C libraries and tools count CPUs, and learn which of them are threads of one core and cores of one
-//! package. Nothing is said of their caches; `vulnerabilities` says what speculation lets out, and what is done about it. `class/tty`
-//! is where they look for the console. Nothing can be changed but the counter that the clocks run by.
+//! `devices/system/cpu` is where C libraries and tools count CPUs, and learn which of them are threads of one core and
+//! cores of one package. Nothing is said of their caches; `vulnerabilities` says what speculation lets out, and what is
+//! done about it. `class/tty` is where they look for the console. Nothing can be changed but the counter that the
+//! clocks run by.
 
 use alloc::boxed::Box;
 use alloc::format;

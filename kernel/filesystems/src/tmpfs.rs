@@ -156,8 +156,8 @@ impl FileSystemOperations for TmpFs {
         Statistics { blocks, free_blocks, inodes, free_inodes }
     }
 
-    /// The limits can change, though not below what is used, nor from none to one: all that are asked for, or none (Linux:
-    /// `shmem_reconfigure`).
+    /// The limits can change, though not below what is used, nor from none to one: all that are asked for, or none
+    /// (Linux: `shmem_reconfigure`).
     fn reconfigure(&self, filesystem: &FileSystem, options: &[u8]) -> Result<(), Errno> {
         let asked = Options::parse(options)?;
         let check = |asked: Option<u64>, limit: u64, used: u64| match asked {

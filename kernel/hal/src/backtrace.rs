@@ -1,7 +1,8 @@
 //! Where CPUs are: chains of calls, of this CPU and of others, which are asked by an interrupt.
 //!
-//! The question is an interrupt that a CPU with interrupts off takes, too, and it says so: non-maskable on x86_64, FIQ on
-//! AArch64, where the machine has it. An answer is written down by the CPU that gives it and read by the one that asked.
+//! The question is an interrupt that a CPU with interrupts off takes, too, and it says so: non-maskable on x86_64, FIQ
+//! on AArch64, where the machine has it. An answer is written down by the CPU that gives it and read by the one that
+//! asked.
 use crate::arch::Arch;
 use crate::contract::{Cpu as _, Smp as _};
 use crate::cpu::MAX_CPUS;
@@ -60,8 +61,8 @@ pub fn masked_answers(cpu: usize) -> u32 {
     STATIONS.of(cpu).map_or(0, |station| station.masked_answers.load(Relaxed))
 }
 
-/// Asks another CPU and waits for so many nanoseconds; then calls `show` for each of its functions, the innermost first.
-/// False if it does not answer.
+/// Asks another CPU and waits for so many nanoseconds; then calls `show` for each of its functions, the innermost
+/// first. False if it does not answer.
 pub fn of_other(cpu: usize, patience_ns: u64, show: &mut dyn FnMut(CallSite)) -> bool {
     let Some(station) = STATIONS.of(cpu) else { return false };
     ask(cpu);
@@ -168,9 +169,9 @@ impl Station {
     }
 }
 
-/// Follows the frame records: the caller's record, then the return address, on both architectures. A program, or an entry that has
-/// not got its own yet, may have left anything in the frame pointer: only mapped stacks are read. Calls `note` for each of at most
-/// [`FRAMES`] addresses and returns their number.
+/// Follows the frame records: the caller's record, then the return address, on both architectures. A program, or an
+/// entry that has not got its own yet, may have left anything in the frame pointer: only mapped stacks are read. Calls
+/// `note` for each of at most [`FRAMES`] addresses and returns their number.
 fn follow(pc: u64, mut frame_pointer: u64, mut note: impl FnMut(usize, u64)) -> usize {
     let mut length = 0;
     let mut next = (pc != 0).then_some(pc);
@@ -190,7 +191,8 @@ fn follow(pc: u64, mut frame_pointer: u64, mut note: impl FnMut(usize, u64)) -> 
 /// The frame record at an address, if that lies on a stack and leads back into the kernel.
 fn record(frame_pointer: u64) -> Option<[u64; 2]> {
     const KERNEL_HALF: u64 = 1 << 63;
-    // Whoever uses the stack may change it meanwhile, and then the chain is nonsense, but what it leads to is checked the same way.
+    // Whoever uses the stack may change it meanwhile, and then the chain is nonsense, but what it leads to is checked
+    // the same way.
     let record = [stack_word(frame_pointer)?, stack_word(frame_pointer.wrapping_add(8))?];
     (record[1] & KERNEL_HALF != 0).then_some(record)
 }
@@ -204,7 +206,8 @@ pub struct CallSite {
 }
 
 impl CallSite {
-    /// The name of the function, how far inside the place is, and the function's size with what follows it to the next one.
+    /// The name of the function, how far inside the place is, and the function's size with what follows it to the next
+    /// one.
     pub fn function(&self) -> Option<(impl fmt::Display, u64, u64)> {
         let back = u64::from(self.is_return);
         let address = self.address.wrapping_sub(back);

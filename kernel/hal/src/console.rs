@@ -80,8 +80,8 @@ pub fn resume_input() {
     Arch::console_resume_input();
 }
 
-/// A `fmt::Write` for every console there is that waits for nobody: for the kernel's end, where whoever holds one may have been
-/// stopped.
+/// A `fmt::Write` for every console there is that waits for nobody: for the kernel's end, where whoever holds one may
+/// have been stopped.
 pub(crate) struct Console;
 
 impl Console {

@@ -21,8 +21,8 @@ pub trait Cpu {
     fn id() -> usize;
     /// Adds one to the preemption count of the running context: a guard.
     fn preempt_disable();
-    /// Takes one off the preemption count. Where that leaves none and the CPU is wanted ([`Cpu::preempt_request`]), the running
-    /// task gives way: `task::give_way`.
+    /// Takes one off the preemption count. Where that leaves none and the CPU is wanted ([`Cpu::preempt_request`]), the
+    /// running task gives way: `task::give_way`.
     fn preempt_enable();
     /// As [`Cpu::preempt_enable`], with interrupts masked: unmasks them before the task gives way.
     fn preempt_enable_interrupts();
@@ -37,8 +37,8 @@ pub trait Cpu {
     fn is_in_interrupt() -> bool {
         Self::preempt_count() >= INTERRUPT_UNIT
     }
-    /// This CPU is wanted: what runs is to give way as soon as it may be preempted. Stays, across switches, until it is cleared.
-    /// Preemption is off, or interrupts are masked.
+    /// This CPU is wanted: what runs is to give way as soon as it may be preempted. Stays, across switches, until it is
+    /// cleared. Preemption is off, or interrupts are masked.
     fn preempt_request();
     /// Takes the request back: it is being met. As [`Cpu::preempt_request`].
     fn preempt_clear_request();
@@ -59,7 +59,8 @@ pub trait Cpu {
     fn interrupts_enable();
     /// A hint in a loop that waits for a device or for time to pass (`pause`, `yield`).
     fn relax();
-    /// Passes a moment in a loop that waits for another CPU's store, as [`Awaited::pause_while`](crate::sync::Awaited) says.
+    /// Passes a moment in a loop that waits for another CPU's store, as [`Awaited::pause_while`](crate::sync::Awaited)
+    /// says.
     fn pause_while_u8(word: &AtomicU8, value: u8);
     /// See [`Cpu::pause_while_u8`].
     fn pause_while_u32(word: &AtomicU32, value: u32);
@@ -81,15 +82,15 @@ pub trait Smp {
     fn prepare_cpu(cpu: usize) -> Result<Self::CpuData, OutOfMemory>;
     /// Calls `visit` with what the firmware calls each CPU that can be started, as long as it returns true.
     fn for_each_other_cpu(visit: &mut dyn FnMut(u64) -> bool);
-    /// Asks for the start of a CPU, which then calls [`secondary::run`](crate::boot::secondary::run) with `start`. False if the
-    /// firmware refuses.
+    /// Asks for the start of a CPU, which then calls [`secondary::run`](crate::boot::secondary::run) with `start`.
+    /// False if the firmware refuses.
     fn start_cpu(start: &'static Start) -> bool;
     /// Where a CPU that runs sits among the others.
     fn place(cpu: usize) -> CpuPosition;
     /// Makes the executing CPU, just started, able to take interrupts.
     fn initialise_cpu();
-    /// Interrupts `cpu`, this one too, so that it calls [`answer`](crate::backtrace::answer): whatever it does, where the
-    /// architecture has such an interrupt.
+    /// Interrupts `cpu`, this one too, so that it calls [`answer`](crate::backtrace::answer): whatever it does, where
+    /// the architecture has such an interrupt.
     fn send_inquiry(cpu: usize);
     /// Stops all other CPUs, whatever they do, as far as that is possible.
     fn stop_others();
@@ -128,8 +129,8 @@ pub trait Context {
     /// # Safety
     /// `next` was made by `prepare` or saved by a switch, is not running, and its stack is mapped.
     unsafe fn switch(previous: *mut Self::Saved, next: *const Self::Saved);
-    /// Where a saved context goes on, and its frame pointer: for people to read. Nonsense if the context is running by now; zeros
-    /// where nobody can tell.
+    /// Where a saved context goes on, and its frame pointer: for people to read. Nonsense if the context is running by
+    /// now; zeros where nobody can tell.
     ///
     /// # Safety
     /// `saved` may be read. It may be written meanwhile.
@@ -142,7 +143,8 @@ pub trait UserRegisters {
     type State: Send + Sync;
     /// The state of a fresh program.
     fn fresh() -> Result<Self::State, OutOfMemory>;
-    /// A copy of the running task's, whose saved state is stale, for `fork`: the CPU's registers, and what stands in `saved` alone.
+    /// A copy of the running task's, whose saved state is stale, for `fork`: the CPU's registers, and what stands in
+    /// `saved` alone.
     fn capture(saved: &Self::State) -> Result<Box<Self::State>, OutOfMemory>;
     /// Saves the CPU's registers.
     fn save(state: &mut Self::State);
@@ -184,7 +186,8 @@ pub trait UserRegisters {
     fn describe_floating_point(_image: &mut [u8]) {}
     /// True if the CPU would load `image` without an exception.
     fn is_valid_floating_point(image: &[u8]) -> bool;
-    /// Makes an image that is only partly there, or was refused, one that the next save completes: clears what a save leaves alone.
+    /// Makes an image that is only partly there, or was refused, one that the next save completes: clears what a save
+    /// leaves alone.
     fn make_floating_point_savable(_image: &mut [u8]) {}
 }
 
@@ -210,8 +213,8 @@ pub trait Paging {
     /// Whether an entry that maps one frame must be invisible to all CPUs before it maps another (Arm ARM,
     /// D8.16.1 "break-before-make").
     const BREAK_BEFORE_MAKE: bool;
-    /// Whether an entry must be invisible to all CPUs before one that lets nobody execute takes its place, also for the same frame: a fault of
-    /// some cores.
+    /// Whether an entry must be invisible to all CPUs before one that lets nobody execute takes its place, also for the
+    /// same frame: a fault of some cores.
     fn breaks_before_execution_ends() -> bool {
         false
     }
@@ -236,16 +239,17 @@ pub trait Paging {
     fn flush(table: &PageTable, first: UserAddr, last: UserAddr);
     /// Ends `table`, which is active nowhere: returns when no CPU reads its tables any more, which are freed next.
     fn retire(table: &PageTable);
-    /// Maps kernel frames at a kernel address (kernel stacks), where nothing is mapped. Data, never executable. Fails where a table
-    /// is missing and cannot be made: not for a page that shares its leaf table with one that was mapped before.
+    /// Maps kernel frames at a kernel address (kernel stacks), where nothing is mapped. Data, never executable. Fails
+    /// where a table is missing and cannot be made: not for a page that shares its leaf table with one that was mapped
+    /// before.
     fn map_kernel(address: u64, frame: PhysAddr) -> Result<(), OutOfMemory>;
     /// The root of the tables that translate kernel addresses. They stay where they are, and only grow.
     fn kernel_tables() -> PhysAddr;
-    /// Returns when no CPU uses translations of kernel pages any more that were walked before their entries were taken away.
-    /// Preemption is off, interrupts are on.
+    /// Returns when no CPU uses translations of kernel pages any more that were walked before their entries were taken
+    /// away. Preemption is off, interrupts are on.
     fn flush_kernel();
-    /// The same for the executing CPU alone, which has just come among those that [`Paging::flush_kernel`] asks. A CPU that hears of it by
-    /// broadcast has nothing to do.
+    /// The same for the executing CPU alone, which has just come among those that [`Paging::flush_kernel`] asks. A CPU
+    /// that hears of it by broadcast has nothing to do.
     fn flush_kernel_here() {}
     /// Whether instructions that were written are visible to execution without more ado.
     const COHERENT_INSTRUCTIONS: bool;
@@ -253,11 +257,11 @@ pub trait Paging {
     fn synchronise_instructions(frame: PhysAddr);
 }
 
-/// Raw copies that stop at a fault, of memory that programs and other CPUs change meanwhile: in assembly, since to the compiler that is
-/// a data race. The user range has been checked to lie in user space.
+/// Raw copies that stop at a fault, of memory that programs and other CPUs change meanwhile: in assembly, since to the
+/// compiler that is a data race. The user range has been checked to lie in user space.
 ///
-/// Where a page of the program's is absent, each function that takes an [`OnAbsent`] asks for it or stops, as that says. It passes it on in a
-/// register that its code leaves alone, where the handler of the fault finds it.
+/// Where a page of the program's is absent, each function that takes an [`OnAbsent`] asks for it or stops, as that
+/// says. It passes it on in a register that its code leaves alone, where the handler of the fault finds it.
 pub trait UserAccess {
     /// Copies between kernel addresses. What is changed meanwhile arrives as it was before or after, byte by byte.
     ///
@@ -310,7 +314,8 @@ pub trait Platform {
     }
     /// As `counter`, no earlier than what was read from memory before.
     fn counter_in_order() -> u64;
-    /// Measures the counter's frequency once more, if it is known by a measure only, and says it to `time::set_frequency`.
+    /// Measures the counter's frequency once more, if it is known by a measure only, and says it to
+    /// `time::set_frequency`.
     fn refine_frequency() -> crate::time::Refinement;
     /// The names of the counters that there are, the best first, each with whether it is the one in use.
     fn for_each_counter(visit: &mut dyn FnMut(&'static str, bool));
@@ -339,7 +344,8 @@ pub trait Platform {
     fn host_clock_ns() -> Option<u64> {
         None
     }
-    /// Whether an idle CPU does well to look for work for a while before it sleeps: where sleeping and waking cost as much.
+    /// Whether an idle CPU does well to look for work for a while before it sleeps: where sleeping and waking cost as
+    /// much.
     #[inline(always)]
     fn polls_when_idle() -> bool {
         false
@@ -374,8 +380,8 @@ pub trait Platform {
     fn console_pause_input();
     /// Undoes `console_pause_input`.
     fn console_resume_input();
-    /// Calls `visit` with the name of each source of randomness of CPU and firmware, and how a word is got from it; `None`: it has
-    /// none to give at the moment.
+    /// Calls `visit` with the name of each source of randomness of CPU and firmware, and how a word is got from it;
+    /// `None`: it has none to give at the moment.
     fn for_each_random_source(visit: &mut dyn FnMut(&'static str, fn() -> Option<u64>));
     /// Turns the machine off.
     fn power_off() -> !;

@@ -52,7 +52,8 @@ pub fn relax() {
     Arch::relax();
 }
 
-/// Calls `visit` with the number of each fault of the boot CPU's kind that concerns the kernel, and what is done about it.
+/// Calls `visit` with the number of each fault of the boot CPU's kind that concerns the kernel, and what is done about
+/// it.
 pub fn for_each_erratum(visit: &mut dyn FnMut(u32, &dyn core::fmt::Display)) {
     Arch::for_each_erratum(visit);
 }
@@ -90,8 +91,8 @@ pub fn describe(out: &mut dyn core::fmt::Write) -> core::fmt::Result {
 }
 
 /// Sleeps until an interrupt, unless `ready` says that there is something to do already. The check runs with
-/// interrupts masked, so a wake between the check and the sleep is not lost. Panics if the caller may not sleep: in an interrupt handler,
-/// the next interrupt would be handled on the same stack.
+/// interrupts masked, so a wake between the check and the sleep is not lost. Panics if the caller may not sleep: in an
+/// interrupt handler, the next interrupt would be handled on the same stack.
 pub fn wait_for_interrupt(ready: impl FnOnce() -> bool) {
     assert_may_block();
     Arch::interrupts_disable();

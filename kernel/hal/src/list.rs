@@ -1,11 +1,11 @@
 //! Linked lists of shared values that carry their own links.
 //!
-//! Entering and leaving cost no memory and no walk, so an interrupt may do either. A value has a [`Link`] for each kind of [`List`]
-//! that it can be in; a link is in at most one list at a time, and that list holds a reference to the value. The list itself is not
-//! locked: whoever shares it puts it under a lock.
+//! Entering and leaving cost no memory and no walk, so an interrupt may do either. A value has a [`Link`] for each kind
+//! of [`List`] that it can be in; a link is in at most one list at a time, and that list holds a reference to the
+//! value. The list itself is not locked: whoever shares it puts it under a lock.
 //!
-//! Invariant: what a link points to is touched by the list whose number is in `owner`, and by nobody if that is 0. A list changes it
-//! only through `&mut`, and no two lists have the same number.
+//! Invariant: what a link points to is touched by the list whose number is in `owner`, and by nobody if that is 0. A
+//! list changes it only through `&mut`, and no two lists have the same number.
 
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
@@ -26,8 +26,8 @@ pub struct Link<T> {
     value: UnsafeCell<*const T>,
 }
 
-// SAFETY: what it points to is touched by the owning list alone, which moves between threads as a whole and hands out references
-// to values that may be sent and shared.
+// SAFETY: what it points to is touched by the owning list alone, which moves between threads as a whole and hands out
+// references to values that may be sent and shared.
 unsafe impl<T: Send + Sync> Send for Link<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for Link<T> {}
@@ -43,8 +43,8 @@ impl<T> Link<T> {
         }
     }
 
-    /// Whether it is in a list, or was a moment ago. Who takes values out can let others rely on it: a fence after that and a fence
-    /// before this show at least one of both what the other has done before.
+    /// Whether it is in a list, or was a moment ago. Who takes values out can let others rely on it: a fence after that
+    /// and a fence before this show at least one of both what the other has done before.
     #[inline]
     pub fn is_in_list(&self) -> bool {
         self.owner.load(Ordering::Relaxed) != NOBODY
@@ -143,8 +143,8 @@ impl<T> List<T> {
             End::Back => (self.last, ptr::null()),
         };
         let own = ptr::from_ref(own);
-        // SAFETY: `link` shows a link for a borrow of any length, so this one lives for as long as the value may be borrowed: while
-        // the reference that is given up here keeps it. The exchange made this list the link's owner.
+        // SAFETY: `link` shows a link for a borrow of any length, so this one lives for as long as the value may be
+        // borrowed: while the reference that is given up here keeps it. The exchange made this list the link's owner.
         unsafe {
             *(*own).value.get() = Arc::into_raw(value);
             *(*own).next.get() = next;
@@ -181,8 +181,8 @@ impl<T> List<T> {
 
     #[inline]
     fn at(&self, link: *const Link<T>) -> Option<Listed<'_, T>> {
-        // SAFETY: callers pass the list's own pointers: a link that they point to is in it, and so is its value, while the list is
-        // borrowed.
+        // SAFETY: callers pass the list's own pointers: a link that they point to is in it, and so is its value, while
+        // the list is borrowed.
         (!link.is_null()).then(|| unsafe {
             Listed { value: ManuallyDrop::new(Arc::from_raw(*(*link).value.get())), link: &*link }
         })
@@ -214,7 +214,8 @@ impl<T> List<T> {
         self.set_next(previous, next);
         self.set_previous(next, previous);
         self.length -= 1;
-        // SAFETY: the reference just taken keeps the value, and with it the link. Release: the next owner sees it as it was left.
+        // SAFETY: the reference just taken keeps the value, and with it the link. Release: the next owner sees it as it
+        // was left.
         unsafe { (*link).owner.store(NOBODY, Ordering::Release) };
         value
     }

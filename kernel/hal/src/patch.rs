@@ -1,8 +1,9 @@
 //! Instructions that are replaced at boot: the table in the image, and the walk over it.
 //!
-//! [`site`] puts a row into the table; what the rows mean, and what is written, is `libkernel::patch`. Each architecture numbers its
-//! features and says which of them this machine has or needs (`arch/*/patches.rs`). All is written once, by the boot CPU, before
-//! another CPU starts and before the text is sealed; a program's CPU never sees it change.
+//! [`site`] puts a row into the table; what the rows mean, and what is written, is `libkernel::patch`. Each
+//! architecture numbers its features and says which of them this machine has or needs (`arch/*/patches.rs`). All is
+//! written once, by the boot CPU, before another CPU starts and before the text is sealed; a program's CPU never sees
+//! it change.
 use libkernel::arch::native::patch::ENCODING;
 use libkernel::patch::{Features, SITE_BYTES_MAX, Site};
 
@@ -11,8 +12,8 @@ unsafe extern "C" {
     static __patch_sites_end: [Site; 0];
 }
 
-/// Assembly of a site: `$old` stands there, and `$new` is written over it with feature number `$number`. Labels 661 to 664 are the
-/// site's own; a branch in `$new` may leave it, in x86_64's only if it is all of `$new`. For example
+/// Assembly of a site: `$old` stands there, and `$new` is written over it with feature number `$number`. Labels 661 to
+/// 664 are the site's own; a branch in `$new` may leave it, in x86_64's only if it is all of `$new`. For example
 ///
 /// ```text
 /// site!("3", "nop" => "clac")

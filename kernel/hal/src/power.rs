@@ -20,8 +20,8 @@ pub fn exit(status: u8) -> ! {
     Arch::exit(status)
 }
 
-/// Says on the console with which status the machine ends: nothing heard of it that the kernel could tell, as under a hypervisor that only
-/// knows off. Nobody holds the console for long any more.
+/// Says on the console with which status the machine ends: nothing heard of it that the kernel could tell, as under a
+/// hypervisor that only knows off. Nobody holds the console for long any more.
 #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "the host machine ends its process"))]
 pub(crate) fn tell(status: u8) {
     let digits = [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit);

@@ -1,5 +1,5 @@
-//! Where randomness comes from: what loaders left, CPU and firmware give, and interrupts bring. Who collects it judges it
-//! (`libkernel::entropy`).
+//! Where randomness comes from: what loaders left, CPU and firmware give, and interrupts bring. Who collects it judges
+//! it (`libkernel::entropy`).
 use crate::arch::Arch;
 use crate::contract::{Cpu as _, Platform as _};
 use crate::sync::{PerCpu, SpinLock};
@@ -40,7 +40,8 @@ pub fn take_loader_seed() -> LoaderSeed {
     core::mem::replace(&mut *LOADER.lock(), LoaderSeed::NONE)
 }
 
-/// Calls `visit` with the name of each source of CPU and firmware, and how a word is got from it. `None`: it has none at the moment.
+/// Calls `visit` with the name of each source of CPU and firmware, and how a word is got from it. `None`: it has none
+/// at the moment.
 pub fn for_each_source(visit: &mut dyn FnMut(&'static str, fn() -> Option<u64>)) {
     Arch::for_each_random_source(visit);
 }
@@ -51,8 +52,8 @@ pub fn timestamp() -> u64 {
     Arch::counter()
 }
 
-/// The times of a CPU's interrupts. Only that CPU writes, in its interrupt handler; who reads may meet it halfway, and loses nothing by
-/// that.
+/// The times of a CPU's interrupts. Only that CPU writes, in its interrupt handler; who reads may meet it halfway, and
+/// loses nothing by that.
 struct Times {
     state: [AtomicU64; 2],
     count: AtomicU32,

@@ -1,4 +1,5 @@
-//! What this machine lets programs find out by speculation, and what is done about it. docs/security.md states the model.
+//! What this machine lets programs find out by speculation, and what is done about it. docs/security.md states the
+//! model.
 //!
 //! The boot CPU decides once, by the plan of `libkernel::arch::*::speculation`, and the text is patched accordingly.
 use crate::arch::Arch;
@@ -39,8 +40,8 @@ pub fn is_affected(weakness: Weakness) -> bool {
     !same.0
 }
 
-/// `number + 1` if the number is below `LIMIT`, else 0: by data and not by a branch, so that a CPU that guesses does not go beyond
-/// either. For tables with a first entry for what is not there.
+/// `number + 1` if the number is below `LIMIT`, else 0: by data and not by a branch, so that a CPU that guesses does
+/// not go beyond either. For tables with a first entry for what is not there.
 #[inline(always)]
 pub fn slot<const LIMIT: usize>(number: u32) -> usize {
     let slot = Arch::slot::<LIMIT>(number);
@@ -58,7 +59,8 @@ pub fn indirect_branches() -> Option<Means> {
     Arch::indirect_branches()
 }
 
-/// Lets the running task, whose registers are given, speculate no further than that, from now on; its children inherit it.
+/// Lets the running task, whose registers are given, speculate no further than that, from now on; its children inherit
+/// it.
 pub fn limit(regs: &mut UserRegs, limits: Limits) {
     crate::task::limit_speculation(regs, limits);
 }

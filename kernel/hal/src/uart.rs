@@ -61,8 +61,8 @@ impl<R: UartRegisters> Uart<R> {
         }
     }
 
-    /// FIFOs on and empty, interrupts off but let through to the line (OUT2, which a PC's line hangs on). Returns how many bytes the
-    /// transmitter takes at a time.
+    /// FIFOs on and empty, interrupts off but let through to the line (OUT2, which a PC's line hangs on). Returns how
+    /// many bytes the transmitter takes at a time.
     pub fn initialise(&self) -> usize {
         for (number, value) in [(INTERRUPT_ENABLE, 0x00), (FIFO_CONTROL, 0xc7), (MODEM_CONTROL, 0x0b)] {
             self.0.write(number, value);
@@ -72,7 +72,8 @@ impl<R: UartRegisters> Uart<R> {
         if identification != 0xff && identification & HAS_FIFOS == HAS_FIFOS { FIFO_BYTES } else { 1 }
     }
 
-    /// Writes bytes, waiting for an empty transmitter before each `burst` of them: each look at it is an exit from a virtual machine.
+    /// Writes bytes, waiting for an empty transmitter before each `burst` of them: each look at it is an exit from a
+    /// virtual machine.
     pub fn write(&self, bytes: &[u8], burst: usize) {
         for bytes in bytes.chunks(burst.max(1)) {
             let mut patience = PATIENCE;
@@ -105,8 +106,8 @@ impl<R: UartRegisters> Uart<R> {
         self.0.write(INTERRUPT_ENABLE, 0x01);
     }
 
-    /// Takes all that was received, until `take` wants no more. At most one FIFO's worth and some, so that a flood cannot hold the
-    /// CPU.
+    /// Takes all that was received, until `take` wants no more. At most one FIFO's worth and some, so that a flood
+    /// cannot hold the CPU.
     pub fn receive(&self, mut take: impl FnMut(Received) -> bool) {
         for _ in 0..64 {
             // A machine without the port reads all ones.

@@ -28,12 +28,12 @@ pub trait Upcalls: Sync {
     fn timer(&self);
     /// A device interrupt that was enabled with `irq::enable`. Interrupt context.
     fn interrupt(&self, line: IrqLine);
-    /// The running task is to give way where the kernel is preemptible: on the way out of an interrupt when `work::RESCHEDULE` is set,
-    /// interrupts masked, or where the last guard of a wanted CPU is dropped (`sync::preempt`). On the task's own stack: the
-    /// scheduler may switch, and nothing else.
+    /// The running task is to give way where the kernel is preemptible: on the way out of an interrupt when
+    /// `work::RESCHEDULE` is set, interrupts masked, or where the last guard of a wanted CPU is dropped
+    /// (`sync::preempt`). On the task's own stack: the scheduler may switch, and nothing else.
     fn preempt(&self);
-    /// Something arrived on the console. Interrupt context. False if there is no place for more: the kernel has then called
-    /// `console::pause_input`, and what the line brings stays there.
+    /// Something arrived on the console. Interrupt context. False if there is no place for more: the kernel has then
+    /// called `console::pause_input`, and what the line brings stays there.
     fn console_input(&self, received: Received) -> bool;
 }
 

@@ -13,8 +13,8 @@ pub mod work {
     pub const RESCHEDULE: u32 = 1 << 0;
 }
 
-/// The registers of a thread in user mode. Owned by the thread's own loop: a task without a user side could meet the tables of
-/// another's program, so it has no context, nor is it given one.
+/// The registers of a thread in user mode. Owned by the thread's own loop: a task without a user side could meet the
+/// tables of another's program, so it has no context, nor is it given one.
 pub struct UserContext {
     /// All general registers, as the entry code saves them.
     pub regs: UserRegs,
@@ -23,8 +23,8 @@ pub struct UserContext {
 
 /// Why user mode was left.
 ///
-/// What it is stands in a word of its own: where compilers put it into a spare byte, each move of a value copies the bytes beside that one
-/// by one.
+/// What it is stands in a word of its own: where compilers put it into a spare byte, each move of a value copies the
+/// bytes beside that one by one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
 pub enum UserExit {
@@ -39,8 +39,8 @@ pub enum UserExit {
 }
 
 impl UserContext {
-    /// A context of the running task that starts with `regs`. Panics if the task has no user side, and in an interrupt handler: as none
-    /// is brought there, either, no program runs on a stack that the next interrupt takes.
+    /// A context of the running task that starts with `regs`. Panics if the task has no user side, and in an interrupt
+    /// handler: as none is brought there, either, no program runs on a stack that the next interrupt takes.
     pub fn new(regs: UserRegs) -> Self {
         crate::sync::preempt::assert_no_interrupt();
         assert!(crate::task::has_user_side(), "a task without a user side has no program");

@@ -1,9 +1,10 @@
 //! Copies between kernel and user memory that recover from faults.
 //!
 //! Every function checks the user range itself. A plain function may page user memory in through
-//! `Upcalls::user_fault`, hence may sleep for as long as a page takes to come: no lock may be held. The `_nofault` forms, and whatever is
-//! told [`OnAbsent::Stop`], end at the first page that is not there and say how far they got: for use under locks of any kind. Whoever
-//! gets no further leaves its locks, brings the pages in ([`page_in`]) and tries again.
+//! `Upcalls::user_fault`, hence may sleep for as long as a page takes to come: no lock may be held. The `_nofault`
+//! forms, and whatever is told [`OnAbsent::Stop`], end at the first page that is not there and say how far they got:
+//! for use under locks of any kind. Whoever gets no further leaves its locks, brings the pages in ([`page_in`]) and
+//! tries again.
 use crate::arch::Arch;
 use crate::contract::UserAccess as _;
 use crate::sync::order::will_page_in;
@@ -47,8 +48,9 @@ pub enum StringError {
     TooLong,
 }
 
-/// Where the range begins that the running task names, if that is a range of the user half, and the task has user memory at all. A
-/// tag is accepted from tasks that may use tags ([`crate::task::Task::tagged_addresses`]), and taken off.
+/// Where the range begins that the running task names, if that is a range of the user half, and the task has user
+/// memory at all. A tag is accepted from tasks that may use tags ([`crate::task::Task::tagged_addresses`]), and taken
+/// off.
 #[inline(always)]
 pub fn checked(address: UserAddr, length: u64) -> Option<UserAddr> {
     let end = task::current().user_end();
@@ -130,7 +132,8 @@ pub fn copy_to_user_nofault(to: UserAddr, from: &[u8]) -> usize {
     copy_out(to, from, OnAbsent::Stop)
 }
 
-/// Brings in every page of a range, for `access`; pages may go again as soon as it returns. An error where one cannot be had.
+/// Brings in every page of a range, for `access`; pages may go again as soon as it returns. An error where one cannot
+/// be had.
 #[cfg_attr(debug_assertions, track_caller)]
 pub fn page_in(address: UserAddr, length: usize, access: Access) -> Result<(), BadAddress> {
     let end = address.checked_add(length as u64).ok_or(BadAddress)?;
@@ -199,7 +202,8 @@ pub fn store_u32(address: UserAddr, value: u32) -> Result<(), BadAddress> {
 pub enum Missed {
     /// The address cannot be reached.
     BadAddress,
-    /// Others wrote to the word, or beside it, all the time. A program may make them: whoever tries again lets go of what it holds before.
+    /// Others wrote to the word, or beside it, all the time. A program may make them: whoever tries again lets go of
+    /// what it holds before.
     Contended,
 }
 

@@ -1,8 +1,9 @@
 //! The kernel log: records in memory, and lines on the console with the time since boot.
 //!
 //! Every record goes into a ring, from which programs read it. It goes to the console, too, if it matters
-//! enough: the boot words `loglevel=`, `quiet`, `debug` and `ignore_loglevel`, later `syslog(2)` and `/proc/sys/kernel/printk`, say
-//! how much that is. The numbers are Linux's: of `include/linux/kern_levels.h` and `printk.h`.
+//! enough: the boot words `loglevel=`, `quiet`, `debug` and `ignore_loglevel`, later `syslog(2)` and
+//! `/proc/sys/kernel/printk`, say how much that is. The numbers are Linux's: of `include/linux/kern_levels.h` and
+//! `printk.h`.
 //!
 //! Lock order: the ring's lock is a leaf, and taken with interrupts masked; the console's comes after it has been left.
 #![no_std]
@@ -136,8 +137,8 @@ pub fn line(level: Level, text: fmt::Arguments<'_>) {
     add(level as u32, Text::of(text).bytes());
 }
 
-/// Writes one record although whoever has the ring or the console may be stuck: what a watchdog has to say. Who waits for records
-/// hears of it with the next one.
+/// Writes one record although whoever has the ring or the console may be stuck: what a watchdog has to say. Who waits
+/// for records hears of it with the next one.
 #[inline(never)]
 pub fn urgent(text: fmt::Arguments<'_>) {
     const PATIENCE_NS: u64 = 100_000_000;

@@ -25,8 +25,8 @@ impl Limited {
         Limited(IrqLock::new(RateLimit::new()))
     }
 
-    /// Whether another message may be logged, by the limits of `/proc/sys`. The first one after some were left out has a record
-    /// before it that says how many, under the `name` of the messages.
+    /// Whether another message may be logged, by the limits of `/proc/sys`. The first one after some were left out has
+    /// a record before it that says how many, under the `name` of the messages.
     pub fn permits(&self, name: &str) -> bool {
         let interval_ns = u64::from(LIMIT_INTERVAL_S.load(Relaxed)) * SECOND_NS;
         let verdict = self.0.lock().ask(hal::time::now_ns(), interval_ns, LIMIT_BURST.load(Relaxed));

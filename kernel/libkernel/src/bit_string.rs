@@ -1,6 +1,7 @@
 //! Strings of bits that grow fallibly, and are looked through 64 at a step.
 //!
-//! Behind its end a string has zeroes. The first 64 bits are in the string itself: most strings have no more, and cost no memory.
+//! Behind its end a string has zeroes. The first 64 bits are in the string itself: most strings have no more, and cost
+//! no memory.
 
 use alloc::vec::Vec;
 

@@ -1,8 +1,9 @@
 //! What a file gives to who executes it: the value of its attribute `security.capability`.
 //!
-//! Source: capabilities(7), "File capabilities"; `linux/capability.h` (`vfs_cap_data`, `vfs_ns_cap_data`): little-endian words, the
-//! first with the revision in its highest byte and the flag that all of it is to be in effect, then the lower and the upper halves
-//! of both sets, and in the third revision the user who is root of those that it is meant for.
+//! Source: capabilities(7), "File capabilities"; `linux/capability.h` (`vfs_cap_data`, `vfs_ns_cap_data`):
+//! little-endian words, the first with the revision in its highest byte and the flag that all of it is to be in effect,
+//! then the lower and the upper halves of both sets, and in the third revision the user who is root of those that it is
+//! meant for.
 
 /// The bytes of the first word that are the revision, with those there are.
 const REVISIONS: [(u32, usize); 2] = [(0x0200_0000, 20), (0x0300_0000, 24)];

@@ -1,8 +1,8 @@
 //! Intervals that may overlap, found by what they overlap with.
 //!
-//! A treap by start whose nodes know the last point of all below them: entering, removing and finding one take a time that grows with
-//! the logarithm of the number, and the depth of recursion does so too, since ranks are not the program's to choose (see
-//! [`crate::ordered`]). A search that refuses what it finds also pays for each refusal.
+//! A treap by start whose nodes know the last point of all below them: entering, removing and finding one take a time
+//! that grows with the logarithm of the number, and the depth of recursion does so too, since ranks are not the
+//! program's to choose (see [`crate::ordered`]). A search that refuses what it finds also pays for each refusal.
 
 use alloc::boxed::Box;
 use core::cmp::Ordering;
@@ -63,7 +63,8 @@ impl<T> Intervals<T> {
         Some(removed)
     }
 
-    /// The first interval, by start, that overlaps with `start..=last` and is `wanted`, with its start, last point and number.
+    /// The first interval, by start, that overlaps with `start..=last` and is `wanted`, with its start, last point and
+    /// number.
     pub fn find(
         &self,
         start: u64,
@@ -73,7 +74,8 @@ impl<T> Intervals<T> {
         find(self.root.as_deref(), (start, last), &mut wanted)
     }
 
-    /// The first interval that overlaps with `start..=last` and comes behind the one with this start and number, be that there or not.
+    /// The first interval that overlaps with `start..=last` and comes behind the one with this start and number, be
+    /// that there or not.
     pub fn find_behind(&self, start: u64, last: u64, behind: (u64, u64)) -> Option<(u64, u64, u64, &T)> {
         find_behind(self.root.as_deref(), (start, last), behind)
     }

@@ -1,6 +1,7 @@
 //! The order in which locks are taken: "held A, then took B" as a graph of lock classes.
 //!
-//! As long as it has no cycle, no set of threads can wait for each other in a circle, whatever they do at the same time.
+//! As long as it has no cycle, no set of threads can wait for each other in a circle, whatever they do at the same
+//! time.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

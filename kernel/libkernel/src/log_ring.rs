@@ -1,7 +1,7 @@
 //! The kernel's log in memory: the last records, each with its number.
 //!
-//! Text lies in a ring of bytes, and what is known of a record in a ring of its own, so that a record is found by its number at once.
-//! The oldest records give way.
+//! Text lies in a ring of bytes, and what is known of a record in a ring of its own, so that a record is found by its
+//! number at once. The oldest records give way.
 
 /// The longest text of a record in bytes (Linux 6.1: `LOG_LINE_MAX`, without the caller's number).
 pub const LONGEST: usize = 992;

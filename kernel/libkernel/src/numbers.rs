@@ -1,8 +1,8 @@
 //! Numbers in use, below a bound that is fixed when compiling, and the next one that is free.
 //!
-//! A bit for each number, and above each 64 of them a bit that says whether all are taken, so that the next free number is found by
-//! looking at words, not at numbers: one program can hold nearly all of them. The bits of 32,768 numbers lie together and are made when
-//! the first of these is taken.
+//! A bit for each number, and above each 64 of them a bit that says whether all are taken, so that the next free number
+//! is found by looking at words, not at numbers: one program can hold nearly all of them. The bits of 32,768 numbers
+//! lie together and are made when the first of these is taken.
 
 use alloc::vec::Vec;
 
@@ -26,7 +26,8 @@ impl<const CHUNKS: usize, const SUMMARY: usize> Numbers<CHUNKS, SUMMARY> {
         Self { taken: [const { Vec::new() }; CHUNKS], full: [0; SUMMARY] }
     }
 
-    /// Takes the lowest free number that is at least `from` and below `limit`; `None` if there is none, or no memory to note it.
+    /// Takes the lowest free number that is at least `from` and below `limit`; `None` if there is none, or no memory to
+    /// note it.
     pub fn take_next(&mut self, from: usize, limit: usize) -> Option<usize> {
         let number = self.next_free(from).filter(|number| *number < limit)?;
         let index = number / 64;

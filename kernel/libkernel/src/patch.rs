@@ -1,11 +1,12 @@
-//! Instructions that the boot CPU replaces where it has a feature, or needs a defence: what a site is, and what is written there.
+//! Instructions that the boot CPU replaces where it has a feature, or needs a defence: what a site is, and what is
+//! written there.
 //!
-//! The image holds a table of [`Site`]s and, apart from the text, the code that belongs there. A site whose feature is absent stays
-//! as it was assembled, so what a CPU does not need costs it nothing. How each architecture fills what is left of a site, and what
-//! of the code depends on its place, is its [`Encoding`].
+//! The image holds a table of [`Site`]s and, apart from the text, the code that belongs there. A site whose feature is
+//! absent stays as it was assembled, so what a CPU does not need costs it nothing. How each architecture fills what is
+//! left of a site, and what of the code depends on its place, is its [`Encoding`].
 //!
-//! Invariants, checked by the build for all sites (`xtask`: `build/patches.rs`) and by [`Site::compose`] at boot: a site lies in the
-//! text, its code is no longer than it, and no two sites overlap.
+//! Invariants, checked by the build for all sites (`xtask`: `build/patches.rs`) and by [`Site::compose`] at boot: a
+//! site lies in the text, its code is no longer than it, and no two sites overlap.
 
 /// Most bytes of a site.
 pub const SITE_BYTES_MAX: usize = 64;
@@ -45,7 +46,8 @@ pub enum PatchError {
 
 /// What of patching depends on the instruction set.
 pub struct Encoding {
-    /// Fills with instructions that do nothing, as few as there may be. False if the length is none of whole instructions.
+    /// Fills with instructions that do nothing, as few as there may be. False if the length is none of whole
+    /// instructions.
     pub fill: fn(&mut [u8]) -> bool,
     /// Makes code that was assembled for one address mean the same at another; `None` if it cannot.
     pub relocate: fn(code: &mut [u8], from: u64, to: u64) -> Option<()>,

@@ -34,7 +34,8 @@ impl RateLimit {
         RateLimit { begin: None, said: 0, missed: 0 }
     }
 
-    /// Whether a message may be said at `now_ns`, where each `interval_ns` has `burst` of them. An interval of 0 limits nothing.
+    /// Whether a message may be said at `now_ns`, where each `interval_ns` has `burst` of them. An interval of 0 limits
+    /// nothing.
     pub fn ask(&mut self, now_ns: u64, interval_ns: u64, burst: u32) -> Verdict {
         if interval_ns == 0 {
             return Verdict::Say { missed: 0 };

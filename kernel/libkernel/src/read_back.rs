@@ -42,7 +42,8 @@ impl fmt::Display for Lost {
     }
 }
 
-/// The first of `all` that does not hold what it should, as `read` finds it; `None` of `read`: there is no such register.
+/// The first of `all` that does not hold what it should, as `read` finds it; `None` of `read`: there is no such
+/// register.
 pub fn find_lost<R: Copy>(
     all: impl IntoIterator<Item = Expected<R>>,
     mut read: impl FnMut(R) -> Option<u64>,

@@ -46,8 +46,9 @@ fn number(bytes: &[u8]) -> Result<(i128, &[u8]), Invalid> {
     Ok((if is_negative { -i128::from(value) } else { i128::from(value) }, rest))
 }
 
-/// Hands up to `count` numbers to `store`, each with its place, until one is refused; returns how many bytes were used. What
-/// follows the last number is left, as Linux leaves it. Numbers before a bad one stay stored; without any the bytes are invalid.
+/// Hands up to `count` numbers to `store`, each with its place, until one is refused; returns how many bytes were used.
+/// What follows the last number is left, as Linux leaves it. Numbers before a bad one stay stored; without any the
+/// bytes are invalid.
 pub fn numbers(
     bytes: &[u8],
     count: usize,
@@ -66,8 +67,8 @@ pub fn numbers(
     Ok(bytes.len() - skip_spaces(rest).len())
 }
 
-/// The word that a write at `position` makes of `old`: up to a line feed or zero, cut at `most` bytes, behind what stands before
-/// the position. `None` if that lies behind the end: nothing changes then.
+/// The word that a write at `position` makes of `old`: up to a line feed or zero, cut at `most` bytes, behind what
+/// stands before the position. `None` if that lies behind the end: nothing changes then.
 pub fn word<'a>(old: &'a [u8], position: u64, bytes: &'a [u8], most: usize) -> Option<[&'a [u8]; 2]> {
     let kept = old.get(..usize::try_from(position).ok()?)?;
     let new = bytes.split(|&byte| matches!(byte, 0 | b'\n')).next().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Signal numbers and sets of them.
 //!
-//! A set is one word as programs pass it: bit n-1 is signal n. Which of several pending signals comes first is decided here:
-//! those that an instruction caused, then the lowest number (`signal(7)`).
+//! A set is one word as programs pass it: bit n-1 is signal n. Which of several pending signals comes first is decided
+//! here: those that an instruction caused, then the lowest number (`signal(7)`).
 
 use abi::signal::NSIG;
 

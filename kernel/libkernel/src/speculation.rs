@@ -1,7 +1,9 @@
-//! What CPUs let programs find out by speculation: the weaknesses by Linux's names, and which defences the command line wants.
+//! What CPUs let programs find out by speculation: the weaknesses by Linux's names, and which defences the command line
+//! wants.
 //!
-//! What a CPU has of them, and what is done about it, is each architecture's plan (`arch/*/speculation`); docs/security.md states the
-//! model. Source of names and words: Linux 6.1, Documentation/ABI/testing/sysfs-devices-system-cpu and admin-guide/hw-vuln.
+//! What a CPU has of them, and what is done about it, is each architecture's plan (`arch/*/speculation`);
+//! docs/security.md states the model. Source of names and words: Linux 6.1,
+//! Documentation/ABI/testing/sysfs-devices-system-cpu and admin-guide/hw-vuln.
 use crate::command_line::CommandLine;
 
 /// The weaknesses, in the order of their names.
@@ -59,8 +61,8 @@ pub enum Level {
     Off,
     /// What the CPU needs. Without a word, and with `mitigations=auto`.
     Auto,
-    /// `mitigations=test`: everything that the kernel knows, needed or not, so that it is executed where no CPU needs it. On CPUs
-    /// without the registers that it writes the kernel dies; QEMU's translator ignores them.
+    /// `mitigations=test`: everything that the kernel knows, needed or not, so that it is executed where no CPU needs
+    /// it. On CPUs without the registers that it writes the kernel dies; QEMU's translator ignores them.
     Test,
 }
 
@@ -78,7 +80,8 @@ pub struct Wishes {
 }
 
 impl Wishes {
-    /// Reads the command line. What Linux does not know is not looked at, and `mitigations=auto,nosmt` leaves all threads on.
+    /// Reads the command line. What Linux does not know is not looked at, and `mitigations=auto,nosmt` leaves all
+    /// threads on.
     pub fn read(command_line: CommandLine<'_>) -> Self {
         let level = match command_line.option("mitigations") {
             Some(b"off") => Level::Off,

@@ -1,7 +1,8 @@
 //! Text for programs: lines that grow fallibly, in which no name forges another line.
 //!
-//! Everything that `/proc` and its like show is written into a [`Text`]. Names that a program chose (of threads, files, mounts) go
-//! through [`Text::name`] alone, which takes the characters apart that the reader of that very file splits lines or fields by.
+//! Everything that `/proc` and its like show is written into a [`Text`]. Names that a program chose (of threads, files,
+//! mounts) go through [`Text::name`] alone, which takes the characters apart that the reader of that very file splits
+//! lines or fields by.
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -5,7 +5,8 @@
 //! changes it, and a reader retries if it was odd or has moved.
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// The sequence number of clocks whose counter programs cannot read: the functions ask the kernel. Odd, so that only who would wait looks.
+/// The sequence number of clocks whose counter programs cannot read: the functions ask the kernel. Odd, so that only
+/// who would wait looks.
 pub const CLOSED: u32 = u32::MAX;
 
 /// A clock over the counter: `((counter - origin) * nanoseconds_per_cycle >> 32) + offset_ns`, the sum wrapping.
@@ -51,8 +52,8 @@ impl VdsoData {
     }
 }
 
-/// The clock ids that the vDSO answers by the steered clock, as bits: REALTIME, MONOTONIC, REALTIME_COARSE, MONOTONIC_COARSE,
-/// BOOTTIME (Linux's `clock_gettime(2)`). It answers [`RAW_CLOCK`] too; others go to the kernel.
+/// The clock ids that the vDSO answers by the steered clock, as bits: REALTIME, MONOTONIC, REALTIME_COARSE,
+/// MONOTONIC_COARSE, BOOTTIME (Linux's `clock_gettime(2)`). It answers [`RAW_CLOCK`] too; others go to the kernel.
 pub const CLOCKS: u32 = 1 << 0 | 1 << 1 | 1 << 5 | 1 << 6 | 1 << 7;
 
 /// Those of [`CLOCKS`] that count from 1970.

@@ -1,11 +1,12 @@
 //! When a CPU or a task is called stuck: what ticks find out, put together. Pure; the kernel's clock and CPUs ask.
 //!
-//! A CPU that takes no timer interrupts is asked where it is, several times. It is stuck if it has answered each time with
-//! interrupts off; if it does not answer at all, that may be the fault of a host that does not run it.
+//! A CPU that takes no timer interrupts is asked where it is, several times. It is stuck if it has answered each time
+//! with interrupts off; if it does not answer at all, that may be the fault of a host that does not run it.
 
 use crate::clock::SECOND_NS;
 
-/// How often ticks look, and after how long something is called stuck: Linux's `watchdog_thresh` and what it derives from it.
+/// How often ticks look, and after how long something is called stuck: Linux's `watchdog_thresh` and what it derives
+/// from it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Thresholds {
     /// Between two ticks of a CPU, in nanoseconds.
@@ -57,7 +58,8 @@ impl Silence {
     /// So many questions are asked.
     const QUESTIONS: u32 = 5;
 
-    /// `heartbeat_ns` is when the CPU took its last timer interrupt, `answers` how often it has answered with interrupts off.
+    /// `heartbeat_ns` is when the CPU took its last timer interrupt, `answers` how often it has answered with
+    /// interrupts off.
     pub fn look(&mut self, now_ns: u64, heartbeat_ns: u64, answers: u32, thresholds: &Thresholds) -> Look {
         let silent_ns = now_ns.saturating_sub(heartbeat_ns);
         if heartbeat_ns != self.heartbeat_ns || silent_ns < thresholds.silent_ns {

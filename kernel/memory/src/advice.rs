@@ -54,7 +54,8 @@ impl AddressSpace {
         }
     }
 
-    /// `msync`: `EBUSY` where locked pages are to be forgotten (`MS_INVALIDATE`), else `ENOMEM` unless the whole range is mapped.
+    /// `msync`: `EBUSY` where locked pages are to be forgotten (`MS_INVALIDATE`), else `ENOMEM` unless the whole range
+    /// is mapped.
     pub fn synchronise(&self, range: UserRange, copies: OtherCopies) -> Result<(), Errno> {
         let state = self.state.read();
         let locked = |(_, area): (UserRange, &Area)| area.flags.contains(AreaFlags::LOCKED);
@@ -156,8 +157,9 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// The end of the area at `page`, if its protection names this very access: unlike a load, populating for reading takes no
-    /// right to write in its place (Linux's `check_vma_flags`). `ENOMEM` where nothing is mapped, else `EINVAL`.
+    /// The end of the area at `page`, if its protection names this very access: unlike a load, populating for reading
+    /// takes no right to write in its place (Linux's `check_vma_flags`). `ENOMEM` where nothing is mapped, else
+    /// `EINVAL`.
     fn may_populate(&self, page: UserAddr, access: Access) -> Result<UserAddr, Errno> {
         let state = self.state.read();
         let (range, area) = state.areas.get(page).ok_or(Errno::ENOMEM)?;

@@ -95,8 +95,8 @@ impl ObjectView {
         self.file.as_ref()
     }
 
-    /// A program is about to store there: the file's times follow, as those of tmpfs do, with the first store to a page that was
-    /// not mapped (Linux's `fault_dirty_shared_page`).
+    /// A program is about to store there: the file's times follow, as those of tmpfs do, with the first store to a page
+    /// that was not mapped (Linux's `fault_dirty_shared_page`).
     pub fn note_store(&self) {
         if let Some(file) = &self.file {
             file.note_mapped_store(self.object());
@@ -117,7 +117,8 @@ impl ObjectView {
         if start < end { UserRange::from_bounds(address(start), address(end)) } else { None }
     }
 
-    /// The same window, `pages` page numbers further up (wrapping), for an area of the given space that begins at `start`.
+    /// The same window, `pages` page numbers further up (wrapping), for an area of the given space that begins at
+    /// `start`.
     fn moved(&self, pages: u64, space: Weak<AddressSpace>, start: UserAddr) -> Result<Self, Errno> {
         let mapping = self.mapping.again(space, start)?;
         Ok(Self { mapping, delta: self.delta.wrapping_sub(pages), file: self.file.clone() })
@@ -141,7 +142,8 @@ impl Area {
         Self { prot, max_prot, flags: AreaFlags::empty(), backing: Backing::Anonymous }
     }
 
-    /// A copy for the given address space, at addresses `pages` page numbers further up (wrapping), of which `start` is the first.
+    /// A copy for the given address space, at addresses `pages` page numbers further up (wrapping), of which `start` is
+    /// the first.
     pub fn copy_to(&self, space: &Weak<AddressSpace>, pages: u64, start: UserAddr) -> Result<Self, Errno> {
         let backing = match &self.backing {
             Backing::Anonymous => Backing::Anonymous,

@@ -1,7 +1,8 @@
 //! What bounds a process's memory: its resource limits, the privileges that lift them, and the rules that go by them.
 //!
-//! Each rule is one function here or of [`State`], and every door through which memory comes or changes passes it: `mmap`,
-//! `mremap`, `brk`, a growing stack, `mprotect`, the `mlock` family, `execve`. docs/rules-memory.md is the table.
+//! Each rule is one function here or of [`State`], and every door through which memory comes or changes passes it:
+//! `mmap`, `mremap`, `brk`, a growing stack, `mprotect`, the `mlock` family, `execve`. docs/rules-memory.md is the
+//! table.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -74,8 +75,8 @@ impl State {
         if allowed { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
-    /// As [`Self::may_grow`], for what takes the place of `replaced` pages. As on Linux, who is beyond a limit already may not even
-    /// replace.
+    /// As [`Self::may_grow`], for what takes the place of `replaced` pages. As on Linux, who is beyond a limit already
+    /// may not even replace.
     pub(super) fn may_replace(&self, more: Usage, replaced: u64, bounds: &dyn Bounds) -> Result<(), Errno> {
         let [total, data] = growth_limits(bounds);
         let allowed = fits(self.usage.total, more.total.saturating_sub(replaced), total)
@@ -83,7 +84,8 @@ impl State {
         if allowed { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
-    /// Whether so many more pages may be locked (`RLIMIT_MEMLOCK`; Linux's `mlock_future_check`). The errors differ by call.
+    /// Whether so many more pages may be locked (`RLIMIT_MEMLOCK`; Linux's `mlock_future_check`). The errors differ by
+    /// call.
     pub(super) fn may_lock(&self, pages: u64, bounds: &dyn Bounds) -> bool {
         self.usage.locked.saturating_add(pages) <= bounds.lock_limit() >> PAGE_SHIFT
     }
@@ -93,7 +95,8 @@ impl State {
         if self.areas.len() > max_areas() { Err(Errno::ENOMEM) } else { Ok(()) }
     }
 
-    /// Changes the area at `piece`, which lies in one, cutting it where it must. `ENOMEM` where a cut would pass the limit on areas.
+    /// Changes the area at `piece`, which lies in one, cutting it where it must. `ENOMEM` where a cut would pass the
+    /// limit on areas.
     pub(super) fn change_area(&mut self, piece: UserRange, change: impl Fn(&mut Area)) -> Result<(), Errno> {
         if self.areas.len() + 2 > max_areas() {
             self.may_cut(piece, &change)?;

@@ -1,10 +1,9 @@
 //! Page faults: what to do when a page is touched that is not there, or not so.
 //!
-//! The life of a fault: find the area; refuse what it does not allow; else find or make the frame and map it. A frame that cannot be had
-//! at once is waited for with the address space unlocked, in a wait that can be killed; then the fault begins anew, and trusts nothing of
-//! what it had looked up.
-//! Several threads may fault on one page at once: who finds the entry already made has nothing left to do,
-//! and if it was made with too few rights the access faults again.
+//! The life of a fault: find the area; refuse what it does not allow; else find or make the frame and map it. A frame
+//! that cannot be had at once is waited for with the address space unlocked, in a wait that can be killed; then the
+//! fault begins anew, and trusts nothing of what it had looked up. Several threads may fault on one page at once: who
+//! finds the entry already made has nothing left to do, and if it was made with too few rights the access faults again.
 
 use abi::Errno;
 use abi::signal::{BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV};
@@ -70,7 +69,8 @@ impl From<OutOfMemory> for FaultError {
 }
 
 impl FaultError {
-    /// Signal number and `si_code`; `None` where the process is to be killed for want of memory, or the thread is to end.
+    /// Signal number and `si_code`; `None` where the process is to be killed for want of memory, or the thread is to
+    /// end.
     pub fn signal(self) -> Option<(u32, i32)> {
         match self {
             FaultError::NotMapped => Some((SIGSEGV, SEGV_MAPERR)),
@@ -87,7 +87,8 @@ impl AddressSpace {
         let address = UserAddr::new(fault.address).untagged();
         let entry = if fault.present { Entry::Present } else { Entry::Absent };
         match self.fault_at(address, fault.access, entry) {
-            // The area is looked for once more, under the lock: of two threads that grow one stack the second finds it grown.
+            // The area is looked for once more, under the lock: of two threads that grow one stack the second finds it
+            // grown.
             Err(FaultError::NotMapped) => {
                 self.grow_stack(address, bounds)?;
                 self.fault_at(address, fault.access, entry)
@@ -225,8 +226,8 @@ impl AddressSpace {
         }
     }
 
-    /// Maps what the object has around a page, as far as that needs no memory: programs touch neighbours next. The lock is held, so what
-    /// is taken from the object from now on is unmapped after this.
+    /// Maps what the object has around a page, as far as that needs no memory: programs touch neighbours next. The lock
+    /// is held, so what is taken from the object from now on is unmapped after this.
     fn map_around(&self, page: UserAddr, range: UserRange, view: &ObjectView, prot: Prot) {
         let window = FAULT_AROUND * PAGE_SIZE;
         let start = page.as_u64() / window * window;

@@ -12,7 +12,8 @@ pub trait MappedFile: Any + Send + Sync {
     /// The content that is its own. `None` for a file that stores none, or was opened as a place only.
     fn object(&self) -> Option<&Arc<Object>>;
 
-    /// A shared mapping of it that shows `object` is stored to, in a page that was not mapped before: the file's times follow.
+    /// A shared mapping of it that shows `object` is stored to, in a page that was not mapped before: the file's times
+    /// follow.
     fn note_mapped_store(&self, object: &Arc<Object>);
 
     /// Whether the other one was opened at the same place: the same name, through the same mount.

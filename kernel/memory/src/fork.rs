@@ -22,8 +22,9 @@ impl AddressSpace {
         // Exclusively: a fault of another thread would bring pages in, or make them writable again, behind the walk.
         let parent_state = self.state.write();
         let mut child_state = child.state.write();
-        // Dropped first, at the end: other threads of the parent may write by translations of before until it has flushed them, and what
-        // they write then is the child's, too. No fault gets a page of its own for the parent meanwhile.
+        // Dropped first, at the end: other threads of the parent may write by translations of before until it has
+        // flushed them, and what they write then is the child's, too. No fault gets a page of its own for the parent
+        // meanwhile.
         let mut edit = self.page_table.edit();
         for (range, area) in parent_state.areas.iter() {
             if !area.flags.contains(AreaFlags::DONT_FORK) {
@@ -47,8 +48,8 @@ impl AddressSpace {
         area: &Area,
         edit: &mut Edit<'_>,
     ) -> Result<(), Errno> {
-        // From here on the object knows of the child's mapping. Pages are shared after that: a truncation that comes in between, or while
-        // they are, finds them.
+        // From here on the object knows of the child's mapping. Pages are shared after that: a truncation that comes in
+        // between, or while they are, finds them.
         let mut copy = area.copy_to(&child.this, 0, range.start())?;
         // Locks are not inherited (mlock(2)).
         copy.flags.remove(LOCK_FLAGS);

@@ -30,8 +30,8 @@ impl LockTime {
 }
 
 impl AddressSpace {
-    /// Locks a range of whole pages. `ENOMEM` where that is more than may be locked, part of the range is not mapped, or a page
-    /// of it cannot be had; `EAGAIN` where memory is short.
+    /// Locks a range of whole pages. `ENOMEM` where that is more than may be locked, part of the range is not mapped,
+    /// or a page of it cannot be had; `EAGAIN` where memory is short.
     pub fn lock(&self, range: UserRange, time: LockTime, bounds: &dyn Bounds) -> Result<(), Errno> {
         {
             let mut state = self.state.write();

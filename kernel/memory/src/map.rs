@@ -71,8 +71,8 @@ pub enum Content {
 impl AddressSpace {
     /// Makes a mapping and returns its addresses.
     pub fn map(&self, request: MapRequest, bounds: &dyn Bounds) -> Result<UserRange, Errno> {
-        // Declared before the guard, so dropped after it: what was mapped there may hold the last reference to a file, whose end takes locks
-        // of its own and may sleep.
+        // Declared before the guard, so dropped after it: what was mapped there may hold the last reference to a file,
+        // whose end takes locks of its own and may sleep.
         let mut discarded = Discarded::new();
         let (range, wants_pages) = {
             let mut state = self.state.write();

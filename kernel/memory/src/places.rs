@@ -1,4 +1,5 @@
-//! Where the parts of a program are said to lie, and what else is told of it: its auxiliary vector and its file (`PR_SET_MM`).
+//! Where the parts of a program are said to lie, and what else is told of it: its auxiliary vector and its file
+//! (`PR_SET_MM`).
 //!
 //! The kernel itself goes by the program break alone; the rest is for `/proc` and for core dumps.
 
@@ -74,8 +75,8 @@ fn set_places(layout: &mut Layout, places: &PrctlMmMap, data_limit: u64) -> Resu
 }
 
 impl AddressSpace {
-    /// Changes where parts of the program are said to lie. Data and heap together are bounded by `data_limit` bytes. `EFAULT` where
-    /// no memory ends above the address that `change` gives.
+    /// Changes where parts of the program are said to lie. Data and heap together are bounded by `data_limit` bytes.
+    /// `EFAULT` where no memory ends above the address that `change` gives.
     pub fn change_places(
         &self,
         data_limit: u64,
@@ -133,8 +134,8 @@ impl AddressSpace {
         self.state.read().executable.as_ref().map(|executable| executable.file.clone())
     }
 
-    /// Says which file the program is; nobody writes that from now on, who runs the one before may write it. `EACCES` for a file that
-    /// is open for writing, `EBUSY` while the one before is mapped.
+    /// Says which file the program is; nobody writes that from now on, who runs the one before may write it. `EACCES`
+    /// for a file that is open for writing, `EBUSY` while the one before is mapped.
     pub fn set_program(&self, file: Arc<dyn MappedFile>) -> Result<(), Errno> {
         let object = file.object().ok_or(Errno::EACCES)?;
         let mut state = self.state.write();

@@ -15,8 +15,9 @@ use super::file::MappedFile;
 use super::space::State;
 
 impl AddressSpace {
-    /// Says of pages from an address on which are in memory (1), as far as one area and `found` reach: of how many. Of the pages of a
-    /// file that the caller may not know about all are said to be, as on Linux since 5.2. `ENOMEM` where nothing is mapped.
+    /// Says of pages from an address on which are in memory (1), as far as one area and `found` reach: of how many. Of
+    /// the pages of a file that the caller may not know about all are said to be, as on Linux since 5.2. `ENOMEM` where
+    /// nothing is mapped.
     pub fn residency(
         &self,
         start: UserAddr,
@@ -38,8 +39,8 @@ impl AddressSpace {
     }
 
     /// What a futex at `address` is known by if processes may share it: the identity of the object and the offset
-    /// in it. `None` for private memory. `EFAULT` where nothing is mapped or can be read, and for the process's own memory that
-    /// cannot be written: nobody would ever change it (Linux's `get_futex_key`).
+    /// in it. `None` for private memory. `EFAULT` where nothing is mapped or can be read, and for the process's own
+    /// memory that cannot be written: nobody would ever change it (Linux's `get_futex_key`).
     pub fn shared_location(&self, address: UserAddr) -> Result<Option<(usize, u64)>, Errno> {
         let state = self.state.read();
         let (_, area) = state.areas.get(address).ok_or(Errno::EFAULT)?;
@@ -63,8 +64,9 @@ impl AddressSpace {
         self.page_table.resident()
     }
 
-    /// Pages of areas that are executable and not writable, of which the program has a part (`VmExe`) and libraries the rest (`VmLib`), and
-    /// of those that grow down (`VmStk`). Goes through the areas: who looks pays, not each change of one.
+    /// Pages of areas that are executable and not writable, of which the program has a part (`VmExe`) and libraries the
+    /// rest (`VmLib`), and of those that grow down (`VmStk`). Goes through the areas: who looks pays, not each change
+    /// of one.
     pub fn code_and_stack_pages(&self) -> (u64, u64) {
         let state = self.state.read();
         state.areas.iter().fold((0, 0), |(code, stack), (range, area)| {

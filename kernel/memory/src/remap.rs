@@ -60,7 +60,8 @@ impl AddressSpace {
         Ok(range.start())
     }
 
-    /// The new range, and whether it has pages to lock. The order of checks is Linux's (`mremap`, `mremap_to`, `move_vma`).
+    /// The new range, and whether it has pages to lock. The order of checks is Linux's (`mremap`, `mremap_to`,
+    /// `move_vma`).
     fn remap_locked(
         &self,
         state: &mut State,

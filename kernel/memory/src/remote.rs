@@ -16,8 +16,8 @@ impl AddressSpace {
         })
     }
 
-    /// As [`AddressSpace::read_remote`], of anonymous memory alone: what `/proc` shows to others is of the program's own making (Linux's
-    /// `FOLL_ANON`).
+    /// As [`AddressSpace::read_remote`], of anonymous memory alone: what `/proc` shows to others is of the program's
+    /// own making (Linux's `FOLL_ANON`).
     pub fn read_remote_anonymous(&self, address: UserAddr, bytes: &mut [u8]) -> usize {
         let Some(range) = UserRange::new(address, bytes.len() as u64) else { return 0 };
         let mut end = address;

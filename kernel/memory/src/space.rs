@@ -3,8 +3,9 @@
 //! Page faults take the lock for reading and may run in parallel; everything that changes areas takes it for
 //! writing. Page-table entries change under either, atomically.
 //!
-//! Lock order: the address space's lock sleeps and comes after the turns and locks of files and objects. So nothing that may take one of
-//! these happens under it: areas that are removed land in a [`Discarded`] list, which is dropped, closing their files, after the lock.
+//! Lock order: the address space's lock sleeps and comes after the turns and locks of files and objects. So nothing
+//! that may take one of these happens under it: areas that are removed land in a [`Discarded`] list, which is dropped,
+//! closing their files, after the lock.
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -58,8 +59,8 @@ pub enum Dumpable {
     ByRoot = 2,
 }
 
-/// One thread's reference to its memory. Counted by itself, so that a thread on one CPU does not write to the count of the
-/// threads on others with each fault; aligned, so that the counts of two threads do not lie in one line.
+/// One thread's reference to its memory. Counted by itself, so that a thread on one CPU does not write to the count of
+/// the threads on others with each fault; aligned, so that the counts of two threads do not lie in one line.
 #[repr(align(64))]
 pub struct OwnReference(Arc<AddressSpace>);
 

@@ -34,7 +34,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Takes away the pages of the area at an address that show pages of an object in the given range, if it shows that object.
+    /// Takes away the pages of the area at an address that show pages of an object in the given range, if it shows that
+    /// object.
     pub(super) fn unmap_object_pages(
         &self,
         at: UserAddr,

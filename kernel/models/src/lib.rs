@@ -1,8 +1,9 @@
 //! The kernel's own locks and wait queues, run by `loom` in every order that the memory model allows with two or
 //! three forced changes of thread.
 //!
-//! The code is that of `hal` and `sched`: `build.rs` copies the files and puts `loom`'s atomics in the place of the machine's. What
-//! they stand on (the interrupt mask, the running task) is in [`machine`]. Only tests are built: `cargo test -p models`.
+//! The code is that of `hal` and `sched`: `build.rs` copies the files and puts `loom`'s atomics in the place of the
+//! machine's. What they stand on (the interrupt mask, the running task) is in [`machine`]. Only tests are built:
+//! `cargo test -p models`.
 #![cfg(test)]
 #![allow(dead_code, missing_docs, reason = "the models use less than the kernel does")]
 

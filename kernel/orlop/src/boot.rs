@@ -1,7 +1,8 @@
 //! From hal's hand-over to the first program.
 //!
-//! The boot task starts what needs no sleep and becomes the idle task. A kernel task unpacks the initramfs and makes process 1,
-//! whose own thread then looks for a program to become, as Linux does: `rdinit=`, `/init`, `init=`, and what usually is there.
+//! The boot task starts what needs no sleep and becomes the idle task. A kernel task unpacks the initramfs and makes
+//! process 1, whose own thread then looks for a program to become, as Linux does: `rdinit=`, `/init`, `init=`, and what
+//! usually is there.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -152,8 +153,8 @@ impl core::fmt::Display for Printable<'_> {
     }
 }
 
-/// Brings files, terminals and clocks up, and starts process 1. Each step is called, not inlined: what unpacks an archive needs most of
-/// the kernel's stack, and the room of one step is not to stand on it during the next.
+/// Brings files, terminals and clocks up, and starts process 1. Each step is called, not inlined: what unpacks an
+/// archive needs most of the kernel's stack, and the room of one step is not to stand on it during the next.
 fn bring_up(boot: &'static BootInfo) {
     start_clocks();
     unpack_initramfs();
@@ -212,7 +213,8 @@ fn become_init(thread: Arc<Thread>, command_line: CommandLine<'static>) {
     process::run(thread, context);
 }
 
-/// Loads the first program that can be run, or ends the kernel, in the order and the words of Linux (`init/main.c`, `kernel_init`).
+/// Loads the first program that can be run, or ends the kernel, in the order and the words of Linux (`init/main.c`,
+/// `kernel_init`).
 fn load_init(thread: &Arc<Thread>, command_line: CommandLine<'static>) -> UserContext {
     let mut context = UserContext::new(UserRegs::new(0, 0));
     let strings = InitStrings::of(command_line);

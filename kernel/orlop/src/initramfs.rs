@@ -1,9 +1,10 @@
 //! The first root: a tmpfs, filled from the initramfs.
 //!
-//! What an archive asks for is done as Linux does it: names are relative to the root, files without a parent directory are passed
-//! over, later entries replace earlier ones, hard links are kept. A broken archive ends the unpacking with a line on the console;
-//! what was unpacked stays. An archive that does not fit into memory ends the kernel. Archives and parts that are compressed by gzip, xz
-//! or zstd may follow each other in any order; neither is ever in memory as a whole but as files.
+//! What an archive asks for is done as Linux does it: names are relative to the root, files without a parent directory
+//! are passed over, later entries replace earlier ones, hard links are kept. A broken archive ends the unpacking with a
+//! line on the console; what was unpacked stays. An archive that does not fit into memory ends the kernel. Archives and
+//! parts that are compressed by gzip, xz or zstd may follow each other in any order; neither is ever in memory as a
+//! whole but as files.
 
 mod compressed;
 mod gzip;

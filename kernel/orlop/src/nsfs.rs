@@ -1,7 +1,7 @@
 //! The namespaces that every process is in, as files: namespaces(7), ioctl_ns(2).
 //!
-//! There is one of each kind, and no call makes another: `clone` and `unshare` refuse the flags as a kernel does that was built without
-//! them. The links show who shares what: all share all.
+//! There is one of each kind, and no call makes another: `clone` and `unshare` refuse the flags as a kernel does that
+//! was built without them. The links show who shares what: all share all.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -37,7 +37,8 @@ pub struct Namespace {
     pub kind: &'static str,
     /// Its flag for `clone` and `setns`.
     pub flag: u64,
-    /// Its inode number: those of Linux's first ones (`include/linux/proc_ns.h`); of the last two Debian's kernel numbers as they come.
+    /// Its inode number: those of Linux's first ones (`include/linux/proc_ns.h`); of the last two Debian's kernel
+    /// numbers as they come.
     pub number: u64,
 }
 

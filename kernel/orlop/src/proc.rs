@@ -1,10 +1,11 @@
 //! procfs: processes and the kernel's settings as files.
 //!
-//! Nothing is stored. A lookup makes a fresh inode and dentry for the name, a read makes the text anew; so a name is as long-lived as
-//! what it describes. [`tree`] holds the tables of fixed names, [`view`] what an instance shows, [`system`] and [`sysctl`] the texts about the whole system, [`kernel`] its log and symbols,
-//! [`subject`] who a file is about, [`process`] the directory of one process, [`task`] and [`descriptors`] what lies below it,
-//! [`maps`], [`smaps`], [`map_files`], [`mounts`], [`namespaces`], [`namespace_links`], [`children`], [`sizes`], [`status`], [`scheduling`], [`kept`] and [`window`] the files in
-//! that directory.
+//! Nothing is stored. A lookup makes a fresh inode and dentry for the name, a read makes the text anew; so a name is as
+//! long-lived as what it describes. [`tree`] holds the tables of fixed names, [`view`] what an instance shows,
+//! [`system`] and [`sysctl`] the texts about the whole system, [`kernel`] its log and symbols, [`subject`] who a file
+//! is about, [`process`] the directory of one process, [`task`] and [`descriptors`] what lies below it, [`maps`],
+//! [`smaps`], [`map_files`], [`mounts`], [`namespaces`], [`namespace_links`], [`children`], [`sizes`], [`status`],
+//! [`scheduling`], [`kept`] and [`window`] the files in that directory.
 
 mod calls;
 mod children;

@@ -1,9 +1,9 @@
 //! The kernel's random numbers: `getrandom`, `/dev/urandom`, address-space layout, `AT_RANDOM`.
 //!
-//! One ChaCha20 key, taken from the pool of all that is random here (`seeding`), at first use, once that is seeded, and again
-//! from time to time. A batch of key stream is made at a time: its first bytes replace the key, the rest is handed out and wiped as it
-//! goes. So what was handed out cannot be computed back from what is left, and a small request costs a copy. A request for many bytes
-//! takes a key of its own and stretches it outside the lock.
+//! One ChaCha20 key, taken from the pool of all that is random here (`seeding`), at first use, once that is seeded, and
+//! again from time to time. A batch of key stream is made at a time: its first bytes replace the key, the rest is
+//! handed out and wiped as it goes. So what was handed out cannot be computed back from what is left, and a small
+//! request costs a copy. A request for many bytes takes a key of its own and stretches it outside the lock.
 
 pub mod seeding;
 mod timing;
@@ -22,8 +22,8 @@ use crate::time::SECOND_NS;
 /// What one batch leaves to be handed out: four blocks of key stream less the next key.
 const BATCH_SIZE: usize = 256 - KEY_BYTES;
 
-/// A key lives no longer: after a minute, while the machine is young after half of its age, and of the first seconds (Linux:
-/// `crng_reseed_interval`).
+/// A key lives no longer: after a minute, while the machine is young after half of its age, and of the first seconds
+/// (Linux: `crng_reseed_interval`).
 const LONGEST_NS: u64 = 60 * SECOND_NS;
 const SHORTEST_NS: u64 = 5 * SECOND_NS;
 

@@ -47,8 +47,8 @@ pub fn object() -> Option<&'static Arc<Object>> {
     VDSO.get().map(|vdso| &vdso.object)
 }
 
-/// Lets `change` change the clocks, one change at a time. A program that looks meanwhile waits, so that it never sees a time of the old clocks after one of the new
-/// ones.
+/// Lets `change` change the clocks, one change at a time. A program that looks meanwhile waits, so that it never sees a
+/// time of the old clocks after one of the new ones.
 pub fn while_clocks_change<R>(change: impl FnOnce() -> R) -> R {
     let Some(vdso) = VDSO.get() else { return change() };
     let mut data = vdso.data.lock();

@@ -1,7 +1,8 @@
 //! How the errors of the crates below become error numbers: all in this one file.
 //!
-//! `Errno` and those errors both belong to other crates, so the standard `From` cannot be written here; `call().or_errno()?` does
-//! the same in a function that returns `Result<_, Errno>`, and plain `?` works in a system-call handler.
+//! `Errno` and those errors both belong to other crates, so the standard `From` cannot be written here;
+//! `call().or_errno()?` does the same in a function that returns `Result<_, Errno>`, and plain `?` works in a
+//! system-call handler.
 
 use abi::Errno;
 use hal::frame::OutOfMemory;

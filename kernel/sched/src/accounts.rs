@@ -1,7 +1,8 @@
 //! What each CPU's time went into.
 //!
-//! How long a CPU was idle is measured, and for how long it was not run a hypervisor says. The rest goes, with each sample of a thread that it runs, to what the sample met. What a CPU
-//! did since its last sample is in none of the sums yet.
+//! How long a CPU was idle is measured, and for how long it was not run a hypervisor says. The rest goes, with each
+//! sample of a thread that it runs, to what the sample met. What a CPU did since its last sample is in none of the sums
+//! yet.
 
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;

@@ -12,8 +12,8 @@ use hal::task::{self, Entity, Runnable};
 pub(super) enum Notice {
     /// The running task may go on.
     None,
-    /// It gives way at the way out to user mode, or when it is interrupted: between fair tasks, so that one that has woken another
-    /// comes to the end of what it does, and to no lock that it would leave taken.
+    /// It gives way at the way out to user mode, or when it is interrupted: between fair tasks, so that one that has
+    /// woken another comes to the end of what it does, and to no lock that it would leave taken.
     Lazy,
     /// It gives way as soon as it may be preempted.
     Urgent,

@@ -1,8 +1,9 @@
 //! Memory barriers that other CPUs execute: `membarrier`.
 //!
-//! A CPU is interrupted and answers. It need not be if it comes to the caller's memory later, since a switch between address spaces
-//! is a barrier itself (`hal::task::other_cpus_on`). To return from an interrupt is enough to forget instructions fetched ahead
-//! (Intel SDM vol. 3A, "Serializing Instructions": IRET; Arm ARM, glossary, "Context synchronization event": exception return).
+//! A CPU is interrupted and answers. It need not be if it comes to the caller's memory later, since a switch between
+//! address spaces is a barrier itself (`hal::task::other_cpus_on`). To return from an interrupt is enough to forget
+//! instructions fetched ahead (Intel SDM vol. 3A, "Serializing Instructions": IRET; Arm ARM, glossary, "Context
+//! synchronization event": exception return).
 
 use core::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicU64, fence};

@@ -1,7 +1,8 @@
 //! When a wait gives up, and how far the wall clock is ahead of the monotonic one.
 //!
-//! A deadline on the wall clock stays one: whoever looks whether it has come looks at the wall clock as it stands then. Who sets that
-//! clock stores the offset first and then lets every CPU look again at what its timer is armed for ([`super::timer::clocks_changed`]).
+//! A deadline on the wall clock stays one: whoever looks whether it has come looks at the wall clock as it stands then.
+//! Who sets that clock stores the offset first and then lets every CPU look again at what its timer is armed for
+//! ([`super::timer::clocks_changed`]).
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,7 +1,9 @@
-//! What a CPU does when it has nothing to do: it looks for work for a while, where that is cheaper than to sleep and be woken, and sleeps.
+//! What a CPU does when it has nothing to do: it looks for work for a while, where that is cheaper than to sleep and be
+//! woken, and sleeps.
 //!
-//! Nobody has to interrupt a CPU that looks. It says that it does ([`LOOKING`]), and takes that back before it looks for the last time and
-//! sleeps; who gives it work does that first and looks at the mask afterwards. Between the two steps both have a full fence.
+//! Nobody has to interrupt a CPU that looks. It says that it does ([`LOOKING`]), and takes that back before it looks
+//! for the last time and sleeps; who gives it work does that first and looks at the mask afterwards. Between the two
+//! steps both have a full fence.
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::{AtomicU64, fence};
 

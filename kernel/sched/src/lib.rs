@@ -1,15 +1,18 @@
 //! The scheduler: which task each CPU runs next.
 //!
-//! Every CPU has a queue of [`Runnable`] tokens (`run_queue`), ordered by the policy in `libkernel::sched`; which CPU a task goes
-//! to is decided in `placement`. A token is the permission to run a task once; hal hands it out when a task is made or woken, so a
-//! task is in at most one queue, and no scheduler can run it twice. There is no global lock, and nobody holds the locks of two queues.
+//! Every CPU has a queue of [`Runnable`] tokens (`run_queue`), ordered by the policy in `libkernel::sched`; which CPU a
+//! task goes to is decided in `placement`. A token is the permission to run a task once; hal hands it out when a task
+//! is made or woken, so a task is in at most one queue, and no scheduler can run it twice. There is no global lock, and
+//! nobody holds the locks of two queues.
 //!
-//! The timer is one-shot. A slice ends only where somebody else is waiting: the first token that is queued behind a running task
-//! arms the [`timer`]. Besides, a CPU that has work samples what it does ([`accounts`]); one that sleeps has no tick.
+//! The timer is one-shot. A slice ends only where somebody else is waiting: the first token that is queued behind a
+//! running task arms the [`timer`]. Besides, a CPU that has work samples what it does ([`accounts`]); one that sleeps
+//! has no tick.
 //!
-//! The kernel is preemptible wherever no spin lock is held. For a real-time task the running one gives way there at once, when the
-//! last guard is dropped (`hal::sync::preempt`). For a fair one the request stays in the running task's work word until an interrupt
-//! finds the kernel preemptible (while somebody waits, there is a tick), the task blocks, or goes back to user mode.
+//! The kernel is preemptible wherever no spin lock is held. For a real-time task the running one gives way there at
+//! once, when the last guard is dropped (`hal::sync::preempt`). For a fair one the request stays in the running task's
+//! work word until an interrupt finds the kernel preemptible (while somebody waits, there is a tick), the task blocks,
+//! or goes back to user mode.
 //!
 //! Lock order: wait queue → run queue → timers. All are taken with interrupts masked, as interrupts wake tasks.
 #![no_std]
@@ -101,8 +104,8 @@ pub fn wake(task: &TaskRef) {
     }
 }
 
-/// Sleeps until the task is woken, unless `ready` says that there is nothing to wait for. `ready` is asked when a wake can no
-/// longer be lost; it may take spin locks and must not sleep.
+/// Sleeps until the task is woken, unless `ready` says that there is nothing to wait for. `ready` is asked when a wake
+/// can no longer be lost; it may take spin locks and must not sleep.
 #[inline(always)]
 pub fn block_unless(ready: impl FnOnce() -> bool) {
     hal::sync::assert_may_block();
@@ -113,7 +116,8 @@ pub fn block_unless(ready: impl FnOnce() -> bool) {
     }
     #[cfg(target_os = "linux")]
     if QUEUES.with(RunQueue::runs_idle_task) {
-        // A test without tasks of its own runs as its CPU's idle task, which has nobody to go on in its place: it polls.
+        // A test without tasks of its own runs as its CPU's idle task, which has nobody to go on in its place: it
+        // polls.
         task::cancel_block();
         std::thread::yield_now();
         return;
@@ -141,8 +145,8 @@ pub fn yield_now() {
     }
 }
 
-/// Gives way if the slice is over or somebody else comes first: at the way out to user mode, and where an interrupt found the
-/// kernel preemptible.
+/// Gives way if the slice is over or somebody else comes first: at the way out to user mode, and where an interrupt
+/// found the kernel preemptible.
 pub fn reschedule() {
     real_time::balance();
     task::take_own_work(work::RESCHEDULE);

@@ -14,8 +14,8 @@ pub(super) fn sample(now_ns: u64) {
     }
 }
 
-/// Runnable tasks on average over one, five and fifteen minutes, with [`libkernel::sched::load_average::POINT`] bits behind
-/// the point.
+/// Runnable tasks on average over one, five and fifteen minutes, with [`libkernel::sched::load_average::POINT`] bits
+/// behind the point.
 pub fn averages() -> [u64; 3] {
     sample(hal::time::now_ns());
     LOAD.lock().averages()

@@ -1,7 +1,7 @@
 //! The sleeping mutex: for sections that sleep or take long.
 //!
-//! A waiter sleeps uninterruptibly; holders therefore finish without waiting for a program, or for a page of its memory. What is held for
-//! longer is a turn ([`super::turns`]), made of the same.
+//! A waiter sleeps uninterruptibly; holders therefore finish without waiting for a program, or for a page of its
+//! memory. What is held for longer is a turn ([`super::turns`]), made of the same.
 
 use core::ops::{Deref, DerefMut};
 

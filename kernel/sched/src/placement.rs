@@ -1,17 +1,19 @@
 //! Which CPU a task runs on.
 //!
-//! A woken task goes to the CPU it ran on last if that is idle, because its data may still be in the caches there; else to
-//! the waker's CPU or any other that is idle; else it waits for its last one. A new task goes to an idle CPU, or the one with
-//! the least load. A CPU with nothing to do takes a waiting task from the one with the most. Where a task waits although no
-//! CPU is idle, ticks even the loads out: so N + 1 tasks that never sleep get equal shares of N CPUs over time, because a
-//! CPU with one task more than another hands the surplus on, and the tasks that stayed longest go first.
+//! A woken task goes to the CPU it ran on last if that is idle, because its data may still be in the caches there; else
+//! to the waker's CPU or any other that is idle; else it waits for its last one. A new task goes to an idle CPU, or the
+//! one with the least load. A CPU with nothing to do takes a waiting task from the one with the most. Where a task
+//! waits although no CPU is idle, ticks even the loads out: so N + 1 tasks that never sleep get equal shares of N CPUs
+//! over time, because a CPU with one task more than another hands the surplus on, and the tasks that stayed longest go
+//! first.
 //!
-//! Real-time tasks go where they displace the lowest priority, and are balanced by theirs ([`super::real_time`]). Fair ones keep
-//! away from CPUs with real-time tasks while they may run on others.
+//! Real-time tasks go where they displace the lowest priority, and are balanced by theirs ([`super::real_time`]). Fair
+//! ones keep away from CPUs with real-time tasks while they may run on others.
 //!
-//! A CPU that has run out of work enters [`IDLE`], fences, and looks at the queues; who has queued a task behind another fences, and
-//! looks at [`IDLE`] once more: a task does not wait while a CPU is idle on which it may run, unless that one came while the task's last
-//! CPU was still leaving its stack. That a sleeping CPU is woken for its own queue depends on that queue's lock alone.
+//! A CPU that has run out of work enters [`IDLE`], fences, and looks at the queues; who has queued a task behind
+//! another fences, and looks at [`IDLE`] once more: a task does not wait while a CPU is idle on which it may run,
+//! unless that one came while the task's last CPU was still leaving its stack. That a sleeping CPU is woken for its own
+//! queue depends on that queue's lock alone.
 
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::{AtomicU64, fence};
@@ -126,7 +128,8 @@ fn lightest(cpus: u64, start: usize) -> Option<(usize, u64)> {
         .min_by_key(|(_, load)| *load)
 }
 
-/// A task has come to a CPU that runs another: a CPU that has fallen idle since one was chosen fetches it, or another one.
+/// A task has come to a CPU that runs another: a CPU that has fallen idle since one was chosen fetches it, or another
+/// one.
 #[inline]
 pub(super) fn offer(allowed: u64) {
     // Pairs with `enter_idle`.
@@ -192,8 +195,8 @@ fn busiest(cpus: u64) -> Option<(usize, &'static RunQueue)> {
         .max_by_key(|(_, queue)| queue.waiting())
 }
 
-/// Hands one of this CPU's waiting tasks to the CPU with the least load on which it may run. Called at ticks while somebody
-/// waits.
+/// Hands one of this CPU's waiting tasks to the CPU with the least load on which it may run. Called at ticks while
+/// somebody waits.
 pub(super) fn even_out(now_ns: u64) {
     let count = hal::cpu::count();
     if count == 1 {

@@ -1,5 +1,5 @@
-//! Faults on purpose, to see the watchdog and the guards of stacks at work: the boot words `provoke=hardlockup`, `provoke=softlockup`,
-//! `provoke=overflow` (of the boot CPU's first stack) and `provoke=overflow-of-task`.
+//! Faults on purpose, to see the watchdog and the guards of stacks at work: the boot words `provoke=hardlockup`,
+//! `provoke=softlockup`, `provoke=overflow` (of the boot CPU's first stack) and `provoke=overflow-of-task`.
 
 use alloc::boxed::Box;
 use core::hint::black_box;

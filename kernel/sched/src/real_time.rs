@@ -1,12 +1,13 @@
 //! Real-time tasks on many CPUs: pushed to where less important ones run, pulled by CPUs that come to run less.
 //!
-//! The policy is `libkernel::sched::balance`'s. A queue publishes its levels under its lock whenever a real-time task is or was in
-//! it, then fences ([`note`]). Afterwards whoever changed it looks at the others: a task that came and has to wait is pushed by
-//! who brought it ([`settle`]); a CPU that let one wait, or whose level fell, asks the task that it runs next to give way, and
-//! looks itself on the way there ([`balance`]). Of two CPUs that change at once, one sees the other.
+//! The policy is `libkernel::sched::balance`'s. A queue publishes its levels under its lock whenever a real-time task
+//! is or was in it, then fences ([`note`]). Afterwards whoever changed it looks at the others: a task that came and has
+//! to wait is pushed by who brought it ([`settle`]); a CPU that let one wait, or whose level fell, asks the task that
+//! it runs next to give way, and looks itself on the way there ([`balance`]). Of two CPUs that change at once, one sees
+//! the other.
 //!
-//! A task that its CPU is still leaving stays (see `run_queue`): its CPU is asked to look again, and has left it by then. Where
-//! no real-time task waits that could run elsewhere, all of this is the look at one word, [`WAITING`].
+//! A task that its CPU is still leaving stays (see `run_queue`): its CPU is asked to look again, and has left it by
+//! then. Where no real-time task waits that could run elsewhere, all of this is the look at one word, [`WAITING`].
 
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -56,8 +57,8 @@ pub(super) fn note(cpu: usize, level: u8, waiting_level: u8) {
     fence(SeqCst);
 }
 
-/// The CPU for a real-time task of a priority: an idle one, else one of the lowest level below it; `last` and `here` come first
-/// among equals.
+/// The CPU for a real-time task of a priority: an idle one, else one of the lowest level below it; `last` and `here`
+/// come first among equals.
 pub(super) fn choose(task: &Task, priority: u8, last: usize, here: usize) -> Option<usize> {
     let allowed = task.sched.allowed.load(Relaxed) & online();
     let level = |cpu| QUEUES.of(cpu).map_or(u8::MAX, RunQueue::level);
@@ -115,7 +116,8 @@ fn pull(cpu: usize) {
 #[cold]
 fn push(cpu: usize) {
     let mut cpus: u64 = 1 << cpu;
-    // Each push raises the level of a CPU. The bound is for levels that others change meanwhile: then the CPU looks for itself.
+    // Each push raises the level of a CPU. The bound is for levels that others change meanwhile: then the CPU looks for
+    // itself.
     for round in 0.. {
         let from = cpus.trailing_zeros() as usize;
         let Some(queue) = QUEUES.of(from) else { return };

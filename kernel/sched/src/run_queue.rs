@@ -1,11 +1,12 @@
 //! One CPU's queue of tasks: the policy of `libkernel::sched` under a lock.
 //!
-//! A token of a task that some CPU is still leaving is in that CPU's queue and in no other: so a CPU that picks a task never
-//! waits for another CPU to leave it. Hence [`super::placement`] queues a task that is still on its CPU there, thieves leave it
-//! alone, and a task that must leave its CPU goes through `leaving`, which the idle task empties.
+//! A token of a task that some CPU is still leaving is in that CPU's queue and in no other: so a CPU that picks a task
+//! never waits for another CPU to leave it. Hence [`super::placement`] queues a task that is still on its CPU there,
+//! thieves leave it alone, and a task that must leave its CPU goes through `leaving`, which the idle task empties.
 //!
-//! Whether a CPU sleeps is known under its queue's lock alone (`idle` is empty while its idle task runs): who pushes to it sees
-//! that, and interrupts it; what the CPU checks last before it sleeps, with interrupts masked, is the length of this queue.
+//! Whether a CPU sleeps is known under its queue's lock alone (`idle` is empty while its idle task runs): who pushes to
+//! it sees that, and interrupts it; what the CPU checks last before it sleeps, with interrupts masked, is the length of
+//! this queue.
 
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, fence};
@@ -157,7 +158,8 @@ impl RunQueue {
         real_time::note(cpu, level, waiting_level);
     }
 
-    /// This CPU has decided to run `next`, which sees to the balance of real-time tasks: then the last task has been left.
+    /// This CPU has decided to run `next`, which sees to the balance of real-time tasks: then the last task has been
+    /// left.
     #[inline(always)]
     fn hand_over(&self, concerned: bool, next: &Runnable) {
         accounts::add(&self.switches, 1);
@@ -188,7 +190,8 @@ impl RunQueue {
         Some(task.sched.runtime_ns.load(Relaxed))
     }
 
-    /// Queues a task on this queue, which is that of `cpu`, and sees to it that the CPU looks. True if real-time tasks are here.
+    /// Queues a task on this queue, which is that of `cpu`, and sees to it that the CPU looks. True if real-time tasks
+    /// are here.
     #[inline(always)]
     pub(super) fn arrive(&self, cpu: usize, comer: Comer, arrival: Arrival) -> bool {
         let Comer { mut entity, runnable } = comer;
@@ -265,7 +268,8 @@ impl RunQueue {
         self.inner.lock().queue.running().is_none()
     }
 
-    /// Blocks the running task, which has prepared for it. The task to run instead, or `None` if it was woken meanwhile.
+    /// Blocks the running task, which has prepared for it. The task to run instead, or `None` if it was woken
+    /// meanwhile.
     #[inline(always)]
     pub(super) fn block(&self, guard: &PreemptGuard) -> Option<Runnable> {
         let (mut inner, now_ns) = self.lock_and_charge();
@@ -376,8 +380,8 @@ impl RunQueue {
         Comer::moved(stolen)
     }
 
-    /// A waiting task for a CPU with a lower load, if both are the more even for it, and that CPU; see [`super::placement`].
-    /// `target` finds the one with the least load in a mask of CPUs, and that load.
+    /// A waiting task for a CPU with a lower load, if both are the more even for it, and that CPU; see
+    /// [`super::placement`]. `target` finds the one with the least load in a mask of CPUs, and that load.
     pub(super) fn give_to_even_out(
         &self,
         target: impl Fn(u64) -> Option<(usize, u64)>,
@@ -406,7 +410,8 @@ impl RunQueue {
         Some((comer, chosen))
     }
 
-    /// The highest waiting real-time task that `wanted` accepts, asked with its priority, for another CPU. The queue is that of `cpu`.
+    /// The highest waiting real-time task that `wanted` accepts, asked with its priority, for another CPU. The queue is
+    /// that of `cpu`.
     pub(super) fn give_real_time(
         &self,
         cpu: usize,

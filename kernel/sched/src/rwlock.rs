@@ -2,9 +2,9 @@
 //!
 //! Readers of different CPUs write to no common line once the lock counts them per CPU; see [`TryRwLock`].
 //!
-//! A waiting writer keeps new readers out, so that readers cannot starve it. A thread must therefore not take the read side twice.
-//! Whoever leaves wakes one waiting writer, or, if there is none, all readers: nobody is woken only to find the lock taken by
-//! another who was woken with him.
+//! A waiting writer keeps new readers out, so that readers cannot starve it. A thread must therefore not take the read
+//! side twice. Whoever leaves wakes one waiting writer, or, if there is none, all readers: nobody is woken only to find
+//! the lock taken by another who was woken with him.
 
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -103,7 +103,8 @@ impl<T: ?Sized> RwLock<T> {
 }
 
 impl Waiters {
-    /// The lock may be free. Who waits has entered his queue before he found it taken; the fence pairs with the one after that.
+    /// The lock may be free. Who waits has entered his queue before he found it taken; the fence pairs with the one
+    /// after that.
     #[inline]
     fn wake_next(&self) {
         fence(Ordering::SeqCst);
@@ -112,7 +113,8 @@ impl Waiters {
         }
     }
 
-    /// A writer that sleeps, else all readers. Readers that a writer keeps out, be he asleep or not yet, are woken when he leaves.
+    /// A writer that sleeps, else all readers. Readers that a writer keeps out, be he asleep or not yet, are woken when
+    /// he leaves.
     #[cold]
     fn wake_somebody(&self) {
         if self.writers.is_anybody_in() {

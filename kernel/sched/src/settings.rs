@@ -1,8 +1,8 @@
 //! What programs may set: a task's parameters and the CPUs that it may run on.
 //!
-//! New settings are stored in the task first; then the queue where it is, if it is in one, takes them over under its lock. A task
-//! that is asleep or between two queues reads them when it is queued. Of a task that changes queues meanwhile either the new
-//! queue is seen here, or the new settings there: both sides store, fence, and load.
+//! New settings are stored in the task first; then the queue where it is, if it is in one, takes them over under its
+//! lock. A task that is asleep or between two queues reads them when it is queued. Of a task that changes queues
+//! meanwhile either the new queue is seen here, or the new settings there: both sides store, fence, and load.
 
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::fence;
@@ -52,8 +52,8 @@ pub fn online() -> u64 {
     placement::online()
 }
 
-/// Confines a task to the CPUs of a mask, of which one must be running. On return it does not run on any other; so the caller
-/// must hold no lock.
+/// Confines a task to the CPUs of a mask, of which one must be running. On return it does not run on any other; so the
+/// caller must hold no lock.
 pub fn set_affinity(task: &Task, allowed: u64) {
     hal::sync::assert_may_block();
     task.sched.allowed.store(allowed, Relaxed);

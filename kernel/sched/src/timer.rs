@@ -1,4 +1,5 @@
-//! Timeouts of waiting tasks, the end of slices, samples and the watchdog's ticks: what this CPU's one-shot timer is armed for.
+//! Timeouts of waiting tasks, the end of slices, samples and the watchdog's ticks: what this CPU's one-shot timer is
+//! armed for.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,7 +38,8 @@ static CLOCKS: PerCpu<Clock> = PerCpu::new([const { Clock::new() }; MAX_CPUS]);
 /// Time between two samples of what a busy CPU does: the tick of Debian's Linux (`CONFIG_HZ=250`).
 const SAMPLE_NS: u64 = 4_000_000;
 
-/// How many sleepers one interrupt wakes. If more are due the next one comes at once; others have their turn in between.
+/// How many sleepers one interrupt wakes. If more are due the next one comes at once; others have their turn in
+/// between.
 const BATCH: usize = 64;
 
 /// What one CPU's timer is wanted for.

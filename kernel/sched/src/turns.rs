@@ -1,12 +1,13 @@
 //! Turns: exclusion among calls that lasts as long as they touch a program's memory.
 //!
-//! No lock is held while memory is touched: a page may be long in coming, and who waits for a lock waits for its holder whatever happens.
-//! Some things are one call's at a time all the same, however long it copies: the position of an open file, writing to a stored file (Linux:
-//! `f_pos_lock`, `i_rwsem`). They are taken in turns. Who waits for its turn stops waiting when it is to end, as who waits for a page
-//! does, so nothing that programs do to each other's pages keeps them from being killed; and nothing that brings pages in takes a turn, so
-//! none waits for itself.
+//! No lock is held while memory is touched: a page may be long in coming, and who waits for a lock waits for its holder
+//! whatever happens. Some things are one call's at a time all the same, however long it copies: the position of an open
+//! file, writing to a stored file (Linux: `f_pos_lock`, `i_rwsem`). They are taken in turns. Who waits for its turn
+//! stops waiting when it is to end, as who waits for a page does, so nothing that programs do to each other's pages
+//! keeps them from being killed; and nothing that brings pages in takes a turn, so none waits for itself.
 //!
-//! Lock order: turns come before all locks. Nobody waits for one with a lock held; builds with debug assertions watch that.
+//! Lock order: turns come before all locks. Nobody waits for one with a lock held; builds with debug assertions watch
+//! that.
 
 use super::mutex::{Mutex, MutexGuard};
 pub use super::wait::Killed;

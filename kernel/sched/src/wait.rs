@@ -1,18 +1,20 @@
 //! Wait queues: how a thread sleeps until something becomes true, and how it is told.
 //!
-//! A [`WaitQueue`] belongs to the thing that is waited for. Who makes a condition true changes the state first and wakes the queue
-//! afterwards; who waits is entered into the queue before it looks at the state. So no wake-up is lost, and the condition is
-//! evaluated by the waiting thread alone, awake, with no lock held: it may take sleeping locks itself.
+//! A [`WaitQueue`] belongs to the thing that is waited for. Who makes a condition true changes the state first and
+//! wakes the queue afterwards; who waits is entered into the queue before it looks at the state. So no wake-up is lost,
+//! and the condition is evaluated by the waiting thread alone, awake, with no lock held: it may take sleeping locks
+//! itself.
 //!
-//! A wake-up takes the entry out of the queue. A waiter that finds its entry gone just before it would sleep looks again instead; one
-//! that gives up, or needs to sleep no more, passes the wake-up on. A spurious wake-up costs a second look. Entries are ordered by
-//! ticket, so that removal is a binary search; and as wake-ups take the oldest first, one number tells every waiter whether its
-//! entry is gone.
+//! A wake-up takes the entry out of the queue. A waiter that finds its entry gone just before it would sleep looks
+//! again instead; one that gives up, or needs to sleep no more, passes the wake-up on. A spurious wake-up costs a
+//! second look. Entries are ordered by ticket, so that removal is a binary search; and as wake-ups take the oldest
+//! first, one number tells every waiter whether its entry is gone.
 //!
-//! Besides threads, an [`Observer`] can stand in the queue: it is called at every wake-up until its [`Subscription`] is dropped.
-//! `poll` is built on this. An exclusive observer is called only until one of them has woken somebody.
+//! Besides threads, an [`Observer`] can stand in the queue: it is called at every wake-up until its [`Subscription`] is
+//! dropped. `poll` is built on this. An exclusive observer is called only until one of them has woken somebody.
 //!
-//! A program chooses how many wait: the queue's lock masks interrupts, so it is held for at most `BATCH` of them at a time.
+//! A program chooses how many wait: the queue's lock masks interrupts, so it is held for at most `BATCH` of them at a
+//! time.
 //!
 //! Lock order: any lock of the caller → a queue's entries → run queue. Observers are called under the entries' lock.
 
@@ -170,14 +172,15 @@ impl WaitQueue {
         }
     }
 
-    /// Wakes the thread that has waited longest, and tells all observers and one exclusive one what has changed. Whether there was a
-    /// thread.
+    /// Wakes the thread that has waited longest, and tells all observers and one exclusive one what has changed.
+    /// Whether there was a thread.
     #[inline]
     pub fn notify_one(&self, events: PollEvents) -> bool {
         self.has_waiters() && self.wake_first(1, events) > 0
     }
 
-    /// Wakes the thread that has waited longest because the one before it leaves something for it. Observers have heard of that.
+    /// Wakes the thread that has waited longest because the one before it leaves something for it. Observers have heard
+    /// of that.
     #[inline]
     pub fn pass_on(&self) {
         if self.has_waiters() {
@@ -334,8 +337,8 @@ impl WaitQueue {
         }
     }
 
-    /// Leaves without having slept. A wake-up that has come meanwhile was meant for somebody who goes on because of it: it is
-    /// passed on.
+    /// Leaves without having slept. A wake-up that has come meanwhile was meant for somebody who goes on because of it:
+    /// it is passed on.
     fn leave_unwoken(&self, place: Option<u64>) {
         if place.is_some_and(|ticket| !self.take_out(ticket)) {
             self.pass_on();

@@ -14,8 +14,8 @@ use super::wait::PollEvents;
 
 /// Someone who wants to hear of every wake-up without sleeping in the queue.
 pub trait Observer: Send + Sync {
-    /// Something happened. Called under the queue's lock, perhaps in an interrupt: may wake threads, must not wait. Says whether it
-    /// has woken one, and so no other exclusive observer need be called.
+    /// Something happened. Called under the queue's lock, perhaps in an interrupt: may wake threads, must not wait.
+    /// Says whether it has woken one, and so no other exclusive observer need be called.
     fn notify(&self, events: PollEvents) -> bool;
 }
 
@@ -31,7 +31,8 @@ pub enum Share {
 /// How many entries a wake-up serves before it lets interrupts and others in.
 pub(super) const BATCH: usize = 32;
 
-/// Threads in the order of their tickets; `None` for those that have left from the middle. The first and the last are there.
+/// Threads in the order of their tickets; `None` for those that have left from the middle. The first and the last are
+/// there.
 #[derive(Default)]
 pub(super) struct Threads {
     list: VecDeque<(u64, Option<TaskRef>)>,

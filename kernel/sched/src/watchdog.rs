@@ -1,18 +1,20 @@
 //! The watchdog: reports a CPU that takes no interrupts, and a task that does not leave the kernel.
 //!
-//! A CPU that runs tasks has a tick of its own every few seconds, besides what the [`timer`](super::timer) is wanted for. It is the
-//! CPU's heartbeat. At each tick the CPU looks at its running task, and at the next other one that runs tasks: the
-//! decisions are in `libkernel::watchdog`. A CPU that sleeps has no tick, but for one that stands guard while another one is
-//! busy: a CPU whose tick finds itself the only busy one appoints a guard. So where all CPUs sleep nothing ticks, and a CPU that
-//! gets stuck before its first tick after such a time is noticed when the next one wakes.
+//! A CPU that runs tasks has a tick of its own every few seconds, besides what the [`timer`](super::timer) is wanted
+//! for. It is the CPU's heartbeat. At each tick the CPU looks at its running task, and at the next other one that runs
+//! tasks: the decisions are in `libkernel::watchdog`. A CPU that sleeps has no tick, but for one that stands guard
+//! while another one is busy: a CPU whose tick finds itself the only busy one appoints a guard. So where all CPUs sleep
+//! nothing ticks, and a CPU that gets stuck before its first tick after such a time is noticed when the next one wakes.
 //!
 //! What is reported, with the calls of all CPUs, in Linux's words where it has some:
-//! - a CPU that has answered three urgent interrupts with interrupts off and had no heartbeat for `watchdog_thresh` (10 s);
+//! - a CPU that has answered three urgent interrupts with interrupts off and had no heartbeat for `watchdog_thresh` (10
+//!   s);
 //! - a CPU that answers nothing, which may be the fault of the host and never ends the kernel;
-//! - a task that has used twice that time without leaving the kernel or sleeping. Where no tick could have preempted it that is a
-//!   bug; where they could, it may be a long system call, and is told in other words.
+//! - a task that has used twice that time without leaving the kernel or sleeping. Where no tick could have preempted it
+//!   that is a bug; where they could, it may be a long system call, and is told in other words.
 //!
-//! Boot words as in Linux: `nowatchdog`, `nosoftlockup`, `nmi_watchdog=0|panic`, `softlockup_panic=1`, `watchdog_thresh=`.
+//! Boot words as in Linux: `nowatchdog`, `nosoftlockup`, `nmi_watchdog=0|panic`, `softlockup_panic=1`,
+//! `watchdog_thresh=`.
 
 use core::fmt;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
@@ -131,8 +133,8 @@ pub(super) fn tick(now_ns: u64) -> Option<u64> {
     goes_on.then_some(now_ns + thresholds.period_ns)
 }
 
-/// The machine was stopped: what the executing CPU's task seems to have used of processor time since its last tick may be that. Interrupt
-/// context.
+/// The machine was stopped: what the executing CPU's task seems to have used of processor time since its last tick may
+/// be that. Interrupt context.
 pub(super) fn forget() {
     BEATS.with(|beat| *beat.stay.lock() = Stay::new());
 }
@@ -144,7 +146,8 @@ fn next_busy(cpu: usize) -> Option<usize> {
     (others != 0).then_some((next + cpu) % 64)
 }
 
-/// Whether this CPU, which sleeps, is the one that keeps its tick; it is where another one is busy and nobody else does.
+/// Whether this CPU, which sleeps, is the one that keeps its tick; it is where another one is busy and nobody else
+/// does.
 fn stands_guard(cpu: usize, busy: Option<usize>) -> bool {
     if busy.is_none() {
         let _ = GUARD.compare_exchange(cpu, NOBODY, AcqRel, Relaxed);

@@ -1,7 +1,7 @@
 //! The bits of a task's work word: why its thread shall come out of user mode.
 //!
-//! Who makes work sets the bit with `Task::set_work`, which interrupts the CPU that runs the task, and then wakes the task where it
-//! may sleep. The thread's loop looks at the word before it enters user mode.
+//! Who makes work sets the bit with `Task::set_work`, which interrupts the CPU that runs the task, and then wakes the
+//! task where it may sleep. The thread's loop looks at the word before it enters user mode.
 
 use hal::task;
 pub use hal::user::work::RESCHEDULE;

@@ -1,13 +1,15 @@
 //! Whom memory and tasks are charged to: one place for each, empty until groups of processes are limited (cgroups).
 //!
-//! Whatever takes a frame for a program calls [`charge_page`] with whom it is for, before it takes the frame; whatever starts a thread
-//! keeps a [`TaskCharge`] with it. A limit on tasks is so a change of this file, and of who holds which [`Payer`]. For one on memory a charge
-//! has to be given back as well: when the frame goes, and where a fault charged a page that was there already, or has to begin anew.
+//! Whatever takes a frame for a program calls [`charge_page`] with whom it is for, before it takes the frame; whatever
+//! starts a thread keeps a [`TaskCharge`] with it. A limit on tasks is so a change of this file, and of who holds which
+//! [`Payer`]. For one on memory a charge has to be given back as well: when the frame goes, and where a fault charged a
+//! page that was there already, or has to begin anew.
 
 use abi::Errno;
 use hal::frame::OutOfMemory;
 
-/// Who pays: the processes that are limited together. There is one group so far, of all and without limits, which takes no room.
+/// Who pays: the processes that are limited together. There is one group so far, of all and without limits, which takes
+/// no room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Payer(());
 

@@ -1,8 +1,8 @@
 //! On whose behalf a thread acts: user and group identifiers, and capabilities.
 //!
-//! Credentials do not change once made: a thread that changes identity gets new ones (`credentials(7)`), so whoever holds an
-//! `Arc<Credentials>` has a consistent picture. The rules by which the identifiers change together are here as functions of the old
-//! credentials; the system calls only decode their arguments.
+//! Credentials do not change once made: a thread that changes identity gets new ones (`credentials(7)`), so whoever
+//! holds an `Arc<Credentials>` has a consistent picture. The rules by which the identifiers change together are here as
+//! functions of the old credentials; the system calls only decode their arguments.
 
 use alloc::sync::Arc;
 
@@ -164,8 +164,8 @@ impl Credentials {
         if self.has_capability(number) { Ok(()) } else { Err(Errno::EPERM) }
     }
 
-    /// Whether others act as somebody else than these do, or can do more: what they then have in memory is not for the same people
-    /// (Linux: `commit_creds`).
+    /// Whether others act as somebody else than these do, or can do more: what they then have in memory is not for the
+    /// same people (Linux: `commit_creds`).
     pub fn is_exceeded_by(&self, new: &Credentials) -> bool {
         let differs = |old: Identity, new: Identity| {
             (old.effective, old.file_system) != (new.effective, new.file_system)
@@ -247,7 +247,8 @@ impl Credentials {
         }
     }
 
-    /// Another real user is charged from now on. Leaving and regaining user 0 takes and gives capabilities: `capabilities(7)`, "Effect of user ID changes to capabilities".
+    /// Another real user is charged from now on. Leaving and regaining user 0 takes and gives capabilities:
+    /// `capabilities(7)`, "Effect of user ID changes to capabilities".
     fn user_changed(&mut self, old: Identity) {
         if self.user.real != old.real {
             self.charged = User::find(self.user.real);

@@ -1,6 +1,7 @@
 //! Who asks: on whose behalf a thread acts, what bounds it, and the numbers by which it is known.
 //!
-//! Every floor decides by these, so they stand below all floors; who has them, the process and its threads, stands above.
+//! Every floor decides by these, so they stand below all floors; who has them, the process and its threads, stands
+//! above.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -128,8 +128,8 @@ impl Limits {
         self.get(resource).soft
     }
 
-    /// Replaces a limit. EINVAL if soft exceeds hard; EPERM if hard is raised and `may_raise` is not [`MayRaise::Yes`], or if it is
-    /// of descriptors and above `nr_open`.
+    /// Replaces a limit. EINVAL if soft exceeds hard; EPERM if hard is raised and `may_raise` is not [`MayRaise::Yes`],
+    /// or if it is of descriptors and above `nr_open`.
     pub fn set(&self, resource: Resource, new: Limit, may_raise: MayRaise) -> Result<(), Errno> {
         if new.soft > new.hard {
             return Err(Errno::EINVAL);

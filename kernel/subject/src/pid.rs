@@ -1,8 +1,8 @@
 //! Threads, processes, groups and sessions as the kernel knows them, and the numbers by which programs do.
 //!
-//! A [`Pid`] is the kernel's own: a key of its tables, the same whoever looks. A number is on the side of a namespace, and one gets
-//! from one to the other only by naming it: [`Pid::number_in`] shows, [`PidNamespace::find`] takes what a program gave. The kernel's
-//! numbers are those of the initial namespace, so that there either way costs nothing.
+//! A [`Pid`] is the kernel's own: a key of its tables, the same whoever looks. A number is on the side of a namespace,
+//! and one gets from one to the other only by naming it: [`Pid::number_in`] shows, [`PidNamespace::find`] takes what a
+//! program gave. The kernel's numbers are those of the initial namespace, so that there either way costs nothing.
 
 use alloc::sync::Arc;
 use core::fmt;

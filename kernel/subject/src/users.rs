@@ -1,8 +1,8 @@
 //! Users: what is counted for all processes of one real user together.
 //!
-//! There is one [`User`] for each number that any credentials have as their real user. Credentials hold it, and so does what was charged
-//! to it: who becomes another leaves its signals, timers and pipes with the one it was, as on Linux, and each is given back to whom it was
-//! charged. Whom nobody holds any more is forgotten when others come.
+//! There is one [`User`] for each number that any credentials have as their real user. Credentials hold it, and so does
+//! what was charged to it: who becomes another leaves its signals, timers and pipes with the one it was, as on Linux,
+//! and each is given back to whom it was charged. Whom nobody holds any more is forgotten when others come.
 //!
 //! Lock order: [`USERS`] sleeps, and nothing is taken under it. Counts are atomic.
 

@@ -100,7 +100,8 @@ pub fn pipe_location(body: Body, credentials: &Credentials) -> Location {
     location(mount, FileKind::Fifo, body, Name::default(), PRIVATE, credentials)
 }
 
-/// Opens a new file that exists only as `operations`; `label` is what `/proc/PID/fd` shows, such as `anon_inode:[eventfd]`.
+/// Opens a new file that exists only as `operations`; `label` is what `/proc/PID/fd` shows, such as
+/// `anon_inode:[eventfd]`.
 pub fn open(
     operations: Arc<dyn FileOperations>,
     label: &'static str,

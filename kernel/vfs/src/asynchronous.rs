@@ -1,9 +1,10 @@
 //! Open files that have a signal sent when there is news: those with `O_ASYNC`.
 //!
-//! A thing that can have such files (a pipe, a terminal) keeps a list for each direction and calls [`AsyncFiles::tell`] wherever Linux
-//! sends the signal, after it has woken those who wait; without files that costs a load. Files enter and leave under a lock of that
-//! thing ([`FileOperations::with_async_files`](super::file::FileOperations::with_async_files)), which orders it against the news: a file
-//! that is not told finds the news when it looks.
+//! A thing that can have such files (a pipe, a terminal) keeps a list for each direction and calls [`AsyncFiles::tell`]
+//! wherever Linux sends the signal, after it has woken those who wait; without files that costs a load. Files enter and
+//! leave under a lock of that thing
+//! ([`FileOperations::with_async_files`](super::file::FileOperations::with_async_files)), which orders it against the
+//! news: a file that is not told finds the news when it looks.
 //!
 //! A list's own lock is a leaf. Signals are sent without it, one file at a time.
 

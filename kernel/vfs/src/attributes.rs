@@ -1,7 +1,7 @@
 //! What `stat` tells about a file besides its content: kind, mode, owner, links and times.
 //!
-//! Mode and owner are atomics because path walk reads them for every directory it passes; the times are under a lock. Mode and owner
-//! change through [`AttributeChanges`](super::attribute_operations::AttributeChanges) alone.
+//! Mode and owner are atomics because path walk reads them for every directory it passes; the times are under a lock.
+//! Mode and owner change through [`AttributeChanges`](super::attribute_operations::AttributeChanges) alone.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,7 +1,8 @@
 //! Making names: new files, directories, links.
 //!
-//! A change is begun by entering its mount as a writer, and holds its directory's `changes` lock from the look at the old name to the entry of the new one. Checks come in
-//! Linux's order: an existing name is EEXIST before permissions are looked at.
+//! A change is begun by entering its mount as a writer, and holds its directory's `changes` lock from the look at the
+//! old name to the entry of the new one. Checks come in Linux's order: an existing name is EEXIST before permissions
+//! are looked at.
 
 use alloc::sync::Arc;
 
@@ -124,7 +125,8 @@ pub fn create_as(
     Ok(dentry)
 }
 
-/// A whiteout, character device 0:0, that is to take the place of a name. Nobody can open one, so making it is not making a device.
+/// A whiteout, character device 0:0, that is to take the place of a name. Nobody can open one, so making it is not
+/// making a device.
 pub fn new_whiteout(
     directory: &Location,
     name: &Key<'_>,

@@ -1,8 +1,8 @@
 //! A name in the tree: what `..`, `getcwd` and mounts hang on.
 //!
-//! A dentry holds its inode and its parent strongly; a directory's `Names` hold its children. Removal takes the child out
-//! of the parent's names, so that the two never keep each other alive. A dentry's own lock is a leaf: nothing else is
-//! locked under it.
+//! A dentry holds its inode and its parent strongly; a directory's `Names` hold its children. Removal takes the child
+//! out of the parent's names, so that the two never keep each other alive. A dentry's own lock is a leaf: nothing else
+//! is locked under it.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -160,7 +160,8 @@ impl Dentry {
         }
     }
 
-    /// Something has happened to what the name stands for: who watches its directory is told, and who watches it, if it is one itself.
+    /// Something has happened to what the name stands for: who watches its directory is told, and who watches it, if it
+    /// is one itself.
     #[inline]
     pub fn tell(&self, event: Event) {
         if notify::is_any() {

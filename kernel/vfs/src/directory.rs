@@ -1,7 +1,8 @@
 //! The names of one directory: found by hash, listed newest first.
 //!
-//! Few names are a list that is searched by a word made of each name: cheaper than any hash, and bounded. More of them are found by
-//! a keyed hash, SipHash-1-3, whose secret is drawn at boot, so that no program can choose names that meet; and listed by age. Both grow in small steps: every call takes a bounded time, however many names there are.
+//! Few names are a list that is searched by a word made of each name: cheaper than any hash, and bounded. More of them
+//! are found by a keyed hash, SipHash-1-3, whose secret is drawn at boot, so that no program can choose names that
+//! meet; and listed by age. Both grow in small steps: every call takes a bounded time, however many names there are.
 //!
 //! Listing order is that of Linux's tmpfs (latest name first), so that programs which do not sort print the same.
 //! A listing continues by cookie, not by index: names may come and go between two `getdents64` calls.
@@ -159,7 +160,8 @@ impl Names {
         self.dead
     }
 
-    /// Adds a name that is not there yet. ENOENT for a directory that was removed; ENOMEM without memory. Nothing has changed then.
+    /// Adds a name that is not there yet. ENOENT for a directory that was removed; ENOMEM without memory. Nothing has
+    /// changed then.
     pub fn insert(&mut self, key: &Key<'_>, name: Name, dentry: Arc<Dentry>) -> Result<(), Errno> {
         self.learn(key, name, Some(dentry))
     }
@@ -211,7 +213,8 @@ impl Names {
         self.exchange(key, Some(dentry))?
     }
 
-    /// What is known of the name from now on: of one of which something was known before. Returns that, or `None` for another name.
+    /// What is known of the name from now on: of one of which something was known before. Returns that, or `None` for
+    /// another name.
     pub fn exchange(&mut self, key: &Key<'_>, dentry: Option<Arc<Dentry>>) -> Option<Option<Arc<Dentry>>> {
         match &mut self.store {
             Table::Few(slots) => {
@@ -262,7 +265,8 @@ impl Names {
         few.chain(many.into_iter().flatten())
     }
 
-    /// Takes out the next name that nobody else holds a dentry of, of `looks` at most that are looked at; begins anew behind the newest.
+    /// Takes out the next name that nobody else holds a dentry of, of `looks` at most that are looked at; begins anew
+    /// behind the newest.
     pub fn take_unused(&mut self, looks: usize) -> Option<Entry> {
         let (from, holders) = (self.hand, if matches!(self.store, Table::Few(_)) { 1 } else { 2 });
         let is_unused =

@@ -1,13 +1,16 @@
 //! epoll: many files watched at once, and only those with news looked at. epoll(7).
 //!
-//! Every watched file has an [`Item`], which stands as an observer in the file's wait queues. A wake-up puts the item into the ready
-//! list, once; waiting takes items out, looks at the files, and puts those back that are still ready and not edge-triggered.
+//! Every watched file has an [`Item`], which stands as an observer in the file's wait queues. A wake-up puts the item
+//! into the ready list, once; waiting takes items out, looks at the files, and puts those back that are still ready and
+//! not edge-triggered.
 //!
-//! A watched file is held weakly and knows the items that watch it: its end takes them out of their instances (`watchers`). How
-//! deeply instances may watch each other is bounded (`nesting`), and with it every recursion through them.
+//! A watched file is held weakly and knows the items that watch it: its end takes them out of their instances
+//! (`watchers`). How deeply instances may watch each other is bounded (`nesting`), and with it every recursion through
+//! them.
 //!
-//! Lock order: `nesting`'s lock, then an instance's `scan` before those of the instances that it watches; all sleep. Then one of the
-//! spinning ones: `items`, a file's watchers, or the wait queues of watched files before the ready list.
+//! Lock order: `nesting`'s lock, then an instance's `scan` before those of the instances that it watches; all sleep.
+//! Then one of the spinning ones: `items`, a file's watchers, or the wait queues of watched files before the ready
+//! list.
 
 mod item;
 mod items;
@@ -48,8 +51,8 @@ type Batch = ArrayVec<ItemRef, BATCH>;
 pub trait Give {
     /// Takes some events, the first of which has this number, without touching absent pages: an instance is locked.
     fn give(&mut self, first: usize, events: &[EpollEvent]) -> Result<(), AbsentPages>;
-    /// With no lock held, brings in the pages for so many events from the one with this number on, or fails with EFAULT; and for more of them,
-    /// up to `most` in all.
+    /// With no lock held, brings in the pages for so many events from the one with this number on, or fails with
+    /// EFAULT; and for more of them, up to `most` in all.
     fn bring_in(&mut self, first: usize, count: usize, most: usize) -> Result<(), Errno>;
 }
 
@@ -98,8 +101,8 @@ impl Epoll {
         &self.watchers
     }
 
-    /// `EPOLL_CTL_ADD`. EEXIST if the file is watched under that descriptor; ELOOP if instances would watch each other too deeply or in
-    /// a circle; EINVAL if a wake-up would have too many ways to go.
+    /// `EPOLL_CTL_ADD`. EEXIST if the file is watched under that descriptor; ELOOP if instances would watch each other
+    /// too deeply or in a circle; EINVAL if a wake-up would have too many ways to go.
     pub fn add(&self, fd: u32, file: &Arc<File>, event: EpollEvent) -> Result<(), Errno> {
         let structure = nesting::check(self, file)?;
         let _scan = self.scan.lock();
@@ -140,8 +143,8 @@ impl Epoll {
         drop(removed);
     }
 
-    /// Waits for news of up to `limit` files and hands them to `give`, some at a time, with the number of the first from 0; returns how
-    /// many there were, 0 when the deadline passed first. News that `give` cannot take stay.
+    /// Waits for news of up to `limit` files and hands them to `give`, some at a time, with the number of the first
+    /// from 0; returns how many there were, 0 when the deadline passed first. News that `give` cannot take stay.
     pub fn wait(&self, limit: usize, deadline: Deadline, give: &mut impl Give) -> Result<usize, Failure> {
         loop {
             let given = self.collect(limit, give)?;
@@ -176,7 +179,8 @@ impl Epoll {
         }
     }
 
-    /// The same, until events find no pages. A look that others have come between, meanwhile, is over: what it has met is listed again.
+    /// The same, until events find no pages. A look that others have come between, meanwhile, is over: what it has met
+    /// is listed again.
     fn collect_present(&self, limit: usize, give: &mut impl Give, collected: &mut Collected) {
         let mut scan = self.scan.lock();
         if collected.given == 0 {

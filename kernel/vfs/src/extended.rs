@@ -1,11 +1,12 @@
 //! Extended attributes: xattr(7), as Linux 6.1's tmpfs has them.
 //!
-//! Stored files keep those of `trusted.` and `security.`; `user.` is refused, as tmpfs refuses it before 6.6, and so are access control
-//! lists, which nothing here would heed. Who may see or change one is asked in [`check`], whatever the file system.
-//! `security.capability` says what a program may that executes the file ([`capabilities`]): its value is checked, and it goes when
-//! somebody changes the content or the owner.
+//! Stored files keep those of `trusted.` and `security.`; `user.` is refused, as tmpfs refuses it before 6.6, and so
+//! are access control lists, which nothing here would heed. Who may see or change one is asked in [`check`], whatever
+//! the file system. `security.capability` says what a program may that executes the file ([`capabilities`]): its value
+//! is checked, and it goes when somebody changes the content or the owner.
 //!
-//! Who changes one holds the inode's [`AttributeChanges`] from the check on. The lock on the values sleeps and is a leaf.
+//! Who changes one holds the inode's [`AttributeChanges`] from the check on. The lock on the values sleeps and is a
+//! leaf.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -62,8 +63,8 @@ pub enum Purpose {
     Change,
 }
 
-/// Whether an attribute of this name may be read or changed, for its name's sake (Linux: `xattr_permission`, and the checks of
-/// `security/commoncap.c`).
+/// Whether an attribute of this name may be read or changed, for its name's sake (Linux: `xattr_permission`, and the
+/// checks of `security/commoncap.c`).
 pub fn check(inode: &Inode, credentials: &Credentials, name: &[u8], purpose: Purpose) -> Result<(), Errno> {
     let is_change = purpose == Purpose::Change;
     let hidden = if is_change { Errno::EPERM } else { Errno::ENODATA };
@@ -118,8 +119,8 @@ impl Extended {
     }
 }
 
-/// The value that an attribute is to have, where the kernel has a say in it. EINVAL for capabilities that are none; a value without
-/// bytes is taken, as on Linux, and then nobody can execute the file.
+/// The value that an attribute is to have, where the kernel has a say in it. EINVAL for capabilities that are none; a
+/// value without bytes is taken, as on Linux, and then nobody can execute the file.
 pub fn check_value(name: &[u8], bytes: &mut Vec<u8>) -> Result<(), Errno> {
     if name != CAPABILITY || bytes.is_empty() {
         return Ok(());
@@ -132,7 +133,8 @@ pub fn check_value(name: &[u8], bytes: &mut Vec<u8>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// What the file gives to who executes it. EINVAL if that cannot be read. That of the moment when mode and owner are looked at, too.
+/// What the file gives to who executes it. EINVAL if that cannot be read. That of the moment when mode and owner are
+/// looked at, too.
 pub fn capabilities(held: &AttributeChanges<'_>) -> Result<Option<FileCapabilities>, Errno> {
     if !held.inode().extended.has_capabilities() {
         return Ok(None);
@@ -169,8 +171,8 @@ fn get_stored(inode: &Inode, name: &[u8]) -> Result<Arc<Vec<u8>>, Errno> {
     named.by_name.get(name).map(|value| value.bytes.clone()).ok_or(Errno::ENODATA)
 }
 
-/// Sets an attribute to what [`check_value`] has seen. EEXIST or ENODATA where `flags` (`XATTR_CREATE`, `XATTR_REPLACE`) want
-/// otherwise.
+/// Sets an attribute to what [`check_value`] has seen. EEXIST or ENODATA where `flags` (`XATTR_CREATE`,
+/// `XATTR_REPLACE`) want otherwise.
 pub fn set(changes: &AttributeChanges<'_>, name: Vec<u8>, bytes: Vec<u8>, flags: u32) -> Result<(), Errno> {
     let inode = changes.inode();
     check_name(inode, &name)?;

@@ -1,8 +1,8 @@
 //! Descriptor tables: small integers to open files.
 //!
-//! One spin lock guards a table; it is held only to look at or to change slots, and once threads share the table, those that only
-//! look write to no line of each other's. Files are dropped outside it, because the last
-//! drop of a file may run its release. Descriptors are found by strings of bits: free ones 4,096 at a step, others 64.
+//! One spin lock guards a table; it is held only to look at or to change slots, and once threads share the table, those
+//! that only look write to no line of each other's. Files are dropped outside it, because the last drop of a file may
+//! run its release. Descriptors are found by strings of bits: free ones 4,096 at a step, others 64.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -137,8 +137,8 @@ impl FdTable {
         words.enumerate().all(|(number, word)| word & !slots.used.word(number) == 0)
     }
 
-    /// Takes the lowest free descriptor from `lowest` on. EMFILE when it would reach `limit` (RLIMIT_NOFILE), ENFILE when only the
-    /// kernel's reserve of memory is left for files.
+    /// Takes the lowest free descriptor from `lowest` on. EMFILE when it would reach `limit` (RLIMIT_NOFILE), ENFILE
+    /// when only the kernel's reserve of memory is left for files.
     pub fn reserve(&self, lowest: u32, limit: u64) -> Result<Reserved<'_>, Errno> {
         if !hal::frame::may_allocate() {
             return Err(Errno::ENFILE);
@@ -161,8 +161,8 @@ impl FdTable {
         Ok(self.reserve(0, limit)?.install(file, on_exec))
     }
 
-    /// Puts `file` at exactly `fd` and returns what was there: dup2(2). EBADF beyond the limit, EBUSY while another thread
-    /// is opening a file at that descriptor.
+    /// Puts `file` at exactly `fd` and returns what was there: dup2(2). EBADF beyond the limit, EBUSY while another
+    /// thread is opening a file at that descriptor.
     pub fn replace(
         &self,
         fd: u32,
@@ -239,8 +239,8 @@ impl FdTable {
         }
     }
 
-    /// Closes the descriptors in `first..=last`, handing each file to `close`. Each number is met once: what is opened meanwhile by a
-    /// number that was passed stays open.
+    /// Closes the descriptors in `first..=last`, handing each file to `close`. Each number is met once: what is opened
+    /// meanwhile by a number that was passed stays open.
     pub fn remove_range(&self, first: u32, last: u32, close: impl FnMut(Arc<File>)) {
         self.remove_all(first, last, |slots| &slots.used, close);
     }

@@ -1,9 +1,10 @@
 //! Open files: what descriptors refer to.
 //!
-//! A [`File`] is Linux's open file description: one opening of an inode, with its position and status flags, shared by `dup` and
-//! `fork`. Regular files and directories are handled here; everything else brings a [`FileOperations`].
+//! A [`File`] is Linux's open file description: one opening of an inode, with its position and status flags, shared by
+//! `dup` and `fork`. Regular files and directories are handled here; everything else brings a [`FileOperations`].
 //!
-//! A file's position is used in turns: reads and writes there come one after the other, however long they copy (Linux: `f_pos_lock`).
+//! A file's position is used in turns: reads and writes there come one after the other, however long they copy (Linux:
+//! `f_pos_lock`).
 //!
 //! Lock order: the position before the turns and locks of the file's inode.
 
@@ -231,8 +232,8 @@ impl File {
         self.owner.get_or_init(|| Arc::new(Owner::new()))
     }
 
-    /// Has signals sent for it (`O_ASYNC`), with the descriptor `fd` in them, or no more. False for a file that sends none; its flag does
-    /// not change then.
+    /// Has signals sent for it (`O_ASYNC`), with the descriptor `fd` in them, or no more. False for a file that sends
+    /// none; its flag does not change then.
     pub fn set_asynchronous(&self, fd: i32, is_wanted: bool) -> bool {
         let Some(operations) = self.special() else { return false };
         operations.with_async_files(self, &mut |files| {
@@ -283,7 +284,8 @@ impl File {
         sink.finish(outcome)
     }
 
-    /// Writes at the file's own position, or at its end with `O_APPEND`, and moves the position. EBADF unless open for writing.
+    /// Writes at the file's own position, or at its end with `O_APPEND`, and moves the position. EBADF unless open for
+    /// writing.
     #[inline]
     pub fn write(&self, source: &mut IoSource<'_>) -> Result<usize, Failure> {
         if !self.is_seekable() {
@@ -313,7 +315,8 @@ impl File {
         }
     }
 
-    /// Writes at the end of a regular file, wherever that is when its turn comes; returns where it was and how much was written.
+    /// Writes at the end of a regular file, wherever that is when its turn comes; returns where it was and how much was
+    /// written.
     pub fn append(&self, source: &mut IoSource<'_>) -> Result<(u64, usize), Failure> {
         let object = self.object().filter(|_| self.is_writable()).ok_or(Errno::EBADF)?;
         let prepare = |end, source: &mut IoSource<'_>| {
@@ -341,8 +344,8 @@ impl File {
         Ok(source.finish(outcome)?)
     }
 
-    /// Tells who watches the file's directory that bytes moved, if any did. To be asked only where `notify::is_any`: a call hands its
-    /// outcome on where it came.
+    /// Tells who watches the file's directory that bytes moved, if any did. To be asked only where `notify::is_any`: a
+    /// call hands its outcome on where it came.
     #[cold]
     #[inline(never)]
     pub fn tell_of_bytes(&self, event: Event, outcome: Result<usize, Failure>) -> Result<usize, Failure> {

@@ -1,7 +1,8 @@
 //! Types of file system, and instances of them: what there is to plug in, and what all instances have.
 //!
-//! A type ([`FileSystemType`]) is found by its name ([`types`](super::types)) and makes instances, each a [`FileSystem`] with
-//! [`FileSystemOperations`] of its own: its device number, who writes to it, how many inodes it has.
+//! A type ([`FileSystemType`]) is found by its name ([`types`](super::types)) and makes instances, each a
+//! [`FileSystem`] with [`FileSystemOperations`] of its own: its device number, who writes to it, how many inodes it
+//! has.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -33,8 +34,8 @@ pub enum Source<'a> {
     Device(DeviceNumber),
 }
 
-/// A type of file system: what mount(2) and `/proc/filesystems` know by a name. Small answers have the default of a type that keeps
-/// nothing.
+/// A type of file system: what mount(2) and `/proc/filesystems` know by a name. Small answers have the default of a
+/// type that keeps nothing.
 pub trait FileSystemType: Send + Sync {
     /// The name that `mount` and `/proc/mounts` know it by.
     fn name(&self) -> &'static str;
@@ -47,15 +48,16 @@ pub trait FileSystemType: Send + Sync {
         false
     }
 
-    /// The root of an instance for `source`: a new one, or the one that there is. A type that needs a device gets [`Source::Device`], any
-    /// other [`Source::Name`]. `options` are what its own words are, without those that every type knows; `by` asks for it. ENODEV for a
-    /// type that only the kernel mounts, EINVAL for options that are none.
+    /// The root of an instance for `source`: a new one, or the one that there is. A type that needs a device gets
+    /// [`Source::Device`], any other [`Source::Name`]. `options` are what its own words are, without those that every
+    /// type knows; `by` asks for it. ENODEV for a type that only the kernel mounts, EINVAL for options that are none.
     fn mount(&self, source: Source<'_>, options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
         let _ = (source, options, by);
         Err(Errno::ENODEV)
     }
 
-    /// Whether its inodes keep what somebody stored, birth times and extended attributes among it, rather than being a view of the kernel.
+    /// Whether its inodes keep what somebody stored, birth times and extended attributes among it, rather than being a
+    /// view of the kernel.
     fn keeps_attributes(&self) -> bool {
         false
     }
@@ -77,8 +79,8 @@ pub trait FileSystemType: Send + Sync {
     }
 }
 
-/// What an instance of a file system does by itself. Every method has the answer of one that keeps nothing. An instance that a caller
-/// wants to know more of is asked for what it is: [`FileSystem::operations`].
+/// What an instance of a file system does by itself. Every method has the answer of one that keeps nothing. An instance
+/// that a caller wants to know more of is asked for what it is: [`FileSystem::operations`].
 pub trait FileSystemOperations: AttributeOperations + Any {
     /// How much there is and how much is free.
     fn statistics(&self, filesystem: &FileSystem) -> Statistics {
@@ -97,19 +99,20 @@ pub trait FileSystemOperations: AttributeOperations + Any {
         let _ = (filesystem, text);
     }
 
-    /// Its inodes by number, where they are stored elsewhere: [`FileSystemOperations::evict`] is called for each of them then.
+    /// Its inodes by number, where they are stored elsewhere: [`FileSystemOperations::evict`] is called for each of
+    /// them then.
     fn inodes(&self) -> Option<&InodeCache> {
         None
     }
 
-    /// Nobody holds an inode any more: what has to be stored of it is to be stored now, and what one without names holds is to be freed.
-    /// The inode is not looked up again before this returns. May sleep.
+    /// Nobody holds an inode any more: what has to be stored of it is to be stored now, and what one without names
+    /// holds is to be freed. The inode is not looked up again before this returns. May sleep.
     fn evict(&self, remains: Remains) {
         drop(remains);
     }
 
-    /// The instance is at its end: nobody holds an inode of it any more, and all have been evicted. Called once, by the reaper, which has
-    /// nothing to do with the instance afterwards; umount(2) returns then. May sleep.
+    /// The instance is at its end: nobody holds an inode of it any more, and all have been evicted. Called once, by the
+    /// reaper, which has nothing to do with the instance afterwards; umount(2) returns then. May sleep.
     fn unmount(&self) {}
 }
 
@@ -155,7 +158,8 @@ pub struct FileSystem {
     /// Inodes without a name that somebody still has open: they are to go, so the file system is not done with writing.
     nameless: AtomicU64,
     mounts: AtomicU32,
-    /// The root of a tree that ends with its last mount. Names and dentries hold each other, so the end must take them apart.
+    /// The root of a tree that ends with its last mount. Names and dentries hold each other, so the end must take them
+    /// apart.
     temporary_root: SpinLock<Option<(Arc<Dentry>, Box<Parting>)>>,
     /// How it ends, and what it needs for that.
     ending: Arc<Ending>,
@@ -210,8 +214,8 @@ impl FileSystem {
         self.mounts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A mount, and with it everything that was reached through it, is gone. Its last reference may go anywhere, so what is to be done at
-    /// the end of the last mount is the reaper's.
+    /// A mount, and with it everything that was reached through it, is gone. Its last reference may go anywhere, so
+    /// what is to be done at the end of the last mount is the reaper's.
     pub(crate) fn remove_mount(&self) {
         if self.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
             let root = self.temporary_root.lock().take();
@@ -228,7 +232,8 @@ impl FileSystem {
         self.flags.load(Ordering::Relaxed)
     }
 
-    /// Replaces the flags. EBUSY if it would become read-only while somebody writes to it, or has a file open that lost its name.
+    /// Replaces the flags. EBUSY if it would become read-only while somebody writes to it, or has a file open that lost
+    /// its name.
     pub fn set_flags(&self, flags: u64) -> Result<(), Errno> {
         if flags & MS_RDONLY == 0 {
             self.writers.allow();
@@ -341,7 +346,8 @@ impl FileSystem {
 }
 
 impl Drop for FileSystem {
-    /// Every inode holds it, and so does what the reaper has of one: the end of the instance comes after that of the last of them.
+    /// Every inode holds it, and so does what the reaper has of one: the end of the instance comes after that of the
+    /// last of them.
     fn drop(&mut self) {
         if let Some(parting) = self.parting.take() {
             reaper::hand_over(parting, Left::Instance(self.operations.clone(), self.ending.clone()));

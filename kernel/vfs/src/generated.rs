@@ -43,8 +43,8 @@ impl Class {
         }
     }
 
-    /// Why no name for a file of this kind can be made: `/proc` says that it cannot find them, while what sysfs says depends on what is
-    /// to be made.
+    /// Why no name for a file of this kind can be made: `/proc` says that it cannot find them, while what sysfs says
+    /// depends on what is to be made.
     pub fn name_refusal(self, kind: FileKind) -> Errno {
         match (self, kind) {
             (Class::Sysfs, FileKind::Regular) => Errno::EACCES,
@@ -173,8 +173,8 @@ pub fn folder(operations: impl DirectoryOperations + 'static) -> Body {
     Body::directory(Box::new(operations))
 }
 
-/// Inode numbers: those of fixed names count up from here by a mix of their directory's number and their place in it; those of processes
-/// lie above all of them.
+/// Inode numbers: those of fixed names count up from here by a mix of their directory's number and their place in it;
+/// those of processes lie above all of them.
 fn fixed_number(directory: u64, index: usize) -> u64 {
     const FIRST: u64 = 2;
     const FANOUT: u64 = 128;
@@ -225,7 +225,8 @@ fn are_settings(names: &[Fixed]) -> bool {
     })
 }
 
-/// The inode for one of `names` in `directory`, whose inode has that number and whose files belong to `class`. ENOENT where there is none.
+/// The inode for one of `names` in `directory`, whose inode has that number and whose files belong to `class`. ENOENT
+/// where there is none.
 pub fn find_fixed(
     names: &'static [Fixed],
     directory_number: u64,

@@ -1,8 +1,8 @@
 //! A file itself: its attributes and its content, whatever names it has.
 //!
-//! What every file shares (attributes, number, locks) is in [`Inode`]; what differs by kind is [`Body`]. Stored files are
-//! plain data here; directories bring [`directory::DirectoryOperations`](super::directory::DirectoryOperations), files that the kernel
-//! makes up when they are looked at (`/proc`) code behind two traits.
+//! What every file shares (attributes, number, locks) is in [`Inode`]; what differs by kind is [`Body`]. Stored files
+//! are plain data here; directories bring [`directory::DirectoryOperations`](super::directory::DirectoryOperations),
+//! files that the kernel makes up when they are looked at (`/proc`) code behind two traits.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -326,8 +326,8 @@ impl Inode {
         reaper::hand_over(parting, Left::Inode(remains));
     }
 
-    /// What one more name of a file takes. Each name but the first counts as an inode, as on Linux's tmpfs: names take memory too. ENOSPC
-    /// where there may be no more.
+    /// What one more name of a file takes. Each name but the first counts as an inode, as on Linux's tmpfs: names take
+    /// memory too. ENOSPC where there may be no more.
     pub fn reserve_name(&self) -> Result<Option<InodeRoom>, Errno> {
         if self.attributes.links() == 0 { Ok(None) } else { self.filesystem.reserve_inode().map(Some) }
     }

@@ -1,8 +1,8 @@
 //! The inodes of a file system that stores them elsewhere, by number: two names of a file lead to one inode.
 //!
-//! An inode is here as long as somebody holds it. When the last one has let go, the [`reaper`](super::reaper) has the file system write
-//! back and free what it must; only then is the number free again. Who looks for it meanwhile waits, and reads it anew. The lock is a
-//! leaf; nobody sleeps under it.
+//! An inode is here as long as somebody holds it. When the last one has let go, the [`reaper`](super::reaper) has the
+//! file system write back and free what it must; only then is the number free again. Who looks for it meanwhile waits,
+//! and reads it anew. The lock is a leaf; nobody sleeps under it.
 
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
@@ -39,8 +39,8 @@ impl InodeCache {
         InodeCache { slots: SpinLock::new(BTreeMap::new()), changed: WaitQueue::new() }
     }
 
-    /// The inode with this number, which `read` makes if it is not here. Nobody else reads it at the same time. EINTR for a thread that is
-    /// to end; else what `read` says.
+    /// The inode with this number, which `read` makes if it is not here. Nobody else reads it at the same time. EINTR
+    /// for a thread that is to end; else what `read` says.
     pub fn get(
         &self,
         number: u64,
@@ -49,7 +49,8 @@ impl InodeCache {
         match self.changed.wait_until_killed(|| self.find(number)).map_err(|_| Errno::EINTR)? {
             Found::Inode(inode) => Ok(inode),
             Found::Own => {
-                // Without the lock, for as long as it takes: the slot says that the number is coming, and keeps others off it.
+                // Without the lock, for as long as it takes: the slot says that the number is coming, and keeps others
+                // off it.
                 let inode = read();
                 let mut slots = self.slots.lock();
                 match &inode {
@@ -73,7 +74,8 @@ impl InodeCache {
             }
             Entry::Occupied(slot) => match slot.get() {
                 Slot::Coming => None,
-                // Nobody holds it, but its file system is not done with it: what would be read now is of before the last changes.
+                // Nobody holds it, but its file system is not done with it: what would be read now is of before the
+                // last changes.
                 Slot::Here(inode) => inode.upgrade().map(Found::Inode),
             },
         }

@@ -1,16 +1,17 @@
-//! Files, whatever file system they are in: names, the walk over them, mounts, open files, descriptor tables, readiness, locks.
+//! Files, whatever file system they are in: names, the walk over them, mounts, open files, descriptor tables,
+//! readiness, locks.
 //!
 //! - [`fd_table`] maps small integers to [`file::File`]s, the open file descriptions.
-//! - [`mount`], [`dentry`], [`directory`] and [`inode`] are the tree; [`walk`] finds places in it, [`open`] opens them, [`change`],
-//!   [`remove`] and [`rename`] change its names.
-//! - [`filesystem`] and [`directory::operations`](directory) are what a file system plugs in by; [`types`] are those that were.
-//!   [`inode_cache`] and [`reaper`] are for those that store inodes elsewhere.
+//! - [`mount`], [`dentry`], [`directory`] and [`inode`] are the tree; [`walk`] finds places in it, [`open`] opens them,
+//!   [`change`], [`remove`] and [`rename`] change its names.
+//! - [`filesystem`] and [`directory::operations`](directory) are what a file system plugs in by; [`types`] are those
+//!   that were. [`inode_cache`] and [`reaper`] are for those that store inodes elsewhere.
 //! - A file's content is its inode's [`inode::Body`]: stored files are memory objects, the rest brings a
 //!   [`operations::FileOperations`] ([`device`]) or makes itself up when it is looked at ([`generated`]).
 //! - What files ask of the floors above goes through two ports: [`running`] and [`device`].
 //!
-//! Lock order: a file's position, the rename lock, directories' `changes`, an inode's attributes, pipes; below these, memory's locks; spin locks of
-//! names, dentries, attributes and descriptor tables are leaves.
+//! Lock order: a file's position, the rename lock, directories' `changes`, an inode's attributes, pipes; below these,
+//! memory's locks; spin locks of names, dentries, attributes and descriptor tables are leaves.
 #![no_std]
 #![forbid(unsafe_code)]
 

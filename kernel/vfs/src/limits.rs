@@ -16,7 +16,8 @@ use super::notify::Event;
 use super::running;
 use super::writers::ContentWriter;
 
-/// `RLIMIT_FSIZE`: cuts a write at `position` off at the limit. SIGXFSZ and EFBIG when not even one byte may be written.
+/// `RLIMIT_FSIZE`: cuts a write at `position` off at the limit. SIGXFSZ and EFBIG when not even one byte may be
+/// written.
 pub fn limit_growth(position: u64, source: &mut IoSource<'_>) -> Result<(), Failure> {
     let limit = running::file_size_limit();
     if limit == INFINITY || source.remaining() == 0 {
@@ -40,7 +41,8 @@ fn exceed() -> Errno {
     Errno::EFBIG
 }
 
-/// The one way to change the size of a regular file: limit, content, times and privileges. Whoever asks writes to the file.
+/// The one way to change the size of a regular file: limit, content, times and privileges. Whoever asks writes to the
+/// file.
 pub fn set_size(dentry: &Dentry, size: u64, _writer: &ContentWriter) -> Result<(), Errno> {
     let inode = dentry.inode();
     let object = inode.object().ok_or(Errno::EINVAL)?;
@@ -57,8 +59,8 @@ pub fn has_privileges(inode: &Inode) -> bool {
     inode.extended.has_capabilities() || inode.attributes.permissions() & (S_ISUID | S_ISGID) != 0
 }
 
-/// With a change of the content the file's capabilities go, and by someone without the right to keep them set-id bits: inode(7). Whether
-/// set-id bits went; the error of a file system that could not store that.
+/// With a change of the content the file's capabilities go, and by someone without the right to keep them set-id bits:
+/// inode(7). Whether set-id bits went; the error of a file system that could not store that.
 #[inline(always)]
 pub fn drop_privileges(inode: &Inode) -> Result<bool, Errno> {
     if has_privileges(inode) { drop_them(inode) } else { Ok(false) }
@@ -81,8 +83,9 @@ fn drop_them(inode: &Inode) -> Result<bool, Errno> {
     Ok(lost != 0)
 }
 
-/// The set-id bits that a change of content or owner takes away. Set-group-id always goes where the group may execute; where it may
-/// not, those keep the bit who belong to the group, or may set such bits (Linux 6.1: `setattr_should_drop_suidgid`).
+/// The set-id bits that a change of content or owner takes away. Set-group-id always goes where the group may execute;
+/// where it may not, those keep the bit who belong to the group, or may set such bits (Linux 6.1:
+/// `setattr_should_drop_suidgid`).
 pub fn lost_bits(inode: &Inode, credentials: &Credentials) -> u32 {
     let permissions = inode.attributes.permissions();
     let keeps_group = permissions & 0o010 == 0

@@ -1,7 +1,8 @@
 //! Listing directories: the entries from a position on.
 //!
-//! Position 0 is `.`, 1 is `..`. In a directory held in memory the positions after that count down from [`NEWEST`] by the entries'
-//! cookies, so that a position stays good while names come and go; a generated directory numbers its entries itself.
+//! Position 0 is `.`, 1 is `..`. In a directory held in memory the positions after that count down from [`NEWEST`] by
+//! the entries' cookies, so that a position stays good while names come and go; a generated directory numbers its
+//! entries itself.
 
 use super::attributes::FileKind;
 use super::directory::Store;
@@ -27,8 +28,8 @@ pub struct Listed<'a> {
     pub next: u64,
 }
 
-/// Hands entries from `position` on to `emit` until it says stop (`false`) or there are no more. `emit` runs under a spin lock: it
-/// must not sleep.
+/// Hands entries from `position` on to `emit` until it says stop (`false`) or there are no more. `emit` runs under a
+/// spin lock: it must not sleep.
 pub fn list(place: &Location, position: u64, mut emit: impl FnMut(Listed<'_>) -> bool) -> Result<(), Errno> {
     let directory = &place.dentry;
     if position == 0 {

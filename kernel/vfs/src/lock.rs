@@ -1,8 +1,10 @@
-//! Advisory locks: `flock`, record locks of processes (`F_SETLK`) and of open files (`F_OFD_SETLK`), and leases (`F_SETLEASE`).
+//! Advisory locks: `flock`, record locks of processes (`F_SETLK`) and of open files (`F_OFD_SETLK`), and leases
+//! (`F_SETLEASE`).
 //!
-//! An inode without locks carries one empty word. What is held lies in trees (`held`), so that a call costs the logarithm of what others
-//! hold, and a close what the closer holds. Who waits for a record is woken when something in its range is given up, and tries again.
-//! Lock order: the table's spin lock, then the list of who waits for whom (`circle`), or a waiter's queue.
+//! An inode without locks carries one empty word. What is held lies in trees (`held`), so that a call costs the
+//! logarithm of what others hold, and a close what the closer holds. Who waits for a record is woken when something in
+//! its range is given up, and tries again. Lock order: the table's spin lock, then the list of who waits for whom
+//! (`circle`), or a waiter's queue.
 
 mod circle;
 mod held;
@@ -126,8 +128,8 @@ impl FileLocks {
         })
     }
 
-    /// flock(2): locks the whole file on behalf of an open file, or converts the lock it has, which is gone even if that fails. `process` is
-    /// the one that asks.
+    /// flock(2): locks the whole file on behalf of an open file, or converts the lock it has, which is gone even if
+    /// that fails. `process` is the one that asks.
     pub fn lock_whole(
         &self,
         file: &File,
@@ -171,8 +173,8 @@ impl FileLocks {
         }
     }
 
-    /// Takes a record lock, in place of what the holder had in that range. EAGAIN where another stands in the way and the call may not
-    /// wait; EDEADLK where waiting would close a circle of processes that wait for each other.
+    /// Takes a record lock, in place of what the holder had in that range. EAGAIN where another stands in the way and
+    /// the call may not wait; EDEADLK where waiting would close a circle of processes that wait for each other.
     pub fn lock_record(&self, inode: &Inode, lock: RecordLock, blocking: Blocking) -> Result<(), Failure> {
         let table = self.table(inode);
         loop {

@@ -1,11 +1,12 @@
 //! Mounts, and places in the trees that they make.
 //!
-//! A [`Location`] is a dentry together with the mount through which it was reached: the only thing that path walk, working
-//! directories and open files hold on to. What lies on a place is in one table for all ([`table`]); a [`Namespace`] says which mounts a
-//! process sees and how many there may be; peers, masters and slaves ([`peers`]) say who gets what is mounted elsewhere. Whoever
-//! changes any of this has the [`Turn`], a lock that sleeps, so that only the table, which every walk asks, is under a lock that spins.
-//! Lock order: the turn, a namespace's list, the table's lock, the lock of one mount's place; then, each by itself, a mount's other
-//! locks and those of peer groups, which are leaves towards everything else.
+//! A [`Location`] is a dentry together with the mount through which it was reached: the only thing that path walk,
+//! working directories and open files hold on to. What lies on a place is in one table for all ([`table`]); a
+//! [`Namespace`] says which mounts a process sees and how many there may be; peers, masters and slaves ([`peers`]) say
+//! who gets what is mounted elsewhere. Whoever changes any of this has the [`Turn`], a lock that sleeps, so that only
+//! the table, which every walk asks, is under a lock that spins. Lock order: the turn, a namespace's list, the table's
+//! lock, the lock of one mount's place; then, each by itself, a mount's other locks and those of peer groups, which are
+//! leaves towards everything else.
 
 mod attach;
 mod change;
@@ -137,7 +138,8 @@ impl Mount {
         self.flags.load(Ordering::Relaxed)
     }
 
-    /// Replaces the mount's own flags: `mount -o remount`. EBUSY if it would become read-only with files open for writing.
+    /// Replaces the mount's own flags: `mount -o remount`. EBUSY if it would become read-only with files open for
+    /// writing.
     pub fn set_flags(&self, flags: u64) -> Result<(), Errno> {
         if flags & MS_RDONLY != 0 {
             self.writers.forbid()?;

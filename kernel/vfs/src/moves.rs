@@ -1,7 +1,9 @@
-//! Whether directories or mounts have moved: what a walk that may not leave a place must know before it takes a parent for one.
+//! Whether directories or mounts have moved: what a walk that may not leave a place must know before it takes a parent
+//! for one.
 //!
-//! A walk below a directory is sure that `..` stays there only if nothing on its way was moved elsewhere since it began (Linux:
-//! `rename_lock` and `mount_lock` in `handle_dots`). Moves count themselves before and after; other walks look at nothing.
+//! A walk below a directory is sure that `..` stays there only if nothing on its way was moved elsewhere since it began
+//! (Linux: `rename_lock` and `mount_lock` in `handle_dots`). Moves count themselves before and after; other walks look
+//! at nothing.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,7 +41,8 @@ impl Stamp {
         if STARTED.load(Ordering::SeqCst) == ended { Stamp(ended) } else { Stamp::UNUSED }
     }
 
-    /// Whether nothing has begun to move since. What was read before, under the lock under which a move changes it, was so at that time.
+    /// Whether nothing has begun to move since. What was read before, under the lock under which a move changes it, was
+    /// so at that time.
     pub fn holds(self) -> bool {
         STARTED.load(Ordering::SeqCst) == self.0
     }

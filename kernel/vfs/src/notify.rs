@@ -1,7 +1,9 @@
-//! Who is signalled when something in a directory changes: `F_NOTIFY`, as fcntl(2) has it. Source: Linux 6.1's `fs/notify/dnotify`.
+//! Who is signalled when something in a directory changes: `F_NOTIFY`, as fcntl(2) has it. Source: Linux 6.1's
+//! `fs/notify/dnotify`.
 //!
-//! What happens to a file is told to the directory of the name by which it was reached, and what happens to a directory to itself, too.
-//! While nobody watches anything, which is one load, nothing is looked up, and a directory knows whether anybody watches it.
+//! What happens to a file is told to the directory of the name by which it was reached, and what happens to a directory
+//! to itself, too. While nobody watches anything, which is one load, nothing is looked up, and a directory knows
+//! whether anybody watches it.
 //!
 //! Lock order: the watches' lock is a leaf. Signals are sent without it.
 
@@ -52,10 +54,12 @@ impl Event {
     }
 }
 
-/// What a directory's inode knows of those that watch it: whether there are any. Its address is their name for the directory.
+/// What a directory's inode knows of those that watch it: whether there are any. Its address is their name for the
+/// directory.
 pub struct Watched(AtomicBool);
 
-/// By what a directory is watched: the addresses of the open directory and of the descriptor table by which it was asked for.
+/// By what a directory is watched: the addresses of the open directory and of the descriptor table by which it was
+/// asked for.
 pub type Opening = (usize, usize);
 
 /// A watch by the addresses of what is watched and by what.
@@ -102,8 +106,9 @@ impl Watched {
         (self.address(), 0, 0)..=(self.address(), usize::MAX, usize::MAX)
     }
 
-    /// Watches the directory, or watches it for more. Whoever asks looks afterwards whether the table still has the file by this
-    /// descriptor, as its close may have come before. ENOMEM where only the kernel's reserve of memory is left.
+    /// Watches the directory, or watches it for more. Whoever asks looks afterwards whether the table still has the
+    /// file by this descriptor, as its close may have come before. ENOMEM where only the kernel's reserve of memory is
+    /// left.
     pub fn add(&self, by: Opening, owner: &Arc<Owner>, fd: i32, mask: u32) -> Result<(), Errno> {
         if !hal::frame::may_allocate() {
             return Err(Errno::ENOMEM);

@@ -247,8 +247,8 @@ fn open_or_create(
     }
 }
 
-/// `O_CREAT` of a name in a folder that was there, and led to a place: the file that it meant is opened, even if the name goes in the
-/// meantime.
+/// `O_CREAT` of a name in a folder that was there, and led to a place: the file that it meant is opened, even if the
+/// name goes in the meantime.
 fn open_existing(
     folder: &Dentry,
     place: Location,

@@ -1,6 +1,8 @@
-//! What a file does that is no stored content: the trait behind devices, pipes, terminals and files that the kernel makes up.
+//! What a file does that is no stored content: the trait behind devices, pipes, terminals and files that the kernel
+//! makes up.
 //!
-//! Each method has the answer of a file that cannot. [`File`] calls them; whatever lock a method takes comes after the file's position.
+//! Each method has the answer of a file that cannot. [`File`] calls them; whatever lock a method takes comes after the
+//! file's position.
 
 use alloc::sync::Arc;
 use core::any::Any;
@@ -14,8 +16,8 @@ use super::asynchronous::AsyncFiles;
 use super::file::File;
 use super::poll::{PollEvents, Watcher};
 
-/// What a file without a stored content can do. Every method has the answer of a file that cannot. A call that wants one kind of
-/// file asks for its type ([`File::operations`]).
+/// What a file without a stored content can do. Every method has the answer of a file that cannot. A call that wants
+/// one kind of file asks for its type ([`File::operations`]).
 pub trait FileOperations: Any + Send + Sync {
     /// Reads at `position` into the sink, which counts the bytes; nothing moved means the end of the file.
     fn read(&self, file: &File, position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
@@ -23,9 +25,9 @@ pub trait FileOperations: Any + Send + Sync {
         Err(Errno::EINVAL.into())
     }
 
-    /// Writes from the source at `position`; returns how many bytes the file has stored, which the source cannot know: it counts what
-    /// was taken out of it. An error means that nothing was stored. Where every byte that is taken is stored at once,
-    /// [`IoSource::finish`] makes the answer.
+    /// Writes from the source at `position`; returns how many bytes the file has stored, which the source cannot know:
+    /// it counts what was taken out of it. An error means that nothing was stored. Where every byte that is taken is
+    /// stored at once, [`IoSource::finish`] makes the answer.
     fn write(&self, file: &File, position: u64, source: &mut IoSource<'_>) -> Result<usize, Failure> {
         let _ = (file, position, source);
         Err(Errno::EINVAL.into())
@@ -74,8 +76,8 @@ pub trait FileOperations: Any + Send + Sync {
         Ok(PollEvents::ALWAYS_READY)
     }
 
-    /// Whether readiness means anything to the file: whether Linux's code for it has a `poll`. The others are always ready, and
-    /// `epoll_ctl` refuses them with EPERM. Without a default, so that no file forgets to say it.
+    /// Whether readiness means anything to the file: whether Linux's code for it has a `poll`. The others are always
+    /// ready, and `epoll_ctl` refuses them with EPERM. Without a default, so that no file forgets to say it.
     fn is_pollable(&self) -> bool;
 
     /// The memory that a mapping of the file shows, if it can be mapped.
@@ -83,8 +85,8 @@ pub trait FileOperations: Any + Send + Sync {
         Mapping::None
     }
 
-    /// Calls `change` with the lists of files that are sent a signal when there is news for this one, under a lock that orders it
-    /// against the news. False for a file that sends none (Linux: whose code has no `fasync`).
+    /// Calls `change` with the lists of files that are sent a signal when there is news for this one, under a lock that
+    /// orders it against the news. False for a file that sends none (Linux: whose code has no `fasync`).
     fn with_async_files(&self, file: &File, change: &mut dyn FnMut(&AsyncFiles)) -> bool {
         let _ = (file, change);
         false

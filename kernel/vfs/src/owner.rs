@@ -1,8 +1,8 @@
 //! Whom the signals of an open file are meant for, and which signal: `F_SETOWN`, `F_SETSIG` and their kin.
 //!
-//! Files know neither threads nor how they are signalled: whoever names an owner brings a [`Recipient`] with it, the port through which
-//! the signals go. An open file has an [`Owner`] once somebody has asked for one; the lists of files that signals are sent for
-//! (`asynchronous`) hold it beyond the file's end.
+//! Files know neither threads nor how they are signalled: whoever names an owner brings a [`Recipient`] with it, the
+//! port through which the signals go. An open file has an [`Owner`] once somebody has asked for one; the lists of files
+//! that signals are sent for (`asynchronous`) hold it beyond the file's end.
 //!
 //! The lock is a leaf; nothing is sent under it.
 

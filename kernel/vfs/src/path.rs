@@ -22,7 +22,8 @@ pub struct PlacePath {
 /// The longest path that a call or a link gives, with its end (Linux: `PATH_MAX`).
 const MOST: usize = 4096;
 
-/// ENAMETOOLONG for a path that is too long for a call's answer or a link's text. A place can lie as deep as a program likes.
+/// ENAMETOOLONG for a path that is too long for a call's answer or a link's text. A place can lie as deep as a program
+/// likes.
 pub fn short(text: Vec<u8>) -> Result<Vec<u8>, Errno> {
     if text.len() < MOST { Ok(text) } else { Err(Errno::ENAMETOOLONG) }
 }

@@ -135,9 +135,10 @@ pub enum Attribute {
     Time,
 }
 
-/// EPERM for an attribute that cannot be changed of what the kernel makes up: one rule for all of it. Nothing of a process's directory;
-/// no mode, and no owner but of what is about a process (where the next look shows the process's again, as on Linux). Of what is about the
-/// system Linux keeps a mode or owner until the next boot, which here nothing would keep.
+/// EPERM for an attribute that cannot be changed of what the kernel makes up: one rule for all of it. Nothing of a
+/// process's directory; no mode, and no owner but of what is about a process (where the next look shows the process's
+/// again, as on Linux). Of what is about the system Linux keeps a mode or owner until the next boot, which here nothing
+/// would keep.
 pub fn require_changeable(inode: &Inode, attribute: Attribute) -> Result<(), Errno> {
     let Some(class) = inode.generated_class() else { return Ok(()) };
     let is_changeable = match attribute {

@@ -1,12 +1,13 @@
 //! The reaper: what becomes of inodes that nobody holds any more, and of instances of file systems.
 //!
-//! The last reference to an inode or a mount may go anywhere, under any lock. What is left to do then (write back, free blocks, take a tree
-//! apart) is handed over to a kernel task, which may sleep: [`Drop`] never does. The hand-over allocates nothing, as whatever may be handed
-//! over brings along what that takes. The lock is a leaf.
+//! The last reference to an inode or a mount may go anywhere, under any lock. What is left to do then (write back, free
+//! blocks, take a tree apart) is handed over to a kernel task, which may sleep: [`Drop`] never does. The hand-over
+//! allocates nothing, as whatever may be handed over brings along what that takes. The lock is a leaf.
 //!
-//! An instance ends in three steps: with its last mount its tree is handed over and taken apart, so that its inodes go; those whose file
-//! system has something to do are handed over and evicted; the last of them lets the instance itself go, which is handed over and
-//! unmounted. Each step holds what the next one needs, so none comes too early, whoever else still holds an inode.
+//! An instance ends in three steps: with its last mount its tree is handed over and taken apart, so that its inodes go;
+//! those whose file system has something to do are handed over and evicted; the last of them lets the instance itself
+//! go, which is handed over and unmounted. Each step holds what the next one needs, so none comes too early, whoever
+//! else still holds an inode.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -82,8 +83,8 @@ impl Ending {
         self.over.wake_all();
     }
 
-    /// Waits until the instance is unmounted, if its last mount is gone; whoever waits holds nothing of it. EINTR for a thread that is to
-    /// end.
+    /// Waits until the instance is unmounted, if its last mount is gone; whoever waits holds nothing of it. EINTR for a
+    /// thread that is to end.
     pub fn wait(&self) -> Result<(), Errno> {
         if !self.has_begun.load(Ordering::Acquire) {
             return Ok(());

@@ -86,8 +86,8 @@ pub struct Burial<'a> {
 }
 
 impl Burial<'_> {
-    /// Locks the changes of an empty directory; of one whose names are elsewhere the file system knows whether there are any. ENOTEMPTY if
-    /// it has any, EPERM for one that programs cannot change.
+    /// Locks the changes of an empty directory; of one whose names are elsewhere the file system knows whether there
+    /// are any. ENOTEMPTY if it has any, EPERM for one that programs cannot change.
     pub fn begin(dentry: &Dentry) -> Result<Burial<'_>, Errno> {
         let directory = dentry.inode().changeable_directory().ok_or(Errno::EPERM)?;
         let burial = Burial { directory, _changes: directory.lock_changes() };

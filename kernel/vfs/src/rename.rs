@@ -1,8 +1,8 @@
 //! Moving names: rename(2) and its variants.
 //!
-//! Lock order: the rename lock, then what keeps the names of both directories, of the upper one first; of two that do not lie below each
-//! other in the order of their addresses; then that of a directory which is replaced. The rename lock keeps the shape of the tree, so
-//! that a directory cannot be moved below itself by two renames at once.
+//! Lock order: the rename lock, then what keeps the names of both directories, of the upper one first; of two that do
+//! not lie below each other in the order of their addresses; then that of a directory which is replaced. The rename
+//! lock keeps the shape of the tree, so that a directory cannot be moved below itself by two renames at once.
 
 use alloc::sync::Arc;
 
@@ -93,7 +93,8 @@ pub fn rename(
     check_rights(&from, &to, target, &source, existing.as_ref(), credentials)?;
     let moves_directory =
         [Some(&source), existing.as_ref()].into_iter().flatten().any(|end| end.inode().is_directory());
-    // Before the first name changes, until the last has: a walk that must not leave its place looks at it before and after.
+    // Before the first name changes, until the last has: a walk that must not leave its place looks at it before and
+    // after.
     let _moving = moves_directory.then(Moving::start);
     let plan = Plan { from: &from, to: &to, old, new, source };
     match existing {
@@ -110,8 +111,9 @@ pub fn rename(
 
 type Guards<'a> = (Changing<'a>, Option<Changing<'a>>);
 
-/// Locks the directories' changes; one lock if they are the same. A removal locks a directory after the one that it is in: so of two that
-/// lie below each other the upper one comes first, else the lower address. The shape of the tree is locked.
+/// Locks the directories' changes; one lock if they are the same. A removal locks a directory after the one that it is
+/// in: so of two that lie below each other the upper one comes first, else the lower address. The shape of the tree is
+/// locked.
 fn lock_both<'a>(from: &Location, to: &Location, old: &'a Directory, new: &'a Directory) -> Guards<'a> {
     let address = |directory: &Directory| core::ptr::from_ref(directory).addr();
     if address(old) == address(new) {
@@ -229,8 +231,8 @@ impl Plan<'_> {
         let (old_parent, new_parent) = self.parents();
         let left = if whiteout.is_some() { LeftBehind::Whiteout } else { LeftBehind::Nothing };
         self.ask(existing.as_ref(), left)?;
-        // The new name comes before the old one goes: whoever looks up both finds the file under one at least, and what can fail
-        // (`enter`) leaves the old one as it was.
+        // The new name comes before the old one goes: whoever looks up both finds the file under one at least, and what
+        // can fail (`enter`) leaves the old one as it was.
         let replaced = match &existing {
             Some(_) => self.new.names.write().supersede(&self.to.name, self.source.clone()),
             None => {

@@ -1,7 +1,7 @@
 //! What protects users from each other's names in folders like `/tmp`: `/proc/sys/fs/protected_*`, proc_sys_fs(5).
 //!
-//! A program that trusts a name in such a folder can be led astray by whoever makes the name first. The values are those that
-//! Debian's kernel starts with: links are protected, FIFOs and regular files only once somebody asks for it.
+//! A program that trusts a name in such a folder can be led astray by whoever makes the name first. The values are
+//! those that Debian's kernel starts with: links are protected, FIFOs and regular files only once somebody asks for it.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,7 +13,8 @@ use super::attributes::FileKind;
 use super::inode::Inode;
 use super::permission::{self, Access};
 
-/// `protected_symlinks`: whether links in a shared folder are followed by their owner and for the folder's owner's only.
+/// `protected_symlinks`: whether links in a shared folder are followed by their owner and for the folder's owner's
+/// only.
 pub static SYMLINKS: AtomicU32 = AtomicU32::new(1);
 /// `protected_hardlinks`: whether names are given by who could have the content anyhow only.
 pub static HARDLINKS: AtomicU32 = AtomicU32::new(1);
@@ -26,8 +27,8 @@ fn permissions(inode: &Inode) -> u32 {
     inode.attributes.permissions()
 }
 
-/// EACCES if a link in the last place of a path may not be followed: somebody else's, in a sticky folder that all may write,
-/// unless it belongs to whom the folder belongs to. No capability helps (Linux's `may_follow_link`).
+/// EACCES if a link in the last place of a path may not be followed: somebody else's, in a sticky folder that all may
+/// write, unless it belongs to whom the folder belongs to. No capability helps (Linux's `may_follow_link`).
 pub fn may_follow(folder: &Inode, link: &Inode, credentials: &Credentials) -> Result<(), Errno> {
     const SHARED: u32 = S_ISVTX | S_IWOTH;
     let owner = link.attributes.owner();
@@ -38,8 +39,8 @@ pub fn may_follow(folder: &Inode, link: &Inode, credentials: &Credentials) -> Re
     if is_trusted { Ok(()) } else { Err(Errno::EACCES) }
 }
 
-/// EPERM if a file may not get another name: somebody else's that the caller could not read and write, or whose rights the name
-/// would keep alive (Linux's `may_linkat`).
+/// EPERM if a file may not get another name: somebody else's that the caller could not read and write, or whose rights
+/// the name would keep alive (Linux's `may_linkat`).
 pub fn may_link(inode: &Inode, credentials: &Credentials) -> Result<(), Errno> {
     if HARDLINKS.load(Ordering::Relaxed) == 0 || permission::require_owner(inode, credentials).is_ok() {
         return Ok(());

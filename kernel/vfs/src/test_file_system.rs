@@ -1,7 +1,8 @@
-//! A file system for tests, whose names and inodes are elsewhere: slow, failing, full, forgetful, changed behind the kernel's back.
+//! A file system for tests, whose names and inodes are elsewhere: slow, failing, full, forgetful, changed behind the
+//! kernel's back.
 //!
-//! What is stored is a [`Disk`], which outlives every instance of the file system on it. Its gates make look-ups and evictions sleep until
-//! a test lets them go on.
+//! What is stored is a [`Disk`], which outlives every instance of the file system on it. Its gates make look-ups and
+//! evictions sleep until a test lets them go on.
 
 mod attribute_tests;
 mod tests;

@@ -27,8 +27,8 @@ fn all() -> &'static [&'static dyn FileSystemType] {
     TYPES.get().copied().unwrap_or_default()
 }
 
-/// Makes a mount of the type called `name`, not yet attached, for who asks for it and stands in `context`. ENODEV for a type there is none
-/// of; what [`find_source`] says of its source.
+/// Makes a mount of the type called `name`, not yet attached, for who asks for it and stands in `context`. ENODEV for a
+/// type there is none of; what [`find_source`] says of its source.
 pub fn create(
     name: &[u8],
     source: &[u8],
@@ -43,8 +43,8 @@ pub fn create(
     Ok(Mount::new(root.inode().filesystem.clone(), root, Arc::from(source), flags))
 }
 
-/// What a text says that is to be mounted as this type. ENOTBLK for what is no block device where one is needed, EACCES for one that lies
-/// on a mount without devices, EINVAL for no text (Linux: `lookup_bdev`).
+/// What a text says that is to be mounted as this type. ENOTBLK for what is no block device where one is needed, EACCES
+/// for one that lies on a mount without devices, EINVAL for no text (Linux: `lookup_bdev`).
 pub fn find_source<'a>(
     kind: &dyn FileSystemType,
     text: &'a [u8],
@@ -106,8 +106,8 @@ pub fn take_flag_words(options: &mut Vec<u8>) -> FlagWords {
     flags
 }
 
-/// Takes what is called the source out of the options, which counts where none is given otherwise; EINVAL for a second one, and for one
-/// that has no text (Linux: `vfs_parse_fs_param_source`).
+/// Takes what is called the source out of the options, which counts where none is given otherwise; EINVAL for a second
+/// one, and for one that has no text (Linux: `vfs_parse_fs_param_source`).
 pub fn take_source(options: &mut Vec<u8>, given: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Errno> {
     let mut source = given;
     let mut rest = Vec::new();

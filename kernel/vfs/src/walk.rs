@@ -1,8 +1,8 @@
 //! Path walk: from a path to a place in the tree.
 //!
-//! A walk has two halves. [`Walk::to_parent`] goes to the directory of the last component, through links, mounts and `..`;
-//! [`Walk::finish`] looks the last component up. Calls that make or remove names use the first half alone, so the rules for
-//! everything before the last component exist once.
+//! A walk has two halves. [`Walk::to_parent`] goes to the directory of the last component, through links, mounts and
+//! `..`; [`Walk::finish`] looks the last component up. Calls that make or remove names use the first half alone, so the
+//! rules for everything before the last component exist once.
 //!
 //! A link's text is walked by putting the rest of the outer path on a stack: no recursion, at most [`MAX_LINKS`] links.
 //! Every step holds one reference to mount and dentry; no lock is held between steps.
@@ -280,7 +280,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What `name` stands for. With [`Rules::CACHED`] EAGAIN for what is not in memory, or is made up when it is looked at.
+    /// What `name` stands for. With [`Rules::CACHED`] EAGAIN for what is not in memory, or is made up when it is looked
+    /// at.
     #[inline(always)]
     fn child(&self, directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
         if self.rules.include(Rules::CACHED) { cached_child(directory, name) } else { child(directory, name) }
@@ -314,8 +315,8 @@ impl<'a> Walk<'a> {
         Ok(below)
     }
 
-    /// The parent of a place, across mounts, never above the root. EAGAIN for a walk that may not leave its root, once something has
-    /// moved that it may have come by.
+    /// The parent of a place, across mounts, never above the root. EAGAIN for a walk that may not leave its root, once
+    /// something has moved that it may have come by.
     fn up(&mut self, place: Location) -> Result<Location, Errno> {
         let parent = self.parent(place)?;
         if self.rules.is_scoped() && !self.began.holds() {

@@ -1,8 +1,8 @@
 //! Who writes: what keeps a mount, or a file system with all of its mounts, from becoming read-only.
 //!
-//! One word holds the number of writers and whether there may be any, so that "nobody writes" and "nobody will" are one step. Who
-//! changes anything stored holds a [`MountWriter`] from before it looks until it is done; a file that is open for writing holds one
-//! as long as it is open.
+//! One word holds the number of writers and whether there may be any, so that "nobody writes" and "nobody will" are one
+//! step. Who changes anything stored holds a [`MountWriter`] from before it looks until it is done; a file that is open
+//! for writing holds one as long as it is open.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -78,7 +78,8 @@ impl Drop for MountWriter {
     }
 }
 
-/// What a regular file holds while it is open for writing, or is cut off: its mount stays writable, and nobody executes it.
+/// What a regular file holds while it is open for writing, or is cut off: its mount stays writable, and nobody executes
+/// it.
 pub struct ContentWriter {
     _access: Option<WriteAccess>,
     _mount: MountWriter,

@@ -1,6 +1,7 @@
 //! What one operation costs beside many of its kind: a list whose length a program chooses shall not be walked.
 //!
-//! One file for each part of the kernel; each row says how many there are beside it. `cargo xtask bench --long` runs them.
+//! One file for each part of the kernel; each row says how many there are beside it. `cargo xtask bench --long` runs
+//! them.
 
 mod areas;
 mod descriptors;

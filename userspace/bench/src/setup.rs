@@ -13,8 +13,8 @@ use libsyscall::system::{mount, reboot};
 
 const BOOT_VARIABLE: &[u8] = b"BENCH_BOOT";
 
-/// Executes the program again with fixed addresses, unless that has happened: page tables are then the same in every run.
-/// Returns the counter as it was at the machine's first user instruction.
+/// Executes the program again with fixed addresses, unless that has happened: page tables are then the same in every
+/// run. Returns the counter as it was at the machine's first user instruction.
 pub fn without_randomisation(start: u64) -> Result<u64, Errno> {
     if let Some(boot) = ulib::env::var(BOOT_VARIABLE) {
         let digits = core::str::from_utf8(boot).map_err(|_| Errno::EINVAL)?;
@@ -32,7 +32,8 @@ pub fn without_randomisation(start: u64) -> Result<u64, Errno> {
     Err(unsafe { execve(path, pointers.as_ptr(), environment.as_ptr()) })
 }
 
-/// Makes `/dev/zero`, `/dev/null`, a tmpfs on `/tmp` and `/proc`. What exists already stays; what fails shows in its rows.
+/// Makes `/dev/zero`, `/dev/null`, a tmpfs on `/tmp` and `/proc`. What exists already stays; what fails shows in its
+/// rows.
 pub fn prepare() {
     if getpid() != 1 {
         return;

@@ -1,8 +1,8 @@
 //! Operations on different objects, by all CPUs at once: what do they still share?
 //!
-//! A worker for each CPU, bound to it, does the same operation many times on objects of its own. Nothing is timed: between two
-//! marks, stores to a page at a fixed address, the observer of `cargo xtask sharing` records the kernel's stores, and
-//! the kernel's own statistics of locks are read before and after, where it has them.
+//! A worker for each CPU, bound to it, does the same operation many times on objects of its own. Nothing is timed:
+//! between two marks, stores to a page at a fixed address, the observer of `cargo xtask sharing` records the kernel's
+//! stores, and the kernel's own statistics of locks are read before and after, where it has them.
 //!
 //! Prints `operation NAME = TIMES WORKERS ACQUISITIONS CONTENTIONS` for each row whose name contains the argument.
 

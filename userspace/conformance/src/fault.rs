@@ -39,8 +39,8 @@ extern "C" fn report(_signal: i32, info: *const SigInfo, _context: *mut UContext
     exit_group(HANDLED);
 }
 
-/// Runs `body` in a process and returns the fault that ended it, or `None` if it ran to its end. The handler has a stack of
-/// its own, so that `body` may ruin the stack pointer.
+/// Runs `body` in a process and returns the fault that ended it, or `None` if it ran to its end. The handler has a
+/// stack of its own, so that `body` may ruin the stack pointer.
 pub fn caught(body: impl FnOnce()) -> Result<Option<Fault>, Failure> {
     caught_with(0, body)
 }

@@ -52,8 +52,8 @@ pub fn here() -> Result<Vec<Line>, Failure> {
     Ok(lines)
 }
 
-/// The mounts below the working directory in one text: `place tag tag, …`, by place, and of several on one place the lower first. Peer
-/// groups are `A`, `B`, … as they come.
+/// The mounts below the working directory in one text: `place tag tag, …`, by place, and of several on one place the
+/// lower first. Peer groups are `A`, `B`, … as they come.
 pub fn shown() -> Result<String, Failure> {
     let mut lines = here()?;
     let parents: BTreeMap<u32, u32> = lines.iter().map(|line| (line.id, line.parent)).collect();

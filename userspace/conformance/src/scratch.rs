@@ -7,8 +7,8 @@ use alloc::format;
 use libsyscall::file::{chdir, mkdirat};
 use libsyscall::process::getpid;
 
-/// Makes an empty folder in `/tmp`, open to everybody, and goes into it. It stays behind: the machine is a guest's, and on a
-/// host it is small.
+/// Makes an empty folder in `/tmp`, open to everybody, and goes into it. It stays behind: the machine is a guest's, and
+/// on a host it is small.
 pub fn enter() -> Result<(), Failure> {
     let path = CString::new(format!("/tmp/conformance-{}-{}", getpid(), ulib::time::monotonic().as_nanos()))
         .map_err(Failure::new)?;

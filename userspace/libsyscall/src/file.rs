@@ -173,7 +173,8 @@ pub fn statfs(path: &CStr) -> Result<Statfs, Errno> {
     unsafe { call!(nr::statfs, path.as_ptr(), &raw mut statfs) }.map(|_| statfs)
 }
 
-/// Fills `buffer` with records of a directory ([`abi::fs::Dirent64`] and a name each); returns their bytes, 0 at the end.
+/// Fills `buffer` with records of a directory ([`abi::fs::Dirent64`] and a name each); returns their bytes, 0 at the
+/// end.
 pub fn getdents64(fd: RawFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: as for `read`.
     unsafe { call!(nr::getdents64, fd, buffer.as_mut_ptr(), buffer.len()) }.map(|count| count as usize)

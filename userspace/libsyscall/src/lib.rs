@@ -3,8 +3,8 @@
 //! Two layers. [`arch`] holds one function for each architecture, [`syscall`], which is the instruction and nothing
 //! more. The other modules are typed wrappers above it, grouped by subject and named as Linux names the calls; they
 //! return `Result<_, Errno>`. A wrapper is safe where no argument can make the kernel touch memory that Rust believes
-//! to be its own. Numbers and layouts come from [`abi`], so the same source serves x86_64 and AArch64: where only one of
-//! them has a call (`open`, `fork`, `poll`), the wrapper uses the general form that both have.
+//! to be its own. Numbers and layouts come from [`abi`], so the same source serves x86_64 and AArch64: where only one
+//! of them has a call (`open`, `fork`, `poll`), the wrapper uses the general form that both have.
 #![no_std]
 
 pub mod arch;

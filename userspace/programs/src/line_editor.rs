@@ -1,9 +1,9 @@
 //! Editing a line on a terminal: a pure state machine between the bytes of keys and what the screen shows.
 //!
-//! [`Editor`] takes one byte at a time ([`Editor::key`]) and says what came of it; [`Editor::draw`] gives the bytes that show the
-//! line. A line longer than the screen is wide is shown in part, so what is on the screen is always one row, whatever the terminal
-//! does at its right edge. Keys are those of Emacs and of ANSI terminals (ECMA-48's control sequences). The line is valid UTF-8:
-//! bytes that are not are dropped.
+//! [`Editor`] takes one byte at a time ([`Editor::key`]) and says what came of it; [`Editor::draw`] gives the bytes
+//! that show the line. A line longer than the screen is wide is shown in part, so what is on the screen is always one
+//! row, whatever the terminal does at its right edge. Keys are those of Emacs and of ANSI terminals (ECMA-48's control
+//! sequences). The line is valid UTF-8: bytes that are not are dropped.
 
 mod history;
 mod keys;
@@ -160,8 +160,8 @@ impl Editor {
         rest[word..].find(' ').map_or(self.text.len(), |blank| self.cursor + word + blank)
     }
 
-    /// What shows `prompt` and the line on a screen of `width` columns, over what stood in the cursor's row before, and leaves the
-    /// screen's cursor where the line's is.
+    /// What shows `prompt` and the line on a screen of `width` columns, over what stood in the cursor's row before, and
+    /// leaves the screen's cursor where the line's is.
     pub fn draw(&self, prompt: &str, width: usize) -> String {
         let prompt = prompt.rsplit('\n').next().unwrap_or_default();
         // The last column stays free: a character there makes some terminals wrap and others not.

@@ -6,8 +6,9 @@
 //! See `docs/writing-programs.md`.
 //!
 //! Built for `x86_64-unknown-none` or `aarch64-unknown-none`, a program starts at this crate's `_start`, uses only
-//! Linux system calls and runs on Orlop and on Linux alike. Built for a hosted target, as `cargo check` and `cargo test`
-//! on a developer's machine do, it starts in the C library's `main`: that build is for checking, not for shipping.
+//! Linux system calls and runs on Orlop and on Linux alike. Built for a hosted target, as `cargo check` and
+//! `cargo test` on a developer's machine do, it starts in the C library's `main`: that build is for checking, not for
+//! shipping.
 #![no_std]
 
 extern crate alloc;

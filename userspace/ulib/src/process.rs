@@ -1,8 +1,8 @@
 //! Starting programs and waiting for them.
 //!
-//! [`Command::spawn`] does not copy the address space: the child runs in the parent's memory on a small stack of its own
-//! (`CLONE_VM | CLONE_VFORK`), while the parent's thread sleeps, until it executes the program or fails. All it needs is
-//! made ready before, so the child allocates nothing and takes no lock.
+//! [`Command::spawn`] does not copy the address space: the child runs in the parent's memory on a small stack of its
+//! own (`CLONE_VM | CLONE_VFORK`), while the parent's thread sleeps, until it executes the program or fails. All it
+//! needs is made ready before, so the child allocates nothing and takes no lock.
 
 use crate::{c_string, env};
 use abi::Errno;
@@ -114,7 +114,8 @@ impl Command {
         self
     }
 
-    /// Starts a session with the child as leader and its standard input, if that is a terminal, as controlling terminal.
+    /// Starts a session with the child as leader and its standard input, if that is a terminal, as controlling
+    /// terminal.
     pub fn session(mut self) -> Command {
         self.plan.session = true;
         self
@@ -126,8 +127,8 @@ impl Command {
         self
     }
 
-    /// Starts the program. An error to find or execute it comes back here: ENOENT, EACCES, ENOEXEC … Then all is as before: the
-    /// terminal's foreground, too.
+    /// Starts the program. An error to find or execute it comes back here: ENOENT, EACCES, ENOEXEC … Then all is as
+    /// before: the terminal's foreground, too.
     pub fn spawn(&self) -> Result<Child, Errno> {
         let arguments = pointers(&self.arguments);
         let environment = match &self.environment {
@@ -146,7 +147,8 @@ impl Command {
             terminal.and_then(|terminal| Some((terminal, file::foreground_group(terminal).ok()?)));
         let child = run_errand(&mut errand);
         if let (Some(_), Some((terminal, group))) = (errand.error, foreground) {
-            // The child had the terminal and is no more. All signals are blocked here, so nothing stops who takes it back.
+            // The child had the terminal and is no more. All signals are blocked here, so nothing stops who takes it
+            // back.
             let _ = file::set_foreground_group(terminal, group);
         }
         rt_sigprocmask(SIG_SETMASK, errand.old_mask)?;
@@ -257,8 +259,8 @@ fn run_errand(errand: &mut Errand<'_>) -> Result<i32, Errno> {
     let stack =
         unsafe { memory::mmap(core::ptr::null_mut(), CHILD_STACK, PROT_READ | PROT_WRITE, flags, -1, 0) }?;
     let null = core::ptr::null_mut();
-    // SAFETY: the stack is fresh, the errand lives in this frame, and CLONE_VFORK keeps this thread from running until the
-    // child uses neither any more. All signals are blocked, so no handler of this program runs in the child.
+    // SAFETY: the stack is fresh, the errand lives in this frame, and CLONE_VFORK keeps this thread from running until
+    // the child uses neither any more. All signals are blocked, so no handler of this program runs in the child.
     let pid = unsafe {
         clone_onto_stack(
             CLONE_VM | CLONE_VFORK | u64::from(SIGCHLD),
@@ -307,11 +309,11 @@ impl Child {
     }
 }
 
-/// Splits this process: `None` in the child, the child in the parent. Buffered output is flushed before, so that it does
-/// not appear twice.
+/// Splits this process: `None` in the child, the child in the parent. Buffered output is flushed before, so that it
+/// does not appear twice.
 ///
-/// EBUSY in a program that has other threads, or has not joined those that ended: the child would have the calling thread only, and might
-/// find a lock, the heap's among them, held for ever.
+/// EBUSY in a program that has other threads, or has not joined those that ended: the child would have the calling
+/// thread only, and might find a lock, the heap's among them, held for ever.
 pub fn fork() -> Result<Option<Child>, Errno> {
     if !crate::thread::is_alone() {
         return Err(Errno::EBUSY);

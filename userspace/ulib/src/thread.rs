@@ -1,8 +1,8 @@
 //! Threads and values that each thread has its own of.
 //!
 //! Every thread has a [`Block`], which its thread pointer (FS_BASE on x86_64, TPIDR_EL0 on AArch64) points to. A
-//! [`ThreadLocal`] is a number: the slot in the block where each thread keeps its value, made when the thread first asks
-//! and dropped when the thread ends. A thread's stack and block are one mapping, returned when it has been joined.
+//! [`ThreadLocal`] is a number: the slot in the block where each thread keeps its value, made when the thread first
+//! asks and dropped when the thread ends. A thread's stack and block are one mapping, returned when it has been joined.
 
 #[cfg(not(target_os = "none"))]
 mod hosted;

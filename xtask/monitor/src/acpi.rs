@@ -1,5 +1,5 @@
-//! ACPI's tables as cloud-hypervisor makes them: a hardware-reduced machine, CPUs by their x2APIC identifiers, AML that names no more than the type
-//! of "soft off" (ACPI 6.4, 5.2).
+//! ACPI's tables as cloud-hypervisor makes them: a hardware-reduced machine, CPUs by their x2APIC identifiers, AML that
+//! names no more than the type of "soft off" (ACPI 6.4, 5.2).
 
 use anyhow::Result;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};

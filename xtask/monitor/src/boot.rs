@@ -1,4 +1,5 @@
-//! What the kernel finds when it starts: itself, the initramfs, the structures of its loader's protocol, and the CPU's registers.
+//! What the kernel finds when it starts: itself, the initramfs, the structures of its loader's protocol, and the CPU's
+//! registers.
 
 use std::fs::File;
 

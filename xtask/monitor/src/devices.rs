@@ -1,5 +1,5 @@
-//! What answers at I/O ports: the transmitter of a 16550, a keyboard controller that resets, a port for the kernel's status, and, where there
-//! is ACPI, its sleep register and timer; and an I/O APIC that interrupts nobody.
+//! What answers at I/O ports: the transmitter of a 16550, a keyboard controller that resets, a port for the kernel's
+//! status, and, where there is ACPI, its sleep register and timer; and an I/O APIC that interrupts nobody.
 
 use std::io::Write;
 use std::time::Instant;

@@ -82,8 +82,8 @@ impl Machine {
         Ok(self.runners.first().context("no CPU")?.get_sregs()?)
     }
 
-    /// Lets the kernel run on the first CPU, from these registers on, until it ends the machine; how. The others wait for their start-up
-    /// interrupts. Their threads end with the program.
+    /// Lets the kernel run on the first CPU, from these registers on, until it ends the machine; how. The others wait
+    /// for their start-up interrupts. Their threads end with the program.
     pub fn run(self, kind: &Kind, registers: &Registers) -> Result<End> {
         let first = self.runners.first().context("no CPU")?;
         first.set_sregs(&registers.special)?;
@@ -102,7 +102,8 @@ impl Machine {
     }
 }
 
-/// What KVM can do, for the CPU of this identity: timers that keep deadlines too, which KVM leaves for its user to say, and who it is.
+/// What KVM can do, for the CPU of this identity: timers that keep deadlines too, which KVM leaves for its user to say,
+/// and who it is.
 fn identify(supported: &CpuId, identity: u32, cpus: u8) -> CpuId {
     const DEADLINES: u32 = 1 << 24;
     const SEVERAL: u32 = 1 << 28;

@@ -1,7 +1,8 @@
-//! A small virtual machine monitor for x86_64, of rust-vmm's crates: it starts a kernel as Firecracker and cloud-hypervisor do.
+//! A small virtual machine monitor for x86_64, of rust-vmm's crates: it starts a kernel as Firecracker and
+//! cloud-hypervisor do.
 //!
-//! `monitor KIND KERNEL INITRAMFS MIB CPUS COMMAND-LINE`. The kernel is an ELF file. All kinds have a serial port at 0x3f8 that goes to standard output,
-//! and a keyboard controller that only resets.
+//! `monitor KIND KERNEL INITRAMFS MIB CPUS COMMAND-LINE`. The kernel is an ELF file. All kinds have a serial port at
+//! 0x3f8 that goes to standard output, and a keyboard controller that only resets.
 //!
 //! | kind | entry | what the kernel finds besides |
 //! |---|---|---|
@@ -10,10 +11,11 @@
 //! | `cloud-hypervisor` | PVH | KVM's local APICs, an I/O APIC that is not KVM's, neither 8259 nor 8254; ACPI, hardware-reduced |
 //! | `large` | PVH | the same, the CPUs' identifiers 300 apart |
 //!
-//! It ends as QEMU does by the status that the kernel writes to port 0xf4, or with success when the kernel resets it or switches it off.
+//! It ends as QEMU does by the status that the kernel writes to port 0xf4, or with success when the kernel resets it or
+//! switches it off.
 //!
-//! Structures and registers: Linux, Documentation/x86/boot.rst; Xen, docs/misc/pvh.pandoc; the places where they lie, and what stands in
-//! ACPI's tables, are those monitors'.
+//! Structures and registers: Linux, Documentation/x86/boot.rst; Xen, docs/misc/pvh.pandoc; the places where they lie,
+//! and what stands in ACPI's tables, are those monitors'.
 
 mod acpi;
 mod boot;

@@ -1,11 +1,12 @@
 //! A QEMU plugin that records which CPU's kernel stores to which cache line.
 //!
-//! Loaded with `-plugin libobserver.so,marks=ADDRESS,output=FILE`. The guest's store to `ADDRESS` begins an observation, the one
-//! to `ADDRESS + 8` ends it. In between each store by an instruction in the upper half of addresses, the kernel's, is counted.
-//! For each observation the file gets a line `observation`, then `CPU LINE PC COUNT` in hexadecimal, where LINE is the physical
-//! address by 64.
+//! Loaded with `-plugin libobserver.so,marks=ADDRESS,output=FILE`. The guest's store to `ADDRESS` begins an
+//! observation, the one to `ADDRESS + 8` ends it. In between each store by an instruction in the upper half of
+//! addresses, the kernel's, is counted. For each observation the file gets a line `observation`, then
+//! `CPU LINE PC COUNT` in hexadecimal, where LINE is the physical address by 64.
 //!
-//! The interface is QEMU's for TCG plugins, version 1 (`docs/devel/tcg-plugins.rst`, `include/qemu/qemu-plugin.h` of QEMU 7.2).
+//! The interface is QEMU's for TCG plugins, version 1 (`docs/devel/tcg-plugins.rst`, `include/qemu/qemu-plugin.h` of
+//! QEMU 7.2).
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};

@@ -1,9 +1,10 @@
-//! Atomic updates in a linked AArch64 kernel: loops that load and store exclusively, and the single instructions that do the same where the
-//! CPU has FEAT_LSE (DDI 0487, C6.2: LDADD and its kin, SWP, CAS).
+//! Atomic updates in a linked AArch64 kernel: loops that load and store exclusively, and the single instructions that
+//! do the same where the CPU has FEAT_LSE (DDI 0487, C6.2: LDADD and its kin, SWP, CAS).
 //!
-//! A loop is replaced only if it has one of the forms below to the last bit, and nothing branches into its midst. The new code leaves
-//! every register as a loop does that came through at the first try, the register of STXR's answer (zero) included, and is no longer.
-//! Loops of other forms stay as they are. Names below: T is loaded, V stored, N the address, S the answer.
+//! A loop is replaced only if it has one of the forms below to the last bit, and nothing branches into its midst. The
+//! new code leaves every register as a loop does that came through at the first try, the register of STXR's answer
+//! (zero) included, and is no longer. Loops of other forms stay as they are. Names below: T is loaded, V stored, N the
+//! address, S the answer.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -49,7 +50,8 @@ fn encode(loops: &[(usize, Vec<u32>)]) -> Result<Vec<u8>> {
     Ok(header.iter().chain(&codes).chain(&places).flat_map(|word| word.to_le_bytes()).collect())
 }
 
-/// The loops that can be replaced, by the index of their first word, with their new code; and how many exclusive loads there are that begin one.
+/// The loops that can be replaced, by the index of their first word, with their new code; and how many exclusive loads
+/// there are that begin one.
 fn find(words: &[u32]) -> (Vec<(usize, Vec<u32>)>, usize) {
     let targets: BTreeSet<usize> =
         words.iter().enumerate().filter_map(|(index, word)| branch_target(index, *word)).collect();
@@ -63,7 +65,8 @@ fn find(words: &[u32]) -> (Vec<(usize, Vec<u32>)>, usize) {
     (loads.iter().filter_map(replace).collect(), loads.len())
 }
 
-/// Whether `words` begin with a wait for another CPU's store, not with a loop: LDAXR, CMP, B.NE, WFE (`hal`'s `pause_while`).
+/// Whether `words` begin with a wait for another CPU's store, not with a loop: LDAXR, CMP, B.NE, WFE (`hal`'s
+/// `pause_while`).
 pub fn waits(words: &[u32]) -> bool {
     const WAIT: u32 = 0xd503_205f;
     words.first().and_then(|first| Load::parse(*first)).is_some_and(|load| load.acquires)
@@ -134,7 +137,8 @@ struct Exclusive {
 }
 
 impl Exclusive {
-    /// The loop whose store is at `at`, and whose last word, behind that, leads back to its first one while the store fails.
+    /// The loop whose store is at `at`, and whose last word, behind that, leads back to its first one while the store
+    /// fails.
     fn parse(words: &[u32], at: usize) -> Option<Self> {
         let (load, store) = (Load::parse(*words.first()?)?, Store::parse(*words.get(at)?)?);
         let back = 0x3500_0000 | ((-(at as i32 + 1)) as u32 & 0x7_ffff) << 5 | store.answer;

@@ -1,14 +1,16 @@
 //! A kernel as Linux's boot protocol for x86 has it: a bzImage, which BIOS loaders, GRUB, kexec and QEMU load.
 //!
-//! The file is a real-mode part, whose header says everything of the rest, and the kernel as it lies in memory from 1 MiB on, without
-//! compression. It runs at that address alone, and says so. Source: Linux, `Documentation/arch/x86/boot.rst`.
+//! The file is a real-mode part, whose header says everything of the rest, and the kernel as it lies in memory from 1
+//! MiB on, without compression. It runs at that address alone, and says so. Source: Linux,
+//! `Documentation/arch/x86/boot.rst`.
 
 use anyhow::{Result, bail};
 
 use super::elf_image::ElfImage;
 use super::symbols;
 
-/// Where the kernel lies in memory, and with it its 32-bit entry; the 64-bit one is at the protocol's distance behind it.
+/// Where the kernel lies in memory, and with it its 32-bit entry; the 64-bit one is at the protocol's distance behind
+/// it.
 const KERNEL: u64 = 0x10_0000;
 const SECTOR: usize = 512;
 /// Sectors of the real-mode part behind the first one.
@@ -52,8 +54,9 @@ pub fn write(image: &ElfImage, linked: &[u8]) -> Result<Vec<u8>> {
     Ok(file)
 }
 
-/// What makes the file an application for UEFI firmware (Microsoft's PE/COFF specification): its headers fill the page at the kernel's
-/// place, whose own first page, with the entries of Linux's protocol, is left out; the rest lies where it is linked. It cannot be moved.
+/// What makes the file an application for UEFI firmware (Microsoft's PE/COFF specification): its headers fill the page
+/// at the kernel's place, whose own first page, with the entries of Linux's protocol, is left out; the rest lies where
+/// it is linked. It cannot be moved.
 fn firmware_header(file: &mut [u8], entry: u64, size: u64) -> Result<()> {
     const PE: usize = 0x40;
     const OPTIONAL: usize = PE + 24;

@@ -1,7 +1,7 @@
 //! Runs cargo for a bare-metal target and learns from its messages what it has built.
 //!
-//! What cargo says of its progress, or of another build that it waits for, is passed on; that it has finished is not, as most of
-//! the time it has nothing to do.
+//! What cargo says of its progress, or of another build that it waits for, is passed on; that it has finished is not,
+//! as most of the time it has nothing to do.
 
 use std::io::{BufReader, IsTerminal, Read, Write};
 use std::path::PathBuf;

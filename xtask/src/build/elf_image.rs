@@ -146,8 +146,9 @@ impl ElfImage {
         Ok((image, memory_end))
     }
 
-    /// What Arm's boot protocol calls `Image`: the memory, with its size in the header, and what the file holds of it in the headers for UEFI
-    /// firmware, whose second section begins in the file where it begins in memory and ends with it.
+    /// What Arm's boot protocol calls `Image`: the memory, with its size in the header, and what the file holds of it
+    /// in the headers for UEFI firmware, whose second section begins in the file where it begins in memory and ends
+    /// with it.
     pub fn to_flat(&self) -> Result<Vec<u8>> {
         const PE_OFFSET: usize = 60;
         const SECOND_SECTION: usize = 24 + 160 + 40;

@@ -103,8 +103,8 @@ impl Kernel<'_> {
         Ok(())
     }
 
-    /// x87's pointers are overwritten by instructions that neither fault nor leave anything, right before registers are loaded; and nobody
-    /// asks the CPU for `rdfsbase` or XSAVE there: the words for it are sites.
+    /// x87's pointers are overwritten by instructions that neither fault nor leave anything, right before registers are
+    /// loaded; and nobody asks the CPU for `rdfsbase` or XSAVE there: the words for it are sites.
     fn check_registers(&self) -> Result<()> {
         let overwrites = self.x86_64("platform::guards::forget_x87_pointers")?;
         let kinds: Vec<_> = overwrites.iter().map(Instruction::mnemonic).take(5).collect();
@@ -156,7 +156,8 @@ impl Kernel<'_> {
         Ok(())
     }
 
-    /// Only one function reads identification registers and CTR_EL0: hypervisors trap that. MIDR_EL1 and MPIDR_EL1 they do not.
+    /// Only one function reads identification registers and CTR_EL0: hypervisors trap that. MIDR_EL1 and MPIDR_EL1 they
+    /// do not.
     fn check_identification(&self) -> Result<()> {
         const READER: &str = "hal::arch::aarch64::platform::identity::Identity::read";
         /// MRS (C6.2.228): everything but the target.
@@ -180,8 +181,8 @@ impl Kernel<'_> {
         Ok(())
     }
 
-    /// Who spins for another CPU watches the word and sleeps (WFE, C6.2.337): each exclusive load without a store has one behind it, three
-    /// words on.
+    /// Who spins for another CPU watches the word and sleeps (WFE, C6.2.337): each exclusive load without a store has
+    /// one behind it, three words on.
     fn check_spinning(&self) -> Result<()> {
         for name in SPINNING {
             let (_, code) = self.function(name)?;

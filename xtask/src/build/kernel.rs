@@ -11,10 +11,10 @@ use crate::arch::Arch;
 use crate::toolchain::Toolchain;
 use libkernel::arch::aarch64::atomics::ALIGNMENT as ATOMICS_ALIGNMENT;
 
-/// Rust's bare-metal targets for AArch64 take it that nothing is set up, and have names compared and values moved in aligned pieces. Orlop's Rust
-/// code runs with the MMU on and alignment unchecked (`boot.S`, SCTLR_EL1.A), as UEFI has it too, and on normal memory: device registers
-/// are accessed one by one. The compiler warns of each feature of LLVM's that it has no name for, and can only be told to be silent;
-/// `tidy` asks clippy for all other warnings.
+/// Rust's bare-metal targets for AArch64 take it that nothing is set up, and have names compared and values moved in
+/// aligned pieces. Orlop's Rust code runs with the MMU on and alignment unchecked (`boot.S`, SCTLR_EL1.A), as UEFI has
+/// it too, and on normal memory: device registers are accessed one by one. The compiler warns of each feature of LLVM's
+/// that it has no name for, and can only be told to be silent; `tidy` asks clippy for all other warnings.
 const UNALIGNED: [&str; 2] = ["-Ctarget-feature=-strict-align", "-Awarnings"];
 
 /// Builds the kernel for `arch` into `path`, and with symbols and debug information into `path` with `.elf`;

@@ -1,7 +1,7 @@
 //! The sites of a linked kernel that are patched at boot: all of them can be, in whatever combination.
 //!
-//! What `libkernel::patch` needs no decoder for it checks at boot too. That x86_64's code means the same at another place, and that
-//! no site ends within an instruction, only a decoder sees.
+//! What `libkernel::patch` needs no decoder for it checks at boot too. That x86_64's code means the same at another
+//! place, and that no site ends within an instruction, only a decoder sees.
 
 use anyhow::{Context, Result, bail, ensure};
 use iced_x86::{Decoder, DecoderOptions};

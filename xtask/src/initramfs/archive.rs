@@ -1,7 +1,7 @@
 //! A file tree in memory, written as a `newc` cpio archive: the format of Linux's initramfs.
 //!
-//! The same tree always gives the same bytes: entries are sorted, owned by root, and dated 1970 unless they bring a time.
-//! Format: Linux, Documentation/driver-api/early-userspace/buffer-format.rst.
+//! The same tree always gives the same bytes: entries are sorted, owned by root, and dated 1970 unless they bring a
+//! time. Format: Linux, Documentation/driver-api/early-userspace/buffer-format.rst.
 
 use std::collections::BTreeMap;
 
@@ -142,7 +142,8 @@ impl Archive {
         Ok(bytes)
     }
 
-    /// Each path's file. Names of one file have one number, which is how an unpacker knows them; the content stands with one of them.
+    /// Each path's file. Names of one file have one number, which is how an unpacker knows them; the content stands
+    /// with one of them.
     fn inodes(&self) -> Result<BTreeMap<&str, Inode>> {
         let mut inodes = BTreeMap::new();
         for (number, (path, entry)) in (1..).zip(&self.entries) {

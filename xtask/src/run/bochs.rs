@@ -1,9 +1,9 @@
-//! Bochs: an emulator that shares no code with QEMU, is strict about reserved bits, and has CPUs with parts that QEMU's translator lacks:
-//! x2APIC, PCID, the TSC's deadline, AVX-512.
+//! Bochs: an emulator that shares no code with QEMU, is strict about reserved bits, and has CPUs with parts that QEMU's
+//! translator lacks: x2APIC, PCID, the TSC's deadline, AVX-512.
 //!
-//! It starts the kernel as a PC does: BIOS, GRUB, bzImage. The first serial port comes out of its standard output, behind a few lines of
-//! its own. It executes some 30 million instructions a second, and the guest's clock goes by their number: as if they were three times as
-//! many, so that a program has done as much in its time as elsewhere.
+//! It starts the kernel as a PC does: BIOS, GRUB, bzImage. The first serial port comes out of its standard output,
+//! behind a few lines of its own. It executes some 30 million instructions a second, and the guest's clock goes by
+//! their number: as if they were three times as many, so that a program has done as much in its time as elsewhere.
 
 use std::path::Path;
 use std::process::Command;

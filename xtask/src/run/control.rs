@@ -35,7 +35,8 @@ impl Control {
         self.execute(r#"{"execute":"chardev-send-break","arguments":{"id":"console"}}"#).map(drop)
     }
 
-    /// Lets a machine that was started with `-S` run, waits until it ends, and says why it ended, in QEMU's word for it.
+    /// Lets a machine that was started with `-S` run, waits until it ends, and says why it ended, in QEMU's word for
+    /// it.
     pub fn run_to_end(&mut self, patience: Duration) -> Result<String> {
         self.stream.set_read_timeout(Some(patience))?;
         self.execute(r#"{"execute":"cont"}"#)?;

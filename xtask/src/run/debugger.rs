@@ -1,5 +1,5 @@
-//! A debugger's side of GDB's remote protocol, spoken to QEMU over a socket: for tests that start a kernel with other registers
-//! and memory than QEMU gives it.
+//! A debugger's side of GDB's remote protocol, spoken to QEMU over a socket: for tests that start a kernel with other
+//! registers and memory than QEMU gives it.
 //!
 //! A packet is `$`, text, `#` and two digits of a checksum, acknowledged by `+` (GDB's manual, appendix E).
 

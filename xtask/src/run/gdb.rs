@@ -25,7 +25,8 @@ pub struct Target<'a> {
     pub program: Option<&'a Path>,
 }
 
-/// The debugger, installed if it is missing and that is allowed. Any other GDB will do for this machine's own architecture.
+/// The debugger, installed if it is missing and that is allowed. Any other GDB will do for this machine's own
+/// architecture.
 pub fn program(arch: Arch) -> Result<&'static str> {
     if !command::exists(DEBUGGER) && arch == Arch::host() && command::exists("gdb") {
         return Ok("gdb");

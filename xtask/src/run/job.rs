@@ -1,8 +1,9 @@
 //! The job: which programs `init` shall run, and how it tells their exit statuses.
 //!
-//! The job travels as the file `/.orlop/job` in a cpio segment of its own, so that arguments need no quoting. Its fields
-//! are strings, each ended by a zero byte: format, nonce, terminal, input, number of programs, and for each program the
-//! number of its arguments and the arguments. `init` answers on the console with markers, see [`super::markers`].
+//! The job travels as the file `/.orlop/job` in a cpio segment of its own, so that arguments need no quoting. Its
+//! fields are strings, each ended by a zero byte: format, nonce, terminal, input, number of programs, and for each
+//! program the number of its arguments and the arguments. `init` answers on the console with markers, see
+//! [`super::markers`].
 
 use anyhow::{Result, bail};
 

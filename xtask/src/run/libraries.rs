@@ -1,8 +1,8 @@
 //! The dynamic linker and the libraries that a program of this machine needs in the guest.
 //!
-//! A library is looked for as the dynamic linker would look for it: where RUNPATH or RPATH say (`$ORIGIN` is the folder of whoever
-//! needs it), then in the usual folders. In the guest it lies where the guest's dynamic linker finds it by the same rules.
-//! Sources: ld.so(8); musl's `ldso/dynlink.c`.
+//! A library is looked for as the dynamic linker would look for it: where RUNPATH or RPATH say (`$ORIGIN` is the folder
+//! of whoever needs it), then in the usual folders. In the guest it lies where the guest's dynamic linker finds it by
+//! the same rules. Sources: ld.so(8); musl's `ldso/dynlink.c`.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -73,8 +73,8 @@ pub fn insert_from(
     insert_libraries(root, archive, arch, flavour, program)
 }
 
-/// Puts the libraries into `archive` that a module, which programs load as they run, needs where it lies in the same place here and in
-/// the guest.
+/// Puts the libraries into `archive` that a module, which programs load as they run, needs where it lies in the same
+/// place here and in the guest.
 pub fn insert_for_module(archive: &mut Archive, arch: Arch, module: &Path) -> Result<()> {
     let module = Placed { host: module.to_owned(), guest: module.to_owned() };
     insert_libraries(Path::new("/"), archive, arch, Flavour::Gnu, module)

@@ -1,7 +1,8 @@
 //! The lines of source that a failed kernel's calls stand at, which only the linked file knows: its image holds names.
 //!
-//! What a kernel writes when it fails is read as it came from the console. A row of its calls is an address and a function
-//! (`hal::backtrace::CallSite`); each is an address to return to, but for the first one behind an exception, which was the instruction itself.
+//! What a kernel writes when it fails is read as it came from the console. A row of its calls is an address and a
+//! function (`hal::backtrace::CallSite`); each is an address to return to, but for the first one behind an exception,
+//! which was the instruction itself.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -15,8 +16,8 @@ use crate::workspace;
 const EXCEPTION: &str = "] kernel exception ";
 const PANIC: &str = "] Kernel panic - not syncing: ";
 
-/// The calls of the last report in `console` with file and line, those that were compiled into others included; nothing without a
-/// report or without the `.elf` that lies beside a `kernel` of this repository.
+/// The calls of the last report in `console` with file and line, those that were compiled into others included; nothing
+/// without a report or without the `.elf` that lies beside a `kernel` of this repository.
 pub fn of_report(console: &[u8], kernel: &Path) -> String {
     let console = String::from_utf8_lossy(console);
     let addresses = addresses(&console);

@@ -249,8 +249,8 @@ impl MachineOptions {
     }
 }
 
-/// Whether KVM can run a guest of `arch`. On x86_64 `/dev/kvm` can exist and open where no guest runs, so the CPU is asked
-/// too; on AArch64 Linux has no `/dev/kvm` unless it was started at EL2.
+/// Whether KVM can run a guest of `arch`. On x86_64 `/dev/kvm` can exist and open where no guest runs, so the CPU is
+/// asked too; on AArch64 Linux has no `/dev/kvm` unless it was started at EL2.
 fn kvm_can_run(arch: Arch) -> bool {
     let device = PathBuf::from("/dev/kvm");
     let opens = || std::fs::OpenOptions::new().read(true).write(true).open(&device).is_ok();

@@ -1,6 +1,7 @@
 //! How much memory a guest needs for its initramfs.
 //!
-//! The archive lies in memory while its files are made beside it, and files may take half of the rest at most (Linux, `tmpfs.rst`).
+//! The archive lies in memory while its files are made beside it, and files may take half of the rest at most (Linux,
+//! `tmpfs.rst`).
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -16,8 +17,8 @@ const REST: u64 = 64 * MIB;
 /// How much an archive grows when it is unpacked, where its format does not say.
 const USUAL_GROWTH: u64 = 4;
 
-/// `machine` with memory for an initramfs of the file `base` and `added` bytes besides that are not compressed: more than usual if need
-/// be. Memory that was asked for and is too little is an error.
+/// `machine` with memory for an initramfs of the file `base` and `added` bytes besides that are not compressed: more
+/// than usual if need be. Memory that was asked for and is too little is an error.
 pub fn fit(machine: &MachineOptions, base: &Path, added: u64) -> Result<MachineOptions> {
     let stored = base.metadata().with_context(|| format!("cannot read {}", base.display()))?.len();
     let (length, unpacked) = (stored + added, unpacked_length(base, stored)? + added);

@@ -1,9 +1,10 @@
-//! KVM where there is none: QEMU's translator emulates a CPU with AMD's virtualisation, or an Arm CPU with EL2, on which Debian's Linux runs
-//! Debian's QEMU, which runs the guest by KVM.
+//! KVM where there is none: QEMU's translator emulates a CPU with AMD's virtualisation, or an Arm CPU with EL2, on
+//! which Debian's Linux runs Debian's QEMU, which runs the guest by KVM.
 //!
-//! The outer machine gets the guest's files as disks and QEMU's arguments by `fw_cfg`. What the guest's console says comes out of the outer machine's
-//! second serial port as it is, so that whoever talks to a guest need not know; the first one is for the outer Linux's complaints, the third one
-//! the inner QEMU's control socket. A guest that is stored in `/tmp/stored` goes on in another QEMU when the first one has ended.
+//! The outer machine gets the guest's files as disks and QEMU's arguments by `fw_cfg`. What the guest's console says
+//! comes out of the outer machine's second serial port as it is, so that whoever talks to a guest need not know; the
+//! first one is for the outer Linux's complaints, the third one the inner QEMU's control socket. A guest that is stored
+//! in `/tmp/stored` goes on in another QEMU when the first one has ended.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -66,8 +67,9 @@ const X86_64: Outer = Outer {
     ],
 };
 
-/// QEMU's translator has EL2, and so Linux has KVM. The board has one port, hence cards for the others. Without performance counters, as the translator
-/// (7.2) lets programs read the cycle counter, PMCCNTR_EL0, where KVM is to be asked.
+/// QEMU's translator has EL2, and so Linux has KVM. The board has one port, hence cards for the others. Without
+/// performance counters, as the translator (7.2) lets programs read the cycle counter, PMCCNTR_EL0, where KVM is to be
+/// asked.
 const AARCH64: Outer = Outer {
     linux: "linux-image-cloud-arm64",
     hypervisor: &[],
@@ -88,8 +90,8 @@ const MODULES: [(&str, &str); 7] = [
     ("virtio_blk.ko", "/lib/modules/*/kernel/drivers/block/virtio_blk.ko"),
 ];
 
-/// The outer machine's first program. It ends the machine as the inner QEMU ended: off, or with its status, which a machine that
-/// knows only off writes to the console ([`end`]).
+/// The outer machine's first program. It ends the machine as the inner QEMU ended: off, or with its status, which a
+/// machine that knows only off writes to the console ([`end`]).
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
@@ -144,8 +146,8 @@ pub fn control(arch: Arch) -> [String; 4] {
     ["-chardev".to_owned(), chardev, "-mon".to_owned(), "chardev=control,mode=control".to_owned()]
 }
 
-/// QEMU's command for an outer machine in which `inner` runs, on as many CPUs as the guest is to have. It finds `kernel` and `initramfs` at
-/// [`KERNEL`] and [`INITRAMFS`]; who writes to `control` talks to it.
+/// QEMU's command for an outer machine in which `inner` runs, on as many CPUs as the guest is to have. It finds
+/// `kernel` and `initramfs` at [`KERNEL`] and [`INITRAMFS`]; who writes to `control` talks to it.
 pub fn command(
     guest: &MachineOptions,
     inner: &Command,

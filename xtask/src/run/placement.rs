@@ -1,7 +1,7 @@
 //! An AArch64 kernel put anywhere in memory, with a device tree that may have been changed: what other loaders do.
 //!
-//! QEMU writes the tree that it would have given the kernel. A second QEMU loads image, initramfs and tree as plain bytes, and
-//! a few instructions that go to the image as the boot protocol says.
+//! QEMU writes the tree that it would have given the kernel. A second QEMU loads image, initramfs and tree as plain
+//! bytes, and a few instructions that go to the image as the boot protocol says.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -23,7 +23,8 @@ struct FirstLine {
     by_name: Option<String>,
 }
 
-/// Puts a program of machine code out of another tree of files, which starts at `root`, at the same place, with its libraries.
+/// Puts a program of machine code out of another tree of files, which starts at `root`, at the same place, with its
+/// libraries.
 pub fn insert_from(root: &Path, archive: &mut Archive, arch: Arch, path: &str) -> Result<()> {
     let host = root.join(path.trim_start_matches('/'));
     host_files::insert(archive, &host, path)?;
@@ -53,7 +54,8 @@ fn insert_at_depth(archive: &mut Archive, arch: Arch, host: &Path, guest: &str, 
     Ok(())
 }
 
-/// Puts an interpreter where the script looks for it. The image's own shell does where this machine's is for another architecture.
+/// Puts an interpreter where the script looks for it. The image's own shell does where this machine's is for another
+/// architecture.
 fn insert_interpreter(archive: &mut Archive, arch: Arch, path: &str, depth: u32) -> Result<()> {
     let host = PathBuf::from(path);
     let is_script = std::fs::read(&host).is_ok_and(|start| first_line(&start).is_some());

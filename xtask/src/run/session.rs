@@ -46,8 +46,8 @@ impl std::fmt::Display for Ended {
     }
 }
 
-/// The console's last line, as a machine that knows only off tells its status: the kernel's own words, or those of the outer machine of
-/// [`super::nested`] about the inner QEMU.
+/// The console's last line, as a machine that knows only off tells its status: the kernel's own words, or those of the
+/// outer machine of [`super::nested`] about the inner QEMU.
 #[derive(Default)]
 struct LastLine(std::cell::RefCell<Vec<u8>>);
 

@@ -1,7 +1,7 @@
 //! The grid: a boot to the shell in every machine that this kernel promises to run on.
 //!
-//! Rows are combinations of machine, CPU model and memory, and for AArch64 of interrupt controller, exception level and the
-//! places where a loader may put the image and the device tree.
+//! Rows are combinations of machine, CPU model and memory, and for AArch64 of interrupt controller, exception level and
+//! the places where a loader may put the image and the device tree.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -102,8 +102,8 @@ fn virt_rows(usual: &MachineOptions) -> Vec<Row> {
     rows
 }
 
-/// Images low, high, at odd multiples of 2 MiB, below and above 4 GiB, and in the last 2 MiB; trees that cross a boundary of 2
-/// MiB, and at the very end of memory.
+/// Images low, high, at odd multiples of 2 MiB, below and above 4 GiB, and in the last 2 MiB; trees that cross a
+/// boundary of 2 MiB, and at the very end of memory.
 fn placements() -> Vec<Placement> {
     const END: u64 = MEMORY + (8 << 30);
     const MIB: u64 = 1 << 20;

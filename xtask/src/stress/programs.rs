@@ -1,7 +1,7 @@
 //! The stress programs, each for a few seconds in turn, until the time is over.
 //!
-//! One boot serves as many turns as it survives: after a program that fails, hangs or takes the kernel down the machine is
-//! booted again and the next one has its turn.
+//! One boot serves as many turns as it survives: after a program that fails, hangs or takes the kernel down the machine
+//! is booted again and the next one has its turn.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -19,7 +19,8 @@ use crate::workspace;
 /// Where the program lies in the guest.
 const PROGRAM: &str = "/conformance/stress";
 
-/// How much longer than its turn a program may take. Its last round may have just begun, and the host may have other work.
+/// How much longer than its turn a program may take. Its last round may have just begun, and the host may have other
+/// work.
 const GRACE: Duration = Duration::from_secs(120);
 
 /// The table's row for machines that did not go off after their last program.

@@ -124,7 +124,8 @@ const LINES: [Line; 19] = [
     },
 ];
 
-/// Compressed archives of one file each, `from-KIND`, whose content is `from KIND`; and one with a file of 40 MiB of zeroes.
+/// Compressed archives of one file each, `from-KIND`, whose content is `from KIND`; and one with a file of 40 MiB of
+/// zeroes.
 const GZIP: &[u8] = include_bytes!("initramfs/file.cpio.gz");
 const XZ: &[u8] = include_bytes!("initramfs/file.cpio.xz");
 const ZSTD: &[u8] = include_bytes!("initramfs/file.cpio.zst");

@@ -1,4 +1,5 @@
-//! Orlop in Bochs: a short part that is one of the usual machines, and all conformance programs where they are asked for.
+//! Orlop in Bochs: a short part that is one of the usual machines, and all conformance programs where they are asked
+//! for.
 
 use anyhow::Result;
 
@@ -16,7 +17,8 @@ pub const PREFIX: &str = "bochs/";
 /// So much longer than in QEMU may a program take.
 pub const SLOWNESS: u32 = 10;
 
-/// CPUs that differ in what they have: AVX-512, x2APIC and PCID; a timer that keeps deadlines besides; AMD's; neither XSAVE nor 1 GiB pages.
+/// CPUs that differ in what they have: AVX-512, x2APIC and PCID; a timer that keeps deadlines besides; AMD's; neither
+/// XSAVE nor 1 GiB pages.
 const CPUS: [&str; 4] = ["corei7_skylake_x", "corei7_icelake_u", "ryzen", "core2_penryn_t9600"];
 
 /// Adds what belongs to the usual machines to `queue`.

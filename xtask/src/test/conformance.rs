@@ -30,8 +30,8 @@ struct Run {
     accel: Accelerator,
 }
 
-/// Adds the programs' runs on both kernels to `queue`. On Orlop they run on one CPU as well: what never meets another CPU there
-/// waits for its turn instead, and some faults show only so.
+/// Adds the programs' runs on both kernels to `queue`. On Orlop they run on one CPU as well: what never meets another
+/// CPU there waits for its turn instead, and some faults show only so.
 pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()> {
     let run = |name, kernel, smp| Run {
         prefix: format!("conformance/{arch}/{name}"),

@@ -75,8 +75,8 @@ impl std::fmt::Display for Ending {
     }
 }
 
-/// Asks a kernel under which nothing goes on what all threads are at (`BREAK`, `t`), or else QEMU what its CPUs are at. A kernel may
-/// have no answer: Linux has it only where that is switched on.
+/// Asks a kernel under which nothing goes on what all threads are at (`BREAK`, `t`), or else QEMU what its CPUs are at.
+/// A kernel may have no answer: Linux has it only where that is switched on.
 fn ask(session: &Session, control: &Path, input: &mut ChildStdin) -> Vec<Vec<u8>> {
     let mut said = Vec::new();
     let outcome = Control::connect(control).and_then(|mut control| {
@@ -116,8 +116,8 @@ impl Guest {
         Ok(ended)
     }
 
-    /// Runs `programs` in one boot, tells `watch` of each end at once, and returns all ends and whether the machine then went
-    /// off by itself. The last program in the answer may be one that did not end.
+    /// Runs `programs` in one boot, tells `watch` of each end at once, and returns all ends and whether the machine
+    /// then went off by itself. The last program in the answer may be one that did not end.
     pub fn boot(
         &self,
         programs: &[Vec<String>],
@@ -200,7 +200,8 @@ impl Guest {
         Ok(output)
     }
 
-    /// As [`Self::run_to_end`], with more `arguments` for QEMU; says besides why the machine ended, in QEMU's word for it.
+    /// As [`Self::run_to_end`], with more `arguments` for QEMU; says besides why the machine ended, in QEMU's word for
+    /// it.
     pub fn run_to_ending(&self, arguments: &[String]) -> Result<(Vec<u8>, String)> {
         let command_line = self.command_line("");
         let mut qemu = self.loaded(&self.initramfs, &command_line).command()?;
@@ -225,7 +226,8 @@ impl Guest {
         Ok((output, reason?))
     }
 
-    /// Boots a kernel that fails in a machine that stays as it is when it is switched off; what QEMU's monitor then answers to `command`.
+    /// Boots a kernel that fails in a machine that stays as it is when it is switched off; what QEMU's monitor then
+    /// answers to `command`.
     pub fn run_to_failure(&self, arguments: &[String], command: &str) -> Result<String> {
         let folder = tempfile::tempdir()?;
         let socket = folder.path().join("control");
@@ -264,7 +266,8 @@ impl Guest {
         Ok(output)
     }
 
-    /// As [`Self::run_to_end`], with more `arguments` for QEMU, of a machine that stands still until `prepare` has changed what it wants.
+    /// As [`Self::run_to_end`], with more `arguments` for QEMU, of a machine that stands still until `prepare` has
+    /// changed what it wants.
     pub fn run_prepared(
         &self,
         arguments: &[String],
@@ -282,16 +285,16 @@ impl Guest {
         Ok(self.hear(&session))
     }
 
-    /// Lets a machine run to its end that starts the kernel without QEMU's help; what was written, and the status that the machine ended with by
-    /// itself.
+    /// Lets a machine run to its end that starts the kernel without QEMU's help; what was written, and the status that
+    /// the machine ended with by itself.
     pub fn run_command(&self, machine: &Command) -> Result<(Vec<u8>, Option<i32>)> {
         let mut session = Session::start(machine, std::process::Stdio::piped())?;
         let output = self.hear(&session);
         Ok((output, session.wait(POWER_OFF_PATIENCE)?.and_then(|status| status.code())))
     }
 
-    /// Boots without a job, with more `arguments` for QEMU and everything put where `placement` says; returns what was written, and whether QEMU ended by
-    /// itself and with success.
+    /// Boots without a job, with more `arguments` for QEMU and everything put where `placement` says; returns what was
+    /// written, and whether QEMU ended by itself and with success.
     pub fn run_placed(&self, placement: &Placement, arguments: &[String]) -> Result<(Vec<u8>, Option<bool>)> {
         let folder = tempfile::tempdir()?;
         let command_line = self.command_line("");

@@ -1,4 +1,5 @@
-//! AArch64 kernels started as other loaders might: anywhere in memory, and with a device tree that tells of nothing good.
+//! AArch64 kernels started as other loaders might: anywhere in memory, and with a device tree that tells of nothing
+//! good.
 
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
@@ -65,13 +66,14 @@ pub fn add<'a>(stage: &'a Stage<'_>, queue: &Queue<'a>, guest: &dyn Fn() -> Resu
     Ok(())
 }
 
-/// QEMU's PCI bridge with `highmem=off`: configuration space, and I/O ports in memory (`hw/arm/virt.c`). The card sits in slot 1.
+/// QEMU's PCI bridge with `highmem=off`: configuration space, and I/O ports in memory (`hw/arm/virt.c`). The card sits
+/// in slot 1.
 const CONFIGURATION: u64 = 0x3f00_0000 + (1 << 15);
 const PORTS: u64 = 0x3eff_0000;
 const CARD: u64 = 0x1000;
 
-/// A 16550 as Firecracker's and crosvm's trees have it: a PCI card, brought up as firmware would, and named in the tree in place of the
-/// machine's own port.
+/// A 16550 as Firecracker's and crosvm's trees have it: a PCI card, brought up as firmware would, and named in the tree
+/// in place of the machine's own port.
 fn talks_by_16550(guest: &Guest) -> Result<Result<(), String>> {
     /// The card's ports, and that it answers to them.
     const FIRMWARE: &[(u64, u32)] = &[(CONFIGURATION + 0x10, CARD as u32), (CONFIGURATION + 4, 1)];
@@ -94,7 +96,8 @@ fn talks_by_16550(guest: &Guest) -> Result<Result<(), String>> {
     Ok(if said.iter().all(|words| output.contains(words)) { Ok(()) } else { Err(output) })
 }
 
-/// Types lines into QEMU's socket, more than the kernel loses when it empties the port at its start, and reads all that comes.
+/// Types lines into QEMU's socket, more than the kernel loses when it empties the port at its start, and reads all that
+/// comes.
 fn converse(socket: &Path) -> Result<String> {
     let mut card = control::connect(socket)?;
     card.write_all("ab\n".repeat(100).as_bytes())?;

@@ -145,8 +145,8 @@ const COUNTERS: [(Machine, &str, &str, &str, &str); 6] = [
     (Pc, "", "max", "clocksource=acpi_pm", "acpi_pm"),
 ];
 
-/// CPUs without what the kernel cannot do without, and what it calls that. It says so, instead of a triple fault without a word.
-/// Where Intel's firmware may have turned the first off, that is looked at before.
+/// CPUs without what the kernel cannot do without, and what it calls that. It says so, instead of a triple fault
+/// without a word. Where Intel's firmware may have turned the first off, that is looked at before.
 const MISSING: [(&str, &str); 3] = [
     ("max,-nx", "pages that are not executed"),
     ("Haswell,-nx", "pages that are not executed"),
@@ -294,7 +294,8 @@ fn judge((output, how): (Vec<u8>, String), written: &[&str], ending: &str) -> Re
     Ok(if how == ending { Ok(()) } else { Err(format!("ended by {how}:\n{output}")) })
 }
 
-/// Whether the kernel found out how fast the counter runs: where instructions are counted, that is exactly one a nanosecond.
+/// Whether the kernel found out how fast the counter runs: where instructions are counted, that is exactly one a
+/// nanosecond.
 fn measures_its_clock(guest: &Guest) -> Result<Result<(), String>> {
     /// Fifty parts in a million, in megahertz.
     const TOLERANCE: f64 = 0.05;
@@ -309,7 +310,8 @@ fn measures_its_clock(guest: &Guest) -> Result<Result<(), String>> {
     })
 }
 
-/// Whether an error that was put into a CPU's bank ends the kernel and is what it says. QEMU resets a machine that has machine checks off.
+/// Whether an error that was put into a CPU's bank ends the kernel and is what it says. QEMU resets a machine that has
+/// machine checks off.
 fn reports_a_machine_check(guest: &Guest) -> Result<Result<(), String>> {
     let output = guest.run_disturbed("\nbegin", "mce 0 1 0xbe00000000000134 5 0x12345000 0x8c")?;
     let written = [
@@ -378,7 +380,8 @@ fn starts_without_a_stack(guest: &Guest) -> Result<Result<(), String>> {
     Ok(greets(&guest.run_prepared(&[], prepare)?))
 }
 
-/// Whether a CPU that has pages of 64 KiB alone, by ID_AA64MMFR0_EL1, is refused: QEMU has none, and is told so behind the read.
+/// Whether a CPU that has pages of 64 KiB alone, by ID_AA64MMFR0_EL1, is refused: QEMU has none, and is told so behind
+/// the read.
 fn refuses_large_pages(guest: &Guest) -> Result<Result<(), String>> {
     /// Where QEMU puts the image.
     const IMAGE: u64 = 0x4020_0000;
@@ -400,8 +403,8 @@ fn refuses_large_pages(guest: &Guest) -> Result<Result<(), String>> {
     Ok(if heard.contains("orlop: this CPU has no pages of 4 KiB") { Ok(()) } else { Err(heard) })
 }
 
-/// Whether a kernel that is told of more memory than it can map goes without: QEMU's list of memory (Xen, `start_info.h`) has reserved
-/// entries, of which one becomes memory at 576 GiB.
+/// Whether a kernel that is told of more memory than it can map goes without: QEMU's list of memory (Xen,
+/// `start_info.h`) has reserved entries, of which one becomes memory at 576 GiB.
 fn leaves_far_memory_alone(mut guest: Guest) -> Result<Result<(), String>> {
     const LIST: u64 = 40;
     const COUNT: u64 = 48;

@@ -118,7 +118,8 @@ fn add_clocks<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, archive: 
         guest.append = words.to_owned();
         push(stage, queue, format!("{PREFIX}{arch}/counter {words}"), move || runs_by(&guest, counter));
     }
-    // The time-stamp counter goes on while a machine is stopped, and with it all clocks; where it was stored, it goes on from there.
+    // The time-stamp counter goes on while a machine is stopped, and with it all clocks; where it was stored, it goes
+    // on from there.
     for (kind, words) in [(Absence::Stop, ""), (Absence::Store, ""), (Absence::Store, "clocksource=tsc")] {
         let mut guest = image::guest(stage, arch, &Kernel::Orlop, "nested", archive)?;
         guest.machine.machine = Some(Q35);
@@ -166,8 +167,8 @@ const LOOK: &str = "quiet rdinit=/bin/busybox -- sh -c \"export PATH=/bin; busyb
     echo; echo moved by $((last - first)) s; \
     busybox dmesg | busybox grep watchdog: ; busybox poweroff -f\"";
 
-/// Whether a machine that did not run for a while shows the right time of day, and its time since boot has not moved on; which of both is
-/// wrong does not show. And whether its watchdog keeps quiet.
+/// Whether a machine that did not run for a while shows the right time of day, and its time since boot has not moved
+/// on; which of both is wrong does not show. And whether its watchdog keeps quiet.
 fn learns_the_time(guest: &Guest, absence: Absence) -> Result<Result<(), String>> {
     let mut took = Ok(Duration::ZERO);
     let output = guest.run_controlled("\nbegin", |control| {
@@ -191,7 +192,8 @@ fn learns_the_time(guest: &Guest, absence: Absence) -> Result<Result<(), String>
     Ok(if is_right { Ok(()) } else { Err(format!("not {least} to {most} s:\n{output}")) })
 }
 
-/// A command that uses the vector registers in several programs at the same time, and what it prints twice, as coreutils do on Linux.
+/// A command that uses the vector registers in several programs at the same time, and what it prints twice, as
+/// coreutils do on Linux.
 pub const SUMS: &str = "busybox seq 20000 | busybox md5sum; busybox seq 20000 | busybox md5sum";
 pub const SUM: &str = "e071f707df7bbeee2a6a1eb48011ddd0  -\n";
 

@@ -1,7 +1,7 @@
 //! What people type at the prompt of `cargo xtask run`, through a terminal of the host.
 //!
-//! A pseudo-terminal stands in for the person's: `cargo xtask run` and QEMU treat it as they treat any. Nothing here waits for a time
-//! to pass: each line is typed once what came of the one before is to be seen.
+//! A pseudo-terminal stands in for the person's: `cargo xtask run` and QEMU treat it as they treat any. Nothing here
+//! waits for a time to pass: each line is typed once what came of the one before is to be seen.
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -1,7 +1,7 @@
 //! Shell scripts whose output on Linux is committed beside them.
 //!
-//! A script `NAME.sh` writes, on either architecture, what stands in `NAME.expected`; the last line there is the script's
-//! status. `--bless` lets Linux write the files anew.
+//! A script `NAME.sh` writes, on either architecture, what stands in `NAME.expected`; the last line there is the
+//! script's status. `--bless` lets Linux write the files anew.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,8 @@
 //! Which tests are wanted: the words of the command line, and the names of all tests of guests that there are.
 //!
-//! All stages are asked twice. The first time they only say which tests they have: nothing is built, and nothing wanted. So a word that no
-//! test's name contains is refused at once, and a stage is only prepared if one of its tests is wanted.
+//! All stages are asked twice. The first time they only say which tests they have: nothing is built, and nothing
+//! wanted. So a word that no test's name contains is refused at once, and a stage is only prepared if one of its tests
+//! is wanted.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -87,7 +88,8 @@ impl Selection {
         self.words.iter().find(|word| !is_known(word)).map(String::as_str)
     }
 
-    /// The first word of a host test of which there is none, and no guest's either; `host` are the names of those that were found.
+    /// The first word of a host test of which there is none, and no guest's either; `host` are the names of those that
+    /// were found.
     pub fn unmet_word(&self, host: &[String]) -> Option<&str> {
         let state = self.state();
         let is_met = |word: &String| match host_word(word) {

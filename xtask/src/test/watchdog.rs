@@ -1,5 +1,5 @@
-//! What the kernel says of a stack that is used up, what its watchdog says, and that it says nothing where a host stops the machine for a while; and what the kernel says
-//! of a program that does not end.
+//! What the kernel says of a stack that is used up, what its watchdog says, and that it says nothing where a host stops
+//! the machine for a while; and what the kernel says of a program that does not end.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
-//! Lines of comments and documents fit into [`LIMIT`] columns. Code is rustfmt's; tables, links and listings stay as they are.
+//! Lines of comments and documents fit into [`LIMIT`] columns. Code is rustfmt's; tables, links and listings stay as
+//! they are.
 //!
-//! What is too long is wrapped anew from that line to the end of its paragraph. Nothing is broken inside of back-quotes, nor before what would
-//! begin a list.
+//! What is too long is wrapped anew from that line to the end of its paragraph. Nothing is broken inside of
+//! back-quotes, nor before what would begin a list.
 
 use anyhow::Result;
 

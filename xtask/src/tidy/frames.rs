@@ -1,7 +1,8 @@
 //! Stack frames of the kernel's functions: kernel stacks have 16 KiB, and no way down may end one.
 //!
-//! Read from the linked release kernel's instructions: what each function takes from the stack pointer by constants. Whoever takes
-//! much is seldom seen in the source: it is what the compiler inlines, and what a value needs that is made on the stack first.
+//! Read from the linked release kernel's instructions: what each function takes from the stack pointer by constants.
+//! Whoever takes much is seldom seen in the source: it is what the compiler inlines, and what a value needs that is
+//! made on the stack first.
 
 use anyhow::{Context, Result};
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, Register};
@@ -63,8 +64,8 @@ fn frames(arch: Arch, file: &[u8]) -> Result<Vec<(String, u64)>> {
     Ok(found)
 }
 
-/// Adds up what is taken on a way through the code in the order of addresses, until a return ends it; the most there is. What is
-/// given back in between does not count, so the sum is too large rather than too small.
+/// Adds up what is taken on a way through the code in the order of addresses, until a return ends it; the most there
+/// is. What is given back in between does not count, so the sum is too large rather than too small.
 fn most(steps: impl Iterator<Item = Step>) -> u64 {
     let (mut now, mut most) = (0, 0);
     for step in steps {

@@ -1,7 +1,7 @@
 //! Which file uses which: circles of files inside a crate, which may not grow, and the picture of the house.
 //!
-//! A file uses another one if it names something that stands there, by whatever way the name was given on. Methods are not
-//! named by a path, so what only they need is not seen; code for tests does not count.
+//! A file uses another one if it names something that stands there, by whatever way the name was given on. Methods are
+//! not named by a path, so what only they need is not seen; code for tests does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,8 @@ pub mod picture;
 
 use paths::{Mentions, Path};
 
-/// For each crate of the kernel whose files stand in circles, how many files the largest one has. The numbers fall only.
+/// For each crate of the kernel whose files stand in circles, how many files the largest one has. The numbers fall
+/// only.
 const CIRCLES: [(&str, usize); 9] = [
     ("filesystems", 2),
     ("hal", 32),
@@ -72,7 +73,8 @@ impl Graph {
 
     /// The file in which what a path names stands.
     fn resolve(&self, from: usize, path: &[String], hops: usize) -> Option<usize> {
-        // A name that is given on in a circle is no program that compiles; the bound keeps a wrong reading from going on for ever.
+        // A name that is given on in a circle is no program that compiles; the bound keeps a wrong reading from going
+        // on for ever.
         const MOST_HOPS: usize = 16;
         let mut at = from;
         for (index, segment) in path.iter().enumerate() {
@@ -124,7 +126,8 @@ impl Graph {
     }
 }
 
-/// A file's crate and module, if it belongs to a library or to xtask. A program beside a library has the library's modules.
+/// A file's crate and module, if it belongs to a library or to xtask. A program beside a library has the library's
+/// modules.
 fn place(path: &str) -> Option<(String, Path)> {
     let (folder, file) = path.split_once("/src/")?;
     let inner = file.strip_suffix(".rs")?;

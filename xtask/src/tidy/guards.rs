@@ -1,5 +1,5 @@
-//! The rule that no field of a value is filled in under a lock: the guard would live until the whole value is built, and so be held while
-//! other fields take locks of their own.
+//! The rule that no field of a value is filled in under a lock: the guard would live until the whole value is built,
+//! and so be held while other fields take locks of their own.
 
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 

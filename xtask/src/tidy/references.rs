@@ -1,8 +1,8 @@
 //! What documents name in back-quotes is there: paths of items, and files.
 //!
-//! A path (`vfs::walk::tail_of`) is looked at word by word: each is a word of the code somewhere, comments apart. In tables of
-//! [`OF_CODE`], a single name that is written like an item's or a test's counts, too. A file may be named without the folders that lead to it,
-//! and without `src`.
+//! A path (`vfs::walk::tail_of`) is looked at word by word: each is a word of the code somewhere, comments apart. In
+//! tables of [`OF_CODE`], a single name that is written like an item's or a test's counts, too. A file may be named
+//! without the folders that lead to it, and without `src`.
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -34,7 +34,8 @@ pub fn ensure(purpose: &str, packages: &[Package]) -> Result<()> {
 
 /// Installs what `missing` names, if it names any, or fails with the command that would.
 ///
-/// Threads that start guests side by side miss the same: one installs, as the package manager allows, and the others look again.
+/// Threads that start guests side by side miss the same: one installs, as the package manager allows, and the others
+/// look again.
 pub fn ensure_names(purpose: &str, missing: impl Fn() -> Vec<&'static str>) -> Result<()> {
     static INSTALLING: Mutex<()> = Mutex::new(());
     if missing().is_empty() {

@@ -75,7 +75,8 @@ constants! { u32:
     MAP_32BIT = 0, "mmap: x86_64 only, no bit here";
 }
 
-/// Words of the longest auxiliary vector: `AT_VECTOR_SIZE` of `linux/mm_types.h`, with two entries of the architecture's own.
+/// Words of the longest auxiliary vector: `AT_VECTOR_SIZE` of `linux/mm_types.h`, with two entries of the
+/// architecture's own.
 pub const AT_VECTOR_SIZE: usize = 46;
 
 /// AT_PLATFORM and the machine of `uname`.

@@ -19,7 +19,8 @@ constants! { u64:
     HWCAP2_FSGSBASE = 2, "the FSGSBASE instructions work";
 }
 
-/// Words of the longest auxiliary vector: `AT_VECTOR_SIZE` of `linux/mm_types.h`, with three entries of the architecture's own.
+/// Words of the longest auxiliary vector: `AT_VECTOR_SIZE` of `linux/mm_types.h`, with three entries of the
+/// architecture's own.
 pub const AT_VECTOR_SIZE: usize = 48;
 
 /// AT_PLATFORM and the machine of `uname`.

@@ -1,6 +1,7 @@
 //! How many pages each user's pipes may hold, and the limits of that: pipe(7), `/proc/sys/fs/pipe-*`.
 //!
-//! What is counted are the slots that pipes have, used or not. Root's are not counted: who has its rights is not limited.
+//! What is counted are the slots that pipes have, used or not. Root's are not counted: who has its rights is not
+//! limited.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -128,7 +128,8 @@ impl Pipe {
 
     /// Closes ends. With the last of all the bytes go, too.
     fn leave(&self, ends: Ends) {
-        // Counted under the lock, so that of two ends which close at once one sees that it was the last of all, and takes the bytes away.
+        // Counted under the lock, so that of two ends which close at once one sees that it was the last of all, and
+        // takes the bytes away.
         let mut content = self.content.lock();
         let last_reader = ends.reads && self.readers.fetch_sub(1, Ordering::AcqRel) == 1;
         let last_writer = ends.writes && self.writers.fetch_sub(1, Ordering::AcqRel) == 1;
@@ -151,15 +152,16 @@ impl Pipe {
         }
     }
 
-    /// Opens ends of a fifo and waits for the other one, as fifo(7) has it; on failure they are closed again. Returns how often writers
-    /// had come, for a reader that did not wait for one: their end is not its hang-up.
+    /// Opens ends of a fifo and waits for the other one, as fifo(7) has it; on failure they are closed again. Returns
+    /// how often writers had come, for a reader that did not wait for one: their end is not its hang-up.
     fn meet_other_end(
         &self,
         ends: Ends,
         nonblocking: bool,
         credentials: &Credentials,
     ) -> Result<u32, Failure> {
-        // In this order: one that is there is seen, also if it goes as soon as it sees this end; one that comes later is counted.
+        // In this order: one that is there is seen, also if it goes as soon as it sees this end; one that comes later
+        // is counted.
         let (reader_visits, writer_visits) =
             (self.reader_visits.load(Ordering::Acquire), self.writer_visits.load(Ordering::Acquire));
         let (had_readers, had_writers) = (self.has_readers(), self.has_writers());
@@ -188,8 +190,8 @@ impl Pipe {
     }
 }
 
-/// Opens a pipe that has a place: a fifo, waiting for its other end, or a nameless pipe by `/proc/PID/fd`, which waits for nobody.
-/// ENXIO for the writer of a fifo that may not wait and has no reader.
+/// Opens a pipe that has a place: a fifo, waiting for its other end, or a nameless pipe by `/proc/PID/fd`, which waits
+/// for nobody. ENXIO for the writer of a fifo that may not wait and has no reader.
 fn open_fifo(
     pipe: &Arc<Pipe>,
     location: Location,
@@ -214,8 +216,8 @@ fn open_fifo(
     Ok(file)
 }
 
-/// Makes a nameless pipe and opens both ends: the reader's, then the writer's. `O_DIRECT` is a matter of the writer's alone.
-/// ENFILE beyond the user's limit.
+/// Makes a nameless pipe and opens both ends: the reader's, then the writer's. `O_DIRECT` is a matter of the writer's
+/// alone. ENFILE beyond the user's limit.
 pub fn open_pair(credentials: &Credentials, flags: u32) -> Result<(Arc<File>, Arc<File>), Errno> {
     let pipe = Pipe::new();
     pipe.visit(Ends { reads: true, writes: true }, credentials)?;

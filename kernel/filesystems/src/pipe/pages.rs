@@ -1,7 +1,7 @@
 //! Pages that go into pipes and between them: what `tee`, `splice` and `vmsplice` do.
 //!
-//! Each waits until something can be moved, and then moves what is there and what fits. Two pipes' locks are taken in the order of their
-//! addresses.
+//! Each waits until something can be moved, and then moves what is there and what fits. Two pipes' locks are taken in
+//! the order of their addresses.
 
 use abi::Errno;
 use libkernel::signal_set::Signal;
@@ -133,8 +133,8 @@ impl Pipe {
         moved
     }
 
-    /// Fills slots with the pieces that `next` gives, as long as it gives any and there is room: how many bytes. An error of `next` counts
-    /// where nothing came before it. `next` is called under the lock of the pipe.
+    /// Fills slots with the pieces that `next` gives, as long as it gives any and there is room: how many bytes. An
+    /// error of `next` counts where nothing came before it. `next` is called under the lock of the pipe.
     pub fn add_pieces(&self, mut next: impl FnMut() -> Result<Option<Piece>, Errno>) -> Result<usize, Errno> {
         let mut content = self.content.lock();
         let ring = &mut content.ring;

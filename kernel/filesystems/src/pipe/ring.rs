@@ -1,10 +1,12 @@
 //! The bytes of a pipe: slots in order, each with some bytes of one page.
 //!
-//! A write fills new slots; what it has beyond whole pages goes into the last slot where that has room and takes more. A packet has a
-//! slot of its own, and is read whole. So small writes that cannot merge fill a pipe long before its bytes do: pipe(7).
+//! A write fills new slots; what it has beyond whole pages goes into the last slot where that has room and takes more.
+//! A packet has a slot of its own, and is read whole. So small writes that cannot merge fill a pipe long before its
+//! bytes do: pipe(7).
 //!
-//! A slot's page may also be in another pipe, in a file or in a program's memory. Only slots that were filled by writes are added to, and
-//! only in the part of their page that no other slot refers to; only a page that is nobody else's is filled anew.
+//! A slot's page may also be in another pipe, in a file or in a program's memory. Only slots that were filled by writes
+//! are added to, and only in the part of their page that no other slot refers to; only a page that is nobody else's is
+//! filled anew.
 
 use alloc::collections::VecDeque;
 
@@ -230,7 +232,8 @@ impl Ring {
         Ok(())
     }
 
-    /// Adds slots of another ring from its front on, which keeps them, up to `count` bytes and as many as fit: how many bytes.
+    /// Adds slots of another ring from its front on, which keeps them, up to `count` bytes and as many as fit: how many
+    /// bytes.
     pub(super) fn copy_slots(&mut self, from: &Ring, count: usize) -> Result<usize, Errno> {
         let before = self.filled;
         for slot in &from.slots {
@@ -247,7 +250,8 @@ impl Ring {
         Ok(self.filled - before)
     }
 
-    /// Moves slots out of another ring, of the last one perhaps a part, up to `count` bytes and as many as fit: how many bytes.
+    /// Moves slots out of another ring, of the last one perhaps a part, up to `count` bytes and as many as fit: how
+    /// many bytes.
     pub(super) fn take_slots(&mut self, from: &mut Ring, count: usize) -> Result<usize, Errno> {
         let before = self.filled;
         while !self.is_full()

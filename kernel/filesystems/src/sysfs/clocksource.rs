@@ -1,4 +1,5 @@
-//! `devices/system/clocksource/clocksource0`: the counters that the clocks can run by, and the one that they do (Linux: `kernel/time/clocksource.c`).
+//! `devices/system/clocksource/clocksource0`: the counters that the clocks can run by, and the one that they do (Linux:
+//! `kernel/time/clocksource.c`).
 
 use alloc::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! `cpu/vulnerabilities`: what speculation lets out of these CPUs, and what is done about it (Linux: `drivers/base/cpu.c`).
+//! `cpu/vulnerabilities`: what speculation lets out of these CPUs, and what is done about it (Linux:
+//! `drivers/base/cpu.c`).
 
 use abi::Errno;
 use hal::speculation;

@@ -67,8 +67,8 @@ fn identity(text: &str) -> Result<u32, Errno> {
     number(text, 0).and_then(|id| if id == u32::MAX { Err(Errno::EINVAL) } else { Ok(id) })
 }
 
-/// The number at the beginning, times what a letter behind it means, and what is left (Linux: `memparse`). `None` where it is too large, or
-/// there is nothing at all.
+/// The number at the beginning, times what a letter behind it means, and what is left (Linux: `memparse`). `None` where
+/// it is too large, or there is nothing at all.
 fn leading(text: &str) -> Option<(u64, &str)> {
     if text.is_empty() {
         return None;

@@ -1,9 +1,10 @@
 //! What UEFI firmware hands over to the kernel that it started as an application: by calls, until it is told to go.
 //!
-//! This runs before there is anything of the kernel's own: on firmware's stack, interrupts and descriptor tables, with firmware's
-//! page tables. On x86_64 the boot tables' window at `IMAGE` is beside them; on AArch64 the code runs where firmware put it and not where
-//! it is linked, so that nothing here may read an address out of memory that the linker wrote there: no `dyn`, no table of strings. No
-//! lock, no per-CPU data, no panic. Source: UEFI 2.10, chapters 4, 7, 8, 9 and 13; Linux, `Documentation/admin-guide/efi-stub.rst`.
+//! This runs before there is anything of the kernel's own: on firmware's stack, interrupts and descriptor tables, with
+//! firmware's page tables. On x86_64 the boot tables' window at `IMAGE` is beside them; on AArch64 the code runs where
+//! firmware put it and not where it is linked, so that nothing here may read an address out of memory that the linker
+//! wrote there: no `dyn`, no table of strings. No lock, no per-CPU data, no panic. Source: UEFI 2.10, chapters 4, 7, 8,
+//! 9 and 13; Linux, `Documentation/admin-guide/efi-stub.rst`.
 mod files;
 
 use core::ffi::c_void;
@@ -243,7 +244,8 @@ unsafe fn load_offered(
 /// # Safety
 /// As [`take_over`].
 unsafe fn leave(services: *mut BootServices, image: Handle, into: &mut impl Receiver) -> Option<()> {
-    // SAFETY: the caller's promise. The pages are free with the others once firmware is gone; nobody takes them before the end.
+    // SAFETY: the caller's promise. The pages are free with the others once firmware is gone; nobody takes them before
+    // the end.
     let map = unsafe { allocate(services, MAP_BYTES)? } as *mut u8;
     for _ in 0..FAREWELLS {
         let (mut size, mut key, mut entry_bytes, mut version) = (MAP_BYTES, 0, 0, 0);

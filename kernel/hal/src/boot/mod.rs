@@ -123,8 +123,8 @@ pub fn take_initramfs() -> Option<Initramfs> {
 impl Initramfs {
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: the range is memory in the direct map that `start` kept from the allocator, and nobody writes there. Only
-        // the drop gives it away, when no borrow is left.
+        // SAFETY: the range is memory in the direct map that `start` kept from the allocator, and nobody writes there.
+        // Only the drop gives it away, when no borrow is left.
         unsafe { core::slice::from_raw_parts(Arch::direct_map(self.0.start), self.0.length() as usize) }
     }
 }

@@ -1,9 +1,10 @@
 //! Starting the other CPUs, one after the other.
 //!
-//! The boot CPU makes what a CPU needs before it runs ([`Start`]), asks the architecture to start it, and waits. The CPU answers
-//! before it touches anything that is shared; one that comes when nobody waits any more sleeps for ever. Then the two compare
-//! their clocks: time must not run backwards for a program that moves, so where they differ all CPUs go by another counter, and a CPU
-//! sleeps for ever too if there is none. Indices are given in the order of the answers, so they have no gaps.
+//! The boot CPU makes what a CPU needs before it runs ([`Start`]), asks the architecture to start it, and waits. The
+//! CPU answers before it touches anything that is shared; one that comes when nobody waits any more sleeps for ever.
+//! Then the two compare their clocks: time must not run backwards for a program that moves, so where they differ all
+//! CPUs go by another counter, and a CPU sleeps for ever too if there is none. Indices are given in the order of the
+//! answers, so they have no gaps.
 mod clocks;
 
 use crate::arch::Arch;
@@ -126,8 +127,9 @@ impl Start {
     }
 }
 
-/// Starts CPUs until `limit` run, the boot CPU included. `left_out` is told what the firmware calls a CPU that does not run, and why.
-/// By the boot task, interrupts on. Panics the second time: a CPU that runs is not to be started once more.
+/// Starts CPUs until `limit` run, the boot CPU included. `left_out` is told what the firmware calls a CPU that does not
+/// run, and why. By the boot task, interrupts on. Panics the second time: a CPU that runs is not to be started once
+/// more.
 pub fn start_other_cpus(limit: usize, left_out: &mut dyn FnMut(u64, LeftOut)) {
     static CALLED: AtomicBool = AtomicBool::new(false);
     assert!(!CALLED.swap(true, Ordering::Relaxed), "the other CPUs were started before");

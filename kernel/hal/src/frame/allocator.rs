@@ -1,7 +1,8 @@
 //! Handing out frames: a stock behind one lock, and a small cache of single frames for each CPU.
 //!
-//! Caches trade with the stock in batches. A batch that a CPU gives back is kept as it is, a chain of frames, for the next
-//! CPU that wants one: neither has to take apart or join blocks of the buddy allocator, whose lines all CPUs write to.
+//! Caches trade with the stock in batches. A batch that a CPU gives back is kept as it is, a chain of frames, for the
+//! next CPU that wants one: neither has to take apart or join blocks of the buddy allocator, whose lines all CPUs write
+//! to.
 //!
 //! Frees may come from interrupt handlers, so both are used with interrupts masked. Below the low watermark only the
 //! kernel's own small needs are served: see [`may_allocate`](super::may_allocate).
@@ -142,7 +143,8 @@ pub(crate) fn add_region(region: PhysRange) {
     }
 }
 
-/// Makes room for the frame table inside the regions, and gives the rest to the allocator, which counts frames from `lowest` on. Once.
+/// Makes room for the frame table inside the regions, and gives the rest to the allocator, which counts frames from
+/// `lowest` on. Once.
 pub(crate) fn init(lowest: PhysAddr) {
     let mut regions = REGIONS.lock();
     regions.initialised = true;
@@ -167,8 +169,9 @@ struct Plan {
     is_cut: bool,
 }
 
-/// Takes the table's place out of the regions, and those frames that the allocator cannot count from `first` on. Where memory lies so far
-/// apart that the records in between leave no room, the highest regions are left out. `None`: there is no room at all.
+/// Takes the table's place out of the regions, and those frames that the allocator cannot count from `first` on. Where
+/// memory lies so far apart that the records in between leave no room, the highest regions are left out. `None`: there
+/// is no room at all.
 fn plan(list: &mut [Option<PhysRange>; MAX_REGIONS], first: u64) -> Option<Plan> {
     let limit = PhysAddr::of_frame(first + MAX_FRAMES - CHUNK_FRAMES);
     let mut is_cut = false;
@@ -330,7 +333,8 @@ pub(crate) fn free_block(frame: PhysAddr, order: u32) {
     stock.publish();
 }
 
-/// Takes so many neighbouring chunks that nobody has had yet, and leaves the reserve alone: see [`Buddy::allocate_chunks`].
+/// Takes so many neighbouring chunks that nobody has had yet, and leaves the reserve alone: see
+/// [`Buddy::allocate_chunks`].
 #[cfg(any(not(target_os = "linux"), test))]
 #[cold]
 pub(crate) fn allocate_chunks(count: usize) -> Result<PhysAddr, OutOfMemory> {

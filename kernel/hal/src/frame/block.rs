@@ -5,14 +5,14 @@ use core::mem::ManuallyDrop;
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
 use libkernel::buddy::MAX_ORDER;
 
-/// One reference to `1 << order` frames that lie one behind the other, from a multiple of their size on. They have one count of references, at
-/// the first of them, and are freed together with the last.
+/// One reference to `1 << order` frames that lie one behind the other, from a multiple of their size on. They have one
+/// count of references, at the first of them, and are freed together with the last.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SharedBlock(SharedFrame);
 
 impl SharedBlock {
-    /// A block of zeroed frames, of an order from 1 to [`MAX_ORDER`]; fails where that would leave less than the low watermark, or there are
-    /// only smaller pieces.
+    /// A block of zeroed frames, of an order from 1 to [`MAX_ORDER`]; fails where that would leave less than the low
+    /// watermark, or there are only smaller pieces.
     pub fn alloc_zeroed(order: u32) -> Result<Self, OutOfMemory> {
         if !(1..=MAX_ORDER).contains(&order) || !may_allocate() {
             return Err(OutOfMemory);
@@ -53,7 +53,8 @@ impl SharedBlock {
     /// Takes the reference out of a page-table entry.
     ///
     /// # Safety
-    /// The reference, to the block that begins there, was moved there by [`Self::into_phys`], and the entry has let go of it.
+    /// The reference, to the block that begins there, was moved there by [`Self::into_phys`], and the entry has let go
+    /// of it.
     pub(crate) unsafe fn from_phys(head: PhysAddr) -> Self {
         // SAFETY: a reference to a block is one to its first frame.
         Self(unsafe { SharedFrame::from_phys(head) })

@@ -6,11 +6,12 @@ use core::sync::atomic::Ordering;
 
 /// A reference to a frame that a device has.
 ///
-/// While it lasts a program's mapping of the frame stays with the frame: a child of `fork` gets a copy, and a write does not make one, so that
-/// program and device go on seeing the same. A program's page is lent by [`PageTable::lend`](crate::paging::PageTable::lend).
+/// While it lasts a program's mapping of the frame stays with the frame: a child of `fork` gets a copy, and a write
+/// does not make one, so that program and device go on seeing the same. A program's page is lent by
+/// [`PageTable::lend`](crate::paging::PageTable::lend).
 ///
-/// It ends with [`Self::give_back`], when the device is known to be done. One that is dropped stays lent, and the frame is never freed:
-/// nobody can say when the device touches it last.
+/// It ends with [`Self::give_back`], when the device is known to be done. One that is dropped stays lent, and the frame
+/// is never freed: nobody can say when the device touches it last.
 #[must_use = "a loan that is dropped is never given back"]
 #[derive(Debug)]
 pub struct Loan(ManuallyDrop<SharedFrame>);
@@ -19,8 +20,8 @@ pub struct Loan(ManuallyDrop<SharedFrame>);
 const MOST: u32 = 1 << 24;
 
 impl SharedFrame {
-    /// Lends the frame, for a reference; gives that back where the frame is the one of zeros, which nothing may write to, or is lent very
-    /// often.
+    /// Lends the frame, for a reference; gives that back where the frame is the one of zeros, which nothing may write
+    /// to, or is lent very often.
     pub fn lend(self) -> Result<Loan, SharedFrame> {
         let loans = references::loans(self.phys());
         if self.is_zero() || loans.load(Ordering::Relaxed) >= MOST {

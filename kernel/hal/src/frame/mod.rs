@@ -54,8 +54,8 @@ pub fn statistics() -> FrameStatistics {
     allocator::statistics()
 }
 
-/// False when free memory is below the low watermark, and there is none that is merely kept for reuse: only the kernel's small
-/// allocations go on then. One load, while there is memory.
+/// False when free memory is below the low watermark, and there is none that is merely kept for reuse: only the
+/// kernel's small allocations go on then. One load, while there is memory.
 #[inline]
 pub fn may_allocate() -> bool {
     allocator::above_watermark() || make_room()

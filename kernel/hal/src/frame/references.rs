@@ -1,7 +1,8 @@
 //! How often a frame is referred to, and how often it is lent to devices.
 //!
-//! The record of a frame has a word for its references, and one for loans. Of a block of several frames only the head counts, for all of
-//! them; the words of the others say where it is. So the everyday frame of 4 KiB costs what it would without blocks:
+//! The record of a frame has a word for its references, and one for loans. Of a block of several frames only the head
+//! counts, for all of them; the words of the others say where it is. So the everyday frame of 4 KiB costs what it would
+//! without blocks:
 //!
 //! | word of references | says |
 //! |---|---|
@@ -13,12 +14,13 @@ use super::{allocator, record};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
 
-/// From here on a frame's references are not counted any more, and it is never freed: a program that maps one frame so often, for 4 TiB
-/// of addresses, does not bring its count round to zero. The frame of zeros begins here, so that no line is shared by all who read what
-/// they have not written.
+/// From here on a frame's references are not counted any more, and it is never freed: a program that maps one frame so
+/// often, for 4 TiB of addresses, does not bring its count round to zero. The frame of zeros begins here, so that no
+/// line is shared by all who read what they have not written.
 ///
-/// Who looks whether it is reached and then counts may be overtaken by others, but not by 2^29 of them: whoever finds it reached and counts
-/// nothing first puts the word to [`STUCK`], from where those who have looked before cannot bring it back below.
+/// Who looks whether it is reached and then counts may be overtaken by others, but not by 2^29 of them: whoever finds
+/// it reached and counts nothing first puts the word to [`STUCK`], from where those who have looked before cannot bring
+/// it back below.
 pub(super) const FULL: u32 = 1 << 30;
 /// Half-way between [`FULL`] and [`PART`].
 pub(super) const STUCK: u32 = FULL + FULL / 2;
@@ -150,7 +152,8 @@ pub(crate) fn are_only(frame: PhysAddr, known: u32, lends: &AtomicBool) -> bool 
 
 /// The same for a block, or where there may be loans.
 ///
-/// In this order: who lends a frame has counted a reference before, so that one which is counted here and is no loan yet is somebody's.
+/// In this order: who lends a frame has counted a reference before, so that one which is counted here and is no loan
+/// yet is somebody's.
 #[cold]
 #[inline(never)]
 pub(crate) fn are_only_with_loans(frame: PhysAddr, known: u32) -> bool {

@@ -14,11 +14,11 @@ use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr};
 
 const FRAME_BYTES: usize = PAGE_SIZE as usize;
 
-/// One reference to a frame; the frame is freed with the last. One that was referred to [`FULL`] times stays for ever. A frame of a
-/// [block](super::SharedBlock) has its references in common with the others.
+/// One reference to a frame; the frame is freed with the last. One that was referred to [`FULL`] times stays for ever.
+/// A frame of a [block](super::SharedBlock) has its references in common with the others.
 ///
-/// Programs and other CPUs may change the content at any time, so it is only copied, in assembly, and never borrowed. Offsets beyond the frame are
-/// cut off: every copy returns the bytes done.
+/// Programs and other CPUs may change the content at any time, so it is only copied, in assembly, and never borrowed.
+/// Offsets beyond the frame are cut off: every copy returns the bytes done.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SharedFrame(PhysAddr);
 
@@ -67,7 +67,8 @@ impl SharedFrame {
         self.references() == 1
     }
 
-    /// How many references there are, this one, its block's and loans included; others come and go meanwhile. Very many for the frame of zeros.
+    /// How many references there are, this one, its block's and loans included; others come and go meanwhile. Very many
+    /// for the frame of zeros.
     #[inline]
     pub fn references(&self) -> u32 {
         references::of(self.0)
@@ -192,7 +193,8 @@ impl SharedFrame {
         length - left
     }
 
-    /// The kernel has written to the frame: before it is mapped executable again, its instructions must be made visible.
+    /// The kernel has written to the frame: before it is mapped executable again, its instructions must be made
+    /// visible.
     #[inline(always)]
     fn note_write(&self) {
         if !Arch::COHERENT_INSTRUCTIONS {
@@ -206,8 +208,8 @@ const STALE: u32 = 0;
 const UNDER_WAY: u32 = 1;
 const VISIBLE: u32 = 2;
 
-/// Makes what the kernel has written to a frame visible to execution, if that was not done since. For page tables, before they
-/// let programs execute it; what a program writes itself, it makes visible itself, as on Linux.
+/// Makes what the kernel has written to a frame visible to execution, if that was not done since. For page tables,
+/// before they let programs execute it; what a program writes itself, it makes visible itself, as on Linux.
 #[inline(always)]
 pub(crate) fn synchronise_instructions(frame: PhysAddr) {
     let state = &record(frame).free;
@@ -252,7 +254,8 @@ mod tests {
         count.store(1, Ordering::Relaxed);
     }
 
-    /// Another CPU has seen, before the last reference that is counted, that they are, and takes its own off after some that are not.
+    /// Another CPU has seen, before the last reference that is counted, that they are, and takes its own off after some
+    /// that are not.
     #[test]
     fn a_count_that_is_full_stays_so_for_who_looked_before() {
         let frame = SharedFrame::alloc_zeroed().unwrap();

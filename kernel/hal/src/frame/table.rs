@@ -16,7 +16,8 @@ pub(crate) struct FrameRecord {
     link: Link,
     /// `SharedFrame`: references, see [`super::references`]. Page table: entries in use. Slab: objects in use.
     pub count: AtomicU32,
-    /// Slab: frame-relative offset of the first free object. `SharedFrame`: whether its instructions are visible. Page table: its level.
+    /// Slab: frame-relative offset of the first free object. `SharedFrame`: whether its instructions are visible. Page
+    /// table: its level.
     pub free: AtomicU32,
     /// Page table, slab, and free frame in a chain: the next one in their list. Head of a block: references.
     pub next: AtomicU32,
@@ -72,7 +73,8 @@ impl Links for TableLinks {
     #[inline(always)]
     fn get(&self, index: usize) -> Link {
         debug_assert!(index < self.len());
-        // SAFETY: the buddy allocator passes indices below `len`, from the first record on, and `link` is its own. Any bytes are a `Link`.
+        // SAFETY: the buddy allocator passes indices below `len`, from the first record on, and `link` is its own. Any
+        // bytes are a `Link`.
         unsafe { (*START.load(Ordering::Relaxed).add(index)).link }
     }
 

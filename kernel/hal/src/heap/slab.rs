@@ -1,5 +1,5 @@
-//! Slabs: frames cut into objects of one size. A slab is one frame: where free frames no longer lie side by side, as in the reserve
-//! after all else was given away, small objects are still to be had.
+//! Slabs: frames cut into objects of one size. A slab is one frame: where free frames no longer lie side by side, as in
+//! the reserve after all else was given away, small objects are still to be had.
 //!
 //! A class's free objects are found through its list of slabs that have some; a slab's own state (objects in use, first
 //! free object) stands in the frame table's record of the frame, and each free object holds the address of the

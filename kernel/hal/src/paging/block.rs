@@ -1,11 +1,11 @@
 //! Blocks: entries at level 1 that own 2 MiB of frames, and how they fall into pages.
 //!
-//! Nobody maps blocks yet; whoever does finds that all other changes know them. What concerns a block as a whole changes its entry; what
-//! concerns a part splits it first. A split needs a table and must not fail, since `munmap` may not: so each block deposits one when it
-//! is mapped, and takes it away when it is unmapped.
+//! Nobody maps blocks yet; whoever does finds that all other changes know them. What concerns a block as a whole
+//! changes its entry; what concerns a part splits it first. A split needs a table and must not fail, since `munmap` may
+//! not: so each block deposits one when it is mapped, and takes it away when it is unmapped.
 //!
-//! A split is the only change of an entry above level 0, from a block to a table, and it is done under the lock: whoever found a block
-//! without it looks again.
+//! A split is the only change of an entry above level 0, from a block to a table, and it is done under the lock:
+//! whoever found a block without it looks again.
 use super::counts::Counts;
 use super::edit::{CopyOnWrite, Edit, Writes};
 use super::table::{MapError, Mapped, PageTable, link, make_executable, unlink};
@@ -24,7 +24,8 @@ fn make_block_executable(block: PhysAddr, prot: Prot) {
 }
 
 impl PageTable {
-    /// Maps a block of order [`BLOCK_ORDER`] at a multiple of its size where nothing is mapped, and no table stands, either.
+    /// Maps a block of order [`BLOCK_ORDER`] at a multiple of its size where nothing is mapped, and no table stands,
+    /// either.
     pub fn map_block(
         &self,
         address: UserAddr,
@@ -120,8 +121,8 @@ impl Edit<'_> {
         references::add_to_block(old.address(), ENTRIES as u32 - 1);
         Counts::sum(ENTRIES as u32, old.tally() * ENTRIES as u64).add_to(table);
         Counts::one(old.kind()).take_from(middle);
-        // No CPU may see both sizes at once: AArch64 demands it (D8.16.1), and some x86_64 CPUs end in a machine check (Intel,
-        // "Machine Check Error on Page Size Change"). Faults meanwhile see that the place is in use.
+        // No CPU may see both sizes at once: AArch64 demands it (D8.16.1), and some x86_64 CPUs end in a machine check
+        // (Intel, "Machine Check Error on Page Size Change"). Faults meanwhile see that the place is in use.
         slot.store(old.with_user_prot(Prot::NONE));
         self.note(address.page_down());
         self.flush();

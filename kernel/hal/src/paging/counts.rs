@@ -5,8 +5,8 @@ use libkernel::addr::{PAGE_SIZE, PhysAddr};
 use libkernel::arch::native::paging::Entry;
 use libkernel::paging::{ENTRIES, Kind, level_size};
 
-/// Entries that own frames, those with anonymous pages, and those with pages of objects: ten bits each, as a table has 512 entries. Sums and
-/// differences may be added to a table's word, where no field falls below zero.
+/// Entries that own frames, those with anonymous pages, and those with pages of objects: ten bits each, as a table has
+/// 512 entries. Sums and differences may be added to a table's word, where no field falls below zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Counts(u32);
 
@@ -122,9 +122,9 @@ impl Resident {
 
 /// The most pages that were resident at a time.
 ///
-/// It is looked at when pages are taken out, and not each time: counting them means looking at every table. So it may be too low by
-/// as many pages as are taken out between two looks: 32, or a quarter of the tables (Linux's counts wait for 64 events of
-/// each thread).
+/// It is looked at when pages are taken out, and not each time: counting them means looking at every table. So it may
+/// be too low by as many pages as are taken out between two looks: 32, or a quarter of the tables (Linux's counts wait
+/// for 64 events of each thread).
 pub(super) struct Peak {
     pages: AtomicU32,
     /// Taken out since it was last looked at.

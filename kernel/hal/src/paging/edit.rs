@@ -1,11 +1,11 @@
 //! Changes that take something from an address space: translations, rights, frames.
 //!
-//! CPUs go on with what they have kept of the old entries. An [`Edit`] owns what a change leaves behind, of one table: it makes the
-//! CPUs forget first and frees the frames after, when it is full and at its end. One that is forgotten loses the frames; nobody
-//! else gets them.
+//! CPUs go on with what they have kept of the old entries. An [`Edit`] owns what a change leaves behind, of one table:
+//! it makes the CPUs forget first and frees the frames after, when it is full and at its end. One that is forgotten
+//! loses the frames; nobody else gets them.
 //!
-//! An entry that gives its frame up is noted whether it is present or not: it may have been until another edit changed its rights, whose
-//! flush is still to come, or was forgotten.
+//! An entry that gives its frame up is noted whether it is present or not: it may have been until another edit changed
+//! its rights, whose flush is still to come, or was forgotten.
 use super::counts::Counts;
 use super::table::{MapError, leaf, make_executable};
 use super::walk::{Blocks, Leaves, Piece, Slot};
@@ -200,7 +200,8 @@ impl Edit<'_> {
         self.table.note_taken(pages);
     }
 
-    /// The same in an address space that ends, whose peak nobody asks for any more; how many pages that are counted were there.
+    /// The same in an address space that ends, whose peak nobody asks for any more; how many pages that are counted
+    /// were there.
     pub fn clear(&mut self, range: UserRange) -> u32 {
         let mut pages = 0;
         self.table.each(range, |piece| {
@@ -220,7 +221,8 @@ impl Edit<'_> {
         pages
     }
 
-    /// Unmaps until the edit is full; returns the index of the first entry that is still to do. Adds to `pages` those that are counted.
+    /// Unmaps until the edit is full; returns the index of the first entry that is still to do. Adds to `pages` those
+    /// that are counted.
     fn unmap_some(&mut self, leaves: Leaves, pages: &mut u32) -> Option<usize> {
         let mut in_use = leaves.in_use();
         if in_use == 0 {
@@ -274,8 +276,9 @@ impl Edit<'_> {
         })
     }
 
-    /// Moves at most [`MOVED`] entries. All CPUs forget them at the old place before they stand at the new one, from where another
-    /// edit may take them: it would not know of the old place, and a CPU would go on with a frame that is free.
+    /// Moves at most [`MOVED`] entries. All CPUs forget them at the old place before they stand at the new one, from
+    /// where another edit may take them: it would not know of the old place, and a CPU would go on with a frame that is
+    /// free.
     #[inline(never)]
     fn move_some(&mut self, from: Leaves, to: UserAddr) -> Result<(), MapError> {
         // The tables first, at most two: nothing is taken out that has no place to go.
@@ -384,8 +387,8 @@ impl Edit<'_> {
         Some(entry)
     }
 
-    /// Gives the child copies of pages that a device has, before it gets the others: a write of the parent's must not take the parent to a copy,
-    /// and the child must not see what the device does.
+    /// Gives the child copies of pages that a device has, before it gets the others: a write of the parent's must not
+    /// take the parent to a copy, and the child must not see what the device does.
     #[cold]
     #[inline(never)]
     fn fork_lent(&mut self, leaves: Leaves, target: Leaves) -> Result<(), OutOfMemory> {

@@ -1,7 +1,8 @@
 //! Kernel pages that come and go: those of the window of kernel stacks.
 //!
-//! The tables above them are made by [`Paging::map_kernel`](crate::contract::Paging::map_kernel), stay for ever, and are walked
-//! without a lock. An entry is changed by whoever owns its page: nobody else looks at more than whether it translates.
+//! The tables above them are made by [`Paging::map_kernel`](crate::contract::Paging::map_kernel), stay for ever, and
+//! are walked without a lock. An entry is changed by whoever owns its page: nobody else looks at more than whether it
+//! translates.
 use super::walk::Slot;
 use crate::arch::Arch;
 use crate::contract::Paging as _;
@@ -43,7 +44,8 @@ pub(crate) unsafe fn take_frame(address: u64) -> Option<KernelFrame> {
     let slot = slot(address)?;
     let entry = slot.load();
     slot.store(Entry::EMPTY);
-    // SAFETY: the entry held the frame, which came from `KernelFrame::into_phys`, and neither a CPU nor the entry has it any more.
+    // SAFETY: the entry held the frame, which came from `KernelFrame::into_phys`, and neither a CPU nor the entry has
+    // it any more.
     (entry.holds_frame() && !entry.is_present()).then(|| unsafe { KernelFrame::from_phys(entry.address()) })
 }
 

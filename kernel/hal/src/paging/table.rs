@@ -63,7 +63,8 @@ pub(super) fn leaf(frame: PhysAddr, prot: Prot, kind: Kind) -> Entry {
     Entry::leaf(frame, 0, Attributes::user(prot)).with_kind(kind)
 }
 
-/// Before programs may execute a frame. Every entry that allows it is written after this, so that no caller need think of it.
+/// Before programs may execute a frame. Every entry that allows it is written after this, so that no caller need think
+/// of it.
 #[inline(always)]
 pub(super) fn make_executable(frame: PhysAddr, prot: Prot) {
     if prot.is_executable() {
@@ -138,8 +139,8 @@ impl PageTable {
         Ok(())
     }
 
-    /// Takes those of `frames` that are there and maps them at `pages`, one after the other, where nothing is mapped; as far as the table of
-    /// the first page goes, and only if there is one. Counts them as `kind`.
+    /// Takes those of `frames` that are there and maps them at `pages`, one after the other, where nothing is mapped;
+    /// as far as the table of the first page goes, and only if there is one. Counts them as `kind`.
     pub fn map_beside(&self, pages: UserRange, frames: &mut [Option<SharedFrame>], prot: Prot, kind: Kind) {
         let Some((table, _)) = self.find(pages.start()) else { return };
         let first = index(pages.start().as_u64(), 0);
@@ -170,8 +171,9 @@ impl PageTable {
         Some(Mapped { frame, prot: entry.prot(), dirty: entry.is_dirty() })
     }
 
-    /// Lends the frame of the page at `address` to a device, which may write to it if `access` is to. None where the program itself could not
-    /// access it so now, by what its entry allows: the caller brings it in then, and makes it the program's own, and tries again.
+    /// Lends the frame of the page at `address` to a device, which may write to it if `access` is to. None where the
+    /// program itself could not access it so now, by what its entry allows: the caller brings it in then, and makes it
+    /// the program's own, and tries again.
     pub fn lend(&self, address: UserAddr, access: Access) -> Option<Loan> {
         // Before the look, in which no fork may be under way: a fork that comes later sees it.
         self.lends.store(true, Ordering::Relaxed);
@@ -185,7 +187,8 @@ impl PageTable {
         unsafe { SharedFrame::borrowed(entry.address()) }.lend().ok()
     }
 
-    /// Calls `visit` for every page that is mapped in `range`, in ascending order. What is mapped meanwhile may be missed.
+    /// Calls `visit` for every page that is mapped in `range`, in ascending order. What is mapped meanwhile may be
+    /// missed.
     pub fn each_mapped(&self, range: UserRange, mut visit: impl FnMut(UserAddr, Mapped)) {
         self.find_mapped(range, |page, mapped| {
             visit(page, mapped);

@@ -1,8 +1,9 @@
 //! Walking page tables: from an address to its leaf entry, and over the leaf tables of a range.
 //!
 //! Tables are only added while an address space lives, and freed all together at its end, so a walk needs no lock.
-//! A table's record in the frame table links it into its address space's list (`next`), counts its entries that own frames, and says
-//! its level. An entry at level 1 may own a block ([`super::block`]); it may become a table, never the other way round.
+//! A table's record in the frame table links it into its address space's list (`next`), counts its entries that own
+//! frames, and says its level. An entry at level 1 may own a block ([`super::block`]); it may become a table, never the
+//! other way round.
 use super::PageTable;
 use super::counts::Counts;
 use super::table::MapError;
@@ -22,8 +23,8 @@ impl Slot {
     pub(super) fn of(table: PhysAddr, index: usize) -> Self {
         debug_assert!(index < ENTRIES);
         let entries: *const AtomicU64 = Arch::direct_map(table).cast();
-        // SAFETY: `table` is a page-table frame of an address space that the caller borrows, or of the kernel's tables, in the
-        // direct map; its entries are only accessed atomically.
+        // SAFETY: `table` is a page-table frame of an address space that the caller borrows, or of the kernel's tables,
+        // in the direct map; its entries are only accessed atomically.
         Self(unsafe { &*entries.add(index) })
     }
 
@@ -132,7 +133,8 @@ impl Leaves {
 }
 
 impl PageTable {
-    /// The leaf table for `address` and the slot in it, if that is a user address and the table exists: not where a block is mapped.
+    /// The leaf table for `address` and the slot in it, if that is a user address and the table exists: not where a
+    /// block is mapped.
     #[inline]
     pub(super) fn find(&self, address: UserAddr) -> Option<(PhysAddr, Slot)> {
         if !address.is_user() {
@@ -194,7 +196,8 @@ impl PageTable {
         Ok(entry)
     }
 
-    /// Calls `visit` with every existing part of a leaf table in `range`, and with blocks, in ascending order, until it fails.
+    /// Calls `visit` with every existing part of a leaf table in `range`, and with blocks, in ascending order, until it
+    /// fails.
     pub(super) fn for_each_piece<E>(
         &self,
         range: UserRange,
@@ -225,7 +228,8 @@ impl PageTable {
         Ok(table)
     }
 
-    /// Visits what is below a table at level 1, from `address` on; returns where what it translates ends, or a place behind `end`.
+    /// Visits what is below a table at level 1, from `address` on; returns where what it translates ends, or a place
+    /// behind `end`.
     #[inline(always)]
     fn for_each_below<E>(
         &self,

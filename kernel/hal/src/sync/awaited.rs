@@ -1,7 +1,9 @@
-//! Spinning until another CPU stores: in the way in which the CPU saves power, lets its other thread work, and tells a hypervisor.
+//! Spinning until another CPU stores: in the way in which the CPU saves power, lets its other thread work, and tells a
+//! hypervisor.
 //!
-//! x86_64 has a hint for the loop. AArch64 watches the word and sleeps until somebody writes to its line (WFE, with the exclusive monitor);
-//! the timer's event stream wakes it ten thousand times a second besides (`arch/aarch64/timer.rs`), so that no mistake here can hang it.
+//! x86_64 has a hint for the loop. AArch64 watches the word and sleeps until somebody writes to its line (WFE, with the
+//! exclusive monitor); the timer's event stream wakes it ten thousand times a second besides (`arch/aarch64/timer.rs`),
+//! so that no mistake here can hang it.
 use crate::arch::Arch;
 use crate::contract::Cpu as _;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -12,11 +14,13 @@ pub trait Awaited {
     type Value: Copy;
     /// Loads it, sequentially consistent, so that a flag that was raised before is seen by whoever is not seen here.
     fn look(&self) -> Self::Value;
-    /// Passes a moment, which ends when the word holds something else; perhaps at once, and after a tenth of a millisecond at the latest.
+    /// Passes a moment, which ends when the word holds something else; perhaps at once, and after a tenth of a
+    /// millisecond at the latest.
     fn pause_while(&self, value: Self::Value);
 }
 
-/// `awaited!(AtomicBool: bool, pause_while_u8, AtomicU8, u8)`: the word's type and its value's; how to pause by a word of that size.
+/// `awaited!(AtomicBool: bool, pause_while_u8, AtomicU8, u8)`: the word's type and its value's; how to pause by a word
+/// of that size.
 macro_rules! awaited {
     ($($word:ty: $value:ty, $pause:ident, $same:ty, $number:ty;)*) => {
         $(

@@ -40,8 +40,8 @@ impl<T> Once<T> {
         Ok(())
     }
 
-    /// The value, made by `make` where there is none yet. Several CPUs may make one at the same time; all get the same. Not for
-    /// interrupt handlers: they could meet the task that writes.
+    /// The value, made by `make` where there is none yet. Several CPUs may make one at the same time; all get the same.
+    /// Not for interrupt handlers: they could meet the task that writes.
     pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
         let made: Result<&T, Infallible> = self.get_or_try_init(|| Ok(make()));
         let Ok(value) = made;
@@ -53,7 +53,8 @@ impl<T> Once<T> {
         if let Some(value) = self.get() {
             return Ok(value);
         }
-        // Made before the cell is taken, since it may sleep, and stored without preemption: who waits below waits for a store.
+        // Made before the cell is taken, since it may sleep, and stored without preemption: who waits below waits for a
+        // store.
         let value = make()?;
         let guard = preempt::disable();
         let refused = self.set(value);

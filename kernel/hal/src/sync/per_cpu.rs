@@ -6,16 +6,16 @@ use crate::cpu::MAX_CPUS;
 
 /// One `T` for each CPU, built at compile time.
 ///
-/// An interrupt handler of the same CPU may come to its element while the interrupted code is there, so outside of hal `T` is
-/// `Sync`: a handler is as good as another CPU.
+/// An interrupt handler of the same CPU may come to its element while the interrupted code is there, so outside of hal
+/// `T` is `Sync`: a handler is as good as another CPU.
 pub struct PerCpu<T>([Line<T>; MAX_CPUS]);
 
 /// Keeps neighbours off each other's cache lines.
 #[repr(align(64))]
 struct Line<T>(T);
 
-// SAFETY: what is not `Sync` is given out by `with_own` and `with_masked` only, to hal, which keeps preemption off or interrupts masked
-// inside: an element is never used by two CPUs at once. It may move between tasks, hence `Send`.
+// SAFETY: what is not `Sync` is given out by `with_own` and `with_masked` only, to hal, which keeps preemption off or
+// interrupts masked inside: an element is never used by two CPUs at once. It may move between tasks, hence `Send`.
 unsafe impl<T: Send> Sync for PerCpu<T> {}
 
 impl<T> PerCpu<T> {
@@ -55,8 +55,8 @@ impl<T> PerCpu<T> {
         &self.0[Arch::id()].0
     }
 
-    /// As [`PerCpu::with`], for what bears that a handler enters in the middle of `action`, or is used by no handler. `action` neither
-    /// sleeps nor switches.
+    /// As [`PerCpu::with`], for what bears that a handler enters in the middle of `action`, or is used by no handler.
+    /// `action` neither sleeps nor switches.
     #[inline]
     #[allow(dead_code, reason = "not every architecture has such parts")]
     pub(crate) fn with_own<R>(&self, action: impl FnOnce(&T) -> R) -> R {
@@ -64,8 +64,8 @@ impl<T> PerCpu<T> {
         action(&self.0[Arch::id()].0)
     }
 
-    /// Calls `action` with this CPU's element, interrupts masked: no handler enters meanwhile, and nothing is preempted. `action`
-    /// neither sleeps nor switches, nor does it unmask interrupts.
+    /// Calls `action` with this CPU's element, interrupts masked: no handler enters meanwhile, and nothing is
+    /// preempted. `action` neither sleeps nor switches, nor does it unmask interrupts.
     #[inline(always)]
     pub(crate) fn with_masked<R>(&self, action: impl FnOnce(&T) -> R) -> R {
         let were_enabled = Arch::interrupts_disable();

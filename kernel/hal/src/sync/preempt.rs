@@ -1,18 +1,21 @@
 //! Turning preemption off for a while, and wanting it at once.
 //!
-//! Whoever drops the last guard of a CPU that is wanted ([`request`]) gives way there and then. A request is made where another task
-//! must not wait: for real-time tasks. It is the CPU's, not the task's: it stays across switches until a scheduler that decides
-//! anew takes it back ([`clear_request`]), so one that comes between the decision and the switch meets the next task.
+//! Whoever drops the last guard of a CPU that is wanted ([`request`]) gives way there and then. A request is made where
+//! another task must not wait: for real-time tasks. It is the CPU's, not the task's: it stays across switches until a
+//! scheduler that decides anew takes it back ([`clear_request`]), so one that comes between the decision and the switch
+//! meets the next task.
 use crate::arch::Arch;
 use crate::contract::Cpu as _;
 use core::marker::PhantomData;
 
 /// What one level of interrupt handling adds to the preemption count.
 pub(crate) const INTERRUPT_UNIT: u32 = 1 << 16;
-/// More than any levels of interrupts add, and so far below what the count holds that it does not get there between two interrupts.
+/// More than any levels of interrupts add, and so far below what the count holds that it does not get there between two
+/// interrupts.
 const TOO_MANY: u32 = 1 << 24;
 
-/// Adds a level of interrupt handling. Panics where guards were forgotten until the count might come round, and say that there is none.
+/// Adds a level of interrupt handling. Panics where guards were forgotten until the count might come round, and say
+/// that there is none.
 #[inline]
 pub(crate) fn enter_interrupt() {
     assert!(Arch::preempt_count() < TOO_MANY, "guards against preemption are forgotten");
@@ -51,8 +54,8 @@ pub fn was_preemptible() -> bool {
     Arch::preempt_count().is_multiple_of(INTERRUPT_UNIT)
 }
 
-/// This CPU is wanted: whoever runs gives way as soon as no guard is left and interrupts are on. In an interrupt handler, or under
-/// a guard, whose drop is the first place to give way.
+/// This CPU is wanted: whoever runs gives way as soon as no guard is left and interrupts are on. In an interrupt
+/// handler, or under a guard, whose drop is the first place to give way.
 pub fn request() {
     Arch::preempt_request();
 }

@@ -1,10 +1,10 @@
 //! How many readers are inside a lock: one count at first, then one for each CPU.
 //!
-//! A reader counts itself and then looks for a writer; a writer raises its flag and then looks at the counts. Both steps are
-//! sequentially consistent, so at least one of two that meet sees the other.
+//! A reader counts itself and then looks for a writer; a writer raises its flag and then looks at the counts. Both
+//! steps are sequentially consistent, so at least one of two that meet sees the other.
 //!
-//! Once counted per CPU, each has a count in a line of its own: readers on different CPUs write to no common line, and a writer has
-//! as many counts to look at as there are CPUs.
+//! Once counted per CPU, each has a count in a line of its own: readers on different CPUs write to no common line, and
+//! a writer has as many counts to look at as there are CPUs.
 use super::{Once, spin_until};
 use crate::arch::Arch;
 use crate::contract::Cpu as _;
@@ -36,8 +36,8 @@ impl ReaderCounts {
         self.per_cpu.get().is_some()
     }
 
-    /// Counts a reader, who leaves by taking one off again, and returns where; or `None` if the writer's flag is up: the
-    /// reader is not counted then, but a writer may have seen it for a moment.
+    /// Counts a reader, who leaves by taking one off again, and returns where; or `None` if the writer's flag is up:
+    /// the reader is not counted then, but a writer may have seen it for a moment.
     #[inline(always)]
     pub fn enter(&self, writer: &AtomicBool) -> Option<&AtomicUsize> {
         let count = self.here();
@@ -88,8 +88,8 @@ impl ReaderCounts {
         Some(counts.into_boxed_slice())
     }
 
-    /// From now on readers are counted there; gives the counts back if there are some already. By a writer alone: whoever finds
-    /// the new counts comes after it, and so does each writer who must look at them.
+    /// From now on readers are counted there; gives the counts back if there are some already. By a writer alone:
+    /// whoever finds the new counts comes after it, and so does each writer who must look at them.
     pub fn count_per_cpu(&self, counts: Box<[Count]>) -> Option<Box<[Count]>> {
         self.per_cpu.set(counts).err()
     }

@@ -76,8 +76,9 @@ pub(super) fn acquire(locked: &AtomicBool, class: &Class) {
     }
 }
 
-/// Reads until the lock looks free, so that waiting CPUs share the line instead of bouncing it. In the text of whoever takes the lock: as a
-/// function of its own it would make all of these save registers for a call that is hardly ever made.
+/// Reads until the lock looks free, so that waiting CPUs share the line instead of bouncing it. In the text of whoever
+/// takes the lock: as a function of its own it would make all of these save registers for a call that is hardly ever
+/// made.
 #[inline(always)]
 pub(super) fn wait_until_free(locked: &AtomicBool) {
     core::hint::cold_path();

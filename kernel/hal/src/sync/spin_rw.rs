@@ -1,9 +1,9 @@
 //! The spinning reader-writer lock: short sections that are mostly read, by all CPUs.
 //!
-//! It begins as a plain spin lock, which is cheapest while one thread uses it. Once it counts per CPU, readers count themselves
-//! on their CPU's own line and write to no common one; a writer raises its flag, which holds new readers up, and waits until
-//! those inside have left, on every CPU. For what is seldom changed once several threads look at it: whoever shares it says so, or
-//! its readers notice.
+//! It begins as a plain spin lock, which is cheapest while one thread uses it. Once it counts per CPU, readers count
+//! themselves on their CPU's own line and write to no common one; a writer raises its flag, which holds new readers up,
+//! and waits until those inside have left, on every CPU. For what is seldom changed once several threads look at it:
+//! whoever shares it says so, or its readers notice.
 use super::order::{Class, Kind};
 use super::preempt::{self, PreemptGuard};
 use super::reader_counts::ReaderCounts;
@@ -76,8 +76,8 @@ impl<T: ?Sized> SpinRwLock<T> {
         SpinReadGuard { lock: self, count, _preempt: preempt }
     }
 
-    /// As [`SpinRwLock::read`], for a lock of which nobody knows before whether several threads will read it at once: when it has been
-    /// found taken a few times it counts per CPU from then on. The caller holds no spin lock.
+    /// As [`SpinRwLock::read`], for a lock of which nobody knows before whether several threads will read it at once:
+    /// when it has been found taken a few times it counts per CPU from then on. The caller holds no spin lock.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn read_or_count_per_cpu(&self) -> SpinReadGuard<'_, T> {

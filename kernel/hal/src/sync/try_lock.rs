@@ -1,6 +1,7 @@
 //! A lock that never waits: the safe core of the sleeping mutex.
 //!
-//! Who finds it taken gets `None` and does something about it; the kernel's sleeping `Mutex` puts the thread into a wait queue. Holding one does not turn preemption off, so the holder may sleep.
+//! Who finds it taken gets `None` and does something about it; the kernel's sleeping `Mutex` puts the thread into a
+//! wait queue. Holding one does not turn preemption off, so the holder may sleep.
 use super::order::{Class, Kind};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;

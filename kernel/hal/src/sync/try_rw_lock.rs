@@ -1,7 +1,7 @@
 //! Many readers or one writer, without waiting: the safe core of the sleeping reader-writer lock.
 //!
-//! A reader that has counted itself for a moment ([`ReaderCounts`]) may have been seen by a writer that now waits: it is told
-//! so, to wake it.
+//! A reader that has counted itself for a moment ([`ReaderCounts`]) may have been seen by a writer that now waits: it
+//! is told so, to wake it.
 use super::order::{Class, Kind};
 use super::reader_counts::ReaderCounts;
 use core::cell::UnsafeCell;
@@ -99,8 +99,8 @@ impl<T: ?Sized> TryRwLock<T> {
         Some(TryWriteGuard { lock: self, not_send: PhantomData })
     }
 
-    /// Readers on different CPUs will write to different lines. `enter` waits until it is this lock's writer; panics if it is
-    /// another's. Without memory for the counts nothing changes.
+    /// Readers on different CPUs will write to different lines. `enter` waits until it is this lock's writer; panics if
+    /// it is another's. Without memory for the counts nothing changes.
     pub fn count_per_cpu<'a>(&'a self, enter: impl FnOnce() -> TryWriteGuard<'a, T>) {
         if let Some(counts) = self.readers.prepare() {
             let guard = enter();

@@ -1,7 +1,8 @@
 //! What others may see of a task that sleeps: where it does, and the registers that its program goes on with.
 //!
-//! Nobody keeps it from waking. What was found counts only if the task has slept all the while, which the count of its sleeps tells:
-//! it goes up before the task leaves its CPU, so a task that ran in between is on a CPU still or has another count.
+//! Nobody keeps it from waking. What was found counts only if the task has slept all the while, which the count of its
+//! sleeps tells: it goes up before the task leaves its CPU, so a task that ran in between is on a CPU still or has
+//! another count.
 use super::{BLOCKED, Task, is_current, stack_word};
 use crate::user::UserRegs;
 use core::ptr;
@@ -9,7 +10,8 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use core::sync::atomic::fence;
 
 impl Task {
-    /// What `look` finds while the task sleeps; `None` if it does not, or has not all the while. `look` bears that it runs.
+    /// What `look` finds while the task sleeps; `None` if it does not, or has not all the while. `look` bears that it
+    /// runs.
     pub(crate) fn while_asleep<R>(&self, look: impl FnOnce() -> R) -> Option<R> {
         // The count first here and last below: a sleep that begins in between has another one.
         let before = self.sched.sleeps.load(Acquire);
@@ -26,8 +28,8 @@ impl Task {
         !self.is_on_cpu() && self.state.load(Acquire) == BLOCKED
     }
 
-    /// The registers with which the program was left: of the running task, or of one that sleeps. `None` for any other, and for one
-    /// without a program.
+    /// The registers with which the program was left: of the running task, or of one that sleeps. `None` for any other,
+    /// and for one without a program.
     pub fn user_registers(&self) -> Option<UserRegs> {
         if is_current(self) {
             return self.kept_registers();

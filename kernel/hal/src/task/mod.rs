@@ -71,8 +71,8 @@ pub struct Task {
     pub tagged_addresses: AtomicBool,
     /// Room for the scheduler.
     pub sched: SchedData,
-    /// Where the memory ends that its user copies reach: nowhere, if it has none. Another program's may still be active then, and
-    /// translations of it that nobody takes back.
+    /// Where the memory ends that its user copies reach: nowhere, if it has none. Another program's may still be active
+    /// then, and translations of it that nobody takes back.
     user_end: AtomicU64,
     state: AtomicU32,
     /// It is in [`give_way`].
@@ -118,8 +118,8 @@ pub type TaskRef = Arc<Task>;
 
 /// The permission to run a task once.
 ///
-/// Every task holds a reference to itself until it is dead. It cannot die while a token of it exists, so the token borrows that
-/// reference, and nothing is counted where tasks are woken and run.
+/// Every task holds a reference to itself until it is dead. It cannot die while a token of it exists, so the token
+/// borrows that reference, and nothing is counted where tasks are woken and run.
 pub struct Runnable(ManuallyDrop<TaskRef>);
 
 impl Runnable {
@@ -165,8 +165,8 @@ impl Drop for Runnable {
     /// A task that never ran is freed. One that has run is kept for ever, with what is on its stack.
     #[cold]
     fn drop(&mut self) {
-        // SAFETY: the entry is the task's own once it runs, and whoever has the only token keeps it from running. Nothing else of
-        // `own` is looked at, which a CPU may be leaving.
+        // SAFETY: the entry is the task's own once it runs, and whoever has the only token keeps it from running.
+        // Nothing else of `own` is looked at, which a CPU may be leaving.
         let never_ran = unsafe { (*self.0.own.get()).entry.is_some() };
         if never_ran {
             // SAFETY: the reference of the task to itself, which nothing will make use of any more.
@@ -175,8 +175,8 @@ impl Drop for Runnable {
     }
 }
 
-/// What a task runs. When it returns, the task ends by `Upcalls::end_task`: a task that ended inside would leave for ever what the
-/// calls above it own, this box among that.
+/// What a task runs. When it returns, the task ends by `Upcalls::end_task`: a task that ended inside would leave for
+/// ever what the calls above it own, this box among that.
 pub type Entry = Box<dyn FnOnce() + Send>;
 
 impl Task {
@@ -302,8 +302,8 @@ impl Task {
     /// Sets bits in `work` and, if the task runs on another CPU, interrupts that CPU.
     pub fn set_work(&self, bits: u32) {
         self.work.fetch_or(bits, Ordering::SeqCst);
-        // Pairs with the switch. In this order: the CPU is the one that it is on, or one that it has left since, and then the
-        // next one to run it sees the bits.
+        // Pairs with the switch. In this order: the CPU is the one that it is on, or one that it has left since, and
+        // then the next one to run it sees the bits.
         if self.on_cpu.load(Ordering::SeqCst) {
             let cpu = self.cpu();
             if cpu != crate::cpu::id() {
@@ -314,7 +314,8 @@ impl Task {
 
     /// Where it goes on when it runs again, and its frame pointer; nonsense if it runs by now.
     pub(crate) fn place(&self) -> [u64; 2] {
-        // SAFETY: the context lies in the task, which lives; nobody's reference to it is made use of, and `place` bears a switch.
+        // SAFETY: the context lies in the task, which lives; nobody's reference to it is made use of, and `place` bears
+        // a switch.
         unsafe { Arch::place(&raw const (*self.own.get()).context) }
     }
 
@@ -324,8 +325,8 @@ impl Task {
     }
 }
 
-/// Calls `action` with the running task, which is lent for the call and no longer: it lives while it runs, and where it may be kept,
-/// [`current_ref`] counts it.
+/// Calls `action` with the running task, which is lent for the call and no longer: it lives while it runs, and where it
+/// may be kept, [`current_ref`] counts it.
 #[inline(always)]
 pub fn with_current<R>(action: impl FnOnce(&Task) -> R) -> R {
     action(&current())
@@ -385,8 +386,8 @@ impl Deref for Current {
     }
 }
 
-/// Sets bits in the work of `task` if that is the running one, which sees them on its way to user mode: nobody is interrupted or woken.
-/// False, with nothing done, if it is not, or is about to block.
+/// Sets bits in the work of `task` if that is the running one, which sees them on its way to user mode: nobody is
+/// interrupted or woken. False, with nothing done, if it is not, or is about to block.
 #[inline]
 pub fn set_work_if_current(task: &Weak<Task>, bits: u32) -> bool {
     if !core::ptr::eq(task.as_ptr(), Arch::current_task()) {
@@ -401,17 +402,17 @@ pub fn set_work_if_current(task: &Weak<Task>, bits: u32) -> bool {
 }
 
 /// Says that the running task is about to block. From here on a wake is not lost; check the condition, then either
-/// [`cancel_block`], or [`commit_block`] and switch away. An interrupt does not preempt in between. Panics if the task has yielded or
-/// prepared already.
+/// [`cancel_block`], or [`commit_block`] and switch away. An interrupt does not preempt in between. Panics if the task
+/// has yielded or prepared already.
 #[inline]
 pub fn prepare_to_block() {
     leave_running(PREPARING);
     fence(Ordering::SeqCst);
 }
 
-/// Takes the running task from RUNNING to another state, which nobody else does. In any other state a token of it exists, or its
-/// waker may make one: what follows would make a second, and one stack would run on two CPUs. Nor does a handler of an interrupt, which
-/// may come between the two steps.
+/// Takes the running task from RUNNING to another state, which nobody else does. In any other state a token of it
+/// exists, or its waker may make one: what follows would make a second, and one stack would run on two CPUs. Nor does a
+/// handler of an interrupt, which may come between the two steps.
 #[inline(always)]
 fn leave_running(state: u32) {
     preempt::assert_no_interrupt();
@@ -426,8 +427,9 @@ pub fn cancel_block() {
     current().change_state(PREPARING, RUNNING);
 }
 
-/// Blocks the running task, which has prepared; it must switch away, under the same guard: until then it cannot yield, prepare or end. From here on its waker owns
-/// `entity`. An error gives it back: the task was woken meanwhile and goes on.
+/// Blocks the running task, which has prepared; it must switch away, under the same guard: until then it cannot yield,
+/// prepare or end. From here on its waker owns `entity`. An error gives it back: the task was woken meanwhile and goes
+/// on.
 #[inline]
 pub fn commit_block(entity: Box<Entity>, _guard: &PreemptGuard) -> Result<(), Box<Entity>> {
     // It may have interrupted the task at the seat.
@@ -448,8 +450,8 @@ pub fn commit_block(entity: Box<Entity>, _guard: &PreemptGuard) -> Result<(), Bo
     unsafe { (*seat).take() }.map_or(Ok(()), Err)
 }
 
-/// Makes the running task runnable and returns its token; enqueue it, then [`switch_to`] some task. Panics if the task has yielded
-/// or is about to block.
+/// Makes the running task runnable and returns its token; enqueue it, then [`switch_to`] some task. Panics if the task
+/// has yielded or is about to block.
 #[inline]
 pub fn yield_current() -> Runnable {
     leave_running(RUNNABLE);
@@ -468,8 +470,9 @@ pub(crate) fn wants_preemption() -> bool {
     is_wanted && task.state.load(Ordering::Relaxed) == RUNNING
 }
 
-/// Where a guard is dropped and the CPU is wanted: calls `Upcalls::preempt`, unless the caller may not be preempted for another
-/// reason: interrupts are masked, or it prepares to block. Then its next guard, an interrupt or its own switch sees to it.
+/// Where a guard is dropped and the CPU is wanted: calls `Upcalls::preempt`, unless the caller may not be preempted for
+/// another reason: interrupts are masked, or it prepares to block. Then its next guard, an interrupt or its own switch
+/// sees to it.
 ///
 /// What the upcall itself drops ends here at once, so that it does not nest: the loop looks again.
 pub(crate) extern "C" fn give_way() {

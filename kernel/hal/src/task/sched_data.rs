@@ -1,7 +1,8 @@
 //! What the scheduler keeps in each task.
 //!
 //! A task's entity, which the policy in `libkernel::sched` orders, lies in the task's seat while it is blocked or new,
-//! and in a CPU's queue else. Parameters and affinity are words that anybody may change; who queues the task reads them.
+//! and in a CPU's queue else. Parameters and affinity are words that anybody may change; who queues the task reads
+//! them.
 use super::{Runnable, TaskRef};
 use crate::sync::Seat;
 use alloc::boxed::Box;

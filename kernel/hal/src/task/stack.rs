@@ -3,10 +3,11 @@
 //! The window is cut into slots of 32 KiB, aligned to that size, with the stack in the lower half: an overflow runs
 //! into the unmapped upper half of the slot below, and one bit of the stack pointer tells the two apart.
 //!
-//! A stack whose task is gone stays mapped for the next one: each CPU keeps the one that it was given back last, the others are in
-//! a list, up to [`limit`] of them. What is beyond is taken apart by threads that end and by idle CPUs, [`BATCH`] stacks with one
-//! flush on all CPUs, and all of it by whoever finds no memory. A slot's frames are freed after that flush, and only then is the slot
-//! mapped anew. So what is kept is bounded once a CPU idles; on a machine that has no idle moment, threads that end see to it.
+//! A stack whose task is gone stays mapped for the next one: each CPU keeps the one that it was given back last, the
+//! others are in a list, up to [`limit`] of them. What is beyond is taken apart by threads that end and by idle CPUs,
+//! [`BATCH`] stacks with one flush on all CPUs, and all of it by whoever finds no memory. A slot's frames are freed
+//! after that flush, and only then is the slot mapped anew. So what is kept is bounded once a CPU idles; on a machine
+//! that has no idle moment, threads that end see to it.
 //!
 //! Lock order: [`STACKS`] is a leaf.
 use crate::arch::Arch;
@@ -103,8 +104,8 @@ impl Slots {
         (slot < SLOTS).then_some(slot)
     }
 
-    /// Takes back the slot of [`Self::take_bare`] that could not be mapped: one never mapped before, for which there is no table. If
-    /// others were taken since, it is lost, which costs no memory.
+    /// Takes back the slot of [`Self::take_bare`] that could not be mapped: one never mapped before, for which there is
+    /// no table. If others were taken since, it is lost, which costs no memory.
     fn put_back(&mut self, slot: u32) {
         if self.unused == slot + 1 {
             self.unused = slot;
@@ -169,8 +170,8 @@ fn limit() -> u32 {
     (frame::total() / FRAMES_PER_KEPT).max(16) as u32
 }
 
-/// Frees a batch of what is kept beyond the limit, once there is one; whether there was. Called where a CPU may wait for the others
-/// and nobody waits for it: by idle CPUs, and by threads that end. One load, as a rule.
+/// Frees a batch of what is kept beyond the limit, once there is one; whether there was. Called where a CPU may wait
+/// for the others and nobody waits for it: by idle CPUs, and by threads that end. One load, as a rule.
 #[inline]
 pub fn give_back_surplus() -> bool {
     SURPLUS.load(Ordering::Relaxed) && give_back(limit())
@@ -219,8 +220,8 @@ fn take_apart(batch: &[u32]) {
     }
 }
 
-/// An aligned word of a kernel stack, whoever's it is; `None` for any other address. In any context. The stack may be in use, or be
-/// given back meanwhile: then the word is nonsense.
+/// An aligned word of a kernel stack, whoever's it is; `None` for any other address. In any context. The stack may be
+/// in use, or be given back meanwhile: then the word is nonsense.
 pub(crate) fn word(address: u64) -> Option<u64> {
     let offset = address.checked_sub(Arch::KERNEL_STACKS)?;
     let is_inside = (1..u64::from(SLOTS)).contains(&(offset / SLOT_BYTES))

@@ -1,8 +1,8 @@
 //! Leaving one task and continuing another.
 //!
 //! A task holds a reference to itself until it is dead, so the current task's address is always good. The order of a
-//! switch: wait until `next` has left its last CPU, save the user registers, change the address space, swap stacks; then,
-//! already on the new stack, let go of the old task (`on_cpu`), and bury it if it is dead.
+//! switch: wait until `next` has left its last CPU, save the user registers, change the address space, swap stacks;
+//! then, already on the new stack, let go of the old task (`on_cpu`), and bury it if it is dead.
 //!
 //! A task without a user side leaves the address space of its predecessor active: an idle CPU that wakes for the same
 //! program pays no switch of page tables. Then the CPU holds its own reference to it, and need not hear of what changes
@@ -52,8 +52,8 @@ static HANDOVER: PerCpu<Handover> = PerCpu::new(
     }; MAX_CPUS],
 );
 
-/// The CPUs, but for the executing one, that use the tables of an address space, be it for a task that does not. The others have
-/// executed a full barrier since they last did, or will before they do.
+/// The CPUs, but for the executing one, that use the tables of an address space, be it for a task that does not. The
+/// others have executed a full barrier since they last did, or will before they do.
 pub fn other_cpus_on(table: &PageTable) -> u64 {
     fence(Ordering::SeqCst);
     let active_on = |cpu| HANDOVER.of(cpu).map(|handover| handover.active.load(Ordering::Acquire));
@@ -72,8 +72,8 @@ pub(crate) fn init_boot_task() {
 }
 
 /// Runs `next` in place of the running task, which must have been blocked or have yielded; returns when it is
-/// run again. `next` may be the running task's own token. Panics unless the guard is the only one: others, spin locks' guards too, are
-/// only true on the CPU that is left.
+/// run again. `next` may be the running task's own token. Panics unless the guard is the only one: others, spin locks'
+/// guards too, are only true on the CPU that is left.
 #[inline]
 pub fn switch_to(next: Runnable, guard: PreemptGuard) {
     // Who has done neither is never run again: a leak, and no harm.
@@ -83,9 +83,9 @@ pub fn switch_to(next: Runnable, guard: PreemptGuard) {
     drop(leftovers);
 }
 
-/// Ends the running task and runs `next`. The stack is freed once it is left, and nothing on it is dropped: called where no caller
-/// owns anything, by `Upcalls::end_task`. Panics as [`switch_to`] does, and if the task has yielded or is about to block: a token of it
-/// would outlive it.
+/// Ends the running task and runs `next`. The stack is freed once it is left, and nothing on it is dropped: called
+/// where no caller owns anything, by `Upcalls::end_task`. Panics as [`switch_to`] does, and if the task has yielded or
+/// is about to block: a token of it would outlive it.
 pub fn exit_to(next: Runnable, guard: PreemptGuard) -> ! {
     set_page_table(None);
     super::leave_running(DEAD);
@@ -197,8 +197,8 @@ pub(super) extern "C" fn first_steps(task: usize) -> ! {
     upcalls().end_task()
 }
 
-/// Moves the running task to another address space (`execve`, exit); `None`: to no user memory. Panics in an interrupt handler, which may
-/// have come between a flush's look at who is to forget and its own forgetting.
+/// Moves the running task to another address space (`execve`, exit); `None`: to no user memory. Panics in an interrupt
+/// handler, which may have come between a flush's look at who is to forget and its own forgetting.
 pub fn set_page_table(table: Option<Arc<PageTable>>) {
     preempt::assert_no_interrupt();
     let guard = preempt::disable();
@@ -215,8 +215,8 @@ pub fn set_page_table(table: Option<Arc<PageTable>>) {
     drop((old, stale));
 }
 
-/// Makes `table` the active one of this CPU, for a task that holds it. Interrupts masked. A reference that the CPU has kept to the
-/// one before goes to `stale`.
+/// Makes `table` the active one of this CPU, for a task that holds it. Interrupts masked. A reference that the CPU has
+/// kept to the one before goes to `stale`.
 #[inline(always)]
 fn activate(handover: &Handover, table: Option<&Arc<PageTable>>) {
     let (active, next) = (handover.active.load(Ordering::Relaxed), table.map_or(ptr::null(), Arc::as_ptr));

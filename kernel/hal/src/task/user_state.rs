@@ -43,13 +43,14 @@ impl UserState {
     }
 }
 
-/// Calls `action` with the running task's saved state, which is stale; preemption is off, so it stays `action`'s. Panics in an interrupt
-/// handler, which may have interrupted another `action`.
+/// Calls `action` with the running task's saved state, which is stale; preemption is off, so it stays `action`'s.
+/// Panics in an interrupt handler, which may have interrupted another `action`.
 fn with_saved<R>(action: impl FnOnce(&mut State) -> R) -> R {
     preempt::assert_no_interrupt();
     let _guard = preempt::disable();
     let task = current();
-    // SAFETY: the running task's own part; with preemption off no switch saves into it meanwhile, and no handler comes here.
+    // SAFETY: the running task's own part; with preemption off no switch saves into it meanwhile, and no handler comes
+    // here.
     let own = unsafe { &mut *task.own.get() };
     action(own.user.as_mut().expect("a task without a user side has no user registers"))
 }
@@ -111,7 +112,8 @@ pub fn store_floating_point(to: UserAddr) -> Result<(), BadAddress> {
     })
 }
 
-/// Copies the running task's floating-point registers, as [`store_floating_point`] writes them, as far as there is room (core dump).
+/// Copies the running task's floating-point registers, as [`store_floating_point`] writes them, as far as there is room
+/// (core dump).
 pub fn copy_floating_point(to: &mut [u8]) {
     with_saved(|state| {
         Arch::save(state);
@@ -151,7 +153,8 @@ pub fn reset_floating_point() -> Result<(), OutOfMemory> {
     Ok(())
 }
 
-/// Sets all that [`UserState`] holds of the running task to what a fresh program has (`execve`): on x86_64 selectors and bases, too.
+/// Sets all that [`UserState`] holds of the running task to what a fresh program has (`execve`): on x86_64 selectors
+/// and bases, too.
 pub fn reset_user_state() -> Result<(), OutOfMemory> {
     let fresh = fresh()?;
     let _guard = preempt::disable();

@@ -1,11 +1,11 @@
 //! A clock over a counter, read by everybody without a lock.
 //!
-//! Whoever changes it counts in `begun` before, and in `ended` after. A reader takes `ended` first and `begun` last: if they are equal,
-//! nothing changed in between, and the time that it computed belongs to one line. So time does not go back from one reader to the next: the
-//! counter of the change is read when every later reader waits for the new line.
+//! Whoever changes it counts in `begun` before, and in `ended` after. A reader takes `ended` first and `begun` last: if
+//! they are equal, nothing changed in between, and the time that it computed belongs to one line. So time does not go
+//! back from one reader to the next: the counter of the change is read when every later reader waits for the new line.
 //!
-//! The two also differ for as long as the counter in use is not the CPU's own, by one bit: so who reads the latter pays nothing for
-//! the machines where it is no good.
+//! The two also differ for as long as the counter in use is not the CPU's own, by one bit: so who reads the latter pays
+//! nothing for the machines where it is no good.
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use libkernel::clock::Line;
@@ -52,7 +52,8 @@ impl CounterClock {
     /// Waits for the writer, a few instructions, or as long as a host does not run its CPU.
     #[cold]
     fn read_again(&self, count: &impl Fn() -> u64) -> u64 {
-        /// Only what cannot be masked comes between a writer and itself (the report of a hung CPU, a panic): it shall not wait for ever.
+        /// Only what cannot be masked comes between a writer and itself (the report of a hung CPU, a panic): it shall
+        /// not wait for ever.
         const TRIES: u32 = 10_000_000;
         for _ in 0..TRIES {
             let ended = self.ended.load(Ordering::Acquire);

@@ -1,8 +1,8 @@
 //! The clocks that the machine's counter drives, this CPU's deadline timer and the wall clock at boot.
 //!
-//! Two clocks run over one counter: the raw one at the counter's own frequency, as far as it is known, and the steered one, which
-//! whoever knows the time better makes a little faster or slower. The kernel lives by the steered one ([`now_ns`]). Both change
-//! under one lock, which is taken by nobody who only reads.
+//! Two clocks run over one counter: the raw one at the counter's own frequency, as far as it is known, and the steered
+//! one, which whoever knows the time better makes a little faster or slower. The kernel lives by the steered one
+//! ([`now_ns`]). Both change under one lock, which is taken by nobody who only reads.
 mod counter_clock;
 
 use crate::arch::Arch;
@@ -20,8 +20,9 @@ static RAW: CounterClock = CounterClock::new(Line::of_frequency(SECOND_NS));
 static ORIGIN: AtomicU64 = AtomicU64::new(0);
 /// Counts in a nanosecond of the steered clock, with 32 fraction bits.
 static COUNTS_PER_NANOSECOND: AtomicU64 = AtomicU64::new(1 << 32);
-/// By how many nanoseconds, with 32 fraction bits, a second of the steered clock is longer than one of the raw clock. The lock keeps
-/// those apart who change the clocks; an interrupt handler that met a half-changed clock would wait for ever.
+/// By how many nanoseconds, with 32 fraction bits, a second of the steered clock is longer than one of the raw clock.
+/// The lock keeps those apart who change the clocks; an interrupt handler that met a half-changed clock would wait for
+/// ever.
 static RATE: IrqLock<i64> = IrqLock::new(0);
 
 /// The counter now, from the clocks' zero on.
@@ -67,8 +68,8 @@ pub fn parameters() -> Parameters {
     Parameters { origin: ORIGIN.load(Ordering::Relaxed), steered: STEERED.line(), raw: RAW.line() }
 }
 
-/// Starts the clocks at zero, which was when the counter showed `origin`, for a counter of so many counts a second. Boot, before
-/// anybody else asks for the time.
+/// Starts the clocks at zero, which was when the counter showed `origin`, for a counter of so many counts a second.
+/// Boot, before anybody else asks for the time.
 #[cfg_attr(target_os = "linux", allow(dead_code, reason = "the host machine counts nanoseconds"))]
 pub(crate) fn start(origin: u64, hertz: u64) {
     ORIGIN.store(origin, Ordering::Relaxed);
@@ -116,7 +117,8 @@ pub fn choose_counter(name: &[u8]) {
     Arch::choose_counter(name);
 }
 
-/// Lets the clocks run by another counter, as the one that they run by was found to be none; false if there is no other.
+/// Lets the clocks run by another counter, as the one that they run by was found to be none; false if there is no
+/// other.
 pub fn leave_counter() -> bool {
     Arch::leave_counter()
 }
@@ -132,13 +134,14 @@ pub fn take_pause() -> bool {
     Arch::take_pause()
 }
 
-/// The time of day that a hypervisor tells, in nanoseconds since 1970, where one does. To ask leaves the virtual machine.
+/// The time of day that a hypervisor tells, in nanoseconds since 1970, where one does. To ask leaves the virtual
+/// machine.
 pub fn host_clock_ns() -> Option<u64> {
     Arch::host_clock_ns()
 }
 
-/// Makes the steered clock's seconds longer by `rate` nanoseconds, with 32 fraction bits, than the raw clock's. Deadlines that are armed stay
-/// armed for the counter's value that they had: arm them anew.
+/// Makes the steered clock's seconds longer by `rate` nanoseconds, with 32 fraction bits, than the raw clock's.
+/// Deadlines that are armed stay armed for the counter's value that they had: arm them anew.
 pub fn steer(rate: i64) {
     let mut current = RATE.lock();
     *current = rate;
@@ -175,7 +178,8 @@ pub enum Refinement {
     BegunAnew,
 }
 
-/// Measures the counter's frequency once more, over the time since its first measure, and lets the clocks go on at that rate.
+/// Measures the counter's frequency once more, over the time since its first measure, and lets the clocks go on at that
+/// rate.
 pub fn refine_frequency() -> Refinement {
     Arch::refine_frequency()
 }

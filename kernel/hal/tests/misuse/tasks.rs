@@ -1,4 +1,5 @@
-//! Two tokens of one task would run one stack on two CPUs; a task without user memory would reach what is another's, or nobody's.
+//! Two tokens of one task would run one stack on two CPUs; a task without user memory would reach what is another's, or
+//! nobody's.
 use hal::frame::SharedFrame;
 use hal::paging::{Kind, PageTable, Prot};
 use hal::sync::{SpinLock, preempt};
@@ -105,7 +106,8 @@ fn a_program_in_anothers_memory() {
     UserContext::new(UserRegs::new(0x40_0000, 0x7000_0000));
 }
 
-/// The program's tables stay active under a task that has none, and on x86_64 nobody takes back what its CPU has kept of them.
+/// The program's tables stay active under a task that has none, and on x86_64 nobody takes back what its CPU has kept
+/// of them.
 #[test]
 fn copying_without_memory_of_its_own() {
     const PLACE: UserAddr = UserAddr::new(0x4000_0000);

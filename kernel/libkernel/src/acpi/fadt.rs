@@ -1,7 +1,8 @@
-//! The fixed ACPI description table (FADT, signature `FACP`): which registers switch a machine off and restart it, and its clock.
+//! The fixed ACPI description table (FADT, signature `FACP`): which registers switch a machine off and restart it, and
+//! its clock.
 //!
-//! The 64-bit fields count where they are there and not zero, else the 32-bit ones (ACPI 6.4, 5.2.9). What a table is too short for
-//! is absent.
+//! The 64-bit fields count where they are there and not zero, else the 32-bit ones (ACPI 6.4, 5.2.9). What a table is
+//! too short for is absent.
 use super::sleep::{self, SoftOff};
 use super::{Table, tables};
 use crate::device_tree::Conduit;
@@ -97,8 +98,8 @@ impl Register {
 /// How the machine is switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PowerOff {
-    /// By PM1 control registers of 16 bits each: [`sleep_word`] with their sleep types. Where ACPI is not in charge yet, `enable`
-    /// hands it over: a port and what to write there.
+    /// By PM1 control registers of 16 bits each: [`sleep_word`] with their sleep types. Where ACPI is not in charge
+    /// yet, `enable` hands it over: a port and what to write there.
     Fixed {
         /// The first block's register and sleep type.
         a: (Register, u8),

@@ -1,7 +1,7 @@
 //! The tables of ACPI as firmware leaves them in memory: from the root pointer to the table with a signature.
 //!
-//! Lengths and sums are believed only as far as they hold: no content can make more than an absent table. A table whose bytes do
-//! not add up to zero is none. Source: ACPI 6.4, 5.2.
+//! Lengths and sums are believed only as far as they hold: no content can make more than an absent table. A table whose
+//! bytes do not add up to zero is none. Source: ACPI 6.4, 5.2.
 pub mod dmar;
 pub mod fadt;
 pub mod hpet;

@@ -1,7 +1,8 @@
 //! How a machine is told to switch off: the two numbers of the package `_S5_`, found without executing AML.
 //!
-//! Compilers write `Name (_S5, Package () { a, b, … })` as these bytes: NameOp, the name (perhaps behind a root character), PackageOp,
-//! its length, the number of its elements, the elements (ACPI 6.4, 7.4.2, 20.2). What does not look so is not taken for it.
+//! Compilers write `Name (_S5, Package () { a, b, … })` as these bytes: NameOp, the name (perhaps behind a root
+//! character), PackageOp, its length, the number of its elements, the elements (ACPI 6.4, 7.4.2, 20.2). What does not
+//! look so is not taken for it.
 use super::Table;
 use crate::physical::Memory;
 

@@ -1,4 +1,5 @@
-//! The serial port that firmware names as console: SPCR (Microsoft's "Serial Port Console Redirection Table", revision 4).
+//! The serial port that firmware names as console: SPCR (Microsoft's "Serial Port Console Redirection Table", revision
+//! 4).
 use super::tables;
 use crate::addr::{PhysAddr, PhysRange};
 use crate::device_tree::{NO_INTERRUPT, SerialModel, SerialPort};

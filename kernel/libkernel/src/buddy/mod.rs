@@ -4,8 +4,8 @@
 //! for each frame, with any content at first. A block of the largest order is a *chunk* of 4 MiB; chunks never merge.
 //!
 //! Nothing is initialised for a chunk that is free as a whole until it is first needed, and then only its head, so that
-//! boot costs the same with 512 MiB and 8 GiB. That is sound because the link of a block's buddy is only ever read after
-//! their common parent was split, which wrote it.
+//! boot costs the same with 512 MiB and 8 GiB. That is sound because the link of a block's buddy is only ever read
+//! after their common parent was split, which wrote it.
 //!
 //! The caller holds its own lock around every call. Hot cost: about 30 instructions for a frame from a free list.
 
@@ -160,8 +160,8 @@ impl<L: Links> Buddy<L> {
         Some(self.base + u64::from(block))
     }
 
-    /// Takes `count` neighbouring chunks that nobody has had yet: for the few things that are larger than a block, as a rule while the
-    /// kernel starts. They are given back one by one. Looks at every chunk below them.
+    /// Takes `count` neighbouring chunks that nobody has had yet: for the few things that are larger than a block, as a
+    /// rule while the kernel starts. They are given back one by one. Looks at every chunk below them.
     pub fn allocate_chunks(&mut self, count: usize) -> Option<u64> {
         let chunks = self.links.len() / CHUNK_FRAMES as usize;
         let mut length = 0;

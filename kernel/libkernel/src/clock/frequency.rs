@@ -1,7 +1,8 @@
 //! The frequency of a counter, measured against another one.
 //!
-//! A first measure is short, so that the machine starts at once. A second one, from the same beginning, takes a second or so, while
-//! the machine works; by then the clock that one measures against may have wrapped many times, and the first measure says how often.
+//! A first measure is short, so that the machine starts at once. A second one, from the same beginning, takes a second
+//! or so, while the machine works; by then the clock that one measures against may have wrapped many times, and the
+//! first measure says how often.
 
 use super::SECOND_NS;
 
@@ -24,7 +25,8 @@ pub struct Sample {
 }
 
 impl Reference {
-    /// Counts of the reference from `first` to `last`, if that is about `expected`: no further from it than half of a round.
+    /// Counts of the reference from `first` to `last`, if that is about `expected`: no further from it than half of a
+    /// round.
     const fn span_about(self, first: u64, last: u64, expected: u64) -> u64 {
         let mask = if self.bits >= u64::BITS { u64::MAX } else { (1 << self.bits) - 1 };
         let least = self.span(first, last);
@@ -45,8 +47,9 @@ impl Reference {
         last.wrapping_sub(first) & mask
     }
 
-    /// The frequency in hertz of what was measured from `first` to `last`, given what it is about. `None` if the reference stood still
-    /// or the result is nothing like what was expected: then somebody stopped the machine in between, or one of the two clocks.
+    /// The frequency in hertz of what was measured from `first` to `last`, given what it is about. `None` if the
+    /// reference stood still or the result is nothing like what was expected: then somebody stopped the machine in
+    /// between, or one of the two clocks.
     pub fn frequency(self, first: Sample, last: Sample, about_hertz: u64) -> Option<u64> {
         /// One part in so many is what a first measure may be wrong by.
         const TOLERANCE: u64 = 50;

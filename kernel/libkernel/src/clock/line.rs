@@ -7,8 +7,8 @@ const FRACTION: u32 = 32;
 
 /// What a counter's value is in nanoseconds: `count * factor + offset`, where the count began at the machine's start.
 ///
-/// The line is told by where it would cross zero, not by the point where it was turned last. So a count that was read a little before
-/// the turn is a valid input, and no reader has to look out for negative spans.
+/// The line is told by where it would cross zero, not by the point where it was turned last. So a count that was read a
+/// little before the turn is a valid input, and no reader has to look out for negative spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
     /// Nanoseconds for each count, with 32 fraction bits.

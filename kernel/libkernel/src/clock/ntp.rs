@@ -1,9 +1,10 @@
 //! The discipline of the clock: how programs that know the time better make it run right.
 //!
-//! The model is that of RFC 5905 (appendix A.5.5.6) and RFC 1589 with Linux's constants: a loop that moves phase and frequency by
-//! offsets that a program measured ([`ADJ_OFFSET`]), a steady correction of the frequency, and `adjtime`'s slow approach. What results
-//! is a rate: nanoseconds, with 32 fraction bits, that each second is longer than the machine's own. Time passes here by
-//! [`Discipline::pass`], which the kernel calls about once a second while [`Discipline::is_moving`], and before it looks.
+//! The model is that of RFC 5905 (appendix A.5.5.6) and RFC 1589 with Linux's constants: a loop that moves phase and
+//! frequency by offsets that a program measured ([`ADJ_OFFSET`]), a steady correction of the frequency, and `adjtime`'s
+//! slow approach. What results is a rate: nanoseconds, with 32 fraction bits, that each second is longer than the
+//! machine's own. Time passes here by [`Discipline::pass`], which the kernel calls about once a second while
+//! [`Discipline::is_moving`], and before it looks.
 
 use abi::Errno;
 use abi::time::{
@@ -233,8 +234,8 @@ impl Discipline {
         Ok(())
     }
 
-    /// Takes a wish that was checked, when the wall clock shows `wall_s`, and tells the state in its place, but for the time. Returns
-    /// `TIME_*`.
+    /// Takes a wish that was checked, when the wall clock shows `wall_s`, and tells the state in its place, but for the
+    /// time. Returns `TIME_*`.
     pub fn adjust(&mut self, wish: &mut Timex, wall_s: i64) -> i32 {
         if wish.modes & ADJ_ADJTIME != 0 {
             let left_us = self.adjust_us;
@@ -288,7 +289,8 @@ impl Discipline {
         }
     }
 
-    /// What the modes say, in Linux's order: the unit before the numbers, the constant before the offset that it weighs.
+    /// What the modes say, in Linux's order: the unit before the numbers, the constant before the offset that it
+    /// weighs.
     fn change(&mut self, wish: &Timex, wall_s: i64) {
         let has = |mode| wish.modes & mode != 0;
         if has(ADJ_STATUS) {

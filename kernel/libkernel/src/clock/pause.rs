@@ -1,8 +1,8 @@
 //! A pause of a virtual machine: by how much the time of day has gone on without it.
 //!
-//! The guest's own clock stands still while its machine is stopped, or stored and started again elsewhere; the hypervisor's time of day does
-//! not. The guest's time of day may be another than the hypervisor's, as somebody set it or steers it: so it is moved by what the other one
-//! ran ahead, and not set to it.
+//! The guest's own clock stands still while its machine is stopped, or stored and started again elsewhere; the
+//! hypervisor's time of day does not. The guest's time of day may be another than the hypervisor's, as somebody set it
+//! or steers it: so it is moved by what the other one ran ahead, and not set to it.
 
 /// What both clocks showed at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,8 @@ pub struct Moment {
     pub own_ns: u64,
 }
 
-/// Clocks differ by at most this part of the time, as far as anybody steers one: 500 parts in a million (Linux: `MAXFREQ`).
+/// Clocks differ by at most this part of the time, as far as anybody steers one: 500 parts in a million (Linux:
+/// `MAXFREQ`).
 const DRIFT: u64 = 2000;
 /// What two reads of two clocks may be apart.
 const APART_NS: u64 = 10_000_000;

@@ -142,7 +142,8 @@ impl<'a> CommandLine<'a> {
     }
 }
 
-/// A size in bytes: a decimal or, behind `0x`, hexadecimal number with a letter for its unit, as Linux's `memparse` reads it.
+/// A size in bytes: a decimal or, behind `0x`, hexadecimal number with a letter for its unit, as Linux's `memparse`
+/// reads it.
 pub fn size(text: &[u8]) -> Option<u64> {
     let (digits, radix) = match text.strip_prefix(b"0x") {
         Some(digits) => (digits, 16),

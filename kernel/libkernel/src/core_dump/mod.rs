@@ -1,8 +1,8 @@
 //! The layout of a core dump: headers, notes, and where the pages of each segment lie.
 //!
-//! File header, a program header for the notes and one for each segment, the notes, then from the next page on what is stored of the
-//! segments, and last a section header if there are more program headers than the file header can count. Source: System V gABI
-//! chapters 4 and 5; Linux 6.1, `fs/binfmt_elf.c`, for what the gABI leaves open; core(5).
+//! File header, a program header for the notes and one for each segment, the notes, then from the next page on what is
+//! stored of the segments, and last a section header if there are more program headers than the file header can count.
+//! Source: System V gABI chapters 4 and 5; Linux 6.1, `fs/binfmt_elf.c`, for what the gABI leaves open; core(5).
 
 pub mod name;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The name of a core dump: what `/proc/sys/kernel/core_pattern` makes of a process. Source: core(5), "Naming of core dump files";
-//! Linux 6.1, `fs/coredump.c`.
+//! The name of a core dump: what `/proc/sys/kernel/core_pattern` makes of a process. Source: core(5), "Naming of core
+//! dump files"; Linux 6.1, `fs/coredump.c`.
 
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
@@ -74,7 +74,8 @@ impl Write for Name {
     }
 }
 
-/// The name that `pattern` makes. With `uses_number` the process's number is appended, unless the pattern has it (`core_uses_pid`).
+/// The name that `pattern` makes. With `uses_number` the process's number is appended, unless the pattern has it
+/// (`core_uses_pid`).
 pub fn expand(pattern: &[u8], uses_number: bool, facts: &Facts<'_>) -> Result<Vec<u8>, NoName> {
     let mut name = Name(Vec::new());
     let mut has_number = false;
@@ -95,8 +96,8 @@ pub fn expand(pattern: &[u8], uses_number: bool, facts: &Facts<'_>) -> Result<Ve
     Ok(name.0)
 }
 
-/// The program and its arguments that a pattern behind `|` names. It is divided at white space before anything is put in, so what a
-/// program is called divides nothing.
+/// The program and its arguments that a pattern behind `|` names. It is divided at white space before anything is put
+/// in, so what a program is called divides nothing.
 pub fn arguments(pattern: &[u8], facts: &Facts<'_>) -> Result<Vec<Vec<u8>>, NoName> {
     let mut arguments = Vec::new();
     let mut left = LONGEST;

@@ -58,7 +58,8 @@ impl Input for &[u8] {
 /// A file, directory, link or device in an archive. Its content follows: [`Reader::data`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// Path, without a leading slash as archives are usually made, up to its first zero byte. Not trusted: it may hold `..`.
+    /// Path, without a leading slash as archives are usually made, up to its first zero byte. Not trusted: it may hold
+    /// `..`.
     pub name: Vec<u8>,
     /// Bytes of the content of a file, or of the target of a symbolic link.
     pub size: u32,

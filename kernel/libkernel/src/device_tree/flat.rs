@@ -1,8 +1,8 @@
 //! The flattened form of a device tree: blocks, nodes and properties, read without trust.
 //!
 //! Source: Devicetree Specification 0.4, chapter 5. [`Tree::parse`] walks the whole structure once and refuses what is
-//! not well formed; every read is checked all the same, so no content can do more than end an iteration early. Names are
-//! bytes, of any length: trees in the field do not keep to the specification's 31 characters.
+//! not well formed; every read is checked all the same, so no content can do more than end an iteration early. Names
+//! are bytes, of any length: trees in the field do not keep to the specification's 31 characters.
 use core::fmt;
 
 const MAGIC: u32 = 0xd00d_feed;

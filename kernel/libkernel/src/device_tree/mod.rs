@@ -76,8 +76,8 @@ pub struct SerialPort {
     pub is_edge: bool,
 }
 
-/// What a node is that calls itself `compatible`, if it is a serial port that this kernel knows. None that only a wider bus reaches. All
-/// nodes of a tree are asked, and few are ports: what a port alone has is looked for last.
+/// What a node is that calls itself `compatible`, if it is a serial port that this kernel knows. None that only a wider
+/// bus reaches. All nodes of a tree are asked, and few are ports: what a port alone has is looked for last.
 fn serial_model(node: Node<'_>, compatible: &[u8]) -> Option<SerialModel> {
     const SHIFT_MAX: u64 = 3;
     if has_string(compatible, "arm,pl011") {
@@ -196,8 +196,8 @@ impl<'a> DeviceTree<'a> {
         root.descendant(alias.split(|&byte| byte == 0).next()?)
     }
 
-    /// Calls `take` with every range of memory (`device_type = "memory"`), cut to `linux,usable-memory-range` where that is
-    /// given.
+    /// Calls `take` with every range of memory (`device_type = "memory"`), cut to `linux,usable-memory-range` where
+    /// that is given.
     pub fn for_each_memory(&self, take: &mut impl FnMut(PhysRange)) {
         let is_memory =
             |node: &Node<'a>| node.property("device_type") == Some(b"memory\0") && node.is_enabled();
@@ -320,8 +320,8 @@ impl<'a> DeviceTree<'a> {
     }
 }
 
-/// Takes the random bytes that a loader left in `/chosen` (chosen.yaml, `kaslr-seed`, `rng-seed`), all of them folded into
-/// 32, and writes zeros in their place: nobody else shall read them. The tree need not have been checked.
+/// Takes the random bytes that a loader left in `/chosen` (chosen.yaml, `kaslr-seed`, `rng-seed`), all of them folded
+/// into 32, and writes zeros in their place: nobody else shall read them. The tree need not have been checked.
 pub fn take_seed(blob: &mut [u8]) -> [u8; 32] {
     let mut seed = [0_u8; 32];
     let chosen = Tree::open(blob).ok().and_then(|tree| tree.root().child(b"chosen"));
@@ -356,7 +356,8 @@ fn range(start: u64, size: u64) -> Option<PhysRange> {
     Some(PhysRange { start: PhysAddr::new(start), end: PhysAddr::new(end) })
 }
 
-/// Interrupt number `which` of a node, in the GIC's three cells (interrupt-controller/arm,gic.yaml): kind, number, flags.
+/// Interrupt number `which` of a node, in the GIC's three cells (interrupt-controller/arm,gic.yaml): kind, number,
+/// flags.
 fn interrupt(node: Node<'_>, which: usize) -> Option<u32> {
     const CELL: usize = 4;
     const SHARED: u32 = 0;

@@ -8,8 +8,8 @@ const INTERRUPTS_A_BIT: u32 = 64;
 pub struct Interrupts(pub [u64; 2]);
 
 impl Interrupts {
-    /// Adds a time. For each time the step can be undone, so that no state is lost to another; and every bit of a time reaches the upper
-    /// half of a word at once, from where the turn takes it to the lower one of the other.
+    /// Adds a time. For each time the step can be undone, so that no state is lost to another; and every bit of a time
+    /// reaches the upper half of a word at once, from where the turn takes it to the lower one of the other.
     #[inline(always)]
     #[must_use]
     pub fn with(self, time: u64) -> Self {

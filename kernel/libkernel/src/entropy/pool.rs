@@ -39,8 +39,8 @@ impl Pool {
         self.bits
     }
 
-    /// A key from all that was added. The pool goes on with another value, from which the key cannot be told, and which cannot be
-    /// told from the key.
+    /// A key from all that was added. The pool goes on with another value, from which the key cannot be told, and which
+    /// cannot be told from the key.
     pub fn take_key(&mut self) -> Key {
         let all = self.hash.finalize_reset();
         self.hash.update(b"pool");

@@ -1,12 +1,14 @@
 //! Sources that give words for the asking (CPU, firmware), seeds of loaders, and signs that they are broken.
 //!
-//! Sources do break: CPUs that give all ones for ever and call it success (AMD's family 15h and 16h after a suspend, and Zen 2 by
-//! its microcode), hypervisors that fill in a constant, loaders that leave zeros. A broken source is worth nothing, and says so.
+//! Sources do break: CPUs that give all ones for ever and call it success (AMD's family 15h and 16h after a suspend,
+//! and Zen 2 by its microcode), hypervisors that fill in a constant, loaders that leave zeros. A broken source is worth
+//! nothing, and says so.
 
-/// Words that are asked of a source at a time. Broken ones show within so many, as Linux also assumes (`SANITY_CHECK_LOOPS`).
+/// Words that are asked of a source at a time. Broken ones show within so many, as Linux also assumes
+/// (`SANITY_CHECK_LOOPS`).
 pub const WORDS: usize = 8;
-/// A source may have nothing to give for a moment, and is asked again (Intel, "Digital Random Number Generator Software Implementation
-/// Guide", 5.2.1: ten times).
+/// A source may have nothing to give for a moment, and is asked again (Intel, "Digital Random Number Generator Software
+/// Implementation Guide", 5.2.1: ten times).
 const ATTEMPTS: usize = 10;
 
 /// What came of asking a source.
@@ -47,7 +49,8 @@ pub fn draw(mut source: impl FnMut() -> Option<u64>, take: &mut dyn FnMut(u64)) 
     }
 }
 
-/// What a loader's seed is worth in bits: nothing if it is short or one byte in it is too frequent, as in one that nobody filled.
+/// What a loader's seed is worth in bits: nothing if it is short or one byte in it is too frequent, as in one that
+/// nobody filled.
 pub fn worth(seed: &[u8]) -> u32 {
     const LEAST: usize = 8;
     let mut counts = [0_u16; 256];

@@ -1,16 +1,17 @@
 //! Times that a loop of constant work takes, and what their differences are worth.
 //!
-//! A window of differences is looked at as NIST SP 800-90B looks at a source of unknown kind: how often does the best guess hit? The
-//! guesses are the most common value (6.3.1), the value some places ago (6.3.8, the lag predictor), and the value that goes on as
-//! the last two did. The worst of them, at the upper end of its confidence interval, bounds the entropy of a sample. Of that an eighth
-//! is believed. A value that repeats without end is a source that has stopped, whatever the rest of its window says (4.4.1).
+//! A window of differences is looked at as NIST SP 800-90B looks at a source of unknown kind: how often does the best
+//! guess hit? The guesses are the most common value (6.3.1), the value some places ago (6.3.8, the lag predictor), and
+//! the value that goes on as the last two did. The worst of them, at the upper end of its confidence interval, bounds
+//! the entropy of a sample. Of that an eighth is believed. A value that repeats without end is a source that has
+//! stopped, whatever the rest of its window says (4.4.1).
 
 /// Differences in a window.
 pub const SAMPLES: usize = 512;
 /// The lag predictor looks so far back. Clocks that advance in steps of several counts beat with the loop.
 const LAGS: usize = 16;
-/// Equal ones in a row end the belief in a window if a source that is as good as it seems would do that once in 2^30 (4.4.1, C = 1 +
-/// 30 / H).
+/// Equal ones in a row end the belief in a window if a source that is as good as it seems would do that once in 2^30
+/// (4.4.1, C = 1 + 30 / H).
 const REPETITION_BITS: usize = 31;
 /// Of the bits that a window seems to have, one in so many counts.
 const CAUTION: u32 = 8;

@@ -71,8 +71,8 @@ impl LineDiscipline {
         &self.modes
     }
 
-    /// Changes the modes (`TCSETS`). When canonical mode ends, an unfinished line becomes readable; when it begins, what
-    /// is unread counts as a line. True when readers are to be woken.
+    /// Changes the modes (`TCSETS`). When canonical mode ends, an unfinished line becomes readable; when it begins,
+    /// what is unread counts as a line. True when readers are to be woken.
     pub fn set_modes(&mut self, modes: Termios) -> bool {
         let toggled = (self.modes.c_lflag ^ modes.c_lflag) & ICANON != 0;
         self.modes = modes;
@@ -122,8 +122,8 @@ impl LineDiscipline {
         if self.is_canonical() { self.input.has_line() } else { self.input.len() > 0 }
     }
 
-    /// Whether the wire shall go on: false while there is no place, and a reader that comes will make some. Of an unfinished line that
-    /// is too long in canonical mode the rest is lost, as no reader can take it before it ends.
+    /// Whether the wire shall go on: false while there is no place, and a reader that comes will make some. Of an
+    /// unfinished line that is too long in canonical mode the rest is lost, as no reader can take it before it ends.
     pub const fn has_room(&self) -> bool {
         self.input.has_room() || (self.is_canonical() && !self.input.has_line())
     }

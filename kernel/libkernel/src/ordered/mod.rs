@@ -1,9 +1,10 @@
 //! An ordered tree whose nodes exist before they are needed: entering a value cannot fail for lack of memory.
 //!
 //! A treap of owned nodes: each has a random rank that is at least that of its children, which makes the expected depth
-//! logarithmic whatever the order of arrival (R. Seidel and C. Aragon, "Randomized Search Trees", Algorithmica 16, 1996). Programs
-//! choose keys, but neither see nor choose ranks: these come from a sequence with a secret start ([`seed`]). Who wants to stand in
-//! a tree brings a [`Node`] and gets it back with its value; the tree of one node, the usual one, costs a few comparisons.
+//! logarithmic whatever the order of arrival (R. Seidel and C. Aragon, "Randomized Search Trees", Algorithmica 16,
+//! 1996). Programs choose keys, but neither see nor choose ranks: these come from a sequence with a secret start
+//! ([`seed`]). Who wants to stand in a tree brings a [`Node`] and gets it back with its value; the tree of one node,
+//! the usual one, costs a few comparisons.
 
 #[cfg(test)]
 mod tests;
@@ -37,7 +38,8 @@ pub(crate) fn secret() -> u64 {
     u64::from(next_rank()) << 32 | u64::from(next_rank())
 }
 
-/// The next rank: SplitMix64 (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
+/// The next rank: SplitMix64 (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", OOPSLA
+/// 2014).
 pub(crate) fn next_rank() -> u32 {
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
     let state = RANKS.fetch_add(STEP, Relaxed);

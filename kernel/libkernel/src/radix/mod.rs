@@ -3,8 +3,9 @@
 //! 64 children a node, as many levels as the largest index needs: one for files up to 256 KiB. A leaf grows with the
 //! indices in it, so that a small file costs little. Memory for nodes is asked for fallibly; empty nodes are freed.
 //!
-//! A value may have an *order*: it stands for `1 << order` neighbouring indices, of which the first is a multiple of that, and is found by
-//! each of them. It lies once, in the node whose children are large enough, and the slots behind its own say that they are covered.
+//! A value may have an *order*: it stands for `1 << order` neighbouring indices, of which the first is a multiple of
+//! that, and is found by each of them. It lies once, in the node whose children are large enough, and the slots behind
+//! its own say that they are covered.
 
 mod slots;
 #[cfg(test)]
@@ -148,8 +149,8 @@ impl<T> RadixTree<T> {
         old
     }
 
-    /// Puts a value of an order below 64 at the indices from `index` on, which is a multiple of `1 << order`, where nothing is. On failure
-    /// the tree holds what it held.
+    /// Puts a value of an order below 64 at the indices from `index` on, which is a multiple of `1 << order`, where
+    /// nothing is. On failure the tree holds what it held.
     pub fn insert_block(&mut self, index: u64, order: u32, value: T) -> Result<(), BlockError> {
         let last = index | ((1 << order) - 1);
         assert!(index & ((1 << order) - 1) == 0, "a block at {index:#x} of order {order}");
@@ -178,8 +179,8 @@ impl<T> RadixTree<T> {
         self.root.as_ref()?.block_at(index, self.height)
     }
 
-    /// Gives each index that has the value at `index` one of its own, which `part` makes of that and of how far behind the first the index lies.
-    /// On failure the tree holds what it held.
+    /// Gives each index that has the value at `index` one of its own, which `part` makes of that and of how far behind
+    /// the first the index lies. On failure the tree holds what it held.
     pub fn split(&mut self, index: u64, mut part: impl FnMut(&T, u64) -> T) -> Result<(), OutOfMemory> {
         let (Some(block), Some(value)) = (self.block_at(index), self.get(index)) else { return Ok(()) };
         let mut parts = Self::new();
@@ -239,8 +240,8 @@ impl<T> RadixTree<T> {
         })
     }
 
-    /// The same for neighbours, leaf by leaf: calls `visit` with each index, its value, and how far behind the first of the indices
-    /// that have it this one lies.
+    /// The same for neighbours, leaf by leaf: calls `visit` with each index, its value, and how far behind the first of
+    /// the indices that have it this one lies.
     pub fn visit(&self, range: Range<u64>, mut visit: impl FnMut(u64, &T, u64)) {
         let mut from = range.start;
         while from < range.end {
@@ -284,8 +285,9 @@ impl<T> RadixTree<T> {
         }
     }
 
-    /// Takes out the lowest value with an index in `range`, of whatever order, and says at which: to be called until there is none, so that the
-    /// caller may pause in between. A value of which only a part lies in the range has to be split first.
+    /// Takes out the lowest value with an index in `range`, of whatever order, and says at which: to be called until
+    /// there is none, so that the caller may pause in between. A value of which only a part lies in the range has to be
+    /// split first.
     pub fn remove_first(&mut self, range: Range<u64>) -> Option<(u64, T)> {
         let index = self.first_from(range.start).filter(|&index| index < range.end)?;
         self.remove(index).map(|value| (index, value))
@@ -318,7 +320,8 @@ impl<T> RadixTree<T> {
 }
 
 impl<T> Slots<Node<T>> {
-    /// Calls `insert` with the child in `slot` of a node at `level`, which is made if there is none, and dropped if it is empty then.
+    /// Calls `insert` with the child in `slot` of a node at `level`, which is made if there is none, and dropped if it
+    /// is empty then.
     fn with_child<R>(
         &mut self,
         slot: usize,

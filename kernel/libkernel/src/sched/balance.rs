@@ -1,11 +1,13 @@
 //! Real-time tasks between CPUs: where one goes, and whose a CPU fetches.
 //!
-//! On N CPUs the N highest priorities run, as far as the tasks are allowed there (Linux: `find_lowest_rq`, `pull_rt_task`). Each
-//! CPU publishes two numbers: its *level*, the highest priority that runs or waits there ([`super::Queue::level`]), and the highest
-//! that waits there though it could run elsewhere ([`super::Queue::waiting_level`]). Both are 0 without real-time tasks.
+//! On N CPUs the N highest priorities run, as far as the tasks are allowed there (Linux: `find_lowest_rq`,
+//! `pull_rt_task`). Each CPU publishes two numbers: its *level*, the highest priority that runs or waits there
+//! ([`super::Queue::level`]), and the highest that waits there though it could run elsewhere
+//! ([`super::Queue::waiting_level`]). Both are 0 without real-time tasks.
 //!
-//! A task that waits is pushed to a CPU of a lower level ([`target`]); a CPU whose level has fallen pulls one that waits above it
-//! ([`source`]). Who publishes a number looks at the other CPUs' afterwards: so of two CPUs that change at once, one sees the other.
+//! A task that waits is pushed to a CPU of a lower level ([`target`]); a CPU whose level has fallen pulls one that
+//! waits above it ([`source`]). Who publishes a number looks at the other CPUs' afterwards: so of two CPUs that change
+//! at once, one sees the other.
 
 /// How many waiting real-time tasks of a CPU are looked at, at most: those that may run nowhere else count too.
 pub(super) const TRIES: usize = 64;
@@ -20,8 +22,8 @@ fn each(cpus: u64, start: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The CPU of a mask with the lowest level, if that is below `priority`. Among equals the first of `preferred`, then the next
-/// one after them.
+/// The CPU of a mask with the lowest level, if that is below `priority`. Among equals the first of `preferred`, then
+/// the next one after them.
 pub fn target(priority: u8, cpus: u64, preferred: [usize; 2], level: impl Fn(usize) -> u8) -> Option<usize> {
     let rank = |cpu| preferred.iter().position(|preferred| *preferred == cpu).unwrap_or(preferred.len());
     each(cpus, preferred[1])

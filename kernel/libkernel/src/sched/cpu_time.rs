@@ -1,7 +1,7 @@
 //! Processor time told apart: how much of it a program spent in user mode, and how much the kernel for it.
 //!
-//! The sum is exact. The parts are not measured, which would cost every system call two looks at the clock: a tick of busy CPUs
-//! samples where it met the thread, and the sum is divided as the samples are.
+//! The sum is exact. The parts are not measured, which would cost every system call two looks at the clock: a tick of
+//! busy CPUs samples where it met the thread, and the sum is divided as the samples are.
 
 /// User and system time in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,8 @@ impl Shown {
         Self(last)
     }
 
-    /// Divides `total_ns` as the samples are, as far as that takes nothing back. Without samples all of it is user time, as on Linux.
+    /// Divides `total_ns` as the samples are, as far as that takes nothing back. Without samples all of it is user
+    /// time, as on Linux.
     pub fn divide(&mut self, total_ns: u64, sampled: CpuTime) -> CpuTime {
         let total_ns = total_ns.max(self.0.total_ns());
         let part = u128::from(total_ns) * u128::from(sampled.system_ns);
@@ -78,7 +79,8 @@ mod tests {
     fn what_was_shown_is_not_taken_back() {
         let mut shown = Shown::new();
         assert_eq!(shown.divide(1000, time(0, 0)), time(1000, 0));
-        // The first sample was in the kernel: user time stays, and all that is new is system time until the shares are right.
+        // The first sample was in the kernel: user time stays, and all that is new is system time until the shares are
+        // right.
         assert_eq!(shown.divide(1100, time(0, 1100)), time(1000, 100));
         assert_eq!(shown.divide(4000, time(1000, 3000)), time(1000, 3000));
         // Even where the sum is said to have shrunk.

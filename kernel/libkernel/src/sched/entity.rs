@@ -8,7 +8,8 @@ use super::{ROUND_ROBIN_NS, SLICE_NS};
 /// A subtree.
 pub(super) type Link<T> = Option<Box<Entity<T>>>;
 
-/// Where an entity stands in its tree: by `order`, then by arrival. Names a queued entity; see [`super::Queue::remove`].
+/// Where an entity stands in its tree: by `order`, then by arrival. Names a queued entity; see
+/// [`super::Queue::remove`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueuePosition {
     /// Virtual deadline, or 99 - priority. Wraps: the smaller of two is the one that is behind the other.
@@ -40,7 +41,8 @@ pub trait Member {
     fn note_place(&self, place: QueuePosition);
 }
 
-/// A task in the eyes of the policy, and a node of its tree. `T` is what the kernel knows it by; `None` while the task runs.
+/// A task in the eyes of the policy, and a node of its tree. `T` is what the kernel knows it by; `None` while the task
+/// runs.
 #[derive(Debug)]
 pub struct Entity<T> {
     /// The task, or its permission to run.

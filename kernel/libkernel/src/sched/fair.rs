@@ -1,15 +1,16 @@
 //! The fair class: earliest eligible virtual deadline first.
 //!
-//! Each entity's virtual time `v` is the service that it received, divided by its weight. The queue's own virtual time `V` is
-//! the average of all `v`, weighted; an entity's lag is `V - v`: positive, it has received less than its share. Whoever has a
-//! lag of zero or more is eligible, and of those the one runs whose request has the earliest virtual deadline, which is `v` at the
-//! request's start plus the slice divided by the weight. Lags add up to zero, so somebody is always eligible.
+//! Each entity's virtual time `v` is the service that it received, divided by its weight. The queue's own virtual time
+//! `V` is the average of all `v`, weighted; an entity's lag is `V - v`: positive, it has received less than its share.
+//! Whoever has a lag of zero or more is eligible, and of those the one runs whose request has the earliest virtual
+//! deadline, which is `v` at the request's start plus the slice divided by the weight. Lags add up to zero, so somebody
+//! is always eligible.
 //!
-//! `V` is never computed on the way: with `W` the sum of weights and `M` that of `weight * (v - zero)`, an entity is eligible
-//! if `(v - zero) * W <= M`. Both sums count queued entities and the running one.
+//! `V` is never computed on the way: with `W` the sum of weights and `M` that of `weight * (v - zero)`, an entity is
+//! eligible if `(v - zero) * W <= M`. Both sums count queued entities and the running one.
 //!
-//! An entity that sleeps takes its lag along, bounded by its request, and finds it again when it wakes: sleeping neither earns
-//! credit nor erases debt.
+//! An entity that sleeps takes its lag along, bounded by its request, and finds it again when it wakes: sleeping
+//! neither earns credit nor erases debt.
 
 use alloc::boxed::Box;
 
@@ -86,7 +87,8 @@ impl<T: Member> Fair<T> {
 
     /// Places an arriving entity by its lag, with a new request. `alone` is the only other entity, if there is but one.
     ///
-    /// Its coming moves the average towards it; the lag is stretched by `(W + w) / W`, so that it is what it was afterwards.
+    /// Its coming moves the average towards it; the lag is stretched by `(W + w) / W`, so that it is what it was
+    /// afterwards.
     #[inline(always)]
     pub(super) fn enter(&mut self, entity: &mut Entity<T>, alone: Option<&Entity<T>>) {
         let mut behind = entity.lag;
@@ -122,8 +124,8 @@ impl<T: Member> Fair<T> {
         self.moment -= moment(entity.weight, difference(entity.vruntime, self.zero));
     }
 
-    /// As [`Fair::leave`], for the running entity. A lag that is small beside a slice is not worth a division where there is but one
-    /// other entity: two that wake each other all the time do so in step.
+    /// As [`Fair::leave`], for the running entity. A lag that is small beside a slice is not worth a division where
+    /// there is but one other entity: two that wake each other all the time do so in step.
     #[inline(always)]
     pub(super) fn leave_running(&mut self, entity: &mut Entity<T>) {
         let Some(other) = self.tree.only() else {
@@ -185,10 +187,11 @@ impl<T: Member> Fair<T> {
         difference(entity.vruntime, entity.place.order) >= 0
     }
 
-    /// Starts the next request of the running entity if the last one is served; true if somebody who waits should run now.
+    /// Starts the next request of the running entity if the last one is served; true if somebody who waits should run
+    /// now.
     ///
-    /// Within its request the running entity gives way to an earlier deadline only: being ahead of its share for less than a
-    /// slice is no reason to switch.
+    /// Within its request the running entity gives way to an earlier deadline only: being ahead of its share for less
+    /// than a slice is no reason to switch.
     pub(super) fn renew(&self, running: &mut Entity<T>) -> bool {
         let is_served = Self::is_served(running);
         if is_served {
@@ -218,8 +221,9 @@ impl<T: Member> Fair<T> {
         running.place.order = running.vruntime.wrapping_add(running.request);
     }
 
-    /// Forgives the entity that `giver` lets run (`sched_yield`) what it is ahead of him beyond one request: else he could push it
-    /// ever further ahead, and it would wait for all of that once he wants the CPU himself. Whoever is eligible is not that far.
+    /// Forgives the entity that `giver` lets run (`sched_yield`) what it is ahead of him beyond one request: else he
+    /// could push it ever further ahead, and it would wait for all of that once he wants the CPU himself. Whoever is
+    /// eligible is not that far.
     #[inline]
     pub(super) fn forgive(&mut self, next: &mut Entity<T>, giver: &Entity<T>) {
         let beyond = difference(next.vruntime, giver.vruntime.wrapping_add(next.request));

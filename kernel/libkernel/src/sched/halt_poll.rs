@@ -1,7 +1,7 @@
 //! How long an idle CPU looks for work before it sleeps, where sleeping leaves a virtual machine.
 //!
-//! By how long it slept: short sleeps would have been found by polling, long ones cost only what was polled. The rules and the
-//! numbers are Linux's (`drivers/cpuidle/governors/haltpoll.c`).
+//! By how long it slept: short sleeps would have been found by polling, long ones cost only what was polled. The rules
+//! and the numbers are Linux's (`drivers/cpuidle/governors/haltpoll.c`).
 
 /// The longest poll, in nanoseconds.
 const LONGEST_NS: u64 = 200_000;

@@ -1,8 +1,8 @@
 //! The load averages: how many tasks run or want to, over one, five and fifteen minutes.
 //!
-//! Numbers and periods are Linux's (`kernel/sched/loadavg.c`, `include/linux/sched/loadavg.h`): fixed point with 11 bits behind the
-//! point, one sample every five seconds, each average decaying by its own factor. Samples that nobody took were times when all
-//! CPUs slept.
+//! Numbers and periods are Linux's (`kernel/sched/loadavg.c`, `include/linux/sched/loadavg.h`): fixed point with 11
+//! bits behind the point, one sample every five seconds, each average decaying by its own factor. Samples that nobody
+//! took were times when all CPUs slept.
 
 /// Bits behind the point.
 pub const POINT: u32 = 11;

@@ -3,15 +3,16 @@
 //! A [`Queue`] holds what one CPU has to run, each task as an [`Entity`]. Two classes stand above each other:
 //!
 //! - Real time (`SCHED_FIFO`, `SCHED_RR`): the highest priority first, in the order of arrival ([`real_time`]).
-//! - Fair (`SCHED_OTHER`, `SCHED_BATCH`, `SCHED_IDLE`): earliest eligible virtual deadline first ([`fair`]), after I. Stoica and
-//!   H. Abdel-Wahab, "Earliest Eligible Virtual Deadline First", Old Dominion University TR-95-22, 1995.
+//! - Fair (`SCHED_OTHER`, `SCHED_BATCH`, `SCHED_IDLE`): earliest eligible virtual deadline first ([`fair`]), after I.
+//!   Stoica and H. Abdel-Wahab, "Earliest Eligible Virtual Deadline First", Old Dominion University TR-95-22, 1995.
 //!
-//! Both keep their entities in one kind of ordered [`tree`], whose nodes are the entities themselves: an entity is allocated
-//! with its task and moves between the task, a tree and [`Queue::running`]; nothing is allocated to queue it.
+//! Both keep their entities in one kind of ordered [`tree`], whose nodes are the entities themselves: an entity is
+//! allocated with its task and moves between the task, a tree and [`Queue::running`]; nothing is allocated to queue it.
 //!
 //! Real-time tasks are balanced between CPUs by priority ([`balance`]).
 //!
-//! Times are nanoseconds of one monotonic clock. Nothing here knows of locks or clocks: the kernel brings the time along.
+//! Times are nanoseconds of one monotonic clock. Nothing here knows of locks or clocks: the kernel brings the time
+//! along.
 
 pub mod balance;
 pub mod cpu_set;

@@ -285,8 +285,8 @@ impl<T: Member> Queue<T> {
         Some(entity)
     }
 
-    /// Takes a waiting entity that `wanted` accepts, for another CPU. Looks at a few only, and at those of the real-time class
-    /// only if the class is held back: else they are balanced by priority ([`Queue::take_real_time`]).
+    /// Takes a waiting entity that `wanted` accepts, for another CPU. Looks at a few only, and at those of the
+    /// real-time class only if the class is held back: else they are balanced by priority ([`Queue::take_real_time`]).
     pub fn steal(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Link<T> {
         let mut wanted = |entity: &Entity<T>| entity.value.as_ref().is_some_and(&mut wanted);
         let held_back =
@@ -339,15 +339,15 @@ impl<T: Member> Queue<T> {
             .find(balance::TRIES, &mut |entity| !core::mem::take(&mut is_due) && wanted(entity))
     }
 
-    /// The highest priority of the real-time entities that wait here while `may_leave` says that they could run elsewhere; 0 if
-    /// there is none. One that is about to run here does not count.
+    /// The highest priority of the real-time entities that wait here while `may_leave` says that they could run
+    /// elsewhere; 0 if there is none. One that is about to run here does not count.
     pub fn waiting_level(&self, mut may_leave: impl FnMut(&T) -> bool) -> u8 {
         let mut wanted = |entity: &Entity<T>| entity.value.as_ref().is_some_and(&mut may_leave);
         self.find_real_time(&mut wanted).map_or(0, |entity| entity.parameters().priority)
     }
 
-    /// Takes the highest of the real-time entities that [`Queue::waiting_level`] counts and `wanted` accepts, which is asked with the
-    /// priority.
+    /// Takes the highest of the real-time entities that [`Queue::waiting_level`] counts and `wanted` accepts, which is
+    /// asked with the priority.
     pub fn take_real_time(&mut self, mut wanted: impl FnMut(&T, u8) -> bool) -> Link<T> {
         let mut wanted = |entity: &Entity<T>| {
             entity.value.as_ref().is_some_and(|value| wanted(value, entity.parameters().priority))

@@ -521,8 +521,8 @@ fn the_tree_stays_flat() {
     assert!(tree.check() <= 48);
 }
 
-/// Tasks that come in the order of what their ranks once were: a program that knew them built a list, and recursion along it ran
-/// over the kernel's stack.
+/// Tasks that come in the order of what their ranks once were: a program that knew them built a list, and recursion
+/// along it ran over the kernel's stack.
 #[test]
 fn no_order_of_arrival_makes_the_tree_deep() {
     fn scatter(number: u32) -> u32 {

@@ -1,10 +1,10 @@
 //! The ordered tree of both classes: a treap of owned nodes.
 //!
-//! A node's random rank is at least that of its children, which makes the expected depth logarithmic whatever the order of
-//! arrival (R. Seidel and C. Aragon, "Randomized Search Trees", Algorithmica 16, 1996). The recursion here goes as deep, on a
-//! kernel stack: programs choose the order, so they may not know the ranks, and each arrival gets a new one. Each node knows the smallest virtual
-//! time of its subtree, so that the first eligible entity is found by one descent. The tree of one or two nodes, the usual
-//! one, costs a few comparisons.
+//! A node's random rank is at least that of its children, which makes the expected depth logarithmic whatever the order
+//! of arrival (R. Seidel and C. Aragon, "Randomized Search Trees", Algorithmica 16, 1996). The recursion here goes as
+//! deep, on a kernel stack: programs choose the order, so they may not know the ranks, and each arrival gets a new one.
+//! Each node knows the smallest virtual time of its subtree, so that the first eligible entity is found by one descent.
+//! The tree of one or two nodes, the usual one, costs a few comparisons.
 
 use alloc::boxed::Box;
 
@@ -43,8 +43,8 @@ impl<T> Tree<T> {
         }
     }
 
-    /// The next rank: xorshift64* (S. Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled", ACM
-    /// Transactions on Mathematical Software 42, 2016), with a secret start.
+    /// The next rank: xorshift64* (S. Vigna, "An experimental exploration of Marsaglia's xorshift generators,
+    /// scrambled", ACM Transactions on Mathematical Software 42, 2016), with a secret start.
     fn next_rank(&mut self) -> u32 {
         if self.ranks == 0 {
             self.ranks = ordered::secret() | 1;

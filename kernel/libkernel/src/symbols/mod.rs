@@ -79,7 +79,8 @@ impl<'a> Table<'a> {
         Some((name, address - start))
     }
 
-    /// Bytes from the start of the function that holds `address` to that of the next one; the last ends behind `address`.
+    /// Bytes from the start of the function that holds `address` to that of the next one; the last ends behind
+    /// `address`.
     pub fn size(&self, address: u64) -> Option<u64> {
         let after = self.count_to(address)?;
         let (start, _) = self.get(after.checked_sub(1)?)?;

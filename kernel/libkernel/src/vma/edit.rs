@@ -195,7 +195,8 @@ impl<V: Interval> IntervalMap<V> {
         Ok(())
     }
 
-    /// Computes the bounds of the groups from that of leaf `first` on anew, after leaves have gone; there is room for them.
+    /// Computes the bounds of the groups from that of leaf `first` on anew, after leaves have gone; there is room for
+    /// them.
     fn bound_groups_from(&mut self, first: usize) {
         if self.leaves.len() <= GROUP {
             self.groups.clear();

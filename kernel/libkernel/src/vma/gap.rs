@@ -4,8 +4,9 @@ use super::{Entry, GROUP, Interval, IntervalMap, Leaf};
 use crate::addr::UserAddr;
 
 impl<V: Interval> Leaf<V> {
-    /// Looks at the gaps above the entries of one leaf, from `upper` downwards. The room that an entry wants below itself is looked
-    /// at only where a gap seems to be long enough: so `largest` may be too large, and is a bound all the same.
+    /// Looks at the gaps above the entries of one leaf, from `upper` downwards. The room that an entry wants below
+    /// itself is looked at only where a gap seems to be long enough: so `largest` may be too large, and is a bound all
+    /// the same.
     #[inline]
     fn search(&self, length: u64, low: u64, mut upper: u64, high: u64) -> Found {
         let mut entries = self.entries.as_slice();
@@ -88,7 +89,8 @@ impl<V: Interval> IntervalMap<V> {
         (upper.checked_sub(low)? >= length).then(|| UserAddr::new(upper - length))
     }
 
-    /// The first leaf of the group that ends with leaf `last`, if no gap of the group is long enough. Not of the topmost leaf's.
+    /// The first leaf of the group that ends with leaf `last`, if no gap of the group is long enough. Not of the
+    /// topmost leaf's.
     fn first_of_full_group(&self, last: usize, count: usize, length: u64) -> Option<usize> {
         let is_last = (last + 1).is_multiple_of(GROUP) && last + 1 < count;
         let bound = self.groups.get(last / GROUP)?;
@@ -137,8 +139,8 @@ impl<V: Interval> IntervalMap<V> {
         fits(lower, high).then_some(UserAddr::new(lower))
     }
 
-    /// The last leaf of the group that begins with leaf `index`, if no gap of the group is long enough and all of it lies above the
-    /// leaf `first`.
+    /// The last leaf of the group that begins with leaf `index`, if no gap of the group is long enough and all of it
+    /// lies above the leaf `first`.
     fn last_of_full_group(&self, index: usize, first: usize, length: u64) -> Option<usize> {
         let begins = index.is_multiple_of(GROUP) && index > first;
         let bound = self.groups.get(index / GROUP)?;

@@ -2,9 +2,10 @@
 //!
 //! [`IntervalMap`] is a sorted sequence cut into leaves of at most [`LEAF_CAPACITY`] entries, under one sorted list of
 //! leaves: a tree of two levels. The usual process has one leaf, where a lookup is one binary search over packed
-//! entries; with 65,530 mappings, Linux's limit, there are some 2,000 leaves and an insertion still moves at most a leaf.
-//! Each leaf bounds the gaps in it from above, and where there are many leaves each [`GROUP`] of them does, so that a search
-//! for free addresses skips what is full: at the limit it looks at some 32 groups, 64 leaves and 64 entries.
+//! entries; with 65,530 mappings, Linux's limit, there are some 2,000 leaves and an insertion still moves at most a
+//! leaf. Each leaf bounds the gaps in it from above, and where there are many leaves each [`GROUP`] of them does, so
+//! that a search for free addresses skips what is full: at the limit it looks at some 32 groups, 64 leaves and 64
+//! entries.
 //!
 //! Neighbours that touch and [`Interval::merges_with`] each other are one entry. Whatever can fail for want of memory
 //! fails before it has changed what the map says.
@@ -43,8 +44,8 @@ impl From<OutOfMemory> for InsertError {
 
 /// What a map holds for a range. A value speaks of addresses in a way that stays true when its range is cut.
 pub trait Interval: Sized {
-    /// A copy for the part of a range that is being cut from `start` on, or for the same range in another map; `None` when memory is
-    /// short.
+    /// A copy for the part of a range that is being cut from `start` on, or for the same range in another map; `None`
+    /// when memory is short.
     fn try_clone(&self, start: UserAddr) -> Option<Self>;
 
     /// How many bytes below its range a search for free addresses leaves alone.
@@ -96,7 +97,8 @@ struct Position {
 pub struct IntervalMap<V> {
     leaves: Vec<Leaf<V>>,
     count: usize,
-    /// At least the bounds of the leaves of each group, the last of which may have fewer; empty while there is only one group.
+    /// At least the bounds of the leaves of each group, the last of which may have fewer; empty while there is only one
+    /// group.
     groups: Vec<u64>,
 }
 

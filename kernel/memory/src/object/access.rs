@@ -39,7 +39,8 @@ impl Object {
         self.readers.fetch_add(change, Ordering::Relaxed);
     }
 
-    /// How many files are open for reading alone, and how many for writing; the latter is negative while it is executed.
+    /// How many files are open for reading alone, and how many for writing; the latter is negative while it is
+    /// executed.
     pub fn openings(&self) -> (u32, i32) {
         (self.readers.load(Ordering::Relaxed), self.access.0.load(Ordering::Relaxed))
     }

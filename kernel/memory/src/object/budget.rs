@@ -13,8 +13,8 @@ pub struct PageBudget {
     used: AtomicU64,
 }
 
-/// Pages that all objects hold, as what each CPU has added and taken away: a sum over objects or file systems would take as long as
-/// there are many, and one count would be written by all CPUs.
+/// Pages that all objects hold, as what each CPU has added and taken away: a sum over objects or file systems would
+/// take as long as there are many, and one count would be written by all CPUs.
 static IN_USE: PerCpu<AtomicU64> = PerCpu::new([const { AtomicU64::new(0) }; MAX_CPUS]);
 
 /// Pages that all objects hold: those of stored files, linked or not, and of shared memory.

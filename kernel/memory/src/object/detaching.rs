@@ -1,11 +1,13 @@
 //! Pages that are being taken away: what a fault does not map meanwhile.
 //!
-//! A hole is punched in two steps: address spaces lose the pages, then the object does. A fault in between would map a page that is the
-//! object's no more a moment later, and a program would store where nobody looks. So such a fault waits, with its address space unlocked,
-//! and begins anew. Truncation needs none of this: the size is changed first, and faults look at it.
+//! A hole is punched in two steps: address spaces lose the pages, then the object does. A fault in between would map a
+//! page that is the object's no more a moment later, and a program would store where nobody looks. So such a fault
+//! waits, with its address space unlocked, and begins anew. Truncation needs none of this: the size is changed first,
+//! and faults look at it.
 //!
-//! One range at a time, by whose turn it is to write. The mark is set before the address spaces' locks are taken one after the other, so
-//! every fault sees it but those whose pages are unmapped afterwards. Lock order: an address space's lock, then the range's, a leaf.
+//! One range at a time, by whose turn it is to write. The mark is set before the address spaces' locks are taken one
+//! after the other, so every fault sees it but those whose pages are unmapped afterwards. Lock order: an address
+//! space's lock, then the range's, a leaf.
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -60,8 +62,8 @@ impl Object {
         self.detaching.covers(index)
     }
 
-    /// Waits until the page is taken away, with no lock held. A thread that is to end does not; but one that has been, and ends, waits: it
-    /// is not long, and what it does last may matter to others.
+    /// Waits until the page is taken away, with no lock held. A thread that is to end does not; but one that has been,
+    /// and ends, waits: it is not long, and what it does last may matter to others.
     pub(crate) fn await_detached(&self, index: u64) -> Result<(), Killed> {
         let is_done = || (!self.is_detaching(index)).then_some(());
         if must_end() {

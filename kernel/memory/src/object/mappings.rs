@@ -2,14 +2,15 @@
 //!
 //! Every VMA over an object holds a [`Mapping`], which is registered in a slot of the object's list: adding
 //! and removing take constant time however many mappings a popular library has. The list refers to address
-//! spaces weakly; a space that is going away simply no longer answers. A slot says where in its space the mapping is by an address that
-//! stays inside it: who cuts an area makes a new mapping for the upper part, and what is merged keeps that of the lower one. So each
-//! mapping is found by itself, however many a space has.
+//! spaces weakly; a space that is going away simply no longer answers. A slot says where in its space the mapping is by
+//! an address that stays inside it: who cuts an area makes a new mapping for the upper part, and what is merged keeps
+//! that of the lower one. So each mapping is found by itself, however many a space has.
 //!
 //! Pages are taken from the mappings one after the other, while the spaces change. Two rules let none be missed:
-//! - what is added meanwhile comes behind all others and has its turn after them: a copy by `fork`, the upper part of a cut;
-//! - what is removed before its turn keeps its slot until then: it may have been merged into a mapping whose turn is over, and its address
-//!   leads there.
+//! - what is added meanwhile comes behind all others and has its turn after them: a copy by `fork`, the upper part of a
+//!   cut;
+//! - what is removed before its turn keeps its slot until then: it may have been merged into a mapping whose turn is
+//!   over, and its address leads there.
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -145,7 +146,8 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Registers a mapping of `object` that begins at `start` in the address space. `EPERM` where a seal forbids stores.
+    /// Registers a mapping of `object` that begins at `start` in the address space. `EPERM` where a seal forbids
+    /// stores.
     pub(crate) fn new(
         object: Arc<Object>,
         space: Weak<AddressSpace>,

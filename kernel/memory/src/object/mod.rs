@@ -5,12 +5,12 @@
 //! Holes read as zero. The object knows which address spaces map it ([`mappings`]), so that truncation can
 //! take the pages away from them; what they touch afterwards is SIGBUS.
 //!
-//! Whoever changes the content or the size by a call does so in turn (`writers`), and copies user memory in meanwhile: one write is whole,
-//! and a truncation comes before or after it. The page-fault path takes no turn.
+//! Whoever changes the content or the size by a call does so in turn (`writers`), and copies user memory in meanwhile:
+//! one write is whole, and a truncation comes before or after it. The page-fault path takes no turn.
 //!
-//! Lock order: `writers`, then an address space's lock (sleeps), then `pages` or `mappings` (spin, never both at once), then the leaf of
-//! `untouched`. Invariant: no frame lies at or beyond `size` once a truncation has returned, and the bytes
-//! of the last frame beyond `size` are zero except where a shared mapping wrote them.
+//! Lock order: `writers`, then an address space's lock (sleeps), then `pages` or `mappings` (spin, never both at once),
+//! then the leaf of `untouched`. Invariant: no frame lies at or beyond `size` once a truncation has returned, and the
+//! bytes of the last frame beyond `size` are zero except where a shared mapping wrote them.
 
 mod access;
 #[cfg(test)]
@@ -53,8 +53,8 @@ use untouched::{Untouched, Use};
 /// The largest size of an object: what a signed file offset can say (`MAX_LFS_FILESIZE`).
 pub const MAX_SIZE: u64 = i64::MAX as u64;
 
-/// A sparse, growable array of page frames, of which some may be blocks: each page is had by itself, and whoever takes pages away takes
-/// apart what the range cuts.
+/// A sparse, growable array of page frames, of which some may be blocks: each page is had by itself, and whoever takes
+/// pages away takes apart what the range cuts.
 pub struct Object {
     pages: SpinLock<RadixTree<SharedFrame>>,
     size: AtomicU64,
@@ -115,13 +115,14 @@ impl Object {
         self.pages.lock().len() as u64
     }
 
-    /// The frame at a page index, if the object has it in memory; for what becomes of frames, not of what they hold ([`Self::content`]).
+    /// The frame at a page index, if the object has it in memory; for what becomes of frames, not of what they hold
+    /// ([`Self::content`]).
     pub fn page(&self, index: u64) -> Option<SharedFrame> {
         get_page(&self.pages.lock(), index)
     }
 
-    /// What there is at a page index: the one look that takes what is absent for a hole. With a pager there is a third answer, "later", and
-    /// every place that asks is to say what it does then.
+    /// What there is at a page index: the one look that takes what is absent for a hole. With a pager there is a third
+    /// answer, "later", and every place that asks is to say what it does then.
     #[inline(always)]
     pub fn content(&self, index: u64) -> PageContent {
         match self.page(index) {
@@ -144,8 +145,9 @@ impl Object {
         self.used_page(index).is_some()
     }
 
-    /// Fills `frames` with the frames from page index `first` on that may be mapped as a fault may map one: the object already has them,
-    /// somebody has used them, they lie below the size and are not being taken away. The address space's lock is held.
+    /// Fills `frames` with the frames from page index `first` on that may be mapped as a fault may map one: the object
+    /// already has them, somebody has used them, they lie below the size and are not being taken away. The address
+    /// space's lock is held.
     pub fn pages(&self, first: u64, frames: &mut [Option<SharedFrame>]) {
         let end = self.end_page().min(first.saturating_add(frames.len() as u64));
         let mappable = |index| !self.untouched.contains(index) && !self.is_detaching(index);
@@ -236,8 +238,8 @@ impl Object {
         self.write_locked(offset, source)
     }
 
-    /// Writes all of the source at the end, atomically against other writers: where that is, and how it ended. Before it `limit` may
-    /// shorten the source, for what is written there, or refuse.
+    /// Writes all of the source at the end, atomically against other writers: where that is, and how it ended. Before
+    /// it `limit` may shorten the source, for what is written there, or refuse.
     pub fn append<E: From<Errno>>(
         &self,
         source: &mut IoSource<'_>,
@@ -280,8 +282,8 @@ impl Object {
     }
 
     /// Sets the size. Pages beyond it are taken from the object and from every mapping of it, private
-    /// copies included; what remains of the last page is zeroed. `EFBIG` beyond [`MAX_SIZE`], `EPERM` by a seal; what `may_grow` says
-    /// where that is more than there was.
+    /// copies included; what remains of the last page is zeroed. `EFBIG` beyond [`MAX_SIZE`], `EPERM` by a seal; what
+    /// `may_grow` says where that is more than there was.
     pub fn truncate(&self, size: u64, may_grow: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
         let _writer = self.writers.take().or_errno()?;
         if size > self.size() {
@@ -313,7 +315,8 @@ impl Object {
         }
     }
 
-    /// Removes pages of a range that [`Self::take_apart`] was asked about a few at a time, so that the lock is never held for long and frames are freed outside it.
+    /// Removes pages of a range that [`Self::take_apart`] was asked about a few at a time, so that the lock is never
+    /// held for long and frames are freed outside it.
     fn remove_pages(&self, range: Range<u64>) {
         self.untouched.remove_all(range.clone());
         loop {

@@ -1,7 +1,8 @@
-//! Seals of a file in memory: what will not be done with it any more. Source: fcntl(2), and `mm/memfd.c` and `mm/shmem.c` of Linux 6.1.
+//! Seals of a file in memory: what will not be done with it any more. Source: fcntl(2), and `mm/memfd.c` and
+//! `mm/shmem.c` of Linux 6.1.
 //!
-//! They change in turn (`writers`), as size and content do. That the content can be changed through no mapping either is the part of the
-//! list of mappings, under its own lock.
+//! They change in turn (`writers`), as size and content do. That the content can be changed through no mapping either
+//! is the part of the list of mappings, under its own lock.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -56,7 +57,8 @@ impl Object {
         self.seals.0.store(0, Ordering::Relaxed);
     }
 
-    /// `F_ADD_SEALS`. EPERM where no more may be added; EBUSY where it shall not be written, and is mapped so that it can be.
+    /// `F_ADD_SEALS`. EPERM where no more may be added; EBUSY where it shall not be written, and is mapped so that it
+    /// can be.
     pub fn add_seals(&self, seals: u32) -> Result<(), Errno> {
         let _writer = self.writers.take().or_errno()?;
         if self.seals.any(F_SEAL_SEAL) {

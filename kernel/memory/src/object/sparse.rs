@@ -36,8 +36,8 @@ impl Object {
         index.saturating_mul(PAGE_SIZE).max(offset).min(self.size())
     }
 
-    /// Gives every page of a range of bytes a frame, and grows the object to the range's end if asked to. What `may_grow` says where the
-    /// range ends beyond the object, which may grow that far then.
+    /// Gives every page of a range of bytes a frame, and grows the object to the range's end if asked to. What
+    /// `may_grow` says where the range ends beyond the object, which may grow that far then.
     pub fn allocate(
         &self,
         offset: u64,
@@ -62,7 +62,8 @@ impl Object {
         Ok(())
     }
 
-    /// Gives every page of a range that has none a frame; `holes` says where, in runs. `EINTR` for a thread that is to end.
+    /// Gives every page of a range that has none a frame; `holes` says where, in runs. `EINTR` for a thread that is to
+    /// end.
     fn fill_holes(&self, pages: Range<u64>, holes: &mut Vec<Range<u64>>) -> Result<(), Errno> {
         for index in pages {
             if must_end() {
@@ -100,7 +101,8 @@ impl Object {
         }
     }
 
-    /// Makes a hole of a range of bytes: whole pages go, but for private copies, parts of pages are zeroed. The size stays.
+    /// Makes a hole of a range of bytes: whole pages go, but for private copies, parts of pages are zeroed. The size
+    /// stays.
     pub fn punch(&self, offset: u64, length: u64) -> Result<(), Errno> {
         let _writer = self.writers.take().or_errno()?;
         self.seals.check_content()?;

@@ -1,5 +1,5 @@
-//! Pages that `fallocate` made and nobody has used: they take room, and are holes to `lseek` and absent to `mincore` (on Linux's tmpfs: folios
-//! that are not up to date).
+//! Pages that `fallocate` made and nobody has used: they take room, and are holes to `lseek` and absent to `mincore`
+//! (on Linux's tmpfs: folios that are not up to date).
 //!
 //! They are few in most objects, so how many there are is looked at first, without the lock, which is a leaf.
 

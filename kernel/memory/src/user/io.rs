@@ -5,9 +5,10 @@
 //! count what moved, because Linux answers a call that faulted or failed half-way with the bytes done so
 //! far and only a call that moved nothing with the error: see [`IoSink::finish`].
 //!
-//! Plain copies page memory in and may sleep for long: no lock may be held. Under a lock the `_present` copies are used, which move all
-//! that is asked for or nothing: one that meets an absent page ends with [`Halt::Absent`]. The caller leaves its locks, has the transfer
-//! bring the pages in ([`Transfer::bring_in`]) and tries again. Only what the program itself does can take the pages away in between.
+//! Plain copies page memory in and may sleep for long: no lock may be held. Under a lock the `_present` copies are
+//! used, which move all that is asked for or nothing: one that meets an absent page ends with [`Halt::Absent`]. The
+//! caller leaves its locks, has the transfer bring the pages in ([`Transfer::bring_in`]) and tries again. Only what the
+//! program itself does can take the pages away in between.
 
 use abi::Errno;
 use abi::fs::Iovec;
@@ -82,8 +83,8 @@ impl<'a> UserSegments<'a> {
         move_user(self, moved, |_, _, len| len);
     }
 
-    /// Brings in what lies under the next `needed` bytes, or fails with `EFAULT`; and of what follows as much as there is, up to `wanted`
-    /// bytes in all.
+    /// Brings in what lies under the next `needed` bytes, or fails with `EFAULT`; and of what follows as much as there
+    /// is, up to `wanted` bytes in all.
     fn bring_in(mut self, needed: usize, wanted: usize, access: Access) -> Result<(), Errno> {
         let mut bring =
             |len| {
@@ -126,8 +127,8 @@ fn move_user(
 }
 
 /// The sum of the buffers' lengths, checked as `readv(2)` checks it: `EINVAL` when there are too many
-/// buffers or a length is negative as a signed number, then `EFAULT` for a buffer that reaches beyond the user half, be it empty;
-/// capped at [`MAX_TRANSFER`].
+/// buffers or a length is negative as a signed number, then `EFAULT` for a buffer that reaches beyond the user half, be
+/// it empty; capped at [`MAX_TRANSFER`].
 fn total_length(vectors: &[Iovec]) -> Result<usize, Errno> {
     if vectors.len() > MAX_SEGMENTS || vectors.iter().any(|vector| i64::try_from(vector.iov_len).is_err()) {
         return Err(Errno::EINVAL);
@@ -224,7 +225,8 @@ impl<'a, K> Transfer<'a, K> {
         }
     }
 
-    /// Counts what a step moved, and says what a failed or short one answers: the bytes done, or the fault when there are none.
+    /// Counts what a step moved, and says what a failed or short one answers: the bytes done, or the fault when there
+    /// are none.
     fn account(&mut self, done: usize, wanted: usize) -> Result<usize, Errno> {
         self.moved += done;
         self.remaining -= done;
@@ -239,8 +241,8 @@ impl<'a> Transfer<'a, &'a mut [u8]> {
         Self { memory: Memory::Kernel(bytes), moved: 0, remaining }
     }
 
-    /// Puts `bytes`, as many as fit, with no lock held. Fewer than `min(bytes.len(), remaining())` means a fault half-way;
-    /// `EFAULT` that not even one byte could be put.
+    /// Puts `bytes`, as many as fit, with no lock held. Fewer than `min(bytes.len(), remaining())` means a fault
+    /// half-way; `EFAULT` that not even one byte could be put.
     pub fn put(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         let wanted = bytes.len().min(self.remaining);
         let done = match &mut self.memory {
@@ -252,7 +254,8 @@ impl<'a> Transfer<'a, &'a mut [u8]> {
         self.account(done, wanted)
     }
 
-    /// Puts all of `bytes`, for which there must be room. `EFAULT` unless every byte could be put; then none counts as moved.
+    /// Puts all of `bytes`, for which there must be room. `EFAULT` unless every byte could be put; then none counts as
+    /// moved.
     pub fn put_whole(&mut self, bytes: &[u8]) -> Result<(), Errno> {
         let moved = self.moved;
         if self.put(bytes)? == bytes.len() {
@@ -290,14 +293,15 @@ impl<'a> Transfer<'a, &'a mut [u8]> {
         self.account_present(done, len)
     }
 
-    /// After a step under a lock that ended so, with the lock left: brings in what was absent, for another try; else the error. If the
-    /// next try can move `ahead` bytes, their pages are brought in, too.
+    /// After a step under a lock that ended so, with the lock left: brings in what was absent, for another try; else
+    /// the error. If the next try can move `ahead` bytes, their pages are brought in, too.
     #[inline]
     pub fn bring_in(&mut self, halt: Halt, ahead: usize) -> Result<(), Errno> {
         self.bring_in_for(halt, ahead, Access::Write)
     }
 
-    /// Puts `bytes` as far as there are pages for them, for use under a lock. Those that were put count however it ends.
+    /// Puts `bytes` as far as there are pages for them, for use under a lock. Those that were put count however it
+    /// ends.
     pub fn put_present(&mut self, bytes: &[u8]) -> Result<usize, Halt> {
         let wanted = bytes.len().min(self.remaining);
         let done = match &mut self.memory {
@@ -374,7 +378,8 @@ impl<'a> Transfer<'a, &'a [u8]> {
         self.account(done, wanted)
     }
 
-    /// Writes `len` bytes, which must be there, into a page frame from `offset` on, or none that count: for use under a lock.
+    /// Writes `len` bytes, which must be there, into a page frame from `offset` on, or none that count: for use under a
+    /// lock.
     #[inline]
     pub fn take_frame_present(&mut self, frame: &SharedFrame, offset: usize, len: usize) -> Result<(), Halt> {
         let done = match &mut self.memory {
@@ -388,8 +393,8 @@ impl<'a> Transfer<'a, &'a [u8]> {
         self.account_present(done, len)
     }
 
-    /// After a step under a lock that ended so, with the lock left: brings in what was absent, for another try; else the error. If the
-    /// next try can move `ahead` bytes, their pages are brought in, too.
+    /// After a step under a lock that ended so, with the lock left: brings in what was absent, for another try; else
+    /// the error. If the next try can move `ahead` bytes, their pages are brought in, too.
     #[inline]
     pub fn bring_in(&mut self, halt: Halt, ahead: usize) -> Result<(), Errno> {
         self.bring_in_for(halt, ahead, Access::Read)

@@ -30,8 +30,8 @@ impl PathBuffer {
         PathBuffer { short: [0; SHORT_PATH], long: Vec::new() }
     }
 
-    /// Reads a path, and gives it without its NUL. `EFAULT` for a bad address, `ENAMETOOLONG` where no NUL stands in the first
-    /// [`PATH_MAX`] bytes. An empty path is returned as such: what it means is the caller's to say.
+    /// Reads a path, and gives it without its NUL. `EFAULT` for a bad address, `ENAMETOOLONG` where no NUL stands in
+    /// the first [`PATH_MAX`] bytes. An empty path is returned as such: what it means is the caller's to say.
     pub fn read(&mut self, address: UserAddr) -> Result<&[u8], Errno> {
         match read_string_into(address, &mut self.short)? {
             Some(length) => Ok(self.short.get(..length).unwrap_or_default()),

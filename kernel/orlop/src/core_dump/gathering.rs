@@ -1,8 +1,9 @@
 //! The coming together of all threads of a process that is dumped.
 //!
-//! The thread that dumps sets the process's `ending` and this gathering in one step, so that nobody else ends the process and no
-//! thread is added. Each other thread is killed; it leaves its loop, finds the gathering, adds its notes, and sleeps until the dump is
-//! over. Whoever has left its loop before has said so under the same lock ([`Thread::is_ending`]) and is not waited for.
+//! The thread that dumps sets the process's `ending` and this gathering in one step, so that nobody else ends the
+//! process and no thread is added. Each other thread is killed; it leaves its loop, finds the gathering, adds its
+//! notes, and sleeps until the dump is over. Whoever has left its loop before has said so under the same lock
+//! ([`Thread::is_ending`]) and is not waited for.
 //!
 //! SIGKILL, the only signal that still counts, becomes the status of the process and ends the dump.
 //!
@@ -48,7 +49,8 @@ struct State {
 type Member = (u32, Result<ThreadNotes, Errno>);
 
 impl Gathering {
-    /// Has the other threads of the running thread's process come. `None` if the process ends already, or if there is no memory.
+    /// Has the other threads of the running thread's process come. `None` if the process ends already, or if there is
+    /// no memory.
     pub(super) fn begin(
         thread: &Arc<Thread>,
         cause: &Cause<'_>,
@@ -105,7 +107,8 @@ impl Gathering {
         came
     }
 
-    /// The dump is over, and was made or not: the process ends with the status that says so, and the others go on to end.
+    /// The dump is over, and was made or not: the process ends with the status that says so, and the others go on to
+    /// end.
     pub(super) fn end(&self, process: &Process, is_made: bool) {
         let mut shared = process.signals.shared.lock();
         let own = shared.dump.take();

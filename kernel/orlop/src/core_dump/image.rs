@@ -1,8 +1,8 @@
-//! What a core dump stores of a process's memory, and the files that lie in it: core(5), "Controlling which mappings are written";
-//! Linux 6.1's `vma_dump_size`.
+//! What a core dump stores of a process's memory, and the files that lie in it: core(5), "Controlling which mappings
+//! are written"; Linux 6.1's `vma_dump_size`.
 //!
-//! The threads of the process stand still, but another process may share its memory: what is surveyed here is looked up anew when
-//! it is written.
+//! The threads of the process stand still, but another process may share its memory: what is surveyed here is looked up
+//! anew when it is written.
 
 use alloc::vec::Vec;
 
@@ -98,7 +98,8 @@ fn page_index(area: &AreaDescription, page: UserAddr) -> u64 {
     (area.offset / PAGE_SIZE).wrapping_add(page.page_number().wrapping_sub(area.range.start().page_number()))
 }
 
-/// How much is stored of the start of a file, by which debuggers tell which it was: a page of what is or could be a program.
+/// How much is stored of the start of a file, by which debuggers tell which it was: a page of what is or could be a
+/// program.
 fn header_size(space: &AddressSpace, area: &AreaDescription, filter: u32) -> u64 {
     let is_start = area.offset == 0 && area.prot.allows(Access::Read) && !area.shared;
     let is_wanted = filter & MMF_DUMP_ELF_HEADERS != 0 && !area.flags.contains(AreaFlags::DONT_DUMP);

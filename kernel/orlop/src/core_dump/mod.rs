@@ -1,11 +1,13 @@
-//! Core dumps: what a process leaves when a signal ends it whose default action is to dump. core(5), Linux 6.1's `fs/coredump.c`.
+//! Core dumps: what a process leaves when a signal ends it whose default action is to dump. core(5), Linux 6.1's
+//! `fs/coredump.c`.
 //!
-//! The thread that takes the signal dumps. It has all others of its process come together first ([`gathering`]), each of which brings
-//! its registers as notes; then it opens the file ([`target`]), or has a program take the dump, looks what is to be stored of the memory ([`image`]) and writes page by
-//! page ([`writer`]). Nothing of the process is held meanwhile but its threads, and SIGKILL ends it between any two pages.
+//! The thread that takes the signal dumps. It has all others of its process come together first ([`gathering`]), each
+//! of which brings its registers as notes; then it opens the file ([`target`]), or has a program take the dump, looks
+//! what is to be stored of the memory ([`image`]) and writes page by page ([`writer`]). Nothing of the process is held
+//! meanwhile but its threads, and SIGKILL ends it between any two pages.
 //!
-//! A dump counts as made, and the status of the process says so, once its notes could be made: also when the limit, a full file
-//! system or SIGXFSZ's limit then cuts it short. What was written stays. All as on Linux.
+//! A dump counts as made, and the status of the process says so, once its notes could be made: also when the limit, a
+//! full file system or SIGXFSZ's limit then cuts it short. What was written stays. All as on Linux.
 
 pub mod gathering;
 mod image;

@@ -88,8 +88,8 @@ fn timeval(ns: u64) -> Timeval {
     Timeval { tv_sec: (ns / second).cast_signed(), tv_usec: (ns % second / 1000).cast_signed() }
 }
 
-/// Puts all notes in order: the status of the thread that dumps, what `of_process` adds, its other registers, then the threads that
-/// came.
+/// Puts all notes in order: the status of the thread that dumps, what `of_process` adds, its other registers, then the
+/// threads that came.
 pub fn collect(
     notes: &mut Notes,
     own: ThreadNotes,

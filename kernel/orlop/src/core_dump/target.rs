@@ -1,11 +1,12 @@
 //! Where a core dump goes. The file: its name, and who may make it. core(5); Linux 6.1's `do_coredump`.
 //!
-//! A new regular file of mode 0600 that belongs to the process's file-system user, in a directory where that user may make one. What
-//! had the name before is removed first, as far as that user may. A process that acts with more rights than its user (dumpable by
-//! root alone) is dumped as root, only to a path from the root directory of the first process, and removes nothing.
+//! A new regular file of mode 0600 that belongs to the process's file-system user, in a directory where that user may
+//! make one. What had the name before is removed first, as far as that user may. A process that acts with more rights
+//! than its user (dumpable by root alone) is dumped as root, only to a path from the root directory of the first
+//! process, and removes nothing.
 //!
-//! A pattern behind `|` names a program that reads the dump from a pipe. The process's limit does not count then, unless it is that of
-//! such a program.
+//! A pattern behind `|` names a program that reads the dump from a pipe. The process's limit does not count then,
+//! unless it is that of such a program.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -67,8 +68,8 @@ impl Target {
         file
     }
 
-    /// The dump is complete. Where the number of programs is limited, this waits until nobody has the pipe: the process is there for
-    /// the program to look at until then.
+    /// The dump is complete. Where the number of programs is limited, this waits until nobody has the pipe: the process
+    /// is there for the program to look at until then.
     pub fn close(self) {
         if let Target::Pipe(file, served) = self {
             if CORE_PIPE_LIMIT.load(Ordering::Relaxed) != 0 {

@@ -1,7 +1,7 @@
 //! Writing a core dump: in order, with holes, up to a limit.
 //!
-//! A piece is written whole or not at all, and the first that is not ends the dump, as on Linux. Holes cost nothing in a file: the limit
-//! counts bytes that are written. In a pipe they are zeros.
+//! A piece is written whole or not at all, and the first that is not ends the dump, as on Linux. Holes cost nothing in
+//! a file: the limit counts bytes that are written. In a pipe they are zeros.
 
 use alloc::vec::Vec;
 
@@ -72,7 +72,8 @@ impl Writer<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Cut> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            // Only SIGKILL is still heard, but a bit that was set before, or that a thread on its way out passes on, ends a wait.
+            // Only SIGKILL is still heard, but a bit that was set before, or that a thread on its way out passes on,
+            // ends a wait.
             let work = task::take_own_work(work::SIGNAL | work::STOP);
             if work & work::KILL != 0 {
                 return Err(Cut);

@@ -166,7 +166,8 @@ impl FileOperations for Random {
         self.waits
     }
 
-    /// `/dev/random`: readable once the generator is seeded, writable (what is written may seed it) until then. Linux: `random_poll`.
+    /// `/dev/random`: readable once the generator is seeded, writable (what is written may seed it) until then. Linux:
+    /// `random_poll`.
     fn poll(&self, _file: &File, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
         if !self.waits {
             return Ok(PollEvents::ALWAYS_READY);

@@ -1,4 +1,5 @@
-//! Who a program runs as: set-user-ID and set-group-ID files, files with capabilities, and what `execve` does to those of threads.
+//! Who a program runs as: set-user-ID and set-group-ID files, files with capabilities, and what `execve` does to those
+//! of threads.
 //!
 //! Source: credentials(7), capabilities(7) "Transformation of capabilities during execve()", Linux 6.1's
 //! `security/commoncap.c`. What a file without capabilities gives to root are the traditional ones: all.
@@ -21,14 +22,16 @@ pub struct NewIdentity {
     pub credentials: Arc<Credentials>,
     /// Whether the C library must not trust the environment (`AT_SECURE`).
     pub secure: bool,
-    /// Whether the file would make it somebody else, or give it capabilities: it is then placed in memory as the kernel likes.
+    /// Whether the file would make it somebody else, or give it capabilities: it is then placed in memory as the kernel
+    /// likes.
     pub clears_personality: bool,
-    /// Whether the caller could read the program: if not, nobody sees it in the process's memory either (Linux: `would_dump`).
+    /// Whether the caller could read the program: if not, nobody sees it in the process's memory either (Linux:
+    /// `would_dump`).
     pub may_read: bool,
 }
 
-/// What the thread becomes by executing `file`. EPERM where a program that does not know of capabilities would lack some of its own,
-/// EINVAL where these cannot be read.
+/// What the thread becomes by executing `file`. EPERM where a program that does not know of capabilities would lack
+/// some of its own, EINVAL where these cannot be read.
 pub fn after_exec(thread: &Thread, file: &File) -> Result<NewIdentity, Errno> {
     let old = thread.credentials();
     let may_read = permission::check(file.inode(), &old, Access::READ).is_ok();
@@ -82,12 +85,14 @@ impl Gift {
         if !limits::has_privileges(inode) {
             return Ok(gift);
         }
-        // As one value: whoever changes the owner takes these bits away first, and they must not be read with the new owner.
+        // As one value: whoever changes the owner takes these bits away first, and they must not be read with the new
+        // owner.
         let held = inode.lock_attributes();
         gift.capabilities = extended::capabilities(&held)?;
         let attributes = &inode.attributes;
         let mode = attributes.permissions();
-        // Who has renounced privileges gets none from a file (`PR_SET_NO_NEW_PRIVS`); of capabilities those that it had (`renounce`).
+        // Who has renounced privileges gets none from a file (`PR_SET_NO_NEW_PRIVS`); of capabilities those that it had
+        // (`renounce`).
         if mode & (S_ISUID | S_ISGID) != 0 && !thread.no_new_privileges() {
             gift.user = (mode & S_ISUID != 0).then(|| attributes.owner());
             // Without group execution the bit once meant mandatory locking.
@@ -101,7 +106,8 @@ impl Gift {
     }
 }
 
-/// What is permitted to who acts as `new` already, before ambient capabilities are added, and whether that is in effect at once.
+/// What is permitted to who acts as `new` already, before ambient capabilities are added, and whether that is in effect
+/// at once.
 fn permitted_by(gift: &Gift, new: &Credentials) -> Result<(u64, bool), Errno> {
     let sets = &new.capabilities;
     let (mut permitted, mut effective) = (0, false);
@@ -124,8 +130,8 @@ fn permitted_by(gift: &Gift, new: &Credentials) -> Result<(u64, bool), Errno> {
     Ok((permitted, effective))
 }
 
-/// Takes back what may not be gained: by who has said that it wants to gain nothing, and by who shares its directories with another
-/// process, which could lead the program astray (Linux: `LSM_UNSAFE_SHARE`).
+/// Takes back what may not be gained: by who has said that it wants to gain nothing, and by who shares its directories
+/// with another process, which could lead the program astray (Linux: `LSM_UNSAFE_SHARE`).
 fn renounce(thread: &Thread, old: &Credentials, new: &mut Credentials) {
     let renounced = thread.no_new_privileges();
     if !renounced && !shares_context(thread) {
@@ -170,8 +176,8 @@ fn is_plain(old: &Credentials) -> bool {
     same(&old.user) && same(&old.group) && capabilities && !old.has_securebit(SECBIT_KEEP_CAPS)
 }
 
-/// Whether the memory of a program may be seen by others of its user: not if it acts as somebody else than its real user, or gains
-/// something by `execve` (Linux: `begin_new_exec`, `commit_creds`).
+/// Whether the memory of a program may be seen by others of its user: not if it acts as somebody else than its real
+/// user, or gains something by `execve` (Linux: `begin_new_exec`, `commit_creds`).
 pub fn is_dumpable(old: &Credentials, new: &Credentials) -> bool {
     old.user.effective == old.user.real && old.group.effective == old.group.real && !old.is_exceeded_by(new)
 }

@@ -51,8 +51,8 @@ pub struct Loaded {
     pub among_mappings: bool,
 }
 
-/// Reads the first bytes of a program's file, as much as there is. That is an access; what is read and mapped of it afterwards is the same
-/// one.
+/// Reads the first bytes of a program's file, as much as there is. That is an access; what is read and mapped of it
+/// afterwards is the same one.
 pub fn read_head(file: &File, bytes: &mut [u8]) -> Result<usize, Errno> {
     let length = read_program(file, 0, bytes)?;
     file.note_read();
@@ -208,7 +208,8 @@ impl Program {
     }
 }
 
-/// From the start of some segments that `choose` prefers to the end of the last part of a file (Linux's `load_elf_binary`).
+/// From the start of some segments that `choose` prefers to the end of the last part of a file (Linux's
+/// `load_elf_binary`).
 fn extent(
     segments: impl Iterator<Item = Segment> + Clone,
     base: u64,

@@ -41,7 +41,8 @@ use stack::StackContent;
 /// So many interpreters may stand before a program, each the script of the next (execve(2): ELOOP).
 const SCRIPT_DEPTH: usize = 5;
 
-/// What a program must not inherit that a file's set-id bits or capabilities make another (Linux's `PER_CLEAR_ON_SETID`).
+/// What a program must not inherit that a file's set-id bits or capabilities make another (Linux's
+/// `PER_CLEAR_ON_SETID`).
 const UNSAFE_PERSONALITY: u32 = ADDR_NO_RANDOMIZE | READ_IMPLIES_EXEC | ADDR_COMPAT_LAYOUT | MMAP_PAGE_ZERO;
 
 /// The stack that a program with more rights than its user has at most (Linux's `_STK_LIM`), whatever the limit was.

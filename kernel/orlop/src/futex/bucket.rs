@@ -58,8 +58,8 @@ impl Pair {
     }
 }
 
-/// How far one has come along the waiters of a word. The bucket is let go of after each piece; who comes after the beginning is not
-/// met, so the walk ends.
+/// How far one has come along the waiters of a word. The bucket is let go of after each piece; who comes after the
+/// beginning is not met, so the walk ends.
 pub(super) struct Walk {
     from: Order,
     last_ticket: Option<u64>,
@@ -126,7 +126,8 @@ impl Bucket {
         self.waiting.enter(self.index, key, order, waiter);
     }
 
-    /// Wakes the waiter for one of `bits` of the key if nobody else waits in the bucket, the usual case; whether there was one.
+    /// Wakes the waiter for one of `bits` of the key if nobody else waits in the bucket, the usual case; whether there
+    /// was one.
     #[inline]
     pub(super) fn wake_only(&mut self, key: Key, bits: u32) -> bool {
         self.waiting.take_only(key, bits).map(Waiter::wake_up).is_some()

@@ -1,11 +1,12 @@
 //! Locks whose owner runs with the priority of whoever waits for it.
 //!
-//! A lock is known here only while somebody waits: the word in user memory names the owner, and a set [`FUTEX_WAITERS`] sends the
-//! owner here to give the lock up. Then it goes to the waiter with the highest priority at once, so nobody can come in between.
+//! A lock is known here only while somebody waits: the word in user memory names the owner, and a set [`FUTEX_WAITERS`]
+//! sends the owner here to give the lock up. Then it goes to the waiter with the highest priority at once, so nobody
+//! can come in between.
 //!
-//! Each lock tells its owner the highest priority that waits for it ([`ContendedLocks`]), and the owner is boosted to the highest of all. If it
-//! waits for a lock itself, that lock's owner is told in turn ([`pass_on`]), one lock of a bucket at a time: each step
-//! computes afresh what it tells, so steps of several changes may mix.
+//! Each lock tells its owner the highest priority that waits for it ([`ContendedLocks`]), and the owner is boosted to
+//! the highest of all. If it waits for a lock itself, that lock's owner is told in turn ([`pass_on`]), one lock of a
+//! bucket at a time: each step computes afresh what it tells, so steps of several changes may mix.
 //!
 //! Lock order: bucket → [`ContendedLocks`] → run queue; bucket → process table.
 //!
@@ -253,7 +254,8 @@ impl ContendedLocks {
         self.inner.lock().locks.push((key, 0));
     }
 
-    /// Notes the highest priority that waits for a lock, and boosts the thread, which is `owner`, to the highest of all.
+    /// Notes the highest priority that waits for a lock, and boosts the thread, which is `owner`, to the highest of
+    /// all.
     fn set(&self, key: Key, level: u8, owner: &Thread) {
         let mut held = self.inner.lock();
         if let Some(entry) = held.locks.iter_mut().find(|(held, _)| *held == key) {
@@ -334,8 +336,8 @@ pub(super) fn withdraw(mut bucket: SpinGuard<'_, Bucket>, key: Key, order: Order
     Some(Left::Lock)
 }
 
-/// The priority of who waits for `owner`'s lock has changed: tells those for whom `owner` waits, and so on. If the chain comes to
-/// `seeker`, that may wait for itself: see [`is_circle`].
+/// The priority of who waits for `owner`'s lock has changed: tells those for whom `owner` waits, and so on. If the
+/// chain comes to `seeker`, that may wait for itself: see [`is_circle`].
 pub(super) fn pass_on(mut owner: Arc<Thread>, seeker: Option<&Thread>) -> Result<(), Circle> {
     for _ in 0..LONGEST_CHAIN {
         if seeker.is_some_and(|seeker| ptr::eq(seeker, &raw const *owner)) {
@@ -351,8 +353,9 @@ pub(super) fn pass_on(mut owner: Arc<Thread>, seeker: Option<&Thread>) -> Result
 
 /// Whether the running thread, which waits for a lock, waits for itself.
 ///
-/// A chain is followed one lock at a time, and may have changed behind. But if it leads here twice, by the same threads, and each
-/// of them is in the same wait both times, then all of them waited at once in between: none has given anything up.
+/// A chain is followed one lock at a time, and may have changed behind. But if it leads here twice, by the same
+/// threads, and each of them is in the same wait both times, then all of them waited at once in between: none has given
+/// anything up.
 pub(super) fn is_circle(thread: &Thread) -> bool {
     loop {
         match (trace(thread), trace(thread)) {
@@ -363,8 +366,8 @@ pub(super) fn is_circle(thread: &Thread) -> bool {
     }
 }
 
-/// Follows the chain from a thread until it comes back: what stands for the threads on it and their waits. `None` if it ends. A
-/// chain that is too long counts as if it came back.
+/// Follows the chain from a thread until it comes back: what stands for the threads on it and their waits. `None` if it
+/// ends. A chain that is too long counts as if it came back.
 fn trace(thread: &Thread) -> Option<u64> {
     let mut place = None::<Arc<Thread>>;
     let mut trace = 0u64;

@@ -30,8 +30,9 @@ pub struct Key {
 pub(super) const BUCKETS: usize = 256;
 
 impl Key {
-    /// The key of a word of this thread's process. EFAULT for an address that is no program's, and if a shared word cannot be read or
-    /// can never change. As on Linux, an address with a tag is another key than one without, unless an object names the place.
+    /// The key of a word of this thread's process. EFAULT for an address that is no program's, and if a shared word
+    /// cannot be read or can never change. As on Linux, an address with a tag is another key than one without, unless
+    /// an object names the place.
     #[inline(always)]
     pub(super) fn of(thread: &Thread, address: UserAddr, sharing: Sharing) -> Result<Key, Errno> {
         user_copy::checked(address, size_of::<u32>() as u64).ok_or(Errno::EFAULT)?;
@@ -76,8 +77,8 @@ impl Key {
         self.bucket_by([0, 1].map(|which| SECRET[which].load(Ordering::Relaxed)))
     }
 
-    /// A multiplication, both of whose factors depend on what no program knows: where keys meet, no program can tell beforehand. Those that
-    /// do share a lock and stand in a tree; more would buy nothing.
+    /// A multiplication, both of whose factors depend on what no program knows: where keys meet, no program can tell
+    /// beforehand. Those that do share a lock and stand in a tree; more would buy nothing.
     #[inline(always)]
     fn bucket_by(self, [first, second]: Secret) -> usize {
         folded(self.offset ^ first, self.container as u64 ^ second) as usize % BUCKETS

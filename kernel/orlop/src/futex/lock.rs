@@ -1,7 +1,8 @@
 //! The operations on locks with priority inheritance: `FUTEX_LOCK_PI` and its kin.
 //!
-//! The word holds the owner's number, or zero: programs take a free lock and give up one that nobody waits for by themselves. All
-//! changes that are made here are made under the bucket's lock, by compare-exchange, since programs keep to no lock.
+//! The word holds the owner's number, or zero: programs take a free lock and give up one that nobody waits for by
+//! themselves. All changes that are made here are made under the bucket's lock, by compare-exchange, since programs
+//! keep to no lock.
 
 use alloc::sync::Arc;
 
@@ -64,7 +65,8 @@ impl Claim {
         Ok(Claim { value: word.load()? })
     }
 
-    /// The thread that the word names to the running one. Only where no lock is known: this looks into the process table.
+    /// The thread that the word names to the running one. Only where no lock is known: this looks into the process
+    /// table.
     pub(super) fn owner(&self) -> Option<Arc<Thread>> {
         current()?.named(self.named().cast_signed())
     }
@@ -84,8 +86,8 @@ pub(super) fn number(thread: &Thread) -> u32 {
     thread.id().number_in(thread.pid_namespace())
 }
 
-/// Takes a lock. EDEADLK if the thread has it, or its owner waits for the thread; ESRCH if the word names nobody; EAGAIN if it
-/// only tries; EINVAL if the word names another owner than it did when others began to wait.
+/// Takes a lock. EDEADLK if the thread has it, or its owner waits for the thread; ESRCH if the word names nobody;
+/// EAGAIN if it only tries; EINVAL if the word names another owner than it did when others began to wait.
 pub fn lock(
     thread: &Thread,
     word: Word,
@@ -178,14 +180,15 @@ pub(super) fn settle(thread: &Thread, (word, key): (Word, Key)) -> Result<(), Er
     })
 }
 
-/// EPERM where the word of a lock that is to be given up names another owner. Linux asks this of addresses that can be no lock, too.
+/// EPERM where the word of a lock that is to be given up names another owner. Linux asks this of addresses that can be
+/// no lock, too.
 pub fn owned_elsewhere(thread: &Thread, address: UserAddr) -> Result<Option<Errno>, Errno> {
     let value: u32 = UserPtr::new(address).read()?;
     Ok((value & FUTEX_TID_MASK != number(thread)).then_some(Errno::EPERM))
 }
 
-/// Gives up a lock, to the waiter with the highest priority. EPERM if the word does not name the thread; EINVAL if somebody else
-/// was the owner when others began to wait.
+/// Gives up a lock, to the waiter with the highest priority. EPERM if the word does not name the thread; EINVAL if
+/// somebody else was the owner when others began to wait.
 pub fn unlock(thread: &Thread, word: Word) -> Result<(), Errno> {
     let own = number(thread);
     let value = user_copy::load_u32(word.address).map_err(|_| Errno::EFAULT)?;

@@ -1,9 +1,10 @@
 //! Futexes: sleeping on a word of user memory.
 //!
-//! A word is known by its [`Key`]: the address space and address where it is private, the memory object and offset where processes
-//! share it. Waiters stand in buckets by hash of the key, in each by key, priority and coming ([`queue`]). The word is looked at under the bucket's lock, by a copy that does not
-//! fault; where it would, the lock is dropped, the page is brought in and all is tried again. A thread waits for one futex at a
-//! time, so a word in its task says in which bucket it stands, or that it has been woken.
+//! A word is known by its [`Key`]: the address space and address where it is private, the memory object and offset
+//! where processes share it. Waiters stand in buckets by hash of the key, in each by key, priority and coming
+//! ([`queue`]). The word is looked at under the bucket's lock, by a copy that does not fault; where it would, the lock
+//! is dropped, the page is brought in and all is tried again. A thread waits for one futex at a time, so a word in its
+//! task says in which bucket it stands, or that it has been woken.
 //!
 //! Locks whose owner is boosted are in [`inheritance`], [`lock`] and [`transfer`].
 //!
@@ -76,8 +77,8 @@ impl Word {
     }
 }
 
-/// Runs `locked` until it does not ask for the page of the word it failed to reach, which is then brought in, or to look again: then
-/// with the lock let go of, as a program may change a word for ever.
+/// Runs `locked` until it does not ask for the page of the word it failed to reach, which is then brought in, or to
+/// look again: then with the lock let go of, as a program may change a word for ever.
 fn retry_with_page<T>(mut locked: impl FnMut() -> Result<T, Attempt>) -> Result<T, Errno> {
     loop {
         match locked() {
@@ -119,8 +120,8 @@ pub fn wait(
     // Before the bucket's lock: a shared word is found under the lock of its address space, which sleeps.
     let key = word.key(thread)?;
     retry_with_page(|| {
-        // The word is compared under the lock that a waker takes after it has changed the word. So either the change is seen here,
-        // or the waker finds this waiter. Without the lock both could miss each other.
+        // The word is compared under the lock that a waker takes after it has changed the word. So either the change is
+        // seen here, or the waker finds this waiter. Without the lock both could miss each other.
         let mut bucket = bucket::lock(key.bucket());
         word.expect(expected)?;
         bucket.push(key, Waiter::current(bits, None));
@@ -161,7 +162,8 @@ fn sleep_in_place(deadline: Deadline) -> Result<(), (WaitError, Left)> {
     Ok(())
 }
 
-/// Wakes up to `count` waiters that wait for one of `bits`; how many there were. EINVAL if somebody waits for a lock there.
+/// Wakes up to `count` waiters that wait for one of `bits`; how many there were. EINVAL if somebody waits for a lock
+/// there.
 #[inline(always)]
 pub fn wake(thread: &Thread, word: Word, count: usize, bits: u32) -> Result<usize, Errno> {
     let key = word.key(thread)?;

@@ -1,8 +1,8 @@
 //! Who waits for the words of a bucket: by word, then by priority, then in the order of their coming.
 //!
-//! A thread waits for one word at a time. The node that it waits with lies in its task while it does not, so that waiting and being
-//! moved cannot fail; and the task says where it stands, so that it is found without a walk. All of it changes under the lock of the
-//! bucket that the task's station names.
+//! A thread waits for one word at a time. The node that it waits with lies in its task while it does not, so that
+//! waiting and being moved cannot fail; and the task says where it stands, so that it is found without a walk. All of
+//! it changes under the lock of the bucket that the task's station names.
 
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};

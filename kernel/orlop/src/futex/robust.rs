@@ -14,7 +14,8 @@ use crate::process::Thread;
 /// Bit 0 of an entry's address marks a lock with priority inheritance.
 const PRIORITY_INHERITANCE: u64 = 1;
 
-/// Marks every lock on the dying thread's list and wakes a waiter of each. A list that is broken is left where it breaks.
+/// Marks every lock on the dying thread's list and wakes a waiter of each. A list that is broken is left where it
+/// breaks.
 #[inline]
 pub fn release_all(thread: &Thread) {
     let address = thread.robust_list.swap(0, Ordering::Relaxed);
@@ -62,7 +63,8 @@ fn release(thread: &Thread, entry: u64, offset: i64, stage: Stage) {
     let is_own = |value: u32| value & FUTEX_TID_MASK == own;
     let mark = |value: u32| if is_own(value) { (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED } else { value };
     let Ok(old) = user_copy::fetch_update_u32(address, ATTEMPTS, mark) else { return };
-    // A lock that has been given up already, but nobody woken. Who waits for one with priority inheritance is given it later.
+    // A lock that has been given up already, but nobody woken. Who waits for one with priority inheritance is given it
+    // later.
     let forgotten = stage == Stage::Changing && old == 0;
     if entry & PRIORITY_INHERITANCE == 0 && (forgotten || is_own(old) && old & FUTEX_WAITERS != 0) {
         wake_one(thread, word);

@@ -48,9 +48,10 @@ pub fn wait(
     }
 }
 
-/// Moves one waiter of `word`, and up to `more` others, to the lock `target`, if `word` holds `expected`. A free lock goes to the
-/// first of them at once. How many there were. EINVAL if one of them does not wait for being moved there. Unlike Linux it does not
-/// look whether one of them would wait for itself; such a wait ends by a signal or its timeout.
+/// Moves one waiter of `word`, and up to `more` others, to the lock `target`, if `word` holds `expected`. A free lock
+/// goes to the first of them at once. How many there were. EINVAL if one of them does not wait for being moved there.
+/// Unlike Linux it does not look whether one of them would wait for itself; such a wait ends by a signal or its
+/// timeout.
 pub fn requeue(
     thread: &Thread,
     word: Word,
@@ -141,8 +142,8 @@ fn move_all(buckets: &mut Pair, key: Key, target: (Word, Key), limit: usize) -> 
     }
 }
 
-/// Moves up to `limit` waiters of `key` to a lock that has an owner; how many there were. EAGAIN, and none is moved, if the owner is
-/// about to end. As on Linux, other errors do not say that none was moved.
+/// Moves up to `limit` waiters of `key` to a lock that has an owner; how many there were. EAGAIN, and none is moved, if
+/// the owner is about to end. As on Linux, other errors do not say that none was moved.
 fn move_to_owned(
     buckets: &mut Pair,
     key: Key,

@@ -30,8 +30,8 @@ const NAMES: &[(&[u8], &str)] = &[
     (&[0x28, 0xb5], "zstd"),
 ];
 
-/// Begins to read the compressed part at the start of `bytes`. Not inlined, nor is what begins each kind: some make ten KiB on the stack
-/// and move it to the heap, and a kernel stack has no room for two of these.
+/// Begins to read the compressed part at the start of `bytes`. Not inlined, nor is what begins each kind: some make ten
+/// KiB on the stack and move it to the heap, and a kernel stack has no room for two of these.
 #[inline(never)]
 pub fn open<'a>(bytes: &'a [u8]) -> Result<Box<dyn Part<'a> + 'a>, Problem> {
     let name = NAMES.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, name)| *name);

@@ -84,8 +84,8 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// At the oldest record. EPERM for who may not read the log, unless it is opened for writing alone; and for everybody while
-    /// nothing that is written is kept.
+    /// At the oldest record. EPERM for who may not read the log, unless it is opened for writing alone; and for
+    /// everybody while nothing that is written is kept.
     pub fn new(flags: u32) -> Result<Arc<Opening>, Errno> {
         if Writing::now() == Writing::Off {
             return Err(Errno::EPERM);
@@ -197,7 +197,8 @@ impl FileOperations for Opening {
     }
 }
 
-/// A record as programs read it: facility and level, number, microseconds, no flags; then the text, in one line of printable bytes.
+/// A record as programs read it: facility and level, number, microseconds, no flags; then the text, in one line of
+/// printable bytes.
 fn shown(number: u64, header: Header, text: &[u8]) -> Result<Vec<u8>, Errno> {
     let start = format!("{},{number},{},-;", header.priority, header.ns / 1000);
     let mut record = Vec::new();
@@ -213,8 +214,8 @@ fn shown(number: u64, header: Header, text: &[u8]) -> Result<Vec<u8>, Errno> {
     Ok(record)
 }
 
-/// The priority of a text that begins `<N>`, and what follows. Programs are of facility 1 unless they say otherwise: facility 0 is
-/// the kernel's.
+/// The priority of a text that begins `<N>`, and what follows. Programs are of facility 1 unless they say otherwise:
+/// facility 0 is the kernel's.
 fn split_priority(text: &[u8]) -> (u32, &[u8]) {
     const USER: u32 = 1 << 3;
     let named = || {

@@ -28,8 +28,8 @@ pub static RESTRICTED: AtomicU32 = AtomicU32::new(1);
 /// Bytes of the log's memory.
 pub const SIZE: usize = klog::BYTES;
 
-/// EPERM unless somebody with these credentials may do `action`: anybody may read all, and ask for the size, where that is not
-/// restricted.
+/// EPERM unless somebody with these credentials may do `action`: anybody may read all, and ask for the size, where that
+/// is not restricted.
 pub fn check(action: u32, credentials: &Credentials) -> Result<(), Errno> {
     let is_open = matches!(action, SYSLOG_ACTION_READ_ALL | SYSLOG_ACTION_SIZE_BUFFER);
     let may = is_open && RESTRICTED.load(Relaxed) == 0

@@ -14,13 +14,14 @@ use vfs::generated::content::{Content, SequenceFile};
 use super::subject::Subject;
 use crate::process::{Inspection, current};
 
-/// Leave to look into the process. EPERM unless the running thread may look into the process, now (Linux: `lock_trace`).
+/// Leave to look into the process. EPERM unless the running thread may look into the process, now (Linux:
+/// `lock_trace`).
 fn inspect(subject: &Subject) -> Result<Inspection<'_>, Errno> {
     Inspection::begin(&subject.process).ok_or(Errno::EPERM)
 }
 
-/// `syscall`: number and arguments of the call in which a thread is, -1 if it is in none, its stack pointer and program counter
-/// (Linux: `proc_pid_syscall`).
+/// `syscall`: number and arguments of the call in which a thread is, -1 if it is in none, its stack pointer and program
+/// counter (Linux: `proc_pid_syscall`).
 pub fn system_call(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let inspection = inspect(subject)?;
     let Some(task) = subject.thread().and_then(|thread| thread.task()) else {

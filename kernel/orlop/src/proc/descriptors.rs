@@ -154,7 +154,8 @@ fn describe(subject: &Subject, fd: u32, text: &mut Text) -> Result<(), Errno> {
     let file = table.get(fd).map_err(|_| Errno::ENOENT)?;
     let on_exec = table.on_exec(fd).map_err(|_| Errno::ENOENT)?;
     let flags = file.flags() | if on_exec == OnExec::Close { O_CLOEXEC } else { 0 };
-    // The position is locked while the file is read, and the file may be this very one: its reader must not wait for itself.
+    // The position is locked while the file is read, and the file may be this very one: its reader must not wait for
+    // itself.
     let position = file.position().try_take().map_or(0, |position| *position);
     let (mount, inode) = (file.location().mount.id, file.inode().number);
     write!(text, "pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n");

@@ -26,7 +26,8 @@ fn ask<R>(question: impl FnOnce(&Credentials) -> R) -> Option<R> {
     current().map(|thread| thread.with_credentials(|credentials| question(credentials)))
 }
 
-/// `kallsyms`: the kernel's functions in ascending order. Only who has `CAP_SYSLOG` when it opens the file learns their addresses.
+/// `kallsyms`: the kernel's functions in ascending order. Only who has `CAP_SYSLOG` when it opens the file learns their
+/// addresses.
 pub fn open_symbols() -> Result<Arc<dyn FileOperations>, Errno> {
     let may = || ask(|credentials| credentials.has_capability(capability::SYSLOG)).unwrap_or(true);
     let shows_addresses = POINTERS_RESTRICTED.load(Ordering::Relaxed) < 2 && may();

@@ -1,7 +1,7 @@
 //! `/proc/locks`: every lock on a file, and behind it who waits for it: proc(5).
 //!
-//! Source: Linux 6.1, `lock_get_status` of `fs/locks.c`. All requests stand one step behind their lock, where Linux puts some behind other
-//! requests.
+//! Source: Linux 6.1, `lock_get_status` of `fs/locks.c`. All requests stand one step behind their lock, where Linux
+//! puts some behind other requests.
 
 use alloc::sync::Arc;
 

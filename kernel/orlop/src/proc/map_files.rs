@@ -1,7 +1,7 @@
 //! `/proc/PID/map_files`: the files that a process has mapped, by the addresses: proc(5).
 //!
-//! Whoever may look into the process sees the names and reads the links; what they lead to is opened by who may checkpoint processes,
-//! since a mapping may outlive every way that led to the file (Linux: `proc_map_files_get_link`).
+//! Whoever may look into the process sees the names and reads the links; what they lead to is opened by who may
+//! checkpoint processes, since a mapping may outlive every way that led to the file (Linux: `proc_map_files_get_link`).
 
 use alloc::boxed::Box;
 use alloc::format;

@@ -1,6 +1,7 @@
 //! `/proc/PID/mounts`, `mountinfo` and `mountstats`: the table of mounts, as the process sees it: proc(5).
 //!
-//! An opening keeps the root directory that the process had then, and shows the mounts below it whatever becomes of the process.
+//! An opening keeps the root directory that the process had then, and shows the mounts below it whatever becomes of the
+//! process.
 
 use alloc::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Files of `/proc/PID` about its namespace of users, of which there is one: `uid_map`, `gid_map`, `projid_map`, `setgroups`:
-//! user_namespaces(7).
+//! Files of `/proc/PID` about its namespace of users, of which there is one: `uid_map`, `gid_map`, `projid_map`,
+//! `setgroups`: user_namespaces(7).
 
 use abi::Errno;
 use libkernel::text::Text;

@@ -231,14 +231,16 @@ impl DirectoryOperations for Entries {
     }
 }
 
-/// The directory of the process with this number, below the root. Any thread's number will do, though none of them is listed.
+/// The directory of the process with this number, below the root. Any thread's number will do, though none of them is
+/// listed.
 pub fn find(view: &View, root: &Inode, number: u32) -> Result<Arc<Inode>, Errno> {
     let numbers = view.pid_namespace();
     let pid = i32::try_from(number).ok().and_then(|number| numbers.find(number)).ok_or(Errno::ENOENT)?;
     let process = find_process(pid).map(|process| Subject::of_process(process, numbers.clone()));
     let named = || find_thread(pid).map(|thread| Subject::named_by(thread, numbers.clone()));
     let subject = process.or_else(named).ok_or(Errno::ENOENT)?;
-    // Of what is only invisible the name is still found, and then nothing can be done with it: as on Linux, where all of it is ENOENT.
+    // Of what is only invisible the name is still found, and then nothing can be done with it: as on Linux, where all
+    // of it is ENOENT.
     if view.hiding() == Hiding::Ptraceable && !view.shows(&subject.process, Hiding::Ptraceable) {
         return Err(Errno::ENOENT);
     }

@@ -1,7 +1,7 @@
 //! `/proc/PID/sched`: how a thread is scheduled and what it has used, in Linux's words (`proc_sched_show_task`).
 //!
-//! Shown is what this kernel keeps: no averages of load, no count of moves between CPUs, nothing about nodes of memory. What a write
-//! would clear on Linux are statistics that are not kept either.
+//! Shown is what this kernel keeps: no averages of load, no count of moves between CPUs, nothing about nodes of memory.
+//! What a write would clear on Linux are statistics that are not kept either.
 
 use abi::Errno;
 use libkernel::text::Text;

@@ -1,7 +1,7 @@
 //! `/proc/PID/statm` and the lines of `status` about memory: proc(5).
 //!
-//! Pages are counted by their tables as they come and go, and what areas hold by the address space; only code and stacks are added up when
-//! somebody looks.
+//! Pages are counted by their tables as they come and go, and what areas hold by the address space; only code and
+//! stacks are added up when somebody looks.
 
 use abi::Errno;
 use hal::paging::Resident;

@@ -1,8 +1,8 @@
 //! `/proc/PID/smaps`, `smaps_rollup` and `pagemap`: which pages of its memory a process has: proc(5), and Linux's
 //! `Documentation/admin-guide/mm/pagemap.rst`.
 //!
-//! Pages are counted one by one without a lock on the memory: the sums are of pages that were there, not all at one time.
-//! Whether a page was used lately is not known, and shown as zero.
+//! Pages are counted one by one without a lock on the memory: the sums are of pages that were there, not all at one
+//! time. Whether a page was used lately is not known, and shown as zero.
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;

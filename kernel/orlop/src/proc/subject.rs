@@ -92,15 +92,15 @@ impl Subject {
         Inspection::begin(&self.process).ok_or(Errno::EACCES)
     }
 
-    /// The directories of its descriptors and of its mapped files are open to the process itself, whoever owns them by now: a program
-    /// that has become another user goes on with `/proc/self/fd` (Linux: `proc_fd_permission`).
+    /// The directories of its descriptors and of its mapped files are open to the process itself, whoever owns them by
+    /// now: a program that has become another user goes on with `/proc/self/fd` (Linux: `proc_fd_permission`).
     pub fn admission_of_itself(&self) -> Admission {
         let is_own = current().is_some_and(|thread| Arc::ptr_eq(thread.process(), &self.process));
         if is_own { Admission::Granted } else { Admission::ByMode }
     }
 
-    /// Whether the running thread is let into the directories of the process, as the instance says: the error is EPERM where it knows
-    /// that there is such a process (Linux: `proc_pid_permission`).
+    /// Whether the running thread is let into the directories of the process, as the instance says: the error is EPERM
+    /// where it knows that there is such a process (Linux: `proc_pid_permission`).
     pub fn admission_to(&self, filesystem: &FileSystem) -> Admission {
         let Some(view) = filesystem.operations::<View>() else { return Admission::ByMode };
         if view.shows(&self.process, Hiding::NoAccess) {
@@ -121,8 +121,8 @@ impl Subject {
         FIRST + (u64::from(self.shown(self.id())) * 2 + u64::from(self.is_thread())) * ENTRIES + index
     }
 
-    /// The files of a process belong to its effective user, but to root if others of that user may not look into it; its
-    /// directory is that user's always (Linux: `task_dump_owner`).
+    /// The files of a process belong to its effective user, but to root if others of that user may not look into it;
+    /// its directory is that user's always (Linux: `task_dump_owner`).
     pub fn ownership(&self, permissions: u32) -> Ownership {
         if permissions != 0o555 && !self.process.is_dumpable() {
             return Ownership { permissions, user: 0, group: 0 };
@@ -138,8 +138,8 @@ impl Subject {
         self.process.address_space().ok_or(Errno::ESRCH)
     }
 
-    /// The memory that it has now, for an opening to come back to; gone when the process has left it. EACCES for a stranger's,
-    /// ESRCH if the process is gone.
+    /// The memory that it has now, for an opening to come back to; gone when the process has left it. EACCES for a
+    /// stranger's, ESRCH if the process is gone.
     pub fn memory(&self) -> Result<Weak<AddressSpace>, Errno> {
         self.check()?;
         let inspection = self.inspect();

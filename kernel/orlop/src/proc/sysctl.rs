@@ -157,7 +157,8 @@ const PIPE_SIZE: Number = Number {
 const PIPE_PAGES_HARD: Number = atomic_number!(pipe::account::USER_PAGES_HARD, 0..=i64::MAX);
 const PIPE_PAGES_SOFT: Number = atomic_number!(pipe::account::USER_PAGES_SOFT, 0..=i64::MAX);
 
-/// The range is Linux's: `pid_max_min` is above the numbers that are kept for daemons, `pid_max_max` is `PID_MAX_LIMIT`.
+/// The range is Linux's: `pid_max_min` is above the numbers that are kept for daemons, `pid_max_max` is
+/// `PID_MAX_LIMIT`.
 const PID_MAX: Number = atomic_number!(process::PID_MAX, 301..=process::PID_LIMIT as i64);
 /// `MIN_THREADS` and `FUTEX_TID_MASK`.
 const THREADS_MAX: Number = atomic_number!(process::THREADS_MAX, 20..=0x3fff_ffff);

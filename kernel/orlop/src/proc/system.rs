@@ -59,8 +59,8 @@ pub fn loadavg(text: &mut Text) -> Result<(), Errno> {
     Ok(())
 }
 
-/// `lock_stat`, in builds with debug assertions: for each place where locks are made how often they were taken, and how often
-/// somebody had to wait. Linux has a file of this name (`CONFIG_LOCK_STAT`), with other columns.
+/// `lock_stat`, in builds with debug assertions: for each place where locks are made how often they were taken, and how
+/// often somebody had to wait. Linux has a file of this name (`CONFIG_LOCK_STAT`), with other columns.
 #[cfg(debug_assertions)]
 pub fn lock_statistics(text: &mut Text) -> Result<(), Errno> {
     text.put(b"acquisitions contentions class\n");

@@ -5,8 +5,8 @@ use abi::terminal::SerialLine;
 use libkernel::text::Text;
 use vfs::device::serial;
 
-/// `consoles`: where the kernel's log goes. The letters are Linux's (`fs/proc/consoles.c`): it can be written; it is enabled, the one
-/// behind `/dev/console`, prints what was logged before it came, and may be used on any CPU.
+/// `consoles`: where the kernel's log goes. The letters are Linux's (`fs/proc/consoles.c`): it can be written; it is
+/// enabled, the one behind `/dev/console`, prints what was logged before it came, and may be used on any CPU.
 pub fn consoles(text: &mut Text) -> Result<(), Errno> {
     let SerialLine { name, major, minor, .. } = serial();
     writeln!(text, "{name:<21}-W- (EC p a) {major:4}:{minor}");

@@ -1,6 +1,7 @@
 //! What one instance of procfs shows to whom: `hidepid=`, `gid=` and `subset=` of mount(2): proc(5), "Mount options".
 //!
-//! Each mount of the type is an instance of its own, with options of its own, which a remount changes at once for whatever is open.
+//! Each mount of the type is an instance of its own, with options of its own, which a remount changes at once for
+//! whatever is open.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -1,4 +1,5 @@
-//! Files of `/proc/PID` that show a piece of the process's memory as it is: `cmdline`, `environ`, `auxv`, `mem`: proc(5).
+//! Files of `/proc/PID` that show a piece of the process's memory as it is: `cmdline`, `environ`, `auxv`, `mem`:
+//! proc(5).
 //!
 //! Nothing is kept between reads: each one looks at the memory that its position means.
 
@@ -58,9 +59,9 @@ impl FileOperations for CommandLine {
         false
     }
 
-    /// A program that writes a title over its arguments may run on into its environment. It is told by the byte that ended the
-    /// last argument: where that is no longer zero, the text up to the first zero is the title, of a page at most (Linux:
-    /// `get_mm_cmdline`).
+    /// A program that writes a title over its arguments may run on into its environment. It is told by the byte that
+    /// ended the last argument: where that is no longer zero, the text up to the first zero is the title, of a page at
+    /// most (Linux: `get_mm_cmdline`).
     fn read(&self, _file: &File, position: u64, sink: &mut IoSink<'_>) -> Result<(), Failure> {
         self.subject.check()?;
         let Ok(space) = self.subject.address_space() else { return Ok(()) };

@@ -83,7 +83,8 @@ impl CloneRequest {
     }
 }
 
-/// Makes a thread or a process; its number, as the caller sees it. The child starts where the caller is, with 0 as its result.
+/// Makes a thread or a process; its number, as the caller sees it. The child starts where the caller is, with 0 as its
+/// result.
 pub fn clone(caller: &Caller<'_>, request: &CloneRequest) -> Result<i32, Failure> {
     request.check()?;
     if request.has(CLONE_PARENT) && caller.thread.process().pid() == caller.thread.pid_namespace().first() {
@@ -92,7 +93,8 @@ pub fn clone(caller: &Caller<'_>, request: &CloneRequest) -> Result<i32, Failure
     let child = make(caller, request)?;
     let number = caller.thread.shown(child.thread.id());
     if request.has(CLONE_PARENT_SETTID) {
-        // Before the child runs: it may look at the word, and end and be waited for by it, at once. As on Linux, a bad address does not undo the child.
+        // Before the child runs: it may look at the word, and end and be waited for by it, at once. As on Linux, a bad
+        // address does not undo the child.
         let _ = UserPtr::new(request.parent_tid).write(&number);
     }
     start(child, request);
@@ -134,8 +136,8 @@ fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Failure> {
     let parent = caller.thread;
     // Noted before anything is copied: what the parent is sent together with others from here on, the copy would miss.
     let beginning = Beginning::of(parent)?;
-    // What is cheap to refuse comes before the copy of the memory, and a number is taken only when that is there: whatever fails
-    // after it gives it back in one place.
+    // What is cheap to refuse comes before the copy of the memory, and a number is taken only when that is there:
+    // whatever fails after it gives it back in one place.
     parent.check_another()?;
     settings::check_threads()?;
     leave_some_memory()?;
@@ -169,7 +171,8 @@ struct Beginning {
 }
 
 impl Beginning {
-    /// The call runs again once the signals that wait are delivered: whoever sent them before counts on what their handlers do.
+    /// The call runs again once the signals that wait are delivered: whoever sent them before counts on what their
+    /// handlers do.
     fn of(parent: &Thread) -> Result<Beginning, Failure> {
         let beginning = Beginning { group_signals: parent.process().group_signals.load(Ordering::Acquire) };
         if has_signals(parent) {
@@ -178,8 +181,8 @@ impl Beginning {
         Ok(beginning)
     }
 
-    /// Whether a child may enter the world. What the caller was sent since then together with others, or what ends it, would miss
-    /// the child: the call runs again, if anybody is left to run it.
+    /// Whether a child may enter the world. What the caller was sent since then together with others, or what ends it,
+    /// would miss the child: the call runs again, if anybody is left to run it.
     fn still_holds(&self, parent: &Thread) -> Result<(), Failure> {
         let is_killed = task::own_work() & work::KILL != 0;
         if is_killed || parent.process().group_signals.load(Ordering::Acquire) != self.group_signals {
@@ -194,11 +197,12 @@ fn has_signals(thread: &Thread) -> bool {
     bits & work::KILL != 0 || bits & work::SIGNAL != 0 && !thread.deliverable().is_empty()
 }
 
-/// How much memory no new thread may eat into: an eighth, and at most so many frames. Children that have not run yet will want more.
+/// How much memory no new thread may eat into: an eighth, and at most so many frames. Children that have not run yet
+/// will want more.
 const KEPT_FRAMES: usize = 2048;
 
-/// ENOMEM while so little memory is free that the threads which exist will need it: they would die of page faults, and with them
-/// whoever could clean up.
+/// ENOMEM while so little memory is free that the threads which exist will need it: they would die of page faults, and
+/// with them whoever could clean up.
 fn leave_some_memory() -> Result<(), Errno> {
     let frames = hal::frame::statistics();
     if frames.free < KEPT_FRAMES.min(frames.total / 8) { Err(Errno::ENOMEM) } else { Ok(()) }
@@ -264,18 +268,20 @@ fn assemble(
     Ok(Child { thread, runnable })
 }
 
-/// Enters the child in the table. Parent, group and session are looked at in the same step, and no signal to a group is on its way.
+/// Enters the child in the table. Parent, group and session are looked at in the same step, and no signal to a group is
+/// on its way.
 fn enter(
     parent: &Thread,
     request: &CloneRequest,
     child: Child,
     beginning: &Beginning,
 ) -> Result<Child, Failure> {
-    // Under the table's lock, which finds the members of a group for whoever signals it: either that one has counted already, or it
-    // will find the child.
+    // Under the table's lock, which finds the members of a group for whoever signals it: either that one has counted
+    // already, or it will find the child.
     let mut table = table::lock_between_walks();
     beginning.still_holds(parent)?;
-    // What can fail comes first. A child that is in the table can be seen, and could not be taken out as if it had never been.
+    // What can fail comes first. A child that is in the table can be seen, and could not be taken out as if it had
+    // never been.
     child.thread.process().add_thread(child.thread.clone())?;
     if request.has(CLONE_THREAD) {
         table.insert_thread(&child.thread);

@@ -1,7 +1,7 @@
 //! The end: of a thread, and with the last thread of its process.
 //!
-//! A thread ends in its own loop, never in the middle of a system call: whoever wants it to end sets `work::KILL`, and every wait
-//! that may last comes back for it. So nothing is left locked or half done.
+//! A thread ends in its own loop, never in the middle of a system call: whoever wants it to end sets `work::KILL`, and
+//! every wait that may last comes back for it. So nothing is left locked or half done.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -30,23 +30,24 @@ impl Thread {
     }
 }
 
-/// Ends the running thread, but for its task, which ends when the thread's loop has returned. The counted reference is the loop's own.
+/// Ends the running thread, but for its task, which ends when the thread's loop has returned. The counted reference is
+/// the loop's own.
 pub(super) fn end_thread(thread: Arc<Thread>) {
     task::give_back_surplus();
     // It may hold a thread that holds this one.
     let resume = thread.resume.lock().take();
     drop(resume);
     let process = thread.process().clone();
-    // The robust locks first: their list lies in the thread's stack or beside it, and whoever is woken by the word that is cleared then
-    // may free both. Both need the memory, which goes last.
+    // The robust locks first: their list lies in the thread's stack or beside it, and whoever is woken by the word that
+    // is cleared then may free both. Both need the memory, which goes last.
     futex::leave_memory(&thread, futex::Future::Ends);
     clear_child_id(&thread);
     thread.set_files(None);
     thread.set_fs(None);
     task::set_page_table(None);
     thread.set_memory(None);
-    // Before anybody can hear of the end: who has waited for it may make another thread in its place, and finds nothing under its
-    // number any more. The leader keeps both until somebody has waited for the process.
+    // Before anybody can hear of the end: who has waited for it may make another thread in its place, and finds nothing
+    // under its number any more. The leader keeps both until somebody has waited for the process.
     if thread.id() != process.pid() {
         thread.stop_counting();
         let entered = table::lock().remove_thread(&thread);
@@ -82,14 +83,16 @@ fn end_process(process: &Arc<Process>) {
     process.timers.disarm();
     process.leave_memory();
     leave_session(process);
-    // Before anybody can wait for it: once it is reaped its number may be another's, whom they would take for their parent.
+    // Before anybody can wait for it: once it is reaped its number may be another's, whom they would take for their
+    // parent.
     let mut groups = give_children_away(process);
     let (parent, vanishes) = become_zombie(process, status, &mut groups);
     groups.sort_unstable();
     groups.dedup();
     // Only now does the process no longer count among those who could continue them.
     groups.into_iter().for_each(continue_if_orphaned);
-    // Last, for the parent may reap it at once. Another parent that it has got since then has heard of it when it adopted it.
+    // Last, for the parent may reap it at once. Another parent that it has got since then has heard of it when it
+    // adopted it.
     match parent {
         Some(parent) => report::tell_of_end(&parent, process, status, vanishes),
         None => report::vanish(process),
@@ -111,8 +114,9 @@ fn leave_session(process: &Process) {
     }
 }
 
-/// Gives the children away, a batch at a time: the table is not held for all of them. Those that ended are told of to their new
-/// parent, those that asked hear that their parent is gone. Groups that lost with this process somebody who could continue them.
+/// Gives the children away, a batch at a time: the table is not held for all of them. Those that ended are told of to
+/// their new parent, those that asked hear that their parent is gone. Groups that lost with this process somebody who
+/// could continue them.
 fn give_children_away(process: &Arc<Process>) -> Vec<Pid> {
     let mut groups = Vec::new();
     loop {

@@ -1,8 +1,8 @@
 //! Parents and children in the process table: who waits for whom, and who gets the children of a process that ends.
 //!
-//! A parent lists its children in the order of their birth, by links that they carry, and keeps those that it has to be told of
-//! apart from the others, so that a wait costs the same beside any number of them. All of it changes under the table's lock. A child
-//! that somebody has waited for, or that nobody will wait for, is in no family any more.
+//! A parent lists its children in the order of their birth, by links that they carry, and keeps those that it has to be
+//! told of apart from the others, so that a wait costs the same beside any number of them. All of it changes under the
+//! table's lock. A child that somebody has waited for, or that nobody will wait for, is in no family any more.
 //!
 //! Lock order: the table → families → `Process::news`.
 
@@ -103,7 +103,8 @@ impl News {
 }
 
 impl Process {
-    /// Whether an ordinary wait passes it by: its parent is told of its end by another signal than `SIGCHLD`, or by none.
+    /// Whether an ordinary wait passes it by: its parent is told of its end by another signal than `SIGCHLD`, or by
+    /// none.
     fn is_clone(&self) -> bool {
         self.exit_signal.load(Ordering::Relaxed) != Signal::CHLD.number()
     }
@@ -257,8 +258,8 @@ impl Table {
         }
     }
 
-    /// The children behind those that were seen last, or the first ones; some, not all at once. Whoever is gone of those that were
-    /// seen does not tell any more where to go on, but the ones before it were born earlier.
+    /// The children behind those that were seen last, or the first ones; some, not all at once. Whoever is gone of
+    /// those that were seen does not tell any more where to go on, but the ones before it were born earlier.
     pub(super) fn some_children(&self, parent: &Process, seen: &[Arc<Process>]) -> Vec<Arc<Process>> {
         let family = parent.family.lock();
         let children = &family.children;
@@ -278,8 +279,8 @@ impl Table {
         if parent.gives_children_away.load(Ordering::Relaxed) { self.adopter(&parent) } else { Some(parent) }
     }
 
-    /// Who gets the children: the nearest ancestor that adopts, else init. Ancestors are asked only if any process ever adopted: the
-    /// chain of them can be long.
+    /// Who gets the children: the nearest ancestor that adopts, else init. Ancestors are asked only if any process ever
+    /// adopted: the chain of them can be long.
     pub(super) fn adopter(&self, process: &Process) -> Option<Arc<Process>> {
         let mut ancestor = self.process(process.parent()).filter(|_| Process::any_adopts());
         while let Some(candidate) = ancestor {
@@ -292,8 +293,8 @@ impl Table {
         self.process(first).filter(|init| init.pid() != process.pid()).cloned()
     }
 
-    /// Gives some children of a process that ends to another one, those that `heard` wants to be told of in a list. Their end is
-    /// told by `SIGCHLD` from now on: nobody may surprise init with another signal.
+    /// Gives some children of a process that ends to another one, those that `heard` wants to be told of in a list.
+    /// Their end is told by `SIGCHLD` from now on: nobody may surprise init with another signal.
     pub(super) fn move_children(&mut self, from: &Process, to: &Process, heard: Heard) -> Vec<Adopted> {
         let mut told = Vec::new();
         let (mut old, mut new) = (from.family.lock(), to.family.lock());
@@ -321,7 +322,8 @@ impl Table {
         told.into_iter().map(tell).collect()
     }
 
-    /// Takes a child that has ended out of its family if the parent wants no zombie: then no wait finds one, at no moment.
+    /// Takes a child that has ended out of its family if the parent wants no zombie: then no wait finds one, at no
+    /// moment.
     pub(super) fn vanish_if_unwanted(&mut self, child: &Arc<Process>, parent: &Process) -> Vanishes {
         let vanishes = Vanishes::for_parent(parent, child);
         if vanishes == Vanishes::Yes {

@@ -1,7 +1,8 @@
 //! Programs that the kernel starts: Linux's usermode helpers (`kernel/umh.c`).
 //!
-//! A helper runs as root with all capabilities, with the first process's root and working directory, with initial limits, and in no group
-//! or session that a process made. It has no parent and leaves no zombie. Its descriptors are what it is given.
+//! A helper runs as root with all capabilities, with the first process's root and working directory, with initial
+//! limits, and in no group or session that a process made. It has no parent and leaves no zombie. Its descriptors are
+//! what it is given.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -40,8 +41,8 @@ struct Outcome {
     known: WaitQueue,
 }
 
-/// Starts a helper and waits until its program runs. The error of an `execve` that failed; EINTR if the running thread is to end itself,
-/// and then the helper goes on.
+/// Starts a helper and waits until its program runs. The error of an `execve` that failed; EINTR if the running thread
+/// is to end itself, and then the helper goes on.
 pub fn start(helper: Helper) -> Result<(), Errno> {
     let outcome = Arc::new(Outcome { result: SpinLock::new(None), known: WaitQueue::new() });
     sched::start(make(helper, outcome.clone())?);

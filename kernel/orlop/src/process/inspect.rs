@@ -1,16 +1,17 @@
 //! Who may look into a process: its memory, descriptors and environment.
 //!
-//! What `execve` makes of a process, memory and credentials, comes in one step ([`Process::exchange`]) under a lock that sleeps. Who looks
-//! into a process holds it, too, from the question whether he may until he has what he looks at (Linux: `exec_update_lock`): nobody is let
-//! in as one program and finds another. It is held for short, and comes before all locks that such a look takes.
+//! What `execve` makes of a process, memory and credentials, comes in one step ([`Process::exchange`]) under a lock
+//! that sleeps. Who looks into a process holds it, too, from the question whether he may until he has what he looks at
+//! (Linux: `exec_update_lock`): nobody is let in as one program and finds another. It is held for short, and comes
+//! before all locks that such a look takes.
 
 use sched::mutex::MutexGuard;
 use subject::{Credentials, capability};
 
 use super::{Process, current};
 
-/// Leave of the running thread to look into a process, which executes nothing as long as this is held. What is got meanwhile may be looked
-/// at afterwards.
+/// Leave of the running thread to look into a process, which executes nothing as long as this is held. What is got
+/// meanwhile may be looked at afterwards.
 pub struct Inspection<'a> {
     _same_program: MutexGuard<'a, ()>,
 }
@@ -22,7 +23,8 @@ impl<'a> Inspection<'a> {
         may_inspect(process).then_some(Inspection { _same_program: same_program })
     }
 
-    /// As [`Inspection::begin`], for a call that goes by who the caller really is, whoever it acts as (Linux: `PTRACE_MODE_READ_REALCREDS`).
+    /// As [`Inspection::begin`], for a call that goes by who the caller really is, whoever it acts as (Linux:
+    /// `PTRACE_MODE_READ_REALCREDS`).
     pub fn begin_as_real(process: &'a Process) -> Option<Inspection<'a>> {
         let same_program = process.exchanging.lock();
         may(process, Caller::real).then_some(Inspection { _same_program: same_program })
@@ -54,9 +56,9 @@ impl Caller {
     }
 }
 
-/// Whether the running thread may look into a process, for who looks at nothing that `execve` exchanges: one of its own process may; otherwise all of the process's users and groups
-/// must be the caller's, it must have no capability that the caller lacks, and be dumpable; or the caller may trace everybody (Linux:
-/// `PTRACE_MODE_READ_FSCREDS`).
+/// Whether the running thread may look into a process, for who looks at nothing that `execve` exchanges: one of its own
+/// process may; otherwise all of the process's users and groups must be the caller's, it must have no capability that
+/// the caller lacks, and be dumpable; or the caller may trace everybody (Linux: `PTRACE_MODE_READ_FSCREDS`).
 pub fn may_inspect(process: &Process) -> bool {
     may(process, Caller::acting)
 }

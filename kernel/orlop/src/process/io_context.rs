@@ -1,4 +1,5 @@
-//! What a thread asks of input and output: a priority, which nothing acts on, shared by those that were made with `CLONE_IO`.
+//! What a thread asks of input and output: a priority, which nothing acts on, shared by those that were made with
+//! `CLONE_IO`.
 //!
 //! As on Linux there is a context only once a priority was set: who is made with `CLONE_IO` before that shares nothing.
 

@@ -1,7 +1,8 @@
-//! What a process keeps for those who write it into `/proc/PID`: the kernel itself makes no use of it, but for the filter of dumps.
+//! What a process keeps for those who write it into `/proc/PID`: the kernel itself makes no use of it, but for the
+//! filter of dumps.
 //!
-//! No process is chosen to die when memory ends (who asks for more is refused, or dies of its own fault), and there is no audit.
-//! Children inherit all of it.
+//! No process is chosen to die when memory ends (who asks for more is refused, or dies of its own fault), and there is
+//! no audit. Children inherit all of it.
 
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 

@@ -213,8 +213,8 @@ impl Process {
         self.memory.lock().clone()
     }
 
-    /// Makes the process, whose only thread is running, another program: `execve`. Memory, which says by whom it may be seen, and
-    /// credentials are exchanged in one step for who looks into it. A parent that waits in `vfork` goes on.
+    /// Makes the process, whose only thread is running, another program: `execve`. Memory, which says by whom it may be
+    /// seen, and credentials are exchanged in one step for who looks into it. A parent that waits in `vfork` goes on.
     pub fn exchange(&self, thread: &Thread, space: Arc<AddressSpace>, credentials: Arc<Credentials>) {
         let old = self.address_space();
         let kept = old.as_ref().map_or(0, |old| old.flags() & flags::NO_HUGE_PAGES);

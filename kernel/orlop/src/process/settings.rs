@@ -43,11 +43,12 @@ static CORE_PATTERN: SpinLock<Pattern> = SpinLock::new(Pattern {
     length: 4,
 });
 
-/// `core_pipe_limit`: how many programs may take dumps at the same time, for which the processes then wait; 0 for any number, and no
-/// waiting.
+/// `core_pipe_limit`: how many programs may take dumps at the same time, for which the processes then wait; 0 for any
+/// number, and no waiting.
 pub static CORE_PIPE_LIMIT: AtomicI32 = AtomicI32::new(0);
 
-/// `core_uses_pid`: whether names of dumps end in the process's number, where the pattern does not say so. Any number but 0 means it.
+/// `core_uses_pid`: whether names of dumps end in the process's number, where the pattern does not say so. Any number
+/// but 0 means it.
 pub static CORE_USES_PID: AtomicI32 = AtomicI32::new(0);
 
 /// Whether names of dumps end in the process's number.

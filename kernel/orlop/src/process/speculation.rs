@@ -1,5 +1,5 @@
-//! `PR_GET_SPECULATION_CTRL` and `PR_SET_SPECULATION_CTRL`: what a thread gives up of speculation (Linux: `arch/*/…/bugs.c`,
-//! `proton-pack.c`; Documentation/userspace-api/spec_ctrl.rst).
+//! `PR_GET_SPECULATION_CTRL` and `PR_SET_SPECULATION_CTRL`: what a thread gives up of speculation (Linux:
+//! `arch/*/…/bugs.c`, `proton-pack.c`; Documentation/userspace-api/spec_ctrl.rst).
 //!
 //! Each thread has a word of its own, which its children inherit; `execve` takes back what was asked for without that.
 
@@ -16,7 +16,8 @@ use libkernel::speculation::{Limits, Means};
 
 use super::Thread;
 
-/// What a thread has asked for, by weakness: one of `PR_SPEC_ENABLE` (0 too), `_DISABLE`, `_FORCE_DISABLE`, `_DISABLE_NOEXEC`.
+/// What a thread has asked for, by weakness: one of `PR_SPEC_ENABLE` (0 too), `_DISABLE`, `_FORCE_DISABLE`,
+/// `_DISABLE_NOEXEC`.
 #[derive(Default)]
 pub struct Wishes {
     store_bypass: AtomicU8,

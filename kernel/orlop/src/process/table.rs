@@ -1,13 +1,13 @@
 //! The process table: who has which number, and which processes form a group.
 //!
-//! Threads, processes, groups and sessions draw on one space of numbers; a number is free again when none of the four uses it. A
-//! process keeps its leader's entry until somebody has waited for it: a zombie still has a name, an owner and a priority.
-//! Relatives (`family`), groups and sessions change under the table's lock only, so that a process is always in exactly one group
-//! and the child of exactly one process.
+//! Threads, processes, groups and sessions draw on one space of numbers; a number is free again when none of the four
+//! uses it. A process keeps its leader's entry until somebody has waited for it: a zombie still has a name, an owner
+//! and a priority. Relatives (`family`), groups and sessions change under the table's lock only, so that a process is
+//! always in exactly one group and the child of exactly one process.
 //!
-//! Who sends one signal to many begins a [`Walk`]; who makes a process or moves it to another group waits for its end. So no process
-//! is missed and none is met twice, and the table's lock is held for some members at a time. Whether there is a walk stands in the
-//! table, whose lock they all take anyway.
+//! Who sends one signal to many begins a [`Walk`]; who makes a process or moves it to another group waits for its end.
+//! So no process is missed and none is met twice, and the table's lock is held for some members at a time. Whether
+//! there is a walk stands in the table, whose lock they all take anyway.
 //!
 //! Lock order: [`WALK`], which sleeps; the table → a group's members → families → `Process::news` → signals.
 
@@ -256,8 +256,8 @@ impl Table {
         self.join_session(process);
     }
 
-    /// Whether no member of the group has a parent outside the group and inside the session: nobody could continue it. Init does
-    /// not count, nor do members that have ended.
+    /// Whether no member of the group has a parent outside the group and inside the session: nobody could continue it.
+    /// Init does not count, nor do members that have ended.
     pub(super) fn is_orphaned(&self, group: Pid) -> bool {
         let can_be_continued = |member: &Process| {
             let parent =
@@ -357,7 +357,8 @@ pub fn first_member(group: Pid) -> Option<Arc<Process>> {
     TABLE.lock().first_member(group)
 }
 
-/// Calls `visit` with the leader of every member of a group, while none comes or leaves but by its end. It may wake threads.
+/// Calls `visit` with the leader of every member of a group, while none comes or leaves but by its end. It may wake
+/// threads.
 pub fn for_each_member(group: Pid, mut visit: impl FnMut(&Arc<Thread>)) {
     let _walk = Walk::begin();
     let (mut met, mut next) = (&mut Batch::new(), &mut Batch::new());
@@ -378,7 +379,8 @@ pub fn is_orphaned(group: Pid) -> bool {
     TABLE.lock().is_orphaned(group)
 }
 
-/// The first process whose number in a namespace is not below `from`: for walks over all processes there, which may change meanwhile.
+/// The first process whose number in a namespace is not below `from`: for walks over all processes there, which may
+/// change meanwhile.
 pub fn next_process(namespace: &PidNamespace, from: u32) -> Option<Arc<Process>> {
     let mut found = ArrayVec::<_, 1>::new();
     find_processes(Included(namespace.at_least(from)), &mut found);
@@ -417,8 +419,8 @@ pub fn for_each_process(mut visit: impl FnMut(&Arc<Process>)) {
     }
 }
 
-/// Calls `look` for every thread, and for leaders that have ended, in the order of their numbers. It only looks, and takes no locks
-/// but a thread's own.
+/// Calls `look` for every thread, and for leaders that have ended, in the order of their numbers. It only looks, and
+/// takes no locks but a thread's own.
 pub fn look_at_threads(mut look: impl FnMut(&Thread)) {
     let mut from = Unbounded;
     loop {

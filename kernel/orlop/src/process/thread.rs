@@ -232,7 +232,8 @@ impl Thread {
         self.process.shown(pid)
     }
 
-    /// The thread that this one means by a number: a living one, or the leader of a process that has not been waited for.
+    /// The thread that this one means by a number: a living one, or the leader of a process that has not been waited
+    /// for.
     pub fn named(&self, number: i32) -> Option<Arc<Thread>> {
         self.pid_namespace().find(number).and_then(find_thread)
     }
@@ -301,8 +302,9 @@ impl Thread {
         Ok(())
     }
 
-    /// EAGAIN if the thread has become one more of its user than `RLIMIT_NPROC` allows, and still is: it may not execute a program.
-    /// Few programs look whether `setuid` succeeds, so this is where they hear of it (Linux: `PF_NPROC_EXCEEDED`).
+    /// EAGAIN if the thread has become one more of its user than `RLIMIT_NPROC` allows, and still is: it may not
+    /// execute a program. Few programs look whether `setuid` succeeds, so this is where they hear of it (Linux:
+    /// `PF_NPROC_EXCEEDED`).
     pub fn check_execution(&self) -> Result<(), Errno> {
         if !self.is_one_too_many.load(Ordering::Relaxed) {
             return Ok(());
@@ -315,8 +317,8 @@ impl Thread {
         Ok(())
     }
 
-    /// The thread is gone, or never ran: neither it nor the signals that it has not taken count for its user any longer, whoever still
-    /// looks at it; nor those of a process that somebody has waited for.
+    /// The thread is gone, or never ran: neither it nor the signals that it has not taken count for its user any
+    /// longer, whoever still looks at it; nor those of a process that somebody has waited for.
     #[inline]
     pub(super) fn stop_counting(&self) {
         // Most threads that are dropped have said so before.
@@ -387,7 +389,8 @@ impl Thread {
         self.is_ending.load(Ordering::Relaxed)
     }
 
-    /// The running thread has left its loop. Said with its process's shared signals locked: whoever dumps that waits for it, or not.
+    /// The running thread has left its loop. Said with its process's shared signals locked: whoever dumps that waits
+    /// for it, or not.
     pub(crate) fn begin_to_end(&self) {
         self.is_ending.store(true, Ordering::Relaxed);
     }

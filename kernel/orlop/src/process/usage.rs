@@ -261,8 +261,8 @@ impl Process {
         self.usage.lock().peak_pages.max(now)
     }
 
-    /// The process leaves this memory. What others go on using is not counted for one that borrowed it: that would mean looking at
-    /// all of a large parent's tables for each `vfork`.
+    /// The process leaves this memory. What others go on using is not counted for one that borrowed it: that would mean
+    /// looking at all of a large parent's tables for each `vfork`.
     pub(super) fn keep_peak(&self, left: &Arc<AddressSpace>) {
         if Arc::strong_count(left) == 1 {
             let pages = left.peak_resident_pages();

@@ -87,7 +87,8 @@ impl Wanted<'_> {
         self.which == Which::Any && self.thread.is_none()
     }
 
-    /// Whether the options admit children that tell of their end by another signal than `SIGCHLD`, or those that do not.
+    /// Whether the options admit children that tell of their end by another signal than `SIGCHLD`, or those that do
+    /// not.
     pub(super) fn admits(&self, is_clone: bool) -> bool {
         self.options & __WALL != 0 || is_clone == (self.options & __WCLONE != 0)
     }

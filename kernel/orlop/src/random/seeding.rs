@@ -1,8 +1,9 @@
 //! Seeding: the pool, what is put into it and when it counts as seeded, and those who wait for that.
 //!
-//! At boot everything that the machine offers goes in. A seed of CPU, firmware or loader counts at once, unless `random.trust_cpu=off` or
-//! `random.trust_bootloader=off` say otherwise, as in Debian's Linux. Where none does, whoever needs a seeded generator collects the
-//! times of a loop (`timing`), and the times of interrupts come to count in the end.
+//! At boot everything that the machine offers goes in. A seed of CPU, firmware or loader counts at once, unless
+//! `random.trust_cpu=off` or `random.trust_bootloader=off` say otherwise, as in Debian's Linux. Where none does,
+//! whoever needs a seeded generator collects the times of a loop (`timing`), and the times of interrupts come to count
+//! in the end.
 //!
 //! Lock order: the generator's lock before the pool's; both spin and are never taken by interrupt handlers.
 
@@ -54,7 +55,8 @@ pub fn mix(bytes: &[u8]) {
     with_pool(|pool| pool.mix(bytes));
 }
 
-/// Counts bits of what was added before. Not under a lock: if they are the ones that were missing, those who wait are told.
+/// Counts bits of what was added before. Not under a lock: if they are the ones that were missing, those who wait are
+/// told.
 pub fn credit(bits: u32) {
     if with_pool(|pool| pool.credit(bits)) {
         announce();

@@ -1,8 +1,8 @@
 //! Times of a loop, collected where a machine has nothing better.
 //!
-//! The work between two times is always the same, so that what varies is the machine's doing: caches, other CPUs, interrupts, the host.
-//! On a machine where nothing varies (an emulator that counts instructions) the windows are worth nothing, and after some of these
-//! the collector says that there is nothing to be had.
+//! The work between two times is always the same, so that what varies is the machine's doing: caches, other CPUs,
+//! interrupts, the host. On a machine where nothing varies (an emulator that counts instructions) the windows are worth
+//! nothing, and after some of these the collector says that there is nothing to be had.
 
 use alloc::vec::Vec;
 use core::hint::black_box;
@@ -43,8 +43,8 @@ impl Collector {
         }
     }
 
-    /// Collects a window and hands it to `take` in pieces. What it is worth in bits; `None`: nothing, as those before, and it is useless to
-    /// go on.
+    /// Collects a window and hands it to `take` in pieces. What it is worth in bits; `None`: nothing, as those before,
+    /// and it is useless to go on.
     pub fn window(&mut self, take: &mut dyn FnMut(&[u8])) -> Option<u32> {
         let mut window = Window::new(timestamp());
         loop {

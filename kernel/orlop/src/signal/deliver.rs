@@ -16,8 +16,8 @@ use super::{DefaultAction, SigInfo, Signal, SignalSet, fatal, frame, send, stop}
 use crate::core_dump::{self, Cause};
 use crate::process::{Thread, table};
 
-/// Handles everything that is pending, and decides about an interrupted system call: it runs again unless a handler that does not
-/// want that comes first.
+/// Handles everything that is pending, and decides about an interrupted system call: it runs again unless a handler
+/// that does not want that comes first.
 pub fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut restart: Option<Restart>) {
     let bits = task::take_own_work(work::SIGNAL | work::STOP);
     if bits & work::STOP != 0 {
@@ -30,8 +30,8 @@ pub fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut restart: Opt
         match action::disposition(signal, &act) {
             Disposition::Ignore => {}
             Disposition::Handle => {
-                // Before the frame, which keeps the registers as the handler's return shall find them. The first handler decides:
-                // those that are entered after it lie on top, and return into it.
+                // Before the frame, which keeps the registers as the handler's return shall find them. The first
+                // handler decides: those that are entered after it lie on top, and return into it.
                 settle_interrupted(context, restart.take(), &act);
                 if act.sa_flags & SA_EXPOSE_TAGBITS == 0 && info.is_fault() {
                     info.fields[0] = UserAddr::new(info.fields[0]).untagged().as_u64();
@@ -44,7 +44,8 @@ pub fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut restart: Opt
     if let Some(restart) = restart {
         run_again(context, restart);
     }
-    // After the signals that the other mask let in (sigsuspend, ppoll). Where one of them has a handler, its frame took the mask along.
+    // After the signals that the other mask let in (sigsuspend, ppoll). Where one of them has a handler, its frame took
+    // the mask along.
     if task::own_work() & work::RESTORE_MASK != 0 {
         let mask = thread.take_saved_mask();
         thread.set_signal_mask(mask);

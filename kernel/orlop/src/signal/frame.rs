@@ -16,7 +16,8 @@ use zerocopy::{FromZeros, IntoBytes};
 use super::{NO_STACK, SigInfo, Signal, SignalSet};
 use crate::process::Thread;
 
-/// Writes the frame of a handler and makes the registers enter it. EFAULT if the stack cannot hold it; nothing is changed then.
+/// Writes the frame of a handler and makes the registers enter it. EFAULT if the stack cannot hold it; nothing is
+/// changed then.
 pub(super) fn enter(
     thread: &Thread,
     context: &mut UserContext,
@@ -61,8 +62,8 @@ pub fn leave(thread: &Thread, context: &mut UserContext) -> Result<(), Errno> {
     let mut saved = Saved::new_zeroed();
     read_bytes(UserAddr::new(address.wrapping_add(SAVED_OFFSET)), saved.as_mut_bytes())?;
     let restored = signal_frame::restore(&saved, &context.regs);
-    // As on Linux, mask and general registers come back even if the rest turns out to be bad: the handler of the SIGSEGV
-    // that follows returns to what was interrupted.
+    // As on Linux, mask and general registers come back even if the rest turns out to be bad: the handler of the
+    // SIGSEGV that follows returns to what was interrupted.
     context.regs = restored.regs;
     thread.set_signal_mask(SignalSet::from_bits(restored.mask));
     let read = |address, bytes: &mut [u8]| read_bytes(UserAddr::new(address), bytes).ok();

@@ -62,8 +62,8 @@ impl Thread {
         self.pending_signals().difference(self.signal_mask())
     }
 
-    /// Blocks `mask` until the next return to user mode: `rt_sigsuspend`, `ppoll`, `pselect6`. A handler that runs first still
-    /// sees the temporary mask and returns to the old one.
+    /// Blocks `mask` until the next return to user mode: `rt_sigsuspend`, `ppoll`, `pselect6`. A handler that runs
+    /// first still sees the temporary mask and returns to the old one.
     pub fn set_temporary_mask(&self, mask: SignalSet) {
         self.signals.saved_mask.store(self.signal_mask().bits(), Ordering::Relaxed);
         hal::task::add_own_work(work::RESTORE_MASK);

@@ -2,11 +2,12 @@
 //!
 //! - [`pending`] holds signals that were sent and not yet delivered, of a thread or of a whole process.
 //! - [`action`] holds what a process does at each signal.
-//! - [`send`] is how anybody sends one; [`stop`] is job control; [`deliver`] runs in the thread's own loop, on its way to user mode.
+//! - [`send`] is how anybody sends one; [`stop`] is job control; [`deliver`] runs in the thread's own loop, on its way
+//!   to user mode.
 //! - [`frame`] enters a handler and comes back from it.
 //!
-//! Lock order: process table → [`ProcessSignals::shared`] → [`ThreadSignals::pending`] → action table. Signals are sent by threads,
-//! never by interrupt handlers.
+//! Lock order: process table → [`ProcessSignals::shared`] → [`ThreadSignals::pending`] → action table. Signals are sent
+//! by threads, never by interrupt handlers.
 
 pub mod action;
 pub mod deliver;

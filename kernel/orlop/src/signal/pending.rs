@@ -1,9 +1,11 @@
 //! Signals that were sent and wait for delivery.
 //!
-//! Each is charged to the user of whom it is for, until it is taken or forgotten; the signal of a timer by the charge of that.
+//! Each is charged to the user of whom it is for, until it is taken or forgotten; the signal of a timer by the charge
+//! of that.
 //!
-//! A few stand in one short queue, which is all that most programs ever need. Once that is full, others line up behind it, each
-//! number by itself: whoever takes a signal does not walk past those of other numbers, and adding one copies none.
+//! A few stand in one short queue, which is all that most programs ever need. Once that is full, others line up behind
+//! it, each number by itself: whoever takes a signal does not walk past those of other numbers, and adding one copies
+//! none.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -16,7 +18,8 @@ use subject::users::SignalCharge;
 
 use super::{SigInfo, Signal, SignalSet};
 
-/// A queue of pending signals. A standard signal is in it once; real-time signals queue up in the order of their coming.
+/// A queue of pending signals. A standard signal is in it once; real-time signals queue up in the order of their
+/// coming.
 #[derive(Default)]
 pub struct Pending {
     set: SignalSet,
@@ -173,9 +176,9 @@ impl Pending {
         self.lines.as_mut()?.get_mut(signal.index())
     }
 
-    /// Adds a signal, which `user` is charged for. Beyond `limit` only its number is kept, and a real-time signal with its information
-    /// refused. What the kernel or a process says with a standard signal is kept all the same: there is one of each at most (Linux:
-    /// `__send_signal_locked`).
+    /// Adds a signal, which `user` is charged for. Beyond `limit` only its number is kept, and a real-time signal with
+    /// its information refused. What the kernel or a process says with a standard signal is kept all the same: there is
+    /// one of each at most (Linux: `__send_signal_locked`).
     pub fn add(&mut self, signal: Signal, info: &SigInfo, user: &Arc<User>, limit: u64) -> Added {
         if self.set.contains(signal) && !signal.is_realtime() {
             return Added::Merged;
@@ -191,8 +194,9 @@ impl Pending {
         if added { Added::Queued } else { Added::WithoutInformation }
     }
 
-    /// Adds the signal of a timer, which is in it once at most: `before` is what was said when it was added last and not taken since.
-    /// Unlike others it stands beside a standard signal that is pending already. Without memory its number alone is pending.
+    /// Adds the signal of a timer, which is in it once at most: `before` is what was said when it was added last and
+    /// not taken since. Unlike others it stands beside a standard signal that is pending already. Without memory its
+    /// number alone is pending.
     pub fn add_of_timer(
         &mut self,
         signal: Signal,

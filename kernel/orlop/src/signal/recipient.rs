@@ -1,7 +1,7 @@
 //! Who gets the signals of files: the top's side of the port in `vfs::owner`.
 //!
-//! A thread or process is held by its number and by which process had that when it was named, so a number that is used again is a
-//! stranger's. A group is its number: whoever is in it gets the signal.
+//! A thread or process is held by its number and by which process had that when it was named, so a number that is used
+//! again is a stranger's. A group is its number: whoever is in it gets the signal.
 
 use alloc::sync::{Arc, Weak};
 

@@ -1,10 +1,10 @@
 //! Sending signals.
 //!
-//! A signal is made pending first and its receiver is told afterwards, so that a thread that looks at what is pending, or clears
-//! its work bit and then looks, loses none. What the receiver would ignore is not even made pending, unless it is blocked: then the
-//! action may still change. `SIGKILL` does not wait for delivery: it ends all threads at once, as does any other signal whose default
-//! is to end the process without a dump, so that waits that only death ends come to an end. For a dump the thread that takes the
-//! signal must leave its program first.
+//! A signal is made pending first and its receiver is told afterwards, so that a thread that looks at what is pending,
+//! or clears its work bit and then looks, loses none. What the receiver would ignore is not even made pending, unless
+//! it is blocked: then the action may still change. `SIGKILL` does not wait for delivery: it ends all threads at once,
+//! as does any other signal whose default is to end the process without a dump, so that waits that only death ends come
+//! to an end. For a dump the thread that takes the signal must leave its program first.
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -21,7 +21,8 @@ use super::pending::{Added, Pending};
 use super::{DefaultAction, Shared, SigInfo, Signal, SignalSet, stop};
 use crate::process::{Process, Thread, table};
 
-/// Sends a signal to a process; one of its threads will take it. EAGAIN if a real-time signal with its information finds no room.
+/// Sends a signal to a process; one of its threads will take it. EAGAIN if a real-time signal with its information
+/// finds no room.
 pub fn to_process(process: &Arc<Process>, signal: Signal, info: &SigInfo) -> Result<(), Errno> {
     send(process, None, signal, info)
 }
@@ -56,8 +57,8 @@ pub fn to_group(group: Pid, signal: Signal) -> Result<(), Errno> {
     to_members(group, |leader| to_process(leader.process(), signal, &info))
 }
 
-/// Sends a signal to every process of a group, with the sender's own `send`. Succeeds if one could be reached, else the last
-/// refusal, or ESRCH without members.
+/// Sends a signal to every process of a group, with the sender's own `send`. Succeeds if one could be reached, else the
+/// last refusal, or ESRCH without members.
 pub fn to_members(group: Pid, send: impl Fn(&Arc<Thread>) -> Result<(), Errno>) -> Result<(), Errno> {
     let mut outcome = Err(Errno::ESRCH);
     table::for_each_member(group, |leader| {
@@ -70,7 +71,8 @@ pub fn to_members(group: Pid, send: impl Fn(&Arc<Thread>) -> Result<(), Errno>) 
     outcome
 }
 
-/// Sends a signal to every process but init and the caller's own. Those that may not be signalled do not count, as on Linux.
+/// Sends a signal to every process but init and the caller's own. Those that may not be signalled do not count, as on
+/// Linux.
 pub fn to_all(caller: &Process, send: impl Fn(&Arc<Thread>) -> Result<(), Errno>) -> Result<(), Errno> {
     let mut outcome = Err(Errno::ESRCH);
     table::for_all_of_this_moment(|leader| {
@@ -89,8 +91,8 @@ pub fn to_all(caller: &Process, send: impl Fn(&Arc<Thread>) -> Result<(), Errno>
     outcome
 }
 
-/// Whoever was making a child meanwhile begins again, so that the child does not miss the signal. After it was sent: who begins in
-/// between finds it.
+/// Whoever was making a child meanwhile begins again, so that the child does not miss the signal. After it was sent:
+/// who begins in between finds it.
 fn note_group_signal(leader: &Thread) {
     leader.process().group_signals.fetch_add(1, Ordering::Release);
 }
@@ -102,7 +104,8 @@ pub fn to_self(thread: &Arc<Thread>, signal: Signal) {
     let _ = to_thread(thread, signal, &info);
 }
 
-/// Sends a signal that the thread cannot escape, for a fault of its own: if it is blocked or ignored, the default comes back.
+/// Sends a signal that the thread cannot escape, for a fault of its own: if it is blocked or ignored, the default comes
+/// back.
 pub fn force(thread: &Arc<Thread>, signal: Signal, info: &SigInfo) {
     let actions = thread.process().signals.actions.lock().clone();
     let mut act = actions.get(signal);
@@ -121,8 +124,8 @@ pub fn force(thread: &Arc<Thread>, signal: Signal, info: &SigInfo) {
     thread.set_work(work::SIGNAL);
 }
 
-/// Makes every thread of the process leave, with this status unless one is set already. While it is dumped they leave anyway, but
-/// for the one that dumps.
+/// Makes every thread of the process leave, with this status unless one is set already. While it is dumped they leave
+/// anyway, but for the one that dumps.
 pub fn end_process(process: &Process, status: WaitStatus) {
     let mut shared = process.signals.shared.lock();
     if shared.dump.is_some() {
@@ -134,7 +137,8 @@ pub fn end_process(process: &Process, status: WaitStatus) {
     process.signals.continued.wake_all();
 }
 
-/// Tells others of the process's pending signals that `thread` was perhaps told of and will not take: it ends, or blocks `signals`.
+/// Tells others of the process's pending signals that `thread` was perhaps told of and will not take: it ends, or
+/// blocks `signals`.
 pub fn pass_on(process: &Process, thread: &Thread, signals: SignalSet) {
     let shared = process.signals.shared.lock();
     let left = shared.pending.set().intersection(signals);
@@ -220,7 +224,8 @@ enum Next {
     End,
 }
 
-/// A stop takes back a pending continue, and a continue takes back pending stops. Whether the process was stopped and goes on.
+/// A stop takes back a pending continue, and a continue takes back pending stops. Whether the process was stopped and
+/// goes on.
 #[inline]
 fn settle_job_control(process: &Process, shared: &mut Shared, signal: Signal) -> bool {
     const CONTINUING: SignalSet = SignalSet::EMPTY.with(Signal::CONT);

@@ -121,8 +121,8 @@ pub trait Handler<Arguments> {
 
 /// Implements [`Handler`] for functions of the listed arguments.
 ///
-/// `handler!(0 A, 1 B)` makes every `fn(&mut Caller, A, B) -> Result<R, Failure>` a `Handler<(A, B,)>` whose `handle` is
-/// `self(caller, A::from_arg(registers[0])?, B::from_arg(registers[1])?)`.
+/// `handler!(0 A, 1 B)` makes every `fn(&mut Caller, A, B) -> Result<R, Failure>` a `Handler<(A, B,)>` whose `handle`
+/// is `self(caller, A::from_arg(registers[0])?, B::from_arg(registers[1])?)`.
 macro_rules! handler {
     ($($index:literal $argument:ident),*) => {
         impl<Function, Return, $($argument,)*> Handler<($($argument,)*)> for Function

@@ -32,7 +32,8 @@ impl PathCall {
         Walk::new(&self.context, &self.credentials)
     }
 
-    /// Where a relative `path` starts; an absolute one starts nowhere. EBADF for a bad descriptor, ENOTDIR for one of a file.
+    /// Where a relative `path` starts; an absolute one starts nowhere. EBADF for a bad descriptor, ENOTDIR for one of a
+    /// file.
     pub fn start(&self, caller: &Caller<'_>, directory: i32, path: &[u8]) -> Result<Option<Location>, Errno> {
         if path.first() == Some(&b'/') {
             return Ok(None);

@@ -106,7 +106,8 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: i32, command: u32, argument: u64) -> R
     }
 }
 
-/// `F_ADD_SEALS`: EPERM unless the file is open for writing, EINVAL for seals that nobody knows and files that have none.
+/// `F_ADD_SEALS`: EPERM unless the file is open for writing, EINVAL for seals that nobody knows and files that have
+/// none.
 fn add_seals(file: &File, seals: u64) -> Result<u64, Failure> {
     const KNOWN: u32 = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
     let seals = u32::try_from(seals).map_err(|_| Errno::EINVAL)?;
@@ -118,7 +119,8 @@ fn add_seals(file: &File, seals: u64) -> Result<u64, Failure> {
     Ok(0)
 }
 
-/// `F_GET_RW_HINT`, `F_SET_RW_HINT`: how long what is written to a file will live. It is kept, and means nothing to memory.
+/// `F_GET_RW_HINT`, `F_SET_RW_HINT`: how long what is written to a file will live. It is kept, and means nothing to
+/// memory.
 fn lifetime_hint(file: &File, command: u32, hint: UserPtr<u64>) -> Result<u64, Failure> {
     let kept = &file.inode().lifetime_hint;
     if command == F_GET_RW_HINT {
@@ -144,7 +146,8 @@ fn set_flags(caller: &Caller<'_>, file: &Arc<File>, fd: i32, flags: u32) -> Resu
     Ok(0)
 }
 
-/// `F_NOTIFY`: watches a directory for changes, or without any watches it no more. EINVAL where `dir-notify-enable` says no.
+/// `F_NOTIFY`: watches a directory for changes, or without any watches it no more. EINVAL where `dir-notify-enable`
+/// says no.
 fn watch(caller: &Caller<'_>, file: &Arc<File>, fd: i32, mask: u32) -> Result<u64, Failure> {
     if notify::ENABLED.load(Ordering::Relaxed) == 0 {
         return Err(Errno::EINVAL.into());
@@ -177,7 +180,8 @@ fn pipe_size(caller: &Caller<'_>, file: &File, command: u32, wanted: u64) -> Res
     Ok(pipe.set_capacity(wanted, &caller.thread.credentials())?)
 }
 
-/// `flock(fd, operation)`. A mandatory lock never worked on Linux either: since 5.18 it is passed over before anything is looked at.
+/// `flock(fd, operation)`. A mandatory lock never worked on Linux either: since 5.18 it is passed over before anything
+/// is looked at.
 pub fn flock(caller: &mut Caller<'_>, fd: i32, operation: u32) -> Result<(), Failure> {
     if operation & LOCK_MAND != 0 {
         return Ok(());

@@ -34,8 +34,8 @@ pub fn epoll_create1(caller: &mut Caller<'_>, flags: u32) -> Result<u32, Failure
     Ok(open::install(caller, file, OnExec::from_open_flags(flags))?)
 }
 
-/// `epoll_ctl(epfd, operation, fd, event)`. EPERM for files that are always ready, such as regular ones; the errors come in Linux's
-/// order.
+/// `epoll_ctl(epfd, operation, fd, event)`. EPERM for files that are always ready, such as regular ones; the errors
+/// come in Linux's order.
 pub fn epoll_ctl(
     caller: &mut Caller<'_>,
     instance: i32,
@@ -45,7 +45,8 @@ pub fn epoll_ctl(
 ) -> Result<(), Failure> {
     let mut event =
         if operation == EPOLL_CTL_DEL { EpollEvent::new(0, 0) } else { UserPtr::new(event).read()? };
-    // Nothing suspends the machine, so there is nothing to keep awake; Linux drops the flag where it is not allowed, too.
+    // Nothing suspends the machine, so there is nothing to keep awake; Linux drops the flag where it is not allowed,
+    // too.
     event.events &= !EPOLLWAKEUP;
     let [instance, file] = content_files(caller, instance, fd)?;
     if !file.special().is_some_and(|operations| operations.is_pollable()) {

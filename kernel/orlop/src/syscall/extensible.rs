@@ -5,8 +5,8 @@ use libkernel::addr::UserAddr;
 use memory::user;
 use zerocopy::{FromBytes, IntoBytes};
 
-/// Reads a structure of the caller's `size`: missing bytes are zero, and bytes that this kernel does not know must be (E2BIG).
-/// EINVAL below the size of the first version, which is that of `T`; E2BIG beyond a page.
+/// Reads a structure of the caller's `size`: missing bytes are zero, and bytes that this kernel does not know must be
+/// (E2BIG). EINVAL below the size of the first version, which is that of `T`; E2BIG beyond a page.
 pub fn read<T: FromBytes + IntoBytes>(address: UserAddr, size: usize) -> Result<T, Errno> {
     read_since(address, size, size_of::<T>())
 }

@@ -1,7 +1,8 @@
 //! The requests of `ioctl` that files know whatever code is behind them, as Linux's `do_vfs_ioctl` serves them.
 //!
-//! No file system here can share blocks, be frozen or tell where a block lies: those requests are refused as Linux refuses them for a
-//! file system that lacks the operation, once their arguments are right. Inode flags are none, and none can be set.
+//! No file system here can share blocks, be frozen or tell where a block lies: those requests are refused as Linux
+//! refuses them for a file system that lacks the operation, once their arguments are right. Inode flags are none, and
+//! none can be set.
 
 use abi::Errno;
 use abi::fs::{FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, O_APPEND};
@@ -93,7 +94,8 @@ fn clone_refusal(caller: &Caller<'_>, source: i32, target: &File) -> Errno {
 
 /// Why equal ranges cannot come to share blocks. EFAULT where the description cannot be read.
 fn share_refusal(file: &File, argument: UserAddr) -> Result<Errno, Errno> {
-    /// `struct file_dedupe_range` (`linux/fs.h`): offset, length, the number of targets and reserved bytes, then the targets.
+    /// `struct file_dedupe_range` (`linux/fs.h`): offset, length, the number of targets and reserved bytes, then the
+    /// targets.
     const HEAD: usize = 24;
     const TARGET: usize = 32;
     const PAGE: usize = 4096;

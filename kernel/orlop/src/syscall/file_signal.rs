@@ -90,8 +90,8 @@ pub(super) fn set_asynchronous(caller: &Caller<'_>, file: &Arc<File>, fd: i32, i
     can
 }
 
-/// A terminal's signals are for its foreground group, or else for the caller's process, unless an owner was named (Linux:
-/// `__tty_fasync`).
+/// A terminal's signals are for its foreground group, or else for the caller's process, unless an owner was named
+/// (Linux: `__tty_fasync`).
 pub(super) fn own_if_nobody_does(caller: &Caller<'_>, file: &File, foreground: Option<subject::Pid>) {
     if file.owner().is_named() {
         return;

@@ -133,8 +133,8 @@ fn at_least_one_of(register: u64) -> usize {
     count_of(register).unwrap_or(1).max(1)
 }
 
-/// The end of a wait, of an operation that waits: relative for `FUTEX_WAIT`, else absolute; on the wall clock for `FUTEX_LOCK_PI` and
-/// where a flag says so.
+/// The end of a wait, of an operation that waits: relative for `FUTEX_WAIT`, else absolute; on the wall clock for
+/// `FUTEX_LOCK_PI` and where a flag says so.
 #[inline]
 fn deadline(operation: u32, timeout: UserAddr) -> Result<Option<Deadline>, Errno> {
     let waits = matches!(

@@ -49,7 +49,8 @@ pub fn pread64(
     told(&file, Event::Accessed, || file.read_at(position, &mut user_sink(buffer, count)?))
 }
 
-/// `pwrite64(fd, buffer, count, offset)`. A file opened with `O_APPEND` is appended to whatever the offset, as on Linux.
+/// `pwrite64(fd, buffer, count, offset)`. A file opened with `O_APPEND` is appended to whatever the offset, as on
+/// Linux.
 pub fn pwrite64(
     caller: &mut Caller<'_>,
     fd: i32,
@@ -183,8 +184,8 @@ fn positioned_file(caller: &Caller<'_>, fd: i32) -> Result<alloc::sync::Arc<File
     if file.accepts_positions() { Ok(file) } else { Err(Errno::ESPIPE) }
 }
 
-/// A buffer that reaches beyond the user half is EFAULT before anything else is looked at, as Linux's `access_ok` has it.
-/// That covers counts that are negative as signed numbers, too.
+/// A buffer that reaches beyond the user half is EFAULT before anything else is looked at, as Linux's `access_ok` has
+/// it. That covers counts that are negative as signed numbers, too.
 fn check_buffer(buffer: UserAddr, count: usize) -> Result<(), Errno> {
     hal::user_copy::checked(buffer, count as u64).map(drop).ok_or(Errno::EFAULT)
 }
@@ -199,8 +200,8 @@ fn user_source<'a>(buffer: UserAddr, count: usize) -> Result<IoSource<'a>, Errno
     Ok(IoSource::user(buffer, count))
 }
 
-/// Copies the buffers' descriptions in, and has `transfer` use them; few of them need no allocation. Of their number Linux looks at 32
-/// bits, in all calls that take such a list.
+/// Copies the buffers' descriptions in, and has `transfer` use them; few of them need no allocation. Of their number
+/// Linux looks at 32 bits, in all calls that take such a list.
 pub fn with_vectors<R>(
     buffers: UserAddr,
     count: u32,

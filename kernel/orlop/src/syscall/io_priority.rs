@@ -1,6 +1,7 @@
 //! Priorities of input and output: `ioprio_set` and `ioprio_get`. Source: ioprio_set(2), Linux 6.1's `block/ioprio.c`.
 //!
-//! They are kept for each thread and inherited, or shared (`CLONE_IO`). Nothing here waits in a device's queue that they would order.
+//! They are kept for each thread and inherited, or shared (`CLONE_IO`). Nothing here waits in a device's queue that
+//! they would order.
 
 use abi::Errno;
 use abi::resource::{

@@ -22,7 +22,8 @@ pub(super) fn get(file: &File) -> u64 {
     number as u64
 }
 
-/// `F_SETLEASE`: for a file's owner and who may take leases of all (EACCES). EINVAL for another kind, and for what is no regular file.
+/// `F_SETLEASE`: for a file's owner and who may take leases of all (EACCES). EINVAL for another kind, and for what is
+/// no regular file.
 pub(super) fn set(caller: &Caller<'_>, file: &Arc<File>, fd: i32, argument: u64) -> Result<u64, Failure> {
     let kind = match i16::try_from(argument) {
         Ok(F_RDLCK) => Some(LockKind::Shared),

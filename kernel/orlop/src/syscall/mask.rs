@@ -7,9 +7,10 @@ use memory::user::UserPtr;
 
 use super::{Caller, Failure};
 
-/// Makes `call` with the mask at `address` in place of the thread's; a null address leaves that alone. Only an interrupted call lets
-/// in the signals that the thread blocks otherwise: one that has an answer has put the old mask back before they are looked at
-/// (Linux: `restore_saved_sigmask_unless`). EINVAL for a mask of another size than eight bytes.
+/// Makes `call` with the mask at `address` in place of the thread's; a null address leaves that alone. Only an
+/// interrupted call lets in the signals that the thread blocks otherwise: one that has an answer has put the old mask
+/// back before they are looked at (Linux: `restore_saved_sigmask_unless`). EINVAL for a mask of another size than eight
+/// bytes.
 pub fn with_temporary<T>(
     caller: &mut Caller<'_>,
     address: UserAddr,

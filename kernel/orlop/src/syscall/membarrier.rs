@@ -16,7 +16,8 @@ const COMMANDS: u32 = MEMBARRIER_CMD_GLOBAL
     | MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE
     | MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE;
 
-/// `membarrier`: EPERM for what the memory is not registered for. The CPU's number matters only with restartable sequences.
+/// `membarrier`: EPERM for what the memory is not registered for. The CPU's number matters only with restartable
+/// sequences.
 pub fn membarrier(caller: &mut Caller<'_>, command: u32, flags: u32, _cpu: i32) -> Result<u32, Failure> {
     if flags != 0 {
         return Err(Failure::Errno(Errno::EINVAL));

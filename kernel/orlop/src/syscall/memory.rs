@@ -34,8 +34,8 @@ fn space(caller: &Caller<'_>) -> Result<Arc<OwnReference>, Errno> {
 }
 
 /// The range of `length` bytes in whole pages from a page start, as most calls take it: `EINVAL` for a start
-/// inside a page; `wrapped` where the end wraps or lies outside the user half. Tags are accepted from every program here:
-/// nothing is read or written through the address.
+/// inside a page; `wrapped` where the end wraps or lies outside the user half. Tags are accepted from every program
+/// here: nothing is read or written through the address.
 fn page_range(start: UserAddr, length: u64, wrapped: Errno) -> Result<UserRange, Errno> {
     let start = start.untagged();
     if !start.is_page_aligned() {
@@ -49,8 +49,9 @@ const fn page_align(length: u64) -> u64 {
     length.wrapping_add(PAGE_MASK) & !PAGE_MASK
 }
 
-/// Does something to a range of `length` bytes in whole pages from a page start, for calls to which nothing at all means success
-/// wherever it lies. `wrapped` where the end wraps. Nothing is mapped outside the user half: `ENOMEM`, after all that comes before.
+/// Does something to a range of `length` bytes in whole pages from a page start, for calls to which nothing at all
+/// means success wherever it lies. `wrapped` where the end wraps. Nothing is mapped outside the user half: `ENOMEM`,
+/// after all that comes before.
 fn with_pages(
     start: UserAddr,
     length: u64,
@@ -182,7 +183,8 @@ pub fn msync(caller: &mut Caller<'_>, start: UserAddr, length: u64, flags: u32) 
     Ok(with_pages(start, length, Errno::ENOMEM, |range| space(caller)?.synchronise(range, copies))?)
 }
 
-/// `mincore(2)`: one byte for each page, bit 0 set where it is in memory. What lies before the first page that is not mapped is told of.
+/// `mincore(2)`: one byte for each page, bit 0 set where it is in memory. What lies before the first page that is not
+/// mapped is told of.
 pub fn mincore(caller: &mut Caller<'_>, start: UserAddr, length: u64, vector: UserAddr) -> Outcome<()> {
     const STEP: usize = 64;
     let range = page_range(start, length, Errno::ENOMEM)?;

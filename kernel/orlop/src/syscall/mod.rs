@@ -1,9 +1,9 @@
 //! System calls: from the number in a register to one typed function.
 //!
 //! The dispatch table is generated from `abi::for_each_syscall!`. A handler is a function
-//! `fn name(caller: &mut Caller<'_>, arguments…) -> Result<R, Failure>` in a module below this one; its signature says how
-//! the argument registers are converted ([`FromArg`]) and what goes back ([`IntoReturn`]). CONTRIBUTING.md
-//! says what belongs to a new call ("Adding a system call").
+//! `fn name(caller: &mut Caller<'_>, arguments…) -> Result<R, Failure>` in a module below this one; its signature says
+//! how the argument registers are converted ([`FromArg`]) and what goes back ([`IntoReturn`]). CONTRIBUTING.md says
+//! what belongs to a new call ("Adding a system call").
 
 pub mod affinity;
 mod arguments;

@@ -28,7 +28,8 @@ use crate::process::table;
 const KEPT_FLAGS: u64 =
     MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_NOSYMFOLLOW;
 
-/// The flags that belong to a file system with all of its mounts. What is written at once is so in any case: it is memory.
+/// The flags that belong to a file system with all of its mounts. What is written at once is so in any case: it is
+/// memory.
 const FILE_SYSTEM_FLAGS: u64 = MS_RDONLY | MS_SYNCHRONOUS | MS_MANDLOCK;
 
 /// The flags that say how access times are kept.
@@ -146,8 +147,8 @@ fn options(address: UserAddr) -> Result<Option<Vec<u8>>, Errno> {
     Ok(Some(text))
 }
 
-/// `MS_REMOUNT`: new flags for the mount whose root is given and, without `MS_BIND`, for its file system. Without a word about access
-/// times they stay as they are. EBUSY if there are writers where there shall be none.
+/// `MS_REMOUNT`: new flags for the mount whose root is given and, without `MS_BIND`, for its file system. Without a
+/// word about access times they stay as they are. EBUSY if there are writers where there shall be none.
 fn remount(turn: &Turn, place: &Location, flags: u64, mut options: Vec<u8>) -> Result<(), Errno> {
     turn.check_own(&place.mount)?;
     if !place.is_mount_root() {
@@ -209,8 +210,8 @@ fn check_not_root(context: &FsContext, place: &Location) -> Result<(), Errno> {
     if context.root().same_as(place) { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
-/// `pivot_root(new_root, put_old)`: the mount whose root is the caller's goes to `put_old`, and the one at `new_root` comes in its place.
-/// The very first mount cannot go anywhere: EINVAL.
+/// `pivot_root(new_root, put_old)`: the mount whose root is the caller's goes to `put_old`, and the one at `new_root`
+/// comes in its place. The very first mount cannot go anywhere: EINVAL.
 pub fn pivot_root(caller: &mut Caller<'_>, new_root: UserAddr, put_old: UserAddr) -> Result<(), Failure> {
     let call = PathCall::of(caller);
     call.credentials.require(capability::SYS_ADMIN)?;

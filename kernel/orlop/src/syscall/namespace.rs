@@ -1,7 +1,7 @@
 //! `unshare` and `setns`: what a thread shares with others, and the namespaces that it is in.
 //!
-//! There is one namespace of each kind (`nsfs`): to make another is EINVAL, as in a kernel that was built without them, and to go
-//! to the one there is changes nothing, for who might.
+//! There is one namespace of each kind (`nsfs`): to make another is EINVAL, as in a kernel that was built without them,
+//! and to go to the one there is changes nothing, for who might.
 
 use abi::Errno;
 use abi::process::{
@@ -75,7 +75,8 @@ pub fn setns(caller: &mut Caller<'_>, fd: u32, kind: u32) -> Result<(), Failure>
     Ok(())
 }
 
-/// Whoever comes to a namespace of mounts begins at its root (Linux: `mntns_install`). EINVAL where others share the directories.
+/// Whoever comes to a namespace of mounts begins at its root (Linux: `mntns_install`). EINVAL where others share the
+/// directories.
 fn enter_mounts(caller: &Caller<'_>) -> Result<(), Failure> {
     let context = caller.thread.fs();
     if context.holders() > 1 {

@@ -61,8 +61,8 @@ fn target_of(file: &File, position: u64, offset: i64, whence: u32) -> Result<u64
     }
 }
 
-/// In a directory that the kernel makes up: its size is 0, and its positions have 31 bits (Linux: `generic_file_llseek` with the
-/// `s_maxbytes` of a file system that sets none).
+/// In a directory that the kernel makes up: its size is 0, and its positions have 31 bits (Linux: `generic_file_llseek`
+/// with the `s_maxbytes` of a file system that sets none).
 fn made_up_target(position: u64, offset: i64, whence: u32) -> Result<u64, Errno> {
     const LAST: u64 = i32::MAX as u64;
     let target = match whence {
@@ -162,8 +162,9 @@ pub(super) fn allocate(file: &File, mode: u32, offset: i64, length: i64) -> Resu
 /// The modes that Linux's tmpfs can do.
 const KNOWN_TO_TMPFS: u32 = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
 
-/// Modes that no file system can do, before the file is looked at: EOPNOTSUPP for unknown ones, for a hole that would change the size
-/// or be filled with zeroes; EINVAL where a range that moves, or stops being shared, is to be something else as well.
+/// Modes that no file system can do, before the file is looked at: EOPNOTSUPP for unknown ones, for a hole that would
+/// change the size or be filled with zeroes; EINVAL where a range that moves, or stops being shared, is to be something
+/// else as well.
 fn check_allocation_mode(mode: u32) -> Result<(), Errno> {
     const MOVES: u32 = FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE;
     const KNOWN: u32 = KNOWN_TO_TMPFS | MOVES | FALLOC_FL_ZERO_RANGE | FALLOC_FL_UNSHARE_RANGE;

@@ -1,7 +1,8 @@
 //! Waiting for several files at once: `poll`, `ppoll`, `select`, `pselect6`.
 //!
-//! All four are one loop. Its first round subscribes to every file that is not ready yet and looks at it; if none is ready the thread
-//! sleeps until any subscription fires, and looks again. A call that finds something at once never subscribes to what follows.
+//! All four are one loop. Its first round subscribes to every file that is not ready yet and looks at it; if none is
+//! ready the thread sleeps until any subscription fires, and looks again. A call that finds something at once never
+//! subscribes to what follows.
 
 mod select;
 
@@ -45,7 +46,8 @@ const UNASKED: u16 = POLLERR | POLLHUP | POLLNVAL;
 /// How many descriptors are looked up at once.
 const BATCH: usize = 16;
 
-/// Looks at every file, entering who waits until one is ready, and notes in `revents` what it is ready for; returns how many are.
+/// Looks at every file, entering who waits until one is ready, and notes in `revents` what it is ready for; returns how
+/// many are.
 fn look(caller: &Caller<'_>, entries: &mut [Pollfd], mut watcher: Watcher<'_>) -> Result<usize, Errno> {
     let mut ready = 0;
     for some in entries.chunks_mut(BATCH) {

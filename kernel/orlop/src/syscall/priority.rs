@@ -10,7 +10,8 @@ use subject::{Resource, capability};
 use super::{Caller, Failure};
 use crate::process::{Process, Thread, for_each_process, table};
 
-/// Calls `visit` with the threads that a call means, leaders that have ended included; ESRCH without any. It may not sleep.
+/// Calls `visit` with the threads that a call means, leaders that have ended included; ESRCH without any. It may not
+/// sleep.
 pub(super) fn for_each_selected(
     caller: &Caller<'_>,
     kind: u32,

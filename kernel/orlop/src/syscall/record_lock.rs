@@ -89,7 +89,8 @@ fn kind(number: i16) -> Result<Option<LockKind>, Errno> {
     }
 }
 
-/// The first and the last byte of a request: fcntl(2). A length of zero reaches to the end, a negative one lies before the start.
+/// The first and the last byte of a request: fcntl(2). A length of zero reaches to the end, a negative one lies before
+/// the start.
 fn range(file: &File, request: &Flock) -> Result<(u64, u64), Errno> {
     let base = match u32::try_from(request.l_whence) {
         Ok(SEEK_SET) => 0,

@@ -8,7 +8,8 @@ use super::{Caller, Failure};
 use crate::futex::Word;
 use crate::time::CpuClock;
 
-/// What `restart_syscall` continues. Times are points of the monotonic clock, so that a wait does not grow by being interrupted.
+/// What `restart_syscall` continues. Times are points of the monotonic clock, so that a wait does not grow by being
+/// interrupted.
 pub enum Resume {
     /// `nanosleep`, relative `clock_nanosleep`.
     Sleep {

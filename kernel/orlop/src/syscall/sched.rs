@@ -169,7 +169,8 @@ pub fn sched_setattr(
 
 const CLAMPS: u64 = SCHED_FLAG_UTIL_CLAMP_MIN | SCHED_FLAG_UTIL_CLAMP_MAX;
 
-/// Reads the structure; a size that is not served is answered with the one that is. EINVAL for clamps in one that ends before them.
+/// Reads the structure; a size that is not served is answered with the one that is. EINVAL for clamps in one that ends
+/// before them.
 fn read_attr(attr: UserPtr<SchedAttr>) -> Result<SchedAttr, Errno> {
     let size: UserPtr<u32> = UserPtr::new(attr.address());
     let bytes = match size.read()? {

@@ -1,4 +1,5 @@
-//! `PR_SET_MM`: what a program says of itself, for who restores processes and for titles. Source: prctl(2), Linux 6.1's `kernel/sys.c`.
+//! `PR_SET_MM`: what a program says of itself, for who restores processes and for titles. Source: prctl(2), Linux 6.1's
+//! `kernel/sys.c`.
 
 use abi::Errno;
 use abi::process::{

@@ -297,8 +297,8 @@ fn read_info(signal: u32, info: UserPtr<SigInfo>) -> Result<SigInfo, Errno> {
     Ok(info)
 }
 
-/// Nobody may pretend to be the kernel or `kill` towards others: EPERM. As on Linux, `target` is one's own only if it is the
-/// calling thread's number, for a signal to a process too.
+/// Nobody may pretend to be the kernel or `kill` towards others: EPERM. As on Linux, `target` is one's own only if it
+/// is the calling thread's number, for a signal to a process too.
 fn check_origin(caller: &Thread, target: i32, info: &SigInfo) -> Result<(), Errno> {
     let pretends = info.si_code >= 0 || info.si_code == SI_TKILL;
     if pretends && target != caller.shown(caller.id()) { Err(Errno::EPERM) } else { Ok(()) }

@@ -1,8 +1,8 @@
 //! Sockets, of which there are none yet.
 //!
-//! No family is supported, so `socket` says EAFNOSUPPORT, as Linux does where a family is left out: programs then do without
-//! (sudo, bash, the C library's look-ups), where an absent call would end them. What takes a socket's descriptor says EBADF or
-//! ENOTSOCK. Arguments are checked before that in Linux's order (`net/socket.c`).
+//! No family is supported, so `socket` says EAFNOSUPPORT, as Linux does where a family is left out: programs then do
+//! without (sudo, bash, the C library's look-ups), where an absent call would end them. What takes a socket's
+//! descriptor says EBADF or ENOTSOCK. Arguments are checked before that in Linux's order (`net/socket.c`).
 
 use abi::Errno;
 use abi::fs::{O_CLOEXEC, O_NONBLOCK};
@@ -40,8 +40,8 @@ fn refuse(family: u32, kind: u32) -> Errno {
     if family < FAMILIES && kind & TYPE_MASK >= TYPES { Errno::EINVAL } else { Errno::EAFNOSUPPORT }
 }
 
-/// Any call whose first argument is a socket and that looks at it first: EBADF without a file that is open for its content, else
-/// ENOTSOCK.
+/// Any call whose first argument is a socket and that looks at it first: EBADF without a file that is open for its
+/// content, else ENOTSOCK.
 pub fn with_socket(caller: &mut Caller<'_>, fd: i32) -> Result<usize, Failure> {
     content_file(caller, fd)?;
     Err(Errno::ENOTSOCK.into())

@@ -1,8 +1,10 @@
-//! `splice`, `tee` and `vmsplice`: bytes between a pipe and another file, pipe or memory, without a buffer of the program's.
+//! `splice`, `tee` and `vmsplice`: bytes between a pipe and another file, pipe or memory, without a buffer of the
+//! program's.
 //!
-//! Between pipes, and out of stored files and memory, pages go by reference; what a device or a made-up file gives, and what goes into
-//! a file, is copied. One call blocks only until it can move something. That pages may be moved or given away (`SPLICE_F_MOVE`,
-//! `SPLICE_F_GIFT`) and that more will follow (`SPLICE_F_MORE`) changes nothing, as for a file in memory on Linux.
+//! Between pipes, and out of stored files and memory, pages go by reference; what a device or a made-up file gives, and
+//! what goes into a file, is copied. One call blocks only until it can move something. That pages may be moved or given
+//! away (`SPLICE_F_MOVE`, `SPLICE_F_GIFT`) and that more will follow (`SPLICE_F_MORE`) changes nothing, as for a file
+//! in memory on Linux.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -103,8 +105,9 @@ pub fn tee(
     }
 }
 
-/// `vmsplice(fd, buffers, count, flags)`: memory into a pipe, by page; out of a pipe that is open for reading alone, bytes are copied.
-/// What the program stores in its pages afterwards shows in the pipe. Of the file's own `O_NONBLOCK` Linux takes no notice here.
+/// `vmsplice(fd, buffers, count, flags)`: memory into a pipe, by page; out of a pipe that is open for reading alone,
+/// bytes are copied. What the program stores in its pages afterwards shows in the pipe. Of the file's own `O_NONBLOCK`
+/// Linux takes no notice here.
 pub fn vmsplice(
     caller: &mut Caller<'_>,
     fd: i32,
@@ -158,7 +161,8 @@ fn once_there(
     }
 }
 
-/// Gives a pipe as many of a program's pages as it has room for. They are brought in and held before the pipe is locked.
+/// Gives a pipe as many of a program's pages as it has room for. They are brought in and held before the pipe is
+/// locked.
 fn add_user_pages<'a>(
     pipe: &Pipe,
     waiting: Waiting,

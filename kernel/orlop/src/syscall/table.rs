@@ -25,7 +25,8 @@ macro_rules! entry {
     };
 }
 
-/// Makes the entries in the order of `abi::table::ROWS`: `static BY_ROW: [Entry; …] = [entry!(none), entry!(file::read), …];`.
+/// Makes the entries in the order of `abi::table::ROWS`:
+/// `static BY_ROW: [Entry; …] = [entry!(none), entry!(file::read), …];`.
 macro_rules! entries {
     ($(($name:ident, $x86_64:tt, $aarch64:tt, $($handler:ident)::+, $completeness:literal),)*) => {
         static BY_ROW: &[Entry] = &[$(entry!($($handler)::+),)*];

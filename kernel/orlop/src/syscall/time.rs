@@ -70,7 +70,8 @@ pub fn clock_adjtime(caller: &mut Caller<'_>, id: i32, wish: UserPtr<Timex>) -> 
     Err(Failure::Errno(Errno::EOPNOTSUPP))
 }
 
-/// Sets the wall clock, the time zone, or both. EINVAL for a time that would overflow within 30 years, or a zone that is none.
+/// Sets the wall clock, the time zone, or both. EINVAL for a time that would overflow within 30 years, or a zone that
+/// is none.
 fn set_wall_clock(caller: &Caller<'_>, ns: Option<u64>, zone: Option<Timezone>) -> Result<(), Failure> {
     if ns.is_some_and(|ns| ns >= clock::LIMIT_NS) {
         return Err(Failure::Errno(Errno::EINVAL));
@@ -203,8 +204,8 @@ pub(super) fn sleep_on_cpu_clock(
     Err(Failure::Restart(Restart::Resume))
 }
 
-/// Sleeps. A relative sleep that a signal interrupts is continued by `restart_syscall`, and tells a handler's program how much was
-/// left; an absolute one is simply run again.
+/// Sleeps. A relative sleep that a signal interrupts is continued by `restart_syscall`, and tells a handler's program
+/// how much was left; an absolute one is simply run again.
 pub(super) fn sleep(
     caller: &mut Caller<'_>,
     deadline: Deadline,

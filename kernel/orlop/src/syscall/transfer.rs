@@ -125,8 +125,8 @@ pub(super) fn transfer(from: &mut Side<'_>, to: &mut Side<'_>, count: usize) -> 
     Ok(done)
 }
 
-/// Tells who watches the files' directories that a call has moved bytes from one to the other. As on Linux that comes on top of what was
-/// told of the single writes.
+/// Tells who watches the files' directories that a call has moved bytes from one to the other. As on Linux that comes
+/// on top of what was told of the single writes.
 fn tell_of_transfer(from: &File, to: &File, moved: usize) {
     if moved > 0 {
         from.location().dentry.tell(Event::Accessed);
@@ -220,7 +220,8 @@ pub fn copy_file_range(
     if !input.is_readable() || !out.is_writable() || out.flags() & abi::fs::O_APPEND != 0 {
         return Err(Errno::EBADF.into());
     }
-    // Files that the kernel makes up can be copied to no other file system, and nothing is there to be copied within their own.
+    // Files that the kernel makes up can be copied to no other file system, and nothing is there to be copied within
+    // their own.
     let is_made = [&input, &out].map(|file| matches!(file.inode().body, Body::Made(_)));
     if is_made[0] || is_made[1] {
         return if is_made[0] && is_made[1] { Ok(0) } else { Err(Errno::EXDEV.into()) };
@@ -234,8 +235,8 @@ pub fn copy_file_range(
     Ok(done)
 }
 
-/// How much there is to copy: what was asked for, up to the source's end (Linux: `generic_copy_file_checks`). EOVERFLOW where a range
-/// would end beyond all positions, EINVAL where both lie in one file and overlap.
+/// How much there is to copy: what was asked for, up to the source's end (Linux: `generic_copy_file_checks`). EOVERFLOW
+/// where a range would end beyond all positions, EINVAL where both lie in one file and overlap.
 fn count_between(
     input: &File,
     in_position: Option<u64>,

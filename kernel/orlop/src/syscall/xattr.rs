@@ -18,7 +18,8 @@ use vfs::writers::MountWriter;
 use super::at::{PathCall, content_file, only, path_argument};
 use super::{Caller, Failure};
 
-/// The longest name with its NUL, and the longest value and list: `XATTR_NAME_MAX`, `XATTR_SIZE_MAX`, `XATTR_LIST_MAX` of xattr(7).
+/// The longest name with its NUL, and the longest value and list: `XATTR_NAME_MAX`, `XATTR_SIZE_MAX`, `XATTR_LIST_MAX`
+/// of xattr(7).
 const NAME_SIZE: usize = 256;
 const VALUE_SIZE: usize = 65536;
 const LIST_SIZE: usize = 65536;
@@ -35,9 +36,9 @@ fn opened(caller: &Caller<'_>, fd: i32) -> Result<Location, Errno> {
 
 /// The calls of one operation: by a path whose last link is followed, by one where it is kept, and by a descriptor.
 ///
-/// `calls! { getxattr lgetxattr fgetxattr = get(name: UserAddr) -> usize; }` is `pub fn getxattr(caller: &mut Caller<'_>, path:
-/// UserAddr, name: UserAddr) -> Result<usize, Failure> { let place = place(caller, path, LastLink::Follow)?; get(caller, &place, name) }`,
-/// and the other two likewise.
+/// `calls! { getxattr lgetxattr fgetxattr = get(name: UserAddr) -> usize; }` is
+/// `pub fn getxattr(caller: &mut Caller<'_>, path: UserAddr, name: UserAddr) -> Result<usize, Failure> { let place =
+/// place(caller, path, LastLink::Follow)?; get(caller, &place, name) }`, and the other two likewise.
 macro_rules! calls {
     ($($followed:ident $kept:ident $opened:ident = $operation:ident($($name:ident: $type:ty),*) -> $result:ty;)*) => {$(
         #[doc = concat!("`", stringify!($followed), "(path, \u{2026})`.")]
@@ -128,8 +129,8 @@ fn remove(caller: &Caller<'_>, place: &Location, name: UserAddr) -> Result<(), F
     Ok(())
 }
 
-/// Copies out what was asked for, or only says how long it is where no size is given. ERANGE where it does not fit, E2BIG where it could
-/// not fit into the `most` that there can be.
+/// Copies out what was asked for, or only says how long it is where no size is given. ERANGE where it does not fit,
+/// E2BIG where it could not fit into the `most` that there can be.
 fn give(bytes: &[u8], address: UserAddr, size: usize, most: usize) -> Result<usize, Failure> {
     if size > 0 && bytes.len() > size.min(most) {
         return Err(if size >= most { Errno::E2BIG } else { Errno::ERANGE }.into());

@@ -1,7 +1,8 @@
 //! What ends in a signal: one kernel task that sleeps until the next alarm of any process is due.
 //!
-//! Signals are sent by threads, never by interrupt handlers; this is the thread for those that time sends. An alarm's node lives
-//! with its timer, so setting one again cannot fail. While an alarm is served, its node is on the way back to the timer.
+//! Signals are sent by threads, never by interrupt handlers; this is the thread for those that time sends. An alarm's
+//! node lives with its timer, so setting one again cannot fail. While an alarm is served, its node is on the way back
+//! to the timer.
 
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};

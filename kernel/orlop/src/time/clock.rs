@@ -29,8 +29,8 @@ pub fn start() {
 /// What the wall clock may be set to: a time that would not overflow within 30 years (Linux: `TIME_SETTOD_SEC_MAX`).
 pub const LIMIT_NS: u64 = (i64::MAX as u64 / SECOND_NS - 30 * 365 * 24 * 3600) * SECOND_NS;
 
-/// Sets the wall clock, and lets end what waits for a time that it shows by now. EINVAL for a time before the machine was started
-/// at 1970.
+/// Sets the wall clock, and lets end what waits for a time that it shows by now. EINVAL for a time before the machine
+/// was started at 1970.
 pub fn set_wall_clock(ns: u64) -> Result<(), Errno> {
     change_wall_offset(|_| ns.checked_sub(hal::time::now_ns()))?;
     discipline::wall_clock_was_set();
@@ -52,8 +52,8 @@ pub(super) fn move_wall_clock(ns: i64) -> Result<(), Errno> {
     })
 }
 
-/// Lets everybody go by another wall clock, made of the one that they went by, and whoever that makes due wake. EINVAL if there is none.
-/// One change at a time: what it is made of stays until it is there.
+/// Lets everybody go by another wall clock, made of the one that they went by, and whoever that makes due wake. EINVAL
+/// if there is none. One change at a time: what it is made of stays until it is there.
 fn change_wall_offset(change: impl FnOnce(u64) -> Option<u64>) -> Result<(), Errno> {
     let changed = crate::vdso::while_clocks_change(|| change(wall_offset_ns()).map(set_wall_offset));
     changed.ok_or(Errno::EINVAL)?;
@@ -108,8 +108,9 @@ enum Subject {
     Thread(Arc<Thread>),
 }
 
-/// `clockid_t` of processor times: the complement of the number above three bits (`clock_getcpuclockid(3)`), of which two say what
-/// is counted: user and system time, user time, or time on a CPU (Linux: `CPUCLOCK_PROF`, `CPUCLOCK_VIRT`, `CPUCLOCK_SCHED`).
+/// `clockid_t` of processor times: the complement of the number above three bits (`clock_getcpuclockid(3)`), of which
+/// two say what is counted: user and system time, user time, or time on a CPU (Linux: `CPUCLOCK_PROF`, `CPUCLOCK_VIRT`,
+/// `CPUCLOCK_SCHED`).
 const PER_THREAD: i32 = 4;
 const KIND: i32 = 3;
 const KIND_EXACT: i32 = 2;
@@ -146,7 +147,8 @@ impl Clock {
         }
     }
 
-    /// The deadline at a point of this clock, or after a span; EOPNOTSUPP for processor time and the raw clock, which have none.
+    /// The deadline at a point of this clock, or after a span; EOPNOTSUPP for processor time and the raw clock, which
+    /// have none.
     pub fn deadline(&self, ns: u64, absolute: bool) -> Result<Deadline, Errno> {
         match self {
             Clock::Wall if absolute => Ok(Deadline::at_wall(ns)),
@@ -158,8 +160,8 @@ impl Clock {
     }
 }
 
-/// The resolution of a clock with a program's number, which is valid: a nanosecond, but for those that Linux moves by ticks
-/// (`CONFIG_HZ=250`). What such a clock shows here is finer.
+/// The resolution of a clock with a program's number, which is valid: a nanosecond, but for those that Linux moves by
+/// ticks (`CONFIG_HZ=250`). What such a clock shows here is finer.
 pub fn resolution_ns(id: i32) -> u64 {
     const TICK_NS: u64 = 4_000_000;
     let by_tick = match id {
@@ -169,8 +171,8 @@ pub fn resolution_ns(id: i32) -> u64 {
     if by_tick { TICK_NS } else { 1 }
 }
 
-/// EOPNOTSUPP for a clock that can be read but not waited for, or that a file would be; EINVAL if the number is nobody's. Whose
-/// processor time a negative number stands for, [`Clock::from_id`] says.
+/// EOPNOTSUPP for a clock that can be read but not waited for, or that a file would be; EINVAL if the number is
+/// nobody's. Whose processor time a negative number stands for, [`Clock::from_id`] says.
 pub fn require_timers(id: i32) -> Result<(), Errno> {
     /// Linux: `CLOCKFD`.
     const FILE: i32 = 3;
@@ -262,7 +264,8 @@ impl CpuClock {
         self.alarms().cancel(key)
     }
 
-    /// Sleeps until the clock shows this time. EINTR for a signal, which alone ends a sleep on a clock that nothing moves any more.
+    /// Sleeps until the clock shows this time. EINTR for a signal, which alone ends a sleep on a clock that nothing
+    /// moves any more.
     pub fn sleep_until(&self, due_ns: u64) -> Result<(), Errno> {
         let task = hal::task::current_ref();
         let is_over = || self.now_ns() >= due_ns;

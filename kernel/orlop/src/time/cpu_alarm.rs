@@ -1,7 +1,7 @@
 //! Alarms on processor time: of a process or a thread, served by its own threads when a tick samples them.
 //!
-//! A clock of processor time stands still while nobody runs for it, so nothing else has to look at it. How soon an alarm can be
-//! due follows from how many threads can work towards it at once: until then a sample costs one load.
+//! A clock of processor time stands still while nobody runs for it, so nothing else has to look at it. How soon an
+//! alarm can be due follows from how many threads can work towards it at once: until then a sample costs one load.
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering};

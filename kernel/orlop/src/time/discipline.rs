@@ -1,7 +1,8 @@
 //! The clock's discipline: `adjtimex`, the seconds in which it acts, and the second measure of the machine's counter.
 //!
-//! The rules are `libkernel::clock::ntp`'s. Here they meet the clocks: a rate becomes the steered clock's, a leap second a step of the
-//! wall clock, and what has to happen later an alarm. Order of locks: the discipline, then the alarms or the vDSO's data.
+//! The rules are `libkernel::clock::ntp`'s. Here they meet the clocks: a rate becomes the steered clock's, a leap
+//! second a step of the wall clock, and what has to happen later an alarm. Order of locks: the discipline, then the
+//! alarms or the vDSO's data.
 
 use alloc::boxed::Box;
 
@@ -19,7 +20,8 @@ use super::alarm::{self, AlarmNode, Listener};
 use super::clock::{self, wall_clock_ns};
 use crate::vdso;
 
-/// When the machine's counter is measured again, after the first measure: each time the result is as much better as the span is longer.
+/// When the machine's counter is measured again, after the first measure: each time the result is as much better as the
+/// span is longer.
 const REFINE_AFTER_NS: [u64; 4] = [10_000_000, 50_000_000, 250_000_000, SECOND_NS];
 
 struct Disciplined {
@@ -41,7 +43,8 @@ pub(super) fn start() {
     plan_refinement(AlarmNode::new(), 0, 0);
 }
 
-/// Lets the counter be measured for the time with this number, if there is one, after a measure that began at `since_ns`.
+/// Lets the counter be measured for the time with this number, if there is one, after a measure that began at
+/// `since_ns`.
 fn plan_refinement(node: Box<AlarmNode>, number: usize, since_ns: u64) {
     let Some(after_ns) = REFINE_AFTER_NS.get(number) else { return };
     alarm::insert(node, Base::Monotonic, since_ns + after_ns, Listener::Refinement { number, since_ns });

@@ -1,8 +1,9 @@
 //! Interval timers of a process: what `setitimer` and POSIX timers have in common, and those of `setitimer`.
 //!
-//! A timer whose signal waits to be taken is not armed: however short its period, it costs nothing meanwhile. Who takes the signal
-//! ([`taken`]) arms it for the next period to come and counts those that were missed. Timers that count processor time by
-//! `setitimer` are the exception, as on Linux: their signals merge, and a tick is the shortest period.
+//! A timer whose signal waits to be taken is not armed: however short its period, it costs nothing meanwhile. Who takes
+//! the signal ([`taken`]) arms it for the next period to come and counts those that were missed. Timers that count
+//! processor time by `setitimer` are the exception, as on Linux: their signals merge, and a tick is the shortest
+//! period.
 //!
 //! Lock order: a process's timers (sleeping) → alarms, signals.
 
@@ -24,7 +25,8 @@ use super::posix::PosixTimers;
 use crate::process::Process;
 use crate::signal::{Signal, send};
 
-/// The timers of one process. The lock is held until the signals of an expiry are sent: who stops a timer hears no more of it.
+/// The timers of one process. The lock is held until the signals of an expiry are sent: who stops a timer hears no more
+/// of it.
 pub struct IntervalTimers {
     timers: Mutex<Timers>,
     /// `ITIMER_REAL` has a period and waits for its signal to be taken. Changed with `timers` locked.
@@ -203,7 +205,8 @@ impl Timer {
         Setting { remaining_ns: if self.is_armed() { left() } else { 0 }, interval_ns: self.interval_ns }
     }
 
-    /// Its alarm has gone off: whether its time has come. It is not armed then; if it was set anew meanwhile, it stays so.
+    /// Its alarm has gone off: whether its time has come. It is not armed then; if it was set anew meanwhile, it stays
+    /// so.
     pub(super) fn has_gone_off(&mut self, process: &Arc<Process>, node: Box<AlarmNode>) -> bool {
         self.alarm.give_back(node);
         if !self.is_armed() {

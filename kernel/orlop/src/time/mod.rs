@@ -1,8 +1,9 @@
 //! Time: clocks, and what happens at a later one.
 //!
-//! All clocks are the machine's monotonic one plus an offset, or processor time. Waits carry a `Deadline`, which stays a point of the
-//! wall clock if it was given as one; [`alarm`] serves what ends in a signal, [`cpu_alarm`] what waits for processor time.
-//! [`interval`] and [`posix`] are the timers of processes. [`discipline`] lets programs make the clock run right.
+//! All clocks are the machine's monotonic one plus an offset, or processor time. Waits carry a `Deadline`, which stays
+//! a point of the wall clock if it was given as one; [`alarm`] serves what ends in a signal, [`cpu_alarm`] what waits
+//! for processor time. [`interval`] and [`posix`] are the timers of processes. [`discipline`] lets programs make the
+//! clock run right.
 
 pub mod alarm;
 pub mod clock;
@@ -27,7 +28,8 @@ pub fn to_timeval(ns: u64) -> Timeval {
     Timeval { tv_sec: time.tv_sec, tv_usec: time.tv_nsec / 1000 }
 }
 
-/// A program's time in nanoseconds; times beyond 584 years are as far as can be. EINVAL unless it is normalised and not negative.
+/// A program's time in nanoseconds; times beyond 584 years are as far as can be. EINVAL unless it is normalised and not
+/// negative.
 pub fn from_timespec(time: &Timespec) -> Result<u64, Errno> {
     let seconds = u64::try_from(time.tv_sec).map_err(|_| Errno::EINVAL)?;
     if !(0..NANOSECONDS_PER_SECOND).contains(&time.tv_nsec) {

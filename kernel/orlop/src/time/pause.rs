@@ -1,9 +1,10 @@
 //! Pauses of a virtual machine: the time of day goes on by what was missed, the monotonic clocks do not.
 //!
-//! A hypervisor that stopped the machine, or started it again from a stored state, tells every CPU so; the next timer interrupt sees it. The
-//! alarms' task then asks for the hypervisor's time of day, and moves the wall clock by what that has run ahead. So that drift is not taken for
-//! a pause, it asks once a minute too while CPUs work. Linux leaves this to a program in the guest (QEMU's agent), which not every guest has;
-//! what it does for a suspended machine is done here: the wall clock jumps, nobody's timeout does, and the clock counts as not synchronised.
+//! A hypervisor that stopped the machine, or started it again from a stored state, tells every CPU so; the next timer
+//! interrupt sees it. The alarms' task then asks for the hypervisor's time of day, and moves the wall clock by what
+//! that has run ahead. So that drift is not taken for a pause, it asks once a minute too while CPUs work. Linux leaves
+//! this to a program in the guest (QEMU's agent), which not every guest has; what it does for a suspended machine is
+//! done here: the wall clock jumps, nobody's timeout does, and the clock counts as not synchronised.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 

@@ -1,8 +1,8 @@
 //! POSIX timers: `timer_create` and its kin.
 //!
-//! A timer has one signal under way. It is armed, or its signal waits to be taken, or it has stopped; expiries that come while the
-//! signal waits are counted when it is taken (`timer_getoverrun`). What cannot be queued because it is ignored is as if it had been
-//! taken at once, but not more often than a tick.
+//! A timer has one signal under way. It is armed, or its signal waits to be taken, or it has stopped; expiries that
+//! come while the signal waits are counted when it is taken (`timer_getoverrun`). What cannot be queued because it is
+//! ignored is as if it had been taken at once, but not more often than a tick.
 
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
@@ -254,8 +254,8 @@ impl PosixTimer {
     }
 }
 
-/// Makes a POSIX timer of the running thread's process; its number. EAGAIN when its user has as many and as many queued signals as
-/// `RLIMIT_SIGPENDING` allows, since each has a signal that can always be queued.
+/// Makes a POSIX timer of the running thread's process; its number. EAGAIN when its user has as many and as many queued
+/// signals as `RLIMIT_SIGPENDING` allows, since each has a signal that can always be queued.
 pub fn create(thread: &Thread, notification: Notification, clock: Clock) -> Result<i32, Errno> {
     let process = thread.process();
     let limit = process.limits().soft(Resource::PendingSignals);

@@ -1,7 +1,8 @@
 //! The console: the terminal on the machine's serial line.
 //!
-//! Bytes arrive in interrupt context and go into a ring. A kernel task takes them out and runs the line discipline, so that echo and
-//! Ctrl-C work whether or not a program reads. A BREAK and the byte behind it are for the kernel: see [`sysrq`].
+//! Bytes arrive in interrupt context and go into a ring. A kernel task takes them out and runs the line discipline, so
+//! that echo and Ctrl-C work whether or not a program reads. A BREAK and the byte behind it are for the kernel: see
+//! [`sysrq`].
 
 use alloc::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Job control: which session a terminal belongs to, and which process group may use it.
 //!
-//! A session knows its controlling terminal and a terminal its session. Both change in one step, under the job's lock, so that each
-//! is the other's: who loses a terminal to another session takes nothing away from that. Lock order: the job → a session's terminal;
-//! nothing is signalled under them.
+//! A session knows its controlling terminal and a terminal its session. Both change in one step, under the job's lock,
+//! so that each is the other's: who loses a terminal to another session takes nothing away from that. Lock order: the
+//! job → a session's terminal; nothing is signalled under them.
 
 use alloc::sync::Arc;
 
@@ -118,8 +118,8 @@ impl Terminal {
         self.check_background(Signal::TTIN, Err(Errno::EIO.into()))
     }
 
-    /// As for reading, for a background process that changes or, with `TOSTOP`, writes to the terminal; who ignores or blocks the
-    /// signal may.
+    /// As for reading, for a background process that changes or, with `TOSTOP`, writes to the terminal; who ignores or
+    /// blocks the signal may.
     pub(super) fn check_background_change(&self) -> Result<(), Failure> {
         self.check_background(Signal::TTOU, Ok(()))
     }
@@ -240,8 +240,8 @@ impl Terminal {
         Ok(0)
     }
 
-    /// `TIOCNOTTY`: the leader lets go for the whole session. A terminal belongs to all of a session here, so that a single member
-    /// cannot let go is EPERM.
+    /// `TIOCNOTTY`: the leader lets go for the whole session. A terminal belongs to all of a session here, so that a
+    /// single member cannot let go is EPERM.
     fn give_up(&self, process: &Process, session: &Session) -> Result<(), Errno> {
         if session.id() != process.pid() {
             return Err(Errno::EPERM);

@@ -1,8 +1,9 @@
-//! Terminals, with line discipline and job control: so far one, on the machine's serial line. Pseudo-terminals are absent.
+//! Terminals, with line discipline and job control: so far one, on the machine's serial line. Pseudo-terminals are
+//! absent.
 //!
-//! [`terminal`] is one terminal as programs see it; libkernel's line discipline does the editing. [`console`] brings bytes from the
-//! machine's serial line. [`job`] says who may use a terminal: sessions, foreground groups, and the signals that keep the others
-//! away. [`opened`] is what a descriptor leads to. [`request`] is the `ioctl` side.
+//! [`terminal`] is one terminal as programs see it; libkernel's line discipline does the editing. [`console`] brings
+//! bytes from the machine's serial line. [`job`] says who may use a terminal: sessions, foreground groups, and the
+//! signals that keep the others away. [`opened`] is what a descriptor leads to. [`request`] is the `ioctl` side.
 
 pub mod console;
 mod job;

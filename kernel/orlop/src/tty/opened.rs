@@ -1,7 +1,8 @@
 //! One opening of a terminal: what a descriptor leads to.
 //!
-//! When the leader of the session that a terminal controls ends, the terminal is hung up: what was opened before reads nothing more
-//! and writes nowhere, and only who opens it again may use it. Who opened it as `/dev/console` keeps it (Linux: `__tty_hangup`).
+//! When the leader of the session that a terminal controls ends, the terminal is hung up: what was opened before reads
+//! nothing more and writes nowhere, and only who opens it again may use it. Who opened it as `/dev/console` keeps it
+//! (Linux: `__tty_hangup`).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -28,8 +29,8 @@ pub struct Opened {
 /// By which name it was opened.
 #[derive(Clone, Copy)]
 enum By {
-    /// `/dev/console`: it is never hung up, and who uses it uses it from the background, too (Linux's `n_tty.c` looks at how the file
-    /// was opened before its `job_control` and `TOSTOP` checks; requests are checked all the same).
+    /// `/dev/console`: it is never hung up, and who uses it uses it from the background, too (Linux's `n_tty.c` looks
+    /// at how the file was opened before its `job_control` and `TOSTOP` checks; requests are checked all the same).
     Console,
     /// Its own or `/dev/tty`, when it had been hung up so often.
     Terminal(u32),

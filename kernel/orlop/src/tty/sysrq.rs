@@ -1,13 +1,13 @@
-//! What the kernel answers to a letter: on the console behind a BREAK, as Linux does on a serial line ("magic SysRq"), and to root in
-//! `/proc/sysrq-trigger`.
+//! What the kernel answers to a letter: on the console behind a BREAK, as Linux does on a serial line ("magic SysRq"),
+//! and to root in `/proc/sysrq-trigger`.
 //!
 //! - `t`: every thread, with its state and, unless a program's code is running, its calls in the kernel;
 //! - `l`: the calls of all CPUs;
 //! - `0` to `9`: what the console shows;
 //! - `b`, `o`: restart and power off, at once; `c`: a panic.
 //!
-//! A thread that sleeps and should not is found by what it waits for. `/proc/sys/kernel/sysrq` says what the console may ask; the
-//! bits are those of Linux's `include/linux/sysrq.h`.
+//! A thread that sleeps and should not is found by what it waits for. `/proc/sys/kernel/sysrq` says what the console
+//! may ask; the bits are those of Linux's `include/linux/sysrq.h`.
 //!
 //! Lock order: the lock of answers (sleeps) comes before all that an answer looks at.
 

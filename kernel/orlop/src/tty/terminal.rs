@@ -1,7 +1,7 @@
 //! One terminal: what programs read and write.
 //!
-//! The line discipline sits under a sleeping lock: threads and the console's kernel task use it, interrupts never do. User memory is
-//! copied outside the lock, through a buffer.
+//! The line discipline sits under a sleeping lock: threads and the console's kernel task use it, interrupts never do.
+//! User memory is copied outside the lock, through a buffer.
 //!
 //! Lock order: the discipline, then whatever the wire needs; the job's spin lock is a leaf.
 
@@ -130,8 +130,8 @@ impl Terminal {
         }
     }
 
-    /// Reads into `bytes`, which is not empty: a line in canonical mode, else what `VMIN` and `VTIME` ask for. Nothing more once the
-    /// terminal is gone for the reader.
+    /// Reads into `bytes`, which is not empty: a line in canonical mode, else what `VMIN` and `VTIME` ask for. Nothing
+    /// more once the terminal is gone for the reader.
     pub(super) fn read_bytes(
         &self,
         bytes: &mut [u8],
@@ -211,8 +211,8 @@ impl Terminal {
         let mut bytes = [0; STEP];
         let mut sent = 0;
         while source.remaining() > 0 {
-            // Taken once it can be sent, and then sent whatever comes in between, like bytes that are in a serial line's queue when
-            // it is stopped.
+            // Taken once it can be sent, and then sent whatever comes in between, like bytes that are in a serial
+            // line's queue when it is stopped.
             let taken = self.wait_to_write(nonblocking, is_gone).and_then(|()| Ok(source.take(&mut bytes)?));
             match taken {
                 Ok(count) => {

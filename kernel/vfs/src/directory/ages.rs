@@ -1,7 +1,8 @@
 //! The names of one directory by age.
 //!
-//! Cookies only rise, so entries stand in chunks of as many cookies as follow each other: what is newest enters and leaves its chunk without a
-//! search, and older entries are found by a map of chunks. A chunk whose entries have all gone goes too.
+//! Cookies only rise, so entries stand in chunks of as many cookies as follow each other: what is newest enters and
+//! leaves its chunk without a search, and older entries are found by a map of chunks. A chunk whose entries have all
+//! gone goes too.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

@@ -1,17 +1,18 @@
 //! The dentry cache: what is known of names that their file system could tell again, and how much of it.
 //!
-//! A directory whose names are elsewhere ([`Store`]) keeps what it has learned among its names: a dentry, or that there is none. Whoever
-//! misses a name holds the directory's look-ups shared while the file system tells it, so that a slow answer stops no other look-up.
-//! Changes hold them exclusively, and find all that they change known: nothing that is known goes while look-ups are held otherwise.
-//! Where others change names, too ([`Store::Shared`]), whoever walks asks whether what is known still holds with look-ups held shared, and
-//! forgets what does not; a name that is to be changed is asked for anew before changes are locked, and taken for true then.
+//! A directory whose names are elsewhere ([`Store`]) keeps what it has learned among its names: a dentry, or that there
+//! is none. Whoever misses a name holds the directory's look-ups shared while the file system tells it, so that a slow
+//! answer stops no other look-up. Changes hold them exclusively, and find all that they change known: nothing that is
+//! known goes while look-ups are held otherwise. Where others change names, too ([`Store::Shared`]), whoever walks asks
+//! whether what is known still holds with look-ups held shared, and forgets what does not; a name that is to be changed
+//! is asked for anew before changes are locked, and taken for true then.
 //!
-//! Names that nobody uses go again once there are many, the directories in the order in which they came, whoever made them many. One of
-//! which somebody holds a dentry stays, and with it all above it. A directory that is forgotten is taken apart, as names and dentries hold
-//! each other; whoever stands in it still finds names, and nothing keeps them.
+//! Names that nobody uses go again once there are many, the directories in the order in which they came, whoever made
+//! them many. One of which somebody holds a dentry stays, and with it all above it. A directory that is forgotten is
+//! taken apart, as names and dentries hold each other; whoever stands in it still finds names, and nothing keeps them.
 //!
-//! Lock order: a directory's look-ups, which take the place of its `changes`, then its names or the list of directories; both are leaves.
-//! Who takes directories apart holds none before that.
+//! Lock order: a directory's look-ups, which take the place of its `changes`, then its names or the list of
+//! directories; both are leaves. Who takes directories apart holds none before that.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -141,8 +142,8 @@ impl Drop for Changing<'_> {
 type Answer = Option<Arc<Dentry>>;
 
 impl Directory {
-    /// Locks out other changes and, where names are elsewhere, look-ups. Of two directories the one further up the tree comes first, else
-    /// the one with the lower address.
+    /// Locks out other changes and, where names are elsewhere, look-ups. Of two directories the one further up the tree
+    /// comes first, else the one with the lower address.
     #[inline(always)]
     pub fn lock_changes(&self) -> Changing<'_> {
         match &self.cached {
@@ -157,8 +158,8 @@ impl Directory {
         }
     }
 
-    /// Asks anew for a name that is to be changed, where others change names, too. Before changes are locked, as what no longer holds may
-    /// be a whole tree.
+    /// Asks anew for a name that is to be changed, where others change names, too. Before changes are locked, as what
+    /// no longer holds may be a whole tree.
     #[inline(always)]
     pub fn refresh(&self, directory: &Arc<Dentry>, key: &Key<'_>) -> Result<(), Errno> {
         if self.store == Store::Shared { self.ask_anew(directory, key) } else { Ok(()) }
@@ -181,8 +182,8 @@ impl Directory {
         self.operations.revalidate(directory.inode(), key.name, inode)
     }
 
-    /// Forgets what was known of a name, unless it is another dentry's by now; returns the dentry, which may have a whole tree below it.
-    /// Look-ups are held shared, so that nobody moves it.
+    /// Forgets what was known of a name, unless it is another dentry's by now; returns the dentry, which may have a
+    /// whole tree below it. Look-ups are held shared, so that nobody moves it.
     fn forget(&self, key: &Key<'_>, known: &Answer) -> Answer {
         let mut names = self.names.write();
         let is_same = match (names.known(key), known.as_ref()) {
@@ -202,7 +203,8 @@ impl Directory {
         }
     }
 
-    /// What is known of a name; `None` where its file system has to be asked. ENOENT in a directory that has been removed.
+    /// What is known of a name; `None` where its file system has to be asked. ENOENT in a directory that has been
+    /// removed.
     fn recall(&self, key: &Key<'_>) -> Result<Option<Answer>, Errno> {
         let names = self.names.read_or_count_per_cpu();
         match names.known(key) {
@@ -213,8 +215,8 @@ impl Directory {
         }
     }
 
-    /// What a name stands for in a directory whose names are elsewhere. ENOENT where there is none; what the file system says where it
-    /// cannot tell.
+    /// What a name stands for in a directory whose names are elsewhere. ENOENT where there is none; what the file
+    /// system says where it cannot tell.
     pub fn find_elsewhere(&self, directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Arc<Dentry>, Errno> {
         let cached = self.cached.as_ref().ok_or(Errno::ENOENT)?;
         if self.store != Store::Shared
@@ -262,8 +264,9 @@ impl Directory {
         }
     }
 
-    /// What a name stands for, for who has locked changes and is to change it: afterwards that is known, also that there is none such. ENOENT
-    /// where the directory has been removed, which comes before anything else that is wrong; what the file system says where it cannot tell.
+    /// What a name stands for, for who has locked changes and is to change it: afterwards that is known, also that
+    /// there is none such. ENOENT where the directory has been removed, which comes before anything else that is wrong;
+    /// what the file system says where it cannot tell.
     #[inline(always)]
     pub fn find_to_change(
         &self,
@@ -289,8 +292,9 @@ impl Directory {
         }
     }
 
-    /// Asks the file system for a name, and keeps the answer, but for what stands in a directory that has been forgotten: it would hold
-    /// itself for ever. ENOMEM where the answer cannot be kept. Look-ups are held in either way.
+    /// Asks the file system for a name, and keeps the answer, but for what stands in a directory that has been
+    /// forgotten: it would hold itself for ever. ENOMEM where the answer cannot be kept. Look-ups are held in either
+    /// way.
     fn ask(&self, directory: &Arc<Dentry>, key: &Key<'_>) -> Result<Answer, Errno> {
         let label: Name = Arc::from(key.name);
         let found = match self.operations.look_up(directory.inode(), key.name) {
@@ -309,7 +313,8 @@ impl Directory {
         Ok(found)
     }
 
-    /// Enters a name that [`Directory::find_to_change`] has not found. ENOMEM, only where all names are in memory, without room for it.
+    /// Enters a name that [`Directory::find_to_change`] has not found. ENOMEM, only where all names are in memory,
+    /// without room for it.
     #[inline(always)]
     pub fn enter(&self, key: &Key<'_>, name: Name, dentry: Arc<Dentry>) -> Result<(), Errno> {
         if self.store == Store::Memory {
@@ -363,8 +368,8 @@ fn shrink_if_full() {
     }
 }
 
-/// Lets names go that nobody uses, `looks` of one directory at most: of the one that has kept names for longest, which goes to the end of
-/// the list then.
+/// Lets names go that nobody uses, `looks` of one directory at most: of the one that has kept names for longest, which
+/// goes to the end of the list then.
 pub fn shrink(looks: usize) {
     let first = DIRECTORIES.lock().pop_first();
     let Some(inode) = first.and_then(|(_, inode)| inode.upgrade()) else { return };
@@ -377,8 +382,8 @@ pub fn shrink(looks: usize) {
     }
 }
 
-/// Empties the directories of a tree that is going, one after the other, so that nothing in it holds itself. Waits for who changes names
-/// in it.
+/// Empties the directories of a tree that is going, one after the other, so that nothing in it holds itself. Waits for
+/// who changes names in it.
 pub fn take_apart(root: Arc<Dentry>) {
     let mut left = alloc::vec![root];
     while let Some(dentry) = left.pop() {

@@ -1,7 +1,8 @@
 //! What directories do: where their names are, and what their file system has to do when names change.
 //!
-//! Everything that is so for all directories is done above it: permissions, the order of checks, entering and taking away names
-//! ([`Names`](super::Names)), link counts and times. The traits have the answers of a directory that cannot be changed.
+//! Everything that is so for all directories is done above it: permissions, the order of checks, entering and taking
+//! away names ([`Names`](super::Names)), link counts and times. The traits have the answers of a directory that cannot
+//! be changed.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -23,7 +24,8 @@ use crate::walk::MAX_NAME;
 pub struct Directory {
     /// The names in memory; the lock is a leaf and held only to look or to change one name.
     pub names: SpinRwLock<Names>,
-    /// Held by whoever changes names, across all steps of the change, where all names are in memory ([`Directory::lock_changes`]).
+    /// Held by whoever changes names, across all steps of the change, where all names are in memory
+    /// ([`Directory::lock_changes`]).
     pub(super) changes: Mutex<()>,
     /// Where its names are.
     pub store: Store,
@@ -82,38 +84,39 @@ pub struct Listing<'a> {
 /// Takes one name of a listing with the position that follows it; `false` when it has had enough.
 pub type Emit<'a> = dyn FnMut(u64, Listing<'_>) -> bool + 'a;
 
-/// What a directory's file system does. For all that changes names the caller has locked the directory's changes, and its look-ups, too,
-/// where names are elsewhere ([`Directory::lock_changes`]); has found the name there or not there; and enters or takes it away in
-/// [`Directory::names`] when the file system has done its part.
+/// What a directory's file system does. For all that changes names the caller has locked the directory's changes, and
+/// its look-ups, too, where names are elsewhere ([`Directory::lock_changes`]); has found the name there or not there;
+/// and enters or takes it away in [`Directory::names`] when the file system has done its part.
 pub trait DirectoryOperations: Exposure {
     /// Where the names are; asked once.
     fn store(&self) -> Store {
         Store::MadeUp
     }
 
-    /// What `name` stands for. ENOENT where there is none. Not asked where all names are in memory, nor while it is known. Several names are
-    /// looked up at once, and no name changes meanwhile; of a directory whose names are elsewhere each by one caller at a time.
+    /// What `name` stands for. ENOENT where there is none. Not asked where all names are in memory, nor while it is
+    /// known. Several names are looked up at once, and no name changes meanwhile; of a directory whose names are
+    /// elsewhere each by one caller at a time.
     fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         let _ = (directory, name);
         Err(Errno::ENOENT)
     }
 
-    /// Whether what is known of a name still holds: that it stands for an inode, or that there is none. Asked only where others change
-    /// names, too ([`Store::Shared`]).
+    /// Whether what is known of a name still holds: that it stands for an inode, or that there is none. Asked only
+    /// where others change names, too ([`Store::Shared`]).
     fn revalidate(&self, directory: &Inode, name: &[u8], known: Option<&Inode>) -> Result<bool, Errno> {
         let _ = (directory, name, known);
         Ok(true)
     }
 
-    /// Hands the entries from `position` on to `emit`. Positions start at 0 and exclude `.` and `..`. Not asked where all names are in
-    /// memory.
+    /// Hands the entries from `position` on to `emit`. Positions start at 0 and exclude `.` and `..`. Not asked where
+    /// all names are in memory.
     fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         let _ = (position, emit);
         Ok(())
     }
 
-    /// The longest name there can be; a longer one is ENAMETOOLONG rather than not there. What makes up its names says that there is none
-    /// such.
+    /// The longest name there can be; a longer one is ENAMETOOLONG rather than not there. What makes up its names says
+    /// that there is none such.
     fn longest_name(&self) -> usize {
         if self.store() == Store::MadeUp { usize::MAX } else { MAX_NAME }
     }

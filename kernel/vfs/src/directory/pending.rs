@@ -1,7 +1,9 @@
-//! Names that somebody looks up at this moment, so that whoever misses one meanwhile waits for the answer in place of asking, too.
+//! Names that somebody looks up at this moment, so that whoever misses one meanwhile waits for the answer in place of
+//! asking, too.
 //!
-//! Each name is looked up by one thread at a time; different names of a directory by as many as like. The lock is a leaf. Who waits can be
-//! killed, and holds no lock of names: at most that of the mount tree, where a bind looks its source up.
+//! Each name is looked up by one thread at a time; different names of a directory by as many as like. The lock is a
+//! leaf. Who waits can be killed, and holds no lock of names: at most that of the mount tree, where a bind looks its
+//! source up.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

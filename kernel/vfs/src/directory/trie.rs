@@ -1,8 +1,8 @@
 //! A hash table that grows in small steps: tables of bounded size, the leaves of a tree over some bits of the hash.
 //!
-//! A table that is full is divided among sixteen, so that no call moves more than [`LEAF`] items, however many there are. The tree
-//! is found by the middle bits; what is left to `hashbrown` are the highest seven, its tags, and the lowest, its slots. With a
-//! hash that nobody can foresee all of them spread.
+//! A table that is full is divided among sixteen, so that no call moves more than [`LEAF`] items, however many there
+//! are. The tree is found by the middle bits; what is left to `hashbrown` are the highest seven, its tags, and the
+//! lowest, its slots. With a hash that nobody can foresee all of them spread.
 
 use alloc::boxed::Box;
 
@@ -122,7 +122,8 @@ fn divide<T: Hashed>(table: &mut HashTable<T>, shift: u32) -> Result<Box<[Node<T
     Ok(Box::new(tables.map(Node::Leaf)))
 }
 
-/// Removes an item below a node, and with the last item what held it. Recursion ends after the branches that a hash has bits for.
+/// Removes an item below a node, and with the last item what held it. Recursion ends after the branches that a hash has
+/// bits for.
 fn remove_below<T: Hashed>(
     node: &mut Node<T>,
     shift: u32,

@@ -67,7 +67,8 @@ impl Observer for Item {
         if events.0 & watched & !MODE_BITS == 0 {
             return false;
         }
-        // Whoever takes a listed item out looks at the file after a fence, and there was one between the change and this.
+        // Whoever takes a listed item out looks at the file after a fence, and there was one between the change and
+        // this.
         if !self.listed.is_in_list() {
             let Some(item) = self.this.upgrade() else { return false };
             self.ready.enter(item);

@@ -71,8 +71,8 @@ impl Items {
         self.remove(key)
     }
 
-    /// The next few items behind `key`, in order; empty behind the last one. The first one of a descriptor comes with some of the
-    /// others, so that none is passed over when one of these takes its place.
+    /// The next few items behind `key`, in order; empty behind the last one. The first one of a descriptor comes with
+    /// some of the others, so that none is passed over when one of these takes its place.
     pub(super) fn some(&self, behind: Option<Key>) -> Vec<ItemRef> {
         let mut found = Vec::new();
         let mut next = 0;

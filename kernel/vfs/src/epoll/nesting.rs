@@ -1,12 +1,13 @@
-//! How epoll instances may watch each other: Linux's bounds (`fs/eventpoll.c`), which also bound every recursion through them.
+//! How epoll instances may watch each other: Linux's bounds (`fs/eventpoll.c`), which also bound every recursion
+//! through them.
 //!
-//! No chain of instances has more than [`MOST_LINKS`] links, whichever end it was built from, and none is a circle. Where instances
-//! watch each other, the ways from one file up to instances that nobody watches are counted by their length: each is a way that a
-//! wake-up goes.
+//! No chain of instances has more than [`MOST_LINKS`] links, whichever end it was built from, and none is a circle.
+//! Where instances watch each other, the ways from one file up to instances that nobody watches are counted by their
+//! length: each is a way that a wake-up goes.
 //!
-//! One instance is added to another, and a file to a watched instance, under [`STRUCTURE`]. Removing needs no lock: it makes no chain
-//! longer. The structure found is a graph without circles that may have many more paths than instances; so a walk marks each
-//! instance with its number and goes below it once.
+//! One instance is added to another, and a file to a watched instance, under [`STRUCTURE`]. Removing needs no lock: it
+//! makes no chain longer. The structure found is a graph without circles that may have many more paths than instances;
+//! so a walk marks each instance with its number and goes below it once.
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -58,8 +59,8 @@ pub(super) struct Structure {
     walk: MutexGuard<'static, u64>,
 }
 
-/// The right to have `outer` watch `file`, if the structure matters: the file is an instance, or `outer` is watched. ELOOP where that
-/// would close a circle or make too long a chain.
+/// The right to have `outer` watch `file`, if the structure matters: the file is an instance, or `outer` is watched.
+/// ELOOP where that would close a circle or make too long a chain.
 pub(super) fn check(outer: &Epoll, file: &File) -> Result<Option<Structure>, Errno> {
     let inner = instance(file);
     if inner.is_none() && outer.watchers.is_empty() {

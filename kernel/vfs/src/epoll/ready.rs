@@ -49,8 +49,9 @@ impl Ready {
         }
     }
 
-    /// Takes the first items that this scan has not met, at most so many. What has happened to an item while it was listed shows in
-    /// its file from now on: the fence pairs with that of `WaitQueue::has_waiters`, before an observer is told.
+    /// Takes the first items that this scan has not met, at most so many. What has happened to an item while it was
+    /// listed shows in its file from now on: the fence pairs with that of `WaitQueue::has_waiters`, before an observer
+    /// is told.
     pub(super) fn next_few(&self, scan: u64, most: usize, batch: &mut Batch) {
         let mut list = self.list.lock();
         while batch.len() < most

@@ -1,11 +1,13 @@
 //! Files whose content is made as it is read, in pieces: Linux's `seq_file`.
 //!
-//! A [`Content`] is a sequence of records. Each opening keeps where its reader is: the text of some records, where in the file
-//! they begin, and the cursor of the record that follows. So a reader that goes on where it stopped has each record made once, in
-//! pieces of the size that the content chooses, and no more than one piece is held; one that goes back starts anew, and a read from
-//! the beginning shows what holds now. Every piece is consistent in itself; between two of them the things described may change.
+//! A [`Content`] is a sequence of records. Each opening keeps where its reader is: the text of some records, where in
+//! the file they begin, and the cursor of the record that follows. So a reader that goes on where it stopped has each
+//! record made once, in pieces of the size that the content chooses, and no more than one piece is held; one that goes
+//! back starts anew, and a read from the beginning shows what holds now. Every piece is consistent in itself; between
+//! two of them the things described may change.
 //!
-//! Lock order: an opening's progress (sleeps) comes after the file's position and before whatever a content locks to show it.
+//! Lock order: an opening's progress (sleeps) comes after the file's position and before whatever a content locks to
+//! show it.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -25,8 +27,8 @@ use crate::poll::{PollEvents, Watcher};
 
 /// What a generated file shows.
 pub trait Content: Send + Sync {
-    /// Writes records from `cursor` on, as many as are to be described at one time, and returns the cursor of the next; `None`
-    /// after the last. The first record has cursor 0; what the others mean is the content's own.
+    /// Writes records from `cursor` on, as many as are to be described at one time, and returns the cursor of the next;
+    /// `None` after the last. The first record has cursor 0; what the others mean is the content's own.
     fn fill(&self, cursor: u64, text: &mut Text) -> Result<Option<u64>, Errno>;
 
     /// Whether it takes what is written.
@@ -220,7 +222,8 @@ impl Changes {
         }
     }
 
-    /// Readable always; an error and urgent once after each change, as Linux reports it (`mounts_poll`, `proc_sys_poll`).
+    /// Readable always; an error and urgent once after each change, as Linux reports it (`mounts_poll`,
+    /// `proc_sys_poll`).
     pub fn poll(&self, seen: &AtomicU64, watcher: &mut Watcher<'_>) -> Result<PollEvents, Errno> {
         watcher.watch(self.waiters.get_or_init(|| Arc::new(WaitQueue::new())))?;
         fence(Ordering::SeqCst);

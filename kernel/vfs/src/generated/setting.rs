@@ -1,8 +1,8 @@
 //! Files of `/proc/sys`: settings that are read and written as a whole.
 //!
-//! Who owns a setting keeps it, usually in an atomic, and acts on it; here are its text and the rules of its file, which are
-//! Linux's (`kernel/sysctl.c`): a number is shown at position 0 alone, written there alone, and checked; root has no more rights
-//! than the mode says.
+//! Who owns a setting keeps it, usually in an atomic, and acts on it; here are its text and the rules of its file,
+//! which are Linux's (`kernel/sysctl.c`): a number is shown at position 0 alone, written there alone, and checked; root
+//! has no more rights than the mode says.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -1,7 +1,8 @@
 //! Who waits for whose record locks, on any file: where a circle would close, the last one is refused.
 //!
-//! A process stands here from before it sleeps until whoever wakes it takes it out, both under the lock of the file's table; so nobody
-//! is listed behind a lock that is gone. Only processes are: an open file may be used by many, and Linux does not ask for these either.
+//! A process stands here from before it sleeps until whoever wakes it takes it out, both under the lock of the file's
+//! table; so nobody is listed behind a lock that is gone. Only processes are: an open file may be used by many, and
+//! Linux does not ask for these either.
 
 use alloc::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ use super::Holder;
 /// By the address of who waits and the number of the wait (its threads may wait for several): who stands in the way.
 static WAITS: SpinLock<BTreeMap<(usize, u64), usize>> = SpinLock::new(BTreeMap::new());
 
-/// Steps that a search takes at most. Longer circles, which take as many processes, are not found; Linux gives up after ten.
+/// Steps that a search takes at most. Longer circles, which take as many processes, are not found; Linux gives up after
+/// ten.
 const STEPS: usize = 256;
 
 /// Enters a wait. EDEADLK if `owner`, by what it waits for itself, waits for the one that is to wait.

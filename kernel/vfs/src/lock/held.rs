@@ -1,7 +1,8 @@
 //! What is held on one inode, and who waits for it.
 //!
-//! Every record lock stands twice: by holder and start, where the locks of one holder never overlap; and among those of its kind by
-//! what it covers, where others are found that stand in the way. A shared lock looks only among exclusive ones.
+//! Every record lock stands twice: by holder and start, where the locks of one holder never overlap; and among those of
+//! its kind by what it covers, where others are found that stand in the way. A shared lock looks only among exclusive
+//! ones.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -158,8 +159,8 @@ impl Records {
         (lock.last >= start).then_some(*lock)
     }
 
-    /// Takes a range away from what its holder has, from the end on and of so many locks at most; a lock around it falls into two. The
-    /// last lock that was met, which is the first in the file.
+    /// Takes a range away from what its holder has, from the end on and of so many locks at most; a lock around it
+    /// falls into two. The last lock that was met, which is the first in the file.
     fn cut_out(&mut self, range: &RecordLock, most: usize) -> Option<RecordLock> {
         let mut found = None;
         for _ in 0..most {
@@ -176,8 +177,8 @@ impl Records {
         found
     }
 
-    /// Enters a lock, joined with equal ones of its holder that touch it, of which the first says by which file it was taken; what it
-    /// covers was cut out.
+    /// Enters a lock, joined with equal ones of its holder that touch it, of which the first says by which file it was
+    /// taken; what it covers was cut out.
     fn enter_joined(&mut self, mut lock: RecordLock) {
         let before = lock.start.checked_sub(1).and_then(|end| self.own_last(lock.holder, end, end));
         let after = lock.last.checked_add(1).and_then(|start| self.own_last(lock.holder, start, start));
@@ -276,7 +277,8 @@ impl Held {
         Ok(())
     }
 
-    /// Gives a range up, some locks at a time: whether there may be more. ENOLCK without memory for what is left of a lock.
+    /// Gives a range up, some locks at a time: whether there may be more. ENOLCK without memory for what is left of a
+    /// lock.
     pub fn give_up_record(&mut self, range: &RecordLock) -> Result<Rest, Errno> {
         check_memory()?;
         let Some(first) = self.records.cut_out(range, AT_ONCE) else { return Ok(Rest::None) };

@@ -1,10 +1,12 @@
-//! Leases: who has one is told before another opens the file in a way that conflicts with it, and has some time to give it up: fcntl(2).
+//! Leases: who has one is told before another opens the file in a way that conflicts with it, and has some time to give
+//! it up: fcntl(2).
 //!
-//! Source: Linux 6.1's `fs/locks.c`. A lease and an opening see each other: who opens is counted (`memory::object::access`) before it looks
-//! for leases, and a lease is entered before it looks for others who have the file open. Signals are sent without the table's lock.
+//! Source: Linux 6.1's `fs/locks.c`. A lease and an opening see each other: who opens is counted
+//! (`memory::object::access`) before it looks for leases, and a lease is entered before it looks for others who have
+//! the file open. Signals are sent without the table's lock.
 //!
-//! A program chooses how many leases a file has: each is found by its file, by what it was told and by when its time is up, and each step
-//! under the lock concerns one.
+//! A program chooses how many leases a file has: each is found by its file, by what it was told and by when its time is
+//! up, and each step under the lock concerns one.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -31,7 +33,8 @@ pub static ENABLED: AtomicI32 = AtomicI32::new(1);
 /// `lease-break-time`: the seconds after which a lease goes that is not given up; for ever if not above 0.
 pub static BREAK_TIME_S: AtomicI32 = AtomicI32::new(45);
 
-/// What happens to a lease at the latest when, in nanoseconds of the monotonic clock, if its holder does not do it: at [`NEVER`], if ever.
+/// What happens to a lease at the latest when, in nanoseconds of the monotonic clock, if its holder does not do it: at
+/// [`NEVER`], if ever.
 type Pending = Option<u64>;
 
 const NEVER: u64 = u64::MAX;
@@ -54,7 +57,8 @@ pub struct Lease {
     is_shared_then: Pending,
 }
 
-/// What a lease is in the way of, and what it was told; in an order in which those that an opening looks for stand side by side.
+/// What a lease is in the way of, and what it was told; in an order in which those that an opening looks for stand side
+/// by side.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
     Shared,
@@ -278,7 +282,8 @@ impl LockTable {
         }
     }
 
-    /// A lease has gone. Its file has no owner any more, as on Linux; who waits is woken when nothing is in its way any more.
+    /// A lease has gone. Its file has no owner any more, as on Linux; who waits is woken when nothing is in its way any
+    /// more.
     fn end(&self, lease: Lease) {
         self.lease_count.fetch_sub(1, Ordering::Relaxed);
         lease.owner.set(F_OWNER_PID, None, lease.owner.sender());
@@ -332,8 +337,8 @@ impl LockTable {
 }
 
 impl FileLocks {
-    /// Somebody who is counted already opens the file to read or to write, or cuts it off. EAGAIN where it would have to wait for a lease
-    /// to go and may not.
+    /// Somebody who is counted already opens the file to read or to write, or cuts it off. EAGAIN where it would have
+    /// to wait for a lease to go and may not.
     #[inline]
     pub fn break_leases(&self, opening: LockKind, blocking: Blocking) -> Result<(), Failure> {
         let Some(table) = self.0.get() else { return Ok(()) };
@@ -344,8 +349,8 @@ impl FileLocks {
         table.break_leases(opening, blocking)
     }
 
-    /// `F_SETLEASE`: takes a lease, or changes the one that the open file has. EAGAIN where others have the file open, or a lease that
-    /// excludes it.
+    /// `F_SETLEASE`: takes a lease, or changes the one that the open file has. EAGAIN where others have the file open,
+    /// or a lease that excludes it.
     pub fn set_lease(&self, file: &File, kind: LockKind, fd: i32, process: Pid) -> Result<(), Errno> {
         let inode: &Inode = file.inode();
         let object = file.object().ok_or(Errno::EINVAL)?;

@@ -1,7 +1,8 @@
 //! All lock tables with something in them, for `/proc/locks`.
 //!
-//! A table is entered with the first lock on its file, on the list of the CPU that runs then, and stays until a walk finds it empty or
-//! its file is gone: taking and giving up locks touches nothing that CPUs share. The lists' locks are leaves below the tables' own.
+//! A table is entered with the first lock on its file, on the list of the CPU that runs then, and stays until a walk
+//! finds it empty or its file is gone: taking and giving up locks touches nothing that CPUs share. The lists' locks are
+//! leaves below the tables' own.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};

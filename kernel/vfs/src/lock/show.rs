@@ -1,7 +1,7 @@
 //! What is held, one lock at a time: the walk behind `/proc/locks`.
 //!
-//! A walk keeps its [`Place`] between pieces; what comes or goes meanwhile is shown or not. Few locks are looked at under a table's lock,
-//! and nothing is written there.
+//! A walk keeps its [`Place`] between pieces; what comes or goes meanwhile is shown or not. Few locks are looked at
+//! under a table's lock, and nothing is written there.
 
 use core::ops::Bound::{Excluded, Included, Unbounded};
 

@@ -21,8 +21,8 @@ pub enum Depth {
 }
 
 impl Turn {
-    /// Attaches a new mount. ENOENT on a removed name, EINVAL outside of the caller's namespace, EBUSY where the same shows already, ENOTDIR
-    /// for a directory on what is none, ENOSPC beyond the most mounts, ENOMEM.
+    /// Attaches a new mount. ENOENT on a removed name, EINVAL outside of the caller's namespace, EBUSY where the same
+    /// shows already, ENOTDIR for a directory on what is none, ENOSPC beyond the most mounts, ENOMEM.
     pub fn attach(&self, mount: &Arc<Mount>, place: Location) -> Result<(), Errno> {
         let landing = self.landing(place)?;
         let place = &landing.place;
@@ -33,7 +33,8 @@ impl Turn {
         self.graft(&list(mount, |_, _| true)?, place)
     }
 
-    /// Shows at a place what is seen at another: `MS_BIND`. EINVAL for what may not be shown twice, or is not of the caller's namespace.
+    /// Shows at a place what is seen at another: `MS_BIND`. EINVAL for what may not be shown twice, or is not of the
+    /// caller's namespace.
     pub fn bind(&self, from: &Location, place: Location, depth: Depth) -> Result<(), Errno> {
         let landing = self.landing(place)?;
         let copies = self.view_of(from, depth)?;
@@ -87,8 +88,9 @@ impl Turn {
         Ok(())
     }
 
-    /// Moves a tree to another place: `MS_MOVE`. EINVAL unless it is a mount of the caller's namespace that lies in one that is not shared, and for
-    /// a tree with something unbindable that would be passed on; ELOOP if it would lie in itself.
+    /// Moves a tree to another place: `MS_MOVE`. EINVAL unless it is a mount of the caller's namespace that lies in one
+    /// that is not shared, and for a tree with something unbindable that would be passed on; ELOOP if it would lie in
+    /// itself.
     pub fn relocate(&self, from: &Location, place: Location) -> Result<(), Errno> {
         let landing = self.landing(place)?;
         let place = &landing.place;

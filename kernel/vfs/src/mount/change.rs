@@ -26,8 +26,8 @@ impl Turn {
         Turn { namespace: namespace.clone(), _lock: lock }
     }
 
-    /// Where something can be mounted: on top of what lies on a place. ENOENT where the name is removed, EINVAL for what is not of the
-    /// caller's namespace.
+    /// Where something can be mounted: on top of what lies on a place. ENOENT where the name is removed, EINVAL for
+    /// what is not of the caller's namespace.
     pub(super) fn landing(&self, place: Location) -> Result<Landing, Errno> {
         let place = table::descend(place);
         let claim = Claim::new(&place.dentry)?;
@@ -40,7 +40,8 @@ impl Turn {
         if self.namespace.has(mount) { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
-    /// Changes how mounts stand to others: the one whose root is given, or with all that lies inside. EINVAL for another place.
+    /// Changes how mounts stand to others: the one whose root is given, or with all that lies inside. EINVAL for
+    /// another place.
     pub fn set_propagation(
         &self,
         place: &Location,
@@ -70,7 +71,8 @@ pub(super) struct Landing {
 struct Claim(Arc<Dentry>);
 
 impl Claim {
-    /// ENOENT where the name is removed. Who removes one looks for mounts with the directory locked, so that is needed here, too.
+    /// ENOENT where the name is removed. Who removes one looks for mounts with the directory locked, so that is needed
+    /// here, too.
     fn new(dentry: &Arc<Dentry>) -> Result<Claim, Errno> {
         loop {
             let parent = dentry.parent();

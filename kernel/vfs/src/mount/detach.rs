@@ -19,11 +19,12 @@ pub enum InUse {
     DetachAnyway,
 }
 
-/// The references to a mount that nobody uses: its namespace's, the table's and the caller's; mounts inside, open files and directories
-/// hold more.
+/// The references to a mount that nobody uses: its namespace's, the table's and the caller's; mounts inside, open files
+/// and directories hold more.
 const UNUSED: usize = 3;
 
-/// What the one who unmounts has found out about a mount, in the bits of its mark; above them is the number of the unmounting.
+/// What the one who unmounts has found out about a mount, in the bits of its mark; above them is the number of the
+/// unmounting.
 const GOES: u64 = 1;
 const IS_PASSED: u64 = 2;
 const WAS_VISITED: u64 = 4;
@@ -57,8 +58,8 @@ impl Round {
 }
 
 impl Turn {
-    /// `MNT_EXPIRE`: EBUSY for a mount in use, of which the caller holds one reference, and EAGAIN when it is found unused for the first time
-    /// since somebody came there.
+    /// `MNT_EXPIRE`: EBUSY for a mount in use, of which the caller holds one reference, and EAGAIN when it is found
+    /// unused for the first time since somebody came there.
     pub fn expire(&self, mount: &Arc<Mount>) -> Result<(), Errno> {
         if Arc::strong_count(mount) > UNUSED {
             return Err(Errno::EBUSY);
@@ -66,8 +67,9 @@ impl Turn {
         if mount.is_stale.swap(true, Ordering::Relaxed) { Ok(()) } else { Err(Errno::EAGAIN) }
     }
 
-    /// Detaches a mount, of which the caller holds one reference; if it may be in use, with all that is mounted inside. What has come of it to
-    /// others goes, too, where nothing else lies inside. EINVAL for the root and for what is not of the caller's namespace.
+    /// Detaches a mount, of which the caller holds one reference; if it may be in use, with all that is mounted inside.
+    /// What has come of it to others goes, too, where nothing else lies inside. EINVAL for the root and for what is not
+    /// of the caller's namespace.
     pub fn detach(&self, mount: &Arc<Mount>, in_use: InUse) -> Result<(), Errno> {
         self.check_own(mount)?;
         let place = mount.place().ok_or(Errno::EINVAL)?;
@@ -133,8 +135,8 @@ fn finish(mount: &Mount) {
     mount.leave();
 }
 
-/// Whether what has come to others from a place is in use there, and would go with it. What has something inside does not go; but what lies on
-/// its root does not matter.
+/// Whether what has come to others from a place is in use there, and would go with it. What has something inside does
+/// not go; but what lies on its root does not matter.
 fn is_used_elsewhere(place: &Location) -> bool {
     Receivers::of(&place.mount).any(|receiver| {
         let there = Location { mount: receiver.mount, dentry: place.dentry.clone() };

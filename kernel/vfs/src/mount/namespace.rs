@@ -1,6 +1,8 @@
-//! Namespaces of mounts: which mounts there are for a process, in which order they are listed, and how many there may be.
+//! Namespaces of mounts: which mounts there are for a process, in which order they are listed, and how many there may
+//! be.
 //!
-//! There is one that programs are in ([`initial`]). Who changes a namespace has the turn; who lists one looks at it under its lock.
+//! There is one that programs are in ([`initial`]). Who changes a namespace has the turn; who lists one looks at it
+//! under its lock.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -98,7 +100,8 @@ impl Namespace {
         self.mounts.write().insert(number, mount.clone());
     }
 
-    /// All mounts from a number of the list's order on. The lock is let go between one and the next, so that a long list holds nobody up.
+    /// All mounts from a number of the list's order on. The lock is let go between one and the next, so that a long
+    /// list holds nobody up.
     pub fn from(&self, first: u64) -> impl Iterator<Item = (u64, Arc<Mount>)> {
         let mut next = first;
         core::iter::from_fn(move || {

@@ -1,8 +1,9 @@
 //! What comes to others of a tree of mounts that is attached in a shared mount.
 //!
-//! Each mount of the tree becomes shared, and so do its copies: in each group that receives, they are peers of each other and receive from those
-//! of the nearest group above that has any; one that only receives gets copies that only receive (mount_namespaces(7), "Propagation type
-//! transitions"). All is made before anything is attached, so that it can be taken back.
+//! Each mount of the tree becomes shared, and so do its copies: in each group that receives, they are peers of each
+//! other and receive from those of the nearest group above that has any; one that only receives gets copies that only
+//! receive (mount_namespaces(7), "Propagation type transitions"). All is made before anything is attached, so that it
+//! can be taken back.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -50,7 +51,8 @@ struct Passing<'a> {
     by_group: BTreeMap<u32, usize>,
 }
 
-/// Makes what comes to others of a tree at a place, and shares the tree if that is in a shared mount. Nothing has changed on an error.
+/// Makes what comes to others of a tree at a place, and shares the tree if that is in a shared mount. Nothing has
+/// changed on an error.
 pub(super) fn pass_on(nodes: &[Node], place: &Location) -> Result<Vec<Passed>, Errno> {
     let Some(first) = place.mount.peers() else { return Ok(Vec::new()) };
     let newly_shared = share(nodes)?;

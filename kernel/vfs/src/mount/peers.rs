@@ -1,11 +1,13 @@
-//! Peer groups: mounts that show one part of a file system and tell each other what is mounted there; masters and slaves.
+//! Peer groups: mounts that show one part of a file system and tell each other what is mounted there; masters and
+//! slaves.
 //!
-//! What is mounted in a mount that is shared comes to all members of its group and, from there, to the group's slaves: mounts that only
-//! receive, and groups that receive as one and pass on among themselves (mount_namespaces(7); Linux: `shared-subtrees.txt`). All members of a
-//! group have the same master, so it is the group's. A group ends with its last member; its slaves go over to its master.
+//! What is mounted in a mount that is shared comes to all members of its group and, from there, to the group's slaves:
+//! mounts that only receive, and groups that receive as one and pass on among themselves (mount_namespaces(7); Linux:
+//! `shared-subtrees.txt`). All members of a group have the same master, so it is the group's. A group ends with its
+//! last member; its slaves go over to its master.
 //!
-//! A group names those who receive by weak references: they do not keep a mount in use. Changed by who has the turn; the locks are for
-//! those who show it.
+//! A group names those who receive by weak references: they do not keep a mount in use. Changed by who has the turn;
+//! the locks are for those who show it.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};

@@ -1,6 +1,7 @@
 //! Who gets what is mounted in a shared mount, in an order in which masters come before those who receive from them.
 //!
-//! A walk over the tree of groups that needs no stack: from a group to those that receive from it, and back by its master.
+//! A walk over the tree of groups that needs no stack: from a group to those that receive from it, and back by its
+//! master.
 
 use alloc::sync::Arc;
 

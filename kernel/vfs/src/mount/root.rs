@@ -8,9 +8,10 @@ use super::{Location, Turn, table};
 use crate::moves::Moving;
 
 impl Turn {
-    /// Puts the mount of a new root in the place of the one of the present root, and that on a place that lies in the first. EINVAL where one of
-    /// them is not of the caller's namespace, or lies in a mount that is shared, or `put_old` does; ENOENT for removed names; EBUSY if they
-    /// are in one mount. The very first mount cannot go anywhere: EINVAL.
+    /// Puts the mount of a new root in the place of the one of the present root, and that on a place that lies in the
+    /// first. EINVAL where one of them is not of the caller's namespace, or lies in a mount that is shared, or
+    /// `put_old` does; ENOENT for removed names; EBUSY if they are in one mount. The very first mount cannot go
+    /// anywhere: EINVAL.
     pub fn exchange_root(&self, root: &Location, new: &Location, put_old: Location) -> Result<(), Errno> {
         let landing = self.landing(put_old)?;
         let put_old = &landing.place;

@@ -1,7 +1,8 @@
-//! What lies where: an ordered map, which has no keys that meet whatever a program mounts, under a lock that path walks share.
+//! What lies where: an ordered map, which has no keys that meet whatever a program mounts, under a lock that path walks
+//! share.
 //!
-//! At most one mount lies on a place: what is mounted there next lies on the root of the one before. A mount that nobody can reach yet,
-//! or any more, may be in it, too: its parts are found by who has it in hand.
+//! At most one mount lies on a place: what is mounted there next lies on the root of the one before. A mount that
+//! nobody can reach yet, or any more, may be in it, too: its parts are found by who has it in hand.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -27,7 +28,8 @@ struct Table {
 static TABLE: SpinRwLock<Table> = SpinRwLock::new(Table { covers: BTreeMap::new() });
 
 impl Table {
-    /// Lays a mount on a place where nothing lies. A mount that lies in another holds that one, so that its address stays its own.
+    /// Lays a mount on a place where nothing lies. A mount that lies in another holds that one, so that its address
+    /// stays its own.
     fn cover(&mut self, place: Location, mount: Arc<Mount>) {
         place.dentry.add_mount();
         let spot = Spot::of(&place);
@@ -53,7 +55,8 @@ pub(super) fn lay(mount: &Arc<Mount>, place: Location) {
     TABLE.write().cover(place, mount.clone());
 }
 
-/// Lays a mount on a place, below what lies there: that comes to lie on `top`, the root of the new one or of what lies on that.
+/// Lays a mount on a place, below what lies there: that comes to lie on `top`, the root of the new one or of what lies
+/// on that.
 pub(super) fn lay_below(mount: &Arc<Mount>, place: Location, top: Location) {
     let mut table = TABLE.write();
     let before = table.on(&place).cloned().and_then(|there| table.uncover(&there));

@@ -20,8 +20,8 @@ pub(super) struct Node {
     pub at: Arc<Dentry>,
 }
 
-/// A mount and all that lies inside, each before what lies in it. What `keeps` refuses is left out, with all that lies in it. For who has the
-/// turn. ENOMEM without room for the list.
+/// A mount and all that lies inside, each before what lies in it. What `keeps` refuses is left out, with all that lies
+/// in it. For who has the turn. ENOMEM without room for the list.
 pub(super) fn list(top: &Arc<Mount>, keeps: impl Fn(&Mount, &Location) -> bool) -> Result<Vec<Node>, Errno> {
     let mut nodes = Vec::new();
     push(&mut nodes, Node { mount: top.clone(), outer: 0, at: top.root.clone() })?;
@@ -49,8 +49,8 @@ pub(super) fn push<T>(list: &mut Vec<T>, one: T) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Copies a tree whose first mount shows `root`. The copies lie in each other, and nowhere; `relate` says how each stands to others.
-/// Nothing is left of them on an error.
+/// Copies a tree whose first mount shows `root`. The copies lie in each other, and nowhere; `relate` says how each
+/// stands to others. Nothing is left of them on an error.
 pub(super) fn copy(
     nodes: &[Node],
     root: &Arc<Dentry>,

@@ -1,4 +1,5 @@
-//! Changes of attributes that meet: one at a time, stored in the order in which they are made, set-id bits of writers included.
+//! Changes of attributes that meet: one at a time, stored in the order in which they are made, set-id bits of writers
+//! included.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

@@ -1,4 +1,5 @@
-//! What tmpfs cannot show: look-ups and evictions that sleep, answers that are kept and forgotten, file systems that fail.
+//! What tmpfs cannot show: look-ups and evictions that sleep, answers that are kept and forgotten, file systems that
+//! fail.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -41,7 +41,8 @@ fn with_names(operation: impl FnOnce() -> Result<u64, Errno>) -> Result<u64, Err
     with_so_many(MANY, operation).map(|(_, result, _)| result)
 }
 
-/// Runs `operation` beside so many names. What each took to be made, what the operation took, and what each took to be removed.
+/// Runs `operation` beside so many names. What each took to be made, what the operation took, and what each took to be
+/// removed.
 fn with_so_many(
     count: usize,
     operation: impl FnOnce() -> Result<u64, Errno>,

@@ -42,8 +42,8 @@ fn shared_page(address: usize, fixed: u32) -> Result<*mut u8, Errno> {
 impl Gate {
     /// For so many workers.
     pub fn new(workers: usize) -> Result<Gate, Errno> {
-        // SAFETY: fresh pages of zeros that are never unmapped, but for the marks: those are replaced by the next ones while
-        // nobody is at the gate.
+        // SAFETY: fresh pages of zeros that are never unmapped, but for the marks: those are replaced by the next ones
+        // while nobody is at the gate.
         let gate = unsafe {
             let shared = &*shared_page(0, 0)?.cast::<Shared>();
             Gate { shared, marks: &*shared_page(MARKS, MAP_FIXED)?.cast::<Marks>() }

@@ -1,4 +1,5 @@
-//! What each architecture's tests need, and the tests that only one of them can have: [`TESTS`], with their [`HELPERS`].
+//! What each architecture's tests need, and the tests that only one of them can have: [`TESTS`], with their
+//! [`HELPERS`].
 
 use crate::raw;
 use abi::native::nr;

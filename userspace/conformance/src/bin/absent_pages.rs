@@ -216,7 +216,8 @@ fn listings_and_made_up_files_fill_absent_pages() -> Outcome {
     let fd = open(c"/proc/self/maps", O_RDONLY, 0)?;
     let whole = files::content(c"/proc/self/maps")?.len();
     check!(whole > 100, "{whole} bytes of maps");
-    // As far as the buffer reaches, and on from there. AArch64's Linux copies pieces of up to 64 bytes and counts whole ones only.
+    // As far as the buffer reaches, and on from there. AArch64's Linux copies pieces of up to 64 bytes and counts whole
+    // ones only.
     let begun = transfer(nr::read, fd, place + 2 * PAGE - 40, PAGE)?;
     check!((1..=40).contains(&begun), "{begun} bytes into a buffer of 40");
     check_eq!(transfer(nr::read, fd, place + 2 * PAGE, PAGE), Err(Errno::EFAULT));

@@ -1,7 +1,7 @@
 //! What counts as an access to a file: which calls move its access time on, and which do not.
 //!
-//! The mount is `relatime`: an access counts where the time of the last one is older than the content. Each call is tried on a file
-//! that was last accessed long before it was written.
+//! The mount is `relatime`: an access counts where the time of the last one is older than the content. Each call is
+//! tried on a file that was last accessed long before it was written.
 #![no_std]
 #![no_main]
 

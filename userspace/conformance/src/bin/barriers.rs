@@ -90,8 +90,8 @@ fn programs_start_unregistered() -> Outcome {
     Ok(())
 }
 
-/// Two sides that each write and then read what the other writes. A processor that reorders little, or is late to reorder, hides a
-/// barrier that is missing; one that never comes is never hidden.
+/// Two sides that each write and then read what the other writes. A processor that reorders little, or is late to
+/// reorder, hides a barrier that is missing; one that never comes is never hidden.
 struct Sides {
     turn: AtomicU32,
     written: [AtomicU32; 2],

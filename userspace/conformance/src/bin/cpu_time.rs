@@ -175,8 +175,8 @@ fn clocks_of_others_have_numbers() -> Outcome {
     Ok(())
 }
 
-/// The least that a process has used when a second is counted. Linux counts this limit by ticks: one that finds a process running counts as
-/// a whole one, however short it ran. Half of each may be somebody else's on a busy machine.
+/// The least that a process has used when a second is counted. Linux counts this limit by ticks: one that finds a
+/// process running counts as a whole one, however short it ran. Half of each may be somebody else's on a busy machine.
 const LEAST: Duration = Duration::from_millis(500);
 
 fn the_limit_of_cpu_time_warns_and_kills() -> Outcome {

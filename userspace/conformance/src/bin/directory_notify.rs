@@ -78,8 +78,8 @@ fn check_same(found: (i32, u64, i32), expected: (i32, u64, i32)) -> Outcome {
     Ok(())
 }
 
-/// What of these masks is told of `action`, each watched for alone: how many signals of access, modification, creation, deletion,
-/// renaming and attributes.
+/// What of these masks is told of `action`, each watched for alone: how many signals of access, modification, creation,
+/// deletion, renaming and attributes.
 fn events(fd: i32, mut action: impl FnMut(usize) -> Result<(), Errno>) -> Result<[usize; 6], Failure> {
     let mut counts = [0; 6];
     for (index, count) in counts.iter_mut().enumerate() {

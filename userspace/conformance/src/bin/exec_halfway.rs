@@ -1,4 +1,5 @@
-//! What nobody gains or sees by meeting an `execve` half-way: the memory of a set-user-ID program, and an owner that comes late.
+//! What nobody gains or sees by meeting an `execve` half-way: the memory of a set-user-ID program, and an owner that
+//! comes late.
 #![no_std]
 #![no_main]
 
@@ -28,7 +29,8 @@ fn number(argument: Option<&&'static [u8]>) -> Option<i32> {
     core::str::from_utf8(argument?).ok()?.parse().ok()
 }
 
-/// A helper: says to its first descriptor where on its stack it has which secret, and stays until nothing more comes from its second.
+/// A helper: says to its first descriptor where on its stack it has which secret, and stays until nothing more comes
+/// from its second.
 fn secret(arguments: &[&'static [u8]]) -> i32 {
     let (Some(tell), Some(gate)) = (number(arguments.first()), number(arguments.get(1))) else { return 1 };
     let mut secret = [0u64; 1];
@@ -75,7 +77,8 @@ fn become_helper(name: &CStr, arguments: [&str; 2]) -> i32 {
 /// Files to be closed by `execve`, which takes its time then.
 const FILES: usize = 600;
 
-/// Looks at a child that executes a set-user-ID program as often as that is let happen: what was opened last shows nothing of it.
+/// Looks at a child that executes a set-user-ID program as often as that is let happen: what was opened last shows
+/// nothing of it.
 fn look_while_it_executes() -> Outcome {
     let ((told, tell), (gate, hold), (start, begin)) = (pipe2(0)?, pipe2(0)?, pipe2(O_CLOEXEC)?);
     let pid = child::start(|| {

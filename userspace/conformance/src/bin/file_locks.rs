@@ -1,4 +1,5 @@
-//! Locks on files: records of processes and of open files, whole files, and circles of processes that wait for each other.
+//! Locks on files: records of processes and of open files, whole files, and circles of processes that wait for each
+//! other.
 #![no_std]
 #![no_main]
 
@@ -152,7 +153,8 @@ fn is_asleep(pid: i32) -> bool {
     matches!(text, Ok(Ok(text)) if text.windows(3).any(|part| part == b") S"))
 }
 
-/// Process `n` holds byte `n` and waits for the next one; the last closes the circle and is refused, and then all get theirs.
+/// Process `n` holds byte `n` and waits for the next one; the last closes the circle and is refused, and then all get
+/// theirs.
 fn circle(count: i64) -> Outcome {
     scratch::enter()?;
     let fd = create(c"f", b"")?;

@@ -41,8 +41,9 @@ fn free_memory() -> Result<i64, Failure> {
     number.ok_or_else(|| Failure::new("no MemFree"))
 }
 
-/// How often a body that may lose memory is looked at. Free memory moves up and down on a sound kernel, too, and falls for a few
-/// rounds while Linux fills its caches of task structures and stacks on every CPU; it does not fall each time.
+/// How often a body that may lose memory is looked at. Free memory moves up and down on a sound kernel, too, and falls
+/// for a few rounds while Linux fills its caches of task structures and stacks on every CPU; it does not fall each
+/// time.
 const ATTEMPTS: usize = 20;
 /// How often, and how long apart, what is free after a round is looked at: Linux frees later what it unhooks now.
 const LOOKS: usize = 10;
@@ -116,11 +117,13 @@ fn programs_that_are_executed() -> Outcome {
     })
 }
 
-/// How many live at once, and what of it may be kept for those to come, in KiB: less than the kernel's stacks of half of them.
+/// How many live at once, and what of it may be kept for those to come, in KiB: less than the kernel's stacks of half
+/// of them.
 const AT_ONCE: i64 = 1000;
 const KEPT_MAX: i64 = AT_ONCE * 16 / 2;
 
-/// Free memory comes back to what it was, but for [`KEPT_MAX`], after `body` has used much of it. A kernel may take its time.
+/// Free memory comes back to what it was, but for [`KEPT_MAX`], after `body` has used much of it. A kernel may take its
+/// time.
 fn comes_back(body: impl FnOnce() -> Outcome) -> Outcome {
     let before = free_memory()?;
     body()?;

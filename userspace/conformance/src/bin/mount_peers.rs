@@ -1,4 +1,5 @@
-//! Mounts that pass on what is mounted in them: to whom, what becomes of what lies there, and how much of it there may be.
+//! Mounts that pass on what is mounted in them: to whom, what becomes of what lies there, and how much of it there may
+//! be.
 #![no_std]
 #![no_main]
 

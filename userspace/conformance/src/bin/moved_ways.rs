@@ -1,4 +1,5 @@
-//! Walks that may not leave a directory (`RESOLVE_BENEATH`, `RESOLVE_IN_ROOT`), while what they come by is moved out of it.
+//! Walks that may not leave a directory (`RESOLVE_BENEATH`, `RESOLVE_IN_ROOT`), while what they come by is moved out of
+//! it.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! One odd argument among good ones: what calls make of flags, sizes, counts, positions and addresses that nobody passes.
+//! One odd argument among good ones: what calls make of flags, sizes, counts, positions and addresses that nobody
+//! passes.
 //!
 //! Kept from a grid of all calls by all parameters that was run on both kernels: the cases in which they once differed.
 #![no_std]

@@ -29,7 +29,8 @@ fn mask(how: u32) -> Result<u64, Errno> {
     raw::call(nr::rt_sigprocmask, &[how.into(), (&raw const MASK) as u64, 0, 8])
 }
 
-/// Runs `body` while a signal is blocked and pending; how often its handler had run at the end of that, and how often after.
+/// Runs `body` while a signal is blocked and pending; how often its handler had run at the end of that, and how often
+/// after.
 fn with_pending(body: impl FnOnce() -> Outcome) -> Result<(u32, u32), conformance::Failure> {
     record_signal(SIGUSR1, 0)?;
     mask(SIG_BLOCK)?;

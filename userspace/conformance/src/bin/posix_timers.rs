@@ -361,7 +361,8 @@ fn alarm() -> Result<(i64, i64), Errno> {
     Ok((us(setting.it_value), us(setting.it_interval)))
 }
 
-/// The alarm when it is not about to come any more. One that is due shows a microsecond until the CPU that has it finds the time.
+/// The alarm when it is not about to come any more. One that is due shows a microsecond until the CPU that has it finds
+/// the time.
 fn settled_alarm() -> Result<(i64, i64), Errno> {
     loop {
         sleep(20 * MS);

@@ -1,4 +1,5 @@
-//! Generated files as files: pieces, positions, names in them, what is left of dead processes, changes that `poll` tells of.
+//! Generated files as files: pieces, positions, names in them, what is left of dead processes, changes that `poll`
+//! tells of.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! Files of `/proc` that tools look at now and then: timers, scheduling, mapped files, namespaces of users, lists of the kernel's.
+//! Files of `/proc` that tools look at now and then: timers, scheduling, mapped files, namespaces of users, lists of
+//! the kernel's.
 #![no_std]
 #![no_main]
 

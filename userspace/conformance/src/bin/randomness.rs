@@ -1,4 +1,5 @@
-//! The random devices and `getrandom` once the generator is seeded: flags, readiness, what root may tell the pool, settings.
+//! The random devices and `getrandom` once the generator is seeded: flags, readiness, what root may tell the pool,
+//! settings.
 #![no_std]
 #![no_main]
 

@@ -1,7 +1,7 @@
 //! Real-time tasks on several processors.
 //!
-//! The tests run on the first processor; their workers have the others, [`lanes`], for themselves. What is expected of workers that
-//! run at once is asked for until it is so: nothing here is measured.
+//! The tests run on the first processor; their workers have the others, [`lanes`], for themselves. What is expected of
+//! workers that run at once is asked for until it is so: nothing here is measured.
 #![no_std]
 #![no_main]
 
@@ -289,8 +289,8 @@ fn crowded_tasks_spread_where_they_may() -> Outcome {
 
 fn a_change_of_priority_acts_at_once() -> Outcome {
     let Some(&one) = lanes()?.first() else { return Ok(()) };
-    // The spinners of another test may have used up what real-time tasks get of this second (`sched_rt_runtime_us`); then a worker
-    // would have to wait for a thread of no such class, on Linux too.
+    // The spinners of another test may have used up what real-time tasks get of this second (`sched_rt_runtime_us`);
+    // then a worker would have to wait for a thread of no such class, on Linux too.
     ulib::time::sleep(Duration::from_millis(1100));
     let worker = Worker::start(SCHED_FIFO, 10, one)?;
     let turns = || worker.turns.load(SeqCst);

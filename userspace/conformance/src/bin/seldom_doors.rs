@@ -188,7 +188,8 @@ fn appending_up_to_the_limit() -> Outcome {
     Ok(())
 }
 
-/// What a write takes away goes even if nothing can be written after all, but not for a write of nothing, or beyond the limit.
+/// What a write takes away goes even if nothing can be written after all, but not for a write of nothing, or beyond the
+/// limit.
 fn set_id_bits_go_before_the_bytes_come() -> Outcome {
     scratch::enter()?;
     let fd = create(c"f", b"")?;

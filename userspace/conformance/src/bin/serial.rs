@@ -208,7 +208,8 @@ fn the_end_of_a_session_hangs_its_terminal_up() -> Outcome {
     })
 }
 
-/// Hangs up by `hang_up` the terminal that controls this process, and looks at what it and another member of its session get.
+/// Hangs up by `hang_up` the terminal that controls this process, and looks at what it and another member of its
+/// session get.
 fn check_taken_away(hang_up: impl Fn(i32) -> Result<u64, Errno>) -> Outcome {
     in_new_session(|| {
         let both = 1 << (SIGHUP - 1) | 1 << (SIGCONT - 1);

@@ -28,7 +28,8 @@ fn set(setting: &CStr, value: &[u8]) -> Outcome {
     Ok(close(fd)?)
 }
 
-/// A folder of root's that all may write, where only owners delete, and beside it one where all may. False for whom cannot make it.
+/// A folder of root's that all may write, where only owners delete, and beside it one where all may. False for whom
+/// cannot make it.
 fn begin() -> Result<bool, conformance::Failure> {
     if geteuid() != 0 {
         return Ok(false);

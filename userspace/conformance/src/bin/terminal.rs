@@ -24,7 +24,8 @@ conformance::tests!(&[
     ("the_console_may_be_used_from_the_background", the_console_may_be_used_from_the_background),
 ]);
 
-/// The console. Tests run in the background, where changing a terminal stops the process that does not block this signal.
+/// The console. Tests run in the background, where changing a terminal stops the process that does not block this
+/// signal.
 fn terminal() -> Option<i32> {
     rt_sigprocmask(SIG_BLOCK, 1 << (SIGTTOU - 1)).ok()?;
     let fd = open(c"/dev/console", O_RDWR | O_NOCTTY, 0).unwrap_or(0);
@@ -90,8 +91,8 @@ fn groups_of_the_terminal() -> Outcome {
     Ok(())
 }
 
-/// `/dev/console` is exempt from job control's checks of reading and writing, by whatever process of the session; its requests and
-/// the same terminal opened as `/dev/tty` are not (Linux, `n_tty.c`: `job_control`).
+/// `/dev/console` is exempt from job control's checks of reading and writing, by whatever process of the session; its
+/// requests and the same terminal opened as `/dev/tty` are not (Linux, `n_tty.c`: `job_control`).
 fn the_console_may_be_used_from_the_background() -> Outcome {
     if terminal().is_none() {
         return Ok(());

@@ -164,8 +164,8 @@ fn a_fatal_signal_ends_all() -> Outcome {
     Ok(())
 }
 
-/// Whoever takes the first signal blocks the second one in its handler; the other thread must get that one then. On Linux
-/// either thread may be the one.
+/// Whoever takes the first signal blocks the second one in its handler; the other thread must get that one then. On
+/// Linux either thread may be the one.
 fn a_blocked_signal_goes_to_another_thread() -> Outcome {
     static SECOND: AtomicU32 = AtomicU32::new(0);
     static IN_TIME: AtomicBool = AtomicBool::new(false);

@@ -1,4 +1,5 @@
-//! Calls that come one after the other at one file: who is killed while it waits leaves no trace, and does not keep the others from coming.
+//! Calls that come one after the other at one file: who is killed while it waits leaves no trace, and does not keep the
+//! others from coming.
 #![no_std]
 #![no_main]
 

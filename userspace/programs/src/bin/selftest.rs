@@ -1,6 +1,7 @@
 //! Tests of the runtime itself: start, arguments, heap, threads, thread-locals, processes, panics.
 //!
-//! Runs on Linux (AArch64's under `qemu-aarch64`) and on Orlop. Prints `N passed, N failed`; exit code 0 if none failed.
+//! Runs on Linux (AArch64's under `qemu-aarch64`) and on Orlop. Prints `N passed, N failed`; exit code 0 if none
+//! failed.
 #![no_std]
 #![no_main]
 

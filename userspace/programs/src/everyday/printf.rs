@@ -3,7 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Replaces backslash sequences, where octal numbers may have a zero in front as for `echo`; `true` if `\c` ended the text.
+/// Replaces backslash sequences, where octal numbers may have a zero in front as for `echo`; `true` if `\c` ended the
+/// text.
 pub fn unescape(text: &[u8]) -> (Vec<u8>, bool) {
     replace_escapes(text, 4)
 }
@@ -72,8 +73,8 @@ struct Conversion {
 /// Widest output of one conversion: beyond it, a mistake is likelier than a wish.
 const MAX_WIDTH: usize = 4096;
 
-/// What `printf` prints, with the first argument that was no number, which counts as far as it is one; or what is wrong with the format.
-/// That is used again while arguments are left.
+/// What `printf` prints, with the first argument that was no number, which counts as far as it is one; or what is wrong
+/// with the format. That is used again while arguments are left.
 pub fn printf(format: &[u8], arguments: &[&[u8]]) -> Result<(Vec<u8>, Option<String>), String> {
     let mut output = Output::default();
     let mut left = arguments;
@@ -290,8 +291,8 @@ fn pad(text: &mut Vec<u8>, width: usize) {
     text.splice(at..at, core::iter::repeat_n(b'0', missing));
 }
 
-/// A decimal, octal or hexadecimal integer, or the code of a character behind a quote; nothing is 0. Of other text what it begins
-/// with counts, and it is said that it is no number.
+/// A decimal, octal or hexadecimal integer, or the code of a character behind a quote; nothing is 0. Of other text what
+/// it begins with counts, and it is said that it is no number.
 fn parse_integer(argument: &[u8]) -> (i64, bool) {
     if let [b'\'' | b'"', byte, ..] = argument {
         return (i64::from(*byte), true);

@@ -1,9 +1,9 @@
 //! The first program: mounts, runs the job or a shell, reaps orphans, powers off.
 //!
 //! Around each program of a job it prints a marker line, `\x1e NONCE begin I` and `\x1e NONCE status I S`, from which
-//! `cargo xtask run` learns where the program's output starts and how it ended. Without a job file it runs a shell and powers off
-//! when that exits. Only `exit` does it: no key at the prompt ends the machine, and a shell that is killed is started again.
-//! Runs unchanged on Linux.
+//! `cargo xtask run` learns where the program's output starts and how it ended. Without a job file it runs a shell and
+//! powers off when that exits. Only `exit` does it: no key at the prompt ends the machine, and a shell that is killed
+//! is started again. Runs unchanged on Linux.
 #![no_std]
 #![no_main]
 

@@ -86,7 +86,8 @@ pub const LACKING: &[&[u8]] = &[
     b"typeset",
 ];
 
-/// Whether a builtin is one of POSIX's special ones (2.14): variables set before it stay set, and its faults end a script.
+/// Whether a builtin is one of POSIX's special ones (2.14): variables set before it stay set, and its faults end a
+/// script.
 pub fn is_special(name: &[u8]) -> bool {
     const SPECIAL: [&[u8]; 15] = [
         b":",

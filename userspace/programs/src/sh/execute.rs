@@ -28,8 +28,8 @@ pub enum Leave {
     Return(u8),
     /// `exit` with a status.
     Exit(u8),
-    /// A fault of the script's, as POSIX's "Consequences of Shell Errors" (2.8.1) has them: it ends a shell that runs a script, and
-    /// brings one that talks to a person back to its prompt.
+    /// A fault of the script's, as POSIX's "Consequences of Shell Errors" (2.8.1) has them: it ends a shell that runs a
+    /// script, and brings one that talks to a person back to its prompt.
     Fault(u8),
     /// Ctrl-C in an interactive shell: back to the prompt.
     Interrupt,
@@ -144,8 +144,8 @@ impl Shell {
         Ok(self.status)
     }
 
-    /// Runs the last pipeline of a list joined by `&&` and `||`: the one whose failure `set -e` looks at. What a compound command
-    /// returns has been looked at inside, or was not to be.
+    /// Runs the last pipeline of a list joined by `&&` and `||`: the one whose failure `set -e` looks at. What a
+    /// compound command returns has been looked at inside, or was not to be.
     fn run_last(&mut self, pipeline: &Pipeline) -> Outcome {
         if pipeline.status == Status::Inverted {
             return self.unchecked(|shell| shell.run_pipeline(pipeline));

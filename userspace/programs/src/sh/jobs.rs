@@ -201,8 +201,8 @@ impl Shell {
         self.wait_for_job(Job { number, group: pid, processes: Vec::from([(pid, None)]), text })
     }
 
-    /// Waits for a job that runs beside the shell, until a signal comes that has a command: then the job goes on beside it, and the
-    /// status tells of the signal.
+    /// Waits for a job that runs beside the shell, until a signal comes that has a command: then the job goes on beside
+    /// it, and the status tells of the signal.
     pub fn wait_unless_trapped(&mut self, mut job: Job) -> Outcome {
         for (pid, status) in &mut job.processes {
             while status.is_none() {

@@ -1,9 +1,9 @@
 //! The shell.
 //!
-//! `sh` reads commands from the terminal, with an editor, `sh FILE ARGUMENTS…` from a file, `sh -c TEXT NAME ARGUMENTS…` from
-//! its arguments. It has POSIX's quoting, expansion, redirection and compound commands, functions, and job control on a
-//! terminal. What it lacks of other shells (`builtins::LACKING`) ends a script with status 2. The
-//! language itself is [`programs::shell`]; here is what runs it.
+//! `sh` reads commands from the terminal, with an editor, `sh FILE ARGUMENTS…` from a file,
+//! `sh -c TEXT NAME ARGUMENTS…` from its arguments. It has POSIX's quoting, expansion, redirection and compound
+//! commands, functions, and job control on a terminal. What it lacks of other shells (`builtins::LACKING`) ends a
+//! script with status 2. The language itself is [`programs::shell`]; here is what runs it.
 #![no_std]
 #![no_main]
 

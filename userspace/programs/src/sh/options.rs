@@ -82,7 +82,8 @@ impl Options {
         }
     }
 
-    /// Takes the options at the start of `words`, among which `letters` are the caller's own. The error names one that is none.
+    /// Takes the options at the start of `words`, among which `letters` are the caller's own. The error names one that
+    /// is none.
     pub fn take(&mut self, words: &[Vec<u8>], letters: &[u8]) -> Result<Taken, String> {
         let mut taken = Taken::default();
         let mut words = words.iter();

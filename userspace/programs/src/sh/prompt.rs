@@ -37,9 +37,9 @@ impl Reader {
         }
     }
 
-    /// Prints the prompt and reads a line, with its newline, to the end of `pending`; returns the bytes read, 0 at the end of the
-    /// input. EINTR after Ctrl-C. An editor answers Ctrl-D with `refusal`, if there is one, and goes on: what is typed behind it is still
-    /// for the editor, and would not be if the terminal's modes changed in between.
+    /// Prints the prompt and reads a line, with its newline, to the end of `pending`; returns the bytes read, 0 at the
+    /// end of the input. EINTR after Ctrl-C. An editor answers Ctrl-D with `refusal`, if there is one, and goes on:
+    /// what is typed behind it is still for the editor, and would not be if the terminal's modes changed in between.
     pub fn read_line(
         &mut self,
         prompt: &[u8],
@@ -119,8 +119,8 @@ fn is_input_waiting() -> bool {
     file::ppoll(&mut wanted, Some(now)).is_ok_and(|ready| ready > 0)
 }
 
-/// The terminal without the kernel's editing and without keys that send signals, until this is dropped: a signal that comes
-/// between two reads would be seen late.
+/// The terminal without the kernel's editing and without keys that send signals, until this is dropped: a signal that
+/// comes between two reads would be seen late.
 struct RawModes {
     before: Termios,
 }
@@ -146,7 +146,8 @@ impl Drop for RawModes {
 }
 
 impl Shell {
-    /// Makes the terminal the shell's own again, whoever had it and whatever has become of them. False if there is none any more.
+    /// Makes the terminal the shell's own again, whoever had it and whatever has become of them. False if there is none
+    /// any more.
     pub fn reclaim_terminal(&mut self) -> bool {
         let modes = file::terminal_modes(io::STDIN);
         if let (Some(terminal), Ok(modes)) = (&mut self.terminal, modes) {

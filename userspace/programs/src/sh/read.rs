@@ -9,8 +9,8 @@ use programs::shell::syntax::Quoting;
 use ulib::libsyscall::file;
 use ulib::{Errno, eprint, io};
 
-/// `read [-r] [-p PROMPT] NAMES…`: one line, split at `IFS`; the last name gets the rest. Without `-r` a backslash protects what
-/// follows it, and joins lines.
+/// `read [-r] [-p PROMPT] NAMES…`: one line, split at `IFS`; the last name gets the rest. Without `-r` a backslash
+/// protects what follows it, and joins lines.
 pub fn read(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
     let (mut is_raw, mut words) = (false, &arguments[1..]);
     while let Some((option, rest)) = words.split_first().filter(|(word, _)| word.starts_with(b"-")) {

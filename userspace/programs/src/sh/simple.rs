@@ -129,7 +129,8 @@ impl Shell {
         self.run_program(arguments, assignments)
     }
 
-    /// Runs a builtin or a program even where a function has the same name. A special builtin's fault is then only a failure.
+    /// Runs a builtin or a program even where a function has the same name. A special builtin's fault is then only a
+    /// failure.
     pub fn run_without_functions(&mut self, arguments: &[Vec<u8>]) -> Outcome {
         let Some(name) = arguments.first() else { return Ok(0) };
         let outcome = match builtins::find(name) {

@@ -1,7 +1,7 @@
 //! `trap`: commands that run when a signal comes, or when the shell ends.
 //!
-//! A signal that has a command is noticed by a handler; its command runs once the command that runs now has ended. A copy of the
-//! shell keeps only that signals are ignored.
+//! A signal that has a command is noticed by a handler; its command runs once the command that runs now has ended. A
+//! copy of the shell keeps only that signals are ignored.
 
 use crate::execute::{Leave, Outcome};
 use crate::state::Shell;
@@ -83,7 +83,8 @@ impl Shell {
         }
     }
 
-    /// Whether a signal was ignored when the shell began: then a shell that is not interactive leaves it so (POSIX, "trap").
+    /// Whether a signal was ignored when the shell began: then a shell that is not interactive leaves it so (POSIX,
+    /// "trap").
     fn was_ignored(&mut self, signal: u32) -> bool {
         if self.terminal.is_some() || self.traps.contains_key(&signal) {
             return false;

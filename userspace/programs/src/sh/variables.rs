@@ -86,7 +86,8 @@ fn declare(shell: &mut Shell, arguments: &[Vec<u8>], declaration: Declaration) -
     Ok(0)
 }
 
-/// `local NAME[=VALUE]…`: the variables are as they were before when the function ends. Until it is set anew, one keeps its value.
+/// `local NAME[=VALUE]…`: the variables are as they were before when the function ends. Until it is set anew, one keeps
+/// its value.
 pub fn local(shell: &mut Shell, arguments: &[Vec<u8>]) -> Outcome {
     if shell.locals.is_empty() {
         return Err(shell.fault(2, format_args!("local: not in a function")));

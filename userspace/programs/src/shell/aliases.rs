@@ -1,4 +1,5 @@
-//! Where words of the shell's text stand for others, and where they do not, since they come from such a word themselves.
+//! Where words of the shell's text stand for others, and where they do not, since they come from such a word
+//! themselves.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -15,7 +16,8 @@ pub struct Aliases {
 }
 
 impl Aliases {
-    /// Whether the bare word at these places of the text is to be replaced: the first of a command, or the one after such a text.
+    /// Whether the bare word at these places of the text is to be replaced: the first of a command, or the one after
+    /// such a text.
     pub(super) fn replaces(&self, text: &[u8], start: usize, end: usize, is_first: bool) -> bool {
         let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let goes_on = self.goes_on_at.is_some_and(|at| {

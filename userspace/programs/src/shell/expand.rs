@@ -1,7 +1,7 @@
 //! Expansion: from words to arguments.
 //!
-//! In the order of POSIX's shell: tilde, parameters, commands and arithmetic, splitting at `IFS`, paths, quotes. Each byte
-//! carries whether it was quoted until the very end, since splitting and patterns look at bare bytes only.
+//! In the order of POSIX's shell: tilde, parameters, commands and arithmetic, splitting at `IFS`, paths, quotes. Each
+//! byte carries whether it was quoted until the very end, since splitting and patterns look at bare bytes only.
 
 use super::arithmetic::{self, Variables};
 use super::pattern::{self, Glyph};

@@ -1,7 +1,7 @@
 //! The shell's parser: recursive descent over bytes.
 //!
-//! [`Parser::next_list`] takes one complete command, as far as its newline, so that a script runs before its later lines
-//! are looked at. Input that ends inside a command is [`Error::Incomplete`]: an interactive shell reads on.
+//! [`Parser::next_list`] takes one complete command, as far as its newline, so that a script runs before its later
+//! lines are looked at. Input that ends inside a command is [`Error::Incomplete`]: an interactive shell reads on.
 
 pub use super::aliases::Aliases;
 use super::syntax::{AndOr, Command, Connector, Item, Kind, List, LoopKind, Mode, Pipeline, Status};

@@ -145,8 +145,8 @@ pub fn spawn<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> Re
     let place = Arc::clone(&result);
     let mapping = Mapping::new(Box::new(move || *place.lock() = Some(body())))?;
     let shared = mapping.shared();
-    // SAFETY: the stack below `shared` is fresh and stays mapped until `alive` is 0; `block` is what a thread pointer has to
-    // point to; the body is `Send`.
+    // SAFETY: the stack below `shared` is fresh and stays mapped until `alive` is 0; `block` is what a thread pointer
+    // has to point to; the body is `Send`.
     let thread = unsafe {
         let alive = (*shared).alive.as_ptr();
         let block = (*shared).block.this.get() as u64;
@@ -175,7 +175,8 @@ impl<T> JoinHandle<T> {
             loop {
                 match mapping.alive().load(Ordering::Acquire) {
                     0 => break,
-                    // The kernel's wake at a thread's end is for shared futexes. Any outcome is answered by looking again.
+                    // The kernel's wake at a thread's end is for shared futexes. Any outcome is answered by looking
+                    // again.
                     thread => drop(futex_wait(mapping.alive(), thread, None, Sharing::Shared)),
                 }
             }

@@ -1,8 +1,9 @@
-//! The program that ends the outer x86_64 machine with a status: the byte of its standard input. An outer AArch64 machine knows only off, and writes
-//! the status to the console: by semihosting, which could end it with one, every program of the inner machine would end it too.
+//! The program that ends the outer x86_64 machine with a status: the byte of its standard input. An outer AArch64
+//! machine knows only off, and writes the status to the console: by semihosting, which could end it with one, every
+//! program of the inner machine would end it too.
 //!
-//! Linux itself only turns a machine off, which is status 0 of any QEMU; and a shell reaches no port, as Debian's kernels have no `/dev/port`. So
-//! it is an ELF file of a few instructions.
+//! Linux itself only turns a machine off, which is status 0 of any QEMU; and a shell reaches no port, as Debian's
+//! kernels have no `/dev/port`. So it is an ELF file of a few instructions.
 
 /// Where it is loaded.
 const ADDRESS: u64 = 0x40_0000;

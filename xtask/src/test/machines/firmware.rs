@@ -32,8 +32,8 @@ fn grub(arch: Arch) -> Result<PathBuf> {
     debian::file(arch, &debian::Source { package, dependency: None, path }, "grub")
 }
 
-/// AArch64 machines: what they are called, their properties, CPU and number of CPUs. Firmware hands ACPI's tables over, or a device tree
-/// where there are none.
+/// AArch64 machines: what they are called, their properties, CPU and number of CPUs. Firmware hands ACPI's tables over,
+/// or a device tree where there are none.
 const MACHINES: [(&str, &str, &str, u32); 3] = [
     ("UEFI, ACPI", "gic-version=2", "cortex-a57", 2),
     ("UEFI, device tree", "acpi=off", "max", 1),

@@ -1,4 +1,5 @@
-//! x86_64 kernels started as loaders for Linux do: a bzImage by the BIOS and by GRUB, and an ELF file at its 64-bit entry.
+//! x86_64 kernels started as loaders for Linux do: a bzImage by the BIOS and by GRUB, and an ELF file at its 64-bit
+//! entry.
 
 use anyhow::Result;
 
@@ -68,8 +69,8 @@ const ROOT_TABLE: u64 = 0x9000;
 const TRAMPOLINE: u64 = 0x8_0000;
 const COMMAND_LINE: u64 = 0x2_0000;
 
-/// Starts the kernel as monitors start a `vmlinux`: at its entry in long mode, with the first GiB mapped and a zero page. The machine
-/// is brought to the PVH entry first, where an initramfs lies in memory already.
+/// Starts the kernel as monitors start a `vmlinux`: at its entry in long mode, with the first GiB mapped and a zero
+/// page. The machine is brought to the PVH entry first, where an initramfs lies in memory already.
 fn at_64_bit_entry(guest: &Guest) -> Result<Result<(), String>> {
     let pvh = physical(guest, "pvh_entry")?;
     let entry = build::entry(&std::fs::read(&guest.kernel)?)?;
@@ -86,7 +87,8 @@ fn at_64_bit_entry(guest: &Guest) -> Result<Result<(), String>> {
     Ok(greets(&output))
 }
 
-/// `struct boot_params` with what such a monitor fills in. Memory ends in the middle of the initramfs: firmware may have taken the rest.
+/// `struct boot_params` with what such a monitor fills in. Memory ends in the middle of the initramfs: firmware may
+/// have taken the rest.
 fn zero_page(initramfs: [u64; 2]) -> Vec<u8> {
     let mut page = vec![0; 4096];
     let end = (initramfs[0] + initramfs[1] / 2) & !0xfff;

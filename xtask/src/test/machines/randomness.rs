@@ -1,4 +1,5 @@
-//! Where machines have their randomness from: whether a seed counts at once, and whether one that has none still comes to one.
+//! Where machines have their randomness from: whether a seed counts at once, and whether one that has none still comes
+//! to one.
 
 use anyhow::Result;
 

@@ -12,7 +12,8 @@ use crate::test::boots::push;
 use crate::test::queue::Queue;
 use crate::test::{Stage, image};
 
-/// A kind of machine, the number of CPUs, what the first program does at last, what the monitor says then, and its status.
+/// A kind of machine, the number of CPUs, what the first program does at last, what the monitor says then, and its
+/// status.
 struct Case(&'static str, u32, &'static str, &'static str, i32);
 
 const OFF: &str = "busybox poweroff -f";

@@ -1,7 +1,8 @@
-//! The picture of the house as an SVG: crates as floors, folders as boxes, arrows to the folders of the crate that they use.
+//! The picture of the house as an SVG: crates as floors, folders as boxes, arrows to the folders of the crate that they
+//! use.
 //!
-//! Who uses what stands above it. A red arrow belongs to a circle of folders. Pointing at an arrow shows how many pairs of
-//! files it stands for.
+//! Who uses what stands above it. A red arrow belongs to a circle of folders. Pointing at an arrow shows how many pairs
+//! of files it stands for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

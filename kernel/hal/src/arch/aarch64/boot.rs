@@ -25,10 +25,10 @@ const SCTLR_ONES: u64 = 1 << 29 | 1 << 28 | 1 << 22 | 1 << 20 | 1 << 11;
 const SCTLR_SPAN: u64 = 1 << 23;
 const SCTLR_MMU_OFF: u64 = SCTLR_ONES | SCTLR_SPAN;
 /// M, C, I: MMU and caches. SA, SA0: the stack pointer is checked. DZE, UCT, UCI: EL0 may use DC ZVA, read CTR_EL0 and
-/// maintain caches. nTWE: WFE in EL0 waits for the timer's events; nTWI clear: WFI traps and goes on. IESB, EPAN: errors are
-/// told at their exception, PAN minds memory that programs may only execute. A clear: other accesses need not be aligned, as the
-/// compiler is told. All as under Linux; pointer authentication,
-/// BTI, MTE and AArch32's oddities are off.
+/// maintain caches. nTWE: WFE in EL0 waits for the timer's events; nTWI clear: WFI traps and goes on. IESB, EPAN:
+/// errors are told at their exception, PAN minds memory that programs may only execute. A clear: other accesses need
+/// not be aligned, as the compiler is told. All as under Linux; pointer authentication, BTI, MTE and AArch32's oddities
+/// are off.
 pub(super) const SCTLR_MMU_ON: u64 = SCTLR_ONES
     | 1 << 0
     | 1 << 2
@@ -42,8 +42,8 @@ pub(super) const SCTLR_MMU_ON: u64 = SCTLR_ONES
     | 1 << 26
     | 1 << 57;
 
-/// TCR_EL1 (D17.2.131) but for what depends on the CPU: 48 bits in both halves (T0SZ, T1SZ), 4 KiB granule in both (TG1 =
-/// 2), walks through write-back inner-shareable memory, TBI0: EL0's pointers may carry a tag in their top byte.
+/// TCR_EL1 (D17.2.131) but for what depends on the CPU: 48 bits in both halves (T0SZ, T1SZ), 4 KiB granule in both (TG1
+/// = 2), walks through write-back inner-shareable memory, TBI0: EL0's pointers may carry a tag in their top byte.
 pub(super) const TCR_VALUE: u64 =
     16 | 16 << 16 | 2 << 30 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 24 | 1 << 26 | 3 << 28 | 1 << 37;
 
@@ -80,8 +80,8 @@ global_asm!(
     start_stack_top = const smp::START_STACK_TOP,
 );
 
-/// A 16 KiB stack in the lower half of a 32 KiB slot, as the overflow test in `trap.S` wants it; the page below the next
-/// slot is taken away as that one's guard.
+/// A 16 KiB stack in the lower half of a 32 KiB slot, as the overflow test in `trap.S` wants it; the page below the
+/// next slot is taken away as that one's guard.
 #[repr(C, align(32768))]
 struct Slot([u8; STACK_SIZE]);
 
@@ -140,8 +140,9 @@ extern "C" fn aarch64_start(device_tree: u64, image: u64, boot_count: u64) -> ! 
     })
 }
 
-/// Finds out what the machine is made of, and maps its memory. The tree says it before memory is mapped, so that the console works by
-/// then; tables lie in memory. Called rather than inlined, as the next one: what they need of the stack is free again when the kernel starts.
+/// Finds out what the machine is made of, and maps its memory. The tree says it before memory is mapped, so that the
+/// console works by then; tables lie in memory. Called rather than inlined, as the next one: what they need of the
+/// stack is free again when the kernel starts.
 #[inline(never)]
 fn meet(
     tree: Option<&(DeviceTree<'static>, PhysRange)>,

@@ -1,4 +1,5 @@
-//! The clock: the generic timer's virtual counter, whose frequency CNTFRQ_EL0 tells (D11.2), and the wall clock at boot.
+//! The clock: the generic timer's virtual counter, whose frequency CNTFRQ_EL0 tells (D11.2), and the wall clock at
+//! boot.
 use super::cpu::read_register;
 use super::paging::DeviceRegisters;
 use super::patches::patched;
@@ -42,8 +43,8 @@ fn read() -> u64 {
     count
 }
 
-/// Erratum 858921: a read may be wrong where the counter's lower half overflows. Of two reads that differ in bit 32 the first is right, of others
-/// the second (Linux, `arch_timer`'s work-around). Clobbers x30; x0 is the result.
+/// Erratum 858921: a read may be wrong where the counter's lower half overflows. Of two reads that differ in bit 32 the
+/// first is right, of others the second (Linux, `arch_timer`'s work-around). Clobbers x30; x0 is the result.
 #[unsafe(naked)]
 unsafe extern "C" fn read_twice() -> u64 {
     naked_asm!(

@@ -1,5 +1,5 @@
-//! The serial port that the device tree names: a PL011 (PrimeCell UART, DDI 0183), or a 16550 in memory. Polled output, received
-//! bytes by interrupt.
+//! The serial port that the device tree names: a PL011 (PrimeCell UART, DDI 0183), or a 16550 in memory. Polled output,
+//! received bytes by interrupt.
 //!
 //! Lock order: `OUTPUT` is taken last, by anybody, with interrupts masked; nothing is called under it.
 use super::paging::DeviceRegisters;
@@ -98,8 +98,8 @@ pub(super) fn model() -> crate::console::Model {
     }
 }
 
-/// Writes bytes, waiting for room in the transmit buffer. Before the device tree has been read they go to the emulator, if
-/// that listens: only a kernel that fails writes so early.
+/// Writes bytes, waiting for room in the transmit buffer. Before the device tree has been read they go to the emulator,
+/// if that listens: only a kernel that fails writes so early.
 pub(super) fn write(bytes: &[u8]) {
     let Some(port) = port() else {
         if !SEARCHED.load(Ordering::Relaxed) {
@@ -145,7 +145,8 @@ fn write_pl011(registers: &DeviceRegisters, mut bytes: &[u8]) {
     }
 }
 
-/// Turns the FIFOs on, as far as firmware has not: while the port is off, as the manual wants it (3.3.7), and with nothing under way.
+/// Turns the FIFOs on, as far as firmware has not: while the port is off, as the manual wants it (3.3.7), and with
+/// nothing under way.
 fn use_fifos(registers: &DeviceRegisters) {
     if registers.read32(LINE_CONTROL) & FORMAT == FORMAT {
         return;
@@ -206,7 +207,8 @@ impl Port {
         Self { model, interrupt, is_edge }
     }
 
-    /// The port's interrupt: hands up all that waits, until that is too much. Reading the last one takes the interrupt back.
+    /// The port's interrupt: hands up all that waits, until that is too much. Reading the last one takes the interrupt
+    /// back.
     pub fn handle_interrupt(&self) {
         let registers = match &self.model {
             Model::Pl011(registers) => registers,

@@ -1,13 +1,15 @@
 //! Kernel contexts: what a switch between two tasks swaps.
 //!
-//! Registers that a callee keeps, the stack, and the block at the top of the stack that says what runs on it (`cpu.rs`).
+//! Registers that a callee keeps, the stack, and the block at the top of the stack that says what runs on it
+//! (`cpu.rs`).
 use super::Arch;
 use super::cpu::Running;
 use crate::contract::Context;
 use core::arch::naked_asm;
 use core::mem::{offset_of, size_of};
 
-/// A task's kernel registers while it does not run: what the procedure call standard (AAPCS64 6.1.1) makes a callee keep.
+/// A task's kernel registers while it does not run: what the procedure call standard (AAPCS64 6.1.1) makes a callee
+/// keep.
 #[repr(C)]
 #[derive(Default)]
 pub struct KernelContext {
@@ -85,9 +87,9 @@ extern "C" fn first_switch() {
 ///
 /// Stack: changes from the one to the other. Interrupts: must be masked, stay masked. Does not fault.
 ///
-/// The barriers are for tasks that move between CPUs. Cache and TLB maintenance is waited for by the CPU that began it, so
-/// what `previous` began, in EL0 too, is complete before another CPU can take it over. And `next`'s stack may have been
-/// mapped by another CPU since this one last synchronised (B2.3.12, D8.2.6).
+/// The barriers are for tasks that move between CPUs. Cache and TLB maintenance is waited for by the CPU that began it,
+/// so what `previous` began, in EL0 too, is complete before another CPU can take it over. And `next`'s stack may have
+/// been mapped by another CPU since this one last synchronised (B2.3.12, D8.2.6).
 ///
 /// # Safety
 /// `next` was filled by `prepare` or by this function, its stack is mapped and used by no CPU.

@@ -70,8 +70,8 @@ pub(super) fn block() -> *mut Running {
 /// Interrupt mask bit I of DAIF (C5.2.2).
 const INTERRUPTS_MASKED: u64 = 1 << 7;
 
-/// Brings the executing CPU to the state that the kernel counts on: its number and its interrupt stack known, and everything that
-/// programs can use or notice as `known_state` has it.
+/// Brings the executing CPU to the state that the kernel counts on: its number and its interrupt stack known, and
+/// everything that programs can use or notice as `known_state` has it.
 ///
 /// # Safety
 /// TPIDR_EL1 points to the block of the running stack, `interrupt_stack` is the top of a stack that is only this CPU's,
@@ -98,14 +98,17 @@ pub(super) fn has_random() -> bool {
     identity::known(Register::Instructions0) >> 60 != 0
 }
 
-/// Loads a word so that this CPU's exclusive monitor watches its line, and waits for an event unless it holds something else already.
-/// Events are the loss of the monitor, which another CPU's store to the line brings about, what is pending as an interrupt, the
-/// timer's event stream (D1.17.1, B2.9.1 of the manual), and one that came before: then this returns at once.
+/// Loads a word so that this CPU's exclusive monitor watches its line, and waits for an event unless it holds something
+/// else already. Events are the loss of the monitor, which another CPU's store to the line brings about, what is
+/// pending as an interrupt, the timer's event stream (D1.17.1, B2.9.1 of the manual), and one that came before: then
+/// this returns at once.
 ///
-/// `pause_while!("ldaxr {found}", "cmp {found}, {value}", word, value)` expands to the one asm block of a word of that size.
+/// `pause_while!("ldaxr {found}", "cmp {found}, {value}", word, value)` expands to the one asm block of a word of that
+/// size.
 macro_rules! pause_while {
     ($load:literal, $compare:literal, $word:expr, $value:expr) => {
-        // SAFETY: the reference may be loaded from; nothing else happens. An exclusive load without its store is forgotten by the next.
+        // SAFETY: the reference may be loaded from; nothing else happens. An exclusive load without its store is
+        // forgotten by the next.
         unsafe {
             asm!(concat!($load, ", [{word}]"), $compare, "b.ne 2f", "wfe", "2:",
                 word = in(reg) $word.as_ptr(), value = in(reg) u64::from($value), found = out(reg) _, options(nostack))
@@ -242,7 +245,8 @@ impl Cpu for Arch {
 
     #[inline]
     fn wait_for_interrupt() {
-        // SAFETY: WFI wakes for a pending interrupt also while it is masked (D1.6.2), so none is lost before the unmask.
+        // SAFETY: WFI wakes for a pending interrupt also while it is masked (D1.6.2), so none is lost before the
+        // unmask.
         unsafe { asm!("dsb sy", "wfi", "msr daifclr, #3", "isb", options(nostack, preserves_flags)) };
     }
 
@@ -259,14 +263,16 @@ impl Cpu for Arch {
     }
 }
 
-/// Masks urgent requests too. Else they are only from an exception's entry until its registers are saved, and on its way out.
+/// Masks urgent requests too. Else they are only from an exception's entry until its registers are saved, and on its
+/// way out.
 #[inline(always)]
 pub(super) fn mask_all() {
     // SAFETY: as `interrupts_disable`.
     unsafe { asm!("msr daifset, #3", options(nostack, preserves_flags)) };
 }
 
-/// Takes urgent requests from here on, and no other interrupts: an exception has been entered, and its registers are saved.
+/// Takes urgent requests from here on, and no other interrupts: an exception has been entered, and its registers are
+/// saved.
 #[inline(always)]
 pub(super) fn admit_urgent() {
     // SAFETY: the vectors are in place.
@@ -285,7 +291,8 @@ fn requested_pointer() -> *mut u32 {
     unsafe { &raw mut (*block()).requested }
 }
 
-/// Calls [`task::give_way`] from where a guard is dropped, as if it were an interrupt: but for x15, no register changes hands.
+/// Calls [`task::give_way`] from where a guard is dropped, as if it were an interrupt: but for x15, no register changes
+/// hands.
 #[inline(always)]
 fn give_way() {
     // SAFETY: x15 keeps the link register, so that dropping a guard makes no function around it save one.
@@ -301,8 +308,8 @@ fn give_way() {
 /// | x30 | return address | clobbered |
 /// | all other general registers | | as they were |
 ///
-/// Stack: 176 bytes, from low to high: x29 and x30 as a frame record, x0 to x18, one word unused. Interrupts: as they are. Does
-/// not fault.
+/// Stack: 176 bytes, from low to high: x29 and x30 as a frame record, x0 to x18, one word unused. Interrupts: as they
+/// are. Does not fault.
 #[unsafe(naked)]
 unsafe extern "C" fn preserving_give_way() {
     naked_asm!(

@@ -24,8 +24,8 @@ pub(super) fn handle() {
     preempt::leave_interrupt();
 }
 
-/// Handles an urgent request, which has found the CPU at `pc`, anywhere in the kernel; zeros if that was in a program. All
-/// interrupts are masked and stay so.
+/// Handles an urgent request, which has found the CPU at `pc`, anywhere in the kernel; zeros if that was in a program.
+/// All interrupts are masked and stay so.
 pub(super) fn handle_urgent(pc: u64, frame_pointer: u64, interrupts: Interrupts) {
     let Some(interrupt) = gic::acknowledge(Exception::Fiq) else { return };
     let number = interrupt.number();
@@ -35,8 +35,8 @@ pub(super) fn handle_urgent(pc: u64, frame_pointer: u64, interrupts: Interrupts)
     } else if is_stop(number) && crate::panic::is_ending() {
         Arch::halt();
     } else if number == Request::Reschedule as u32 {
-        // The urgent one was taken as an ordinary interrupt just before this came, and a GICv2 gives whatever is first. Those that
-        // are levels come again by themselves.
+        // The urgent one was taken as an ordinary interrupt just before this came, and a GICv2 gives whatever is first.
+        // Those that are levels come again by themselves.
         gic::send(Request::Reschedule, Arch::id());
     }
 }

@@ -1,7 +1,7 @@
 //! Address translation: the kernel's half by TTBR1, programs' half by TTBR0, and the flushes.
 //!
-//! The kernel's root table is made by `boot.S` and never changes its place; its translations are global. Those of programs
-//! are kept by ASID (`libkernel`: `asid`), so a CPU that changes address spaces forgets nothing.
+//! The kernel's root table is made by `boot.S` and never changes its place; its translations are global. Those of
+//! programs are kept by ASID (`libkernel`: `asid`), so a CPU that changes address spaces forgets nothing.
 //!
 //! Virtual addresses of the kernel (docs/address-map.md): the direct map of memory and devices from
 //! [`DIRECT_MAP`], kernel stacks from `KERNEL_STACKS`, the image at [`IMAGE`].
@@ -161,7 +161,8 @@ fn constants_range() -> PhysRange {
     PhysRange::new(PhysAddr::new(IMAGE_START.load(Ordering::Relaxed)), length as u64)
 }
 
-/// Makes 2 MiB of memory visible at `address`, behind the image's own place in the boot tables, before the direct map is there.
+/// Makes 2 MiB of memory visible at `address`, behind the image's own place in the boot tables, before the direct map
+/// is there.
 pub(super) fn map_window(address: u64, memory: PhysAddr) {
     let _guard = KERNEL_TABLES.lock();
     let block = PhysRange::new(memory, level_size(1));
@@ -245,12 +246,12 @@ fn forget_asid(asid: u16) {
     complete_flush();
 }
 
-/// Waits until all CPUs have done what they were told by broadcast. The CPU that told them must wait: a task that moves in
-/// between is waited for by the switch (`context.rs`).
+/// Waits until all CPUs have done what they were told by broadcast. The CPU that told them must wait: a task that moves
+/// in between is waited for by the switch (`context.rs`).
 fn complete_flush() {
-    // Some cores may go on with a translation that was forgotten once (1286807, 2441007, 2441009): all of them are forgotten there then, which
-    // is the same again and more.
-    // SAFETY: barriers; forgetting translations is always sound.
+    // Some cores may go on with a translation that was forgotten once (1286807, 2441007, 2441009): all of them are
+    // forgotten there then, which is the same again and more. SAFETY: barriers; forgetting translations is always
+    // sound.
     unsafe {
         asm!(
             "dsb ish",
@@ -380,8 +381,8 @@ impl Paging for Arch {
     }
 }
 
-/// Writes the image back to memory, out of all caches, wherever it runs (B2.4.5: the point of coherency), and forgets nothing: what comes next
-/// runs with the caches off.
+/// Writes the image back to memory, out of all caches, wherever it runs (B2.4.5: the point of coherency), and forgets
+/// nothing: what comes next runs with the caches off.
 pub(super) fn write_back_image() {
     let line = 4 << (identity::cache_type() >> 16 & 0xf);
     let (start, end) = (&raw const __image_start as u64, &raw const __image_end as u64);

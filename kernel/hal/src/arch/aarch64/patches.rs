@@ -47,7 +47,8 @@ macro_rules! number {
     (BRANCHES_BY_MONITOR) => {
         9
     };
-    // Atomic updates by one instruction exist (FEAT_LSE). Of the compiler's own loops the build makes a table: `atomics`.
+    // Atomic updates by one instruction exist (FEAT_LSE). Of the compiler's own loops the build makes a table:
+    // `atomics`.
     (ATOMICS) => {
         10
     };
@@ -71,8 +72,8 @@ macro_rules! number {
     };
 }
 
-/// A site's assembly: `patched!(PAN, "nop" => "msr pan, #0")`. Without operands of its own; see [`patch::site`]. In files of
-/// assembly: `patches.S`.
+/// A site's assembly: `patched!(PAN, "nop" => "msr pan, #0")`. Without operands of its own; see [`patch::site`]. In
+/// files of assembly: `patches.S`.
 macro_rules! patched {
     ($feature:ident, $old:expr => $new:expr) => {
         $crate::patch::site!($crate::arch::aarch64::patches::number!($feature), $old => $new)
@@ -95,7 +96,8 @@ pub fn has_pan() -> bool {
     known(Register::Memory1) >> 20 & 0xf != 0
 }
 
-/// Whether the CPU has FEAT_LSE (ID_AA64ISAR0_EL1 bits 23:20). Another CPU that lacks it stays out: programs see it too.
+/// Whether the CPU has FEAT_LSE (ID_AA64ISAR0_EL1 bits 23:20). Another CPU that lacks it stays out: programs see it
+/// too.
 fn has_atomics() -> bool {
     known(Register::Instructions0) >> 20 & 0xf >= 2
 }
@@ -103,8 +105,8 @@ fn has_atomics() -> bool {
 /// Patches the text, through windows that are open meanwhile: where it runs it is never writable.
 ///
 /// # Safety
-/// This CPU is alone, with interrupts masked, on the boot tables; of the sites only those of flushes are executed before it
-/// returns, and those not between their change and the end of this function's walk.
+/// This CPU is alone, with interrupts masked, on the boot tables; of the sites only those of flushes are executed
+/// before it returns, and those not between their change and the end of this function's walk.
 pub unsafe fn apply() {
     let present = speculation::features()
         .with(number!(PAN), has_pan())
@@ -142,8 +144,8 @@ pub unsafe fn apply() {
     blocks().for_each(|offset| paging::unmap_window(WINDOW + offset));
 }
 
-/// Writes what lies at `address` to where instructions are fetched from. A line has sixteen bytes at least. Not by the instruction that only
-/// cleans: some cores must not (erratum 826319).
+/// Writes what lies at `address` to where instructions are fetched from. A line has sixteen bytes at least. Not by the
+/// instruction that only cleans: some cores must not (erratum 826319).
 fn clean(address: u64, length: usize) {
     let last = address + length as u64 - 1;
     for place in (address & !15..=last).step_by(16) {

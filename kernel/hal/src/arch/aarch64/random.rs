@@ -1,5 +1,5 @@
-//! RNDRRS and RNDR of the CPU, and firmware's generator. Sources: Arm ARM, C5.2.12 and C5.2.13; DEN 0098 (True Random Number Generator
-//! Firmware Interface).
+//! RNDRRS and RNDR of the CPU, and firmware's generator. Sources: Arm ARM, C5.2.12 and C5.2.13; DEN 0098 (True Random
+//! Number Generator Firmware Interface).
 use super::cpu;
 use super::platform::psci;
 use core::arch::asm;
@@ -18,8 +18,8 @@ pub fn for_each_source(visit: &mut dyn FnMut(&'static str, fn() -> Option<u64>))
     }
 }
 
-/// Reads one of the registers; the flag Z says that it had nothing to give. Where the CPU does not have it, the exception goes on behind
-/// with the flag set.
+/// Reads one of the registers; the flag Z says that it had nothing to give. Where the CPU does not have it, the
+/// exception goes on behind with the flag set.
 macro_rules! draw {
     // draw!("s3_3_c2_c4_0") expands to a read of that register, its row in the exception table, and an Option<u64>.
     ($register:literal) => {{

@@ -1,7 +1,9 @@
 //! The other CPUs: started by PSCI, in `boot.S`, on the boot CPU's tables.
 //!
-//! A CPU that lacks a feature which the boot CPU has, and the kernel or programs rely on, stops before it answers, and so is
-//! left out; so is one with a fault, or a way to guess, that nothing is done about, which another core of this machine has to be known for. Spin tables and other ways than PSCI are not supported: such CPUs are reported as silent.
+//! A CPU that lacks a feature which the boot CPU has, and the kernel or programs rely on, stops before it answers, and
+//! so is left out; so is one with a fault, or a way to guess, that nothing is done about, which another core of this
+//! machine has to be known for. Spin tables and other ways than PSCI are not supported: such CPUs are reported as
+//! silent.
 use super::cpu::{self, Running, affinity};
 use super::platform::gic::{self, Request};
 use super::platform::identity::{Identity, Register};

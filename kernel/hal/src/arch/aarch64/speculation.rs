@@ -1,4 +1,5 @@
-//! The plan against speculation: made at boot, kept by PSTATE.SSBS of programs. The code on the way in is `platform::guards`'s.
+//! The plan against speculation: made at boot, kept by PSTATE.SSBS of programs. The code on the way in is
+//! `platform::guards`'s.
 use super::Arch;
 use super::cpu::read_register;
 use super::patches::{number, patched};

@@ -1,6 +1,7 @@
 //! The deadline timer: the generic timer's virtual one, one-shot (D11.2).
 //!
-//! It is there, like the counter, whether the machine started us in EL1 or in EL2 (where `boot.S` made the offset zero).
+//! It is there, like the counter, whether the machine started us in EL1 or in EL2 (where `boot.S` made the offset
+//! zero).
 use super::clock::count;
 use super::cpu::{read_register, write_register};
 use super::platform::errata;
@@ -88,8 +89,8 @@ fn event_bit() -> u64 {
 pub(super) fn set_deadline(deadline_ns: Option<u64>) {
     let control = match deadline_ns {
         Some(deadline_ns) => {
-            // From now on, not from boot: the ratio's rounding would add up over the machine's life. Rounded up, so that the
-            // deadline has passed when the interrupt comes.
+            // From now on, not from boot: the ratio's rounding would add up over the machine's life. Rounded up, so
+            // that the deadline has passed when the interrupt comes.
             let counts = time::counts(deadline_ns.saturating_sub(time::now_ns())).saturating_add(1);
             let compare = count().saturating_add(counts);
             // SAFETY: the interrupt is this file's own.

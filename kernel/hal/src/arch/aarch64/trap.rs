@@ -69,8 +69,8 @@ extern "C" fn aarch64_kernel_synchronous(frame: &mut TrapFrame) {
         if !UserAddr::new(fault.address).is_user() {
             die("a user copy touched kernel memory", frame);
         }
-        // Under a spin lock, or with interrupts off, nothing may sleep: the copy ends where it is. So does one that wants no page (see
-        // `user_copy::call`).
+        // Under a spin lock, or with interrupts off, nothing may sleep: the copy ends where it is. So does one that
+        // wants no page (see `user_copy::call`).
         if frame.x[15] == OnAbsent::PageIn as u64
             && Arch::preempt_count() == 0
             && frame.pstate & INTERRUPTS_MASKED == 0

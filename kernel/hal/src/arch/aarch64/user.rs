@@ -61,8 +61,8 @@ impl UserEntry for Arch {
     }
 }
 
-/// Everything but a system call. `None`: handled here, the program may go on. Interrupts come in masked; they are on when
-/// there is an exit.
+/// Everything but a system call. `None`: handled here, the program may go on. Interrupts come in masked; they are on
+/// when there is an exit.
 #[inline(never)]
 fn handle(regs: &mut UserRegs, vector: u64, syndrome: u64) -> Option<UserExit> {
     if vector == EXIT_INTERRUPT {
@@ -124,8 +124,8 @@ const _: () = assert!(size_of::<EntryFrame>().is_multiple_of(16), "SP must stay 
 /// | x1 to x18 | | clobbered |
 /// | x19 to x30, sp | the caller's | kept |
 ///
-/// Stack: [`EntryFrame`] is pushed, and popped by `user_exit`. Interrupts: must be masked; unmasked in EL0; masked again on
-/// return. Does not fault: the frame is kernel memory, and `eret` with a valid SPSR has nothing to fault on.
+/// Stack: [`EntryFrame`] is pushed, and popped by `user_exit`. Interrupts: must be masked; unmasked in EL0; masked
+/// again on return. Does not fault: the frame is kernel memory, and `eret` with a valid SPSR has nothing to fault on.
 ///
 /// # Safety
 /// `regs` is valid, and its `pstate` holds no bit outside [`PROGRAM_BITS`].

@@ -1,8 +1,8 @@
 //! Copies between kernel and user memory that recover from faults.
 //!
 //! The routines clear PSTATE.PAN meanwhile (where the CPU has it) and touch user memory by ordinary loads and stores; a
-//! fault inside one of the ranges of the exception table either is resolved and retried, or goes on at the range's recovery
-//! address (see `trap.rs`). All progress is counted at the destination pointer x0, which every store advances.
+//! fault inside one of the ranges of the exception table either is resolved and retried, or goes on at the range's
+//! recovery address (see `trap.rs`). All progress is counted at the destination pointer x0, which every store advances.
 use super::Arch;
 use super::patches::{has_pan, number, patched};
 use crate::contract::UserAccess;
@@ -58,8 +58,9 @@ pub(super) fn forbid_user_access() {
     }
 }
 
-/// Calls one of the routines of user_copy.S. Where a CPU may take a user address for one before it has looked, it goes by way of the
-/// second, which makes the address one. What is to be done about an absent page goes along in x15, which no routine touches.
+/// Calls one of the routines of user_copy.S. Where a CPU may take a user address for one before it has looked, it goes
+/// by way of the second, which makes the address one. What is to be done about an absent page goes along in x15, which
+/// no routine touches.
 macro_rules! call {
     ($routine:ident or $masked:ident, $absent:expr, $($operand:tt)*) => {
         asm!(patched!(MASKS, "bl {routine}" => "bl {masked}"), routine = sym $routine, masked = sym $masked,
@@ -67,8 +68,8 @@ macro_rules! call {
     };
 }
 
-/// What [`call`] goes by: the routine, with the user address in `$register` no higher than the end of user space. By data and not by a
-/// branch. Clobbers x16 and the flags besides.
+/// What [`call`] goes by: the routine, with the user address in `$register` no higher than the end of user space. By
+/// data and not by a branch. Clobbers x16 and the flags besides.
 macro_rules! masked {
     ($($name:ident: $register:literal, $routine:ident;)*) => {
         $(

@@ -1,7 +1,7 @@
 //! FP/SIMD registers and the thread pointer, saved eagerly at switches.
 //!
-//! The kernel is built for a soft-float target, so the registers in the CPU are always those of the running task. SVE and
-//! SME are refused to programs (CPACR_EL1), so these are all there are.
+//! The kernel is built for a soft-float target, so the registers in the CPU are always those of the running task. SVE
+//! and SME are refused to programs (CPACR_EL1), so these are all there are.
 use super::Arch;
 use super::cpu::{read_register, write_register};
 use crate::contract::UserRegisters;
@@ -85,7 +85,8 @@ impl UserRegisters for Arch {
 
     fn floating_point(state: &mut State) -> &mut [u8] {
         let image = (&raw mut state.status).cast::<u8>();
-        // SAFETY: `status`, `control` and `vectors` lie side by side without padding (asserted below) and take any bits.
+        // SAFETY: `status`, `control` and `vectors` lie side by side without padding (asserted below) and take any
+        // bits.
         unsafe { core::slice::from_raw_parts_mut(image, FLOATING_POINT_SIZE) }
     }
 

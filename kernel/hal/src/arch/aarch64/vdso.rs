@@ -1,7 +1,7 @@
 //! The vDSO's functions for AArch64: clocks from the virtual counter, and the return from a signal handler.
 //!
-//! AAPCS64. A clock of the data page is read under its sequence number, with load barriers on both sides (Arm ARM, B2.3.12);
-//! `isb` keeps the counter from being read early (Arm ARM, D12.1.2).
+//! AAPCS64. A clock of the data page is read under its sequence number, with load barriers on both sides (Arm ARM,
+//! B2.3.12); `isb` keeps the counter from being read early (Arm ARM, D12.1.2).
 use core::mem::offset_of;
 use libkernel::clock::SECOND_NS;
 use libkernel::vdso::{CLOCKS, RAW_CLOCK, VdsoClock, VdsoData, WALL_CLOCKS};

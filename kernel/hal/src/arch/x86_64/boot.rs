@@ -18,24 +18,25 @@ use libkernel::command_line::CommandLine;
 //
 //   ebx = the loader's data, by physical address    ebp = which loader it was: one of the numbers below
 //
-// pvh_entry: 32-bit protected mode, flat segments, paging and interrupts off, ebx = hvm_start_info; every other general register,
-// esp too, holds anything (Xen, docs/misc/pvh.pandoc).
-// linux_entry_32, at the image's start: the same with esi = the zero page (Linux, Documentation/arch/x86/boot.rst, "32-bit Boot
-// Protocol"). linux_entry_64, 0x200 behind it: long mode, the image, the zero page and the command line mapped at their own
-// addresses, rsi = the zero page ("64-bit Boot Protocol"). How many levels the loader's tables have, and what else it left in CR4,
-// cannot be changed in long mode; so this leaves it, and takes the way of the others.
+// pvh_entry: 32-bit protected mode, flat segments, paging and interrupts off, ebx = hvm_start_info; every other general
+// register, esp too, holds anything (Xen, docs/misc/pvh.pandoc). linux_entry_32, at the image's start: the same with
+// esi = the zero page (Linux, Documentation/arch/x86/boot.rst, "32-bit Boot Protocol"). linux_entry_64, 0x200 behind
+// it: long mode, the image, the zero page and the command line mapped at their own addresses, rsi = the zero page
+// ("64-bit Boot Protocol"). How many levels the loader's tables have, and what else it left in CR4, cannot be changed
+// in long mode; so this leaves it, and takes the way of the others.
 //
-// efi_entry: long mode on firmware's tables and stack, rcx = the image's handle, rdx = EFI's system table, Microsoft's calling
-// convention (UEFI 2.10, 2.3.4). The boot tables' window joins firmware's own tables, so that efi_main runs where it is linked while
-// firmware can still be called. Returns EFI_LOAD_ERROR where the image is not at its address, the tables have five levels, or
-// firmware does not let go.
+// efi_entry: long mode on firmware's tables and stack, rcx = the image's handle, rdx = EFI's system table, Microsoft's
+// calling convention (UEFI 2.10, 2.3.4). The boot tables' window joins firmware's own tables, so that efi_main runs
+// where it is linked while firmware can still be called. Returns EFI_LOAD_ERROR where the image is not at its address,
+// the tables have five levels, or firmware does not let go.
 //
-// No stack of a loader is used by the others. The caches are on from the first write of CR0: what a loader, or a reset, left in CR0.CD and NW would
-// make the whole boot crawl, and NW without CD is a fault (SDM volume 3, 11.5.1).
+// No stack of a loader is used by the others. The caches are on from the first write of CR0: what a loader, or a reset,
+// left in CR0.CD and NW would make the whole boot crawl, and NW without CD is a fault (SDM volume 3, 11.5.1).
 //
-// extend, for every CPU: EFER = LME, SCE and, where the CPU has it, NXE, as writing what it has not is a fault before anybody hears of it.
-// Firmware may have turned no-execute off (Intel: IA32_MISC_ENABLE, bit 34), which is turned on again. In: esp = where to go on. Clobbers eax,
-// ebx, ecx, edx; needs no stack. `cpu::missing_essential` says what is missing.
+// extend, for every CPU: EFER = LME, SCE and, where the CPU has it, NXE, as writing what it has not is a fault before
+// anybody hears of it. Firmware may have turned no-execute off (Intel: IA32_MISC_ENABLE, bit 34), which is turned on
+// again. In: esp = where to go on. Clobbers eax, ebx, ecx, edx; needs no stack. `cpu::missing_essential` says what is
+// missing.
 //
 //   kept through the mode switch: ebx, ebp; edi:esi = time-stamp counter at the first instruction
 global_asm!(

@@ -1,7 +1,8 @@
 //! The clocks' counter: the time-stamp counter where it can be relied on, else KVM's clock, the HPET or ACPI's timer.
 //!
-//! The time-stamp counter comes first if it is constant, or a hypervisor makes it that says nothing better. KVM's clock comes before the two
-//! timers, of which each read leaves the CPU. `clocksource=` and `tsc=` choose as on Linux, and so does root later.
+//! The time-stamp counter comes first if it is constant, or a hypervisor makes it that says nothing better. KVM's clock
+//! comes before the two timers, of which each read leaves the CPU. `clocksource=` and `tsc=` choose as on Linux, and so
+//! does root later.
 use super::platform::measure::{self, Rates};
 use super::platform::reference::Source;
 use super::platform::{apic, cpuid, kvm, msr, rtc};
@@ -16,7 +17,8 @@ use libkernel::command_line::CommandLine;
 
 /// Of a machine that has no other clock, and whose CPU does not say: cycles count as nanoseconds.
 const FALLBACK_HERTZ: u64 = SECOND_NS;
-/// Timer ticks for each cycle where nothing could be measured, with 32 fraction bits: the divided clock of a virtual machine.
+/// Timer ticks for each cycle where nothing could be measured, with 32 fraction bits: the divided clock of a virtual
+/// machine.
 const FALLBACK_TICKS: u64 = (1 << 32) / 16;
 
 /// What the time-stamp counter and the APIC's timer count a second.
@@ -24,14 +26,16 @@ static TSC_HERTZ: AtomicU64 = AtomicU64::new(FALLBACK_HERTZ);
 static TIMER_HERTZ: AtomicU64 = AtomicU64::new(SECOND_NS / apic::TIMER_DIVISOR);
 /// Ticks of the APIC's timer for each count, with 32 fraction bits.
 static TICKS_PER_COUNT: AtomicU64 = AtomicU64::new(FALLBACK_TICKS);
-/// Cycles of the time-stamp counter for each count, with 32 fraction bits; zero where that is not good enough to be waited by.
+/// Cycles of the time-stamp counter for each count, with 32 fraction bits; zero where that is not good enough to be
+/// waited by.
 static CYCLES_PER_COUNT: AtomicU64 = AtomicU64::new(ONE);
 const ONE: u64 = 1 << 32;
 static WALL_CLOCK_AT_BOOT_NS: AtomicU64 = AtomicU64::new(0);
 
 /// The [`Counter`] in use.
 static IN_USE: AtomicU8 = AtomicU8::new(Counter::Tsc as u8);
-/// Whether the time-stamp counter comes first, last, or not at all: it is constant; nobody says so; or it was found to be none.
+/// Whether the time-stamp counter comes first, last, or not at all: it is constant; nobody says so; or it was found to
+/// be none.
 static TSC_TRUST: AtomicU8 = AtomicU8::new(TRUSTED);
 const TRUSTED: u8 = 0;
 const DOUBTFUL: u8 = 1;
@@ -139,7 +143,8 @@ fn wait_for_reads() {
     unsafe { asm!("lfence", options(nostack, preserves_flags)) };
 }
 
-/// How often the counter must be read not to lose a round, in nanoseconds: what it takes for a quarter of one. `None`: it has no end.
+/// How often the counter must be read not to lose a round, in nanoseconds: what it takes for a quarter of one. `None`:
+/// it has no end.
 pub fn longest_rest_ns() -> Option<u64> {
     if IN_USE.load(Ordering::Relaxed) <= Counter::Kvm as u8 {
         return None;
@@ -160,7 +165,8 @@ pub fn provoke() {
     }
 }
 
-/// Starts the clock, which was zero when the time-stamp counter was `boot_cycles`, and reads the wall clock. Boot, interrupts off.
+/// Starts the clock, which was zero when the time-stamp counter was `boot_cycles`, and reads the wall clock. Boot,
+/// interrupts off.
 pub fn initialise(boot_cycles: u64, words: CommandLine<'_>) {
     let rates = rates();
     TSC_HERTZ.store(rates.hertz, Ordering::Relaxed);

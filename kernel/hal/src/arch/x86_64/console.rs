@@ -1,5 +1,5 @@
-//! The first serial port of a PC. And the other places where a kernel that fails can be heard: the other serial ports, a screen in text
-//! mode, and the debug port of emulators.
+//! The first serial port of a PC. And the other places where a kernel that fails can be heard: the other serial ports,
+//! a screen in text mode, and the debug port of emulators.
 use super::platform::{ioapic, port, vga};
 use crate::console::Received;
 use crate::uart::{Uart, UartRegisters};

@@ -59,8 +59,8 @@ impl CpuLocal {
     }
 }
 
-/// The bit of [`CpuLocal::preempt`] that is clear while the CPU is wanted. Upside down, so that the instruction that takes the last
-/// guard off the count also says whether to look further.
+/// The bit of [`CpuLocal::preempt`] that is clear while the CPU is wanted. Upside down, so that the instruction that
+/// takes the last guard off the count also says whether to look further.
 const NOT_REQUESTED: u32 = 1 << 31;
 
 static mut BOOT_CPU: CpuLocal = CpuLocal::new(0, 0);
@@ -189,7 +189,8 @@ pub fn guard_boot_stacks() -> Result<(), OutOfMemory> {
     Ok(())
 }
 
-/// Makes the executing CPU whole: descriptor tables, GS base, and all state that programs can notice. The same for every CPU.
+/// Makes the executing CPU whole: descriptor tables, GS base, and all state that programs can notice. The same for
+/// every CPU.
 ///
 /// # Safety
 /// As [`gdt::load`].
@@ -386,8 +387,8 @@ fn preempt_word() -> u32 {
 /// Calls [`task::give_way`] from where a guard is dropped, as if it were an interrupt: no register changes hands.
 #[inline(always)]
 fn give_way() {
-    // SAFETY: the kernel's target has no red zone, and `preserving_give_way` aligns the stack itself, so that dropping a guard asks
-    // nothing of the functions around it.
+    // SAFETY: the kernel's target has no red zone, and `preserving_give_way` aligns the stack itself, so that dropping
+    // a guard asks nothing of the functions around it.
     unsafe { asm!("call {}", sym preserving_give_way, options(nostack)) };
 }
 

@@ -54,7 +54,8 @@ const KEEP: u64 = 1 << 63;
 /// Above so many pages, forgetting everything is cheaper than page by page.
 const SINGLE_PAGES_MAX: u64 = 32;
 
-/// Makes this CPU forget the pages from `first` to `last` of the active address space; up to [`KERNEL_TOO`], everything.
+/// Makes this CPU forget the pages from `first` to `last` of the active address space; up to [`KERNEL_TOO`],
+/// everything.
 pub fn flush_here(first: UserAddr, last: UserAddr) {
     if last == KERNEL_TOO {
         return flush_all_and_kernel();
@@ -77,8 +78,8 @@ pub fn flush_all() {
     unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
 }
 
-/// Makes this CPU forget all translations of all address spaces, the kernel's included: changing CR4.PGE does (SDM volume 3,
-/// 4.10.4.1).
+/// Makes this CPU forget all translations of all address spaces, the kernel's included: changing CR4.PGE does (SDM
+/// volume 3, 4.10.4.1).
 pub fn flush_all_and_kernel() {
     const GLOBAL_PAGES: u64 = 1 << 7;
     // SAFETY: forgetting translations is always sound, and CR4 is at last what it was.
@@ -138,9 +139,9 @@ impl Paging for Arch {
         }
     }
 
-    /// A CPU notes itself before it can walk: whoever changes an entry and then reads the mask finds it there, or it walks the
-    /// changed entry. What it has kept from the last time is `libkernel::arch::x86_64::pcid`'s business; without identifiers
-    /// the write of CR3 forgets all translations that are not global (SDM volume 3, 4.10.4.1).
+    /// A CPU notes itself before it can walk: whoever changes an entry and then reads the mask finds it there, or it
+    /// walks the changed entry. What it has kept from the last time is `libkernel::arch::x86_64::pcid`'s business;
+    /// without identifiers the write of CR3 forgets all translations that are not global (SDM volume 3, 4.10.4.1).
     #[inline]
     fn activate(previous: Option<&PageTable>, next: Option<&PageTable>) {
         let cpu = Self::id();
@@ -150,9 +151,9 @@ impl Paging for Arch {
         }
         let root = next.map_or_else(kernel_root, PageTable::root).as_u64();
         let choice = if has_identifiers() { identify(next) } else { 0 };
-        // SAFETY: every root shares the kernel's half, so the running code and stack stay mapped; the CPU has the identifier's bits
-        // if they are set, and keeps nothing under it that is not this root's. The prefixes, which mean nothing here, leave room for
-        // a call; the kernel's target has no red zone.
+        // SAFETY: every root shares the kernel's half, so the running code and stack stay mapped; the CPU has the
+        // identifier's bits if they are set, and keeps nothing under it that is not this root's. The prefixes, which
+        // mean nothing here, leave room for a call; the kernel's target has no red zone.
         unsafe {
             asm!(patched!(FILL_RETURNS, ".byte 0x3e, 0x3e\nmov cr3, rax" => "call {fill}"), fill = sym guards::change_space,
                 in("rax") root | choice);
@@ -218,8 +219,8 @@ impl Paging for Arch {
     }
 }
 
-/// Maps device registers, or memory of the firmware's, at their own place in the device window. What lies behind the window's end,
-/// at 512 GiB, cannot be mapped: firmware's tables may name any address.
+/// Maps device registers, or memory of the firmware's, at their own place in the device window. What lies behind the
+/// window's end, at 512 GiB, cannot be mapped: firmware's tables may name any address.
 pub fn map_device(page: PhysAddr) -> Result<*mut u8, OutOfMemory> {
     if page.as_u64() >= DEVICES_BYTES {
         return Err(OutOfMemory);

@@ -89,8 +89,8 @@ pub(in crate::arch::x86_64) use {clac, number, patched, stac};
 /// Patches the text.
 ///
 /// # Safety
-/// The text is writable (early page tables), and this CPU is alone with interrupts off. What serialises comes with the next write
-/// of CR3 (SDM volume 3, 8.1.3), before any site is met.
+/// The text is writable (early page tables), and this CPU is alone with interrupts off. What serialises comes with the
+/// next write of CR3 (SDM volume 3, 8.1.3), before any site is met.
 pub unsafe fn apply() {
     let present = speculation::features()
         .with(number!(SMAP), has(cpu::feature::SMAP))

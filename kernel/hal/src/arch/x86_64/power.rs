@@ -161,8 +161,8 @@ pub fn has_keyboard_controller() -> bool {
     unsafe { port::read_u8(KEYBOARD_COMMAND) != 0xff }
 }
 
-/// Resets the machine where ACPI has nothing to say: by the keyboard controller, with which monitors such as Firecracker end a
-/// guest with success, else by a triple fault.
+/// Resets the machine where ACPI has nothing to say: by the keyboard controller, with which monitors such as
+/// Firecracker end a guest with success, else by a triple fault.
 fn reset() -> ! {
     // SAFETY: the reset line; nothing is lost that would be kept.
     unsafe { port::write_u8(KEYBOARD_COMMAND, KEYBOARD_RESET) };

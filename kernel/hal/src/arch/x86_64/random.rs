@@ -13,7 +13,8 @@ pub fn for_each_source(visit: &mut dyn FnMut(&'static str, fn() -> Option<u64>))
     }
 }
 
-/// Executes one of the instructions. Where CPUID promises what is not there, the exception leaves the carry clear: nothing to give.
+/// Executes one of the instructions. Where CPUID promises what is not there, the exception leaves the carry clear:
+/// nothing to give.
 macro_rules! draw {
     // draw!("rdseed") expands to that instruction, its row in the exception table, and an Option<u64>.
     ($instruction:literal) => {{

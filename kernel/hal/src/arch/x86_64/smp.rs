@@ -1,8 +1,9 @@
 //! The other CPUs: from the wait for a start-up interrupt to `boot::secondary::run`.
 //!
-//! A CPU starts in real mode in a page below 1 MiB, with nothing but that page's address. `start_page`, copied there, goes to
-//! protected mode and jumps into the image, which takes the path of the boot CPU: the boot tables, long mode, the higher half,
-//! and there the final tables. Then it takes the [`Start`] that is laid out for it (SDM volume 3, 9.4.4).
+//! A CPU starts in real mode in a page below 1 MiB, with nothing but that page's address. `start_page`, copied there,
+//! goes to protected mode and jumps into the image, which takes the path of the boot CPU: the boot tables, long mode,
+//! the higher half, and there the final tables. Then it takes the [`Start`] that is laid out for it (SDM volume 3,
+//! 9.4.4).
 use super::Arch;
 use super::clock;
 use super::cpu::{self, CpuLocal};
@@ -24,10 +25,10 @@ use libkernel::arch::x86_64::segments;
 use libkernel::arch::x86_64::topology::Shifts;
 use libkernel::topology::CpuPosition;
 
-// start_page: real mode, CS = page / 16, IP = 0, interrupts masked; nothing else is known. Position-independent. Uses the GDT
-// below, which lies in the image, by its physical address.
-// start_protected: 32-bit, paging off, at its physical address. Uses eax, ebx, ecx, edx, esp; no stack. `extend` is boot.rs's.
-// start_higher_half: long mode, boot tables. Out: rdi = the Start, rsp = the end of its stack.
+// start_page: real mode, CS = page / 16, IP = 0, interrupts masked; nothing else is known. Position-independent. Uses
+// the GDT below, which lies in the image, by its physical address. start_protected: 32-bit, paging off, at its physical
+// address. Uses eax, ebx, ecx, edx, esp; no stack. `extend` is boot.rs's. start_higher_half: long mode, boot tables.
+// Out: rdi = the Start, rsp = the end of its stack.
 global_asm!(
     r#"
     .set BASE, 0xffffffff80000000
@@ -237,7 +238,8 @@ fn lay_out(page: PhysAddr) -> Result<(), OutOfMemory> {
     ROOT.store(kernel_root().as_u64(), Ordering::Relaxed);
     let (from, end) = (&raw const start_page, &raw const start_page_end);
     let target = map_device(page)?;
-    // SAFETY: the page is memory below 1 MiB that this kernel uses for nothing else, and the code is smaller than a page.
+    // SAFETY: the page is memory below 1 MiB that this kernel uses for nothing else, and the code is smaller than a
+    // page.
     unsafe { ptr::copy_nonoverlapping(from, target, end.offset_from_unsigned(from)) };
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The plan against speculation: read at boot, kept by every CPU's registers and at switches. The code on the ways in and out is
-//! `platform::guards`'s.
+//! The plan against speculation: read at boot, kept by every CPU's registers and at switches. The code on the ways in
+//! and out is `platform::guards`'s.
 use super::Arch;
 use super::cpu::CpuLocal;
 use super::patches::number;
@@ -55,8 +55,8 @@ pub fn features() -> Features {
 /// Gives the executing CPU what is written once.
 pub fn initialise_cpu() {
     let Some(plan) = plan() else { return };
-    // SAFETY: the plan names registers and bits that CPUID announces; they take freedom from speculation and change no result. One that a
-    // hypervisor refuses all the same faults, and is not kept.
+    // SAFETY: the plan names registers and bits that CPUID announces; they take freedom from speculation and change no
+    // result. One that a hypervisor refuses all the same faults, and is not kept.
     let is_written = unsafe {
         let efer = msr::read(msr::EFER) | msr::EFER_AUTOMATIC_RESTRICTION;
         [
@@ -138,7 +138,8 @@ impl Speculation for Arch {
     #[inline(always)]
     fn slot<const LIMIT: usize>(number: u32) -> usize {
         let mut slot = number as usize + 1;
-        // SAFETY: registers alone. No CPU guesses the outcome of a conditional move (Intel, "Bounds Check Bypass Mitigations").
+        // SAFETY: registers alone. No CPU guesses the outcome of a conditional move (Intel, "Bounds Check Bypass
+        // Mitigations").
         unsafe {
             asm!("cmp {slot}, {limit}", "cmova {slot}, {none}", slot = inout(reg) slot, limit = const LIMIT,
                 none = in(reg) 0usize, options(pure, nomem, nostack));

@@ -1,5 +1,5 @@
-//! The deadline timer, the local APIC's: armed by a value of the time-stamp counter where it can be and that counter is good, else counting
-//! down 32 bits.
+//! The deadline timer, the local APIC's: armed by a value of the time-stamp counter where it can be and that counter is
+//! good, else counting down 32 bits.
 use super::clock;
 use super::platform::apic;
 use crate::cpu::MAX_CPUS;
@@ -8,8 +8,8 @@ use crate::time::{counts, now_ns};
 use crate::upcalls::upcalls;
 use core::cell::Cell;
 
-/// A deadline that is further away is reached in two steps where the timer counts: how fast it runs is known to about one part in two hundred,
-/// and a timer that is late by that much of a second would be noticed.
+/// A deadline that is further away is reached in two steps where the timer counts: how fast it runs is known to about
+/// one part in two hundred, and a timer that is late by that much of a second would be noticed.
 const NEAR_NS: u64 = 10_000_000;
 
 /// As far as a deadline is handed to the counter: twelve days, so that no product overflows.

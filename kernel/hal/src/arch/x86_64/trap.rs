@@ -37,7 +37,8 @@ pub const VECTOR_SYSCALL: u64 = 256;
 
 const STUB_BYTES: usize = 16;
 
-// One stub of 16 bytes for each vector, and one for the strays: pushes a zero where the CPU pushes no error code, then the vector.
+// One stub of 16 bytes for each vector, and one for the strays: pushes a zero where the CPU pushes no error code, then
+// the vector.
 global_asm!(
     ".pushsection .text.trap_stubs, \"ax\"",
     ".balign 16",
@@ -129,8 +130,8 @@ unsafe extern "C" fn trap_entry() {
         "cld",
         clac!(),
         push_registers!(),
-        // The prefixes name the segment that counts for nothing, and leave room: nothing behind GS is looked at before it is sure that
-        // it is the kernel's.
+        // The prefixes name the segment that counts for nothing, and leave room: nothing behind GS is looked at before
+        // it is sure that it is the kernel's.
         patched!(FENCE_SWAPGS, ".byte 0x3e, 0x3e, 0x3e\ncmp byte ptr [rsp + {vector}], {first_interrupt}"
             => "lfence\ncmp byte ptr [rsp + {vector}], {first_interrupt}"),
         "jae 3f",

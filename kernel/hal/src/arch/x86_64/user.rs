@@ -103,8 +103,8 @@ fn handle_exit(regs: &UserRegs, exit: RawExit) -> Option<UserExit> {
         vector::PAGE_FAULT => {
             let address = read_cr2();
             Arch::interrupts_enable();
-            // An access with the kernel's rights on behalf of ring 3 cannot be resolved by paging in. No CPU makes one of
-            // a mapped page, but TCG of QEMU 7.2 does in `retf`: it would fault for ever.
+            // An access with the kernel's rights on behalf of ring 3 cannot be resolved by paging in. No CPU makes one
+            // of a mapped page, but TCG of QEMU 7.2 does in `retf`: it would fault for ever.
             let is_programs_own = fault::is_from_user(exit.code);
             let page_fault = UserExit::Fault(fault::page_fault(address, exit.code));
             return Some(if is_programs_own { page_fault } else { UserExit::Exception(BAD_FRAME) });
@@ -260,7 +260,8 @@ unsafe extern "C" fn enter_user_mode(regs: *mut UserRegs, by_sysret: u64) -> Raw
     )
 }
 
-/// The ends of [`enter_user_mode`] with what the kernel left in the CPU's buffers cleared, behind the last load of it (Intel, "MDS").
+/// The ends of [`enter_user_mode`] with what the kernel left in the CPU's buffers cleared, behind the last load of it
+/// (Intel, "MDS").
 ///
 /// ```text
 /// in:    as at the sites there: rdi = UserRegs, for `iretq` the stack but for rip
@@ -336,7 +337,8 @@ pub unsafe extern "C" fn trap_from_user() {
         "cld",
         clac!(),
         "push rdi",
-        // Not before it is sure that GS is the kernel's. The prefixes say again what the instruction says, and leave room.
+        // Not before it is sure that GS is the kernel's. The prefixes say again what the instruction says, and leave
+        // room.
         patched!(FENCE_SWAPGS, ".byte 0x65, 0x65, 0x65\nmov rdi, gs:[{user_registers}]" => "lfence\nmov rdi, gs:[{user_registers}]"),
         "pop qword ptr [rdi + {rdi}]",
         store_registers!(),

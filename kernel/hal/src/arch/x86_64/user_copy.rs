@@ -31,8 +31,8 @@ pub fn fixup(instruction: u64) -> Option<u64> {
     table.iter().find(|entry| (entry.start..entry.end).contains(&instruction)).map(|entry| entry.fixup)
 }
 
-/// An exception-table entry: a fault at the first label goes on at the second; or one from the first label on, before the second, at the
-/// third.
+/// An exception-table entry: a fault at the first label goes on at the second; or one from the first label on, before
+/// the second, at the third.
 macro_rules! on_fault {
     ($instruction:literal, $fixup:literal) => {
         concat!(
@@ -58,8 +58,9 @@ macro_rules! on_fault {
     };
 }
 
-/// Calls one of the routines below. Where a CPU may take a user address for one before it has looked, it goes by way of the second,
-/// which makes the address one. What is to be done about an absent page goes along in r8, which no routine touches.
+/// Calls one of the routines below. Where a CPU may take a user address for one before it has looked, it goes by way of
+/// the second, which makes the address one. What is to be done about an absent page goes along in r8, which no routine
+/// touches.
 macro_rules! call {
     ($routine:ident or $masked:ident, $absent:expr, $($operand:tt)*) => {
         asm!(patched!(MASKS, "call {routine}" => "call {masked}"), routine = sym $routine, masked = sym $masked,
@@ -67,8 +68,8 @@ macro_rules! call {
     };
 }
 
-/// What [`call`] goes by: the routine, with the user address in `$register` no higher than the end of user space. By data and not by a
-/// branch. Clobbers rax and the flags besides.
+/// What [`call`] goes by: the routine, with the user address in `$register` no higher than the end of user space. By
+/// data and not by a branch. Clobbers rax and the flags besides.
 macro_rules! masked {
     ($($name:ident: $register:literal, $routine:ident;)*) => {
         $(
@@ -206,9 +207,9 @@ pub(super) use on_fault;
 
 /// Copies; one side is user memory, or none is.
 ///
-/// Up to 16 bytes go by two moves, which overlap where they have to. More go by one `rep`, which takes some 30 cycles to start, and a move
-/// for the end; or by `rep movsb` alone where the CPU is as fast with bytes (ERMS). What fails is done again byte by byte, up to the
-/// byte that cannot be reached.
+/// Up to 16 bytes go by two moves, which overlap where they have to. More go by one `rep`, which takes some 30 cycles
+/// to start, and a move for the end; or by `rep movsb` alone where the CPU is as fast with bytes (ERMS). What fails is
+/// done again byte by byte, up to the byte that cannot be reached.
 ///
 /// ```text
 /// in:    rdi = to, rsi = from, rdx = bytes

@@ -30,7 +30,8 @@ static COMPONENTS: AtomicU64 = AtomicU64::new(0);
 static AREA_BYTES: AtomicU32 = AtomicU32::new(LEGACY_BYTES as u32);
 static MXCSR_ALLOWED: AtomicU32 = AtomicU32::new(MXCSR_DEFAULT_MASK);
 
-/// Decides between XSAVE and FXSAVE, and how large an area is. Once, on the boot CPU, before the text is patched accordingly.
+/// Decides between XSAVE and FXSAVE, and how large an area is. Once, on the boot CPU, before the text is patched
+/// accordingly.
 pub fn settle_components() {
     if !has(feature::XSAVE) {
         return;
@@ -74,8 +75,8 @@ pub fn enable_components() {
     }
 }
 
-/// Whether XCR0 is still what was written. A hypervisor that does not see XSETBV (KVM inside QEMU's TCG) forgets it at the next exit,
-/// and from then on XSAVE would leave out what XCR0 leaves out, silently.
+/// Whether XCR0 is still what was written. A hypervisor that does not see XSETBV (KVM inside QEMU's TCG) forgets it at
+/// the next exit, and from then on XSAVE would leave out what XCR0 leaves out, silently.
 fn components_are_kept() -> bool {
     cpuid::leave_guest();
     let (low, high): (u32, u32);
@@ -221,7 +222,8 @@ impl UserRegisters for Arch {
 
     #[inline(always)]
     fn set_live_tls(value: u64) {
-        // SAFETY: as above; the value was checked to be a user address, hence canonical, and the kernel does not use FS.
+        // SAFETY: as above; the value was checked to be a user address, hence canonical, and the kernel does not use
+        // FS.
         unsafe {
             asm!(patched!(FSGSBASE, "call {write}" => "wrfsbase rax"), write = sym write_fs_base, in("rax") value,
                 options(nomem))

@@ -40,7 +40,8 @@ crate::vdso::vdso_image! {
         "je 4f",
         "pause",
         "jmp 2b",
-        // Programs cannot read the counter: the kernel does what the function that called this is for. Its arguments are as they were.
+        // Programs cannot read the counter: the kernel does what the function that called this is for. Its arguments
+        // are as they were.
         "4:",
         "pop rdx",
         "lea rax, [rip + vdso_time_of_day]",
@@ -139,8 +140,8 @@ crate::vdso::vdso_image! {
         "ret",
         "vdso___vdso_clock_getres_end:",
 
-        // in: RDI and RSI where to store the numbers of the CPU and of its node, or null. out: EAX 0. One instruction reads both, so they
-        // are of one CPU wherever the thread goes meanwhile.
+        // in: RDI and RSI where to store the numbers of the CPU and of its node, or null. out: EAX 0. One instruction
+        // reads both, so they are of one CPU wherever the thread goes meanwhile.
         "vdso___vdso_getcpu:",
         "mov eax, {cpu_number}",
         "lsl eax, eax",

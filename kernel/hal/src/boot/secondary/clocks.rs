@@ -1,8 +1,9 @@
 //! The comparison of two CPUs' clocks.
 //!
-//! Each shows its clock to the other over and over, and looks at the other's before it reads its own: an earlier time is one that
-//! ran backwards between the two. A difference below the time that this takes goes unseen, and no program sees it either, for
-//! it hands times over no faster. Neither waits for the other, which a busy host may not run for a while.
+//! Each shows its clock to the other over and over, and looks at the other's before it reads its own: an earlier time
+//! is one that ran backwards between the two. A difference below the time that this takes goes unseen, and no program
+//! sees it either, for it hands times over no faster. Neither waits for the other, which a busy host may not run for a
+//! while.
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How often the CPU that starts looks.
@@ -28,8 +29,8 @@ impl Clocks {
         Self { shown_ns: [const { AtomicU64::new(0) }; 2], differ: AtomicBool::new(false) }
     }
 
-    /// Looks at the other side's clock, and shows that of the executing CPU, which `clock` reads no earlier than the order of the
-    /// program says.
+    /// Looks at the other side's clock, and shows that of the executing CPU, which `clock` reads no earlier than the
+    /// order of the program says.
     pub(super) fn look(&self, side: Side, clock: impl Fn() -> u64) {
         let own = side as usize;
         let other_ns = self.shown_ns[1 - own].load(Ordering::Acquire);

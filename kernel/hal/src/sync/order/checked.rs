@@ -49,7 +49,8 @@ const MOST: usize = 32;
 /// The locks that a task holds, in the order of their taking.
 pub(crate) struct Held(UnsafeCell<ArrayVec<Entry, MOST>>);
 
-// SAFETY: used by the CPU that runs the task alone, with interrupts masked (`with_held`); the pointers are only compared.
+// SAFETY: used by the CPU that runs the task alone, with interrupts masked (`with_held`); the pointers are only
+// compared.
 unsafe impl Send for Held {}
 // SAFETY: as above.
 unsafe impl Sync for Held {}
@@ -293,8 +294,8 @@ fn note_use(first: &AtomicPtr<Location<'static>>, id: usize, at: Site) {
     }
 }
 
-/// Reports a class that interrupt handlers take, if `inner`, which is it or is waited for with it held, may be held by a task that
-/// such an interrupt stops.
+/// Reports a class that interrupt handlers take, if `inner`, which is it or is waited for with it held, may be held by
+/// a task that such an interrupt stops.
 fn check_interrupts(outer: usize, inner: usize) {
     if let Some(handler) = site(&KNOWN[outer].in_interrupt)
         && let Some(task) = site(&KNOWN[inner].interruptible)

@@ -1,15 +1,15 @@
 //! The order of locks, watched in builds with debug assertions; in others all of this is nothing.
 //!
-//! Locks are of one class if they were made at the same place in the source. Each task knows which locks it holds (an interrupt
-//! handler's come on top), and "held A, then waited for B" becomes an edge of a graph. What is reported, by a panic that
-//! names the places:
+//! Locks are of one class if they were made at the same place in the source. Each task knows which locks it holds (an
+//! interrupt handler's come on top), and "held A, then waited for B" becomes an edge of a graph. What is reported, by a
+//! panic that names the places:
 //! - a cycle in the graph, before it becomes a deadlock;
 //! - a lock taken twice by one task;
 //! - waiting for a sleeping lock with a spin lock held;
-//! - touching a program's memory, where that may have to wait for a page, with any lock held but those that are made for it
-//!   ([`super::TryLock::for_turns`]); waiting for one of these with any other lock held;
-//! - a lock that does not mask interrupts, taken by an interrupt handler: at its first use there, whether or not a task is seen to
-//!   hold it with interrupts enabled;
+//! - touching a program's memory, where that may have to wait for a page, with any lock held but those that are made
+//!   for it ([`super::TryLock::for_turns`]); waiting for one of these with any other lock held;
+//! - a lock that does not mask interrupts, taken by an interrupt handler: at its first use there, whether or not a task
+//!   is seen to hold it with interrupts enabled;
 //! - such a lock taken under one that interrupt handlers take.
 //!
 //! Not watched: the order among locks of one class (it is by index or address where two are held at once).

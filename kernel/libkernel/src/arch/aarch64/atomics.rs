@@ -1,7 +1,9 @@
-//! The table of atomic updates that one instruction does where the CPU has FEAT_LSE, in place of a loop that loads and stores exclusively.
+//! The table of atomic updates that one instruction does where the CPU has FEAT_LSE, in place of a loop that loads and
+//! stores exclusively.
 //!
-//! The compiler makes loops, which every CPU runs. The build finds them in the linked text and writes what replaces them into this table
-//! (`xtask`: `build/atomics.rs`), behind the symbol table in the image; the boot CPU writes it over the loops.
+//! The compiler makes loops, which every CPU runs. The build finds them in the linked text and writes what replaces
+//! them into this table (`xtask`: `build/atomics.rs`), behind the symbol table in the image; the boot CPU writes it
+//! over the loops.
 //!
 //! ```text
 //!   0  magic "OLSE"   4  count of codes, below 4096   8  count of loops            (all little-endian u32)

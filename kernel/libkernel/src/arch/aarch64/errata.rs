@@ -1,10 +1,11 @@
 //! Faults of Arm's cores that touch what this kernel does, by MIDR_EL1, and what it does about each.
 //!
-//! Source: Linux, Documentation/arm64/silicon-errata.rst and `arch/arm64/kernel/cpu_errata.c` for the revisions; Arm's Software
-//! Developer Errata Notices of the cores name the same. Not listed, as nothing here meets them: those of AArch32 (845719, 1418040, 1742098),
-//! of hypervisors and of address translation by instruction (834220, 1165522, 1319367, 1530923, 2077057), of the self-hosted trace and statistics
-//! units and of activity monitors (2457168), of hardware's own access and dirty flags (1024718, 2051678), of loads with acquire from devices
-//! (832075), and of SVE, MTE and pointer authentication. Other makers' cores are not looked at.
+//! Source: Linux, Documentation/arm64/silicon-errata.rst and `arch/arm64/kernel/cpu_errata.c` for the revisions; Arm's
+//! Software Developer Errata Notices of the cores name the same. Not listed, as nothing here meets them: those of
+//! AArch32 (845719, 1418040, 1742098), of hypervisors and of address translation by instruction (834220, 1165522,
+//! 1319367, 1530923, 2077057), of the self-hosted trace and statistics units and of activity monitors (2457168), of
+//! hardware's own access and dirty flags (1024718, 2051678), of loads with acquire from devices (832075), and of SVE,
+//! MTE and pointer authentication. Other makers' cores are not looked at.
 
 /// A fault and the cores that have it.
 #[derive(Debug)]
@@ -89,7 +90,8 @@ impl Answers {
         Self(of(identity, caches).fold(0, |bits, erratum| bits | erratum.answer.bit()))
     }
 
-    /// What a core of this name in a device tree may need, whatever its revision and its caches are (`compatible`, arm/cpus.yaml).
+    /// What a core of this name in a device tree may need, whatever its revision and its caches are (`compatible`,
+    /// arm/cpus.yaml).
     pub fn of_name(name: &[u8]) -> Self {
         let named = NAMES.iter().filter(|(known, _)| known.as_bytes() == name);
         let parts = named.map(|(_, part)| part);

@@ -102,7 +102,8 @@ const fn shown_exception(esr: u64) -> u64 {
     }
 }
 
-/// What a program sees of the syndrome of a page fault. All addresses of the kernel look the same to it: nothing is there.
+/// What a program sees of the syndrome of a page fault. All addresses of the kernel look the same to it: nothing is
+/// there.
 pub const fn shown_syndrome(fault: &PageFault) -> u64 {
     let kept = match class_of(fault.code) {
         _ if UserAddr::new(super::untagged(fault.address)).is_user() => return fault.code,

@@ -22,7 +22,8 @@ pub const USER_END: u64 = 1 << 48;
 
 /// The lowest address that `MAP_FIXED` may use without privilege (`vm.mmap_min_addr`).
 pub const LOWEST_ADDRESS: u64 = 0x1000;
-/// The lowest address that a hint is moved to, or that a stack grows to (Debian: `CONFIG_LSM_MMAP_MIN_ADDR`, which is above the other).
+/// The lowest address that a hint is moved to, or that a stack grows to (Debian: `CONFIG_LSM_MMAP_MIN_ADDR`, which is
+/// above the other).
 pub const LOWEST_HINT: u64 = 0x8000;
 
 /// Random bits, in pages, of mappings and programs (Linux: `vm.mmap_rnd_bits`).

@@ -210,9 +210,9 @@ impl Entry {
     }
 
     /// True when the change from `self` to `new` may leave a stale translation that could do harm. Also when rights are
-    /// only added: unlike x86_64's, this CPU may keep an entry that has just faulted, and fault by it for ever (D8.16.2:
-    /// only entries that are invalid are never cached). A change of the frame also demands break-before-make (D8.16.1),
-    /// which is the caller's part.
+    /// only added: unlike x86_64's, this CPU may keep an entry that has just faulted, and fault by it for ever
+    /// (D8.16.2: only entries that are invalid are never cached). A change of the frame also demands break-before-make
+    /// (D8.16.1), which is the caller's part.
     #[inline]
     pub const fn needs_flush(self, new: Self) -> bool {
         self.is_present() && self.0 != new.0

@@ -13,7 +13,8 @@ fn fill(bytes: &mut [u8]) -> bool {
     rest.is_empty()
 }
 
-/// An instruction whose meaning depends on its place: mask and value of its fixed bits, and where its distance in words lies.
+/// An instruction whose meaning depends on its place: mask and value of its fixed bits, and where its distance in words
+/// lies.
 struct Relative {
     mask: u32,
     value: u32,

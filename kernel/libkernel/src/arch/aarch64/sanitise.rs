@@ -16,8 +16,8 @@ pub const fn asks_for_privilege(wanted: u64) -> bool {
     wanted & PRIVILEGED != 0
 }
 
-/// PSTATE after a program asked for `wanted`: EL0, AArch64, all exceptions unmasked, no illegal-state bit. Of a state that
-/// is refused only the condition flags are shown.
+/// PSTATE after a program asked for `wanted`: EL0, AArch64, all exceptions unmasked, no illegal-state bit. Of a state
+/// that is refused only the condition flags are shown.
 pub const fn flags(wanted: u64) -> u64 {
     let taken = if asks_for_privilege(wanted) { pstate::NZCV } else { WRITABLE };
     (wanted & taken) | pstate::EL0

@@ -96,8 +96,8 @@ impl FaultRecord {
         Self { address: super::untagged(fault.address), number: PAGE_FAULT, code: shown_syndrome(fault) }
     }
 
-    /// What is shown after `exception`. Only an access that was not aligned has an address here (`si_addr` names the others'), and traps
-    /// leave everything as it was.
+    /// What is shown after `exception`. Only an access that was not aligned has an address here (`si_addr` names the
+    /// others'), and traps leave everything as it was.
     pub const fn after(self, exception: &Exception) -> Self {
         let address = match exception.kind {
             ExceptionKind::Breakpoint
@@ -231,8 +231,8 @@ pub fn restore(frame: &Saved, current: &UserRegs) -> Restored {
     Restored { regs, mask: frame.uc_sigmask, stack: frame.uc_stack }
 }
 
-/// Where the floating-point image of the frame at `address` lies. `read` fills the bytes from an address of the program on. Refused is a
-/// frame that asks for another state than EL0 or whose records are not as this kernel lays them out.
+/// Where the floating-point image of the frame at `address` lies. `read` fills the bytes from an address of the program
+/// on. Refused is a frame that asks for another state than EL0 or whose records are not as this kernel lays them out.
 pub fn floating_point(
     frame: &Saved,
     address: u64,

@@ -1,7 +1,7 @@
 //! What an AArch64 CPU needs against speculation: from MIDR, the identification registers and what firmware answers.
 //!
-//! Sources: Arm, "Cache Speculation Side-channels" and "Spectre-BHB" with the tables of affected cores; SMCCC (DEN 0028), 7; DDI 0487,
-//! D17.2; as Linux 6.1 judges them.
+//! Sources: Arm, "Cache Speculation Side-channels" and "Spectre-BHB" with the tables of affected cores; SMCCC (DEN
+//! 0028), 7; DDI 0487, D17.2; as Linux 6.1 judges them.
 use crate::speculation::{Level, Means, NOT_AFFECTED, Weakness, Wishes};
 use core::fmt::{Result, Write};
 use cores::{ARM, Kind, Named};
@@ -63,7 +63,8 @@ impl Processor {
         self.kind() == Some(Kind::Immune)
     }
 
-    /// FEAT_CSV3 (bits 63:60), or a core that never had it: Cortex-A57, A72, A73; Cavium's ThunderX2, HiSilicon's TSV110, NVIDIA's Carmel.
+    /// FEAT_CSV3 (bits 63:60), or a core that never had it: Cortex-A57, A72, A73; Cavium's ThunderX2, HiSilicon's
+    /// TSV110, NVIDIA's Carmel.
     fn has_meltdown(&self) -> bool {
         const NEVER: [(u64, u64); 7] = [
             (ARM, 0xd07),
@@ -95,8 +96,8 @@ impl Processor {
         }
     }
 
-    /// A core beside this one, of which nothing is known but what it is called: with what such a core has at least. Firmware that knows a
-    /// call answers for the CPU that asks, which says nothing of the other.
+    /// A core beside this one, of which nothing is known but what it is called: with what such a core has at least.
+    /// Firmware that knows a call answers for the CPU that asks, which says nothing of the other.
     fn beside(&self, identity: u64) -> Self {
         const CSV2: u64 = 1 << 56;
         const CSV3: u64 = 1 << 60;
@@ -199,7 +200,8 @@ impl Plan {
         }
     }
 
-    /// What to do on a machine whose boot CPU that is, and whose other cores are called so: whatever one of them needs. All CPUs do the same.
+    /// What to do on a machine whose boot CPU that is, and whose other cores are called so: whatever one of them needs.
+    /// All CPUs do the same.
     pub fn of_machine(processor: &Processor, others: impl Iterator<Item = Named>, wishes: Wishes) -> Self {
         others.fold(Self::new(processor, wishes), |plan, other| match other.identity() {
             Some(identity) if !cores::is_another(identity, processor.identity) => plan,
@@ -244,7 +246,8 @@ impl Plan {
         }
     }
 
-    /// Whether a core that needs `own` has what it needs where this is done. What nothing can be done about counts for nothing.
+    /// Whether a core that needs `own` has what it needs where this is done. What nothing can be done about counts for
+    /// nothing.
     pub fn covers(&self, own: &Self) -> bool {
         (self.masks || !own.masks)
             && (own.branches != Branches::Firmware || self.branches == Branches::Firmware)

@@ -1,5 +1,5 @@
-//! Firmware's random numbers, as calls and answers. Sources: DEN 0098 (True Random Number Generator Firmware Interface), 2; DEN 0028 (SMC
-//! Calling Convention), 7; DEN 0022 (PSCI), 5.
+//! Firmware's random numbers, as calls and answers. Sources: DEN 0098 (True Random Number Generator Firmware
+//! Interface), 2; DEN 0028 (SMC Calling Convention), 7; DEN 0022 (PSCI), 5.
 
 /// What firmware leaves in X0 to X3.
 pub type Answer = [u64; 4];
@@ -20,8 +20,8 @@ fn is_at_least(answer: Answer, least: i32) -> bool {
     answer[0] as i32 >= least
 }
 
-/// Whether firmware can be asked for what it may not know: the answer says so only from version 1.1 of the convention on, which is found
-/// by way of PSCI 1.0.
+/// Whether firmware can be asked for what it may not know: the answer says so only from version 1.1 of the convention
+/// on, which is found by way of PSCI 1.0.
 pub fn answers_other_calls(mut ask: impl FnMut(u64, [u64; 3]) -> Answer) -> bool {
     is_at_least(ask(PSCI_VERSION, [0; 3]), 0x1_0000)
         && is_at_least(ask(PSCI_FEATURES, [SMCCC_VERSION, 0, 0]), 0)

@@ -5,7 +5,8 @@ use super::tsc::is_guest;
 /// What the boot CPU's local APIC offers; the others are of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// Its registers can be model-specific ones, and its number 32 bits wide (leaf 1, ECX, bit 21; SDM volume 3, 10.12).
+    /// Its registers can be model-specific ones, and its number 32 bits wide (leaf 1, ECX, bit 21; SDM volume 3,
+    /// 10.12).
     pub x2apic: bool,
     /// Its timer can interrupt at a value of the time-stamp counter (bit 24; SDM volume 3, 10.5.4.1).
     pub deadline: bool,
@@ -24,8 +25,9 @@ impl Offer {
     }
 }
 
-/// Whether a CPU of Intel's has an erratum of this timer unless its microcode is new enough: all of family 6, Haswell to Kaby Lake. Which
-/// microcode that is differs by stepping (Linux, arch/x86/kernel/apic/apic.c, `deadline_match`), so their timers count.
+/// Whether a CPU of Intel's has an erratum of this timer unless its microcode is new enough: all of family 6, Haswell
+/// to Kaby Lake. Which microcode that is differs by stepping (Linux, arch/x86/kernel/apic/apic.c, `deadline_match`), so
+/// their timers count.
 fn has_erratum(version: u32) -> bool {
     const MODELS: [u32; 13] = [0x3c, 0x3d, 0x3f, 0x45, 0x46, 0x47, 0x4e, 0x4f, 0x55, 0x56, 0x5e, 0x8e, 0x9e];
     let model = version >> 4 & 0xf | version >> 12 & 0xf0;

@@ -61,8 +61,8 @@ const LEGACY_BYTES: usize = 512;
 const SOFTWARE_BYTES: core::ops::Range<usize> = 464..512;
 const COMPONENTS: core::ops::Range<usize> = 472..480;
 
-/// Adds the notes of the other registers: FXSAVE's image, and where the CPU has it XSAVE's, of which readers want to know the
-/// components: they stand at the start of the software bytes there.
+/// Adds the notes of the other registers: FXSAVE's image, and where the CPU has it XSAVE's, of which readers want to
+/// know the components: they stand at the start of the software bytes there.
 pub fn add_notes(_regs: &UserRegs, others: &Others<'_>, notes: &mut Notes) -> Result<(), TryReserveError> {
     let image = others.floating_point;
     let (Some(registers), Some(components)) = (image.get(..SOFTWARE_BYTES.start), image.get(COMPONENTS))

@@ -35,8 +35,8 @@ pub struct Kvm {
 }
 
 impl Kvm {
-    /// Asks `cpuid` (leaf, subleaf; EAX, EBX, ECX, EDX). KVM's leaves stand behind those of another hypervisor where it acts as
-    /// that too (Hyper-V; QEMU's `kvm_arch_init_vcpu`).
+    /// Asks `cpuid` (leaf, subleaf; EAX, EBX, ECX, EDX). KVM's leaves stand behind those of another hypervisor where it
+    /// acts as that too (Hyper-V; QEMU's `kvm_arch_init_vcpu`).
     pub fn find(cpuid: impl Fn(u32, u32) -> [u32; 4]) -> Option<Kvm> {
         const FIRST: u32 = 0x4000_0000;
         const TIMING: u32 = 0x10;
@@ -58,8 +58,8 @@ impl Kvm {
     }
 }
 
-/// The hypercall that sends `vector` to the CPUs with these APIC identifiers: its number and arguments. `None` if they do not fit into one: it
-/// takes 128 identifiers from the least on.
+/// The hypercall that sends `vector` to the CPUs with these APIC identifiers: its number and arguments. `None` if they
+/// do not fit into one: it takes 128 identifiers from the least on.
 pub fn send_call(identities: impl Iterator<Item = u32> + Clone, vector: u8) -> Option<[u64; 5]> {
     const SEND: u64 = 10;
     let least = identities.clone().min()?;

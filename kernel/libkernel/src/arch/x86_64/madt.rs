@@ -35,8 +35,8 @@ struct LocalX2Apic {
     processor: U32,
 }
 
-/// The local APIC identifiers of all CPUs that can be started, in the table's order, which is the firmware's order of preference.
-/// What comes behind a broken entry is not read.
+/// The local APIC identifiers of all CPUs that can be started, in the table's order, which is the firmware's order of
+/// preference. What comes behind a broken entry is not read.
 pub fn processors(table: &[u8]) -> impl Iterator<Item = u32> {
     let mut rest = table.get(HEADER_BYTES..).unwrap_or_default();
     core::iter::from_fn(move || {

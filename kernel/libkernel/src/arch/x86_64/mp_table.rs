@@ -1,17 +1,17 @@
-//! The table that listed CPUs before ACPI's did (Intel, "MultiProcessor Specification", version 1.4, chapter 4), which BIOSes still make, and
-//! monitors without ACPI: libkrun, Firecracker before 1.8.
+//! The table that listed CPUs before ACPI's did (Intel, "MultiProcessor Specification", version 1.4, chapter 4), which
+//! BIOSes still make, and monitors without ACPI: libkrun, Firecracker before 1.8.
 
 use crate::physical::{Memory, matches, number};
 
-/// Where the pointer to it lies, at a multiple of sixteen bytes: the first KiB of the BIOS's extended data, the last one below the area
-/// of old PCs' devices, and the BIOS (4).
+/// Where the pointer to it lies, at a multiple of sixteen bytes: the first KiB of the BIOS's extended data, the last
+/// one below the area of old PCs' devices, and the BIOS (4).
 const EXTENDED_BIOS_AREA: u64 = 0x40e;
 const LAST_BELOW_DEVICES: core::ops::Range<u64> = 0x9_fc00..0xa_0000;
 const BIOS: core::ops::Range<u64> = 0xf_0000..0x10_0000;
 const AREA_BYTES: u64 = 1 << 10;
 const POINTER_BYTES: u64 = 16;
-/// The table's header, with the length in bytes at 4 (4.2). Its count of entries is not looked at: those monitors leave it zero, and Linux
-/// goes by the length.
+/// The table's header, with the length in bytes at 4 (4.2). Its count of entries is not looked at: those monitors leave
+/// it zero, and Linux goes by the length.
 const HEADER_BYTES: u64 = 44;
 /// Entries of CPUs are longer than all others; there are five kinds (4.3).
 const CPU: u8 = 0;

@@ -27,9 +27,9 @@ const OBJECT: u64 = 1 << 52;
 const NO_EXECUTE: u64 = 1 << 63;
 /// The part of an entry's address that this kernel uses: 8 TiB, of which it maps 512 GiB.
 const ADDRESS: u64 = 0x0000_07ff_ffff_f000;
-/// The rest. Set in an entry that is not present and holds a frame: CPUs with the first-level terminal fault go by the address of
-/// such an entry while they guess, and no first-level cache holds anything as high (Intel, "L1 Terminal Fault"; CPUs from Nehalem on
-/// look at 44 bits at least).
+/// The rest. Set in an entry that is not present and holds a frame: CPUs with the first-level terminal fault go by the
+/// address of such an entry while they guess, and no first-level cache holds anything as high (Intel, "L1 Terminal
+/// Fault"; CPUs from Nehalem on look at 44 bits at least).
 const NOWHERE: u64 = 0x000f_f800_0000_0000;
 
 impl Entry {

@@ -27,8 +27,8 @@ fn fill(bytes: &mut [u8]) -> bool {
 const CALL: u8 = 0xe8;
 const JUMP: u8 = 0xe9;
 
-/// Where the displacement of a branch begins, if the code is one single branch with a displacement of 32 bits. Other code may not
-/// depend on its place; that the build sees to, as it needs a decoder.
+/// Where the displacement of a branch begins, if the code is one single branch with a displacement of 32 bits. Other
+/// code may not depend on its place; that the build sees to, as it needs a decoder.
 pub fn displacement(code: &[u8]) -> Option<usize> {
     match code {
         [CALL | JUMP, _, _, _, _] => Some(1),

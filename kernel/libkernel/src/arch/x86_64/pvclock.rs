@@ -26,8 +26,8 @@ pub struct Line {
     pub is_stable: bool,
 }
 
-/// The line that `load` shows by its words, and what `count` reads while it holds: the first word is odd while the hypervisor writes, and
-/// another one after it wrote.
+/// The line that `load` shows by its words, and what `count` reads while it holds: the first word is odd while the
+/// hypervisor writes, and another one after it wrote.
 pub fn read(load: impl Fn(usize) -> u32, count: impl Fn() -> u64, pause: impl Fn()) -> (Line, u64) {
     const STABLE: u32 = 1 << 8;
     loop {
@@ -78,8 +78,8 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    /// What KVM tells for a counter of so many kilohertz (its `kvm_get_time_scale`, by its definition: the factor has its highest bit
-    /// set or the one below).
+    /// What KVM tells for a counter of so many kilohertz (its `kvm_get_time_scale`, by its definition: the factor has
+    /// its highest bit set or the one below).
     fn line(kilohertz: u64) -> Line {
         let mut shift = 0i8;
         let mut scaled = u128::from(SECOND_NS) << 32;

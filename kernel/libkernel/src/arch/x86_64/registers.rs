@@ -59,7 +59,8 @@ pub mod rflags {
     pub const IDENTIFICATION: u64 = 1 << 21;
 
     /// What `syscall` clears on its way in (IA32_FMASK): everything a program can set, except the fixed bit. The
-    /// kernel then runs without interrupts, single step, direction, nested task and alignment checks (which SMAP reads).
+    /// kernel then runs without interrupts, single step, direction, nested task and alignment checks (which SMAP
+    /// reads).
     pub const SYSCALL_MASK: u64 = CARRY
         | PARITY
         | ADJUST

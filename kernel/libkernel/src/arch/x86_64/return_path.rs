@@ -1,8 +1,8 @@
 //! The way back to ring 3 on x86_64, decided from the registers alone.
 //!
 //! `sysretq` is quick and takes RIP from RCX and RFLAGS from R11; on Intel it faults in ring 0 with the program's stack
-//! when RIP is not canonical (CVE-2012-0217). `iretq` can restore everything, and faults in ring 0 on selectors that are
-//! not the program's. Both are kept from ever seeing such a frame, and the proof is this function.
+//! when RIP is not canonical (CVE-2012-0217). `iretq` can restore everything, and faults in ring 0 on selectors that
+//! are not the program's. Both are kept from ever seeing such a frame, and the proof is this function.
 
 use super::registers::{UserRegs, rflags};
 use super::segments::{USER_CODE, USER_DATA};

@@ -1,8 +1,8 @@
 //! Segment selectors and descriptors of the 64-bit GDT and TSS.
 //!
 //! The order serves `syscall` and `sysretq`: `syscall` takes CS from STAR[47:32] and SS from the slot behind it;
-//! `sysretq` takes SS from the slot behind STAR[63:48] and CS from the second behind it (SDM volume 2, SYSCALL, SYSRET).
-//! The numbers are Linux's, because programs save, compare and restore them.
+//! `sysretq` takes SS from the slot behind STAR[63:48] and CS from the second behind it (SDM volume 2, SYSCALL,
+//! SYSRET). The numbers are Linux's, because programs save, compare and restore them.
 //!
 //! ```text
 //! 0x00 null        0x10 kernel code   0x18 kernel data   0x20 user code, 32-bit: not present
@@ -53,8 +53,9 @@ pub const fn task_state_descriptor(base: u64, limit: u32) -> [u64; 2] {
     [low, base >> 32]
 }
 
-/// The descriptor behind [`CPU_NUMBER`]: read-only data, present, ring 3, accessed. The limit counts bytes, so it is what `lsl` gives,
-/// and has room for 20 bits: twelve of the number, and above them the node, which is 0 (Linux: `GDT_ENTRY_CPUNODE`).
+/// The descriptor behind [`CPU_NUMBER`]: read-only data, present, ring 3, accessed. The limit counts bytes, so it is
+/// what `lsl` gives, and has room for 20 bits: twelve of the number, and above them the node, which is 0 (Linux:
+/// `GDT_ENTRY_CPUNODE`).
 pub const fn cpu_number_descriptor(cpu: u32) -> u64 {
     0x0040_f100_0000_0000 | (cpu & 0xfff) as u64
 }

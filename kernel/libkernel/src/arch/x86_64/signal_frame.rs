@@ -63,8 +63,8 @@ pub struct FaultRecord {
 }
 
 impl FaultRecord {
-    /// That of a page fault that ends in a signal. Whether something is mapped at a kernel address is not shown: Linux calls all of them
-    /// present.
+    /// That of a page fault that ends in a signal. Whether something is mapped at a kernel address is not shown: Linux
+    /// calls all of them present.
     pub const fn of_page_fault(fault: &PageFault) -> Self {
         let hidden = if UserAddr::new(fault.address).is_user() { 0 } else { PRESENT };
         Self { address: fault.address, number: PAGE_FAULT, code: fault.code | hidden }

@@ -1,7 +1,9 @@
-//! The screen of a VGA in text mode, as far as a kernel's last words need one: rows of characters, begun anew at the top when it is full.
+//! The screen of a VGA in text mode, as far as a kernel's last words need one: rows of characters, begun anew at the
+//! top when it is full.
 //!
-//! Nothing is read from the screen, as each read leaves a virtual machine: it is cleared first, and the row behind the last one is kept empty,
-//! by which people see where the text ends. Source: IBM VGA, mode 3; a cell is a byte of text and one of colour.
+//! Nothing is read from the screen, as each read leaves a virtual machine: it is cleared first, and the row behind the
+//! last one is kept empty, by which people see where the text ends. Source: IBM VGA, mode 3; a cell is a byte of text
+//! and one of colour.
 
 /// Cells of a row, and rows.
 pub const COLUMNS: usize = 80;

@@ -1,4 +1,5 @@
-//! Packages, cores and threads by the number of a CPU's APIC (Intel SDM vol. 3A, 9.9.3, and the topology leaves of CPUID).
+//! Packages, cores and threads by the number of a CPU's APIC (Intel SDM vol. 3A, 9.9.3, and the topology leaves of
+//! CPUID).
 
 use crate::topology::CpuPosition;
 
@@ -22,7 +23,8 @@ impl Shifts {
         if most >= LEVELS && cpuid(LEVELS, 0)[1] != 0 {
             return Shifts::of_levels(cpuid);
         }
-        // Leaf 1: EBX bits 23-16 count the package's numbers if EDX has HTT; leaf 4: EAX bits 31-26 those of its cores, less one.
+        // Leaf 1: EBX bits 23-16 count the package's numbers if EDX has HTT; leaf 4: EAX bits 31-26 those of its cores,
+        // less one.
         let [_, counts, _, features] = cpuid(1, 0);
         let logical = if features & 1 << 28 != 0 { (counts >> 16 & 0xff).max(1) } else { 1 };
         let cores = if most >= 4 { (cpuid(4, 0)[0] >> 26) + 1 } else { 1 };

@@ -1,7 +1,7 @@
 //! What CPUID says of the time-stamp counter's frequency.
 //!
-//! Sources: SDM volume 2, CPUID leaves 15H and 16H; for the hypervisors' leaf the VMware proposal that KVM and QEMU follow
-//! (<https://lwn.net/Articles/301888/>): 40000010H, EAX in kilohertz.
+//! Sources: SDM volume 2, CPUID leaves 15H and 16H; for the hypervisors' leaf the VMware proposal that KVM and QEMU
+//! follow (<https://lwn.net/Articles/301888/>): 40000010H, EAX in kilohertz.
 
 /// The frequency in hertz.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub enum Frequency {
     Unknown,
 }
 
-/// Asks `cpuid` (leaf, subleaf; EAX, EBX, ECX, EDX). What a hypervisor says counts first: the CPU's own leaves may be those of
-/// another machine than the one that it runs on now.
+/// Asks `cpuid` (leaf, subleaf; EAX, EBX, ECX, EDX). What a hypervisor says counts first: the CPU's own leaves may be
+/// those of another machine than the one that it runs on now.
 pub fn frequency(cpuid: impl Fn(u32, u32) -> [u32; 4]) -> Frequency {
     const HYPERVISOR_LEAVES: u32 = 0x4000_0000;
     const HYPERVISOR_TIMING: u32 = 0x4000_0010;
@@ -45,8 +45,8 @@ pub fn frequency(cpuid: impl Fn(u32, u32) -> [u32; 4]) -> Frequency {
     Frequency::Unknown
 }
 
-/// Whether the counter runs at one frequency while the CPU is in no deeper sleep than `hlt`: it is invariant, or an Intel of which
-/// the manual says so (family 15 from model 3 on, 6 from model 14 on; SDM volume 3, 17.17).
+/// Whether the counter runs at one frequency while the CPU is in no deeper sleep than `hlt`: it is invariant, or an
+/// Intel of which the manual says so (family 15 from model 3 on, 6 from model 14 on; SDM volume 3, 17.17).
 pub fn is_constant(cpuid: impl Fn(u32, u32) -> [u32; 4]) -> bool {
     if is_invariant(&cpuid) {
         return true;

@@ -1,4 +1,5 @@
-//! What XSAVE saves: which of a CPU's components the kernel turns on, and how large an area they need (SDM volume 1, chapter 13).
+//! What XSAVE saves: which of a CPU's components the kernel turns on, and how large an area they need (SDM volume 1,
+//! chapter 13).
 
 const X87: u64 = 1 << 0;
 const SSE: u64 = 1 << 1;
@@ -10,8 +11,8 @@ const START_BYTES: u64 = 512 + 64;
 /// No component is so large that more could be right.
 const AREA_MAX: u64 = 1 << 16;
 
-/// Which of the components that CPUID offers XCR0 takes and this kernel saves (13.3): not MPX (gone from CPUs), not PKRU (no protection
-/// keys yet), not AMX (asked for by programs on Linux). Zero: XSAVE cannot be used.
+/// Which of the components that CPUID offers XCR0 takes and this kernel saves (13.3): not MPX (gone from CPUs), not
+/// PKRU (no protection keys yet), not AMX (asked for by programs on Linux). Zero: XSAVE cannot be used.
 pub fn components(offered: u64) -> u64 {
     let has = |wanted: u64| offered & wanted == wanted;
     match (has(X87 | SSE), has(AVX), has(AVX512)) {
@@ -22,9 +23,9 @@ pub fn components(offered: u64) -> u64 {
     }
 }
 
-/// The size of an area in the standard format for `components`, in bytes: what `leaf`, CPUID's leaf 0xd by its subleaf, tells for XCR0 as it
-/// is, and what the components' own places come to. `None` where these differ: who goes by either writes what is not its own, or leaves out
-/// what is (Linux turns XSAVE off then, too).
+/// The size of an area in the standard format for `components`, in bytes: what `leaf`, CPUID's leaf 0xd by its subleaf,
+/// tells for XCR0 as it is, and what the components' own places come to. `None` where these differ: who goes by either
+/// writes what is not its own, or leaves out what is (Linux turns XSAVE off then, too).
 pub fn area_bytes(components: u64, leaf: impl Fn(u32) -> [u32; 4]) -> Option<u32> {
     const IN_SUPERVISORS_AREA: u32 = 1 << 0;
     let told = leaf(0)[1];
@@ -69,8 +70,8 @@ mod tests {
         })
     }
 
-    /// Core 2 with XSAVE, Haswell, Skylake with MPX and PKRU, Skylake-SP, Sapphire Rapids with AMX; supervisor's components (CET) are not
-    /// among what CPUID offers for XCR0.
+    /// Core 2 with XSAVE, Haswell, Skylake with MPX and PKRU, Skylake-SP, Sapphire Rapids with AMX; supervisor's
+    /// components (CET) are not among what CPUID offers for XCR0.
     #[test]
     fn what_is_not_saved_is_not_turned_on() {
         for (offered, taken) in [(0x3, 0x3), (0x7, 0x7), (0x21f, 0x7), (0x2ff, 0xe7), (0x6_02e7, 0xe7)] {
@@ -97,7 +98,8 @@ mod tests {
         }
     }
 
-    /// KVM under QEMU's translator forgets XCR0, and tells the size of what is left; others may tell of what is not on, or of nothing.
+    /// KVM under QEMU's translator forgets XCR0, and tells the size of what is left; others may tell of what is not on,
+    /// or of nothing.
     #[test]
     fn a_size_that_is_not_that_of_the_components_is_not_used() {
         for told in [0, 512, 576, 832, 2687, 2696, 0x2b00, u32::MAX] {

@@ -110,8 +110,8 @@ fn after_a_long_time_an_offset_is_taken_for_a_wrong_frequency() {
     say(&mut discipline, 0, Timex { status: STA_PLL | STA_FLL, ..wish(ADJ_STATUS | ADJ_NANO) });
     let (_, told) = say(&mut discipline, 1_000, Timex { offset: 1_000_000, ..wish(ADJ_OFFSET) });
     assert_ne!(told.status & STA_MODE, 0);
-    // A millisecond in a thousand seconds is a part in a million, of which a quarter is believed; the loop over the phase adds 32
-    // seconds' worth of a millisecond through 2^12.
+    // A millisecond in a thousand seconds is a part in a million, of which a quarter is believed; the loop over the
+    // phase adds 32 seconds' worth of a millisecond through 2^12.
     let rate_ns = 250 + 32 * 1_000_000 / 4_096;
     assert!((told.freq - rate_ns * 65_536 / 1_000).abs() < 100, "{}", told.freq);
 }

@@ -17,8 +17,9 @@ use super::{deadline_argument, wait, write_time_left};
 use crate::syscall::Caller;
 use crate::syscall::mask::with_temporary;
 
-/// Which events put a descriptor into each of the three sets, in the order readable, writable, exceptional: select(2). One that is not
-/// open for its content, or was closed meanwhile, is in all (Linux 6.1, `fs/select.c`, `POLLIN_SET` and its kin).
+/// Which events put a descriptor into each of the three sets, in the order readable, writable, exceptional: select(2).
+/// One that is not open for its content, or was closed meanwhile, is in all (Linux 6.1, `fs/select.c`, `POLLIN_SET` and
+/// its kin).
 const EVENTS: [u16; 3] = [
     POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR | POLLNVAL,
     POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR | POLLNVAL,

@@ -18,7 +18,8 @@ macro_rules! fault_of {
 
 const UNDEFINED: Option<(u32, i32)> = Some((SIGILL, ILL_ILLOPC));
 
-/// What debuggers outside the machine talk through (MDSCR_EL1.TDCC). QEMU 7.2 lets programs read its state all the same.
+/// What debuggers outside the machine talk through (MDSCR_EL1.TDCC). QEMU 7.2 lets programs read its state all the
+/// same.
 pub fn no_debug_channel() -> Outcome {
     let state = fault_of!("mrs x0, mdccsr_el0");
     check!(matches!(state, None | UNDEFINED), "mdccsr_el0: {state:?}");

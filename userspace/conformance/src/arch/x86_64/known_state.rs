@@ -12,7 +12,8 @@ use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count};
 use ulib::println;
 
-/// A program's own table of descriptors at address 0, where LDTR points after a reset, is nobody's: no selector leads there.
+/// A program's own table of descriptors at address 0, where LDTR points after a reset, is nobody's: no selector leads
+/// there.
 pub fn no_local_descriptors() -> Outcome {
     const PAGES: u64 = 16;
     const FLAT_DATA: u64 = 0x00cf_f300_0000_ffff;
@@ -74,8 +75,8 @@ pub fn no_performance_counters() -> Outcome {
     Ok(())
 }
 
-/// `sysenter` and a `syscall` of 32-bit code are no ways in for a program of 64 bits; on a Linux with 32-bit programs the first
-/// is one, but leads back to nowhere.
+/// `sysenter` and a `syscall` of 32-bit code are no ways in for a program of 64 bits; on a Linux with 32-bit programs
+/// the first is one, but leads back to nowhere.
 pub fn no_old_ways_in() -> Outcome {
     let ended = child::run(|| {
         // SAFETY: the child ends by it.
@@ -130,7 +131,8 @@ pub fn the_cpu_by_the_vdso() -> Outcome {
     Ok(())
 }
 
-/// XCR0 allows x87 and SSE wherever it can be read, and nothing that a switch would lose: AVX survives if it is allowed.
+/// XCR0 allows x87 and SSE wherever it can be read, and nothing that a switch would lose: AVX survives if it is
+/// allowed.
 pub fn the_components_are_kept() -> Outcome {
     if __cpuid(1).ecx >> 27 & 1 == 0 {
         return Ok(());

@@ -64,7 +64,8 @@ pub fn what_is_said_of_the_process() -> Outcome {
     Ok(())
 }
 
-/// Maps memory that no neighbour becomes one with: between two pages that cannot be touched. A child has it at the same address.
+/// Maps memory that no neighbour becomes one with: between two pages that cannot be touched. A child has it at the same
+/// address.
 fn map(pages: u64) -> Result<u64, Failure> {
     let first = map_anonymous(((pages + 2) * PAGE) as usize)? as u64;
     protect(first, 1, PROT_NONE)?;

@@ -1,4 +1,5 @@
-//! What a program has that executes a file with capabilities: the formula of capabilities(7), and what else changes with it.
+//! What a program has that executes a file with capabilities: the formula of capabilities(7), and what else changes
+//! with it.
 
 use super::{AT_ONCE, LAST, NET_BIND, NET_RAW, THIRD, give, is_root, remove, set_bytes, set_words};
 use abi::Errno;
@@ -16,9 +17,9 @@ use libsyscall::file::*;
 use libsyscall::process::*;
 use libsyscall::system::mount;
 
-/// What a program has: capabilities in effect, permitted and inheritable, whether any is ambient; whether it is not to trust its
-/// environment, its effective user; and what it inherited: whether it may be looked at, its personality, the limit of its stack, and
-/// the signal at its parent's end.
+/// What a program has: capabilities in effect, permitted and inheritable, whether any is ambient; whether it is not to
+/// trust its environment, its effective user; and what it inherited: whether it may be looked at, its personality, the
+/// limit of its stack, and the signal at its parent's end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Shown {
     sets: [u64; 3],
@@ -47,8 +48,8 @@ pub fn show(arguments: &[&'static [u8]]) -> i32 {
 const STACK: u64 = 64 << 20;
 const SECURE_STACK: u64 = 8 << 20;
 
-/// Executes a copy of this program after `prepare`, with a personality, a limit and a signal that a program with more rights does not
-/// inherit; returns what it has, or the error.
+/// Executes a copy of this program after `prepare`, with a personality, a limit and a signal that a program with more
+/// rights does not inherit; returns what it has, or the error.
 fn execute(
     path: &CStr,
     prepare: impl FnOnce() -> Result<(), Errno>,

@@ -1,4 +1,5 @@
-//! Ranges at the edges: nothing at all, lengths that wrap when they are rounded, ends outside the user half, offsets beyond files.
+//! Ranges at the edges: nothing at all, lengths that wrap when they are rounded, ends outside the user half, offsets
+//! beyond files.
 
 use crate::{PAGE, PRIVATE, READ, WRITE, advise, limit, map, remap, unmap};
 use abi::Errno;
@@ -7,7 +8,8 @@ use abi::native::nr;
 use abi::resource::*;
 use conformance::{Outcome, check, check_eq, child, raw, scratch};
 
-/// No user address on either architecture, whatever it makes of the upper byte, and however many levels its tables have.
+/// No user address on either architecture, whatever it makes of the upper byte, and however many levels its tables
+/// have.
 const OUTSIDE: u64 = 0x0190_0000_0000_0000;
 /// Rounded up to whole pages, it is nothing.
 const WRAPS: [u64; 3] = [u64::MAX, u64::MAX - 1, u64::MAX - PAGE + 2];

@@ -48,8 +48,8 @@ pub fn low_addresses_are_for_the_privileged() -> Outcome {
     Ok(())
 }
 
-/// A hint within the first page is none, and one below the lowest place is moved up: to `vm.mmap_min_addr`, or where a security module has
-/// a bound above that.
+/// A hint within the first page is none, and one below the lowest place is moved up: to `vm.mmap_min_addr`, or where a
+/// security module has a bound above that.
 pub fn low_hints() -> Outcome {
     for none in [0, 1, PAGE - 1] {
         check!(map(none, PAGE, WRITE, PRIVATE)? > 1 << 32, "{none}");
@@ -77,7 +77,8 @@ pub fn low_addresses_in_the_order_of_checks() -> Outcome {
     })
 }
 
-/// Not even that of the privileged. The bound may lie above `vm.mmap_min_addr`, where a security module has one of its own.
+/// Not even that of the privileged. The bound may lie above `vm.mmap_min_addr`, where a security module has one of its
+/// own.
 pub fn a_stack_does_not_grow_to_low_addresses() -> Outcome {
     const ALLOWED: u64 = 0x1_0000;
     check_eq!(map(ALLOWED + PAGE, PAGE, WRITE, PRIVATE | MAP_FIXED | MAP_GROWSDOWN), Ok(ALLOWED + PAGE));

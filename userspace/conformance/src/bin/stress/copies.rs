@@ -104,7 +104,8 @@ impl Copier {
     }
 }
 
-/// Threads copy between two files, mappings of them and pipes; others cut the files and punch holes into them, and fork.
+/// Threads copy between two files, mappings of them and pipes; others cut the files and punch holes into them, and
+/// fork.
 pub fn mapped_files(round: Round) -> Outcome {
     const STEPS: usize = 60;
     static AT_WORK: AtomicUsize = AtomicUsize::new(0);
@@ -155,8 +156,8 @@ fn fork_once() -> Outcome {
     Ok(())
 }
 
-/// Records of a page, written from pages that are absent and read into such, go through one pipe whole; others that are longer are
-/// appended to one file, and written at one shared position of another, whole as well.
+/// Records of a page, written from pages that are absent and read into such, go through one pipe whole; others that are
+/// longer are appended to one file, and written at one shared position of another, whole as well.
 pub fn whole_records(round: Round) -> Outcome {
     const EACH: usize = 40;
     const LONG: usize = 3 * PAGE - 8;
@@ -207,8 +208,8 @@ fn read_records(reader: i32, place: usize, left: &AtomicUsize) -> Outcome {
     Ok(())
 }
 
-/// Each thread stores to a page of its own of a shared file, in which another one punches holes, and looks at it by both ways: what is gone
-/// in one is gone in the other, too.
+/// Each thread stores to a page of its own of a shared file, in which another one punches holes, and looks at it by
+/// both ways: what is gone in one is gone in the other, too.
 pub fn holes(round: Round) -> Outcome {
     const STEPS: usize = 150;
     const BEFORE: usize = 64;

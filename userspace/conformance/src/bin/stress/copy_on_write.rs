@@ -17,8 +17,8 @@ const JUNK: u64 = 0x0bad_0bad;
 static WARM: AtomicU32 = AtomicU32::new(0);
 static OVER: AtomicBool = AtomicBool::new(false);
 
-/// One thread forks, the others count in their words of shared pages. Each finds its own last word, always; a child finds
-/// what stands still, and its own stores are seen by nobody.
+/// One thread forks, the others count in their words of shared pages. Each finds its own last word, always; a child
+/// finds what stands still, and its own stores are seen by nobody.
 pub fn fork_while_writing(round: Round) -> Outcome {
     let writers = (round.threads - 1).min(PAGE / 8 - 1);
     let base = map(PAGES)?;

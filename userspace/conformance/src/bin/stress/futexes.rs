@@ -53,8 +53,8 @@ pub fn turns(round: Round) -> Outcome {
     })
 }
 
-/// Threads wait with timeouts that are about as long as it takes to be woken: there are as many waits that a wake-up ended
-/// as wake-ups that ended a wait.
+/// Threads wait with timeouts that are about as long as it takes to be woken: there are as many waits that a wake-up
+/// ended as wake-ups that ended a wait.
 pub fn accounts(round: Round) -> Outcome {
     const WAITS: usize = 150;
     static WORD: AtomicU32 = AtomicU32::new(0);

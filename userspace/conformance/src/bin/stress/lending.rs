@@ -103,8 +103,8 @@ fn inner_priority() -> Result<i64, Failure> {
     number.ok_or(Failure::new("no priority"))
 }
 
-/// Threads take up to three locks, always in the same order, while everybody's priority changes. Nobody is forgotten, nobody is
-/// inside with another, and in the end nobody is lent anything.
+/// Threads take up to three locks, always in the same order, while everybody's priority changes. Nobody is forgotten,
+/// nobody is inside with another, and in the end nobody is lent anything.
 pub fn priorities(round: Round) -> Outcome {
     const STEPS: usize = 60;
     static GUARDED: [Guarded; LOCKS] = [const { Guarded::new() }; LOCKS];

@@ -1,11 +1,11 @@
 //! Races that a kernel of many CPUs has to win.
 //!
-//! Each program below is repeated in rounds. A round is a process of its own with a few threads or children, does the same
-//! calls whenever it has the same number, and checks what may not depend on who was faster. Nothing looks at the clock to
-//! judge: a lost wake-up is a round without end, for who runs this program to notice.
+//! Each program below is repeated in rounds. A round is a process of its own with a few threads or children, does the
+//! same calls whenever it has the same number, and checks what may not depend on who was faster. Nothing looks at the
+//! clock to judge: a lost wake-up is a round without end, for who runs this program to notice.
 //!
-//! Without arguments all programs run for a few rounds, as tests do. `stress NAME --rounds N` or `--seconds S` runs one for
-//! longer, with `--threads N` instead of as many as there are CPUs; `stress --list` names them all.
+//! Without arguments all programs run for a few rounds, as tests do. `stress NAME --rounds N` or `--seconds S` runs one
+//! for longer, with `--threads N` instead of as many as there are CPUs; `stress --list` names them all.
 #![no_std]
 #![no_main]
 

@@ -57,8 +57,8 @@ fn call(random: &mut Random) -> Result<u64, Errno> {
     raw::call(nr::futex, &arguments)
 }
 
-/// Threads make futex calls of all kinds on the same few words, and overwrite them, until they are tired of it. Nothing can be said of
-/// the answers, but that there are some.
+/// Threads make futex calls of all kinds on the same few words, and overwrite them, until they are tired of it. Nothing
+/// can be said of the answers, but that there are some.
 pub fn futex_noise(round: Round) -> Outcome {
     const CALLS: usize = 400;
     teams::threads((2 * round.threads).min(MOST), move |worker| {

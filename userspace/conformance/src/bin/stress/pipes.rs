@@ -28,8 +28,8 @@ fn record(writer: u64, number: u64) -> [u8; RECORD] {
     bytes
 }
 
-/// Writers and readers in processes of their own: records are written and read whole, and each reader sees the records of
-/// one writer in order.
+/// Writers and readers in processes of their own: records are written and read whole, and each reader sees the records
+/// of one writer in order.
 pub fn records(round: Round) -> Outcome {
     const EACH: u64 = 150;
     let pairs = round.threads.min(MOST);
@@ -77,8 +77,8 @@ fn read_records(reader: i32, seen: &Seen) -> Outcome {
     }
 }
 
-/// Each thread sends a stream in pieces of any size through a pipe of its own, by waiting calls or by `poll`; its neighbour
-/// checks every byte.
+/// Each thread sends a stream in pieces of any size through a pipe of its own, by waiting calls or by `poll`; its
+/// neighbour checks every byte.
 pub fn streams(round: Round) -> Outcome {
     const BYTES: usize = 96 * 1024;
     let pairs = round.threads.div_ceil(2);

@@ -89,8 +89,8 @@ pub fn event_counters(round: Round) -> Outcome {
     Ok(())
 }
 
-/// Counters are taken out of the set and put back while they are written and waited for; what is ready when it comes back
-/// is told.
+/// Counters are taken out of the set and put back while they are written and waited for; what is ready when it comes
+/// back is told.
 pub fn changing_interest(round: Round) -> Outcome {
     const EACH: usize = 150;
     static OVER: AtomicBool = AtomicBool::new(false);

@@ -44,8 +44,8 @@ fn take(turn: &AtomicU32, own: u32) {
     }
 }
 
-/// Pairs of threads change themselves and each other, and pass a turn to and fro. Whoever is not woken, or waits for a processor
-/// for ever, keeps the round from ending.
+/// Pairs of threads change themselves and each other, and pass a turn to and fro. Whoever is not woken, or waits for a
+/// processor for ever, keeps the round from ending.
 pub fn churn(round: Round) -> Outcome {
     const STEPS: usize = 100;
     static THREADS: [AtomicI32; MOST] = [const { AtomicI32::new(0) }; MOST];
@@ -59,7 +59,8 @@ pub fn churn(round: Round) -> Outcome {
         let (turn, own) = (&TURNS[worker / 2], worker as u32 % 2);
         for step in 1..=STEPS {
             take(turn, own);
-            // In the last step the other may have ended; in the first it may not have said who it is: then it is this one, 0.
+            // In the last step the other may have ended; in the first it may not have said who it is: then it is this
+            // one, 0.
             let other = if step == STEPS { worker } else { worker ^ random.below(2) };
             change(THREADS[other].load(Ordering::SeqCst), &mut random, allowed)?;
             turn.store(1 - own, Ordering::Release);

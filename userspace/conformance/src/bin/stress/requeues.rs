@@ -62,8 +62,8 @@ fn wake_all() -> Result<(), Errno> {
     }
 }
 
-/// All threads meet again and again at a barrier made of lock and condition; a sleeper that is lost on its way from one to
-/// the other stops them all.
+/// All threads meet again and again at a barrier made of lock and condition; a sleeper that is lost on its way from one
+/// to the other stops them all.
 pub fn broadcast(round: Round) -> Outcome {
     const GENERATIONS: u32 = 120;
     let threads = round.threads as u32;

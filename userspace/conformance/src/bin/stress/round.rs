@@ -61,7 +61,8 @@ impl Plan {
         Plan { threads: cpus().max(2), until: Until::Rounds(rounds) }
     }
 
-    /// Reads `--threads N`, `--rounds N` and `--seconds S`; `None` if anything else is there or nothing says when to stop.
+    /// Reads `--threads N`, `--rounds N` and `--seconds S`; `None` if anything else is there or nothing says when to
+    /// stop.
     pub fn parse(options: &[&[u8]]) -> Option<Plan> {
         let (mut threads, mut until) = (cpus().max(2), None);
         for option in options.chunks(2) {

@@ -84,6 +84,7 @@ pub fn shared<T: FromZeros + Sync>() -> Result<&'static T, Failure> {
     let flags = MAP_SHARED | MAP_ANONYMOUS;
     // SAFETY: the kernel chooses a free range.
     let place = unsafe { mmap(core::ptr::null_mut(), size_of::<T>(), PROT_READ | PROT_WRITE, flags, -1, 0) }?;
-    // SAFETY: the range is fresh, large enough, aligned to a page, stays for ever, and zeros are a `T`, which is `Sync`.
+    // SAFETY: the range is fresh, large enough, aligned to a page, stays for ever, and zeros are a `T`, which is
+    // `Sync`.
     Ok(unsafe { &*place.cast::<T>() })
 }

@@ -1,15 +1,15 @@
 //! What the CPU can do that programs may use: AT_HWCAP and AT_HWCAP2.
 //!
-//! Each row is a field of an identification register (D17.2.53 and on), the least value that means the feature, and Linux's
-//! bit for it (Documentation/arm64/elf_hwcaps.rst). Left out on purpose: SVE, SME, pointer authentication, BTI and memory
-//! tagging need state that is not switched.
+//! Each row is a field of an identification register (D17.2.53 and on), the least value that means the feature, and
+//! Linux's bit for it (Documentation/arm64/elf_hwcaps.rst). Left out on purpose: SVE, SME, pointer authentication, BTI
+//! and memory tagging need state that is not switched.
 use super::errata;
 use super::identity::{Identity, Register, known};
 use crate::cpu::HardwareCapabilities;
 use libkernel::arch::aarch64::errata::Answer;
 
-/// FP, ASIMD and the timer's event stream, which every CPU here has, and CPUID: `identification.rs` answers reads of the
-/// registers.
+/// FP, ASIMD and the timer's event stream, which every CPU here has, and CPUID: `identification.rs` answers reads of
+/// the registers.
 const ALWAYS: u64 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 11;
 
 use Register::{

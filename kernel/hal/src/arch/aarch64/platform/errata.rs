@@ -1,7 +1,7 @@
 //! What is done about faults of the machine's cores (`libkernel`'s table): settled once, before the text is patched.
 //!
-//! It is done on all CPUs alike, for whatever one of them needs: the boot CPU by its registers, the others by their names in the device tree.
-//! One that needs more all the same when it starts is left out (`smp`).
+//! It is done on all CPUs alike, for whatever one of them needs: the boot CPU by its registers, the others by their
+//! names in the device tree. One that needs more all the same when it starts is left out (`smp`).
 use super::super::cpu::{read_register, write_register};
 use super::identity::{Identity, Register, cache_type};
 use super::machine::Machine;

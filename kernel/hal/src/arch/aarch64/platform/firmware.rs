@@ -1,7 +1,7 @@
 //! What UEFI firmware handed over, where it started the kernel as an application.
 //!
-//! `boot.S` calls [`aarch64_efi_main`] where firmware put the image, not where it is linked: see `arch/efi.rs`. What it keeps lies in a
-//! part of the image that is not cleared afterwards.
+//! `boot.S` calls [`aarch64_efi_main`] where firmware put the image, not where it is linked: see `arch/efi.rs`. What it
+//! keeps lies in a part of the image that is not cleared afterwards.
 use super::super::paging;
 use crate::arch::efi::{self, Receiver};
 use crate::boot::MemoryMap;

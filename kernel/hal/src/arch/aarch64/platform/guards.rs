@@ -9,8 +9,8 @@ use libkernel::arch::aarch64::speculation::{WORKAROUND_1, WORKAROUND_3};
 /// How many rounds of branches overwrite the history.
 pub static ROUNDS: AtomicU64 = AtomicU64::new(0);
 
-/// In place of an instruction of `user::user_exit`, which it makes up for: clears what is left of the program's registers, so that
-/// nothing that the kernel does by mistake for a moment goes by them.
+/// In place of an instruction of `user::user_exit`, which it makes up for: clears what is left of the program's
+/// registers, so that nothing that the kernel does by mistake for a moment goes by them.
 ///
 /// | register | in | out |
 /// |---|---|---|
@@ -44,8 +44,8 @@ pub unsafe extern "C" fn user_exit() {
     )
 }
 
-/// Behind [`user_exit`]: sees that no branch of the program's is left in the history (Arm, "Spectre-BHB", 4). x1 to x5 are free, x0 is
-/// kept; firmware keeps the rest (DEN 0028, 2.6).
+/// Behind [`user_exit`]: sees that no branch of the program's is left in the history (Arm, "Spectre-BHB", 4). x1 to x5
+/// are free, x0 is kept; firmware keeps the rest (DEN 0028, 2.6).
 #[unsafe(naked)]
 unsafe extern "C" fn forget_history() {
     naked_asm!(
@@ -94,8 +94,9 @@ pub unsafe extern "C" fn forget_branches() {
     )
 }
 
-/// In place of the `eret` to a program, which it makes up for: forgets a translation that nobody has, of ASID 0, so that no load of the program's
-/// goes by what the kernel's way out was about to do (errata 2966298, 3117295). Keeps all registers.
+/// In place of the `eret` to a program, which it makes up for: forgets a translation that nobody has, of ASID 0, so
+/// that no load of the program's goes by what the kernel's way out was about to do (errata 2966298, 3117295). Keeps all
+/// registers.
 #[unsafe(naked)]
 pub unsafe extern "C" fn forgetting_return() {
     naked_asm!("tlbi vale1, xzr", "dsb nsh", "eret")

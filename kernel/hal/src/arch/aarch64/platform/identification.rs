@@ -1,7 +1,7 @@
 //! Reads of identification registers from EL0, answered in software: what AT_HWCAP's bit CPUID promises.
 //!
-//! The CPU refuses them (as an unknown instruction, or from Armv8.4 on as a trapped system register); a program sees only
-//! what it may use (Linux, Documentation/arm64/cpu-feature-registers.rst).
+//! The CPU refuses them (as an unknown instruction, or from Armv8.4 on as a trapped system register); a program sees
+//! only what it may use (Linux, Documentation/arm64/cpu-feature-registers.rst).
 use super::super::clock;
 use super::super::cpu::read_register;
 use super::capabilities::visible;
@@ -60,8 +60,8 @@ fn instruction(pc: u64) -> Option<u32> {
 
 /// What a program sees in a register; none for one that it may not read.
 fn value(register: [u32; 5]) -> Option<u64> {
-    // MPIDR_EL1 with nothing but its RES1 bit, ID_AA64PFR0_EL1 with AArch64 at EL0 and EL1, and registers of which Linux
-    // shows constants.
+    // MPIDR_EL1 with nothing but its RES1 bit, ID_AA64PFR0_EL1 with AArch64 at EL0 and EL1, and registers of which
+    // Linux shows constants.
     const MPIDR: u64 = 1 << 31;
     const LEVELS: u64 = 0x11;
     const FLOATING_POINT: u64 = 0xff << 16;

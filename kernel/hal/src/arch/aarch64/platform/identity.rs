@@ -1,8 +1,9 @@
-//! The identification registers, read once on each CPU, when it starts: a hypervisor is entered for each read (HCR_EL2.TID1, TID2, TID3;
-//! D17.2.48).
+//! The identification registers, read once on each CPU, when it starts: a hypervisor is entered for each read
+//! (HCR_EL2.TID1, TID2, TID3; D17.2.48).
 //!
-//! Nothing else reads them, but for what boots before this file can run, and MIDR_EL1 and MPIDR_EL1, which are not trapped: the build looks for
-//! it. CPUs that have less than the boot CPU are left out (`smp`), so its answers are what all have.
+//! Nothing else reads them, but for what boots before this file can run, and MIDR_EL1 and MPIDR_EL1, which are not
+//! trapped: the build looks for it. CPUs that have less than the boot CPU are left out (`smp`), so its answers are what
+//! all have.
 use super::super::cpu::read_register;
 use crate::sync::Once;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -75,7 +76,8 @@ impl Identity {
     }
 }
 
-/// Keeps what the executing CPU says: the boot CPU's for all, and how all have to look after instructions that were written.
+/// Keeps what the executing CPU says: the boot CPU's for all, and how all have to look after instructions that were
+/// written.
 pub fn remember(identity: &Identity) {
     let own = identity.get(Register::CacheType);
     match BOOT.set(*identity) {
@@ -85,7 +87,8 @@ pub fn remember(identity: &Identity) {
     }
 }
 
-/// What both can do of CTR_EL0: the shorter lines, and to leave maintenance out only where neither needs it (IDC, DIC; D17.2.34).
+/// What both can do of CTR_EL0: the shorter lines, and to leave maintenance out only where neither needs it (IDC, DIC;
+/// D17.2.34).
 fn common(one: u64, other: u64) -> u64 {
     const LINE: u64 = 0xf << 16;
     const NEEDLESS: u64 = 3 << 28;

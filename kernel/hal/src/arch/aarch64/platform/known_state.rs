@@ -1,15 +1,17 @@
-//! The state of one CPU that programs can use or notice, given a known value whatever firmware, loader or reset left there.
+//! The state of one CPU that programs can use or notice, given a known value whatever firmware, loader or reset left
+//! there.
 //!
-//! [`set`] is the only place that does so, for the boot CPU and for those that start later; docs/entry-aarch64.md lists all of it.
-//! Not here: what `boot.S` must set before there is memory (SCTLR_EL1, TCR_EL1, MAIR_EL1, EL2's registers; one path for all CPUs),
-//! the timer's (`timer::initialise_cpu`), and what changes with the task (`user_registers`).
+//! [`set`] is the only place that does so, for the boot CPU and for those that start later; docs/entry-aarch64.md lists
+//! all of it. Not here: what `boot.S` must set before there is memory (SCTLR_EL1, TCR_EL1, MAIR_EL1, EL2's registers;
+//! one path for all CPUs), the timer's (`timer::initialise_cpu`), and what changes with the task (`user_registers`).
 use super::super::cpu::write_register;
 use super::identity::{Identity, Register};
 use core::arch::asm;
 
 /// CPACR_EL1: FPEN = 3, FP and SIMD for programs; ZEN = SMEN = 0, SVE and SME for nobody; TTA = 0 (D17.2.28).
 pub const COPROCESSORS: u64 = 3 << 20;
-/// MDSCR_EL1: no debug exceptions, no single step; TDCC: programs do not reach the debug communications channel (D17.3.20).
+/// MDSCR_EL1: no debug exceptions, no single step; TDCC: programs do not reach the debug communications channel
+/// (D17.3.20).
 pub const DEBUG: u64 = 1 << 12;
 
 /// Gives the executing CPU, whose identity that is, its state.
@@ -19,8 +21,8 @@ pub const DEBUG: u64 = 1 << 12;
 pub unsafe fn set(identity: &Identity) {
     let counters = identity.field(Register::Debug0, 8);
     let activity_monitors = identity.field(Register::Processor0, 44);
-    // SAFETY: the caller's promise; the registers exist on every CPU, or a field of an identification register says that they do;
-    // all take something away from programs or are theirs to read.
+    // SAFETY: the caller's promise; the registers exist on every CPU, or a field of an identification register says
+    // that they do; all take something away from programs or are theirs to read.
     unsafe {
         write_register!("mdscr_el1", DEBUG);
         write_register!("oslar_el1", 0);

@@ -54,7 +54,8 @@ pub fn known() -> Option<&'static Machine> {
     MACHINE.get()
 }
 
-/// The machine that the device tree describes. Its parts take much of the stack while they are put together, hence a call.
+/// The machine that the device tree describes. Its parts take much of the stack while they are put together, hence a
+/// call.
 #[inline(never)]
 pub fn of_tree(tree: &DeviceTree<'_>) -> &'static Machine {
     MACHINE.get_or_init(|| Machine {
@@ -67,7 +68,8 @@ pub fn of_tree(tree: &DeviceTree<'_>) -> &'static Machine {
     })
 }
 
-/// Whether the tree describes a machine at all: loaders that start from ACPI's make one with nothing but their own words.
+/// Whether the tree describes a machine at all: loaders that start from ACPI's make one with nothing but their own
+/// words.
 pub fn is_described_by(tree: &DeviceTree<'_>) -> bool {
     tree.has(Kind::GicV3) || tree.has(Kind::GicV2)
 }

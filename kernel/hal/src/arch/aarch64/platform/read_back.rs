@@ -1,6 +1,8 @@
-//! What the executing CPU holds of what was written to it, looked at once more: a hypervisor that traps such registers may let writes go by.
+//! What the executing CPU holds of what was written to it, looked at once more: a hypervisor that traps such registers
+//! may let writes go by.
 //!
-//! Nothing here has a fallback, so a loss ends the kernel. docs/read-backs.md lists it with what is looked at elsewhere.
+//! Nothing here has a fallback, so a loss ends the kernel. docs/read-backs.md lists it with what is looked at
+//! elsewhere.
 use super::super::cpu::{read_register, write_register};
 use super::super::{boot, patches, timer};
 use super::{errata, known_state};
@@ -27,7 +29,8 @@ const TIMER: u64 = 0b111 | 3 << 8;
 /// PSTATE.PAN, as the register PAN shows it.
 const PAN: u64 = 1 << 22;
 
-/// Panics with the name of a register that does not hold what the kernel goes by. On each CPU, when its state and its timer are set.
+/// Panics with the name of a register that does not hold what the kernel goes by. On each CPU, when its state and its
+/// timer are set.
 pub fn check() {
     let hidden = if errata::is_done(Answer::HidesCoherence) { USER_CACHE_TYPE } else { 0 };
     let masked = |register: u64, name, value, mask| Expected { register, name, value, mask };

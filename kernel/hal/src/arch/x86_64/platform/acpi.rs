@@ -1,4 +1,5 @@
-//! The few facts that ACPI tables are needed for: which CPUs there are, how to switch the machine off and how to restart it.
+//! The few facts that ACPI tables are needed for: which CPUs there are, how to switch the machine off and how to
+//! restart it.
 //!
 //! Read when that is wanted; what the bytes mean is `libkernel::acpi`'s business.
 use super::port;
@@ -80,7 +81,8 @@ fn cpu_table() -> Option<Vec<u8>> {
     (0..table.length.min(LENGTH_MAX)).map(|offset| memory.byte(table.address + offset)).collect()
 }
 
-/// Calls `visit` with the identifiers of all CPUs that can be started, as long as it says true: by ACPI's table, or by the one before it.
+/// Calls `visit` with the identifiers of all CPUs that can be started, as long as it says true: by ACPI's table, or by
+/// the one before it.
 pub fn for_each_cpu(mut visit: impl FnMut(u32) -> bool) {
     if let Some(table) = cpu_table() {
         madt::processors(&table).all(visit);
@@ -169,7 +171,8 @@ impl Control {
     }
 }
 
-/// Puts ACPI in charge of the registers, where it is not yet: firmware then does what it is told there (ACPI 6.4, 16.3.1).
+/// Puts ACPI in charge of the registers, where it is not yet: firmware then does what it is told there (ACPI 6.4,
+/// 16.3.1).
 fn take_charge(control: &Control, enable: Option<(u16, u8)>) {
     /// Reads of the register, a microsecond each or longer: firmware may take its time.
     const PATIENCE: u32 = 1_000_000;

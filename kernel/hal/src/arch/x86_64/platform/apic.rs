@@ -1,9 +1,10 @@
 //! The local APIC (SDM volume 3, chapter 10): end of interrupt, one-shot timer, interrupts between CPUs.
 //!
-//! Its registers are memory, the same addresses for every CPU; or model-specific registers in x2APIC mode (10.12): where firmware left it on,
-//! and where CPUID offers it, the boot CPU takes it, and firmware does not ask otherwise. `nox2apic` leaves it as it is; `provoke=interrupt`
-//! sends one that means nothing, for a test. Lines of devices go to
-//! the boot CPU by its number, which works in this mode also without remapping of interrupts as long as that number has eight bits (10.12.10).
+//! Its registers are memory, the same addresses for every CPU; or model-specific registers in x2APIC mode (10.12):
+//! where firmware left it on, and where CPUID offers it, the boot CPU takes it, and firmware does not ask otherwise.
+//! `nox2apic` leaves it as it is; `provoke=interrupt` sends one that means nothing, for a test. Lines of devices go to
+//! the boot CPU by its number, which works in this mode also without remapping of interrupts as long as that number has
+//! eight bits (10.12.10).
 use super::mmio::Registers;
 use super::{acpi, cpuid, msr};
 use crate::arch::Arch;
@@ -90,8 +91,8 @@ fn wants_x2apic(words: CommandLine<'_>) -> bool {
 /// Whether the boot CPU's APIC goes into x2APIC mode when it is told to, and answers there. If not, it is as before.
 fn takes_x2apic(base: u64) -> bool {
     let wanted = base | BASE_ENABLE | BASE_X2APIC;
-    // SAFETY: every x86_64 CPU has the register; the address stays what firmware chose, and nothing is delivered yet. From off to
-    // x2APIC mode the way leads through on, and back through off (10.12.5).
+    // SAFETY: every x86_64 CPU has the register; the address stays what firmware chose, and nothing is delivered yet.
+    // From off to x2APIC mode the way leads through on, and back through off (10.12.5).
     unsafe {
         msr::write(msr::APIC_BASE, base | BASE_ENABLE);
         let is_there = msr::try_write(msr::APIC_BASE, wanted)
@@ -105,8 +106,8 @@ fn takes_x2apic(base: u64) -> bool {
     }
 }
 
-/// Brings this CPU's APIC into the mode of the boot CPU's, the one in which this module talks to it. Not every CPU comes in that
-/// mode from its start. False: it stays in another one, and cannot be talked to.
+/// Brings this CPU's APIC into the mode of the boot CPU's, the one in which this module talks to it. Not every CPU
+/// comes in that mode from its start. False: it stays in another one, and cannot be talked to.
 pub fn adopt_mode() -> bool {
     // SAFETY: as above; the boot CPU, which is of the same kind, has tried x2APIC mode.
     unsafe {
@@ -208,7 +209,8 @@ pub fn unmask_timer_by_deadline() {
     wait_for_mode();
 }
 
-/// The timer's entry is written before its deadline, which is no access to device memory and so would not wait for one (10.5.4.1).
+/// The timer's entry is written before its deadline, which is no access to device memory and so would not wait for one
+/// (10.5.4.1).
 fn wait_for_mode() {
     // SAFETY: orders memory accesses.
     unsafe { asm!("mfence", "lfence", options(nostack, preserves_flags)) };
@@ -267,8 +269,9 @@ pub fn send_start(identity: u32, page: PhysAddr) {
     command(identity, ASSERT | DELIVER_START | page.frame_number() as u32);
 }
 
-/// Writes the interrupt command register (10.6.1). Its two halves belong together: no interrupt in between. The other CPU finds
-/// what was written to memory before: an access to device memory sees to that, one to a model-specific register does not (10.12.3).
+/// Writes the interrupt command register (10.6.1). Its two halves belong together: no interrupt in between. The other
+/// CPU finds what was written to memory before: an access to device memory sees to that, one to a model-specific
+/// register does not (10.12.3).
 fn command(identity: u32, low: u32) {
     if is_x2apic() {
         // SAFETY: orders memory accesses; then the register exists, and only interrupts come of it.

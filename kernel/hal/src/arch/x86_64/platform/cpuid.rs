@@ -1,7 +1,8 @@
-//! What CPUID says, read once, on the boot CPU, for all: a hypervisor is left and entered again for each CPUID (SDM volume 3, 25.1.2).
+//! What CPUID says, read once, on the boot CPU, for all: a hypervisor is left and entered again for each CPUID (SDM
+//! volume 3, 25.1.2).
 //!
-//! No other file executes the instruction, but for what boots before this one can run: the build looks for it. All CPUs are taken to be of
-//! one kind, as everywhere in this kernel.
+//! No other file executes the instruction, but for what boots before this one can run: the build looks for it. All CPUs
+//! are taken to be of one kind, as everywhere in this kernel.
 use crate::sync::Once;
 use core::arch::x86_64::__cpuid_count;
 
@@ -39,7 +40,8 @@ const LEAVES: [(u32, u32); 29] = [
 ];
 
 const BASIC: u32 = 0;
-/// A hypervisor's leaves (Linux, Documentation/virt/kvm/x86/cpuid.rst), and where they are if it acts as another one too.
+/// A hypervisor's leaves (Linux, Documentation/virt/kvm/x86/cpuid.rst), and where they are if it acts as another one
+/// too.
 const HYPERVISOR: u32 = 0x4000_0000;
 const SECOND_HYPERVISOR: u32 = 0x4000_0100;
 const EXTENDED: u32 = 0x8000_0000;
@@ -55,7 +57,8 @@ pub fn initialise() {
     let mut last = 0;
     for (index, (leaf, subleaf)) in LEAVES.into_iter().enumerate() {
         let is_first = [BASIC, HYPERVISOR, SECOND_HYPERVISOR, EXTENDED].contains(&leaf);
-        // CPUs without a hypervisor answer its leaves by those of their own last one; KVM's early ones counted none of theirs.
+        // CPUs without a hypervisor answer its leaves by those of their own last one; KVM's early ones counted none of
+        // theirs.
         let is_hypervisors = leaf & 0xf000_0000 == HYPERVISOR;
         let exists = if is_hypervisors { table[1][2] & IS_GUEST != 0 } else { is_first || leaf <= last };
         if exists {
@@ -78,7 +81,8 @@ pub fn read(leaf: u32, subleaf: u32) -> [u32; 4] {
     known.zip(TABLE.get()).map_or([0; 4], |(index, table)| table[index])
 }
 
-/// Leaf 0xd as it is now, by its subleaf: the size of XSAVE's area for what XCR0 enables, and each component's place. Boot only.
+/// Leaf 0xd as it is now, by its subleaf: the size of XSAVE's area for what XCR0 enables, and each component's place.
+/// Boot only.
 pub fn components(subleaf: u32) -> [u32; 4] {
     execute(0xd, subleaf)
 }

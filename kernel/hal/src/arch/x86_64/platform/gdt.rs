@@ -9,8 +9,8 @@ use core::mem::size_of;
 use libkernel::arch::x86_64::fault::vector;
 use libkernel::arch::x86_64::segments;
 
-/// The ends of IST stacks are aligned to this, and so much of one can be used when an entry begins: the paranoid entry finds the
-/// end by rounding.
+/// The ends of IST stacks are aligned to this, and so much of one can be used when an entry begins: the paranoid entry
+/// finds the end by rounding.
 pub const IST_STACK_BYTES: usize = 8192;
 /// IST stacks of a CPU: NMI, double fault, machine check, debug.
 pub const IST_STACKS: usize = 4;
@@ -108,8 +108,8 @@ pub fn build_idt() {
 /// Makes the stacks that end at `ends` the IST stacks of `local`'s CPU.
 ///
 /// # Safety
-/// `local` and the stacks belong to the executing CPU alone and for ever; each has `IST_STACK_BYTES`, and its end is aligned to
-/// them. No exception that uses an IST stack comes meanwhile.
+/// `local` and the stacks belong to the executing CPU alone and for ever; each has `IST_STACK_BYTES`, and its end is
+/// aligned to them. No exception that uses an IST stack comes meanwhile.
 pub unsafe fn set_ist_stacks(local: *mut CpuLocal, ends: [*mut u8; IST_STACKS]) {
     // SAFETY: by contract the CPU's own data.
     let slots = unsafe { &mut (*local).task_state.ist };
@@ -122,8 +122,8 @@ pub unsafe fn set_ist_stacks(local: *mut CpuLocal, ends: [*mut u8; IST_STACKS]) 
     }
 }
 
-/// Loads GDT, TSS and IDT into this CPU and sets its segment registers. There is no LDT: what LDTR holds otherwise is what reset
-/// left, a table of 64 KiB at address 0, where a program may have memory (SDM volume 3, table 9-1).
+/// Loads GDT, TSS and IDT into this CPU and sets its segment registers. There is no LDT: what LDTR holds otherwise is
+/// what reset left, a table of 64 KiB at address 0, where a program may have memory (SDM volume 3, table 9-1).
 ///
 /// # Safety
 /// As [`set_ist_stacks`]; the IDT is built; interrupts are off.

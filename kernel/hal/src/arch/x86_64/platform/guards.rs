@@ -1,6 +1,7 @@
 //! What is put into the ways in and out where a CPU needs it: code that sites jump to (`patches`), and nobody else.
 //!
-//! docs/security.md says against what; `libkernel::arch::x86_64::speculation` when. The ways themselves are `user.rs`'s.
+//! docs/security.md says against what; `libkernel::arch::x86_64::speculation` when. The ways themselves are
+//! `user.rs`'s.
 use super::super::cpu::CpuLocal;
 use super::super::patches::patched;
 use super::msr;
@@ -16,8 +17,8 @@ pub const THREAD_BITS: u64 = 1 << 1 | 1 << 2;
 /// IBRS.
 const RESTRICT: u64 = 1 << 0;
 
-/// In place of the start of `user::leave_user`: clears what no handler overwrites of the program's registers, so that nothing that
-/// the kernel does by mistake for a moment goes by them.
+/// In place of the start of `user::leave_user`: clears what no handler overwrites of the program's registers, so that
+/// nothing that the kernel does by mistake for a moment goes by them.
 ///
 /// ```text
 /// in:    as `user::leave_user`
@@ -82,8 +83,8 @@ unsafe extern "C" fn restrict() {
     )
 }
 
-/// In place of an instruction of `user::enter_user_mode`, which it makes up for: turns IBRS off, for a program must not pay for it.
-/// rdi and rsi are kept; rax, rcx, rdx are free.
+/// In place of an instruction of `user::enter_user_mode`, which it makes up for: turns IBRS off, for a program must not
+/// pay for it. rdi and rsi are kept; rax, rcx, rdx are free.
 #[unsafe(naked)]
 pub unsafe extern "C" fn permit() {
     naked_asm!(
@@ -101,8 +102,8 @@ pub unsafe extern "C" fn permit() {
     )
 }
 
-/// Takes so many branches that none of the program's is left in the history (Intel, "Branch History Injection", software sequence).
-/// rcx is free; rax is kept.
+/// Takes so many branches that none of the program's is left in the history (Intel, "Branch History Injection",
+/// software sequence). rcx is free; rax is kept.
 #[unsafe(naked)]
 unsafe extern "C" fn clear_history() {
     naked_asm!(
@@ -133,8 +134,9 @@ unsafe extern "C" fn clear_history() {
     )
 }
 
-/// In place of `mov cr3, rax`, which it makes up for: fills the return stack, so that a return that finds it empty or another
-/// program's goes nowhere (Intel, "Retpoline: A Branch Target Injection Mitigation", RSB stuffing). Keeps all registers.
+/// In place of `mov cr3, rax`, which it makes up for: fills the return stack, so that a return that finds it empty or
+/// another program's goes nowhere (Intel, "Retpoline: A Branch Target Injection Mitigation", RSB stuffing). Keeps all
+/// registers.
 #[unsafe(naked)]
 pub unsafe extern "C" fn change_space() {
     naked_asm!(
@@ -157,9 +159,10 @@ pub unsafe extern "C" fn change_space() {
     )
 }
 
-/// In place of `mov eax, -1`, which it makes up for, before a task's registers are loaded: gives FIP, FDP and FOP the values of an
-/// instruction of the kernel's own. CPUs that need it save and load them only where an x87 exception is pending (AMD APM volume 2,
-/// 11.4.4.3), so the next program would find those of the one before. Keeps all registers but rax and x87's, which are loaded next.
+/// In place of `mov eax, -1`, which it makes up for, before a task's registers are loaded: gives FIP, FDP and FOP the
+/// values of an instruction of the kernel's own. CPUs that need it save and load them only where an x87 exception is
+/// pending (AMD APM volume 2, 11.4.4.3), so the next program would find those of the one before. Keeps all registers
+/// but rax and x87's, which are loaded next.
 ///
 /// No exception may be pending for the load, nor all registers be in use.
 #[unsafe(naked)]

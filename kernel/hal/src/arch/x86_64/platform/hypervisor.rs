@@ -1,8 +1,9 @@
-//! What KVM does for a guest that asks, each offered by CPUID: ends of interrupts, interrupts to many CPUs, flushes and turns of CPUs that do
-//! not run, and no polling of its own.
+//! What KVM does for a guest that asks, each offered by CPUID: ends of interrupts, interrupts to many CPUs, flushes and
+//! turns of CPUs that do not run, and no polling of its own.
 //!
-//! `nopv` leaves all of it alone. Asynchronous page faults stay off, and so do kicks: a spin lock does not know who waits for it, and KVM makes
-//! CPUs that spin give way by itself. Sources: Linux, Documentation/virt/kvm/x86/{msr,cpuid,hypercalls}.rst.
+//! `nopv` leaves all of it alone. Asynchronous page faults stay off, and so do kicks: a spin lock does not know who
+//! waits for it, and KVM makes CPUs that spin give way by itself. Sources: Linux,
+//! Documentation/virt/kvm/x86/{msr,cpuid,hypercalls}.rst.
 use super::super::patches::patched;
 use super::{apic, kvm as clock, msr};
 use crate::arch::Arch;
@@ -79,7 +80,8 @@ pub fn knows_end_of_interrupt() -> bool {
     }
     let word = ENDS[Arch::id()].0.as_ptr();
     let known: u8;
-    // SAFETY: the word is this CPU's; KVM writes to it only while it does not run the CPU, so one instruction is enough, without a lock.
+    // SAFETY: the word is this CPU's; KVM writes to it only while it does not run the CPU, so one instruction is
+    // enough, without a lock.
     unsafe { asm!("btr dword ptr [{}], 0", "setc {}", in(reg) word, out(reg_byte) known, options(nostack)) };
     known != 0
 }
@@ -119,11 +121,12 @@ pub fn give_turn(cpus: u64) {
     }
 }
 
-/// Calls the hypervisor: number and arguments; what it returns, negative for an error. AMD's CPUs have an instruction of their own.
+/// Calls the hypervisor: number and arguments; what it returns, negative for an error. AMD's CPUs have an instruction
+/// of their own.
 fn hypercall([number, first, second, third, fourth]: [u64; 5]) -> i64 {
     let result;
-    // SAFETY: CPUID announced the call, and its caller knows it; it changes no memory and no other register. RBX, which is not for operands, has
-    // the first argument meanwhile.
+    // SAFETY: CPUID announced the call, and its caller knows it; it changes no memory and no other register. RBX, which
+    // is not for operands, has the first argument meanwhile.
     unsafe {
         asm!("xchg rbx, {first}", patched!(AMD, "vmcall" => "vmmcall"), "xchg rbx, {first}",
             first = inout(reg) first => _, inlateout("rax") number.cast_signed() => result,

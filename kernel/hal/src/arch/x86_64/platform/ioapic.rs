@@ -22,7 +22,8 @@ static IOAPIC: Registers = Registers::absent();
 /// The select register and its window are one resource.
 static ACCESS: IrqLock<()> = IrqLock::new(());
 
-/// Maps it; all lines are masked, which not every loader leaves them. Looks whether there is one, and keeps what is written to it.
+/// Maps it; all lines are masked, which not every loader leaves them. Looks whether there is one, and keeps what is
+/// written to it.
 pub fn initialise() {
     /// A vector that a masked line never sends.
     const TRIED: u32 = MASKED | 0xef;

@@ -1,7 +1,8 @@
 //! The kernel's final page tables, built at boot: image, direct map, and empty windows for stacks and devices.
 //!
-//! The image is mapped page by page: text executable, rodata read-only, data never executable, and no page where the boot stack ends. The direct map is never
-//! executable and, over text and rodata, read-only; elsewhere it takes the largest pages the CPU has.
+//! The image is mapped page by page: text executable, rodata read-only, data never executable, and no page where the
+//! boot stack ends. The direct map is never executable and, over text and rodata, read-only; elsewhere it takes the
+//! largest pages the CPU has.
 use super::vga;
 use crate::arch::x86_64::cpu::{feature, has};
 use crate::arch::x86_64::paging::{
@@ -21,7 +22,8 @@ unsafe extern "C" {
     static __rodata_end: [u8; 0];
     static __data_end: [u8; 0];
     static __symbols_start: [u32; 4];
-    /// The page below the boot CPU's first stack, which becomes its idle task's. Only UEFI's way in has used it (`boot.rs`).
+    /// The page below the boot CPU's first stack, which becomes its idle task's. Only UEFI's way in has used it
+    /// (`boot.rs`).
     static boot_guard: [u8; 0];
 }
 
@@ -115,8 +117,8 @@ pub fn early_pointer(address: PhysAddr) -> *mut Entry {
     (IMAGE + address.as_u64()) as *mut Entry
 }
 
-/// Builds the tables and switches to them. The direct map has `memory`, and the initramfs wherever it lies: a loader may put it where
-/// firmware has taken a part away since (SeaBIOS under KVM).
+/// Builds the tables and switches to them. The direct map has `memory`, and the initramfs wherever it lies: a loader
+/// may put it where firmware has taken a part away since (SeaBIOS under KVM).
 pub fn build(
     image: &Image,
     memory: &MemoryMap,

@@ -1,8 +1,10 @@
-//! The state of one CPU that programs can use or notice, given a known value whatever firmware, loader or start-up left there.
+//! The state of one CPU that programs can use or notice, given a known value whatever firmware, loader or start-up left
+//! there.
 //!
-//! [`set`] is the only place that does so, for the boot CPU and for those that start later; docs/entry-x86_64.md lists all of it.
-//! Registers are written whole, so that no bit is left to chance. Not here, because they change with the task: FS and GS bases,
-//! selectors, x87 and vector registers (`user_registers`), RFLAGS (`return_path`); and the descriptor tables (`gdt`).
+//! [`set`] is the only place that does so, for the boot CPU and for those that start later; docs/entry-x86_64.md lists
+//! all of it. Registers are written whole, so that no bit is left to chance. Not here, because they change with the
+//! task: FS and GS bases, selectors, x87 and vector registers (`user_registers`), RFLAGS (`return_path`); and the
+//! descriptor tables (`gdt`).
 use super::super::cpu::{feature, has};
 use super::super::{user, user_registers};
 use super::{cpuid, machine_check, msr};
@@ -53,7 +55,8 @@ const MISC_NO_EXECUTE_OFF: u64 = 1 << 34;
 /// Gives the executing CPU, number `cpu`, its state.
 ///
 /// # Safety
-/// Once on each CPU, interrupts off, `features` known, the descriptor tables loaded and GS the CPU's; CR3 holds identifier 0.
+/// Once on each CPU, interrupts off, `features` known, the descriptor tables loaded and GS the CPU's; CR3 holds
+/// identifier 0.
 pub unsafe fn set(cpu: u32) {
     machine_check::initialise();
     // SAFETY: the caller's promise; each function says what it needs besides.
@@ -66,7 +69,8 @@ pub unsafe fn set(cpu: u32) {
     user::initialise();
 }
 
-/// CR4. Clear, among others: TSD (programs may read the time-stamp counter), PCE (but no performance counter), PKE, CET.
+/// CR4. Clear, among others: TSD (programs may read the time-stamp counter), PCE (but no performance counter), PKE,
+/// CET.
 fn cr4() -> u64 {
     let mut cr4 = CR4_PHYSICAL_ADDRESS_EXTENSION | CR4_GLOBAL_PAGES | CR4_FXSR | CR4_SIMD_EXCEPTIONS;
     for (feature, bit) in [
@@ -90,9 +94,9 @@ fn cr4() -> u64 {
 /// # Safety
 /// As [`set`].
 unsafe fn set_control_registers() {
-    // SAFETY: every CR4 bit is one that CPUID announces; the boot code entered long mode with four levels of tables, so no other
-    // bit of it is one that may not change; CR3 holds identifier 0, as CR4.PCIDE wants it; SMAP and SMEP find no user page in use
-    // by the kernel; CR0 keeps paging and protection.
+    // SAFETY: every CR4 bit is one that CPUID announces; the boot code entered long mode with four levels of tables, so
+    // no other bit of it is one that may not change; CR3 holds identifier 0, as CR4.PCIDE wants it; SMAP and SMEP find
+    // no user page in use by the kernel; CR0 keeps paging and protection.
     unsafe { asm!("mov cr4, {}", "mov cr0, {}", in(reg) cr4(), in(reg) CR0, options(nostack)) };
 }
 
@@ -108,7 +112,8 @@ pub unsafe fn withdraw_xsave() {
 /// # Safety
 /// As [`set`].
 unsafe fn set_debug_registers() {
-    // SAFETY: with nothing watched no exception can come of it. DR7 first: the addresses change while they are not in use.
+    // SAFETY: with nothing watched no exception can come of it. DR7 first: the addresses change while they are not in
+    // use.
     unsafe {
         asm!("mov dr7, {control}", "mov dr0, {zero}", "mov dr1, {zero}", "mov dr2, {zero}", "mov dr3, {zero}", "mov dr6, {status}",
             control = in(reg) DEBUG_CONTROL, zero = in(reg) 0u64, status = in(reg) DEBUG_STATUS, options(nostack, preserves_flags));
@@ -123,8 +128,8 @@ unsafe fn set_model_specific_registers(cpu: u32) {
     let [_, _, seven_ecx, _] = cpuid::read(7, 0);
     let [_, _, _, extended_edx] = cpuid::read(0x8000_0001, 0);
     let [state_eax, ..] = cpuid::read(0xd, 1);
-    // SAFETY: long mode implies SYSENTER's registers and the debug control; CPUID announces each of the others, and those
-    // that an emulator may lack are tried; the values take things away from programs, or are those of a reset.
+    // SAFETY: long mode implies SYSENTER's registers and the debug control; CPUID announces each of the others, and
+    // those that an emulator may lack are tried; the values take things away from programs, or are those of a reset.
     unsafe {
         // `sysenter` is no entry: its null code segment makes it fault (SDM volume 2, SYSENTER).
         msr::write(msr::SYSENTER_CS, 0);
@@ -171,9 +176,10 @@ enum Register {
     ModelSpecific(u32),
 }
 
-/// Looks at once more what [`set`] and `gdt::load` wrote: a hypervisor may let writes go by, as KVM in QEMU's translator does with XSETBV
-/// (`user_registers` looks at that one). Nothing here has a fallback, so this panics with the name of a register that does not hold what the kernel
-/// goes by (docs/read-backs.md). On each CPU, whose GS base that is; interrupts off.
+/// Looks at once more what [`set`] and `gdt::load` wrote: a hypervisor may let writes go by, as KVM in QEMU's
+/// translator does with XSETBV (`user_registers` looks at that one). Nothing here has a fallback, so this panics with
+/// the name of a register that does not hold what the kernel goes by (docs/read-backs.md). On each CPU, whose GS base
+/// that is; interrupts off.
 pub fn check(gs_base: u64) {
     /// CPUID leaf 1, EDX: IA32_PAT exists.
     const PAT: u32 = 1 << 16;

@@ -1,8 +1,9 @@
 //! What KVM gives its guests beyond a machine: its clock, the time of day, and the time for which it did not run a CPU.
 //!
-//! Each CPU tells the hypervisor where to write for it; the hypervisor writes to a CPU's words while it does not run that CPU, so what a CPU reads
-//! of its own is whole, and of another CPU's by the version beside it. All is told by CPUID; `nopv`, `no-kvmclock` and `no-steal-acc` leave it
-//! alone, as on Linux. Sources: Linux, Documentation/virt/kvm/x86/msr.rst.
+//! Each CPU tells the hypervisor where to write for it; the hypervisor writes to a CPU's words while it does not run
+//! that CPU, so what a CPU reads of its own is whole, and of another CPU's by the version beside it. All is told by
+//! CPUID; `nopv`, `no-kvmclock` and `no-steal-acc` leave it alone, as on Linux. Sources: Linux,
+//! Documentation/virt/kvm/x86/msr.rst.
 use super::{cpuid, hypervisor, msr};
 use crate::arch::Arch;
 use crate::arch::x86_64::clock::cycles;
@@ -69,7 +70,8 @@ pub fn physical<T>(place: &'static T) -> u64 {
 /// Tells the hypervisor where to write for the executing CPU, whose number is `cpu`.
 pub fn enable(cpu: usize) {
     let area = &AREAS[cpu];
-    // SAFETY: CPUID announces each register; the hypervisor writes to words that are atomic and are nothing else, for ever.
+    // SAFETY: CPUID announces each register; the hypervisor writes to words that are atomic and are nothing else, for
+    // ever.
     unsafe {
         if has(kvm::CLOCK) {
             msr::write(msr::KVM_CLOCK, physical(&area.clock) | ON);
@@ -81,8 +83,8 @@ pub fn enable(cpu: usize) {
     hypervisor::enable(cpu);
 }
 
-/// The word of a CPU's steal time whose lowest byte says how things stand with it, and that byte's bits: it does not run though it was not
-/// halted or is to run again; it is to forget all translations before it runs.
+/// The word of a CPU's steal time whose lowest byte says how things stand with it, and that byte's bits: it does not
+/// run though it was not halted or is to run again; it is to forget all translations before it runs.
 const STANDING: usize = 4;
 const PREEMPTED: u32 = 1 << 0;
 const FLUSH: u32 = 1 << 1;
@@ -92,8 +94,8 @@ pub fn is_preempted(cpu: usize) -> bool {
     AREAS[cpu].steal[STANDING].load(Ordering::Relaxed) & PREEMPTED != 0
 }
 
-/// If the hypervisor does not run `cpu`, has it forget all translations before that runs again; whether it was so. What the caller stored before is
-/// seen by then: the hypervisor takes the word by an exchange on the way into the guest.
+/// If the hypervisor does not run `cpu`, has it forget all translations before that runs again; whether it was so. What
+/// the caller stored before is seen by then: the hypervisor takes the word by an exchange on the way into the guest.
 pub fn flushes_later(cpu: usize) -> bool {
     let standing = &AREAS[cpu].steal[STANDING];
     let found = standing.load(Ordering::Relaxed);
@@ -104,7 +106,8 @@ pub fn flushes_later(cpu: usize) -> bool {
 /// The line of `cpu` and the time-stamp counter while it held.
 fn line(cpu: usize) -> (Line, u64) {
     let words = &AREAS[cpu].clock;
-    // The counter is read in the order of the program: not before the words, nor after their version is looked at again.
+    // The counter is read in the order of the program: not before the words, nor after their version is looked at
+    // again.
     let load = |word: usize| words[word].load(Ordering::Acquire);
     let count = || {
         // SAFETY: only waits.

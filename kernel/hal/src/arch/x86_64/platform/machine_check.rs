@@ -1,7 +1,8 @@
-//! Machine checks: errors that the hardware finds in itself, and says in banks of model-specific registers (SDM volume 3, chapter 15).
+//! Machine checks: errors that the hardware finds in itself, and says in banks of model-specific registers (SDM volume
+//! 3, chapter 15).
 //!
-//! An error that could not be corrected ends the kernel, and the banks are what it says last. Those that were corrected raise no
-//! exception and are not looked for.
+//! An error that could not be corrected ends the kernel, and the banks are what it says last. Those that were corrected
+//! raise no exception and are not looked for.
 use super::super::cpu::{feature, has};
 use super::{cpuid, msr};
 use crate::arch::Arch;
@@ -52,7 +53,8 @@ fn firmware_has_bank_0() -> bool {
     version >> 8 & 0xf == 6 && model < 26 && cpuid::read(0, 0)[1] == u32::from_le_bytes(*b"Genu")
 }
 
-/// Lets every bank of the executing CPU report, and forgets what was found before this kernel came. Before CR4.MCE is set.
+/// Lets every bank of the executing CPU report, and forgets what was found before this kernel came. Before CR4.MCE is
+/// set.
 pub fn initialise() {
     if !has(feature::MACHINE_CHECK) {
         return;
@@ -73,7 +75,8 @@ pub fn initialise() {
     }
 }
 
-/// Looks whether the executing CPU's banks let reports through, and forgot what was in them: a hypervisor may have let it go by.
+/// Looks whether the executing CPU's banks let reports through, and forgot what was in them: a hypervisor may have let
+/// it go by.
 pub fn check() {
     if !has(feature::MACHINE_CHECK) {
         return;

@@ -1,7 +1,7 @@
 //! The frequency of the time-stamp counter and of the APIC's timer, measured against another clock of the machine.
 //!
-//! A first measure is short, so that nobody waits for it. The next take place while the machine works ([`again`]), from the same
-//! beginning: the longer their span, the better they are.
+//! A first measure is short, so that nobody waits for it. The next take place while the machine works ([`again`]), from
+//! the same beginning: the longer their span, the better they are.
 use super::apic;
 use super::reference::Source;
 use crate::arch::x86_64::clock::cycles;
@@ -11,8 +11,8 @@ use libkernel::clock::frequency::Sample;
 
 /// How long the first measure takes; twice, and good to about one part in two hundred.
 const FIRST_NS: u64 = 200_000;
-/// How long it takes where no other follows, since the clock that is measured by has something else to do: one tick of the APIC's timer, 16 ns
-/// where that counts nanoseconds, is then eight parts in a million.
+/// How long it takes where no other follows, since the clock that is measured by has something else to do: one tick of
+/// the APIC's timer, 16 ns where that counts nanoseconds, is then eight parts in a million.
 const ONLY_NS: u64 = 2_000_000;
 /// Reads of the other clock in a measure at most; each takes about a microsecond on a PC, longer in a virtual machine.
 const POLLS_MAX: u32 = 100_000;
@@ -72,7 +72,8 @@ impl Rates {
     }
 }
 
-/// Measures both clocks until two measures in a row agree. `None` on a machine without another clock. The timer's interrupt is masked.
+/// Measures both clocks until two measures in a row agree. `None` on a machine without another clock. The timer's
+/// interrupt is masked.
 pub fn first(is_guest: bool) -> Option<Rates> {
     apic::start_timer(u32::MAX);
     let source = Source::find(is_guest)?;
@@ -104,7 +105,8 @@ fn measure_once(source: Source) -> Option<Rates> {
     (ticks > 0).then_some(Rates { hertz, ticks })
 }
 
-/// Measures over the time since the first measure, for a counter of about so many hertz. The frequency, where something came of it.
+/// Measures over the time since the first measure, for a counter of about so many hertz. The frequency, where something
+/// came of it.
 pub fn again(about_hertz: u64) -> (Refinement, Option<u64>) {
     let mut slot = BEGINNING.lock();
     let Some(beginning) = &mut *slot else { return (Refinement::Needless, None) };

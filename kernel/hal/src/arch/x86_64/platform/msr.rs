@@ -97,7 +97,8 @@ pub unsafe fn write(register: u32, value: u64) {
     }
 }
 
-/// As [`read`], where the CPU may lack the register although CPUID promises it, as emulators and hypervisors have it. `None`: it does.
+/// As [`read`], where the CPU may lack the register although CPUID promises it, as emulators and hypervisors have it.
+/// `None`: it does.
 ///
 /// # Safety
 /// Reading the register changes nothing. The descriptor tables are loaded.

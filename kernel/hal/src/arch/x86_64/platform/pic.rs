@@ -7,8 +7,8 @@ const MASTER_DATA: u16 = 0x21;
 const SLAVE_COMMAND: u16 = 0xa0;
 const SLAVE_DATA: u16 = 0xa1;
 
-/// Moves their vectors off the exceptions (a spurious interrupt can come in spite of the mask) and masks all lines. False where they
-/// are not there: a mask that is written does not stay.
+/// Moves their vectors off the exceptions (a spurious interrupt can come in spite of the mask) and masks all lines.
+/// False where they are not there: a mask that is written does not stay.
 pub fn silence() -> bool {
     /// All lines masked but the one of the slave.
     const PROBE: u8 = 0xfb;

@@ -31,8 +31,8 @@ pub fn count() -> u16 {
     }
 }
 
-/// Whether it counts at all. Without it a virtual machine's every read may take microseconds, so this gives up soon; a tick lasts less
-/// than one.
+/// Whether it counts at all. Without it a virtual machine's every read may take microseconds, so this gives up soon; a
+/// tick lasts less than one.
 pub fn is_there() -> bool {
     const READS: u32 = 1000;
     let first = count();

@@ -25,8 +25,8 @@ pub enum Source {
         /// Its counts a second.
         hertz: u64,
     },
-    /// The local APIC's timer, in a virtual machine: there it counts nanoseconds before they are divided (QEMU; KVM, unless it says
-    /// otherwise).
+    /// The local APIC's timer, in a virtual machine: there it counts nanoseconds before they are divided (QEMU; KVM,
+    /// unless it says otherwise).
     Apic,
 }
 

@@ -1,7 +1,8 @@
 //! The real-mode part of a bzImage: what the BIOS knows of memory goes into a zero page, and on to protected mode.
 //!
-//! The build copies these bytes behind the setup header, at `OFFSET` of the segment into which a loader puts them (Linux,
-//! `Documentation/arch/x86/boot.rst`, "The Real-mode Kernel Header", "Running the Kernel"). The kernel itself never runs them.
+//! The build copies these bytes behind the setup header, at `OFFSET` of the segment into which a loader puts them
+//! (Linux, `Documentation/arch/x86/boot.rst`, "The Real-mode Kernel Header", "Running the Kernel"). The kernel itself
+//! never runs them.
 use core::arch::global_asm;
 
 /// Where the setup header ends.

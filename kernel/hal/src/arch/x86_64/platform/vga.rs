@@ -1,7 +1,7 @@
 //! The screen of a VGA in text mode, for the last words of a kernel that fails.
 //!
-//! Whether there is one is asked when it is wanted: the registers of a VGA that is not there read as ones, and in the linear modes of UEFI the
-//! graphics controller says so. Source: IBM VGA; graphics controller, register 6.
+//! Whether there is one is asked when it is wanted: the registers of a VGA that is not there read as ones, and in the
+//! linear modes of UEFI the graphics controller says so. Source: IBM VGA; graphics controller, register 6.
 use super::port;
 use crate::arch::x86_64::paging::{DEVICES, IMAGE};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};

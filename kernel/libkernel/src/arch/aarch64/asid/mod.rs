@@ -1,10 +1,10 @@
 //! Address-space identifiers: whose translations a CPU may keep, and when it must forget.
 //!
-//! A user translation is kept under the ASID that it was walked with, so those of an address space survive while the CPU
-//! runs another one. There are fewer ASIDs than address spaces may live at once. An address space therefore has its ASID
-//! for one *generation*: when none is free, a new generation begins, in which only the address spaces that CPUs are on
-//! keep theirs; every other one gets a new ASID when it next runs. What CPUs keep from older generations they forget
-//! late: each CPU once, before it first runs an address space that the new generation gave an ASID to.
+//! A user translation is kept under the ASID that it was walked with, so those of an address space survive while the
+//! CPU runs another one. There are fewer ASIDs than address spaces may live at once. An address space therefore has its
+//! ASID for one *generation*: when none is free, a new generation begins, in which only the address spaces that CPUs
+//! are on keep theirs; every other one gets a new ASID when it next runs. What CPUs keep from older generations they
+//! forget late: each CPU once, before it first runs an address space that the new generation gave an ASID to.
 //!
 //! [`Tag`] belongs to an address space, [`Asids`] is what CPUs read and write without a lock, [`Pool`] is under one.
 //! [`Asids::activate`] succeeds in all switches but the first of an address space in its generation, and of a CPU.

@@ -173,8 +173,8 @@ impl Machine {
     fn access(&mut self, cpu: usize, page: usize) {
         self.walk(cpu, page);
         if self.cpus[cpu].switch.is_some() {
-            // What it has decided to run is `active` already, so a new generation may give the address space that it still has in its
-            // register another ASID, and a flush pass over the one there.
+            // What it has decided to run is `active` already, so a new generation may give the address space that it
+            // still has in its register another ASID, and a flush pass over the one there.
             return;
         }
         let Some((space, asid)) = self.cpus[cpu].ttbr0 else { return };

@@ -1,8 +1,8 @@
 //! The records of a signal frame, as a program hands them back.
 //!
 //! They follow each other from `SigContext::__reserved` on, each with a header of magic and size; one of magic 0 ends
-//! them. Where the room is not enough, an [`ExtraContext`] is the last but for that end, and the list goes on behind it.
-//! A program may have changed anything: what Linux refuses is refused (`arch/arm64/kernel/signal.c`).
+//! them. Where the room is not enough, an [`ExtraContext`] is the last but for that end, and the list goes on behind
+//! it. A program may have changed anything: what Linux refuses is refused (`arch/arm64/kernel/signal.c`).
 
 use core::mem::offset_of;
 

@@ -1,7 +1,8 @@
 //! The cores of which it is known what speculation lets out of them, by MIDR_EL1 and by their names in device trees.
 //!
-//! Sources: Arm, "Speculative Processor Vulnerability" and "Spectre-BHB" (what the tables do not list is not affected); Linux's
-//! `arch/arm64/kernel/proton-pack.c` and `cpufeature.c` for other makers' cores and for the rounds of branches; `arm/cpus.yaml` for the names.
+//! Sources: Arm, "Speculative Processor Vulnerability" and "Spectre-BHB" (what the tables do not list is not affected);
+//! Linux's `arch/arm64/kernel/proton-pack.c` and `cpufeature.c` for other makers' cores and for the rounds of branches;
+//! `arm/cpus.yaml` for the names.
 
 /// What is known of a core.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,8 +28,8 @@ const BROADCOM: u64 = 0x42;
 const QUALCOMM: u64 = 0x51;
 const AMPERE: u64 = 0xc0;
 
-/// The core, its name where trees use one, and what is known. Where sources differ about rounds there is the larger number: more than needed
-/// only cost time.
+/// The core, its name where trees use one, and what is known. Where sources differ about rounds there is the larger
+/// number: more than needed only cost time.
 const CORES: [(Model, &str, Kind); 33] = [
     ((ARM, 0xd03), "arm,cortex-a53", Kind::Immune),
     ((ARM, 0xd04), "arm,cortex-a35", Kind::Immune),
@@ -83,7 +84,8 @@ pub const fn is_another(identity: u64, other: u64) -> bool {
     one.0 != other.0 || one.1 != other.1
 }
 
-/// The core that a device tree's `compatible` names, in one byte, as there is one for each CPU: a row of the table, behind the two others.
+/// The core that a device tree's `compatible` names, in one byte, as there is one for each CPU: a row of the table,
+/// behind the two others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Named(u8);
 

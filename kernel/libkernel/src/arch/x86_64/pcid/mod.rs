@@ -1,11 +1,11 @@
-//! Process-context identifiers (SDM volume 3, 4.10.1): a CPU keeps the translations of the address spaces that it ran last, each
-//! under an identifier, and need not forget them when it runs another one.
+//! Process-context identifiers (SDM volume 3, 4.10.1): a CPU keeps the translations of the address spaces that it ran
+//! last, each under an identifier, and need not forget them when it runs another one.
 //!
-//! Identifiers are each CPU's own: a few, given in turn to the address spaces that come. An address space is flushed on the CPUs
-//! that are on it; the others see at their next switch to it, by the count of its changes, that they have missed one, and
-//! forget all that they kept of it. A CPU that was interrupted to forget counts as one that has missed a change, too: when it
-//! has answered it may be on another address space already, and then it has forgotten nothing of this one. Only
-//! who flushes knows what its own CPU has not missed.
+//! Identifiers are each CPU's own: a few, given in turn to the address spaces that come. An address space is flushed on
+//! the CPUs that are on it; the others see at their next switch to it, by the count of its changes, that they have
+//! missed one, and forget all that they kept of it. A CPU that was interrupted to forget counts as one that has missed
+//! a change, too: when it has answered it may be on another address space already, and then it has forgotten nothing of
+//! this one. Only who flushes knows what its own CPU has not missed.
 
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -45,10 +45,11 @@ impl Space {
         self.cpus.fetch_and(!(1 << cpu), SeqCst);
     }
 
-    /// Tables were changed so that translations must be forgotten: which CPUs are on it, and the count before this change.
+    /// Tables were changed so that translations must be forgotten: which CPUs are on it, and the count before this
+    /// change.
     ///
-    /// A CPU that is not among them comes later, and [`Identifiers::choose`] finds the change counted: one or the other has
-    /// come first, in the order that all sequentially consistent operations have.
+    /// A CPU that is not among them comes later, and [`Identifiers::choose`] finds the change counted: one or the other
+    /// has come first, in the order that all sequentially consistent operations have.
     #[inline]
     pub fn change(&self) -> (u64, u64) {
         let before = self.changes.fetch_add(1, SeqCst);

@@ -1,8 +1,8 @@
 //! Making other CPUs forget translations (SDM volume 3, 4.10.5): who asks whom, who has answered, who sleeps.
 //!
-//! Each CPU has one request at a time, since it waits for the answers; requests of several CPUs run side by side. While it waits
-//! it answers others, so two CPUs that ask each other do not wait for ever. A CPU that uses no user memory says so
-//! ([`Shootdown::rest`]) and is not interrupted: it learns that it must forget when it is to use some again.
+//! Each CPU has one request at a time, since it waits for the answers; requests of several CPUs run side by side. While
+//! it waits it answers others, so two CPUs that ask each other do not wait for ever. A CPU that uses no user memory
+//! says so ([`Shootdown::rest`]) and is not interrupted: it learns that it must forget when it is to use some again.
 //!
 //! What a CPU forgets may be more than was asked: neighbours in time are taken together.
 
@@ -20,7 +20,8 @@ pub const KERNEL_TOO: UserAddr = UserAddr::new(u64::MAX);
 pub trait Machine {
     /// Makes the CPUs of a mask call [`Shootdown::answer`] soon.
     fn interrupt(&self, cpus: u64);
-    /// Whether `cpu` is stopped by a hypervisor, which makes it forget everything before it goes on. What this CPU stored is seen by then.
+    /// Whether `cpu` is stopped by a hypervisor, which makes it forget everything before it goes on. What this CPU
+    /// stored is seen by then.
     fn forgets_by_itself(&self, _cpu: usize) -> bool {
         false
     }
@@ -78,16 +79,17 @@ impl Shootdown {
         Self { cpus: [const { Cpu::new() }; CPUS], requests: [const { Request::new() }; CPUS] }
     }
 
-    /// Returns when `cpus`, all others than `this`, have forgotten the pages from `first` to `last`, or will have before they use
-    /// them. The page tables were changed before. `this` is the executing CPU, which stays the same meanwhile.
+    /// Returns when `cpus`, all others than `this`, have forgotten the pages from `first` to `last`, or will have
+    /// before they use them. The page tables were changed before. `this` is the executing CPU, which stays the same
+    /// meanwhile.
     pub fn ask(&self, this: usize, cpus: u64, (first, last): (UserAddr, UserAddr), machine: &impl Machine) {
         let must_hear = |cpu: &usize| !self.puts_off(*cpu) && !machine.forgets_by_itself(*cpu);
         let attentive = members(cpus).filter(must_hear).fold(0, |all, cpu| all | 1 << cpu);
         self.interrupt(this, attentive, (first, last), machine);
     }
 
-    /// Returns when `cpus`, all others than `this`, have forgotten everything, the kernel's own pages included. Also those that rest:
-    /// what they run is the kernel.
+    /// Returns when `cpus`, all others than `this`, have forgotten everything, the kernel's own pages included. Also
+    /// those that rest: what they run is the kernel.
     pub fn ask_kernel(&self, this: usize, cpus: u64, machine: &impl Machine) {
         self.interrupt(this, cpus, (UserAddr::new(0), KERNEL_TOO), machine);
     }

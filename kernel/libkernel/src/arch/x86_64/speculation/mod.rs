@@ -1,7 +1,8 @@
 //! What an x86_64 CPU needs against speculation: its weaknesses, from CPUID and IA32_ARCH_CAPABILITIES, and the plan.
 //!
-//! Sources: Intel, "CPUID Enumeration and Architectural MSRs" and "Affected Processors"; AMD, "Software techniques for managing
-//! speculation" and APM volume 3, appendix E; the words: Linux 6.1, which `xtask run --kernel linux` shows for each CPU model.
+//! Sources: Intel, "CPUID Enumeration and Architectural MSRs" and "Affected Processors"; AMD, "Software techniques for
+//! managing speculation" and APM volume 3, appendix E; the words: Linux 6.1, which `xtask run --kernel linux` shows for
+//! each CPU model.
 mod models;
 #[cfg(test)]
 mod tests;

@@ -61,8 +61,8 @@ impl Plan {
         }
     }
 
-    /// Intel's returns go by the branch predictor when their stack is empty, which IBRS restricts; AMD's go by it always, and only
-    /// untrained returns would do.
+    /// Intel's returns go by the branch predictor when their stack is empty, which IBRS restricts; AMD's go by it
+    /// always, and only untrained returns would do.
     fn returns(&self) -> &'static str {
         match (self.processor.vendor, self.branches) {
             (super::Vendor::Intel, Branches::AtEntry) => "Mitigation: IBRS",

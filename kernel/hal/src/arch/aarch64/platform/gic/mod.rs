@@ -1,10 +1,11 @@
 //! The interrupt controller, GICv2 or GICv3: which one, and what both do.
 //!
-//! Requests that cannot wait ([`Request::is_urgent`]) are in group 0, which comes as FIQ, where the controller has but one
-//! security state; where it has two, group 0 is the firmware's, and they are as the others: in group 1, which comes as IRQ. All
-//! others have the same priority and are sensitive to a level, unless [`set_edge`] says otherwise. Shared ones (from 32 on) go to the boot CPU, whichever CPU
-//! enables them; private ones belong to the CPU that does. Lock order: the lock of shared registers, in each version's file,
-//! is taken last, with interrupts masked; acknowledging, ending and sending take none.
+//! Requests that cannot wait ([`Request::is_urgent`]) are in group 0, which comes as FIQ, where the controller has but
+//! one security state; where it has two, group 0 is the firmware's, and they are as the others: in group 1, which comes
+//! as IRQ. All others have the same priority and are sensitive to a level, unless [`set_edge`] says otherwise. Shared
+//! ones (from 32 on) go to the boot CPU, whichever CPU enables them; private ones belong to the CPU that does. Lock
+//! order: the lock of shared registers, in each version's file, is taken last, with interrupts masked; acknowledging,
+//! ending and sending take none.
 mod v2;
 mod v3;
 
@@ -87,7 +88,8 @@ pub unsafe fn initialise(interrupts: &Interrupts, map: impl Fn(PhysRange) -> Dev
     let _ = CONTROLLER.set(controller);
 }
 
-/// Opens the executing CPU's side of the controller, for requests of other CPUs; private interrupts are off. `cpu` is its index.
+/// Opens the executing CPU's side of the controller, for requests of other CPUs; private interrupts are off. `cpu` is
+/// its index.
 pub fn initialise_cpu(cpu: usize) {
     let place = match CONTROLLER.get() {
         Some(Controller::V2(gic)) => gic.initialise_cpu(),
@@ -150,9 +152,8 @@ pub fn acknowledge(exception: Exception) -> Option<Acknowledged> {
         Controller::V2(gic) => gic.acknowledge(),
         Controller::V3(_) => v3::Gic::acknowledge(exception),
     };
-    // What the sender of a request wrote before is read after, and nothing that is done for an interrupt begins before (12.2.14
-    // of IHI 0069; Linux does the same).
-    // SAFETY: a barrier.
+    // What the sender of a request wrote before is read after, and nothing that is done for an interrupt begins before
+    // (12.2.14 of IHI 0069; Linux does the same). SAFETY: a barrier.
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
     let interrupt = Acknowledged { value, exception };
     (interrupt.number() < FIRST_SPECIAL).then_some(interrupt)

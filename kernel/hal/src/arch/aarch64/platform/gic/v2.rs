@@ -1,7 +1,7 @@
 //! GICv2 (IHI 0048): memory-mapped, for up to eight CPUs.
 //!
-//! Not through the crate `arm-gic`: its GICv2 acknowledges by registers that are closed outside of the secure state (4.4.11), and
-//! setting a priority resets those of three neighbours.
+//! Not through the crate `arm-gic`: its GICv2 acknowledges by registers that are closed outside of the secure state
+//! (4.4.11), and setting a priority resets those of three neighbours.
 use super::{FIRST_SHARED, PRIORITY, REQUESTS, Request, URGENT, URGENT_PRIORITY, place};
 use crate::arch::aarch64::paging::DeviceRegisters;
 use crate::sync::IrqLock;
@@ -27,8 +27,8 @@ const END: usize = 0x10;
 
 /// GICD_TYPER.SecurityExtn.
 const HAS_SECURITY: u32 = 1 << 10;
-/// GICD_CTLR, and GICC_CTLR: lets the one group through that belongs to this side of two security states; group 0 if there are no
-/// two.
+/// GICD_CTLR, and GICC_CTLR: lets the one group through that belongs to this side of two security states; group 0 if
+/// there are no two.
 const ENABLE: u32 = 1 << 0;
 /// With one security state: group 1.
 const ENABLE_GROUP_1: u32 = 1 << 1;
@@ -54,7 +54,8 @@ impl Gic {
     pub fn new(distributor: DeviceRegisters, cpu: DeviceRegisters) -> Self {
         distributor.write32(CONTROL, 0);
         let kind = distributor.read32(TYPE);
-        // Without security extensions groups may be missing (4.3.4); with them these registers are firmware's, and ignore this.
+        // Without security extensions groups may be missing (4.3.4); with them these registers are firmware's, and
+        // ignore this.
         distributor.write32(GROUP, !URGENT);
         let has_groups = kind & HAS_SECURITY == 0 && distributor.read32(GROUP) == !URGENT;
         let gic = Self { distributor, cpu, lock: IrqLock::new(()), has_groups };

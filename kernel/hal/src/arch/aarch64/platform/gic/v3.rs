@@ -1,4 +1,5 @@
-//! GICv3 and 4 (IHI 0069), through the crate `arm-gic`: a distributor, a redistributor and system registers for each CPU.
+//! GICv3 and 4 (IHI 0069), through the crate `arm-gic`: a distributor, a redistributor and system registers for each
+//! CPU.
 use super::{Exception, PRIORITY, Request, URGENT_PRIORITY, place};
 use crate::arch::aarch64::cpu::{affinity, read_register, write_register};
 use crate::arch::aarch64::paging::DeviceRegisters;
@@ -187,8 +188,8 @@ fn group(exception: Exception) -> InterruptGroup {
 /// The redistributor at `address`.
 fn redistributor(address: u64) -> GicRedistributor<'static> {
     let registers = NonNull::new(address as *mut GicrSgi).expect("every CPU that runs has a redistributor");
-    // SAFETY: `Gic::new`'s caller vouched for the regions. Other than `typer`, which changes nothing, only the CPU that it
-    // belongs to uses it, one use at a time.
+    // SAFETY: `Gic::new`'s caller vouched for the regions. Other than `typer`, which changes nothing, only the CPU that
+    // it belongs to uses it, one use at a time.
     GicRedistributor::new(unsafe { UniqueMmioPointer::new(registers) })
 }
 
