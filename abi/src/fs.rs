@@ -442,6 +442,46 @@ constants! { u32:
     UMOUNT_NOFOLLOW = 8, "umount2: do not follow a symbolic link";
 }
 
+constants! { u32:
+    OPEN_TREE_CLONE = 1, "open_tree: a copy, attached nowhere";
+    OPEN_TREE_CLOEXEC = O_CLOEXEC, "open_tree: closed by execve";
+    MOVE_MOUNT_F_SYMLINKS = 0x1, "move_mount: follow the last link of the source";
+    MOVE_MOUNT_F_AUTOMOUNTS = 0x2, "move_mount: trigger an automount at the source";
+    MOVE_MOUNT_F_EMPTY_PATH = 0x4, "move_mount: an empty source is the descriptor itself";
+    MOVE_MOUNT_T_SYMLINKS = 0x10, "move_mount: follow the last link of the target";
+    MOVE_MOUNT_T_AUTOMOUNTS = 0x20, "move_mount: trigger an automount at the target";
+    MOVE_MOUNT_T_EMPTY_PATH = 0x40, "move_mount: an empty target is the descriptor itself";
+    MOVE_MOUNT_SET_GROUP = 0x100, "move_mount: nothing moves; the target shares with whom the source shares";
+}
+
+constants! { u64:
+    MOUNT_ATTR_RDONLY = 0x1, "a mount's attribute: read-only";
+    MOUNT_ATTR_NOSUID = 0x2, "ignore set-id bits";
+    MOUNT_ATTR_NODEV = 0x4, "no device files";
+    MOUNT_ATTR_NOEXEC = 0x8, "no execution";
+    MOUNT_ATTR__ATIME = 0x70, "mask of how access times are kept";
+    MOUNT_ATTR_RELATIME = 0, "access times updated when older than the last change";
+    MOUNT_ATTR_NOATIME = 0x10, "no access times";
+    MOUNT_ATTR_STRICTATIME = 0x20, "access times always updated";
+    MOUNT_ATTR_NODIRATIME = 0x80, "do not update access times of directories";
+    MOUNT_ATTR_IDMAP = 0x10_0000, "users are those of a user namespace";
+    MOUNT_ATTR_NOSYMFOLLOW = 0x20_0000, "do not follow symbolic links";
+}
+
+/// What `mount_setattr` changes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct MountAttr {
+    /// `MOUNT_ATTR_*` to be set.
+    pub attr_set: u64,
+    /// `MOUNT_ATTR_*` to be cleared, before that.
+    pub attr_clr: u64,
+    /// `MS_SHARED` and its like, or 0.
+    pub propagation: u64,
+    /// The user namespace of `MOUNT_ATTR_IDMAP`.
+    pub userns_fd: u64,
+}
+
 /// Packs a device number as `stat` and `mknod` carry it (Linux's `new_encode_dev`, widened as glibc reads it).
 pub const fn make_device(major: u32, minor: u32) -> u64 {
     let (major, minor) = (major as u64, minor as u64);

@@ -9,6 +9,7 @@
 //! Lock order: the position before the turns and locks of the file's inode.
 
 use alloc::sync::Arc;
+use core::any::Any;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
@@ -32,8 +33,9 @@ use super::writers::ContentWriter;
 
 /// How an open file reaches its content.
 pub enum Handle {
-    /// Opened with `O_PATH`: not at all.
-    Path,
+    /// Opened with `O_PATH`: not at all. Something may be kept until it is closed, such as a tree of mounts that is
+    /// attached nowhere.
+    Path(Option<Arc<dyn Any + Send + Sync>>),
     /// The inode's page cache.
     Bytes,
     /// The names of the inode's directory.
@@ -142,7 +144,7 @@ impl File {
 
     /// Whether it is only a place: `O_PATH`.
     pub fn is_path_only(&self) -> bool {
-        matches!(self.handle, Handle::Path)
+        matches!(self.handle, Handle::Path(_))
     }
 
     /// Whether it is a directory opened for listing.
@@ -185,7 +187,7 @@ impl File {
                 self.inode().object().map_or(Mapping::None, |object| Mapping::Object(object.clone()))
             }
             Handle::Special(operations) => operations.mapping(),
-            Handle::Path | Handle::Directory => Mapping::None,
+            Handle::Path(_) | Handle::Directory => Mapping::None,
         }
     }
 
@@ -194,7 +196,7 @@ impl File {
         match &self.handle {
             Handle::Bytes | Handle::Directory => true,
             Handle::Special(operations) => operations.is_seekable(),
-            Handle::Path => false,
+            Handle::Path(_) => false,
         }
     }
 
@@ -203,7 +205,7 @@ impl File {
         match &self.handle {
             Handle::Special(operations) => operations.knows_its_end(),
             Handle::Directory => false,
-            Handle::Bytes | Handle::Path => true,
+            Handle::Bytes | Handle::Path(_) => true,
         }
     }
 
@@ -279,7 +281,7 @@ impl File {
             Handle::Bytes => self.read_bytes(position, sink).map_err(Failure::from),
             Handle::Special(operations) => operations.read(self, position, sink),
             Handle::Directory => Err(Errno::EISDIR.into()),
-            Handle::Path => Err(Errno::EBADF.into()),
+            Handle::Path(_) => Err(Errno::EBADF.into()),
         };
         sink.finish(outcome)
     }
@@ -311,7 +313,7 @@ impl File {
         match &self.handle {
             Handle::Bytes => self.write_bytes(position, source),
             Handle::Special(operations) => operations.write(self, position, source),
-            Handle::Directory | Handle::Path => Err(Errno::EBADF.into()),
+            Handle::Directory | Handle::Path(_) => Err(Errno::EBADF.into()),
         }
     }
 
@@ -411,7 +413,7 @@ impl File {
         match &self.handle {
             Handle::Special(operations) => operations.poll(self, watcher),
             Handle::Bytes | Handle::Directory => Ok(PollEvents::ALWAYS_READY),
-            Handle::Path => Ok(PollEvents::INVALID),
+            Handle::Path(_) => Ok(PollEvents::INVALID),
         }
     }
 }

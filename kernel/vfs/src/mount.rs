@@ -11,6 +11,7 @@
 mod attach;
 mod change;
 mod detach;
+mod detached;
 mod namespace;
 mod passing;
 mod peers;
@@ -33,6 +34,7 @@ use super::writers::Writers;
 pub use attach::Depth;
 pub use change::Turn;
 pub use detach::InUse;
+pub use detached::{AttributeChange, DetachedTree};
 pub use namespace::{MOUNT_MAX, Namespace, attach_root, initial, root};
 pub use peers::{PeerGroup, Propagation, PropagationKind};
 pub use table::{descend, mounted_on};
@@ -138,6 +140,12 @@ impl Mount {
         self.flags.load(Ordering::Relaxed)
     }
 
+    fn announce_change(&self) {
+        if let Some(namespace) = self.namespace() {
+            namespace.changes.announce();
+        }
+    }
+
     /// Replaces the mount's own flags: `mount -o remount`. EBUSY if it would become read-only with files open for
     /// writing.
     pub fn set_flags(&self, flags: u64) -> Result<(), Errno> {
@@ -147,9 +155,7 @@ impl Mount {
             self.writers.allow();
         }
         self.flags.store(flags, Ordering::Relaxed);
-        if let Some(namespace) = self.namespace() {
-            namespace.changes.announce();
-        }
+        self.announce_change();
         Ok(())
     }
 

@@ -126,7 +126,7 @@ pub fn open_place(place: Location, how: How, credentials: &Credentials) -> Resul
         return Err(Errno::ENOTDIR.into());
     }
     if how.has(O_PATH) {
-        return Ok(File::new(place, Handle::Path, how.flags & !CREATION_FLAGS, None));
+        return Ok(File::new(place, Handle::Path(None), how.flags & !CREATION_FLAGS, None));
     }
     check_access(&place, how, credentials)?;
     open_checked(place, how, credentials)

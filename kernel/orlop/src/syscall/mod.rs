@@ -27,6 +27,7 @@ mod mask;
 pub mod membarrier;
 mod memory;
 pub mod mount;
+mod mount_tree;
 mod namespace;
 pub mod offset;
 pub mod open;

@@ -102,7 +102,7 @@ fn create(
 }
 
 /// What one flag says about propagation, alone. EINVAL for more.
-fn propagation_kind(flags: u64) -> Result<PropagationKind, Errno> {
+pub(super) fn propagation_kind(flags: u64) -> Result<PropagationKind, Errno> {
     match flags {
         MS_SHARED => Ok(PropagationKind::Shared),
         MS_PRIVATE => Ok(PropagationKind::Private),

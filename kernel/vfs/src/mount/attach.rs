@@ -8,7 +8,7 @@ use abi::Errno;
 use super::passing::{Passed, pass_on};
 use super::peers::Propagation;
 use super::tree::{Node, abandon, copy, list};
-use super::{Location, Mount, Turn, table};
+use super::{Location, Mount, Turn, namespace, table};
 use crate::moves::Moving;
 
 /// Whether what is mounted inside comes along.
@@ -67,7 +67,7 @@ impl Turn {
         })
     }
 
-    /// Attaches a tree that is attached nowhere, and what comes of it to others. Nothing has changed on an error.
+    /// Attaches a tree that is attached nowhere yet, and what comes of it to others. Nothing has changed on an error.
     fn graft(&self, nodes: &[Node], place: &Location) -> Result<(), Errno> {
         let top = nodes.first().ok_or(Errno::EINVAL)?;
         if top.mount.root.inode().is_directory() != place.dentry.inode().is_directory() {
@@ -82,23 +82,28 @@ impl Turn {
             }
         };
         table::lay(&top.mount, place.clone());
-        nodes.iter().for_each(|node| self.namespace.enter(&node.mount));
+        for Node { mount, .. } in nodes {
+            // It may have been a tree that only a descriptor kept.
+            namespace::strike(mount);
+            self.namespace.enter(mount);
+        }
         self.namespace.changes.announce();
         passed.into_iter().for_each(Passed::settle);
         Ok(())
     }
 
-    /// Moves a tree to another place: `MS_MOVE`. EINVAL unless it is a mount of the caller's namespace that lies in one
-    /// that is not shared, and for a tree with something unbindable that would be passed on; ELOOP if it would lie in
-    /// itself.
+    /// Moves a tree to another place: `MS_MOVE`, move_mount(2). EINVAL unless it is a mount of the caller's namespace
+    /// that lies in one that is not shared, or all of a tree that is attached nowhere, and for a tree with something
+    /// unbindable that would be passed on; ELOOP if it would lie in itself.
     pub fn relocate(&self, from: &Location, place: Location) -> Result<(), Errno> {
         let landing = self.landing(place)?;
         let place = &landing.place;
         let Location { mount, .. } = from;
-        self.check_own(mount)?;
-        let outer = mount.place().ok_or(Errno::EINVAL)?.mount;
+        self.check_reachable(mount)?;
+        let outer = mount.place().map(|place| place.mount);
         let are_alike = from.dentry.inode().is_directory() == place.dentry.inode().is_directory();
-        if !from.is_mount_root() || !are_alike || outer.peers().is_some() {
+        let is_passed_on = outer.as_ref().is_some_and(|outer| outer.peers().is_some());
+        if !from.is_mount_root() || !are_alike || is_passed_on {
             return Err(Errno::EINVAL);
         }
         let nodes = list(mount, |_, _| true)?;
@@ -108,6 +113,9 @@ impl Turn {
         }
         if lies_in(place, mount) {
             return Err(Errno::ELOOP);
+        }
+        if outer.is_none() {
+            return self.graft(&nodes, place);
         }
         let passed = pass_on(&nodes, place)?;
         let moving = Moving::start();

@@ -92,6 +92,12 @@ impl Turn {
         Ok(())
     }
 
+    /// Takes a tree apart that is attached nowhere.
+    pub(super) fn dissolve(&self, top: &Arc<Mount>) {
+        finish(top);
+        self.take_inner(top);
+    }
+
     /// Takes all out that lies in a mount which nobody finds any more: from the innermost outwards, without a list.
     fn take_inner(&self, outer: &Arc<Mount>) {
         let mut current = outer.clone();

@@ -1,8 +1,8 @@
 //! Namespaces of mounts: which mounts there are for a process, in which order they are listed, and how many there may
 //! be.
 //!
-//! There is one that programs are in ([`initial`]). Who changes a namespace has the turn; who lists one looks at it
-//! under its lock.
+//! There is one that programs are in, and one for each tree that only a descriptor keeps (open_tree(2)). The first is
+//! [`initial`]. Who changes a namespace has the turn; who lists one looks at it under its lock.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -27,6 +27,8 @@ pub struct Namespace {
     root: Once<Arc<Mount>>,
     /// How many there are, with those that are on their way.
     count: AtomicUsize,
+    /// Whether it is but a tree that is attached nowhere, which some descriptor keeps.
+    pub(super) is_anonymous: bool,
     /// Tells of every change of the tree, and of a mount's flags.
     pub changes: Changes,
 }
@@ -34,7 +36,7 @@ pub struct Namespace {
 /// The namespace that all programs are in.
 pub fn initial() -> &'static Arc<Namespace> {
     static INITIAL: Once<Arc<Namespace>> = Once::new();
-    INITIAL.get_or_init(Namespace::new)
+    INITIAL.get_or_init(|| Namespace::new(false))
 }
 
 /// Attaches the very first mount.
@@ -48,13 +50,18 @@ pub fn root() -> Option<Location> {
 }
 
 impl Namespace {
-    /// One without mounts.
-    pub fn new() -> Arc<Namespace> {
+    /// For a tree that is attached nowhere.
+    pub(super) fn anonymous() -> Arc<Namespace> {
+        Namespace::new(true)
+    }
+
+    fn new(is_anonymous: bool) -> Arc<Namespace> {
         Arc::new(Namespace {
             mounts: SpinRwLock::new(BTreeMap::new()),
             next: AtomicU64::new(0),
             root: Once::new(),
             count: AtomicUsize::new(0),
+            is_anonymous,
             changes: Changes::new(),
         })
     }

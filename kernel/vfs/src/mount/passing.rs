@@ -69,8 +69,10 @@ pub(super) fn pass_on(nodes: &[Node], place: &Location) -> Result<Vec<Passed>, E
 
 impl Passing<'_> {
     fn receive(&mut self, receiver: &Receiver, place: &Location) -> Result<(), Errno> {
-        // What has no namespace is on its way itself. Who does not show the place gets nothing.
-        let Some(namespace) = receiver.mount.namespace() else { return Ok(()) };
+        // What has no namespace is on its way itself, and what only a descriptor keeps gets nothing. Nor does who does
+        // not show the place.
+        let namespace = receiver.mount.namespace().filter(|namespace| !namespace.is_anonymous);
+        let Some(namespace) = namespace else { return Ok(()) };
         if !receiver.mount.root.is_ancestor_of(&place.dentry) {
             return Ok(());
         }
@@ -125,7 +127,7 @@ impl Passing<'_> {
 }
 
 /// Shares all mounts of a tree; returns those that were not shared before.
-fn share(nodes: &[Node]) -> Result<Vec<&Arc<Mount>>, Errno> {
+pub(super) fn share(nodes: &[Node]) -> Result<Vec<&Arc<Mount>>, Errno> {
     let mut made = Vec::new();
     made.try_reserve_exact(nodes.len()).or_errno()?;
     for Node { mount, .. } in nodes.iter().filter(|node| node.mount.peers().is_none()) {
@@ -139,7 +141,7 @@ fn share(nodes: &[Node]) -> Result<Vec<&Arc<Mount>>, Errno> {
 }
 
 /// Takes [`share`] back: of groups of one, what is left receives as it did before.
-fn unshare(made: &[&Arc<Mount>]) {
+pub(super) fn unshare(made: &[&Arc<Mount>]) {
     for mount in made {
         // Needs no new group.
         let _ = mount.set_propagation(PropagationKind::Slave);
