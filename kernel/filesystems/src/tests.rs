@@ -43,7 +43,8 @@ impl Tree {
     }
 
     fn as_user(&mut self, id: u32) {
-        self.credentials.set_user(id).expect("root may become anyone");
+        let user = self.credentials.user_namespace.user(id).expect("a user");
+        self.credentials.set_user(user).expect("root may become anyone");
     }
 
     fn walk(&self) -> Walk<'_> {

@@ -74,10 +74,13 @@ fn mount_new(options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
         inodes: options.inodes.map_or(usual.inodes, unlimited_if_zero),
         ..usual
     };
+    let named = &by.user_namespace;
+    let user = options.user.map(|user| named.user(user).ok_or(Errno::EINVAL)).transpose()?;
+    let group = options.group.map(|group| named.group(group).ok_or(Errno::EINVAL)).transpose()?;
     let ownership = Ownership {
         permissions: options.permissions,
-        user: options.user.unwrap_or(by.user.file_system),
-        group: options.group.unwrap_or(by.group.file_system),
+        user: user.unwrap_or(by.user.file_system),
+        group: group.unwrap_or(by.group.file_system),
     };
     let root = new_instance(&TMPFS, limits, ownership);
     root.inode().filesystem.end_with_last_mount(&root);

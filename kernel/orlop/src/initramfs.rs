@@ -20,7 +20,7 @@ use klog::Level;
 use libkernel::cpio::{Entry, HardLinks, Input, Item, Problem, Reader};
 use memory::user::IoSource;
 use outcome::OrErrno;
-use subject::Credentials;
+use subject::{Credentials, UserNamespace};
 use vfs::attribute_operations::Change;
 use vfs::attributes::{DeviceNumber, FileKind, PERMISSION_BITS};
 use vfs::change::{self, NewFile};
@@ -185,7 +185,11 @@ impl Unpacker<'_> {
     fn finish(&mut self, entry: &Entry, place: &Location) {
         let inode = place.dentry.inode();
         let permissions = (inode.kind != FileKind::Symlink).then_some(entry.mode & PERMISSION_BITS);
-        let change = Change { permissions, owner: Some((entry.uid, entry.gid)), ..Change::NONE };
+        let (names, attributes) = (UserNamespace::initial(), &inode.attributes);
+        // The number that is nobody's leaves it as it is, as for chown(2).
+        let user = names.user(entry.uid).unwrap_or_else(|| attributes.owner());
+        let group = names.group(entry.gid).unwrap_or_else(|| attributes.group());
+        let change = Change { permissions, owner: Some((user, group)), ..Change::NONE };
         // What is unpacked is kept in memory, where nothing has to be stored.
         let _ = inode.lock_attributes().make(&change);
         set_times(place, entry.modified);

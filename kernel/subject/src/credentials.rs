@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::process::{SECBIT_KEEP_CAPS, SECBIT_NO_SETUID_FIXUP};
 
-use crate::User;
+use crate::{GroupId, Id, Limits, OfGroup, OfUser, User, UserId, UserNamespace};
 
 /// Capability numbers, `linux/capability.h`.
 pub mod capability {
@@ -86,16 +86,16 @@ const FILE_CAPABILITIES: u64 = (1 << capability::CHOWN)
     | (1 << capability::MAC_OVERRIDE);
 
 /// Real, effective, saved and file-system identifier, of user or group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Identity {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity<Kind> {
     /// Who started it.
-    pub real: u32,
+    pub real: Id<Kind>,
     /// Who it acts as.
-    pub effective: u32,
+    pub effective: Id<Kind>,
     /// Who it may become again.
-    pub saved: u32,
+    pub saved: Id<Kind>,
     /// Who it acts as towards files.
-    pub file_system: u32,
+    pub file_system: Id<Kind>,
 }
 
 /// The capability sets of a thread, bit N for capability N.
@@ -114,16 +114,18 @@ pub struct Capabilities {
 }
 
 /// Identity and capabilities of a thread.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Credentials {
     /// User identifiers.
-    pub user: Identity,
+    pub user: Identity<OfUser>,
+    /// Where these have numbers that the thread sees.
+    pub user_namespace: Arc<UserNamespace>,
     /// The real user, who is charged for what the thread has.
     pub charged: Arc<User>,
     /// Group identifiers.
-    pub group: Identity,
+    pub group: Identity<OfGroup>,
     /// Supplementary groups, sorted.
-    pub groups: Arc<[u32]>,
+    pub groups: Arc<[GroupId]>,
     /// Capability sets.
     pub capabilities: Capabilities,
     /// How capabilities follow the user: `SECBIT_*`.
@@ -133,10 +135,12 @@ pub struct Credentials {
 impl Credentials {
     /// The credentials of the first process: root with every capability.
     pub fn root() -> Credentials {
+        let namespace = UserNamespace::initial();
         Credentials {
-            user: Identity::default(),
-            charged: User::find(0),
-            group: Identity::default(),
+            user: Identity::all(UserId::ROOT),
+            user_namespace: namespace.clone(),
+            charged: User::find(namespace, UserId::ROOT),
+            group: Identity::all(GroupId::ROOT),
             groups: Arc::from([]),
             capabilities: Capabilities {
                 effective: capability::ALL,
@@ -164,24 +168,28 @@ impl Credentials {
         if self.has_capability(number) { Ok(()) } else { Err(Errno::EPERM) }
     }
 
+    /// EAGAIN if the user may not have another thread within these limits.
+    pub fn check_another_thread(&self, limits: &Limits) -> Result<(), Errno> {
+        let is_exempt =
+            || self.has_capability(capability::SYS_RESOURCE) || self.has_capability(capability::SYS_ADMIN);
+        if self.charged.may_have_another_thread(limits) || is_exempt() { Ok(()) } else { Err(Errno::EAGAIN) }
+    }
+
     /// Whether others act as somebody else than these do, or can do more: what they then have in memory is not for the
     /// same people (Linux: `commit_creds`).
     pub fn is_exceeded_by(&self, new: &Credentials) -> bool {
-        let differs = |old: Identity, new: Identity| {
-            (old.effective, old.file_system) != (new.effective, new.file_system)
-        };
-        differs(self.user, new.user)
-            || differs(self.group, new.group)
+        self.user.acts_otherwise(&new.user)
+            || self.group.acts_otherwise(&new.group)
             || new.capabilities.permitted & !self.capabilities.permitted != 0
     }
 
     /// Whether files of this group grant their group permissions.
-    pub fn in_group(&self, group: u32) -> bool {
+    pub fn in_group(&self, group: GroupId) -> bool {
         self.group.file_system == group || self.groups.binary_search(&group).is_ok()
     }
 
     /// `setuid`: all identifiers with privilege, else the effective one within real and saved.
-    pub fn set_user(&mut self, id: u32) -> Result<(), Errno> {
+    pub fn set_user(&mut self, id: UserId) -> Result<(), Errno> {
         let old = self.user;
         self.user = set_identity(old, id, self.has_capability(capability::SETUID))?;
         self.user_changed(old);
@@ -189,7 +197,7 @@ impl Credentials {
     }
 
     /// `setgid`, as [`Credentials::set_user`].
-    pub fn set_group(&mut self, id: u32) -> Result<(), Errno> {
+    pub fn set_group(&mut self, id: GroupId) -> Result<(), Errno> {
         self.group = set_identity(self.group, id, self.has_capability(capability::SETGID))?;
         Ok(())
     }
@@ -197,8 +205,8 @@ impl Credentials {
     /// `setreuid`; `None` leaves an identifier as it is.
     pub fn set_real_effective_user(
         &mut self,
-        real: Option<u32>,
-        effective: Option<u32>,
+        real: Option<UserId>,
+        effective: Option<UserId>,
     ) -> Result<(), Errno> {
         let old = self.user;
         self.user = set_real_effective(old, real, effective, self.has_capability(capability::SETUID))?;
@@ -209,8 +217,8 @@ impl Credentials {
     /// `setregid`.
     pub fn set_real_effective_group(
         &mut self,
-        real: Option<u32>,
-        effective: Option<u32>,
+        real: Option<GroupId>,
+        effective: Option<GroupId>,
     ) -> Result<(), Errno> {
         self.group =
             set_real_effective(self.group, real, effective, self.has_capability(capability::SETGID))?;
@@ -218,7 +226,7 @@ impl Credentials {
     }
 
     /// `setresuid`: real, effective, saved.
-    pub fn set_three_users(&mut self, wanted: [Option<u32>; 3]) -> Result<(), Errno> {
+    pub fn set_three_users(&mut self, wanted: [Option<UserId>; 3]) -> Result<(), Errno> {
         let old = self.user;
         self.user = set_three(old, wanted, self.has_capability(capability::SETUID))?;
         self.user_changed(old);
@@ -226,13 +234,13 @@ impl Credentials {
     }
 
     /// `setresgid`.
-    pub fn set_three_groups(&mut self, wanted: [Option<u32>; 3]) -> Result<(), Errno> {
+    pub fn set_three_groups(&mut self, wanted: [Option<GroupId>; 3]) -> Result<(), Errno> {
         self.group = set_three(self.group, wanted, self.has_capability(capability::SETGID))?;
         Ok(())
     }
 
     /// `setfsuid`: changes if allowed, and never fails.
-    pub fn set_file_system_user(&mut self, id: u32) {
+    pub fn set_file_system_user(&mut self, id: UserId) {
         let old = self.user;
         if old.holds(id) || self.has_capability(capability::SETUID) {
             self.user.file_system = id;
@@ -241,7 +249,7 @@ impl Credentials {
     }
 
     /// `setfsgid`.
-    pub fn set_file_system_group(&mut self, id: u32) {
+    pub fn set_file_system_group(&mut self, id: GroupId) {
         if self.group.holds(id) || self.has_capability(capability::SETGID) {
             self.group.file_system = id;
         }
@@ -249,16 +257,16 @@ impl Credentials {
 
     /// Another real user is charged from now on. Leaving and regaining user 0 takes and gives capabilities:
     /// `capabilities(7)`, "Effect of user ID changes to capabilities".
-    fn user_changed(&mut self, old: Identity) {
+    fn user_changed(&mut self, old: Identity<OfUser>) {
         if self.user.real != old.real {
-            self.charged = User::find(self.user.real);
+            self.charged = User::find(&self.user_namespace, self.user.real);
         }
         if self.has_securebit(SECBIT_NO_SETUID_FIXUP) {
             return;
         }
         let keeps = self.has_securebit(SECBIT_KEEP_CAPS);
-        let was_root = old.real == 0 || old.effective == 0 || old.saved == 0;
-        let is_root = self.user.real == 0 || self.user.effective == 0 || self.user.saved == 0;
+        let was_root = [old.real, old.effective, old.saved].contains(&UserId::ROOT);
+        let is_root = [self.user.real, self.user.effective, self.user.saved].contains(&UserId::ROOT);
         let sets = &mut self.capabilities;
         if was_root && !is_root {
             if !keeps {
@@ -267,37 +275,56 @@ impl Credentials {
             }
             sets.ambient = 0;
         }
-        if old.effective == 0 && self.user.effective != 0 {
+        if old.effective == UserId::ROOT && self.user.effective != UserId::ROOT {
             sets.effective = 0;
-        } else if old.effective != 0 && self.user.effective == 0 {
+        } else if old.effective != UserId::ROOT && self.user.effective == UserId::ROOT {
             sets.effective = sets.permitted;
         }
     }
 
-    fn file_system_user_changed(&mut self, old: u32) {
+    fn file_system_user_changed(&mut self, old: UserId) {
         if self.has_securebit(SECBIT_NO_SETUID_FIXUP) {
             return;
         }
         let sets = &mut self.capabilities;
-        if old == 0 && self.user.file_system != 0 {
+        if old == UserId::ROOT && self.user.file_system != UserId::ROOT {
             sets.effective &= !FILE_CAPABILITIES;
-        } else if old != 0 && self.user.file_system == 0 {
+        } else if old != UserId::ROOT && self.user.file_system == UserId::ROOT {
             sets.effective |= sets.permitted & FILE_CAPABILITIES;
         }
     }
 }
 
-impl Identity {
-    fn holds(&self, id: u32) -> bool {
+impl<Kind: Copy + PartialEq> Identity<Kind> {
+    fn holds(&self, id: Id<Kind>) -> bool {
         [self.real, self.effective, self.saved, self.file_system].contains(&id)
     }
 
-    fn all(id: u32) -> Identity {
+    const fn all(id: Id<Kind>) -> Self {
         Identity { real: id, effective: id, saved: id, file_system: id }
+    }
+
+    /// Becomes for good whom it acts as: saved and towards files.
+    pub fn settle(&mut self) {
+        (self.saved, self.file_system) = (self.effective, self.effective);
+    }
+
+    /// Whether all four are one.
+    pub fn is_single(&self) -> bool {
+        self.real == self.effective && self.effective == self.saved && self.effective == self.file_system
+    }
+
+    /// Whether whom it acts as is another than that of `new`.
+    fn acts_otherwise(&self, new: &Self) -> bool {
+        (self.effective, self.file_system) != (new.effective, new.file_system)
     }
 }
 
-fn set_identity(old: Identity, id: u32, privileged: bool) -> Result<Identity, Errno> {
+fn set_identity<Kind: Copy + PartialEq>(
+    old: Identity<Kind>,
+    id: Id<Kind>,
+    privileged: bool,
+) -> Result<Identity<Kind>, Errno> {
     if privileged {
         Ok(Identity::all(id))
     } else if id == old.real || id == old.saved {
@@ -307,12 +334,12 @@ fn set_identity(old: Identity, id: u32, privileged: bool) -> Result<Identity, Er
     }
 }
 
-fn set_real_effective(
-    old: Identity,
-    real: Option<u32>,
-    effective: Option<u32>,
+fn set_real_effective<Kind: Copy + PartialEq>(
+    old: Identity<Kind>,
+    real: Option<Id<Kind>>,
+    effective: Option<Id<Kind>>,
     privileged: bool,
-) -> Result<Identity, Errno> {
+) -> Result<Identity<Kind>, Errno> {
     let real_allowed = real.is_none_or(|id| id == old.real || id == old.effective);
     let effective_allowed =
         effective.is_none_or(|id| id == old.real || id == old.effective || id == old.saved);
@@ -329,8 +356,12 @@ fn set_real_effective(
     Ok(new)
 }
 
-fn set_three(old: Identity, wanted: [Option<u32>; 3], privileged: bool) -> Result<Identity, Errno> {
-    let allowed = |id: u32| id == old.real || id == old.effective || id == old.saved;
+fn set_three<Kind: Copy + PartialEq>(
+    old: Identity<Kind>,
+    wanted: [Option<Id<Kind>>; 3],
+    privileged: bool,
+) -> Result<Identity<Kind>, Errno> {
+    let allowed = |id: Id<Kind>| id == old.real || id == old.effective || id == old.saved;
     if !privileged && !wanted.iter().flatten().all(|&id| allowed(id)) {
         return Err(Errno::EPERM);
     }
@@ -347,16 +378,20 @@ fn set_three(old: Identity, wanted: [Option<u32>; 3], privileged: bool) -> Resul
 mod tests {
     use super::*;
 
-    fn user(id: u32) -> Credentials {
+    fn id(number: u32) -> UserId {
+        UserNamespace::initial().user(number).expect("a user")
+    }
+
+    fn user(number: u32) -> Credentials {
         let mut credentials = Credentials::root();
-        credentials.set_user(id).expect("root may become anyone");
+        credentials.set_user(id(number)).expect("root may become anyone");
         credentials
     }
 
     #[test]
     fn root_loses_everything_by_setuid() {
         let credentials = user(1000);
-        assert_eq!(credentials.user, Identity::all(1000));
+        assert_eq!(credentials.user, Identity::all(id(1000)));
         assert_eq!(credentials.capabilities.permitted, 0);
         assert!(!credentials.has_capability(capability::SETUID));
     }
@@ -364,27 +399,27 @@ mod tests {
     #[test]
     fn a_user_cannot_become_another() {
         let mut credentials = user(1000);
-        assert_eq!(credentials.set_user(0), Err(Errno::EPERM));
-        assert_eq!(credentials.set_three_users([None, Some(1), None]), Err(Errno::EPERM));
-        assert_eq!(credentials.set_user(1000), Ok(()));
+        assert_eq!(credentials.set_user(UserId::ROOT), Err(Errno::EPERM));
+        assert_eq!(credentials.set_three_users([None, Some(id(1)), None]), Err(Errno::EPERM));
+        assert_eq!(credentials.set_user(id(1000)), Ok(()));
     }
 
     #[test]
     fn effective_root_comes_back_through_the_saved_identifier() {
         let mut credentials = Credentials::root();
-        credentials.set_three_users([Some(7), Some(7), Some(0)]).expect("root may");
+        credentials.set_three_users([Some(id(7)), Some(id(7)), Some(UserId::ROOT)]).expect("root may");
         assert_eq!(credentials.capabilities.effective, 0);
-        credentials.set_three_users([None, Some(0), None]).expect("saved identifier");
+        credentials.set_three_users([None, Some(UserId::ROOT), None]).expect("saved identifier");
         assert_eq!(credentials.capabilities.effective, capability::ALL);
     }
 
     #[test]
     fn file_system_identity_takes_file_capabilities_along() {
         let mut credentials = Credentials::root();
-        credentials.set_file_system_user(5);
+        credentials.set_file_system_user(id(5));
         assert!(!credentials.has_capability(capability::DAC_OVERRIDE));
         assert!(credentials.has_capability(capability::KILL));
-        credentials.set_file_system_user(0);
+        credentials.set_file_system_user(UserId::ROOT);
         assert!(credentials.has_capability(capability::DAC_OVERRIDE));
     }
 }

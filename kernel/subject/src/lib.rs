@@ -13,9 +13,11 @@ pub mod charges;
 mod credentials;
 mod limits;
 mod pid;
+mod user_namespace;
 pub mod users;
 
 pub use credentials::{Capabilities, Credentials, Identity, capability};
 pub use limits::{INFINITY, Limit, Limits, MayRaise, OPEN_MAX, RESOURCES, Resource};
 pub use pid::{Pid, PidNamespace};
+pub use user_namespace::{AtomicId, GroupId, Id, OfGroup, OfUser, UserId, UserNamespace};
 pub use users::User;

@@ -1,28 +1,29 @@
 //! Users: what is counted for all processes of one real user together.
 //!
-//! There is one [`User`] for each number that any credentials have as their real user. Credentials hold it, and so does
-//! what was charged to it: who becomes another leaves its signals, timers and pipes with the one it was, as on Linux,
-//! and each is given back to whom it was charged. Whom nobody holds any more is forgotten when others come.
+//! In each namespace of users there is one [`User`] for each that any credentials have as their real user. Credentials
+//! hold it, and so does what was charged to it: who becomes another leaves its signals, timers and pipes with the one
+//! it was, as on Linux, and each is given back to whom it was charged. Whom nobody holds any more is forgotten when
+//! others come.
 //!
-//! Lock order: [`USERS`] sleeps, and nothing is taken under it. Counts are atomic.
+//! Lock order: that of [`Accounts`] sleeps, and nothing is taken under it. Counts are atomic.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use abi::Errno;
 use sched::Mutex;
 
-use crate::{Credentials, Limits, Resource, capability};
-
-static USERS: Mutex<Users> = Mutex::new(Users { by_number: BTreeMap::new(), most: FEW });
+use crate::{Limits, Resource, UserId, UserNamespace};
 
 /// Up to how many users nobody looks for those that are gone.
 const FEW: usize = 16;
 
+/// The users of a namespace.
+pub(crate) struct Accounts(Mutex<Users>);
+
 /// The users that there are, and some that were.
 struct Users {
-    by_number: BTreeMap<u32, Arc<User>>,
+    by_id: BTreeMap<UserId, Arc<User>>,
     /// With so many, those that are gone are looked for.
     most: usize,
 }
@@ -30,7 +31,7 @@ struct Users {
 /// What one user has.
 #[derive(Debug)]
 pub struct User {
-    number: u32,
+    id: UserId,
     threads: AtomicU64,
     /// Queued signals, and timers.
     signals: AtomicU64,
@@ -38,35 +39,47 @@ pub struct User {
     pipe_slots: AtomicU64,
 }
 
-const ROOT: u32 = 0;
-
 impl Users {
     /// Keeps those that somebody has. Each user that comes pays for two that are looked at.
     fn forget_gone(&mut self) {
-        if self.by_number.len() >= self.most {
+        if self.by_id.len() >= self.most {
             // Others get a reference from here alone, or from one that they have.
-            self.by_number.retain(|_, user| Arc::strong_count(user) > 1);
-            self.most = (2 * self.by_number.len()).max(FEW);
+            self.by_id.retain(|_, user| Arc::strong_count(user) > 1);
+            self.most = (2 * self.by_id.len()).max(FEW);
         }
     }
 }
 
-impl User {
-    /// The user with this number.
-    pub fn find(number: u32) -> Arc<User> {
-        let mut users = USERS.lock();
-        if let Some(user) = users.by_number.get(&number) {
+impl Accounts {
+    pub(crate) const fn new() -> Accounts {
+        Accounts(Mutex::new(Users { by_id: BTreeMap::new(), most: FEW }))
+    }
+
+    fn of(&self, id: UserId) -> Arc<User> {
+        let mut users = self.0.lock();
+        if let Some(user) = users.by_id.get(&id) {
             return user.clone();
         }
         users.forget_gone();
-        let user = Arc::new(User::new(number));
-        users.by_number.insert(number, user.clone());
+        let user = Arc::new(User::new(id));
+        users.by_id.insert(id, user.clone());
         user
     }
+}
 
-    const fn new(number: u32) -> User {
+impl User {
+    /// What is counted for a user in a namespace.
+    pub fn find(namespace: &UserNamespace, id: UserId) -> Arc<User> {
+        namespace.accounts.of(id)
+    }
+
+    const fn new(id: UserId) -> User {
         let [threads, signals, pipe_slots] = [const { AtomicU64::new(0) }; 3];
-        User { number, threads, signals, pipe_slots }
+        User { id, threads, signals, pipe_slots }
+    }
+
+    fn is_root(&self) -> bool {
+        self.id == UserId::ROOT
     }
 
     /// How many signals and timers are charged to the user.
@@ -76,13 +89,13 @@ impl User {
 
     /// The slots of pipes that the user has. Root's are not counted: nothing limits them.
     pub fn pipe_slots(&self) -> Option<&AtomicU64> {
-        (self.number != ROOT).then_some(&self.pipe_slots)
+        (!self.is_root()).then_some(&self.pipe_slots)
     }
 
     /// Counts a thread of this user. Root is not limited and not counted: most threads cost nothing here.
     #[inline]
     pub fn join(&self) {
-        if self.number != ROOT {
+        if !self.is_root() {
             self.threads.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -90,28 +103,20 @@ impl User {
     /// A thread of this user is gone, or somebody else's now.
     #[inline]
     pub fn leave(&self) {
-        if self.number != ROOT {
+        if !self.is_root() {
             self.threads.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
+    /// Whether the user has fewer threads than `RLIMIT_NPROC` allows; root may.
+    pub(crate) fn may_have_another_thread(&self, limits: &Limits) -> bool {
+        self.is_root() || self.threads.load(Ordering::Relaxed) < limits.soft(Resource::Processes)
+    }
+
     /// Whether the user has more threads than `RLIMIT_NPROC` allows; root may.
     pub fn has_too_many_threads(&self, limits: &Limits) -> bool {
-        self.number != ROOT && self.threads.load(Ordering::Relaxed) > limits.soft(Resource::Processes)
+        !self.is_root() && self.threads.load(Ordering::Relaxed) > limits.soft(Resource::Processes)
     }
-}
-
-/// EAGAIN if a user with these credentials and limits may not have another thread.
-pub fn check(credentials: &Credentials, limits: &Limits) -> Result<(), Errno> {
-    let user = &credentials.charged;
-    let is_exempt = || {
-        credentials.has_capability(capability::SYS_RESOURCE)
-            || credentials.has_capability(capability::SYS_ADMIN)
-    };
-    let is_within = user.number == ROOT
-        || user.threads.load(Ordering::Relaxed) < limits.soft(Resource::Processes)
-        || is_exempt();
-    if is_within { Ok(()) } else { Err(Errno::EAGAIN) }
 }
 
 /// A signal or a timer that is charged to a user; dropped, it is so no more.
@@ -141,11 +146,16 @@ impl Drop for SignalCharge {
 mod tests {
     use super::*;
 
+    fn find(namespace: &UserNamespace, number: u32) -> Arc<User> {
+        User::find(namespace, namespace.user(number).expect("a user"))
+    }
+
     #[test]
     fn users_are_counted_and_root_is_not() {
-        let (user, root) = (User::find(77_001), User::find(ROOT));
+        let namespace = &UserNamespace::new();
+        let (user, root) = (find(namespace, 77_001), User::find(namespace, UserId::ROOT));
         user.join();
-        User::find(77_001).join();
+        find(namespace, 77_001).join();
         root.join();
         let counts = || (user.threads.load(Ordering::Relaxed), root.threads.load(Ordering::Relaxed));
         assert_eq!(counts(), (2, 0));
@@ -157,23 +167,25 @@ mod tests {
 
     #[test]
     fn what_is_charged_is_given_back_to_the_same_user() {
+        let namespace = &UserNamespace::new();
         let charges: Option<[SignalCharge; 2]> = {
-            let user = User::find(77_002);
+            let user = find(namespace, 77_002);
             let take = || SignalCharge::take(&user, 2);
             let both = take().zip(take()).map(|(one, other)| [one, other]);
             assert!(take().is_none());
             both
         };
         // Nobody has the user but its charges.
-        (0..100).for_each(|number| drop(User::find(78_000 + number)));
-        assert_eq!(User::find(77_002).signals(), 2);
+        (0..100).for_each(|number| drop(find(namespace, 78_000 + number)));
+        assert_eq!(find(namespace, 77_002).signals(), 2);
         drop(charges);
-        assert_eq!(User::find(77_002).signals(), 0);
+        assert_eq!(find(namespace, 77_002).signals(), 0);
     }
 
     #[test]
     fn users_that_are_gone_are_forgotten() {
-        (0..1000).for_each(|number| drop(User::find(100_000 + number)));
-        assert!(USERS.lock().by_number.len() < 200);
+        let namespace = &UserNamespace::new();
+        (0..1000).for_each(|number| drop(find(namespace, 100_000 + number)));
+        assert!(namespace.accounts.0.lock().by_id.len() < 200);
     }
 }

@@ -61,7 +61,7 @@ const PRIVATE: u32 = 0o600;
 /// A mount of a new file system of this type, attached nowhere.
 pub fn new_mount(kind: &'static dyn FileSystemType) -> Arc<Mount> {
     let filesystem = FileSystem::new(kind, Arc::new(NoOperations));
-    let ownership = Ownership { permissions: 0o700, user: 0, group: 0 };
+    let ownership = Ownership::of_root(0o700);
     let body = Body::directory(Box::new(Unreachable));
     mount_of_root(Dentry::new_root(Inode::new(
         &filesystem,

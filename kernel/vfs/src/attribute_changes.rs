@@ -36,18 +36,20 @@ pub fn set_mode(place: &Location, mode: u32, credentials: &Credentials) -> Resul
 /// Sets owner and group, either left alone if it is -1: chown(2).
 pub fn set_owner(place: &Location, owner: u32, group: u32, credentials: &Credentials) -> Result<(), Errno> {
     const UNCHANGED: u32 = u32::MAX;
+    let names = &credentials.user_namespace;
+    let owner = if owner == UNCHANGED { None } else { Some(names.user(owner).ok_or(Errno::EINVAL)?) };
+    let group = if group == UNCHANGED { None } else { Some(names.group(group).ok_or(Errno::EINVAL)?) };
     let _writer = MountWriter::enter(&place.mount)?;
     let inode = place.dentry.inode();
     let attributes = &inode.attributes;
     let changes = inode.lock_attributes();
     let (old_owner, old_group) = (attributes.owner(), attributes.group());
-    let new_owner = if owner == UNCHANGED { old_owner } else { owner };
-    let new_group = if group == UNCHANGED { old_group } else { group };
+    let (new_owner, new_group) = (owner.unwrap_or(old_owner), group.unwrap_or(old_group));
     if !credentials.has_capability(capability::CHOWN) {
         let owns = credentials.user.file_system == old_owner;
-        let gives_away = owner != UNCHANGED && !(owns && owner == old_owner);
+        let gives_away = owner.is_some_and(|owner| !(owns && owner == old_owner));
         let foreign_group =
-            group != UNCHANGED && !(owns && (credentials.in_group(group) || group == old_group));
+            group.is_some_and(|group| !(owns && (credentials.in_group(group) || group == old_group)));
         if gives_away || foreign_group {
             return Err(Errno::EPERM);
         }
@@ -70,7 +72,7 @@ pub fn set_owner(place: &Location, owner: u32, group: u32, credentials: &Credent
         ..Change::NONE
     })?;
     drop(changes);
-    if (owner, group) != (UNCHANGED, UNCHANGED) || lost != 0 {
+    if owner.is_some() || group.is_some() || lost != 0 {
         place.dentry.tell(Event::Attributes);
     }
     Ok(())

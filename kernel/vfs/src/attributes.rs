@@ -13,6 +13,7 @@ use abi::time::Timespec;
 use hal::sync::SpinLock;
 use sched::Mutex;
 use sched::mutex::MutexGuard;
+use subject::{AtomicId, GroupId, OfGroup, OfUser, UserId};
 
 /// What kind of thing an inode is: the `S_IFMT` bits of its mode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,7 +142,7 @@ pub struct Change {
     /// Permission, set-id and sticky bits.
     pub permissions: Option<u32>,
     /// Owner and group.
-    pub owner: Option<(u32, u32)>,
+    pub owner: Option<(UserId, GroupId)>,
     /// When it was last read.
     pub accessed: Option<Timespec>,
     /// When its content was last changed.
@@ -160,8 +161,8 @@ impl Change {
 pub struct Attributes {
     /// Permission bits with set-id and sticky bits; never the type.
     permissions: AtomicU32,
-    owner: AtomicU32,
-    group: AtomicU32,
+    owner: AtomicId<OfUser>,
+    group: AtomicId<OfGroup>,
     links: AtomicU32,
     born: Timespec,
     times: SpinLock<Times>,
@@ -174,11 +175,11 @@ pub const PERMISSION_BITS: u32 = 0o7777;
 
 impl Attributes {
     /// Fresh attributes whose times are all `now`.
-    pub fn new(permissions: u32, owner: u32, group: u32, links: u32, now: Timespec) -> Attributes {
+    pub fn new(permissions: u32, owner: UserId, group: GroupId, links: u32, now: Timespec) -> Attributes {
         Attributes {
             permissions: AtomicU32::new(permissions & PERMISSION_BITS),
-            owner: AtomicU32::new(owner),
-            group: AtomicU32::new(group),
+            owner: AtomicId::new(owner),
+            group: AtomicId::new(group),
             links: AtomicU32::new(links),
             born: now,
             times: SpinLock::new(Times { accessed: now, modified: now, changed: now }),
@@ -192,13 +193,13 @@ impl Attributes {
     }
 
     /// The user that owns the file.
-    pub fn owner(&self) -> u32 {
-        self.owner.load(Ordering::Relaxed)
+    pub fn owner(&self) -> UserId {
+        self.owner.load()
     }
 
     /// The group that owns the file.
-    pub fn group(&self) -> u32 {
-        self.group.load(Ordering::Relaxed)
+    pub fn group(&self) -> GroupId {
+        self.group.load()
     }
 
     pub(super) fn lock_changes(&self) -> MutexGuard<'_, ()> {
@@ -211,8 +212,8 @@ impl Attributes {
             self.permissions.store(permissions & PERMISSION_BITS, Ordering::Relaxed);
         }
         if let Some((owner, group)) = change.owner {
-            self.owner.store(owner, Ordering::Relaxed);
-            self.group.store(group, Ordering::Relaxed);
+            self.owner.store(owner);
+            self.group.store(group);
         }
         self.update_times(|times| {
             times.accessed = change.accessed.unwrap_or(times.accessed);

@@ -368,7 +368,7 @@ mod tests {
     fn some_dentry() -> Arc<Dentry> {
         hal::cpu::id();
         let filesystem = anonymous::new_mount(&Nowhere).filesystem.clone();
-        let ownership = Ownership { permissions: 0o644, user: 0, group: 0 };
+        let ownership = Ownership::of_root(0o644);
         Dentry::new_root(Inode::new(
             &filesystem,
             FileKind::Socket,

@@ -148,7 +148,7 @@ pub const fn generated(name: &'static str, make: fn(u64) -> Box<dyn DirectoryOpe
 
 /// Root owns everything that is not about one process.
 pub fn ownership(permissions: u32) -> Ownership {
-    Ownership { permissions, user: 0, group: 0 }
+    Ownership::of_root(permissions)
 }
 
 /// The root of a tree.

@@ -12,7 +12,7 @@ use abi::Errno;
 use abi::time::Timespec;
 use memory::Object;
 use outcome::Failure;
-use subject::Credentials;
+use subject::{Credentials, GroupId, UserId};
 
 use super::attributes::{Attributes, DeviceNumber, FileKind};
 use super::directory::{Directory, DirectoryOperations, Store};
@@ -130,15 +130,15 @@ pub struct Ownership {
     /// Permission bits, umask applied.
     pub permissions: u32,
     /// The owner.
-    pub user: u32,
+    pub user: UserId,
     /// The owning group.
-    pub group: u32,
+    pub group: GroupId,
 }
 
 impl Ownership {
     /// Root's.
     pub const fn of_root(permissions: u32) -> Ownership {
-        Ownership { permissions, user: 0, group: 0 }
+        Ownership { permissions, user: UserId::ROOT, group: GroupId::ROOT }
     }
 }
 
@@ -320,7 +320,10 @@ impl Inode {
             filesystem: self.filesystem.clone(),
             number: self.number,
             kind: self.kind,
-            attributes: core::mem::replace(&mut self.attributes, Attributes::new(0, 0, 0, 0, now)),
+            attributes: core::mem::replace(
+                &mut self.attributes,
+                Attributes::new(0, UserId::ROOT, GroupId::ROOT, 0, now),
+            ),
             body: core::mem::replace(&mut self.body, Body::Socket),
         };
         reaper::hand_over(parting, Left::Inode(remains));

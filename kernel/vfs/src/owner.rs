@@ -13,7 +13,7 @@ use abi::poll::{POLLIN, POLLMSG, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM};
 use abi::signal::{POLL_IN, POLL_MSG, POLL_OUT};
 use hal::sync::SpinLock;
 use libkernel::signal_set::Signal;
-use subject::Pid;
+use subject::{Pid, UserId};
 
 /// What a file has to tell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,12 +59,12 @@ pub struct Notice {
 }
 
 /// The users of whoever named the owner: what the permission to signal goes by.
-#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
     /// The real user.
-    pub real: u32,
+    pub real: UserId,
     /// The effective user.
-    pub effective: u32,
+    pub effective: UserId,
 }
 
 /// Who can get signals: a thread, a process or a group, as the top knows them.
@@ -90,7 +90,7 @@ pub struct Owner(SpinLock<Named>);
 impl Owner {
     /// Nobody.
     pub const fn new() -> Owner {
-        let sender = Sender { real: 0, effective: 0 };
+        let sender = Sender { real: UserId::ROOT, effective: UserId::ROOT };
         Owner(SpinLock::new(Named { kind: F_OWNER_TID, recipient: None, sender, signal: None }))
     }
 

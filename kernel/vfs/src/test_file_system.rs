@@ -142,7 +142,7 @@ impl Disk {
                 kind if kind.device_kind().is_some() => Body::Device(DISK),
                 _ => Body::Bytes(Object::new(0)),
             };
-            let ownership = Ownership { permissions: stored.permissions, user: 0, group: 0 };
+            let ownership = Ownership::of_root(stored.permissions);
             let now = Timespec::default();
             let inode = Inode::with_number(filesystem, number, stored.kind, ownership, body, now);
             (1..stored.links)

@@ -132,7 +132,9 @@ const FLAGS: u64 = 0x400 | 0x200;
 
 fn process_info(thread: &Thread, space: &AddressSpace) -> Prpsinfo {
     let process = thread.process();
-    let (user, group) = thread.with_credentials(|own| (own.user.real, own.group.real));
+    let (user, group) = thread.with_credentials(|own| {
+        (own.user.real.number_in(&own.user_namespace), own.group.real.number_in(&own.user_namespace))
+    });
     let mut arguments = [0; ELF_PRARGSZ];
     let shown = read(space, space.layout().arguments, ELF_PRARGSZ - 1).unwrap_or_default();
     for (to, &from) in arguments.iter_mut().zip(&shown) {

@@ -18,7 +18,7 @@ use klog::log;
 use libkernel::core_dump::name::{self, Facts, NoName};
 use memory::Dumpable;
 use outcome::Failure;
-use subject::{Credentials, Pid, Resource};
+use subject::{Credentials, Pid, Resource, UserId, UserNamespace};
 use vfs::attributes::FileKind;
 use vfs::open::{self, How};
 use vfs::remove::{self, Victim};
@@ -124,7 +124,7 @@ fn make_file(thread: &Arc<Thread>, terms: &Terms, cause: &Cause<'_>) -> Result<A
             log!("Pid {pid:?}({}) can only dump core to fully qualified path!", thread.shown_name());
             return Err(Errno::EPERM);
         }
-        credentials.set_file_system_user(0);
+        credentials.set_file_system_user(UserId::ROOT);
         let umask = context.umask();
         context = FsContext::at(first_root()?);
         context.set_umask(umask);
@@ -175,7 +175,11 @@ fn with_facts<R>(
     make: impl FnOnce(&Facts<'_>) -> Result<R, NoName>,
 ) -> Result<R, Errno> {
     let process = thread.process();
-    let (user, group) = thread.with_credentials(|own| (own.user.real, own.group.real));
+    // Whoever set the pattern gave names by the initial namespace (Linux: `format_corename`).
+    let outside = UserNamespace::initial();
+    let number =
+        |own: &Arc<Credentials>| (own.user.real.number_in(outside), own.group.real.number_in(outside));
+    let (user, group) = thread.with_credentials(number);
     let padded = thread.name();
     let program = program_of(&terms.space).and_then(|place| shown_path(&place)).ok();
     let host = system::host_name();

@@ -10,7 +10,7 @@ use abi::Errno;
 use abi::fs::{MS_NOSUID, S_ISGID, S_ISUID, S_IXGRP};
 use abi::process::{SECBIT_KEEP_CAPS, SECBIT_NOROOT};
 use libkernel::file_capabilities::FileCapabilities;
-use subject::{Credentials, Identity, capability};
+use subject::{Credentials, GroupId, UserId, capability};
 use vfs::permission::{self, Access};
 use vfs::{File, extended, limits};
 
@@ -49,9 +49,8 @@ pub fn after_exec(thread: &Thread, file: &File) -> Result<NewIdentity, Errno> {
     if is_setid || gains {
         renounce(thread, &old, &mut new);
     }
-    for identity in [&mut new.user, &mut new.group] {
-        *identity = Identity { saved: identity.effective, file_system: identity.effective, ..*identity };
-    }
+    new.user.settle();
+    new.group.settle();
     if is_setid || gift.capabilities.is_some() {
         new.capabilities.ambient = 0;
     }
@@ -59,7 +58,7 @@ pub fn after_exec(thread: &Thread, file: &File) -> Result<NewIdentity, Errno> {
     let sets = &new.capabilities;
     let is_elevated = effective || sets.permitted & !sets.ambient != 0;
     Ok(NewIdentity {
-        secure: is_setid || new.user.real != 0 && is_elevated,
+        secure: is_setid || new.user.real != UserId::ROOT && is_elevated,
         clears_personality: gift.user.is_some() || gift.group.is_some() || gains,
         credentials: Arc::new(new),
         may_read,
@@ -69,9 +68,9 @@ pub fn after_exec(thread: &Thread, file: &File) -> Result<NewIdentity, Errno> {
 /// What a file makes of who executes it.
 struct Gift {
     /// The user that its set-user-ID bit names.
-    user: Option<u32>,
+    user: Option<UserId>,
     /// The group that its set-group-ID bit names.
-    group: Option<u32>,
+    group: Option<GroupId>,
     capabilities: Option<FileCapabilities>,
 }
 
@@ -118,7 +117,7 @@ fn permitted_by(gift: &Gift, new: &Credentials) -> Result<(u64, bool), Errno> {
             return Err(Errno::EPERM);
         }
     }
-    let (acts_as_root, is_root) = (new.user.effective == 0, new.user.real == 0);
+    let (acts_as_root, is_root) = (new.user.effective == UserId::ROOT, new.user.real == UserId::ROOT);
     // A set-user-ID program of root's with capabilities of its own has just these, unless it is root who executes it.
     let has_just_these = gift.capabilities.is_some() && acts_as_root && !is_root;
     if !new.has_securebit(SECBIT_NOROOT) && !has_just_these {
@@ -165,15 +164,11 @@ fn settle_capabilities(new: &mut Credentials, effective: bool) {
 /// Whether `execve` of an ordinary file leaves the credentials as they are: root with all it can have, nobody
 /// changing identity.
 fn is_plain(old: &Credentials) -> bool {
-    let same = |identity: &Identity| {
-        let Identity { real, effective, saved, file_system } = *identity;
-        real == effective && effective == saved && effective == file_system
-    };
     let sets = &old.capabilities;
-    let is_root = old.user.effective == 0 && !old.has_securebit(SECBIT_NOROOT);
+    let is_root = old.user.effective == UserId::ROOT && !old.has_securebit(SECBIT_NOROOT);
     let expected = if is_root { sets.bounding | sets.inheritable } else { 0 };
     let capabilities = sets.permitted == expected && sets.effective == expected && sets.ambient == 0;
-    same(&old.user) && same(&old.group) && capabilities && !old.has_securebit(SECBIT_KEEP_CAPS)
+    old.user.is_single() && old.group.is_single() && capabilities && !old.has_securebit(SECBIT_KEEP_CAPS)
 }
 
 /// Whether the memory of a program may be seen by others of its user: not if it acts as somebody else than its real
@@ -186,7 +181,11 @@ pub fn is_dumpable(old: &Credentials, new: &Credentials) -> bool {
 mod tests {
     use super::*;
     use abi::process::SECBIT_NO_SETUID_FIXUP;
-    use subject::capability;
+    use subject::{UserNamespace, capability};
+
+    fn seven() -> UserId {
+        UserNamespace::initial().user(7).expect("a user")
+    }
 
     #[test]
     fn root_is_plain_unless_it_renounced_being_root() {
@@ -196,7 +195,7 @@ mod tests {
         assert!(!is_plain(&root));
         let mut user = Credentials::root();
         user.securebits = SECBIT_NO_SETUID_FIXUP;
-        user.set_three_users([Some(7), Some(7), Some(7)]).expect("root may");
+        user.set_three_users([Some(seven()); 3]).expect("root may");
         assert_eq!(user.capabilities.effective, capability::ALL);
         assert!(!is_plain(&user));
     }
@@ -204,7 +203,7 @@ mod tests {
     #[test]
     fn ambient_capabilities_survive() {
         let mut user = Credentials::root();
-        user.set_user(7).expect("root may");
+        user.set_user(seven()).expect("root may");
         user.capabilities.ambient = 4;
         user.capabilities.permitted = 0;
         settle_capabilities(&mut user, false);

@@ -192,6 +192,7 @@ fn auxiliary_vector(content: &StackContent<'_>, addresses: &Addresses) -> [[u64;
     let features = hal::cpu::hardware_capabilities();
     // Without a vDSO its entry says that it is to be skipped.
     let vdso = content.vdso.map_or([AT_IGNORE, 0], |address| [AT_SYSINFO_EHDR, address.as_u64()]);
+    let names = &credentials.user_namespace;
     [
         vdso,
         [AT_MINSIGSTKSZ, features.minimum_signal_stack],
@@ -204,10 +205,10 @@ fn auxiliary_vector(content: &StackContent<'_>, addresses: &Addresses) -> [[u64;
         [AT_BASE, loaded.interpreter_base],
         [AT_FLAGS, 0],
         [AT_ENTRY, loaded.program_entry],
-        [AT_UID, u64::from(credentials.user.real)],
-        [AT_EUID, u64::from(credentials.user.effective)],
-        [AT_GID, u64::from(credentials.group.real)],
-        [AT_EGID, u64::from(credentials.group.effective)],
+        [AT_UID, u64::from(credentials.user.real.number_in(names))],
+        [AT_EUID, u64::from(credentials.user.effective.number_in(names))],
+        [AT_GID, u64::from(credentials.group.real.number_in(names))],
+        [AT_EGID, u64::from(credentials.group.effective.number_in(names))],
         [AT_SECURE, u64::from(content.secure)],
         [AT_RANDOM, addresses.random],
         [AT_HWCAP2, features.hwcap2],

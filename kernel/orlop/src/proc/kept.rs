@@ -9,7 +9,7 @@ use subject::capability;
 
 use super::status;
 use super::subject::Subject;
-use crate::process::{NAME_SIZE, NOBODY, Thread, current};
+use crate::process::{NAME_SIZE, NOBODY, Thread, current, current_user_namespace};
 
 /// `comm`.
 pub fn name(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
@@ -106,7 +106,8 @@ pub fn set_dump_filter(subject: &Subject, _position: u64, bytes: &[u8]) -> Resul
 
 /// `loginuid`.
 pub fn login_user(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
-    write!(text, "{}", subject.process.kept.login_user());
+    let user = subject.process.kept.login_user();
+    write!(text, "{}", user.map_or(NOBODY, |user| user.number_in(&current_user_namespace())));
     Ok(())
 }
 
@@ -121,10 +122,11 @@ pub fn set_login_user(subject: &Subject, position: u64, bytes: &[u8]) -> Result<
     }
     let user = u32::try_from(number(bytes)?).map_err(|_| Errno::EINVAL)?;
     let kept = &subject.process.kept;
-    if kept.login_user() != NOBODY && !has_capability(capability::AUDIT_CONTROL) {
+    if kept.login_user().is_some() && !has_capability(capability::AUDIT_CONTROL) {
         return Err(Errno::EPERM);
     }
-    kept.log_in(user);
+    let names = current_user_namespace();
+    kept.log_in(names.user(user));
     Ok(bytes.len())
 }
 

@@ -13,11 +13,11 @@ use libkernel::sched::{Parameters, cpu_set};
 use libkernel::text::{Text, Within};
 use memory::layout::Layout;
 use sched::settings;
-use subject::{Credentials, INFINITY, Resource};
+use subject::{Credentials, INFINITY, Identity, Resource};
 
 use super::sizes;
 use super::subject::Subject;
-use crate::process::{Inspection, NAME_SIZE, Thread, Times, speculation};
+use crate::process::{Inspection, NAME_SIZE, Thread, Times, current_user_namespace, speculation};
 use crate::syscall::sched::number_of;
 use crate::tty;
 
@@ -242,19 +242,22 @@ pub fn status(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
 }
 
 fn identities(text: &mut Text, credentials: &Credentials) {
-    for (label, identity) in [("Uid", credentials.user), ("Gid", credentials.group)] {
-        writeln!(
-            text,
-            "{label}:\t{}\t{}\t{}\t{}",
-            identity.real, identity.effective, identity.saved, identity.file_system
-        );
-    }
+    let reader = current_user_namespace();
+    let Identity { real, effective, saved, file_system } = credentials.user;
+    let [real, effective, saved, file_system] =
+        [real, effective, saved, file_system].map(|user| user.number_in(&reader));
+    writeln!(text, "Uid:\t{real}\t{effective}\t{saved}\t{file_system}");
+    let Identity { real, effective, saved, file_system } = credentials.group;
+    let [real, effective, saved, file_system] =
+        [real, effective, saved, file_system].map(|group| group.number_in(&reader));
+    writeln!(text, "Gid:\t{real}\t{effective}\t{saved}\t{file_system}");
 }
 
 fn groups(text: &mut Text, credentials: &Credentials) {
     text.put(b"Groups:\t");
+    let reader = current_user_namespace();
     for (index, group) in credentials.groups.iter().enumerate() {
-        write!(text, "{}{group}", if index > 0 { " " } else { "" });
+        write!(text, "{}{}", if index > 0 { " " } else { "" }, group.number_in(&reader));
     }
     text.put(b" \n");
 }

@@ -6,7 +6,7 @@ use alloc::sync::{Arc, Weak};
 
 use abi::Errno;
 use memory::AddressSpace;
-use subject::{Pid, PidNamespace};
+use subject::{GroupId, Pid, PidNamespace, UserId};
 use vfs::FsContext;
 use vfs::directory::Admission;
 use vfs::filesystem::FileSystem;
@@ -125,9 +125,9 @@ impl Subject {
     /// its directory is that user's always (Linux: `task_dump_owner`).
     pub fn ownership(&self, permissions: u32) -> Ownership {
         if permissions != 0o555 && !self.process.is_dumpable() {
-            return Ownership { permissions, user: 0, group: 0 };
+            return Ownership::of_root(permissions);
         }
-        let (user, group) = self.thread().map_or((0, 0), |thread| {
+        let (user, group) = self.thread().map_or((UserId::ROOT, GroupId::ROOT), |thread| {
             thread.with_credentials(|credentials| (credentials.user.effective, credentials.group.effective))
         });
         Ownership { permissions, user, group }

@@ -7,12 +7,13 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use abi::Errno;
+use hal::sync::SpinLock;
 use libkernel::text::Text;
-use subject::PidNamespace;
+use subject::{GroupId, PidNamespace};
 use vfs::attribute_operations::AttributeOperations;
 use vfs::filesystem::{FileSystem, FileSystemOperations};
 
-use crate::process::{Process, current, current_pid_namespace, may_inspect};
+use crate::process::{Process, Thread, current, current_pid_namespace, current_user_namespace, may_inspect};
 
 /// From which degree on (`hidepid=`) something is kept from who may not look into a process. Linux's numbers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -35,12 +36,12 @@ const DEGREES: [(Hiding, &str); 4] = [
 ];
 
 /// What an instance shows, and its options.
-#[derive(Debug)]
 pub struct View {
     /// Whose processes it shows, by whose numbers.
     pid_namespace: Arc<PidNamespace>,
     hiding: AtomicU32,
-    group: AtomicU32,
+    /// Who is shown what is hidden from others; none where the number was nobody's.
+    group: SpinLock<Option<GroupId>>,
     only_processes: AtomicBool,
 }
 
@@ -58,7 +59,7 @@ impl View {
         View {
             pid_namespace: current_pid_namespace(),
             hiding: AtomicU32::new(Hiding::Off as u32),
-            group: AtomicU32::new(0),
+            group: SpinLock::new(Some(GroupId::ROOT)),
             only_processes: AtomicBool::new(false),
         }
     }
@@ -70,7 +71,7 @@ impl View {
             self.hiding.store(hiding as u32, Ordering::Relaxed);
         }
         if let Some(group) = options.group {
-            self.group.store(group, Ordering::Relaxed);
+            *self.group.lock() = current_user_namespace().group(group);
         }
         if options.only_processes {
             self.only_processes.store(true, Ordering::Relaxed);
@@ -105,8 +106,11 @@ impl View {
     }
 
     fn is_in_group(&self) -> bool {
-        let group = self.group.load(Ordering::Relaxed);
-        current().is_none_or(|thread| thread.with_credentials(|credentials| credentials.in_group(group)))
+        let group = *self.group.lock();
+        let has = |thread: Arc<Thread>| {
+            group.is_some_and(|group| thread.with_credentials(|own| own.in_group(group)))
+        };
+        current().is_none_or(has)
     }
 }
 
@@ -120,9 +124,10 @@ impl FileSystemOperations for View {
     fn show_options(&self, _filesystem: &FileSystem, text: &mut Text) {
         /// How a group is shown that can be nobody's (`overflowgid`).
         const OVERFLOW: u32 = 65_534;
-        let group = self.group.load(Ordering::Relaxed);
-        if group != 0 {
-            write!(text, ",gid={}", if group == u32::MAX { OVERFLOW } else { group });
+        let group = *self.group.lock();
+        if group != Some(GroupId::ROOT) {
+            let number = group.map_or(OVERFLOW, |group| group.number_in(&current_user_namespace()));
+            write!(text, ",gid={number}");
         }
         let hiding = self.hiding();
         if let Some((_, word)) = DEGREES.iter().find(|(degree, _)| *degree == hiding && hiding != Hiding::Off)

@@ -6,7 +6,7 @@
 //! before all locks that such a look takes.
 
 use sched::mutex::MutexGuard;
-use subject::{Credentials, capability};
+use subject::{Credentials, GroupId, UserId, capability};
 
 use super::{Process, current};
 
@@ -33,8 +33,8 @@ impl<'a> Inspection<'a> {
 
 /// Who looks, as far as that decides.
 struct Caller {
-    user: u32,
-    group: u32,
+    user: UserId,
+    group: GroupId,
     capabilities: u64,
 }
 

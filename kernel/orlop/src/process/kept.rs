@@ -7,6 +7,8 @@
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use abi::Errno;
+use hal::sync::SpinLock;
+use subject::UserId;
 
 /// The values of one process.
 pub struct Kept {
@@ -14,11 +16,11 @@ pub struct Kept {
     /// What the adjustment may not go below without privilege.
     least_oom_adjustment: AtomicI32,
     dump_filter: AtomicU32,
-    login_user: AtomicU32,
+    login_user: SpinLock<Option<UserId>>,
     login_session: AtomicU32,
 }
 
-/// The user and session of who has not logged in (Linux: `AUDIT_UID_UNSET`, `AUDIT_SID_UNSET`).
+/// What is shown as user and session of who has not logged in (Linux: `AUDIT_UID_UNSET`, `AUDIT_SID_UNSET`).
 pub const NOBODY: u32 = u32::MAX;
 
 /// Anonymous memory and ELF headers (Linux: `MMF_DUMP_FILTER_DEFAULT`), and the bits there are.
@@ -34,7 +36,7 @@ impl Kept {
             oom_adjustment: AtomicI32::new(0),
             least_oom_adjustment: AtomicI32::new(0),
             dump_filter: AtomicU32::new(DUMP_FILTER),
-            login_user: AtomicU32::new(NOBODY),
+            login_user: SpinLock::new(None),
             login_session: AtomicU32::new(NOBODY),
         }
     }
@@ -45,7 +47,7 @@ impl Kept {
             oom_adjustment: AtomicI32::new(self.oom_adjustment()),
             least_oom_adjustment: AtomicI32::new(self.least_oom_adjustment.load(Ordering::Relaxed)),
             dump_filter: AtomicU32::new(self.dump_filter()),
-            login_user: AtomicU32::new(self.login_user()),
+            login_user: SpinLock::new(self.login_user()),
             login_session: AtomicU32::new(self.login_session()),
         }
     }
@@ -84,9 +86,9 @@ impl Kept {
         self.dump_filter.store(filter & DUMP_FILTER_BITS, Ordering::Relaxed);
     }
 
-    /// `loginuid`; [`NOBODY`] before a login.
-    pub fn login_user(&self) -> u32 {
-        self.login_user.load(Ordering::Relaxed)
+    /// `loginuid`; nobody before a login.
+    pub fn login_user(&self) -> Option<UserId> {
+        *self.login_user.lock()
     }
 
     /// `sessionid`; [`NOBODY`] before a login.
@@ -95,9 +97,9 @@ impl Kept {
     }
 
     /// Somebody has logged in, which begins a session; or nobody.
-    pub fn log_in(&self, user: u32) {
-        let session = if user == NOBODY { NOBODY } else { LAST_SESSION.fetch_add(1, Ordering::Relaxed) + 1 };
-        self.login_user.store(user, Ordering::Relaxed);
+    pub fn log_in(&self, user: Option<UserId>) {
+        let session = if user.is_none() { NOBODY } else { LAST_SESSION.fetch_add(1, Ordering::Relaxed) + 1 };
+        *self.login_user.lock() = user;
         self.login_session.store(session, Ordering::Relaxed);
     }
 }

@@ -46,12 +46,18 @@ pub use usage::Times;
 
 use alloc::sync::Arc;
 
-use subject::PidNamespace;
+use subject::{PidNamespace, UserNamespace};
 
 /// The namespace of processes that the running thread is in; the initial one in a kernel task.
 pub fn current_pid_namespace() -> Arc<PidNamespace> {
     let own = current().map(|thread| thread.process().pid_namespace().clone());
     own.unwrap_or_else(|| PidNamespace::initial().clone())
+}
+
+/// As [`current_pid_namespace`], of users.
+pub fn current_user_namespace() -> Arc<UserNamespace> {
+    let own = current().map(|thread| thread.user_namespace());
+    own.unwrap_or_else(|| UserNamespace::initial().clone())
 }
 
 /// The running thread; `None` in a kernel task.

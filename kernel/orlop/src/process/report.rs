@@ -153,7 +153,13 @@ pub(super) fn tell_of_adopted_zombies(adopter: &Arc<Process>, adopted: &[Adopted
 
 fn send_child_signal(parent: &Arc<Process>, child: &Process, signal: Signal, change: Change) {
     let (code, status) = change.code_and_status();
-    let mut info = child_info(parent.shown(child.pid()), child.user(), code, status, child.times().cpu);
+    let mut info = child_info(
+        parent.shown(child.pid()),
+        parent.shown_user(child.user()),
+        code,
+        status,
+        child.times().cpu,
+    );
     info.si_signo = signal.number().cast_signed();
     // A standard signal is never refused; a real-time one without room is lost, as on Linux.
     let _ = send::to_process(parent, signal, &info);

@@ -16,7 +16,7 @@ use libkernel::addr::UserAddr;
 use memory::{AddressSpace, Bounds, OwnReference};
 use sched::{self, settings};
 use subject::charges::TaskCharge;
-use subject::{Credentials, Limits, Pid, PidNamespace, Resource, users};
+use subject::{Credentials, Limits, Pid, PidNamespace, Resource, UserId, UserNamespace};
 use vfs::context::OwnContext;
 use vfs::{FdTable, FsContext};
 
@@ -278,6 +278,16 @@ impl Thread {
         look(&self.credentials.lock())
     }
 
+    /// The namespace of users that it is in.
+    pub fn user_namespace(&self) -> Arc<UserNamespace> {
+        self.with_credentials(|own| own.user_namespace.clone())
+    }
+
+    /// The number that this thread sees of a user.
+    pub fn shown_user(&self, user: UserId) -> u32 {
+        self.with_credentials(|own| user.number_in(&own.user_namespace))
+    }
+
     /// Makes the thread act as somebody else.
     pub fn set_credentials(&self, credentials: Arc<Credentials>) {
         let new = credentials.charged.clone();
@@ -297,7 +307,7 @@ impl Thread {
 
     /// EAGAIN if the thread's user may not have another thread.
     pub(super) fn check_another(&self) -> Result<(), Errno> {
-        self.with_credentials(|credentials| users::check(credentials, self.process.limits()))?;
+        self.with_credentials(|credentials| credentials.check_another_thread(self.process.limits()))?;
         self.is_one_too_many.store(false, Ordering::Relaxed);
         Ok(())
     }

@@ -10,7 +10,7 @@ use abi::process::{
 use abi::signal::SigInfo;
 use outcome::Failure;
 use sched::wait::Deadline;
-use subject::Pid;
+use subject::{Pid, UserId, UserNamespace};
 
 use libkernel::sched::cpu_time::CpuTime;
 
@@ -37,7 +37,7 @@ pub struct Report {
     /// The child.
     pub pid: Pid,
     /// Its real user.
-    pub user: u32,
+    pub user: UserId,
     /// What it used, with its own waited-for children.
     pub times: Times,
     change: Change,
@@ -58,7 +58,13 @@ impl Report {
         let (code, status) = self.change.code_and_status();
         SigInfo {
             si_errno: 0,
-            ..report::child_info(reader.shown(self.pid), self.user, code, status, CpuTime::default())
+            ..report::child_info(
+                reader.shown(self.pid),
+                reader.shown_user(self.user),
+                code,
+                status,
+                CpuTime::default(),
+            )
         }
     }
 }
@@ -188,8 +194,17 @@ impl table::Table {
 
 impl Process {
     /// The real user of its leader.
-    pub(super) fn user(&self) -> u32 {
-        self.leader.lock().as_ref().map_or(0, |leader| leader.with_credentials(|own| own.user.real))
+    pub(super) fn user(&self) -> UserId {
+        self.leader
+            .lock()
+            .as_ref()
+            .map_or(UserId::ROOT, |leader| leader.with_credentials(|own| own.user.real))
+    }
+
+    /// The number that its leader sees of a user.
+    pub(super) fn shown_user(&self, user: UserId) -> u32 {
+        let leader = self.leader.lock();
+        leader.as_ref().map_or(user.number_in(UserNamespace::initial()), |leader| leader.shown_user(user))
     }
 
     /// Whether this thread made it, or is the first that lives of a process whose thread made it and has ended.

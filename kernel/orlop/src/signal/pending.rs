@@ -314,7 +314,9 @@ mod tests {
     /// One of its own for each test.
     #[track_caller]
     fn user() -> Arc<User> {
-        User::find(60_000 + core::panic::Location::caller().line())
+        let namespace = subject::UserNamespace::initial();
+        let number = 60_000 + core::panic::Location::caller().line();
+        User::find(namespace, namespace.user(number).expect("a user"))
     }
 
     #[track_caller]

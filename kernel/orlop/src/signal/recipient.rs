@@ -8,7 +8,7 @@ use alloc::sync::{Arc, Weak};
 use abi::Errno;
 use abi::fs::{F_OWNER_PGRP, F_OWNER_TID};
 use abi::signal::{SI_KERNEL, SI_SIGIO};
-use subject::Pid;
+use subject::{Pid, UserId};
 use vfs::owner::{Notice, Recipient, Sender};
 
 use super::{SigInfo, Signal, SignalSet, send};
@@ -77,8 +77,8 @@ impl Recipient for Group {
 /// Whether the sender may signal a thread for a file's sake (Linux: `sigio_perm`).
 fn may_signal(sender: &Sender, thread: &Thread) -> bool {
     thread.with_credentials(|target| {
-        let is_target = |user: u32| user == target.user.saved || user == target.user.real;
-        sender.effective == 0 || is_target(sender.effective) || is_target(sender.real)
+        let is_target = |user: UserId| user == target.user.saved || user == target.user.real;
+        sender.effective == UserId::ROOT || is_target(sender.effective) || is_target(sender.real)
     })
 }
 

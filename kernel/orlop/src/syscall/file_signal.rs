@@ -30,7 +30,8 @@ pub(super) fn fcntl(caller: &Caller<'_>, file: &File, command: u32, argument: u6
         F_SETOWN_EX => set_owner(caller, file, UserPtr::<OwnerEx>::new(address).read()?)?,
         F_GETOWNER_UIDS => {
             let Sender { real, effective } = owner.sender();
-            UserPtr::new(address).write(&[real, effective])?;
+            let names = caller.thread.user_namespace();
+            UserPtr::new(address).write(&[real, effective].map(|user| user.number_in(&names)))?;
         }
         F_GETSIG => return Ok(owner.signal().map_or(0, |signal| u64::from(signal.number()))),
         F_SETSIG if argument == 0 => owner.set_signal(None),

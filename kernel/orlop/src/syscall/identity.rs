@@ -9,7 +9,8 @@ use abi::process::{
     LINUX_CAPABILITY_VERSION_3,
 };
 use memory::user::{UserPtr, UserSlice};
-use subject::{Capabilities, Credentials, Identity, capability};
+use outcome::OrErrno;
+use subject::{Capabilities, Credentials, Id, Identity, UserNamespace, capability};
 
 use super::{Caller, Failure};
 
@@ -19,8 +20,9 @@ const GROUP_LIMIT: usize = 65_536;
 /// "Leave it as it is" in `setresuid` and its relatives.
 const UNCHANGED: u32 = u32::MAX;
 
-fn wanted(id: u32) -> Option<u32> {
-    (id != UNCHANGED).then_some(id)
+/// Whom one of several numbers means, or none to be left alone; EINVAL where it is nobody's.
+fn wanted<Kind>(number: u32, find: impl Fn(u32) -> Option<Id<Kind>>) -> Result<Option<Id<Kind>>, Errno> {
+    if number == UNCHANGED { Ok(None) } else { find(number).map(Some).ok_or(Errno::EINVAL) }
 }
 
 /// Gives the thread changed credentials.
@@ -34,68 +36,87 @@ fn change(
     Ok(())
 }
 
-/// EINVAL for the identifier that stands for none.
-fn valid(id: u32) -> Result<u32, Errno> {
-    wanted(id).ok_or(Errno::EINVAL)
-}
-
 /// `getuid`.
 pub fn getuid(caller: &mut Caller<'_>) -> Result<u32, Failure> {
-    Ok(caller.thread.with_credentials(|credentials| credentials.user.real))
+    Ok(caller
+        .thread
+        .with_credentials(|credentials| credentials.user.real.number_in(&credentials.user_namespace)))
 }
 
 /// `geteuid`.
 pub fn geteuid(caller: &mut Caller<'_>) -> Result<u32, Failure> {
-    Ok(caller.thread.with_credentials(|credentials| credentials.user.effective))
+    Ok(caller
+        .thread
+        .with_credentials(|credentials| credentials.user.effective.number_in(&credentials.user_namespace)))
 }
 
 /// `getgid`.
 pub fn getgid(caller: &mut Caller<'_>) -> Result<u32, Failure> {
-    Ok(caller.thread.with_credentials(|credentials| credentials.group.real))
+    Ok(caller
+        .thread
+        .with_credentials(|credentials| credentials.group.real.number_in(&credentials.user_namespace)))
 }
 
 /// `getegid`.
 pub fn getegid(caller: &mut Caller<'_>) -> Result<u32, Failure> {
-    Ok(caller.thread.with_credentials(|credentials| credentials.group.effective))
+    Ok(caller
+        .thread
+        .with_credentials(|credentials| credentials.group.effective.number_in(&credentials.user_namespace)))
 }
 
 /// `setuid`.
 pub fn setuid(caller: &mut Caller<'_>, id: u32) -> Result<(), Failure> {
-    let id = valid(id)?;
+    let id = caller.thread.user_namespace().user(id).ok_or(Errno::EINVAL)?;
     change(caller, |credentials| credentials.set_user(id))
 }
 
 /// `setgid`.
 pub fn setgid(caller: &mut Caller<'_>, id: u32) -> Result<(), Failure> {
-    let id = valid(id)?;
+    let id = caller.thread.user_namespace().group(id).ok_or(Errno::EINVAL)?;
     change(caller, |credentials| credentials.set_group(id))
 }
 
 /// `setreuid`.
 pub fn setreuid(caller: &mut Caller<'_>, real: u32, effective: u32) -> Result<(), Failure> {
-    change(caller, |credentials| credentials.set_real_effective_user(wanted(real), wanted(effective)))
+    let names = caller.thread.user_namespace();
+    let named = |number| wanted(number, |number| names.user(number));
+    let (real, effective) = (named(real)?, named(effective)?);
+    change(caller, |credentials| credentials.set_real_effective_user(real, effective))
 }
 
 /// `setregid`.
 pub fn setregid(caller: &mut Caller<'_>, real: u32, effective: u32) -> Result<(), Failure> {
-    change(caller, |credentials| credentials.set_real_effective_group(wanted(real), wanted(effective)))
+    let names = caller.thread.user_namespace();
+    let named = |number| wanted(number, |number| names.group(number));
+    let (real, effective) = (named(real)?, named(effective)?);
+    change(caller, |credentials| credentials.set_real_effective_group(real, effective))
 }
 
 /// `setresuid`.
 pub fn setresuid(caller: &mut Caller<'_>, real: u32, effective: u32, saved: u32) -> Result<(), Failure> {
-    change(caller, |credentials| credentials.set_three_users([real, effective, saved].map(wanted)))
+    let names = caller.thread.user_namespace();
+    let named = |number| wanted(number, |number| names.user(number));
+    let three = [named(real)?, named(effective)?, named(saved)?];
+    change(caller, |credentials| credentials.set_three_users(three))
 }
 
 /// `setresgid`.
 pub fn setresgid(caller: &mut Caller<'_>, real: u32, effective: u32, saved: u32) -> Result<(), Failure> {
-    change(caller, |credentials| credentials.set_three_groups([real, effective, saved].map(wanted)))
+    let names = caller.thread.user_namespace();
+    let named = |number| wanted(number, |number| names.group(number));
+    let three = [named(real)?, named(effective)?, named(saved)?];
+    change(caller, |credentials| credentials.set_three_groups(three))
 }
 
-fn write_identity(identity: Identity, to: [UserPtr<u32>; 3]) -> Result<(), Failure> {
+fn write_identity<Kind>(
+    identity: &Identity<Kind>,
+    reader: &UserNamespace,
+    to: [UserPtr<u32>; 3],
+) -> Result<(), Failure> {
     let [real, effective, saved] = to;
-    real.write(&identity.real)?;
-    effective.write(&identity.effective)?;
-    saved.write(&identity.saved)?;
+    real.write(&identity.real.number_in(reader))?;
+    effective.write(&identity.effective.number_in(reader))?;
+    saved.write(&identity.saved.number_in(reader))?;
     Ok(())
 }
 
@@ -106,7 +127,8 @@ pub fn getresuid(
     effective: UserPtr<u32>,
     saved: UserPtr<u32>,
 ) -> Result<(), Failure> {
-    write_identity(caller.thread.with_credentials(|credentials| credentials.user), [real, effective, saved])
+    let own = caller.thread.credentials();
+    write_identity(&own.user, &own.user_namespace, [real, effective, saved])
 }
 
 /// `getresgid`.
@@ -116,36 +138,38 @@ pub fn getresgid(
     effective: UserPtr<u32>,
     saved: UserPtr<u32>,
 ) -> Result<(), Failure> {
-    write_identity(caller.thread.with_credentials(|credentials| credentials.group), [real, effective, saved])
+    let own = caller.thread.credentials();
+    write_identity(&own.group, &own.user_namespace, [real, effective, saved])
 }
 
 /// `setfsuid`: the old identifier, whatever happens.
 pub fn setfsuid(caller: &mut Caller<'_>, id: u32) -> Result<u32, Failure> {
-    let old = caller.thread.with_credentials(|credentials| credentials.user.file_system);
-    if let Some(id) = wanted(id) {
+    let old = caller.thread.credentials();
+    if let Some(id) = old.user_namespace.user(id) {
         change(caller, |credentials| {
             credentials.set_file_system_user(id);
             Ok(())
         })?;
     }
-    Ok(old)
+    Ok(old.user.file_system.number_in(&old.user_namespace))
 }
 
 /// `setfsgid`: the old identifier, whatever happens.
 pub fn setfsgid(caller: &mut Caller<'_>, id: u32) -> Result<u32, Failure> {
-    let old = caller.thread.with_credentials(|credentials| credentials.group.file_system);
-    if let Some(id) = wanted(id) {
+    let old = caller.thread.credentials();
+    if let Some(id) = old.user_namespace.group(id) {
         change(caller, |credentials| {
             credentials.set_file_system_group(id);
             Ok(())
         })?;
     }
-    Ok(old)
+    Ok(old.group.file_system.number_in(&old.user_namespace))
 }
 
 /// `getgroups`.
 pub fn getgroups(caller: &mut Caller<'_>, size: i32, list: UserPtr<u32>) -> Result<usize, Failure> {
-    let groups = caller.thread.with_credentials(|credentials| credentials.groups.clone());
+    let own = caller.thread.credentials();
+    let groups = &own.groups;
     let size = usize::try_from(size).map_err(|_| Errno::EINVAL)?;
     if size == 0 {
         return Ok(groups.len());
@@ -153,18 +177,24 @@ pub fn getgroups(caller: &mut Caller<'_>, size: i32, list: UserPtr<u32>) -> Resu
     if size < groups.len() {
         return Err(Failure::Errno(Errno::EINVAL));
     }
-    UserSlice::new(list.address(), groups.len()).write(&groups)?;
-    Ok(groups.len())
+    let numbers: Vec<u32> = groups.iter().map(|group| group.number_in(&own.user_namespace)).collect();
+    UserSlice::new(list.address(), numbers.len()).write(&numbers)?;
+    Ok(numbers.len())
 }
 
 /// `setgroups`.
 pub fn setgroups(caller: &mut Caller<'_>, size: u32, list: UserPtr<u32>) -> Result<(), Failure> {
     caller.thread.with_credentials(|credentials| credentials.require(capability::SETGID))?;
-    let size = size as usize;
+    let (names, size) = (caller.thread.user_namespace(), size as usize);
     if size > GROUP_LIMIT {
         return Err(Failure::Errno(Errno::EINVAL));
     }
-    let mut groups: Vec<u32> = UserSlice::new(list.address(), size).read_to_vec()?;
+    let numbers: Vec<u32> = UserSlice::new(list.address(), size).read_to_vec()?;
+    let mut groups = Vec::new();
+    groups.try_reserve_exact(numbers.len()).or_errno()?;
+    for number in numbers {
+        groups.push(names.group(number).ok_or(Errno::EINVAL)?);
+    }
     groups.sort_unstable();
     change(caller, |credentials| {
         credentials.groups = Arc::from(groups);

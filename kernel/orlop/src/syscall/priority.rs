@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::resource::{PRIO_PGRP, PRIO_PROCESS, PRIO_USER};
 use libkernel::sched::Parameters;
-use subject::{Resource, capability};
+use subject::{Resource, UserId, capability};
 
 use super::{Caller, Failure};
 use crate::process::{Process, Thread, for_each_process, table};
@@ -63,14 +63,16 @@ fn for_each_of(process: &Process, visit: &mut impl FnMut(&Arc<Thread>)) {
     }
 }
 
-/// The real user that a call means.
-fn user(caller: &Caller<'_>, who: i32) -> u32 {
-    let own = || caller.thread.with_credentials(|credentials| credentials.user.real);
-    if who == 0 { own() } else { who.cast_unsigned() }
+/// The real user that a call means; none where the number is nobody's.
+fn user(caller: &Caller<'_>, who: i32) -> Option<UserId> {
+    caller.thread.with_credentials(|own| match who {
+        0 => Some(own.user.real),
+        who => own.user_namespace.user(who.cast_unsigned()),
+    })
 }
 
-fn is_of(thread: &Thread, user: u32) -> bool {
-    thread.with_credentials(|credentials| credentials.user.real) == user
+fn is_of(thread: &Thread, user: Option<UserId>) -> bool {
+    Some(thread.with_credentials(|credentials| credentials.user.real)) == user
 }
 
 /// `getpriority`: the most favourable value of all, as 20 - nice, so that the answer is positive.

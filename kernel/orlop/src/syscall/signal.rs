@@ -228,8 +228,11 @@ fn send_to(caller: &Thread, target: &Thread, number: u32, info: &SigInfo) -> Res
 
 /// The information of a signal that a process sends, as the target sees the sender.
 fn sender_info(caller: &Thread, target: &Thread, signal: u32, code: i32) -> SigInfo {
-    let user = caller.with_credentials(|credentials| credentials.user.real);
-    SigInfo::user(signal, code, target.shown(caller.process().pid()), user)
+    let (user, own) =
+        caller.with_credentials(|own| (own.user.real, own.user.real.number_in(&own.user_namespace)));
+    // Most programs that send one to themselves (`raise`) need not be asked twice.
+    let number = if core::ptr::eq(caller, target) { own } else { target.shown_user(user) };
+    SigInfo::user(signal, code, target.shown(caller.process().pid()), number)
 }
 
 /// `kill`.

@@ -14,7 +14,7 @@ use abi::fs::{
 use abi::time::Timespec;
 use libkernel::addr::UserAddr;
 use memory::user::{PathBuffer, UserPtr};
-use subject::{Credentials, capability};
+use subject::{Credentials, UserId, UserNamespace, capability};
 use vfs::attributes::{DeviceNumber, FileKind};
 use vfs::filesystem::Statistics;
 use vfs::inode::{Body, Inode};
@@ -48,7 +48,8 @@ pub fn lstat(caller: &mut Caller<'_>, path: UserAddr, buffer: UserAddr) -> Resul
 pub fn fstat(caller: &mut Caller<'_>, fd: i32, buffer: UserAddr) -> Result<(), Failure> {
     let file = at::file(caller, fd)?;
     file.inode().check_shown()?;
-    Ok(UserPtr::new(buffer).write(&describe(file.inode()))?)
+    let owners = caller.thread.with_credentials(|own| owners(file.inode(), &own.user_namespace));
+    Ok(UserPtr::new(buffer).write(&describe(file.inode(), owners))?)
 }
 
 /// `newfstatat(dirfd, path, buffer, flags)`.
@@ -60,15 +61,24 @@ pub fn newfstatat(
     flags: u32,
 ) -> Result<(), Failure> {
     only(flags, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)?;
-    let place = place_of(caller, directory, path, flags)?;
-    place.dentry.inode().check_shown()?;
-    Ok(UserPtr::new(buffer).write(&describe(place.dentry.inode()))?)
+    let call = PathCall::of(caller);
+    let place = place_of(caller, &call, directory, path, flags)?;
+    let inode = place.dentry.inode();
+    inode.check_shown()?;
+    let shown = describe(inode, owners(inode, &call.credentials.user_namespace));
+    Ok(UserPtr::new(buffer).write(&shown)?)
 }
 
-fn place_of(caller: &Caller<'_>, directory: i32, path: UserAddr, flags: u32) -> Result<Location, Errno> {
+fn place_of(
+    caller: &Caller<'_>,
+    call: &PathCall,
+    directory: i32,
+    path: UserAddr,
+    flags: u32,
+) -> Result<Location, Errno> {
     let mut buffer = PathBuffer::new();
     let path = path_argument(path, flags, &mut buffer)?;
-    PathCall::of(caller).resolve_or_self(caller, directory, path, flags, follow_unless(flags))
+    call.resolve_or_self(caller, directory, path, flags, follow_unless(flags))
 }
 
 /// `statx(dirfd, path, flags, mask, buffer)`.
@@ -84,9 +94,11 @@ pub fn statx(
     if mask & STATX__RESERVED != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE {
         return Err(Errno::EINVAL.into());
     }
-    let place = place_of(caller, directory, path, flags)?;
+    let call = PathCall::of(caller);
+    let place = place_of(caller, &call, directory, path, flags)?;
     place.dentry.inode().check_shown()?;
-    Ok(UserPtr::new(buffer).write(&describe_extended(&place, mask))?)
+    let shown = describe_extended(&place, mask, &call.credentials.user_namespace);
+    Ok(UserPtr::new(buffer).write(&shown)?)
 }
 
 fn special_device(inode: &Inode) -> DeviceNumber {
@@ -96,9 +108,14 @@ fn special_device(inode: &Inode) -> DeviceNumber {
     }
 }
 
-/// What `stat` says of an inode.
+/// The owner and the group of an inode, as who reads them knows them.
+fn owners(inode: &Inode, reader: &UserNamespace) -> (u32, u32) {
+    (inode.attributes.owner().number_in(reader), inode.attributes.group().number_in(reader))
+}
+
+/// What `stat` says of an inode that has these owners.
 #[allow(clippy::useless_conversion, reason = "some fields have other widths on the other architecture")]
-fn describe(inode: &Inode) -> Stat {
+fn describe(inode: &Inode, (user, group): (u32, u32)) -> Stat {
     let attributes = &inode.attributes;
     let times = attributes.times();
     Stat {
@@ -106,8 +123,8 @@ fn describe(inode: &Inode) -> Stat {
         st_ino: inode.number,
         st_nlink: attributes.links().into(),
         st_mode: inode.mode(),
-        st_uid: attributes.owner(),
-        st_gid: attributes.group(),
+        st_uid: user,
+        st_gid: group,
         st_rdev: special_device(inode).encode(),
         st_size: inode.size().cast_signed(),
         st_blksize: BLOCK_SIZE.into(),
@@ -123,11 +140,12 @@ fn describe(inode: &Inode) -> Stat {
 }
 
 /// What `statx` says: always what `stat` has, and when the inode was made if that is asked for and stored.
-fn describe_extended(place: &Location, wanted: u32) -> Statx {
+fn describe_extended(place: &Location, wanted: u32, reader: &UserNamespace) -> Statx {
     let inode = place.dentry.inode();
     let attributes = &inode.attributes;
     let times = attributes.times();
     let (device, own_device) = (special_device(inode), inode.filesystem.device);
+    let (stx_uid, stx_gid) = owners(inode, reader);
     let is_mount_root = Arc::ptr_eq(&place.dentry, &place.mount.root);
     let is_stored = inode.filesystem.kind.keeps_attributes();
     let birth = if is_stored { wanted & STATX_BTIME } else { 0 };
@@ -138,8 +156,8 @@ fn describe_extended(place: &Location, wanted: u32) -> Statx {
         stx_attributes: if is_mount_root { u64::from(STATX_ATTR_MOUNT_ROOT) } else { 0 },
         stx_attributes_mask: u64::from(MOUNT_ATTRIBUTES | stored_attributes),
         stx_nlink: attributes.links(),
-        stx_uid: attributes.owner(),
-        stx_gid: attributes.group(),
+        stx_uid,
+        stx_gid,
         stx_mode: inode.mode() as u16,
         stx_ino: inode.number,
         stx_size: inode.size(),
@@ -163,7 +181,7 @@ fn timestamp(time: Timespec) -> StatxTimestamp {
 
 /// `statfs(path, buffer)`.
 pub fn statfs(caller: &mut Caller<'_>, path: UserAddr, buffer: UserAddr) -> Result<(), Failure> {
-    let place = place_of(caller, AT_FDCWD, path, 0)?;
+    let place = place_of(caller, &PathCall::of(caller), AT_FDCWD, path, 0)?;
     Ok(UserPtr::new(buffer).write(&describe_filesystem(&place.mount))?)
 }
 
@@ -266,7 +284,8 @@ fn with_real_identity(credentials: Arc<Credentials>) -> Arc<Credentials> {
     real.user.file_system = real.user.real;
     real.group.file_system = real.group.real;
     let permitted = real.capabilities.permitted;
-    real.capabilities.effective = if real.user.real == 0 { permitted & capability::ALL } else { 0 };
+    real.capabilities.effective =
+        if real.user.real == UserId::ROOT { permitted & capability::ALL } else { 0 };
     Arc::new(real)
 }
 

@@ -11,7 +11,7 @@ use libkernel::signal_set::Signal;
 use memory::user::IoSource;
 use outcome::Failure;
 use sched::Mutex;
-use subject::{Credentials, Pid};
+use subject::{Credentials, Pid, UserId};
 
 use super::tests::{Tree, tree, with_tasks};
 use super::{ROOT, Stored};
@@ -26,7 +26,7 @@ const OWNER: u32 = 7;
 
 fn user() -> Credentials {
     let mut user = Credentials::root();
-    user.set_user(OWNER).expect("root may");
+    user.set_user(user.user_namespace.user(OWNER).expect("a user")).expect("root may");
     user
 }
 
@@ -106,7 +106,7 @@ fn who_owned_a_file_changes_it_no_more_while_it_is_given_away() {
         meet(&tree, give_to_root, |tree| set_mode(&tree.find("/a").expect("there"), 0o4755, &user()));
     assert_eq!(outcome, Err(Errno::EPERM));
     let attributes = &tree.inode("/a").attributes;
-    assert_eq!((attributes.owner(), attributes.permissions()), (0, 0o755));
+    assert_eq!((attributes.owner(), attributes.permissions()), (UserId::ROOT, 0o755));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_file_that_is_given_away_loses_its_set_id_bits_in_the_same_step() {
         looks.lock().push((attributes.owner(), attributes.permissions()));
         Ok(())
     });
-    assert_eq!((outcome, &seen.lock()[..]), (Ok(()), &[(0, 0o755)][..]));
+    assert_eq!((outcome, &seen.lock()[..]), (Ok(()), &[(UserId::ROOT, 0o755)][..]));
 }
 
 /// Writes a byte as who runs the tests.

@@ -7,6 +7,7 @@ extern crate alloc;
 use abi::Errno;
 use abi::fs::*;
 use abi::native::nr;
+use abi::resource::PRIO_USER;
 use conformance::files::{as_user, create, mode_of, rename, unlink};
 use conformance::{Outcome, check, check_eq, raw, scratch};
 use libsyscall::file::*;
@@ -17,6 +18,7 @@ conformance::tests!(&[
     ("the_sticky_bit", the_sticky_bit),
     ("access_is_asked", access_is_asked),
     ("extended_attributes_look_at_their_arguments", extended_attributes_look_at_their_arguments),
+    ("minus_one_is_nobody", minus_one_is_nobody),
 ]);
 
 fn the_mask_of_new_files() -> Outcome {
@@ -129,5 +131,22 @@ fn extended_attributes_look_at_their_arguments() -> Outcome {
     });
     check!(fds.as_flattened().iter().all(|result| *result == Err(Errno::EBADF)));
     check_eq!(call(nr::fgetxattr, &[fd as u64, user, value, 1]), Err(Errno::EOPNOTSUPP));
+    Ok(())
+}
+
+/// The number -1 names no user and no group, in lists neither.
+fn minus_one_is_nobody() -> Outcome {
+    const NOBODY: u64 = u32::MAX as u64;
+    for call in [nr::setuid, nr::setgid] {
+        check_eq!(raw::call(call, &[NOBODY]), Err(Errno::EINVAL));
+    }
+    for groups in [&[u32::MAX][..], &[5, u32::MAX], &[u32::MAX, 5]] {
+        check_eq!(
+            raw::call(nr::setgroups, &[groups.len() as u64, groups.as_ptr() as u64]),
+            Err(Errno::EINVAL)
+        );
+    }
+    check_eq!(raw::call(nr::getgroups, &[0, 0]), Ok(0));
+    check_eq!(raw::call(nr::getpriority, &[u64::from(PRIO_USER), NOBODY]), Err(Errno::ESRCH));
     Ok(())
 }
