@@ -10,6 +10,7 @@ use crate::toolchain::Toolchain;
 use crate::{command, workspace};
 
 mod boundaries;
+mod columns;
 mod frames;
 mod graph;
 mod guards;
@@ -95,6 +96,7 @@ pub fn check(toolchain: &Toolchain, mode: Mode) -> Result<Vec<Finding>> {
     let mut findings: Vec<_> =
         rules.into_iter().map(|(rule, find)| Finding { rule, problems: find(&sources) }).collect();
     findings.push(Finding { rule: "subjects of commits are short", problems: long_subjects() });
+    findings.push(columns::check(&sources, mode)?);
     findings.push(syscalls_page::check(mode)?);
     findings.extend(lints::check(toolchain, mode)?);
     findings.push(frames::check(toolchain)?);

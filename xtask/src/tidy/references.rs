@@ -22,19 +22,20 @@ const NAMED_FILES: [&str; 6] = ["rs", "S", "md", "py", "toml", "ld"];
 
 /// Names in the documents that stand for nothing.
 pub fn check(sources: &[Source]) -> Vec<String> {
-    match Known::collect(sources).and_then(|known| Ok((known, documents()?))) {
+    match Known::collect(sources).and_then(|known| Ok((known, current_documents()?))) {
         Ok((known, documents)) => documents.iter().flat_map(|document| known.check(document)).collect(),
         Err(error) => vec![format!("{error:#}")],
     }
 }
 
-/// A document's name and text. Decisions (`docs/adr`) tell of their own day.
-fn documents() -> Result<Vec<Source>> {
-    let is_one = |path: &str| {
-        path.ends_with(".md")
-            && (!path.contains('/') || path.starts_with("docs/") && path.matches('/').count() == 1)
-    };
-    let paths = files()?.into_iter().filter(|path| is_one(path));
+/// A document's name and text. Decisions tell of their own day: they are in a folder of their own.
+fn current_documents() -> Result<Vec<Source>> {
+    Ok(documents()?.into_iter().filter(|document| !document.path.starts_with("docs/adr/")).collect())
+}
+
+/// All documents.
+pub fn documents() -> Result<Vec<Source>> {
+    let paths = files()?.into_iter().filter(|path| path.ends_with(".md"));
     paths
         .map(|path| Ok(Source { text: std::fs::read_to_string(workspace::root().join(&path))?, path }))
         .collect()
