@@ -127,6 +127,7 @@ impl Bench {
             console: Console::Pipe,
             debugger: None,
             control: None,
+            tells_why: false,
         };
         let mut session = Session::start(&boot.command()?, Stdio::piped())?;
         let deadline = Instant::now() + PATIENCE;

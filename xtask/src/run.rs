@@ -160,6 +160,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         console: if source == Source::Terminal { Console::Terminal } else { Console::Pipe },
         debugger: port,
         control: None,
+        tells_why: false,
     };
     if let (Some(port), Some(debugger)) = (port, debugger) {
         let program = options.program.as_deref().or(test.as_deref());

@@ -110,6 +110,7 @@ fn measure(options: &Options, kernel: &Path, initramfs: &Path, plugin: Option<&s
         console: Console::Pipe,
         debugger: None,
         control: None,
+        tells_why: false,
     };
     let mut qemu = boot.command()?;
     plugin.iter().for_each(|plugin| {

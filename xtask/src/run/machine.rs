@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::{bochs, nested};
+use super::{bochs, nested, session};
 use crate::arch::Arch;
 use crate::toolchain;
 
@@ -104,6 +104,8 @@ pub struct Boot<'a> {
     pub debugger: Option<u16>,
     /// The socket for [`super::control::Control`], which Bochs has not.
     pub control: Option<&'a Path>,
+    /// Let QEMU say why its machine ends, see [`session::TELL_WHY`].
+    pub tells_why: bool,
 }
 
 impl Boot<'_> {
@@ -169,6 +171,9 @@ impl Boot<'_> {
         }
         if let Some(path) = self.control {
             qemu.arg("-qmp").arg(control_socket(path));
+        }
+        if self.tells_why {
+            qemu.args(session::TELL_WHY);
         }
         Ok(qemu)
     }

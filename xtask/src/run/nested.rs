@@ -112,6 +112,7 @@ if [ -e /tmp/stored ]; then
     status=$?
 fi
 if [ $status -ne 0 ]; then
+    echo "nested: the inner machine's program ended with status $status"
     if [ -e /bin/end ]; then
         printf "\\x$(printf %x $status)" | /bin/end
     fi
@@ -197,7 +198,7 @@ fn outer_machine(
         qemu.args([outer.port.0, &format!("{}{name}", outer.port.1)]);
     }
     qemu.arg("-kernel").arg(linux.join("vmlinuz")).arg("-initrd").arg(initramfs_of(&linux)?);
-    qemu.args(["-append", &format!("console={} loglevel=3 panic=-1 cryptomgr.notests", outer.lines[0])]);
+    qemu.args(["-append", &format!("console={} loglevel=5 panic=-1 cryptomgr.notests", outer.lines[0])]);
     let mut words = Vec::new();
     for file in [kernel, initramfs] {
         let path = file.to_str().context("a path is not UTF-8")?;

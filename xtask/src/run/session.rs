@@ -13,6 +13,10 @@ use crate::command;
 pub struct Session {
     qemu: Child,
     output: Receiver<Vec<u8>>,
+    /// What QEMU says of itself, if that is kept.
+    complaints: Option<Receiver<Vec<u8>>>,
+    /// Whether it says why its machine is shut down ([`TELL_WHY`]).
+    tells_why: bool,
     last: LastLine,
 }
 
@@ -84,25 +88,49 @@ pub enum Next {
 }
 
 impl Session {
-    /// Starts `qemu` with its standard output connected to this session.
+    /// Starts `qemu` with its standard output connected to this session; what it says of itself is shown at once.
     pub fn start(qemu: &Command, input: Stdio) -> Result<Self> {
+        Self::spawn(qemu, input, Stdio::inherit())
+    }
+
+    /// The same for one of many that run side by side: what it says of itself is kept for [`Self::complaints`].
+    pub fn start_quietly(qemu: &Command) -> Result<Self> {
+        Self::spawn(qemu, Stdio::piped(), Stdio::piped())
+    }
+
+    fn spawn(qemu: &Command, input: Stdio, complaints: Stdio) -> Result<Self> {
         let mut guarded = guarded(qemu);
         let mut child = guarded
             .stdin(input)
             .stdout(Stdio::piped())
+            .stderr(complaints)
             .spawn()
             .with_context(|| format!("cannot start {}", command::show(qemu)))?;
-        let mut stdout = child.stdout.take().context("QEMU has no standard output")?;
-        let (sender, output) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut buffer = vec![0; 64 * 1024];
-            while let Ok(length @ 1..) = stdout.read(&mut buffer) {
-                if sender.send(buffer[..length].to_vec()).is_err() {
-                    return;
-                }
+        let output = listen(child.stdout.take().context("QEMU has no standard output")?);
+        let complaints = child.stderr.take().map(listen);
+        let tells_why = qemu.get_args().any(|word| word.to_string_lossy().contains(TRACE));
+        Ok(Self { qemu: child, output, complaints, tells_why, last: LastLine::default() })
+    }
+
+    /// How the machine ended: QEMU's `status`, if it ended by itself, and what it said of itself.
+    pub fn last_words(&self, status: Option<Ended>) -> String {
+        let complaints = self.complaints();
+        match status {
+            None => format!("\n[QEMU still ran]\n{complaints}"),
+            Some(status) if self.tells_why && status.success() && !complaints.contains(ENDS) => {
+                format!("\n[QEMU: {status}]\n{complaints}{ENDS}guest-reset, which a triple fault is, too\n")
             }
-        });
-        Ok(Self { qemu: child, output, last: LastLine::default() })
+            Some(status) => format!("\n[QEMU: {status}]\n{complaints}"),
+        }
+    }
+
+    /// What QEMU has said of itself since this was last asked, and under [`super::nested`] what the outer Linux, the
+    /// inner QEMU and its kernel's monitor have.
+    pub fn complaints(&self) -> String {
+        let patience = Duration::from_millis(100);
+        let said =
+            self.complaints.iter().flat_map(|from| std::iter::from_fn(|| from.recv_timeout(patience).ok()));
+        explained(&String::from_utf8_lossy(&said.flatten().collect::<Vec<_>>()))
     }
 
     /// The console's input, if it is a pipe; it can be taken once.
@@ -166,6 +194,49 @@ impl Drop for Session {
     }
 }
 
+/// Reads `from` to its end in a thread of its own.
+fn listen(mut from: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, output) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            if sender.send(buffer[..length].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    output
+}
+
+/// QEMU's words for why a machine is shut down, in the order of its `ShutdownCause` (`qapi/run-state.json`).
+const CAUSES: [&str; 11] = [
+    "none",
+    "host-error",
+    "host-qmp-quit",
+    "host-qmp-system-reset",
+    "host-signal",
+    "host-ui",
+    "guest-shutdown",
+    "guest-reset",
+    "guest-panic",
+    "subsystem-reset",
+    "snapshot-load",
+];
+const TRACE: &str = "qemu_system_shutdown_request";
+const ENDS: &str = "QEMU's machine ends: ";
+
+/// Lets QEMU say why its machine is shut down. It says nothing of a reset where that is the end (`-no-reboot`).
+pub const TELL_WHY: [&str; 2] = ["-trace", TRACE];
+
+/// `complaints` with the numbers of causes replaced by their names.
+fn explained(complaints: &str) -> String {
+    let explain = |line: &str| {
+        let cause = line.strip_prefix(TRACE)?.trim().strip_prefix("reason=")?.parse().ok();
+        Some(format!("{ENDS}{}", CAUSES.get(cause.unwrap_or(usize::MAX))?))
+    };
+    complaints.lines().map(|line| explain(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
+}
+
 /// `qemu`, started by way of this program's hidden command, see [`exec_with_parent`].
 fn guarded(qemu: &Command) -> Command {
     // Not by its path: cargo may have put another program there in the meantime.
@@ -187,6 +258,14 @@ pub fn exec_with_parent(words: &[std::ffi::OsString]) -> Result<std::process::Ex
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn causes_of_an_end_have_names() {
+        let said =
+            "qemu: no\nqemu_system_shutdown_request reason=7\r\nqemu_system_shutdown_request reason=99\n";
+        let wanted = "qemu: no\nQEMU's machine ends: guest-reset\nqemu_system_shutdown_request reason=99\n";
+        assert_eq!(explained(said), wanted);
+    }
 
     #[test]
     fn the_last_line_tells_a_status() {

@@ -17,12 +17,14 @@ use crate::run::machine::{Boot, Console, MachineOptions};
 use crate::run::markers::{Event, Markers};
 use crate::run::placement::Placement;
 use crate::run::segments::Segments;
-use crate::run::session::{Next, Session};
+use crate::run::session::{self, Next, Session};
 
 /// How long a kernel that is asked what its threads wait for may take to say it.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// What is shorter says nothing of threads: an echo, or the rest of a line that had got stuck.
 const SHORTEST_ANSWER: usize = 200;
+/// How long the rest of what a machine has written may take to arrive.
+const REST: Duration = Duration::from_millis(500);
 /// How long a kernel may take to start `init`, and to power off.
 const BOOT_PATIENCE: Duration = Duration::from_secs(60);
 const POWER_OFF_PATIENCE: Duration = Duration::from_secs(10);
@@ -97,6 +99,22 @@ fn ask(session: &Session, control: &Path, input: &mut ChildStdin) -> Vec<Vec<u8>
     said
 }
 
+/// What one boot without a job wrote, and how QEMU ended by itself.
+struct Heard {
+    output: Vec<u8>,
+    status: Option<session::Ended>,
+}
+
+/// What a machine of which nothing more is awaited has written, and QEMU of itself.
+fn so_far(session: &Session) -> String {
+    let mut output = Vec::new();
+    let deadline = Instant::now() + REST;
+    while let Next::Bytes(bytes) = session.next(Some(deadline)) {
+        output.extend(bytes);
+    }
+    String::from_utf8_lossy(&output).into_owned() + &session.complaints()
+}
+
 impl Guest {
     /// Runs all `programs`, each a path with its arguments, and tells how each of them ended, in the same order.
     pub fn run(&self, programs: &[Vec<String>]) -> Result<Vec<Ended>> {
@@ -147,6 +165,8 @@ impl Guest {
                     markers.finish(&mut |event| heard.take(event));
                     let calls = lines::of_report(&heard.output, &self.kernel);
                     heard.output.extend(calls.into_bytes());
+                    let status = session.wait(POWER_OFF_PATIENCE)?;
+                    heard.output.extend(session.last_words(status).into_bytes());
                     Some(Ending::KernelEnded)
                 }
                 Next::TimedOut => {
@@ -156,6 +176,7 @@ impl Guest {
                     }
                     // Half a marker is all that a console may have said that got stuck.
                     markers.finish(&mut |event| heard.take(event));
+                    heard.output.extend(session.complaints().into_bytes());
                     Some(Ending::TimedOut)
                 }
             };
@@ -180,23 +201,23 @@ impl Guest {
 
     /// Boots without a job and returns everything written until the machine ends or the time is over.
     pub fn run_to_end(&self) -> Result<Vec<u8>> {
-        let session = self.start(&self.initramfs, "", None)?;
-        Ok(self.hear(&session))
+        let mut session = self.start(&self.initramfs, "", None)?;
+        Ok(self.hear(&mut session)?.output)
     }
 
     /// As [`Self::run_to_end`]; besides the status that the machine ended with by itself.
     pub fn run_to_status(&self) -> Result<(Vec<u8>, Option<i32>)> {
         let mut session = self.start(&self.initramfs, "", None)?;
-        let output = self.hear(&session);
-        Ok((output, session.wait(POWER_OFF_PATIENCE)?.and_then(|ended| ended.code())))
+        let heard = self.hear(&mut session)?;
+        Ok((heard.output, heard.status.and_then(|ended| ended.code())))
     }
 
     /// As [`Self::run_to_end`], but QEMU is stopped for so long once the guest has written `signal`.
     pub fn run_stopped(&self, signal: &str, length: Duration) -> Result<Vec<u8>> {
-        let session = self.start(&self.initramfs, "", None)?;
+        let mut session = self.start(&self.initramfs, "", None)?;
         let mut output = self.hear_until(&session, signal);
         session.stop_for(length)?;
-        output.extend(self.hear(&session));
+        output.extend(self.hear(&mut session)?.output);
         Ok(output)
     }
 
@@ -220,10 +241,11 @@ impl Guest {
         let folder = tempfile::tempdir()?;
         let socket = folder.path().join("control");
         qemu.arg("-S").arg("-qmp").arg(format!("unix:{},server=on,wait=off", socket.display()));
-        let session = Session::start(&qemu, std::process::Stdio::piped())?;
-        let reason = Control::connect(&socket)?.run_to_end(self.patience);
-        let output = if reason.is_ok() { self.hear(&session) } else { Vec::new() };
-        Ok((output, reason?))
+        let mut session = Session::start_quietly(&qemu)?;
+        match Control::connect(&socket).and_then(|mut control| control.run_to_end(self.patience)) {
+            Ok(reason) => Ok((self.hear(&mut session)?.output, reason)),
+            Err(error) => Err(error.context(so_far(&session))),
+        }
     }
 
     /// Boots a kernel that fails in a machine that stays as it is when it is switched off; what QEMU's monitor then
@@ -243,10 +265,12 @@ impl Guest {
         };
         qemu.args((0..words.len()).filter(|&index| is_kept(index)).map(|index| words[index]));
         qemu.arg("-S").args(arguments);
-        let _session = Session::start(&qemu, std::process::Stdio::piped())?;
-        let mut control = Control::connect(&socket)?;
-        control.run_to_end(self.patience)?;
-        control.monitor(command)
+        let session = Session::start_quietly(&qemu)?;
+        let answer = Control::connect(&socket).and_then(|mut control| {
+            control.run_to_end(self.patience)?;
+            control.monitor(command)
+        });
+        answer.map_err(|error| error.context(so_far(&session)))
     }
 
     /// As [`Self::run_to_end`], but QEMU's monitor is given `command` once the guest has written `signal`.
@@ -259,10 +283,10 @@ impl Guest {
     pub fn run_controlled(&self, signal: &str, act: impl FnOnce(&mut Control)) -> Result<Vec<u8>> {
         let folder = tempfile::tempdir()?;
         let socket = folder.path().join("control");
-        let session = self.start(&self.initramfs, "", Some(&socket))?;
+        let mut session = self.start(&self.initramfs, "", Some(&socket))?;
         let mut output = self.hear_until(&session, signal);
         act(&mut Control::connect(&socket)?);
-        output.extend(self.hear(&session));
+        output.extend(self.hear(&mut session)?.output);
         Ok(output)
     }
 
@@ -278,19 +302,23 @@ impl Guest {
         let command_line = self.command_line("");
         let mut qemu = self.loaded(&self.initramfs, &command_line).command()?;
         qemu.args(["-S", "-gdb", &Debugger::argument(&socket)]);
-        let session = Session::start(qemu.args(arguments), std::process::Stdio::piped())?;
-        let mut debugger = Debugger::connect(&socket)?;
-        prepare(&mut debugger)?;
-        debugger.leave()?;
-        Ok(self.hear(&session))
+        let mut session = Session::start_quietly(qemu.args(arguments))?;
+        let prepared = Debugger::connect(&socket).and_then(|mut debugger| {
+            prepare(&mut debugger)?;
+            debugger.leave()
+        });
+        match prepared {
+            Ok(()) => Ok(self.hear(&mut session)?.output),
+            Err(error) => Err(error.context(so_far(&session))),
+        }
     }
 
     /// Lets a machine run to its end that starts the kernel without QEMU's help; what was written, and the status that
     /// the machine ended with by itself.
     pub fn run_command(&self, machine: &Command) -> Result<(Vec<u8>, Option<i32>)> {
-        let mut session = Session::start(machine, std::process::Stdio::piped())?;
-        let output = self.hear(&session);
-        Ok((output, session.wait(POWER_OFF_PATIENCE)?.and_then(|status| status.code())))
+        let mut session = Session::start_quietly(machine)?;
+        let heard = self.hear(&mut session)?;
+        Ok((heard.output, heard.status.and_then(|ended| ended.code())))
     }
 
     /// Boots without a job, with more `arguments` for QEMU and everything put where `placement` says; returns what was
@@ -300,9 +328,9 @@ impl Guest {
         let command_line = self.command_line("");
         let mut qemu = placement.command(&self.loaded(&self.initramfs, &command_line), folder.path())?;
         qemu.args(arguments);
-        let mut session = Session::start(&qemu, std::process::Stdio::piped())?;
-        let output = self.hear(&session);
-        Ok((output, session.wait(POWER_OFF_PATIENCE)?.map(|status| status.success())))
+        let mut session = Session::start_quietly(&qemu)?;
+        let heard = self.hear(&mut session)?;
+        Ok((heard.output, heard.status.map(|ended| ended.success())))
     }
 
     /// What is written until `signal` is there.
@@ -317,21 +345,26 @@ impl Guest {
         output
     }
 
-    /// Everything that is written until the machine ends or the time is over.
-    fn hear(&self, session: &Session) -> Vec<u8> {
+    /// Everything that is written until the machine ends or the time is over, and behind it how it ended.
+    fn hear(&self, session: &mut Session) -> Result<Heard> {
         let deadline = Instant::now() + self.patience;
         let mut output = Vec::new();
-        while let Next::Bytes(bytes) = session.next(Some(deadline)) {
-            output.extend(bytes);
-        }
-        output
+        let status = loop {
+            match session.next(Some(deadline)) {
+                Next::Bytes(bytes) => output.extend(bytes),
+                Next::End => break session.wait(POWER_OFF_PATIENCE)?,
+                Next::TimedOut => break None,
+            }
+        };
+        output.extend(session.last_words(status).into_bytes());
+        Ok(Heard { output, status })
     }
 
     /// Starts QEMU, with a socket for [`Control`] if one is wanted.
     fn start(&self, initramfs: &Path, word: &str, control: Option<&Path>) -> Result<Session> {
         let command_line = self.command_line(word);
         let boot = Boot { control, ..self.loaded(initramfs, &command_line) };
-        Session::start(&boot.command()?, std::process::Stdio::piped())
+        Session::start_quietly(&boot.command()?)
     }
 
     /// The words for the kernel, `word` among them.
@@ -349,6 +382,7 @@ impl Guest {
             console: Console::Pipe,
             debugger: None,
             control: None,
+            tells_why: true,
         }
     }
 

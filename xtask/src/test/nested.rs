@@ -75,6 +75,9 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         let name = format!("{PREFIX}{arch}/{} {cpu}, CPUs: {smp}", guest.machine.qemu_machine()?);
         push(stage, queue, name, move || pipes(&guest));
     }
+    let mut lost = image::guest(stage, arch, &Kernel::Orlop, "nested", &archive)?;
+    lost.machine.accel = Accelerator::Nested;
+    push(stage, queue, format!("{PREFIX}{arch}/a machine that is reset"), move || tells_why(&lost));
     let mut failing = image::guest(stage, arch, &Kernel::Orlop, "nested", &archive)?;
     failing.machine.accel = Accelerator::Nested;
     failing.append = "provoke=register".to_owned();
@@ -83,7 +86,10 @@ pub fn add<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>) -> Result<()
         let wanted = if arch == Arch::X86_64 { 3 } else { 1 };
         let (output, status) = failing.run_to_status()?;
         let output = String::from_utf8_lossy(&output);
-        let is_right = output.contains("Kernel panic") && status == Some(wanted);
+        let told = format!("nested: the inner machine's program ended with status {wanted}");
+        // The inner AArch64 machine knows only off.
+        let is_told = arch == Arch::Aarch64 || output.contains(&told);
+        let is_right = output.contains("Kernel panic") && is_told && status == Some(wanted);
         Ok(if is_right { Ok(()) } else { Err(format!("{status:?}\n{output}")) })
     });
     if arch == Arch::X86_64 {
@@ -205,6 +211,19 @@ fn pipes(guest: &Guest) -> Result<Result<(), String>> {
         Ok(())
     } else {
         Err(format!("{}, powered off: {powered_off}\n{output}", ended.ending))
+    })
+}
+
+/// Whether a program under which the machine ends is told of with why it did.
+fn tells_why(guest: &Guest) -> Result<Result<(), String>> {
+    let (ended, _) = guest.run_one(&["/bin/sh", "-c", "echo here; echo b > /proc/sysrq-trigger"])?;
+    let output = String::from_utf8_lossy(&ended.output);
+    let wanted = ["here", "[QEMU: exit status: 0]", "reboot: Power down", "ends: guest-reset"];
+    let is_told = wanted.iter().all(|text| output.contains(text));
+    Ok(if is_told && ended.ending == Ending::KernelEnded {
+        Ok(())
+    } else {
+        Err(format!("{}\n{output}", ended.ending))
     })
 }
 
