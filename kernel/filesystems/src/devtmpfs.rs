@@ -25,7 +25,7 @@ fn root() -> Result<Arc<Dentry>, Errno> {
 
 fn make() -> Result<Arc<Dentry>, Errno> {
     let limits = Limits::usual(Shown::Limits);
-    let root = tmpfs::new_instance(&DEVTMPFS, limits, Ownership::of_root(0o755));
+    let root = tmpfs::new_instance(&DEVTMPFS, limits, Ownership::of_root(0o755))?;
     let mount = Mount::new(root.inode().filesystem.clone(), root.clone(), Arc::from(&b"devtmpfs"[..]), 0);
     device::devices()?.each_known(&mut |known| {
         let new = NewFile::node(known.kind.file_kind(), known.permissions, known.number);

@@ -16,7 +16,7 @@ mod pages;
 mod ring;
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use abi::Errno;
 use libkernel::addr::PAGE_SIZE;
@@ -48,11 +48,11 @@ pub struct Pipe {
     used: AtomicUsize,
     /// How many slots there are.
     slots: AtomicUsize,
-    readers: AtomicU32,
-    writers: AtomicU32,
+    readers: AtomicU64,
+    writers: AtomicU64,
     /// How often an end was opened, so that one waiting for the other end notices even a short visit.
-    reader_visits: AtomicU32,
-    writer_visits: AtomicU32,
+    reader_visits: AtomicU64,
+    writer_visits: AtomicU64,
     readable: Arc<WaitQueue>,
     writable: Arc<WaitQueue>,
     /// Ends that are sent a signal when there may be something to read, and room to write.
@@ -74,10 +74,10 @@ impl Pipe {
             filled: AtomicU64::new(0),
             used: AtomicUsize::new(0),
             slots: AtomicUsize::new(DEFAULT_SLOTS),
-            readers: AtomicU32::new(0),
-            writers: AtomicU32::new(0),
-            reader_visits: AtomicU32::new(0),
-            writer_visits: AtomicU32::new(0),
+            readers: AtomicU64::new(0),
+            writers: AtomicU64::new(0),
+            reader_visits: AtomicU64::new(0),
+            writer_visits: AtomicU64::new(0),
             readable: Arc::new(WaitQueue::new()),
             writable: Arc::new(WaitQueue::new()),
             async_readers: AsyncFiles::new(),

@@ -46,9 +46,9 @@ impl FileSystemType for Sysfs {
     fn mount(&self, _source: Source<'_>, _options: &[u8], _by: &Credentials) -> Result<Arc<Dentry>, Errno> {
         let make = || {
             let names = FixedDirectory { number: 0, names: NAMES, class: Class::Sysfs };
-            new_root(&FileSystem::new(&Sysfs, Arc::new(NoOperations)), names)
+            Ok(new_root(&FileSystem::new(&Sysfs, Arc::new(NoOperations))?, names))
         };
-        Ok(ROOT.get_or_init(make).clone())
+        ROOT.get_or_try_init(make).cloned()
     }
 }
 

@@ -35,7 +35,8 @@ struct Tree {
 impl Tree {
     fn new() -> Tree {
         start_memory();
-        let root = tmpfs::new_instance(&TMPFS, Limits::of_pages(1024), Ownership::of_root(0o755));
+        let root =
+            tmpfs::new_instance(&TMPFS, Limits::of_pages(1024), Ownership::of_root(0o755)).expect("a device");
         let filesystem = root.inode().filesystem.clone();
         let mount = Mount::new(filesystem, root, Arc::from(&b"test"[..]), 0);
         mount::attach_root(mount.clone());
@@ -281,7 +282,8 @@ fn mounts_cover_directories_and_lead_back_up() {
     let tree = Tree::new();
     tree.directory("/m").expect("made");
     let place = tree.find("/m").expect("there");
-    let root = tmpfs::new_instance(&TMPFS, Limits::of_pages(16), Ownership::of_root(0o755));
+    let root =
+        tmpfs::new_instance(&TMPFS, Limits::of_pages(16), Ownership::of_root(0o755)).expect("a device");
     let filesystem = root.inode().filesystem.clone();
     filesystem.end_with_last_mount(&root);
     let mounted = Mount::new(filesystem.clone(), root, Arc::default(), 0);
@@ -305,7 +307,8 @@ fn of_several_mounts_on_a_place_the_latest_shows() {
     }
     let [place, other] = ["/m", "/n"].map(|path| tree.find(path).expect("there"));
     let new = || {
-        let root = tmpfs::new_instance(&TMPFS, Limits::of_pages(16), Ownership::of_root(0o755));
+        let root =
+            tmpfs::new_instance(&TMPFS, Limits::of_pages(16), Ownership::of_root(0o755)).expect("a device");
         let filesystem = root.inode().filesystem.clone();
         Mount::new(filesystem, root, Arc::default(), 0)
     };
@@ -345,7 +348,8 @@ fn a_chain_of_removed_directories_is_dropped_without_recursion() {
 #[test]
 fn a_tmpfs_ends_with_its_last_mount() {
     start_memory();
-    let root = tmpfs::new_instance(&TMPFS, Limits::of_pages(16), Ownership::of_root(0o755));
+    let root =
+        tmpfs::new_instance(&TMPFS, Limits::of_pages(16), Ownership::of_root(0o755)).expect("a device");
     let filesystem = root.inode().filesystem.clone();
     filesystem.end_with_last_mount(&root);
     let mount = Mount::new(filesystem.clone(), root, Arc::default(), 0);

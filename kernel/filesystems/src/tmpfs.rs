@@ -82,7 +82,7 @@ fn mount_new(options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
         user: user.unwrap_or(by.user.file_system),
         group: group.unwrap_or(by.group.file_system),
     };
-    let root = new_instance(&TMPFS, limits, ownership);
+    let root = new_instance(&TMPFS, limits, ownership)?;
     root.inode().filesystem.end_with_last_mount(&root);
     Ok(root)
 }
@@ -125,14 +125,18 @@ struct TmpFs {
     shown: Shown,
 }
 
-/// The root directory of a new instance, empty.
-pub fn new_instance(kind: &'static InMemory, limits: Limits, ownership: Ownership) -> Arc<Dentry> {
+/// The root directory of a new instance, empty. EMFILE where there are too many.
+pub fn new_instance(
+    kind: &'static InMemory,
+    limits: Limits,
+    ownership: Ownership,
+) -> Result<Arc<Dentry>, Errno> {
     let instance = TmpFs { budget: Arc::new(PageBudget::new(limits.pages)), shown: limits.shown };
-    let filesystem = FileSystem::new(kind, Arc::new(instance));
+    let filesystem = FileSystem::new(kind, Arc::new(instance))?;
     // There is none yet, so every limit will do.
     let _ = filesystem.limit_inodes(limits.inodes);
     let body = folder::body();
-    Dentry::new_root(Inode::new(&filesystem, FileKind::Directory, ownership, body, clock::now()))
+    Ok(Dentry::new_root(Inode::new(&filesystem, FileKind::Directory, ownership, body, clock::now())))
 }
 
 /// A limit as options have it: none is zero there.

@@ -38,6 +38,7 @@ pub mod physical;
 pub mod radix;
 pub mod rate_limit;
 pub mod read_back;
+pub mod runs;
 pub mod sched;
 pub mod setting;
 pub mod signal_set;

@@ -64,7 +64,7 @@ pub fn unpack(archive: &[u8]) {
 #[inline(never)]
 fn mount_root() -> Location {
     let limits = Limits::usual(Shown::Limits);
-    let root = tmpfs::new_instance(&ROOTFS, limits, Ownership::of_root(0o755));
+    let root = tmpfs::new_instance(&ROOTFS, limits, Ownership::of_root(0o755)).expect("the first instance");
     let filesystem = root.inode().filesystem.clone();
     let mount = Mount::new(filesystem, root, Arc::from(&b"rootfs"[..]), 0);
     let place = mount.root_location();

@@ -83,14 +83,11 @@ impl FileSystemType for NsFs {
 }
 
 /// The mount, attached nowhere, that the files are on.
-fn mount() -> Arc<Mount> {
-    static MOUNT: Once<Arc<Mount>> = Once::new();
-    MOUNT.get_or_init(|| anonymous::new_mount(&NsFs)).clone()
-}
+static MOUNT: Once<Arc<Mount>> = Once::new();
 
 /// The place of its file.
-pub fn location(namespace: &'static Namespace) -> Location {
-    let mount = mount();
+pub fn location(namespace: &'static Namespace) -> Result<Location, Errno> {
+    let mount = MOUNT.get_or_try_init(|| anonymous::new_mount(&NsFs))?.clone();
     let body = Body::Made(alloc::boxed::Box::new(NamespaceFile(namespace)));
     let inode = Inode::with_number(
         &mount.filesystem,
@@ -101,7 +98,7 @@ pub fn location(namespace: &'static Namespace) -> Location {
         clock::now(),
     );
     let label = Arc::from(text(namespace).as_bytes());
-    Location { mount, dentry: Dentry::new_nameless(inode, None, label, Linkable::No) }
+    Ok(Location { mount, dentry: Dentry::new_nameless(inode, None, label, Linkable::No) })
 }
 
 /// What a link to it says.
@@ -112,7 +109,7 @@ pub fn text(namespace: &Namespace) -> alloc::string::String {
 /// The namespace that an open file stands for.
 pub fn of_file(file: &File) -> Option<&'static Namespace> {
     let location = file.location();
-    let is_namespace = Arc::ptr_eq(&location.mount, &mount());
+    let is_namespace = MOUNT.get().is_some_and(|mount| Arc::ptr_eq(&location.mount, mount));
     let number = location.dentry.inode().number;
     LINKS.iter().map(|&(_, namespace)| namespace).find(|namespace| is_namespace && namespace.number == number)
 }
@@ -161,7 +158,7 @@ impl FileOperations for Opened {
 
 /// Opens the file of a namespace; closed by `execve`, as all that such a request opens.
 fn open_namespace(namespace: &'static Namespace) -> Result<u32, Errno> {
-    let file = File::new(location(namespace), Handle::Special(Arc::new(Opened(namespace))), O_RDONLY, None);
+    let file = File::new(location(namespace)?, Handle::Special(Arc::new(Opened(namespace))), O_RDONLY, None);
     let thread = current().ok_or(Errno::ENOTTY)?;
     thread.files().insert(file, OnExec::from_open_flags(O_CLOEXEC), thread.descriptor_limit())
 }

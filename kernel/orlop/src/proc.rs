@@ -61,7 +61,7 @@ impl FileSystemType for Proc {
     fn mount(&self, _source: Source<'_>, options: &[u8], _by: &Credentials) -> Result<Arc<Dentry>, Errno> {
         let view = Arc::new(View::new());
         view.configure(options)?;
-        Ok(new_root(&FileSystem::new(&Proc, view.clone()), tree::Root { view }))
+        Ok(new_root(&FileSystem::new(&Proc, view.clone())?, tree::Root { view }))
     }
 
     fn block_size(&self) -> u32 {

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use abi::Errno;
 use abi::fs::{ANON_INODE_FS_MAGIC, PIPEFS_MAGIC};
 use hal::sync::Once;
 use subject::Credentials;
@@ -59,17 +60,12 @@ static OTHERS: Once<Arc<Mount>> = Once::new();
 const PRIVATE: u32 = 0o600;
 
 /// A mount of a new file system of this type, attached nowhere.
-pub fn new_mount(kind: &'static dyn FileSystemType) -> Arc<Mount> {
-    let filesystem = FileSystem::new(kind, Arc::new(NoOperations));
+pub fn new_mount(kind: &'static dyn FileSystemType) -> Result<Arc<Mount>, Errno> {
+    let filesystem = FileSystem::new(kind, Arc::new(NoOperations))?;
     let ownership = Ownership::of_root(0o700);
     let body = Body::directory(Box::new(Unreachable));
-    mount_of_root(Dentry::new_root(Inode::new(
-        &filesystem,
-        FileKind::Directory,
-        ownership,
-        body,
-        clock::now(),
-    )))
+    let root = Inode::new(&filesystem, FileKind::Directory, ownership, body, clock::now());
+    Ok(mount_of_root(Dentry::new_root(root)))
 }
 
 /// A mount with this root, attached nowhere.
@@ -95,9 +91,9 @@ pub fn location(
 }
 
 /// The place of a new nameless pipe.
-pub fn pipe_location(body: Body, credentials: &Credentials) -> Location {
-    let mount = PIPES.get_or_init(|| new_mount(&PipeFs)).clone();
-    location(mount, FileKind::Fifo, body, Name::default(), PRIVATE, credentials)
+pub fn pipe_location(body: Body, credentials: &Credentials) -> Result<Location, Errno> {
+    let mount = PIPES.get_or_try_init(|| new_mount(&PipeFs))?.clone();
+    Ok(location(mount, FileKind::Fifo, body, Name::default(), PRIVATE, credentials))
 }
 
 /// Opens a new file that exists only as `operations`; `label` is what `/proc/PID/fd` shows, such as
@@ -107,9 +103,9 @@ pub fn open(
     label: &'static str,
     flags: u32,
     credentials: &Credentials,
-) -> Arc<File> {
-    let mount = OTHERS.get_or_init(|| new_mount(&AnonymousInodes)).clone();
+) -> Result<Arc<File>, Errno> {
+    let mount = OTHERS.get_or_try_init(|| new_mount(&AnonymousInodes))?.clone();
     let body = Body::Special(operations.clone());
     let place = location(mount, FileKind::Untyped, body, Arc::from(label.as_bytes()), PRIVATE, credentials);
-    File::new(place, Handle::Special(operations), flags, None)
+    Ok(File::new(place, Handle::Special(operations), flags, None))
 }

@@ -5,6 +5,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use abi::Errno;
 use abi::fs::{
     S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, device_major, device_minor,
     make_device,
@@ -173,6 +174,10 @@ pub struct Attributes {
 /// The bits of a mode that are not its type.
 pub const PERMISSION_BITS: u32 = 0o7777;
 
+/// How many links an inode may have. Who adds one looks before, and between the look and the count there is room for
+/// all who may add one at the same time: the count never overflows.
+pub const MOST_LINKS: u32 = 1 << 31;
+
 impl Attributes {
     /// Fresh attributes whose times are all `now`.
     pub fn new(permissions: u32, owner: UserId, group: GroupId, links: u32, now: Timespec) -> Attributes {
@@ -225,6 +230,17 @@ impl Attributes {
     /// How many names the file has.
     pub fn links(&self) -> u32 {
         self.links.load(Ordering::Relaxed)
+    }
+
+    /// EMLINK where no link may be added: [`MOST_LINKS`].
+    pub fn check_links(&self) -> Result<(), Errno> {
+        if self.links() < MOST_LINKS { Ok(()) } else { Err(Errno::EMLINK) }
+    }
+
+    /// As if so many had been added.
+    #[cfg(test)]
+    pub(crate) fn set_links(&self, links: u32) {
+        self.links.store(links, Ordering::Relaxed);
     }
 
     /// Counts one name more; returns how many there were.

@@ -114,6 +114,9 @@ pub fn create_as(
     may_change(directory, credentials)?;
     new.check_privilege(credentials)?;
     let kind = new.kind;
+    if kind == FileKind::Directory {
+        parent.attributes.check_links()?;
+    }
     let inode = new_inode(parent, stored, key.name, new, credentials)?;
     let label: Name = Arc::from(key.name);
     let dentry = Dentry::new(inode, directory.dentry.clone(), label.clone());
@@ -191,6 +194,7 @@ pub fn link(
     if inode.attributes.links() == 0 && !target.dentry.is_linkable_without_name() {
         return Err(Errno::ENOENT);
     }
+    inode.attributes.check_links()?;
     let room = inode.reserve_name()?;
     stored.operations.link(parent, name, inode)?;
     let label: Name = Arc::from(name);

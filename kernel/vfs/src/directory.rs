@@ -367,7 +367,7 @@ mod tests {
 
     fn some_dentry() -> Arc<Dentry> {
         hal::cpu::id();
-        let filesystem = anonymous::new_mount(&Nowhere).filesystem.clone();
+        let filesystem = anonymous::new_mount(&Nowhere).expect("a device").filesystem.clone();
         let ownership = Ownership::of_root(0o644);
         Dentry::new_root(Inode::new(
             &filesystem,

@@ -392,7 +392,7 @@ mod tests {
 
     fn file() -> Arc<File> {
         hal::cpu::id();
-        anonymous::open(Arc::new(Nothing), "anon_inode:[test]", 0, &Credentials::root())
+        anonymous::open(Arc::new(Nothing), "anon_inode:[test]", 0, &Credentials::root()).expect("a device")
     }
 
     fn insert(table: &FdTable) -> u32 {

@@ -10,7 +10,7 @@
 
 use alloc::sync::Arc;
 use core::any::Any;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::Errno;
 use abi::fs::{O_ACCMODE, O_APPEND, O_ASYNC, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY};
@@ -56,7 +56,7 @@ pub struct File {
     writer: Option<ContentWriter>,
     owner: Once<Arc<Owner>>,
     /// What the code behind it noted when it was opened.
-    opening_note: AtomicU32,
+    opening_note: AtomicU64,
     /// The epoll items that watch it, unless it is an epoll instance, which knows its own.
     watchers: Watchers,
 }
@@ -88,7 +88,7 @@ impl File {
             position: Turns::new(0),
             writer,
             owner: Once::new(),
-            opening_note: AtomicU32::new(0),
+            opening_note: AtomicU64::new(0),
             watchers: Watchers::new(),
         })
     }
@@ -250,12 +250,12 @@ impl File {
     }
 
     /// What the code behind it noted when it was opened; 0 where it did not.
-    pub fn opening_note(&self) -> u32 {
+    pub fn opening_note(&self) -> u64 {
         self.opening_note.load(Ordering::Relaxed)
     }
 
     /// Notes something of this opening, for the code behind it.
-    pub fn set_opening_note(&self, note: u32) {
+    pub fn set_opening_note(&self, note: u64) {
         self.opening_note.store(note, Ordering::Relaxed);
     }
 

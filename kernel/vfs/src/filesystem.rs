@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::Errno;
 use abi::fs::MS_RDONLY;
@@ -23,6 +23,7 @@ use super::dentry::Dentry;
 use super::inode::Inode;
 use super::inode_cache::InodeCache;
 use super::reaper::{self, Ending, Left, Parting, Remains};
+use super::unnamed_device::UnnamedDevice;
 use super::writers::Writers;
 
 /// What is to be mounted, found for who asks.
@@ -142,6 +143,7 @@ pub struct FileSystem {
     pub kind: &'static dyn FileSystemType,
     /// What `st_dev` says: an unnamed device of its own.
     pub device: DeviceNumber,
+    _device: UnnamedDevice,
     /// Who writes to it, through any mount.
     pub(crate) writers: Writers,
     /// What it does by itself, and what it keeps for that.
@@ -157,7 +159,7 @@ pub struct FileSystem {
     inode_limit: AtomicU64,
     /// Inodes without a name that somebody still has open: they are to go, so the file system is not done with writing.
     nameless: AtomicU64,
-    mounts: AtomicU32,
+    mounts: AtomicU64,
     /// The root of a tree that ends with its last mount. Names and dentries hold each other, so the end must take them
     /// apart.
     temporary_root: SpinLock<Option<(Arc<Dentry>, Box<Parting>)>>,
@@ -166,19 +168,17 @@ pub struct FileSystem {
     parting: Option<Box<Parting>>,
 }
 
-/// Minors of the unnamed devices (major 0); the first goes to the root.
-static NEXT_UNNAMED_DEVICE: AtomicU32 = AtomicU32::new(1);
-
 impl FileSystem {
-    /// A new instance without inodes.
+    /// A new instance without inodes. EMFILE where there are too many.
     pub fn new(
         kind: &'static dyn FileSystemType,
         operations: Arc<dyn FileSystemOperations>,
-    ) -> Arc<FileSystem> {
-        let minor = NEXT_UNNAMED_DEVICE.fetch_add(1, Ordering::Relaxed);
-        Arc::new(FileSystem {
+    ) -> Result<Arc<FileSystem>, Errno> {
+        let device = UnnamedDevice::take()?;
+        Ok(Arc::new(FileSystem {
             kind,
-            device: DeviceNumber::new(0, minor),
+            device: device.number(),
+            _device: device,
             writers: Writers::new(),
             evicts: operations.inodes().is_some(),
             operations,
@@ -187,11 +187,11 @@ impl FileSystem {
             inodes: AtomicU64::new(0),
             inode_limit: AtomicU64::new(u64::MAX),
             nameless: AtomicU64::new(0),
-            mounts: AtomicU32::new(0),
+            mounts: AtomicU64::new(0),
             temporary_root: SpinLock::new(None),
             ending: Arc::new(Ending::new()),
             parting: Some(Box::new(Parting::new())),
-        })
+        }))
     }
 
     /// What it is, if it is a `T`.

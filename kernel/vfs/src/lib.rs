@@ -59,6 +59,7 @@ pub mod shared_folders;
 #[cfg(test)]
 mod test_file_system;
 pub mod types;
+mod unnamed_device;
 pub mod walk;
 pub mod writers;
 

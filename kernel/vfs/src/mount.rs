@@ -13,6 +13,7 @@ mod change;
 mod detach;
 mod detached;
 mod namespace;
+mod numbers;
 mod passing;
 mod peers;
 mod receivers;
@@ -74,7 +75,7 @@ impl Location {
 
 /// A file system, attached to the tree.
 pub struct Mount {
-    /// What `/proc/PID/mountinfo` numbers it.
+    /// What programs know it by; another mount's afterwards.
     pub id: u32,
     /// The part of the file system that shows.
     pub root: Arc<Dentry>,
@@ -113,7 +114,7 @@ impl Mount {
             let _ = writers.forbid();
         }
         Arc::new(Mount {
-            id: (serial & u64::from(u32::MAX >> 1)) as u32,
+            id: numbers::take(),
             root,
             filesystem,
             source,
@@ -190,6 +191,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
+        numbers::give_back(self.id);
         self.filesystem.remove_mount();
     }
 }

@@ -195,7 +195,22 @@ fn check_rights(
     {
         permission::check(existing.inode(), credentials, Access::WRITE)?;
     }
-    Ok(())
+    if moves { check_links(from, to, source, existing) } else { Ok(()) }
+}
+
+/// EMLINK where a directory would come to hold one more than it may.
+fn check_links(
+    from: &End<'_>,
+    to: &End<'_>,
+    source: &Arc<Dentry>,
+    existing: Option<&Arc<Dentry>>,
+) -> Result<(), Errno> {
+    let gainer = match (source.inode().is_directory(), existing.map(|other| other.inode().is_directory())) {
+        (true, None | Some(false)) => to,
+        (false, Some(true)) => from,
+        _ => return Ok(()),
+    };
+    gainer.directory.dentry.inode().attributes.check_links()
 }
 
 /// A name has gone from one directory, and come to the other.

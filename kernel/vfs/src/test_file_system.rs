@@ -127,7 +127,7 @@ impl Disk {
 
     /// A mount of it.
     pub fn mount(self: &Arc<Disk>) -> Arc<Mount> {
-        let filesystem = FileSystem::new(&Type, Arc::new(Instance(self.clone())));
+        let filesystem = FileSystem::new(&Type, Arc::new(Instance(self.clone()))).expect("a device");
         let root = Dentry::new_root(self.inode(&filesystem, ROOT).expect("the root is stored"));
         filesystem.end_with_last_mount(&root);
         Mount::new(filesystem, root, Arc::from(&b"test"[..]), 0)

@@ -5,7 +5,7 @@
 //! for writing holds one as long as it is open.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::Errno;
 use memory::Object;
@@ -14,19 +14,19 @@ use memory::object::WriteAccess;
 use super::mount::Mount;
 
 /// The number of writers; or that there may be none.
-pub struct Writers(AtomicU32);
+pub struct Writers(AtomicU64);
 
 /// Nobody may write.
-const READ_ONLY: u32 = 1 << 31;
+const READ_ONLY: u64 = 1 << 63;
 
 impl Writers {
     /// No writers yet.
     pub const fn new() -> Writers {
-        Writers(AtomicU32::new(0))
+        Writers(AtomicU64::new(0))
     }
 
     fn enter(&self) -> Result<(), Errno> {
-        let one_more = |state: u32| (state & READ_ONLY == 0).then_some(state + 1);
+        let one_more = |state: u64| (state & READ_ONLY == 0).then_some(state + 1);
         match self.0.fetch_update(Ordering::Acquire, Ordering::Relaxed, one_more) {
             Ok(_) => Ok(()),
             Err(_) => Err(Errno::EROFS),

@@ -159,7 +159,7 @@ impl Pipe {
         ends: Ends,
         nonblocking: bool,
         credentials: &Credentials,
-    ) -> Result<u32, Failure> {
+    ) -> Result<u64, Failure> {
         // In this order: one that is there is seen, also if it goes as soon as it sees this end; one that comes later
         // is counted.
         let (reader_visits, writer_visits) =
@@ -221,7 +221,7 @@ fn open_fifo(
 pub fn open_pair(credentials: &Credentials, flags: u32) -> Result<(Arc<File>, Arc<File>), Errno> {
     let pipe = Pipe::new();
     pipe.visit(Ends { reads: true, writes: true }, credentials)?;
-    let place = anonymous::pipe_location(Body::Fifo(pipe.clone()), credentials);
+    let place = anonymous::pipe_location(Body::Fifo(pipe.clone()), credentials)?;
     let reader = File::new(place.clone(), Handle::Special(pipe.clone()), flags & O_NONBLOCK | O_RDONLY, None);
     let writer = File::new(place, Handle::Special(pipe), flags | O_WRONLY, None);
     Ok((reader, writer))

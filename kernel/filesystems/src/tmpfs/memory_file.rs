@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use abi::Errno;
 use abi::fs::{O_LARGEFILE, O_RDWR};
 use hal::sync::Once;
 use subject::Credentials;
@@ -20,15 +21,15 @@ use vfs::writers::ContentWriter;
 /// The mount, attached nowhere, that they are on.
 static MOUNT: Once<Arc<Mount>> = Once::new();
 
-fn make_mount() -> Arc<Mount> {
-    anonymous::mount_of_root(new_instance(&TMPFS, Limits::of_pages(0), Ownership::of_root(0o700)))
+fn make_mount() -> Result<Arc<Mount>, Errno> {
+    new_instance(&TMPFS, Limits::of_pages(0), Ownership::of_root(0o700)).map(anonymous::mount_of_root)
 }
 
 /// Opens a new regular file over an object, which has no name; `label` is what `/proc/PID/fd` shows.
-pub fn open_memory(object: Arc<Object>, label: Name, credentials: &Credentials) -> Arc<File> {
-    let mount = MOUNT.get_or_init(make_mount).clone();
+pub fn open_memory(object: Arc<Object>, label: Name, credentials: &Credentials) -> Result<Arc<File>, Errno> {
+    let mount = MOUNT.get_or_try_init(make_mount)?.clone();
     let place = anonymous::location(mount, FileKind::Regular, Body::Bytes(object), label, 0o777, credentials);
     // Its mount is always writable.
     let writer = ContentWriter::of_nameless(&place.mount).ok();
-    File::new(place, Handle::Bytes, O_RDWR | O_LARGEFILE, writer)
+    Ok(File::new(place, Handle::Bytes, O_RDWR | O_LARGEFILE, writer))
 }

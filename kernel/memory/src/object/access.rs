@@ -1,23 +1,23 @@
 //! Who writes a file and who executes it: the two exclude each other (`ETXTBSY`).
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicI64, Ordering};
 
 use abi::Errno;
 
 use super::Object;
 
 /// Writers counted up from zero, executions counted down from it.
-pub(super) struct AccessCount(AtomicI32);
+pub(super) struct AccessCount(AtomicI64);
 
 impl AccessCount {
     pub(super) const fn new() -> Self {
-        Self(AtomicI32::new(0))
+        Self(AtomicI64::new(0))
     }
 
     /// Moves the count by `step`, unless the other kind of access holds it.
-    fn acquire(&self, step: i32) -> Result<(), Errno> {
-        let step_from = |count: i32| {
+    fn acquire(&self, step: i64) -> Result<(), Errno> {
+        let step_from = |count: i64| {
             if count.signum() == -step { None } else { count.checked_add(step) }
         };
         match self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, step_from) {
@@ -26,7 +26,7 @@ impl AccessCount {
         }
     }
 
-    fn release(&self, step: i32) {
+    fn release(&self, step: i64) {
         self.0.fetch_sub(step, Ordering::Release);
     }
 }
@@ -35,13 +35,13 @@ impl Object {
     /// A file is opened for reading alone, or closed.
     #[inline]
     pub fn count_reader(&self, is_opened: bool) {
-        let change = if is_opened { 1 } else { u32::MAX };
+        let change = if is_opened { 1 } else { u64::MAX };
         self.readers.fetch_add(change, Ordering::Relaxed);
     }
 
     /// How many files are open for reading alone, and how many for writing; the latter is negative while it is
     /// executed.
-    pub fn openings(&self) -> (u32, i32) {
+    pub fn openings(&self) -> (u64, i64) {
         (self.readers.load(Ordering::Relaxed), self.access.0.load(Ordering::Relaxed))
     }
 }

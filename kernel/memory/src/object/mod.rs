@@ -26,7 +26,7 @@ mod untouched;
 
 use alloc::sync::Arc;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::user::{IoSink, IoSource};
 use abi::Errno;
@@ -63,7 +63,7 @@ pub struct Object {
     mappings: SpinLock<MappingList>,
     access: AccessCount,
     /// How many files are open for reading alone.
-    readers: AtomicU32,
+    readers: AtomicU64,
     budget: Option<Arc<PageBudget>>,
     untouched: Untouched,
     seals: Seals,
@@ -90,7 +90,7 @@ impl Object {
             writers: Turns::new(()),
             mappings: SpinLock::new(MappingList::new()),
             access: AccessCount::new(),
-            readers: AtomicU32::new(0),
+            readers: AtomicU64::new(0),
             budget,
             untouched: Untouched::new(),
             seals: Seals::new(),

@@ -16,7 +16,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
 use abi::Errno;
@@ -63,7 +63,7 @@ pub(super) struct First {
 pub struct ContendedLocks {
     inner: SpinLock<Contended>,
     /// How often the thread has begun to wait for a lock itself.
-    waits: AtomicU32,
+    waits: AtomicU64,
 }
 
 struct Contended {
@@ -228,7 +228,7 @@ impl ContendedLocks {
     /// Nothing.
     pub const fn new() -> ContendedLocks {
         let inner = SpinLock::new(Contended { locks: Vec::new(), is_closed: false });
-        ContendedLocks { inner, waits: AtomicU32::new(0) }
+        ContendedLocks { inner, waits: AtomicU64::new(0) }
     }
 
     /// Makes room for one lock more, and counts a wait for it.
@@ -376,9 +376,9 @@ fn trace(thread: &Thread) -> Option<u64> {
         let waits = at.held.waits.load(Relaxed);
         let next = tell_owner_of(at)?;
         // Multiplication by an odd number loses nothing.
-        trace = trace.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            ^ ptr::from_ref(at).addr() as u64
-            ^ u64::from(waits) << 48;
+        for part in [ptr::from_ref(at).addr() as u64, waits] {
+            trace = trace.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ part;
+        }
         if ptr::eq(&raw const *next, thread) {
             return Some(trace);
         }

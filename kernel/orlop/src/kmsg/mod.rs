@@ -5,8 +5,8 @@
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use abi::Errno;
 use abi::fs::{O_ACCMODE, O_WRONLY, SEEK_DATA, SEEK_END, SEEK_SET};
@@ -80,7 +80,7 @@ pub struct Opening {
     next: AtomicU64,
     limit: Limited,
     /// How many records that were written were left out.
-    left_out: AtomicU32,
+    left_out: AtomicU64,
 }
 
 impl Opening {
@@ -96,7 +96,7 @@ impl Opening {
             thread.with_credentials(|credentials| syslog::check(SYSLOG_ACTION_READ_ALL, credentials))?;
         }
         let next = AtomicU64::new(bounds().0);
-        Ok(Arc::new(Opening { next, limit: Limited::new(), left_out: AtomicU32::new(0) }))
+        Ok(Arc::new(Opening { next, limit: Limited::new(), left_out: AtomicU64::new(0) }))
     }
 
     /// Whether there is a record to read, or to be told that it is lost.

@@ -72,7 +72,7 @@ impl NamespaceLink {
 impl MagicLink for NamespaceLink {
     fn follow(&self) -> Result<LinkTarget, Errno> {
         self.check()?;
-        Ok(LinkTarget::Place(nsfs::location(self.namespace)))
+        nsfs::location(self.namespace).map(LinkTarget::Place)
     }
 
     fn text(&self) -> Result<Arc<[u8]>, Errno> {

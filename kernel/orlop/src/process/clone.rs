@@ -167,7 +167,7 @@ fn allocate(parent: &Thread, request: &CloneRequest) -> Result<Pid, Errno> {
 
 /// What had happened to the caller when it began to make a child.
 struct Beginning {
-    group_signals: u32,
+    group_signals: u64,
 }
 
 impl Beginning {

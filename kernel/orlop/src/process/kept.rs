@@ -98,8 +98,30 @@ impl Kept {
 
     /// Somebody has logged in, which begins a session; or nobody.
     pub fn log_in(&self, user: Option<UserId>) {
-        let session = if user.is_none() { NOBODY } else { LAST_SESSION.fetch_add(1, Ordering::Relaxed) + 1 };
+        let session = if user.is_none() { NOBODY } else { next_session(&LAST_SESSION) };
         *self.login_user.lock() = user;
         self.login_session.store(session, Ordering::Relaxed);
+    }
+}
+
+/// The number of a session. After the last one the first comes again, and none is [`NOBODY`] (Linux:
+/// `audit_set_loginuid`).
+fn next_session(last: &AtomicU32) -> u32 {
+    loop {
+        let session = last.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        if session != NOBODY {
+            return session;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_session_has_the_number_of_nobody() {
+        let last = AtomicU32::new(NOBODY - 2);
+        assert_eq!([(); 3].map(|()| next_session(&last)), [NOBODY - 1, 0, 1]);
     }
 }

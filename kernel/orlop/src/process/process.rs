@@ -51,10 +51,10 @@ pub struct Process {
     /// The thread of its parent that made it, by [`Thread::serial`].
     pub(super) maker: AtomicU64,
     /// How often it has executed a program, and how often its parent had when it became the parent.
-    pub(super) executions: AtomicU32,
-    pub(super) executions_of_parent: AtomicU32,
+    pub(super) executions: AtomicU64,
+    pub(super) executions_of_parent: AtomicU64,
     /// How often it was sent a signal together with others.
-    pub(crate) group_signals: AtomicU32,
+    pub(crate) group_signals: AtomicU64,
     /// `None` once the process has ended.
     memory: SpinLock<Option<Arc<AddressSpace>>>,
     /// The living threads, each at its `Thread::place`.
@@ -145,9 +145,9 @@ impl Process {
             leader: SpinLock::new(None),
             gives_children_away: AtomicBool::new(false),
             maker: AtomicU64::new(0),
-            executions: AtomicU32::new(0),
-            executions_of_parent: AtomicU32::new(0),
-            group_signals: AtomicU32::new(0),
+            executions: AtomicU64::new(0),
+            executions_of_parent: AtomicU64::new(0),
+            group_signals: AtomicU64::new(0),
             memory: SpinLock::new(Some(parts.memory)),
             threads: SpinLock::new(Vec::new()),
             child_changed: WaitQueue::new(),

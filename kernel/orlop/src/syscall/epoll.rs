@@ -30,7 +30,7 @@ pub fn epoll_create(caller: &mut Caller<'_>, size: i32) -> Result<u32, Failure> 
 pub fn epoll_create1(caller: &mut Caller<'_>, flags: u32) -> Result<u32, Failure> {
     only(flags, EPOLL_CLOEXEC)?;
     let credentials = caller.thread.credentials();
-    let file = anonymous::open(Epoll::new(), "anon_inode:[eventpoll]", O_RDWR, &credentials);
+    let file = anonymous::open(Epoll::new(), "anon_inode:[eventpoll]", O_RDWR, &credentials)?;
     Ok(open::install(caller, file, OnExec::from_open_flags(flags))?)
 }
 

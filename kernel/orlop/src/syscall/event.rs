@@ -28,7 +28,7 @@ pub fn eventfd2(caller: &mut Caller<'_>, count: u32, flags: u32) -> Result<u32, 
     let taking = if flags & EFD_SEMAPHORE != 0 { Taking::One } else { Taking::All };
     let event = EventFile::new(u64::from(count), taking);
     let status = O_RDWR | flags & O_NONBLOCK;
-    let file = anonymous::open(event, "anon_inode:[eventfd]", status, &caller.thread.credentials());
+    let file = anonymous::open(event, "anon_inode:[eventfd]", status, &caller.thread.credentials())?;
     Ok(open::install(caller, file, OnExec::from_open_flags(flags))?)
 }
 
@@ -43,7 +43,7 @@ pub fn memfd_create(caller: &mut Caller<'_>, name: UserAddr, flags: u32) -> Resu
     if flags & MFD_ALLOW_SEALING != 0 {
         object.allow_sealing();
     }
-    let file = tmpfs::open_memory(object, Arc::from(label), &caller.thread.credentials());
+    let file = tmpfs::open_memory(object, Arc::from(label), &caller.thread.credentials())?;
     let on_exec = if flags & MFD_CLOEXEC != 0 { OnExec::Close } else { OnExec::Keep };
     Ok(open::install(caller, file, on_exec)?)
 }

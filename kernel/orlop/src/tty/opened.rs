@@ -33,7 +33,7 @@ enum By {
     /// at how the file was opened before its `job_control` and `TOSTOP` checks; requests are checked all the same).
     Console,
     /// Its own or `/dev/tty`, when it had been hung up so often.
-    Terminal(u32),
+    Terminal(u64),
 }
 
 impl Opened {

@@ -6,7 +6,7 @@
 //! Lock order: the discipline, then whatever the wire needs; the job's spin lock is a leaf.
 
 use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use abi::Errno;
 use abi::terminal::Winsize;
@@ -44,7 +44,7 @@ pub struct Terminal {
     async_files: AsyncFiles,
     was_cut_short: AtomicBool,
     /// How often it was hung up.
-    pub(super) hang_ups: AtomicU32,
+    pub(super) hang_ups: AtomicU64,
     pub(super) job: SpinLock<Job>,
     window: SpinLock<Winsize>,
 }
@@ -65,7 +65,7 @@ impl Terminal {
             room: WaitQueue::new(),
             async_files: AsyncFiles::new(),
             was_cut_short: AtomicBool::new(false),
-            hang_ups: AtomicU32::new(0),
+            hang_ups: AtomicU64::new(0),
             job: SpinLock::new(Job::default()),
             window: SpinLock::new(Winsize::default()),
         })

@@ -255,7 +255,7 @@ fn check_openings(file: &File, object: &Object, kind: LockKind) -> Result<(), Er
     let is_free = match kind {
         LockKind::Shared => writers <= 0,
         LockKind::Exclusive => {
-            let own_writer = i32::from(file.is_writable());
+            let own_writer = i64::from(file.is_writable());
             (readers, writers) == (1 - own_writer.unsigned_abs(), own_writer)
         }
     };

@@ -50,7 +50,7 @@ fn a_device_is_found_where_who_mounts_it_stands() {
 #[test]
 fn a_name_need_not_be_anything() {
     hal::cpu::id();
-    let context = FsContext::at(anonymous::new_mount(&Named).root_location());
+    let context = FsContext::at(anonymous::new_mount(&Named).expect("a device").root_location());
     let find = |text: &'static [u8]| find_source(&Named, text, &context, &Credentials::root());
     assert_eq!((find(b"/none/such"), find(b"")), (Ok(Source::Name(b"/none/such")), Ok(Source::Name(b""))));
 }
