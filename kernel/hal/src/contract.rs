@@ -208,6 +208,8 @@ pub trait Paging {
     type Translations: Default + Send + Sync;
     /// Start of the window for kernel stacks, aligned to 32 KiB.
     const KERNEL_STACKS: u64;
+    /// Start of the window of 512 GiB for the heap's objects out of single frames, aligned to its size.
+    const KERNEL_OBJECTS: u64;
     /// First physical address for which the direct map has no room.
     const DIRECT_MAP_END: PhysAddr;
     /// Whether an entry that maps one frame must be invisible to all CPUs before it maps another (Arm ARM,
@@ -239,9 +241,9 @@ pub trait Paging {
     fn flush(table: &PageTable, first: UserAddr, last: UserAddr);
     /// Ends `table`, which is active nowhere: returns when no CPU reads its tables any more, which are freed next.
     fn retire(table: &PageTable);
-    /// Maps kernel frames at a kernel address (kernel stacks), where nothing is mapped. Data, never executable. Fails
+    /// Maps kernel frames at a kernel address (`paging::slots`), where nothing is mapped. Data, never executable. Fails
     /// where a table is missing and cannot be made: not for a page that shares its leaf table with one that was mapped
-    /// before.
+    /// before. In any context.
     fn map_kernel(address: u64, frame: PhysAddr) -> Result<(), OutOfMemory>;
     /// The root of the tables that translate kernel addresses. They stay where they are, and only grow.
     fn kernel_tables() -> PhysAddr;

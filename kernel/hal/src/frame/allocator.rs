@@ -224,6 +224,12 @@ pub(super) fn is_critical() -> bool {
     FREE.load(Ordering::Relaxed) < WATERMARK.load(Ordering::Relaxed) / 2
 }
 
+/// Whether `frames` leave half of the reserve.
+#[cfg(any(not(target_os = "linux"), test))]
+pub(crate) fn is_free(frames: usize) -> bool {
+    FREE.load(Ordering::Relaxed) > frames + WATERMARK.load(Ordering::Relaxed) / 2
+}
+
 /// Counts, with the frames in the CPUs' caches.
 pub(super) fn statistics() -> FrameStatistics {
     let cached: usize = CACHES.iter().map(|cache| cache.0.count.load(Ordering::Relaxed)).sum();

@@ -22,12 +22,12 @@ pub(crate) use shared::synchronise_instructions;
 
 pub(crate) use allocator::{add_region, init};
 #[cfg(any(not(target_os = "linux"), test))]
-pub(crate) use allocator::{allocate_block, allocate_chunks, free_block, free_chunks};
+pub(crate) use allocator::{allocate_block, allocate_chunks, free_block, free_chunks, is_free};
 pub(crate) use table::record;
 
 use crate::arch::Arch;
 use crate::contract::Paging as _;
-use crate::task;
+use crate::paging::slots;
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
 
 /// No frame left, or only the reserve.
@@ -64,7 +64,7 @@ pub fn may_allocate() -> bool {
 /// Asks who keeps memory for reuse to give it back; whether that was enough.
 #[cold]
 fn make_room() -> bool {
-    task::give_back_all();
+    slots::give_back_all();
     allocator::above_watermark()
 }
 

@@ -1,9 +1,11 @@
 //! The kernel's heap: size classes on slabs, with a list of free objects for each CPU and class.
 //!
 //! Small objects come from the CPU's own list without a lock (about 20 instructions); the list is refilled from the
-//! slabs in batches. Large ones are blocks of frames. Objects may be freed in interrupt handlers, so the lists are
-//! used with interrupts masked. The heap may go into the reserve: see `frame`.
+//! slabs in batches. Large ones are blocks of frames or, where none lie side by side, single frames in a window of
+//! kernel addresses. Objects may be freed in interrupt handlers, so the lists are used with interrupts masked. The heap
+//! may go into the reserve: see `frame`.
 mod classes;
+mod pieces;
 mod slab;
 
 use crate::arch::Arch;
@@ -52,7 +54,9 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match classes::place(layout) {
             Some(Placement::Slab(class)) => with_list(class, |list| list.pop(class)),
-            Some(Placement::Block(order)) => allocate_block(order).map_or(ptr::null_mut(), Arch::direct_map),
+            Some(Placement::Block(order)) => {
+                allocate_block(order).map_or_else(|_| pieces::allocate(order), Arch::direct_map)
+            }
             Some(Placement::Chunks(count)) => {
                 allocate_chunks(count).map_or(ptr::null_mut(), Arch::direct_map)
             }
@@ -64,6 +68,8 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {
         match classes::place(layout) {
             Some(Placement::Slab(class)) => with_list(class, |list| list.push(class, object.cast())),
+            // SAFETY: the caller gives the object up.
+            Some(Placement::Block(order)) if pieces::has(object) => unsafe { pieces::free(object, order) },
             Some(Placement::Block(order)) => free_block(Arch::direct_unmap(object), order),
             Some(Placement::Chunks(count)) => free_chunks(Arch::direct_unmap(object), count),
             None => {}

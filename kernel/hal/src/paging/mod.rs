@@ -8,6 +8,7 @@ mod block_tests;
 mod counts;
 mod edit;
 pub(crate) mod kernel;
+pub(crate) mod slots;
 mod table;
 #[cfg(test)]
 mod tests;

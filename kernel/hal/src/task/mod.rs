@@ -34,10 +34,10 @@ use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use libkernel::addr::USER_END;
 
-pub use stack::give_back_surplus;
+pub use crate::paging::slots::give_back_surplus;
 #[cfg(test)]
 pub(crate) use stack::stack_window;
-pub(crate) use stack::{KernelStack, give_back_all, word as stack_word};
+pub(crate) use stack::{KernelStack, word as stack_word};
 
 pub use sched_data::{Entity, SchedData, TimeoutNode, WaitNode, WaitPlace, Waiting};
 pub use switch::{exit_to, other_cpus_on, set_page_table, switch_to};

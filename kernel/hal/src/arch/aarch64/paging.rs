@@ -4,7 +4,8 @@
 //! programs are kept by ASID (`libkernel`: `asid`), so a CPU that changes address spaces forgets nothing.
 //!
 //! Virtual addresses of the kernel (docs/address-map.md): the direct map of memory and devices from
-//! [`DIRECT_MAP`], kernel stacks from `KERNEL_STACKS`, the image at [`IMAGE`].
+//! [`DIRECT_MAP`], kernel stacks from `KERNEL_STACKS`, objects of the heap from `KERNEL_OBJECTS`, the image at
+//! [`IMAGE`].
 use super::Arch;
 use super::cpu::{read_register, write_register};
 use super::patches::patched;
@@ -13,7 +14,7 @@ use crate::contract::{Cpu as _, Paging};
 use crate::cpu::MAX_CPUS;
 use crate::frame::{KernelFrame, OutOfMemory};
 use crate::paging::PageTable;
-use crate::sync::SpinLock;
+use crate::sync::{IrqLock, SpinLock};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use libkernel::addr::{PAGE_SIZE, PhysAddr, PhysRange, UserAddr};
@@ -34,8 +35,9 @@ unsafe extern "C" {
     static __image_end: u8;
 }
 
-/// Serialises changes to the kernel's own tables, which happen at boot and when stacks are mapped.
-static KERNEL_TABLES: SpinLock<()> = SpinLock::new(());
+/// Serialises changes to the kernel's own tables, which happen at boot and when stacks and objects are mapped, perhaps
+/// with interrupts masked.
+static KERNEL_TABLES: IrqLock<()> = IrqLock::new(());
 
 /// Where a new table comes from.
 type TableSource<'a> = &'a mut dyn FnMut() -> Result<PhysAddr, OutOfMemory>;
@@ -266,6 +268,7 @@ fn complete_flush() {
 impl Paging for Arch {
     type Translations = Tag;
     const KERNEL_STACKS: u64 = 0xffff_c000_0000_0000;
+    const KERNEL_OBJECTS: u64 = 0xffff_d000_0000_0000;
     const DIRECT_MAP_END: PhysAddr = PhysAddr::new(1 << 47);
     const BREAK_BEFORE_MAKE: bool = true;
     const COHERENT_INSTRUCTIONS: bool = false;

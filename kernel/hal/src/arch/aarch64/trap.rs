@@ -7,6 +7,7 @@ use super::user::{EXIT_FATAL, EXIT_INTERRUPT, EXIT_SYNCHRONOUS, EXIT_URGENT};
 use super::user_copy;
 use crate::backtrace::Interrupts;
 use crate::contract::Cpu;
+use crate::paging::{kernel, slots};
 use crate::panic::Fatal;
 use crate::upcalls::upcalls;
 use crate::user_copy::OnAbsent;
@@ -64,6 +65,9 @@ const INTERRUPTS_MASKED: u64 = 1 << 7;
 /// A synchronous exception in the kernel: a user copy that met a fault, or a bug.
 #[unsafe(no_mangle)]
 extern "C" fn aarch64_kernel_synchronous(frame: &mut TrapFrame) {
+    if was_early(frame) {
+        return;
+    }
     let Some(recovery) = user_copy::recovery(frame.pc) else { die("exception in the kernel", frame) };
     if let Event::PageFault(fault) = fault::decode(frame.syndrome, frame.fault_address, frame.pc) {
         if !UserAddr::new(fault.address).is_user() {
@@ -82,6 +86,18 @@ extern "C" fn aarch64_kernel_synchronous(frame: &mut TrapFrame) {
         }
     }
     frame.pc = recovery;
+}
+
+/// Whether an object of the heap was touched that another CPU has mapped by now. The walk for an access may come before
+/// the load by which this CPU learned of the object, and then reports that nothing is there (B2.3.7, D8.2.6; Linux
+/// ignores such faults, too). Having taken the exception, the CPU sees what was stored before (its entry synchronises).
+fn was_early(frame: &TrapFrame) -> bool {
+    /// Translation faults of all four levels (ISS.DFSC).
+    const TRANSLATION: u64 = 0b0001;
+    fault::class_of(frame.syndrome) == fault::class::DATA_ABORT_EL1
+        && frame.syndrome >> 2 & 0xf == TRANSLATION
+        && slots::is_object(frame.fault_address)
+        && kernel::translate(frame.fault_address).is_some()
 }
 
 /// An interrupt in the kernel, on the CPU's interrupt stack.

@@ -33,6 +33,7 @@ impl Paging for Arch {
     /// The number of CPUs on which it is active.
     type Translations = AtomicUsize;
     const KERNEL_STACKS: u64 = 0;
+    const KERNEL_OBJECTS: u64 = 0;
     const DIRECT_MAP_END: PhysAddr = PhysAddr::new(1 << 47);
     const BREAK_BEFORE_MAKE: bool = false;
     const COHERENT_INSTRUCTIONS: bool = false;

@@ -6,7 +6,7 @@ use crate::contract::{Cpu as _, Paging};
 use crate::cpu::MAX_CPUS;
 use crate::frame::{KernelFrame, OutOfMemory};
 use crate::paging::PageTable;
-use crate::sync::{PerCpu, SpinLock};
+use crate::sync::{IrqLock, PerCpu};
 use core::arch::asm;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +22,8 @@ pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
 pub const DIRECT_MAP_BYTES: u64 = 1 << 39;
 /// Start of the kernel stacks: entry 448 of the root.
 pub const KERNEL_STACKS: u64 = 0xffff_e000_0000_0000;
+/// Start of the heap's objects out of single frames: entry 464 of the root.
+pub const KERNEL_OBJECTS: u64 = 0xffff_e800_0000_0000;
 /// Start of device registers: entry 480 of the root.
 pub const DEVICES: u64 = 0xffff_f000_0000_0000;
 /// Bytes of that window.
@@ -30,10 +32,11 @@ const DEVICES_BYTES: u64 = 1 << 39;
 pub const IMAGE: u64 = 0xffff_ffff_8000_0000;
 
 /// The root entries that every address space shares; filled at boot and constant from then on.
-const SHARED_ROOT_ENTRIES: [usize; 4] = [256, 448, 480, 511];
+const SHARED_ROOT_ENTRIES: [usize; 5] = [256, 448, 464, 480, 511];
 
 static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
-static KERNEL_TABLES: SpinLock<()> = SpinLock::new(());
+/// Memory is mapped where interrupts may be masked.
+static KERNEL_TABLES: IrqLock<()> = IrqLock::new(());
 
 /// Remembers the kernel's root table. Once, at boot.
 pub fn set_kernel_root(root: PhysAddr) {
@@ -117,6 +120,7 @@ fn root_table(root: PhysAddr) -> *mut [Entry; ENTRIES] {
 impl Paging for Arch {
     type Translations = Space;
     const KERNEL_STACKS: u64 = KERNEL_STACKS;
+    const KERNEL_OBJECTS: u64 = KERNEL_OBJECTS;
     const DIRECT_MAP_END: PhysAddr = PhysAddr::new(DIRECT_MAP_BYTES);
     const BREAK_BEFORE_MAKE: bool = false;
     const COHERENT_INSTRUCTIONS: bool = true;

@@ -1,4 +1,4 @@
-//! The kernel's final page tables, built at boot: image, direct map, and empty windows for stacks and devices.
+//! The kernel's final page tables, built at boot: image, direct map, and empty windows for stacks, objects and devices.
 //!
 //! The image is mapped page by page: text executable, rodata read-only, data never executable, and no page where the
 //! boot stack ends. The direct map is never executable and, over text and rodata, read-only; elsewhere it takes the
@@ -6,7 +6,7 @@
 use super::vga;
 use crate::arch::x86_64::cpu::{feature, has};
 use crate::arch::x86_64::paging::{
-    DEVICES, DIRECT_MAP, DIRECT_MAP_BYTES, IMAGE, KERNEL_STACKS, set_kernel_root,
+    DEVICES, DIRECT_MAP, DIRECT_MAP_BYTES, IMAGE, KERNEL_OBJECTS, KERNEL_STACKS, set_kernel_root,
 };
 use crate::boot::MemoryMap;
 use crate::boot::early::EarlyFrames;
@@ -145,7 +145,7 @@ pub fn build(
     memory.ranges().iter().copied().for_each(&mut map);
     memory.for_each_missing(initramfs, &mut map);
     result?;
-    for window in [KERNEL_STACKS, DEVICES] {
+    for window in [KERNEL_STACKS, KERNEL_OBJECTS, DEVICES] {
         let table = allocate()?;
         let slot = index(window, ROOT_LEVEL);
         // SAFETY: the root is ours; the window's slot is free.
