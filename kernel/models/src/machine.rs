@@ -185,6 +185,7 @@ pub mod sched {
         //! The bits that end a wait.
         pub const SIGNAL: u32 = 1 << 8;
         pub const KILL: u32 = 1 << 9;
+        pub const INTERRUPTING: u32 = SIGNAL | KILL;
     }
 
     pub mod timer {

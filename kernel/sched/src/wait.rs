@@ -96,7 +96,7 @@ pub enum WaitError {
 /// What may end a wait early: the work bits of the thread that count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// Any signal that would be delivered.
+    /// Any signal that would be delivered, or that another thread has taken and stops the process by.
     Interruptible,
     /// Only death.
     Killable,
@@ -108,7 +108,7 @@ impl Patience {
     /// Whether something has come that ends such a wait of the running task.
     pub fn is_exhausted(self) -> bool {
         let bits = match self {
-            Patience::Interruptible => work::SIGNAL | work::KILL,
+            Patience::Interruptible => work::INTERRUPTING,
             Patience::Killable => work::KILL,
             Patience::Uninterruptible => return false,
         };

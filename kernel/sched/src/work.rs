@@ -16,12 +16,15 @@ pub const RESTORE_MASK: u32 = 1 << 10;
 pub const WATCHED: u32 = 1 << 12;
 /// The tick has met the task: it is to note in which mode, and what that makes due.
 pub const SAMPLE: u32 = 1 << 13;
-/// Another thread of the process asked for a stop.
+/// The process of the task's thread is to stop, because of a signal. Ends interruptible waits.
 pub const STOP: u32 = 1 << 11;
+/// Whatever ends interruptible waits.
+pub const INTERRUPTING: u32 = SIGNAL | KILL | STOP;
 
-/// Whether a signal waits for the running task's thread, so that long work should stop.
+/// Whether a signal waits for the running task's thread, or its process is to stop, so that long work should end.
+#[inline]
 pub fn signal_is_pending() -> bool {
-    task::own_work() & (SIGNAL | KILL) != 0
+    task::own_work() & INTERRUPTING != 0
 }
 
 /// Whether the running task's thread is to end: long loops look.

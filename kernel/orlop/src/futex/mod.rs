@@ -140,7 +140,7 @@ fn sleep(deadline: Deadline) -> Result<(), (WaitError, Left)> {
 fn sleep_in_place(deadline: Deadline) -> Result<(), (WaitError, Left)> {
     let _timeout = Timeout::start(deadline);
     let is_woken = || task::with_current(queue::is_woken);
-    let interrupted = || task::own_work() & (work::SIGNAL | work::KILL) != 0;
+    let interrupted = || work::signal_is_pending();
     loop {
         sched::block_unless(|| is_woken() || interrupted() || deadline.has_passed());
         // A wake-up before all else: the waker has counted this thread among those that it woke.

@@ -194,7 +194,7 @@ impl Beginning {
 
 fn has_signals(thread: &Thread) -> bool {
     let bits = task::own_work();
-    bits & work::KILL != 0 || bits & work::SIGNAL != 0 && !thread.deliverable().is_empty()
+    bits & (work::KILL | work::STOP) != 0 || bits & work::SIGNAL != 0 && !thread.deliverable().is_empty()
 }
 
 /// How much memory no new thread may eat into: an eighth, and at most so many frames. Children that have not run yet

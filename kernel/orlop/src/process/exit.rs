@@ -59,6 +59,7 @@ pub(super) fn end_thread(thread: Arc<Thread>) {
     if process.remove_thread(&thread) == 0 {
         end_process(&process);
     } else {
+        stop::leave(&process, &thread);
         send::pass_on(&process, &thread, SignalSet::ALL);
     }
     // Whoever waits looks at the list of threads, which has changed by now.

@@ -15,7 +15,7 @@ use sched::work;
 
 use super::{Thread, exit};
 use crate::core_dump::gathering;
-use crate::signal::{self, Signal, deliver, send};
+use crate::signal::{self, Signal, deliver, send, stop};
 use crate::syscall::{self, Caller};
 
 /// Runs a thread to its end, and returns: what its callers own is theirs to drop.
@@ -24,6 +24,7 @@ pub fn run(thread: Arc<Thread>, context: UserContext) {
     let mut context = UserContext::new(hint::black_box(context.regs));
     context.settle();
     let task = task::current_ref();
+    stop::join(&thread);
     loop {
         let (mut restart, mut in_user_mode) = (None, false);
         match context.run(&task.work) {

@@ -13,8 +13,8 @@ use abi::time::{NANOSECONDS_PER_SECOND, USER_HZ};
 use libkernel::sched::cpu_time::CpuTime;
 
 use super::family::Adopted;
-use super::process::News;
 use super::{Process, table};
+use crate::signal::stop::{self, ControlNews};
 use crate::signal::{Signal, send};
 
 /// What happened to a child.
@@ -43,25 +43,26 @@ impl Change {
 }
 
 impl Process {
-    /// Notes that a signal has stopped the process, and tells the parent.
-    pub(crate) fn report_stopped(&self, signal: Signal) {
-        self.note_job_control(|news| (news.stopped, news.continued) = (Some(signal), false));
-        tell_of_job_control(self, Change::Stopped(signal));
+    /// Notes that the process stands still or goes on, and tells the parent, if nobody has yet.
+    pub(crate) fn report_job_control(&self) {
+        if let Some(change) = self.note_job_control() {
+            tell_of_job_control(self, change);
+        }
     }
 
-    /// Notes that the process goes on, and tells the parent.
-    pub(crate) fn report_continued(&self) {
-        self.note_job_control(|news| (news.stopped, news.continued) = (None, true));
-        tell_of_job_control(self, Change::Continued);
-    }
-
-    fn note_job_control(&self, change: impl FnOnce(&mut News)) {
+    /// What is noted is what is so now: of two that report at once, the later one may find nothing left to say.
+    fn note_job_control(&self) -> Option<Change> {
         let mut table = table::lock();
         // Whoever has been waited for has no news.
-        if let Some(process) = table.process(self.pid()).cloned() {
-            let parent = table.process(self.parent()).cloned();
-            table.change_news(parent.as_deref(), &process, change);
-        }
+        let process = table.process(self.pid()).cloned()?;
+        let news = stop::take_news(&mut self.signals.shared.lock())?;
+        let parent = table.process(self.parent()).cloned();
+        let (noted, change) = match news {
+            ControlNews::Stopped(signal) => ((Some(signal), false), Change::Stopped(signal)),
+            ControlNews::Continued => ((None, true), Change::Continued),
+        };
+        table.change_news(parent.as_deref(), &process, |news| (news.stopped, news.continued) = noted);
+        Some(change)
     }
 
     /// Notes who has become the parent.

@@ -51,10 +51,20 @@ impl Thread {
 
     /// Takes a pending signal of this set: the thread's own before the process's. The timer that sent it goes on.
     pub fn take_pending(&self, wanted: SignalSet, info: &mut SigInfo) -> Option<Signal> {
-        let own = self.signals.pending.lock().take(wanted, info);
-        let signal = own.or_else(|| self.process().signals.shared.lock().pending.take(wanted, info))?;
+        let own = self.note_stop(self.signals.pending.lock().take(wanted, info));
+        let signal =
+            own.or_else(|| self.note_stop(self.process().signals.shared.lock().pending.take(wanted, info)))?;
         interval::taken(self.process(), signal, info);
         Some(signal)
+    }
+
+    /// Notes that a stop signal was taken, under the lock of the queue that it was in.
+    #[inline(always)]
+    fn note_stop(&self, taken: Option<Signal>) -> Option<Signal> {
+        if taken.is_some_and(|signal| SignalSet::STOPPING.contains(signal)) {
+            self.signals.has_taken_stop.store(true, Ordering::Relaxed);
+        }
+        taken
     }
 
     /// What is pending and not blocked.

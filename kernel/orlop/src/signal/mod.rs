@@ -20,7 +20,7 @@ pub mod send;
 pub mod stop;
 
 use alloc::sync::Arc;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicBool, AtomicU64};
 
 use abi::process::WaitStatus;
 use abi::signal::{SS_DISABLE, StackT};
@@ -48,8 +48,10 @@ pub struct ProcessSignals {
 /// What the threads of a process have in common, under one lock.
 pub(crate) struct Shared {
     pub(crate) pending: Pending,
-    /// The signal that stopped the process.
-    pub(crate) stopped: Option<Signal>,
+    /// The stop of the process, from its beginning to its end.
+    pub(crate) stopped: Option<stop::Stop>,
+    /// Whether SIGCONT has ended a stop, and that is not noted yet.
+    pub(crate) was_continued: bool,
     /// Set once the process is to end; every thread leaves.
     pub(crate) ending: Option<WaitStatus>,
     /// The status with which the leader called `exit`; the process ends with it when the others have ended too.
@@ -69,6 +71,7 @@ impl ProcessSignals {
             shared: SpinLock::new(Shared {
                 pending: Pending::new(),
                 stopped: None,
+                was_continued: false,
                 ending: None,
                 dump: None,
                 leader_status: None,
@@ -91,6 +94,11 @@ pub struct ThreadSignals {
     pub(crate) awaited: AtomicU64,
     /// The mask to come back to after `rt_sigsuspend` and the like; counts while `work::RESTORE_MASK` is set.
     pub(crate) saved_mask: AtomicU64,
+    /// Whether it has taken a stop signal since the last SIGCONT: written under the lock of the queue from which it was
+    /// taken, and cleared under the process's.
+    pub(crate) has_taken_stop: AtomicBool,
+    /// The number of the last stop in which it stood still; under the process's lock.
+    pub(crate) stop: AtomicU64,
     /// The alternate stack; the thread's own.
     pub(crate) stack: SpinLock<StackT>,
     /// The last fault, which signal frames show.
@@ -109,6 +117,8 @@ impl ThreadSignals {
             mask: AtomicU64::new(mask.bits()),
             awaited: AtomicU64::new(0),
             saved_mask: AtomicU64::new(0),
+            has_taken_stop: AtomicBool::new(false),
+            stop: AtomicU64::new(0),
             stack: SpinLock::new(stack),
             fault: SpinLock::new(FaultRecord::default()),
         }

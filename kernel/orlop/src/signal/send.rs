@@ -234,13 +234,21 @@ fn settle_job_control(process: &Process, shared: &mut Shared, signal: Signal) ->
     }
     let opposite = if signal == Signal::CONT { SignalSet::STOPPING } else { CONTINUING };
     take_back(process, shared, opposite);
-    signal == Signal::CONT && stop::clear(shared)
+    let is_over = signal == Signal::CONT && stop::clear(shared);
+    shared.was_continued |= is_over;
+    is_over
 }
 
 #[cold]
 fn take_back(process: &Process, shared: &mut Shared, opposite: SignalSet) {
     shared.pending.discard(opposite);
-    process.each_thread(|thread| thread.signals.pending.lock().discard(opposite));
+    process.each_thread(|thread| {
+        let mut pending = thread.signals.pending.lock();
+        pending.discard(opposite);
+        if opposite == SignalSet::STOPPING {
+            thread.signals.has_taken_stop.store(false, Ordering::Relaxed);
+        }
+    });
 }
 
 /// Makes the signal pending where it belongs and finds out who is to hear of it.
