@@ -29,6 +29,7 @@ use vfs::walk::{LastLink, Walk};
 use vfs::{FdTable, FsContext, directory, running};
 
 use crate::device::AllDevices;
+use crate::namespaces::Namespaces;
 use crate::proc::Proc;
 use crate::process::{self, FirstProcess, RunningThread, Thread};
 use crate::time::{alarm, choose_counter, clock};
@@ -198,7 +199,8 @@ fn first_thread(command_line: CommandLine<'static>) -> Result<Runnable, Errno> {
     if let Err(errno) = tty::console::open_standard(&context, &credentials, &files) {
         log!("Warning: unable to open an initial console: {errno:?}");
     }
-    let thread = process::first(FirstProcess { memory, files, fs: context, credentials })?;
+    let namespaces = Namespaces::initial();
+    let thread = process::first(FirstProcess { memory, files, fs: context, credentials, namespaces })?;
     let own = thread.clone();
     let entry = Box::new(move || become_init(own, command_line));
     let user = UserState::new().or_errno()?;

@@ -14,6 +14,7 @@ pub mod futex;
 pub mod initramfs;
 pub mod kernel;
 pub mod kmsg;
+pub mod namespaces;
 pub mod nsfs;
 pub mod proc;
 pub mod process;

@@ -54,13 +54,17 @@ impl fmt::Debug for Pid {
 pub struct PidNamespace {
     /// Its first process, which adopts orphans.
     first: Pid,
+    /// The inode number of its file.
+    number: u64,
 }
 
 impl PidNamespace {
     /// The initial one.
     pub fn initial() -> &'static Arc<PidNamespace> {
+        /// Linux: `PROC_PID_INIT_INO`.
+        const FIRST: u64 = 0xefff_fffc;
         static INITIAL: Once<Arc<PidNamespace>> = Once::new();
-        INITIAL.get_or_init(|| Arc::new(PidNamespace { first: Pid::INIT }))
+        INITIAL.get_or_init(|| Arc::new(PidNamespace { first: Pid::INIT, number: FIRST }))
     }
 
     /// What a program there means by a positive number. Whether anything has it is for the process table to say.
@@ -72,6 +76,11 @@ impl PidNamespace {
     /// Where, in the kernel's order, those begin whose numbers there are not below this one.
     pub const fn at_least(&self, number: u32) -> Pid {
         Pid(number)
+    }
+
+    /// The inode number of its file: what programs tell namespaces apart by.
+    pub const fn number(&self) -> u64 {
+        self.number
     }
 
     /// Its first process, which adopts orphans.

@@ -78,6 +78,7 @@ impl<Kind> AtomicId<Kind> {
 /// everybody has one.
 pub struct UserNamespace {
     pub(crate) accounts: Accounts,
+    number: u64,
 }
 
 impl UserNamespace {
@@ -88,7 +89,14 @@ impl UserNamespace {
     }
 
     pub(crate) const fn new() -> UserNamespace {
-        UserNamespace { accounts: Accounts::new() }
+        /// Linux: `PROC_USER_INIT_INO`.
+        const FIRST: u64 = 0xefff_fffd;
+        UserNamespace { accounts: Accounts::new(), number: FIRST }
+    }
+
+    /// The inode number of its file: what programs tell namespaces apart by.
+    pub const fn number(&self) -> u64 {
+        self.number
     }
 
     /// Whom a program there means by a number; nobody by -1.

@@ -29,7 +29,6 @@ use super::{Cause, Terms};
 use crate::proc::{program_of, shown_path};
 use crate::process::helper::{self, Helper};
 use crate::process::{CORE_PIPE_LIMIT, Thread, core_uses_pid, find_process};
-use crate::syscall::system;
 
 const PERMISSIONS: u32 = 0o600;
 
@@ -182,7 +181,7 @@ fn with_facts<R>(
     let (user, group) = thread.with_credentials(number);
     let padded = thread.name();
     let program = program_of(&terms.space).and_then(|place| shown_path(&place)).ok();
-    let host = system::host_name();
+    let host = thread.namespaces().names.host.text();
     let facts = Facts {
         process: process.pid().number_in(process.pid_namespace()),
         thread: thread.id().number_in(process.pid_namespace()),

@@ -12,7 +12,7 @@ use vfs::generated::{Class, inode_in, list_in_order};
 use vfs::inode::{Body, Inode, LinkTarget, MagicLink};
 
 use super::subject::Subject;
-use crate::nsfs::{self, LINKS, Namespace};
+use crate::nsfs::{self, LINKS, Link, Namespace};
 
 /// The directory.
 pub struct NamespaceLinks {
@@ -35,18 +35,18 @@ impl Exposure for NamespaceLinks {
 impl DirectoryOperations for NamespaceLinks {
     fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
-        let index = LINKS.iter().position(|(known, _)| known.as_bytes() == name).ok_or(Errno::ENOENT)?;
-        let (_, namespace) = LINKS.get(index).ok_or(Errno::ENOENT)?;
+        let mut known = LINKS.iter().enumerate();
+        let (index, link) = known.find(|(_, link)| link.name.as_bytes() == name).ok_or(Errno::ENOENT)?;
         let subject = self.subject.clone();
         let ownership = subject.ownership(0o777);
-        let body = Body::Magic(Box::new(NamespaceLink { subject, namespace }));
+        let body = Body::Magic(Box::new(NamespaceLink { subject, link }));
         Ok(inode_in(directory, self.number(index), FileKind::Symlink, ownership, body))
     }
 
     fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
-        let shown = LINKS.iter().enumerate().map(|(index, (name, _))| Listing {
-            name: name.as_bytes(),
+        let shown = LINKS.iter().enumerate().map(|(index, link)| Listing {
+            name: link.name.as_bytes(),
             number: self.number(index),
             kind: FileKind::Symlink,
         });
@@ -57,27 +57,26 @@ impl DirectoryOperations for NamespaceLinks {
 
 struct NamespaceLink {
     subject: Subject,
-    namespace: &'static Namespace,
+    link: &'static Link,
 }
 
 impl NamespaceLink {
-    /// A zombie is in none any more, but in those of users and processes.
-    fn check(&self) -> Result<(), Errno> {
-        drop(self.subject.inspect()?);
-        let lasts = ["user", "pid"].contains(&self.namespace.kind);
-        if lasts || self.subject.process.ended().is_none() { Ok(()) } else { Err(Errno::ENOENT) }
+    /// A zombie is in few any more.
+    fn namespace(&self) -> Result<Namespace, Errno> {
+        let _inspection = self.subject.inspect()?;
+        let is_there = self.link.outlives || self.subject.process.ended().is_none();
+        let thread = self.subject.thread().filter(|_| is_there).ok_or(Errno::ENOENT)?;
+        Ok((self.link.of)(&thread))
     }
 }
 
 impl MagicLink for NamespaceLink {
     fn follow(&self) -> Result<LinkTarget, Errno> {
-        self.check()?;
-        nsfs::location(self.namespace).map(LinkTarget::Place)
+        nsfs::location(&self.namespace()?).map(LinkTarget::Place)
     }
 
     fn text(&self) -> Result<Arc<[u8]>, Errno> {
-        self.check()?;
-        Ok(Arc::from(nsfs::text(self.namespace).as_bytes()))
+        Ok(Arc::from(nsfs::text(&self.namespace()?).as_bytes()))
     }
 
     fn class(&self) -> Class {

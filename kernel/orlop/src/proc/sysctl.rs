@@ -21,10 +21,11 @@ use vfs::shared_folders;
 
 use crate::exec;
 use crate::kmsg;
+use crate::namespaces::names::{self, HostNames, Name};
 use crate::process;
 use crate::random::seeding;
 use crate::signal::fatal;
-use crate::syscall::system as uts;
+use crate::syscall::system;
 use crate::tty::sysrq;
 
 /// `/proc/sys`.
@@ -86,7 +87,7 @@ static KERNEL: &[Fixed] = &[
     shown("ngroups_max", || 65_536),
     setting("nmi_watchdog", Setting::Numbers(&[flag!(watchdog::WATCHES_CPUS)])),
     shown("ns_last_pid", || i64::from(process::last_made().number_in(&process::current_pid_namespace()))),
-    shown_text("osrelease", |text| line(text, uts::release())),
+    shown_text("osrelease", |text| line(text, system::release())),
     shown_text("ostype", |text| line(text, b"Linux")),
     shown("overflowgid", OVERFLOW),
     shown("overflowuid", OVERFLOW),
@@ -108,7 +109,7 @@ static KERNEL: &[Fixed] = &[
     setting("sysrq", Setting::Numbers(&[SYSRQ])),
     shown("tainted", NONE),
     setting("threads-max", Setting::Numbers(&[THREADS_MAX])),
-    shown_text("version", |text| line(text, uts::version())),
+    shown_text("version", |text| line(text, system::version())),
     setting("watchdog_thresh", Setting::Numbers(&[WATCHDOG_THRESHOLD])),
 ];
 
@@ -207,10 +208,24 @@ const LOG_RESTRICTED: Number =
 const DROP_CACHES: Number = atomic_number!(DROPPED, 1..=4);
 static DROPPED: AtomicU32 = AtomicU32::new(0);
 
-static HOST: Word =
-    Word { get: uts::host_name, set: uts::set_host_name, most: 64, changes: Some(&uts::HOST_CHANGES) };
-static DOMAIN: Word =
-    Word { get: uts::domain_name, set: uts::set_domain_name, most: 64, changes: Some(&uts::DOMAIN_CHANGES) };
+/// The names are those of whoever looks.
+static HOST: Word = Word {
+    get: || with_names(|names| names.host.text()).unwrap_or_default(),
+    set: |parts| with_names(|names| names.host.set(Name::of(parts))).unwrap_or_default(),
+    most: 64,
+    changes: Some(&names::HOST_CHANGES),
+};
+static DOMAIN: Word = Word {
+    get: || with_names(|names| names.domain.text()).unwrap_or_default(),
+    set: |parts| with_names(|names| names.domain.set(Name::of(parts))).unwrap_or_default(),
+    most: 64,
+    changes: Some(&names::DOMAIN_CHANGES),
+};
+
+fn with_names<R>(look: impl FnOnce(&HostNames) -> R) -> Option<R> {
+    process::current().map(|thread| look(&thread.namespaces().names))
+}
+
 static CORE_PATTERN: Word =
     Word { get: process::core_pattern, set: process::set_core_pattern, most: 127, changes: None };
 

@@ -308,7 +308,7 @@ fn new_process(
     let group = process.group.lock().clone();
     Process::new(ProcessParts {
         pid,
-        pid_namespace: process.pid_namespace().clone(),
+        pid_namespace: parent.namespaces().processes_of_children.clone(),
         group,
         session: process.session(),
         memory: memory.clone(),
@@ -338,6 +338,7 @@ fn new_thread(
         fs: if request.has(CLONE_FS) { fs } else { fs.duplicate() },
         memory: memory.clone(),
         credentials: parent.credentials(),
+        namespaces: parent.namespaces().clone(),
         name: parent.name(),
         signal_mask: parent.signal_mask(),
         signal_stack: stack,

@@ -6,7 +6,7 @@ use abi::Errno;
 use hal::sync::Once;
 use memory::AddressSpace;
 use subject::charges::{Payer, TaskCharge};
-use subject::{Credentials, Limits, Pid, PidNamespace};
+use subject::{Credentials, Limits, Pid};
 use vfs::{FdTable, FsContext};
 
 use super::group::Group;
@@ -15,6 +15,7 @@ use super::process::ProcessParts;
 use super::session::Session;
 use super::thread::TIMER_SLACK_NS;
 use super::{IoContext, NAME_SIZE, Process, Thread, ThreadParts, table};
+use crate::namespaces::Namespaces;
 use crate::signal::action::Actions;
 use crate::signal::{NO_STACK, ProcessSignals, SignalSet};
 
@@ -28,13 +29,16 @@ pub struct FirstProcess {
     pub fs: Arc<FsContext>,
     /// Its identity.
     pub credentials: Arc<Credentials>,
+    /// The initial namespaces.
+    pub namespaces: Arc<Namespaces>,
 }
 
 /// Makes process 1 with its one thread, still without a task. It is protected from signals that it does not handle.
 pub fn first(parts: FirstProcess) -> Result<Arc<Thread>, Errno> {
     let pid = table::lock().allocate()?;
     assert_eq!(pid, Pid::INIT, "the first process is made once");
-    let FirstProcess { memory, files, fs, credentials } = parts;
+    let FirstProcess { memory, files, fs, credentials, namespaces } = parts;
+    let _ = OF_NOBODY.set(OfNobody::new(namespaces));
     let limits = Limits::initial();
     let thread = parentless(pid, Parentless { memory, files, fs, credentials, limits, name: b"init" })?;
     thread.process().signals.shared.lock().protected = true;
@@ -52,15 +56,30 @@ pub(super) struct Parentless {
     pub(super) name: &'static [u8],
 }
 
-/// Group and session 0, which no process made.
-static OF_NOBODY: Once<(Arc<Group>, Arc<Session>)> = Once::new();
+/// What processes have together that no process made.
+struct OfNobody {
+    /// Group and session 0.
+    group: Arc<Group>,
+    session: Arc<Session>,
+    /// The initial ones, whatever process 1 is in by now.
+    namespaces: Arc<Namespaces>,
+}
+
+impl OfNobody {
+    fn new(namespaces: Arc<Namespaces>) -> OfNobody {
+        OfNobody { group: Group::new(Pid::NOBODY), session: Session::new(Pid::NOBODY), namespaces }
+    }
+}
+
+/// There since the first process is made.
+static OF_NOBODY: Once<OfNobody> = Once::new();
 
 /// Makes a process without a parent, with its one thread, still without a task and not in the table.
 pub(super) fn parentless(pid: Pid, parts: Parentless) -> Result<Arc<Thread>, Errno> {
-    let (group, session) = OF_NOBODY.get_or_init(|| (Group::new(Pid::NOBODY), Session::new(Pid::NOBODY)));
+    let OfNobody { group, session, namespaces } = OF_NOBODY.get().ok_or(Errno::ESRCH)?;
     let process = Process::new(ProcessParts {
         pid,
-        pid_namespace: PidNamespace::initial().clone(),
+        pid_namespace: namespaces.processes_of_children.clone(),
         group: group.clone(),
         session: session.clone(),
         memory: parts.memory.clone(),
@@ -78,6 +97,7 @@ pub(super) fn parentless(pid: Pid, parts: Parentless) -> Result<Arc<Thread>, Err
         fs: parts.fs,
         memory: parts.memory,
         credentials: parts.credentials,
+        namespaces: namespaces.clone(),
         name,
         signal_mask: SignalSet::EMPTY,
         signal_stack: NO_STACK,

@@ -23,6 +23,7 @@ use vfs::{FdTable, FsContext};
 use super::usage::Account;
 use super::{IoContext, Process, find_thread, speculation};
 use crate::futex::ContendedLocks;
+use crate::namespaces::Namespaces;
 use crate::signal::{Signal, SignalSet, ThreadSignals};
 use crate::syscall::Resume;
 use crate::time::CpuAlarms;
@@ -56,6 +57,7 @@ pub struct Thread {
     /// Where `memory` lies; zero for none. Changed by the thread itself, with it.
     memory_id: AtomicUsize,
     credentials: SpinLock<Arc<Credentials>>,
+    namespaces: Arc<Namespaces>,
     /// The watchdog reads it in an interrupt.
     name: IrqLock<[u8; NAME_SIZE]>,
     /// Where to write zero and wake a futex at the end of the thread; 0 for nowhere.
@@ -105,6 +107,8 @@ pub struct ThreadParts {
     pub memory: Arc<AddressSpace>,
     /// Its identity.
     pub credentials: Arc<Credentials>,
+    /// The namespaces that it is in.
+    pub namespaces: Arc<Namespaces>,
     /// Its name.
     pub name: [u8; NAME_SIZE],
     /// Its signal mask.
@@ -175,6 +179,7 @@ impl Thread {
             memory_id: AtomicUsize::new(Arc::as_ptr(&parts.memory).addr()),
             memory: SpinLock::new(Some(OwnReference::new(parts.memory))),
             credentials: SpinLock::new(parts.credentials),
+            namespaces: parts.namespaces,
             name: IrqLock::new(parts.name),
             clear_child_id: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
@@ -276,6 +281,12 @@ impl Thread {
     #[inline]
     pub fn with_credentials<R>(&self, look: impl FnOnce(&Arc<Credentials>) -> R) -> R {
         look(&self.credentials.lock())
+    }
+
+    /// The namespaces that it is in, but those of processes and of users.
+    #[inline]
+    pub fn namespaces(&self) -> &Arc<Namespaces> {
+        &self.namespaces
     }
 
     /// The namespace of users that it is in.

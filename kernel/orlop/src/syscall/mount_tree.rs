@@ -12,7 +12,6 @@ use abi::fs::{
     MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY, MS_RELATIME, MountAttr, O_PATH,
     OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE,
 };
-use abi::process::CLONE_NEWUSER;
 use libkernel::addr::UserAddr;
 use memory::user::PathBuffer;
 use subject::capability;
@@ -23,7 +22,7 @@ use vfs::mount::{self, AttributeChange, Depth, Location, Turn};
 use super::at::{PathCall, follow_unless, only, path_argument};
 use super::mount::propagation_kind;
 use super::{Caller, Failure, extensible};
-use crate::nsfs;
+use crate::nsfs::{self, Namespace};
 
 /// The size of the first version of [`MountAttr`]: all of it.
 const FIRST_SIZE: usize = size_of::<MountAttr>();
@@ -200,7 +199,7 @@ fn check_users(caller: &Caller<'_>, attributes: &MountAttr) -> Result<(), Errno>
     let fd = i32::try_from(attributes.userns_fd).map_err(|_| Errno::EINVAL)?;
     let file = super::at::content_file(caller, fd)?;
     match nsfs::of_file(&file) {
-        Some(namespace) if namespace.flag == CLONE_NEWUSER => Err(Errno::EPERM),
+        Some(Namespace::Users(_)) => Err(Errno::EPERM),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -12,9 +12,9 @@ use outcome::Failure;
 use subject::capability;
 use vfs::mount;
 
-use crate::nsfs;
+use crate::nsfs::{self, Namespace};
 
-use super::Caller;
+use super::{Caller, at};
 
 const NAMESPACES: u64 = CLONE_NEWCGROUP
     | CLONE_NEWIPC
@@ -50,39 +50,39 @@ pub fn unshare(caller: &mut Caller<'_>, flags: u64) -> Result<(), Failure> {
 }
 
 /// `setns(fd, kind)`.
-pub fn setns(caller: &mut Caller<'_>, fd: u32, kind: u32) -> Result<(), Failure> {
-    let file = caller.thread.files().get(fd)?;
+pub fn setns(caller: &mut Caller<'_>, fd: i32, kind: u32) -> Result<(), Failure> {
+    let file = at::content_file(caller, fd)?;
     let namespace = nsfs::of_file(&file).ok_or(Errno::EINVAL)?;
-    if kind != 0 && u64::from(kind) != namespace.flag {
+    if kind != 0 && u64::from(kind) != namespace.flag() {
         return Err(Errno::EINVAL.into());
     }
     let thread = caller.thread;
     // Nobody enters the namespace of users that he is in (Linux: `userns_install`).
-    if namespace.flag == CLONE_NEWUSER {
+    if namespace.flag() == CLONE_NEWUSER {
         return Err(Errno::EINVAL.into());
     }
-    if namespace.flag == CLONE_NEWTIME && thread.process().thread_count() > 1 {
+    if namespace.flag() == CLONE_NEWTIME && thread.process().thread_count() > 1 {
         return Err(Errno::EUSERS.into());
     }
     let may = |capability| thread.with_credentials(|credentials| credentials.has_capability(capability));
-    let may_change_root = namespace.flag != CLONE_NEWNS || may(capability::SYS_CHROOT);
+    let may_change_root = namespace.flag() != CLONE_NEWNS || may(capability::SYS_CHROOT);
     if !may(capability::SYS_ADMIN) || !may_change_root {
         return Err(Errno::EPERM.into());
     }
-    if namespace.flag == CLONE_NEWNS {
-        return enter_mounts(caller);
+    match namespace {
+        Namespace::Mounts(mounts) => enter_mounts(caller, mounts),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Whoever comes to a namespace of mounts begins at its root (Linux: `mntns_install`). EINVAL where others share the
 /// directories.
-fn enter_mounts(caller: &Caller<'_>) -> Result<(), Failure> {
+fn enter_mounts(caller: &Caller<'_>, mounts: &mount::Namespace) -> Result<(), Failure> {
     let context = caller.thread.fs();
     if context.holders() > 1 {
         return Err(Errno::EINVAL.into());
     }
-    let root = mount::root().ok_or(Errno::EINVAL)?;
+    let root = mounts.root().ok_or(Errno::EINVAL)?.root_location();
     context.set_root(root.clone());
     context.set_working_directory(root);
     Ok(())

@@ -1,7 +1,5 @@
 //! The system as a whole, and what a process may use of it: names, figures, limits, `prctl`, power.
 
-use alloc::vec::Vec;
-
 use abi::Errno;
 use abi::memory::{GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM};
 use abi::process::{
@@ -11,14 +9,13 @@ use abi::process::{
 };
 use abi::resource::Rlimit;
 use abi::utsname::{Sysinfo, UTSNAME_LENGTH, Utsname};
-use hal::sync::SpinLock;
 use libkernel::addr::{PAGE_SIZE, UserAddr};
 use libkernel::sched::load_average::POINT;
 use memory::user::{IoSink, UserPtr, UserSlice};
 use subject::{Limit, MayRaise, Resource, capability};
-use vfs::generated::content::Changes;
 
 use super::{Caller, Failure};
+use crate::namespaces::names::{self, Name};
 use crate::process::{Process, Thread, Times};
 use crate::random;
 use crate::time::{SECOND_NS, to_timeval};
@@ -27,64 +24,6 @@ use crate::tty;
 /// The Linux whose interface this is.
 const RELEASE: &[u8] = b"6.1.0-orlop";
 const VERSION: &[u8] = concat!("#1 SMP PREEMPT Orlop ", env!("CARGO_PKG_VERSION")).as_bytes();
-
-/// A name with its length.
-struct Name {
-    bytes: [u8; UTSNAME_LENGTH],
-    length: usize,
-}
-
-impl Name {
-    const fn new(text: &[u8]) -> Name {
-        let mut name = Name { bytes: [0; UTSNAME_LENGTH], length: text.len() };
-        let mut index = 0;
-        while index < text.len() {
-            name.bytes[index] = text[index];
-            index += 1;
-        }
-        name
-    }
-
-    fn of(parts: [&[u8]; 2]) -> Name {
-        let mut name = Name::new(b"");
-        let room = name.bytes.iter_mut().take(UTSNAME_LENGTH - 1);
-        for (place, &byte) in room.zip(parts.into_iter().flatten()) {
-            *place = byte;
-            name.length += 1;
-        }
-        name
-    }
-}
-
-static HOST: SpinLock<Name> = SpinLock::new(Name::new(b"(none)"));
-static DOMAIN: SpinLock<Name> = SpinLock::new(Name::new(b"(none)"));
-
-/// Tell of changes of the two.
-pub static HOST_CHANGES: Changes = Changes::new();
-/// See [`HOST_CHANGES`].
-pub static DOMAIN_CHANGES: Changes = Changes::new();
-
-/// The host's name.
-pub fn host_name() -> Vec<u8> {
-    let name = HOST.lock();
-    name.bytes[..name.length].to_vec()
-}
-
-/// The domain's name.
-pub fn domain_name() -> Vec<u8> {
-    let name = DOMAIN.lock();
-    name.bytes[..name.length].to_vec()
-}
-
-/// Names the host; what is too long is cut.
-pub fn set_host_name(parts: [&[u8]; 2]) {
-    *HOST.lock() = Name::of(parts);
-}
-
-/// Names the domain; what is too long is cut.
-pub fn set_domain_name(parts: [&[u8]; 2]) {
-    *DOMAIN.lock() = Name::of(parts);
-}
 
 /// The version that `uname` shows.
 pub fn version() -> &'static [u8] {
@@ -97,27 +36,22 @@ pub fn release() -> &'static [u8] {
 }
 
 /// `uname`.
-pub fn uname(_caller: &mut Caller<'_>, names: UserPtr<Utsname>) -> Result<(), Failure> {
-    let nodename = HOST.lock().bytes;
-    let domainname = DOMAIN.lock().bytes;
+pub fn uname(caller: &mut Caller<'_>, names: UserPtr<Utsname>) -> Result<(), Failure> {
+    let own = &caller.thread.namespaces().names;
     let names_now = Utsname {
         sysname: Name::new(b"Linux").bytes,
-        nodename,
+        nodename: own.host.get().bytes,
         release: Name::new(RELEASE).bytes,
         version: Name::new(VERSION).bytes,
         machine: Name::new(abi::native::process::MACHINE.as_bytes()).bytes,
-        domainname,
+        domainname: own.domain.get().bytes,
     };
     names.write(&names_now)?;
     Ok(())
 }
 
-fn set_name(
-    caller: &Caller<'_>,
-    name: &SpinLock<Name>,
-    text: UserPtr<u8>,
-    length: i32,
-) -> Result<(), Failure> {
+/// A name that a program gives. EPERM unless it may, EINVAL for one that is too long.
+fn given_name(caller: &Caller<'_>, text: UserPtr<u8>, length: i32) -> Result<Name, Failure> {
     caller.thread.with_credentials(|credentials| credentials.require(capability::SYS_ADMIN))?;
     let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
     if length >= UTSNAME_LENGTH {
@@ -125,21 +59,20 @@ fn set_name(
     }
     let mut bytes = [0; UTSNAME_LENGTH];
     UserSlice::new(text.address(), length).read_into(&mut bytes[..length])?;
-    *name.lock() = Name { bytes, length };
-    Ok(())
+    Ok(Name::new(&bytes[..length]))
 }
 
 /// `sethostname`.
 pub fn sethostname(caller: &mut Caller<'_>, name: UserPtr<u8>, length: i32) -> Result<(), Failure> {
-    set_name(caller, &HOST, name, length)?;
-    HOST_CHANGES.announce();
+    caller.thread.namespaces().names.host.set(given_name(caller, name, length)?);
+    names::HOST_CHANGES.announce();
     Ok(())
 }
 
 /// `setdomainname`.
 pub fn setdomainname(caller: &mut Caller<'_>, name: UserPtr<u8>, length: i32) -> Result<(), Failure> {
-    set_name(caller, &DOMAIN, name, length)?;
-    DOMAIN_CHANGES.announce();
+    caller.thread.namespaces().names.domain.set(given_name(caller, name, length)?);
+    names::DOMAIN_CHANGES.announce();
     Ok(())
 }
 

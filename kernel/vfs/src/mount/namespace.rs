@@ -17,6 +17,10 @@ use crate::generated::content::Changes;
 /// `mount-max`: how many mounts there may be in a namespace.
 pub static MOUNT_MAX: AtomicU32 = AtomicU32::new(100_000);
 
+/// What Debian's kernel numbers the first one, which has none of the fixed numbers.
+const FIRST: u64 = 0xf000_0001;
+const NONE: u64 = 0;
+
 /// The mounts that a process sees.
 pub struct Namespace {
     /// All of them, as they came.
@@ -29,6 +33,8 @@ pub struct Namespace {
     count: AtomicUsize,
     /// Whether it is but a tree that is attached nowhere, which some descriptor keeps.
     pub(super) is_anonymous: bool,
+    /// The inode number of its file: what programs tell namespaces apart by; 0 for none.
+    pub number: u64,
     /// Tells of every change of the tree, and of a mount's flags.
     pub changes: Changes,
 }
@@ -36,7 +42,7 @@ pub struct Namespace {
 /// The namespace that all programs are in.
 pub fn initial() -> &'static Arc<Namespace> {
     static INITIAL: Once<Arc<Namespace>> = Once::new();
-    INITIAL.get_or_init(|| Namespace::new(false))
+    INITIAL.get_or_init(|| Namespace::new(FIRST))
 }
 
 /// Attaches the very first mount.
@@ -52,16 +58,17 @@ pub fn root() -> Option<Location> {
 impl Namespace {
     /// For a tree that is attached nowhere.
     pub(super) fn anonymous() -> Arc<Namespace> {
-        Namespace::new(true)
+        Namespace::new(NONE)
     }
 
-    fn new(is_anonymous: bool) -> Arc<Namespace> {
+    fn new(number: u64) -> Arc<Namespace> {
         Arc::new(Namespace {
             mounts: SpinRwLock::new(BTreeMap::new()),
             next: AtomicU64::new(0),
             root: Once::new(),
             count: AtomicUsize::new(0),
-            is_anonymous,
+            is_anonymous: number == NONE,
+            number,
             changes: Changes::new(),
         })
     }

@@ -28,6 +28,7 @@ conformance::tests!(&[
     ("strangers_see_no_namespaces", strangers_see_no_namespaces),
     ("to_share_no_longer", to_share_no_longer),
     ("odd_requests", odd_requests),
+    ("what_has_ended_is_in_few", what_has_ended_is_in_few),
     ("children", children),
     ("children_of_a_thread_that_ends", children_of_a_thread_that_ends),
 ]);
@@ -232,6 +233,23 @@ fn odd_requests() -> Outcome {
     let fd = open(path, O_RDONLY, 0)?;
     check_eq!((setns(fd, 0), setns(fd, CLONE_NEWUTS)), (Err(Errno::EINVAL), Err(Errno::EINVAL)));
     check_eq!(request(fd, NS_GET_NSTYPE, 0), Err(Errno::ENOTTY));
+    let place = open(c"/proc/self/ns/uts", O_PATH, 0)?;
+    check_eq!((setns(place, 0), request(place, NS_GET_NSTYPE, 0)), (Err(Errno::EBADF), Err(Errno::EBADF)));
+    Ok(())
+}
+
+/// A zombie has its numbers and its users still.
+fn what_has_ended_is_in_few() -> Outcome {
+    files::mount_proc()?;
+    let pid = child::start(|| 0)?;
+    let mut info = [0_u8; 128];
+    raw::call(nr::waitid, &[1, pid as u64, info.as_mut_ptr() as u64, u64::from(WEXITED | WNOWAIT), 0])?;
+    for (name, ..) in NAMES {
+        let expected = if ["pid", "user"].contains(&name) { Ok(()) } else { Err(Errno::ENOENT) };
+        let found = link_text(&format!("/proc/{pid}/ns/{name}")).map(drop);
+        check!(found == expected, "{name}: {found:?}");
+    }
+    child::wait(pid)?;
     Ok(())
 }
 
