@@ -29,6 +29,7 @@ pub(super) fn start_memory() {
 /// A tree with a root of its own, and someone to use it.
 struct Tree {
     context: Arc<FsContext>,
+    mounts: Arc<mount::Namespace>,
     credentials: Credentials,
 }
 
@@ -39,13 +40,17 @@ impl Tree {
             tmpfs::new_instance(&TMPFS, Limits::of_pages(1024), Ownership::of_root(0o755)).expect("a device");
         let filesystem = root.inode().filesystem.clone();
         let mount = Mount::new(filesystem, root, Arc::from(&b"test"[..]), 0);
-        mount::attach_root(mount.clone());
-        Tree { context: FsContext::at(mount.root_location()), credentials: Credentials::root() }
+        let context = FsContext::at(mount.root_location());
+        Tree { context, mounts: mount::Namespace::initial(mount), credentials: Credentials::root() }
     }
 
     fn as_user(&mut self, id: u32) {
         let user = self.credentials.user_namespace.user(id).expect("a user");
         self.credentials.set_user(user).expect("root may become anyone");
+    }
+
+    fn turn(&self) -> Turn {
+        Turn::of(&self.mounts)
     }
 
     fn walk(&self) -> Walk<'_> {
@@ -273,10 +278,6 @@ fn opening_follows_its_flags() {
     assert_eq!(tree.open("/", O_RDWR).err(), Some(Errno::EISDIR));
 }
 
-fn turn() -> Turn {
-    Turn::of(mount::initial())
-}
-
 #[test]
 fn mounts_cover_directories_and_lead_back_up() {
     let tree = Tree::new();
@@ -287,15 +288,15 @@ fn mounts_cover_directories_and_lead_back_up() {
     let filesystem = root.inode().filesystem.clone();
     filesystem.end_with_last_mount(&root);
     let mounted = Mount::new(filesystem.clone(), root, Arc::default(), 0);
-    turn().attach(&mounted, place).expect("memory");
+    tree.turn().attach(&mounted, place).expect("memory");
     tree.file("/m/inside").expect("made");
     let inside = tree.find("/m/inside").expect("there");
     assert_eq!(path_from(&inside, &tree.root()).map(|path| path.text), Ok(b"/m/inside".to_vec()));
     assert!(tree.find("/m/..").expect("the root").same_as(&tree.root()));
     assert_eq!(tree.remove("/m", Victim::Directory), Err(Errno::EBUSY));
-    assert_eq!(turn().detach(&mounted, mount::InUse::Refuse), Err(Errno::EBUSY));
+    assert_eq!(tree.turn().detach(&mounted, mount::InUse::Refuse), Err(Errno::EBUSY));
     drop(inside);
-    turn().detach(&mounted, mount::InUse::Refuse).expect("unused");
+    tree.turn().detach(&mounted, mount::InUse::Refuse).expect("unused");
     assert!(tree.names("/m").is_empty());
 }
 
@@ -313,18 +314,18 @@ fn of_several_mounts_on_a_place_the_latest_shows() {
         Mount::new(filesystem, root, Arc::default(), 0)
     };
     let (first, second) = (new(), new());
-    turn().attach(&first, place.clone()).expect("memory");
-    turn().attach(&second, place.clone()).expect("memory");
+    tree.turn().attach(&first, place.clone()).expect("memory");
+    tree.turn().attach(&second, place.clone()).expect("memory");
     let shown = |path| tree.find(path).expect("there").mount.id;
     assert_eq!(shown("/m"), second.id);
-    turn().relocate(&second.root_location(), other.clone()).expect("attached");
+    tree.turn().relocate(&second.root_location(), other.clone()).expect("attached");
     assert_eq!((shown("/m"), shown("/n")), (first.id, second.id));
-    turn().relocate(&first.root_location(), other).expect("attached");
+    tree.turn().relocate(&first.root_location(), other).expect("attached");
     assert_eq!((shown("/m"), shown("/n")), (tree.root().mount.id, first.id));
-    assert_eq!(turn().detach(&first, mount::InUse::Refuse), Ok(()));
+    assert_eq!(tree.turn().detach(&first, mount::InUse::Refuse), Ok(()));
     assert_eq!(shown("/n"), second.id);
-    assert_eq!(turn().relocate(&first.root_location(), place).err(), Some(Errno::EINVAL));
-    assert_eq!(turn().detach(&second, mount::InUse::DetachAnyway), Ok(()));
+    assert_eq!(tree.turn().relocate(&first.root_location(), place).err(), Some(Errno::EINVAL));
+    assert_eq!(tree.turn().detach(&second, mount::InUse::DetachAnyway), Ok(()));
     assert_eq!(shown("/n"), tree.root().mount.id);
 }
 

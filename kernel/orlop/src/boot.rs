@@ -26,7 +26,7 @@ use sched::watchdog;
 use subject::Credentials;
 use vfs::filesystem::FileSystemType;
 use vfs::walk::{LastLink, Walk};
-use vfs::{FdTable, FsContext, directory, running};
+use vfs::{FdTable, FsContext, directory, mount, running};
 
 use crate::device::AllDevices;
 use crate::namespaces::Namespaces;
@@ -158,9 +158,9 @@ impl core::fmt::Display for Printable<'_> {
 /// archive needs most of the kernel's stack, and the room of one step is not to stand on it during the next.
 fn bring_up(boot: &'static BootInfo) {
     start_clocks();
-    unpack_initramfs();
+    let mounts = unpack_initramfs();
     start_tasks(boot);
-    let first = first_thread(CommandLine::new(boot.command_line)).expect("memory for process 1");
+    let first = first_thread(CommandLine::new(boot.command_line), mounts).expect("memory for process 1");
     sched::start(first);
 }
 
@@ -174,10 +174,10 @@ fn start_clocks() {
 static FILE_SYSTEMS: &[&dyn FileSystemType] = &[&Sysfs, &TMPFS, &DEVTMPFS, &Proc, &RAMFS];
 
 #[inline(never)]
-fn unpack_initramfs() {
+fn unpack_initramfs() -> Arc<mount::Namespace> {
     vfs::types::provide(FILE_SYSTEMS);
     let initramfs = hal::boot::take_initramfs();
-    initramfs::unpack(initramfs.as_ref().map_or(&[], Initramfs::bytes));
+    initramfs::unpack(initramfs.as_ref().map_or(&[], Initramfs::bytes))
 }
 
 #[inline(never)]
@@ -190,16 +190,19 @@ fn start_tasks(boot: &'static BootInfo) {
 
 /// Makes process 1 with an empty address space; its thread becomes init.
 #[inline(never)]
-fn first_thread(command_line: CommandLine<'static>) -> Result<Runnable, Errno> {
+fn first_thread(
+    command_line: CommandLine<'static>,
+    mounts: Arc<mount::Namespace>,
+) -> Result<Runnable, Errno> {
     let memory = AddressSpace::new()?;
     let page_table = memory.page_table().clone();
     let files = FdTable::empty();
-    let context = FsContext::at(vfs::mount::root().ok_or(Errno::ENOENT)?);
+    let context = FsContext::at(mounts.root().ok_or(Errno::ENOENT)?.root_location());
     let credentials = Arc::new(Credentials::root());
     if let Err(errno) = tty::console::open_standard(&context, &credentials, &files) {
         log!("Warning: unable to open an initial console: {errno:?}");
     }
-    let namespaces = Namespaces::initial();
+    let namespaces = Namespaces::initial(mounts);
     let thread = process::first(FirstProcess { memory, files, fs: context, credentials, namespaces })?;
     let own = thread.clone();
     let entry = Box::new(move || become_init(own, command_line));

@@ -34,9 +34,9 @@ use vfs::walk::{Last, LastLink, Walk};
 const NO_ROOM: Problem = "write error";
 
 /// Mounts the root, makes what Linux's built-in archive holds, and unpacks `archive` over it.
-pub fn unpack(archive: &[u8]) {
-    let root = mount_root();
-    let context = FsContext::at(root);
+pub fn unpack(archive: &[u8]) -> Arc<mount::Namespace> {
+    let root = new_root();
+    let context = FsContext::at(root.root_location());
     context.set_umask(0);
     let mut unpacker = Unpacker {
         context: &context,
@@ -58,18 +58,16 @@ pub fn unpack(archive: &[u8]) {
             klog::line(Level::Emergency, format_args!("Initramfs unpacking failed: {problem}"));
         }
     }
+    mount::Namespace::initial(root)
 }
 
-/// Mounts an empty tmpfs as the root of everything. Half of memory is for its files, as in Linux.
+/// An empty tmpfs to be the root of everything. Half of memory is for its files, as in Linux.
 #[inline(never)]
-fn mount_root() -> Location {
+fn new_root() -> Arc<Mount> {
     let limits = Limits::usual(Shown::Limits);
     let root = tmpfs::new_instance(&ROOTFS, limits, Ownership::of_root(0o755)).expect("the first instance");
     let filesystem = root.inode().filesystem.clone();
-    let mount = Mount::new(filesystem, root, Arc::from(&b"rootfs"[..]), 0);
-    let place = mount.root_location();
-    mount::attach_root(mount);
-    place
+    Mount::new(filesystem, root, Arc::from(&b"rootfs"[..]), 0)
 }
 
 struct Unpacker<'a> {

@@ -48,13 +48,13 @@ const NETWORK: u64 = 0xf000_0000;
 const TIME: u64 = 0xefff_fffa;
 
 impl Namespaces {
-    /// Those of the first process.
-    pub fn initial() -> Arc<Namespaces> {
+    /// Those of the first process, which sees these mounts.
+    pub fn initial(mounts: Arc<mount::Namespace>) -> Arc<Namespaces> {
         let bare = |number| Arc::new(Bare { number });
         let time = bare(TIME);
         Arc::new(Namespaces {
             names: Arc::new(HostNames::initial()),
-            mounts: mount::initial().clone(),
+            mounts,
             processes_of_children: PidNamespace::initial().clone(),
             cgroups: bare(CGROUPS),
             ipc: bare(IPC),

@@ -6,6 +6,7 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use hal::sync::Once;
 
@@ -56,6 +57,8 @@ pub struct PidNamespace {
     first: Pid,
     /// The inode number of its file.
     number: u64,
+    /// The number that was given last; changed by who has the process table locked.
+    last: AtomicU32,
 }
 
 impl PidNamespace {
@@ -64,7 +67,9 @@ impl PidNamespace {
         /// Linux: `PROC_PID_INIT_INO`.
         const FIRST: u64 = 0xefff_fffc;
         static INITIAL: Once<Arc<PidNamespace>> = Once::new();
-        INITIAL.get_or_init(|| Arc::new(PidNamespace { first: Pid::INIT, number: FIRST }))
+        INITIAL.get_or_init(|| {
+            Arc::new(PidNamespace { first: Pid::INIT, number: FIRST, last: AtomicU32::new(0) })
+        })
     }
 
     /// What a program there means by a positive number. Whether anything has it is for the process table to say.
@@ -76,6 +81,16 @@ impl PidNamespace {
     /// Where, in the kernel's order, those begin whose numbers there are not below this one.
     pub const fn at_least(&self, number: u32) -> Pid {
         Pid(number)
+    }
+
+    /// The number that was given last to who was made in it, but for those that were asked for.
+    pub fn last(&self) -> u32 {
+        self.last.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a number has been given, for who has the process table locked.
+    pub fn set_last(&self, number: u32) {
+        self.last.store(number, Ordering::Relaxed);
     }
 
     /// The inode number of its file: what programs tell namespaces apart by.

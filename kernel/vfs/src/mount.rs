@@ -36,7 +36,7 @@ pub use attach::Depth;
 pub use change::Turn;
 pub use detach::InUse;
 pub use detached::{AttributeChange, DetachedTree};
-pub use namespace::{MOUNT_MAX, Namespace, attach_root, initial, root};
+pub use namespace::{MOUNT_MAX, Namespace};
 pub use peers::{PeerGroup, Propagation, PropagationKind};
 pub use table::{descend, mounted_on};
 

@@ -136,7 +136,7 @@ fn make_file(thread: &Arc<Thread>, terms: &Terms, cause: &Cause<'_>) -> Result<A
 /// The root directory of the first process.
 fn first_root() -> Result<mount::Location, Errno> {
     let init = find_process(Pid::INIT).and_then(|init| init.leader()).and_then(|leader| leader.try_fs());
-    init.map(|context| context.root()).or_else(mount::root).ok_or(Errno::ENOENT)
+    init.map(|context| context.root()).ok_or(Errno::ENOENT)
 }
 
 /// What is not there need not be removed; what cannot be removed is met when the file is made.

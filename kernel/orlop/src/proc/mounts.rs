@@ -29,8 +29,10 @@ pub struct Shown<'a> {
     root: &'a Location,
 }
 
-/// The mounts below a root, a line for each.
+/// The mounts of a namespace below a root, a line for each.
 pub struct Mounts {
+    /// The namespace.
+    pub namespace: Arc<mount::Namespace>,
     /// The root directory.
     pub root: Location,
     /// The line.
@@ -41,7 +43,7 @@ impl Content for Mounts {
     /// The cursor is a number of the list's order.
     fn fill(&self, cursor: u64, text: &mut Text) -> Result<Option<u64>, Errno> {
         let mut next = None;
-        for (number, mount) in mount::initial().from(cursor).take(BATCH) {
+        for (number, mount) in self.namespace.from(cursor).take(BATCH) {
             let path = path_from(&mount.root_location(), &self.root)?;
             if path.reachable {
                 (self.line)(&Shown { mount: &mount, place: &path.text, root: &self.root }, text)?;
@@ -52,7 +54,7 @@ impl Content for Mounts {
     }
 
     fn changes(&self) -> Option<&Changes> {
-        Some(&mount::initial().changes)
+        Some(&self.namespace.changes)
     }
 }
 

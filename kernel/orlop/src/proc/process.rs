@@ -14,7 +14,7 @@ use vfs::filesystem::FileSystem;
 use vfs::generated::content::{Content, SequenceFile};
 use vfs::generated::{Class, folder, inode_in, list_in_order};
 use vfs::inode::{Body, GeneratedFile, Inode, LinkTarget, MagicLink};
-use vfs::mount::{self, Location};
+use vfs::mount::Location;
 use vfs::{display_path, short};
 
 use super::descriptors::{Descriptors, Show};
@@ -351,11 +351,14 @@ impl MagicLink for SubjectLink {
     }
 }
 
-/// The path of a place as the running thread's root makes it.
+/// The path of a place as the running thread's root makes it, or that of its namespace where no thread has one.
 pub fn shown_path(place: &Location) -> Result<Vec<u8>, Errno> {
     let root = match crate::process::current().and_then(|thread| thread.try_fs()) {
         Some(context) => context.root(),
-        None => mount::root().ok_or(Errno::ENOENT)?,
+        None => {
+            let mounts = place.mount.namespace().ok_or(Errno::ENOENT)?;
+            mounts.root().ok_or(Errno::ENOENT)?.root_location()
+        }
     };
     display_path(place, &root)
 }
@@ -363,7 +366,8 @@ pub fn shown_path(place: &Location) -> Result<Vec<u8>, Errno> {
 fn mounts(subject: &Subject, line: mounts::Line) -> Result<Arc<dyn FileOperations>, Errno> {
     // Linux: `mounts_open_common`.
     let root = subject.context().map_err(|_| Errno::EINVAL)?.root();
-    Ok(SequenceFile::open(Mounts { root, line }, Class::Process))
+    let namespace = subject.thread().ok_or(Errno::EINVAL)?.namespaces().mounts.clone();
+    Ok(SequenceFile::open(Mounts { namespace, root, line }, Class::Process))
 }
 
 /// `timers`: those of `timer_create`.

@@ -86,7 +86,7 @@ static KERNEL: &[Fixed] = &[
     setting("kptr_restrict", Setting::Numbers(&[POINTERS_RESTRICTED])),
     shown("ngroups_max", || 65_536),
     setting("nmi_watchdog", Setting::Numbers(&[flag!(watchdog::WATCHES_CPUS)])),
-    shown("ns_last_pid", || i64::from(process::last_made().number_in(&process::current_pid_namespace()))),
+    shown("ns_last_pid", || i64::from(process::current_pid_namespace().last())),
     shown_text("osrelease", |text| line(text, system::release())),
     shown_text("ostype", |text| line(text, b"Linux")),
     shown("overflowgid", OVERFLOW),

@@ -9,7 +9,6 @@ use libkernel::sched::load_average::POINT;
 use libkernel::text::Text;
 use memory::object::pages_in_use;
 use sched::accounts::{self, Mode};
-use subject::Pid;
 use vfs::types;
 
 use crate::process::{current_pid_namespace, for_each_process, made_threads};
@@ -46,16 +45,13 @@ pub fn filesystems(text: &mut Text) -> Result<(), Errno> {
 /// `loadavg`.
 pub fn loadavg(text: &mut Text) -> Result<(), Errno> {
     let running = sched::runnable_count();
-    let (mut threads, mut newest) = (0, Pid::NOBODY);
-    for_each_process(|process| {
-        threads += process.thread_count();
-        newest = newest.max(process.pid());
-    });
+    let mut threads = 0;
+    for_each_process(|process| threads += process.thread_count());
     for average in sched::load::averages() {
         let hundredths = ((average * 100) + (1 << (POINT - 1))) >> POINT;
         write!(text, "{}.{:02} ", hundredths / 100, hundredths % 100);
     }
-    writeln!(text, "{running}/{threads} {}", newest.number_in(&current_pid_namespace()));
+    writeln!(text, "{running}/{threads} {}", current_pid_namespace().last());
     Ok(())
 }
 

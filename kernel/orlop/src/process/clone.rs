@@ -155,7 +155,9 @@ fn make(caller: &Caller<'_>, request: &CloneRequest) -> Result<Child, Failure> {
 
 /// A number for the child. To choose one is for who restores processes: EPERM.
 fn allocate(parent: &Thread, request: &CloneRequest) -> Result<Pid, Errno> {
-    let Some(chosen) = request.chosen_tid else { return table::lock().allocate() };
+    let Some(chosen) = request.chosen_tid else {
+        return table::lock().allocate(&parent.namespaces().processes_of_children);
+    };
     let pid =
         parent.pid_namespace().find(chosen).filter(|pid| pid.kernel_number() < settings::number_limit());
     let pid = pid.ok_or(Errno::EINVAL)?;

@@ -35,7 +35,7 @@ pub struct FirstProcess {
 
 /// Makes process 1 with its one thread, still without a task. It is protected from signals that it does not handle.
 pub fn first(parts: FirstProcess) -> Result<Arc<Thread>, Errno> {
-    let pid = table::lock().allocate()?;
+    let pid = table::lock().allocate(&parts.namespaces.processes_of_children)?;
     assert_eq!(pid, Pid::INIT, "the first process is made once");
     let FirstProcess { memory, files, fs, credentials, namespaces } = parts;
     let _ = OF_NOBODY.set(OfNobody::new(namespaces));

@@ -16,9 +16,9 @@ use hal::user::{UserContext, UserRegs};
 use memory::AddressSpace;
 use outcome::{Failure, OrErrno};
 use sched::wait::WaitQueue;
-use subject::{Credentials, Limit, Limits, MayRaise, Pid, Resource};
+use subject::{Credentials, Limit, Limits, MayRaise, Pid, PidNamespace, Resource};
 use vfs::fd_table::OnExec;
-use vfs::{FdTable, File, FsContext, mount};
+use vfs::{FdTable, File, FsContext};
 
 use super::first::{Parentless, parentless};
 use super::{Thread, find_process, run, settings, table};
@@ -53,11 +53,9 @@ pub fn start(helper: Helper) -> Result<(), Errno> {
 /// The root and working directory of the first process, with the umask that the kernel starts with.
 fn context() -> Result<Arc<FsContext>, Errno> {
     let init = find_process(Pid::INIT).and_then(|init| init.leader()).and_then(|leader| leader.try_fs());
-    let root = mount::root().ok_or(Errno::ENOENT)?;
-    let context = FsContext::at(init.as_ref().map_or(root, |init| init.root()));
-    if let Some(init) = init {
-        context.set_working_directory(init.working_directory());
-    }
+    let init = init.ok_or(Errno::ENOENT)?;
+    let context = FsContext::at(init.root());
+    context.set_working_directory(init.working_directory());
     Ok(context)
 }
 
@@ -73,7 +71,7 @@ fn make(helper: Helper, outcome: Arc<Outcome>) -> Result<Runnable, Errno> {
     let fs = context()?;
     let credentials = Arc::new(Credentials::root());
     let user = UserState::new().or_errno()?;
-    let pid = table::lock().allocate()?;
+    let pid = table::lock().allocate(PidNamespace::initial())?;
     let parts = Parentless { memory, files, fs, credentials, limits, name: b"kworker" };
     let runnable = parentless(pid, parts).and_then(|thread| {
         let own = thread.clone();

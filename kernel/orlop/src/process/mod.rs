@@ -39,7 +39,7 @@ pub use settings::{
 };
 pub use table::{
     PID_LIMIT, find_process, find_thread, first_member, for_each_process, for_each_thread, is_in_use,
-    last_made, made_threads, next_process,
+    made_threads, next_process,
 };
 pub use thread::{NAME_SIZE, Thread, ThreadParts};
 pub use usage::Times;

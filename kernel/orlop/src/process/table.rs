@@ -42,7 +42,6 @@ const FIRST_REUSED: u32 = 300;
 const STEP: usize = 256;
 
 static TABLE: SpinLock<Table> = SpinLock::new(Table {
-    last: 0,
     made: 0,
     serial: 0,
     numbers: Numbers::new(),
@@ -71,7 +70,6 @@ struct Slot {
 
 /// The table, to be used under its lock.
 pub(super) struct Table {
-    last: u32,
     /// How many threads have been made.
     made: u64,
     /// The number of the last event whose order counts: a birth, or a change of group.
@@ -126,13 +124,13 @@ impl Slot {
 }
 
 impl Table {
-    /// Takes the next free number for a new thread; EAGAIN if there is none.
-    pub(super) fn allocate(&mut self) -> Result<Pid, Errno> {
+    /// Takes the next free number for a new thread of a namespace; EAGAIN if there is none.
+    pub(super) fn allocate(&mut self, namespace: &PidNamespace) -> Result<Pid, Errno> {
         let limit = settings::number_limit() as usize;
-        let next = self.numbers.take_next(self.last as usize + 1, limit);
+        let next = self.numbers.take_next(namespace.last() as usize + 1, limit);
         let found = next.or_else(|| self.numbers.take_next(FIRST_REUSED as usize, limit));
         let number = found.and_then(|number| u32::try_from(number).ok()).ok_or(Errno::EAGAIN)?;
-        self.last = number;
+        namespace.set_last(number);
         Ok(self.given(Pid::of_kernel_number(number)))
     }
 
@@ -335,11 +333,6 @@ pub fn find_process(pid: Pid) -> Option<Arc<Process>> {
 /// Whether a number stands for anything: a thread, a process, a group or a session.
 pub fn is_in_use(pid: Pid) -> bool {
     TABLE.lock().slots.contains_key(&pid)
-}
-
-/// What was made last.
-pub fn last_made() -> Pid {
-    Pid::of_kernel_number(TABLE.lock().last)
 }
 
 /// How many threads have been made since boot, the first ones of processes included.

@@ -55,6 +55,7 @@ pub mod xattr;
 use alloc::sync::Arc;
 
 use hal::user::UserContext;
+use vfs::mount::Turn;
 
 pub use arguments::{FromArg, Handler, IntoReturn};
 pub use outcome::{Failure, Restart};
@@ -72,6 +73,11 @@ pub struct Caller<'a> {
 }
 
 impl Caller<'_> {
+    /// The turn to change trees of mounts, for who is in the thread's namespace.
+    pub fn mount_turn(&self) -> Turn {
+        Turn::of(&self.thread.namespaces().mounts)
+    }
+
     /// Register number `index` of the system call's six arguments.
     #[inline]
     pub fn argument(&self, index: usize) -> u64 {

@@ -63,24 +63,24 @@ pub fn mount(
     }
     call.credentials.require(capability::SYS_ADMIN)?;
     if flags & MS_REMOUNT != 0 {
-        let turn = Turn::of(mount::initial());
+        let turn = caller.mount_turn();
         return Ok(remount(&turn, &place, flags, data.unwrap_or_default())?);
     }
     let depth = if flags & MS_REC != 0 { Depth::Tree } else { Depth::One };
     if flags & MS_BIND == 0 && flags & PROPAGATION != 0 {
         let kind = propagation_kind(flags & !(MS_REC | MS_SILENT))?;
-        return Ok(Turn::of(mount::initial()).set_propagation(&place, kind, depth)?);
+        return Ok(caller.mount_turn().set_propagation(&place, kind, depth)?);
     }
     if flags & (MS_BIND | MS_MOVE) != 0 {
         let source = source.filter(|source| !source.is_empty()).ok_or(Errno::EINVAL)?;
         let from = call.resolve(caller, AT_FDCWD, &source, LastLink::Follow)?;
-        let turn = Turn::of(mount::initial());
+        let turn = caller.mount_turn();
         let is_bind = flags & MS_BIND != 0;
         return Ok(if is_bind { turn.bind(&from, place, depth) } else { turn.relocate(&from, place) }?);
     }
     let kind = kind.ok_or(Errno::EINVAL)?;
     let made = create(&call, source, &kind, flags, data.unwrap_or_default())?;
-    Ok(Turn::of(mount::initial()).attach(&made, place)?)
+    Ok(caller.mount_turn().attach(&made, place)?)
 }
 
 /// A mount of a file system of this type, attached nowhere.
@@ -189,14 +189,13 @@ pub fn umount2(caller: &mut Caller<'_>, target: UserAddr, flags: u32) -> Result<
     }
     check_not_root(&call.context, &place)?;
     let ending = place.mount.filesystem.ending();
-    take_away(&place.mount, flags)?;
+    take_away(caller.mount_turn(), &place.mount, flags)?;
     drop(place);
     // Where that was the last mount and nobody uses it, all of the file system is stored when the call returns.
     Ok(ending.wait()?)
 }
 
-fn take_away(mount: &Arc<Mount>, flags: u32) -> Result<(), Errno> {
-    let turn = Turn::of(mount::initial());
+fn take_away(turn: Turn, mount: &Arc<Mount>, flags: u32) -> Result<(), Errno> {
     if flags & MNT_EXPIRE != 0 {
         only(flags, MNT_EXPIRE | UMOUNT_NOFOLLOW)?;
         turn.expire(mount)?;
@@ -223,7 +222,7 @@ pub fn pivot_root(caller: &mut Caller<'_>, new_root: UserAddr, put_old: UserAddr
     };
     let (new, old) = (directory(new_root)?, directory(put_old)?);
     let root = call.context.root();
-    Turn::of(mount::initial()).exchange_root(&root, &new, old)?;
+    caller.mount_turn().exchange_root(&root, &new, old)?;
     // Whoever stood at the old root stands at the new one: all processes, as on Linux.
     table::for_each_thread(|thread| {
         if let Some(context) = thread.try_fs() {

@@ -17,7 +17,7 @@ use memory::user::PathBuffer;
 use subject::capability;
 use vfs::fd_table::OnExec;
 use vfs::file::{File, Handle};
-use vfs::mount::{self, AttributeChange, Depth, Location, Turn};
+use vfs::mount::{AttributeChange, Depth, Location};
 
 use super::at::{PathCall, follow_unless, only, path_argument};
 use super::mount::propagation_kind;
@@ -43,7 +43,7 @@ pub fn open_tree(caller: &mut Caller<'_>, dfd: i32, path: UserAddr, flags: u32) 
     let mut buffer = PathBuffer::new();
     let place = place(caller, &call, dfd, path_argument(path, flags, &mut buffer)?, flags)?;
     let file = if is_clone {
-        let tree = Turn::of(mount::initial()).detached_view(&place, depth(flags))?;
+        let tree = caller.mount_turn().detached_view(&place, depth(flags))?;
         File::new(tree.root(), Handle::Path(Some(Arc::new(tree))), O_PATH, None)
     } else {
         File::new(place, Handle::Path(None), O_PATH, None)
@@ -98,7 +98,7 @@ pub fn move_mount(
     };
     let from = find(from_directory, from, at_flags(MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_F_SYMLINKS))?;
     let to = find(to_directory, to, at_flags(MOVE_MOUNT_T_EMPTY_PATH, MOVE_MOUNT_T_SYMLINKS))?;
-    let turn = Turn::of(mount::initial());
+    let turn = caller.mount_turn();
     if flags & MOVE_MOUNT_SET_GROUP != 0 {
         return Ok(turn.join_group(&from, &to)?);
     }
@@ -131,7 +131,7 @@ pub fn mount_setattr(
     let change = change_of(caller, &attributes)?;
     let mut buffer = PathBuffer::new();
     let place = place(caller, &call, dfd, path_argument(path, flags, &mut buffer)?, flags)?;
-    Ok(Turn::of(mount::initial()).set_attributes(&place, &change, depth(flags))?)
+    Ok(caller.mount_turn().set_attributes(&place, &change, depth(flags))?)
 }
 
 /// The attributes that are single bits, and their flags.

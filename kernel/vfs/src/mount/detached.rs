@@ -10,7 +10,7 @@ use abi::fs::MS_RDONLY;
 use super::passing::{share, unshare};
 use super::peers::{Propagation, PropagationKind};
 use super::tree::{Node, abandon, list};
-use super::{Depth, Location, Mount, Namespace, Turn, namespace};
+use super::{Depth, Location, Mount, Namespace, Turn};
 
 /// A tree that is attached nowhere. If it still is when this is dropped, it goes.
 pub struct DetachedTree(Arc<Mount>);
@@ -25,7 +25,9 @@ impl DetachedTree {
 impl Drop for DetachedTree {
     /// Waits for the turn: never to be dropped by who has it.
     fn drop(&mut self) {
-        let turn = Turn::of(namespace::initial());
+        let Some(namespace) = self.0.namespace() else { return };
+        let turn = Turn::of(&namespace);
+        // It may have been attached meanwhile.
         if self.0.namespace().is_some_and(|namespace| namespace.is_anonymous) {
             turn.dissolve(&self.0);
         }

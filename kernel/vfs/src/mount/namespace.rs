@@ -1,8 +1,8 @@
 //! Namespaces of mounts: which mounts there are for a process, in which order they are listed, and how many there may
 //! be.
 //!
-//! There is one that programs are in, and one for each tree that only a descriptor keeps (open_tree(2)). The first is
-//! [`initial`]. Who changes a namespace has the turn; who lists one looks at it under its lock.
+//! There is one that programs are in, made at boot, and one for each tree that only a descriptor keeps (open_tree(2)).
+//! Who changes a namespace has the turn; who lists one looks at it under its lock.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use abi::Errno;
 use hal::sync::{Once, SpinRwLock};
 
-use super::{Location, Mount};
+use super::Mount;
 use crate::generated::content::Changes;
 
 /// `mount-max`: how many mounts there may be in a namespace.
@@ -39,23 +39,14 @@ pub struct Namespace {
     pub changes: Changes,
 }
 
-/// The namespace that all programs are in.
-pub fn initial() -> &'static Arc<Namespace> {
-    static INITIAL: Once<Arc<Namespace>> = Once::new();
-    INITIAL.get_or_init(|| Namespace::new(FIRST))
-}
-
-/// Attaches the very first mount.
-pub fn attach_root(mount: Arc<Mount>) {
-    initial().begin_with(mount);
-}
-
-/// The root of everything.
-pub fn root() -> Option<Location> {
-    initial().root().map(Mount::root_location)
-}
-
 impl Namespace {
+    /// The first one, with the very first mount, which is the root of everything there.
+    pub fn initial(root: Arc<Mount>) -> Arc<Namespace> {
+        let namespace = Namespace::new(FIRST);
+        namespace.begin_with(root);
+        namespace
+    }
+
     /// For a tree that is attached nowhere.
     pub(super) fn anonymous() -> Arc<Namespace> {
         Namespace::new(NONE)
@@ -76,7 +67,6 @@ impl Namespace {
     /// Enters its root, or what has none above it.
     pub(super) fn begin_with(self: &Arc<Self>, mount: Arc<Mount>) {
         self.count.fetch_add(1, Ordering::Relaxed);
-        // In tests several come first.
         let _ = self.root.set(mount.clone());
         self.enter(&mount);
     }
