@@ -69,6 +69,11 @@ impl OwnReference {
     pub fn new(space: Arc<AddressSpace>) -> Arc<OwnReference> {
         Arc::new(OwnReference(space))
     }
+
+    /// Whether nobody has the memory but this thread and its process.
+    pub fn is_only(&self) -> bool {
+        Arc::strong_count(&self.0) <= 2
+    }
 }
 
 impl Deref for OwnReference {

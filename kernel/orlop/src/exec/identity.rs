@@ -11,6 +11,7 @@ use abi::fs::{MS_NOSUID, S_ISGID, S_ISUID, S_IXGRP};
 use abi::process::{SECBIT_KEEP_CAPS, SECBIT_NOROOT};
 use libkernel::file_capabilities::FileCapabilities;
 use subject::{Credentials, GroupId, UserId, capability};
+use vfs::context::Execution;
 use vfs::permission::{self, Access};
 use vfs::{File, extended, limits};
 
@@ -28,6 +29,8 @@ pub struct NewIdentity {
     /// Whether the caller could read the program: if not, nobody sees it in the process's memory either (Linux:
     /// `would_dump`).
     pub may_read: bool,
+    /// Keeps those from the directories of one who gains by the program that do not have them yet.
+    pub execution: Option<Execution>,
 }
 
 /// What the thread becomes by executing `file`. EPERM where a program that does not know of capabilities would lack
@@ -37,7 +40,8 @@ pub fn after_exec(thread: &Thread, file: &File) -> Result<NewIdentity, Errno> {
     let may_read = permission::check(file.inode(), &old, Access::READ).is_ok();
     let gift = Gift::of(thread, file)?;
     if gift.is_none() && is_plain(&old) {
-        return Ok(NewIdentity { credentials: old, secure: false, clears_personality: false, may_read });
+        let (secure, clears_personality, execution) = (false, false, None);
+        return Ok(NewIdentity { credentials: old, secure, clears_personality, may_read, execution });
     }
     let mut new = (*old).clone();
     new.user.effective = gift.user.unwrap_or(old.user.effective);
@@ -46,7 +50,9 @@ pub fn after_exec(thread: &Thread, file: &File) -> Result<NewIdentity, Errno> {
     new.capabilities.permitted = permitted;
     let gains = permitted & !old.capabilities.permitted != 0;
     let is_setid = new.user.effective != old.user.real || new.group.effective != old.group.real;
-    if is_setid || gains {
+    // Until the new program runs: another thread may be about to share the directories.
+    let execution = (is_setid || gains).then(|| Execution::begin(thread.fs()));
+    if execution.is_some() {
         renounce(thread, &old, &mut new);
     }
     new.user.settle();
@@ -62,6 +68,7 @@ pub fn after_exec(thread: &Thread, file: &File) -> Result<NewIdentity, Errno> {
         clears_personality: gift.user.is_some() || gift.group.is_some() || gains,
         credentials: Arc::new(new),
         may_read,
+        execution,
     })
 }
 

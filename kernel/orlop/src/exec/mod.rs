@@ -29,7 +29,6 @@ use vfs::mount::Location;
 use vfs::open::{open_for_exec, open_place_for_exec};
 use vfs::walk::LastLink;
 
-use crate::futex;
 use crate::process::{self, Thread};
 use crate::signal::{Signal, send};
 
@@ -274,11 +273,13 @@ fn commit(
     thread: &Arc<Thread>,
     context: &mut UserContext,
     built: Built,
-    identity: NewIdentity,
+    mut identity: NewIdentity,
     name: &[u8],
 ) -> Result<(), Failure> {
+    // Until the end: nobody gets hold of the directories of a program that gains by its file.
+    let _execution = identity.execution.take();
     process::exec::dethread(thread)?;
-    futex::leave_memory(thread, futex::Future::GoesOn);
+    process::exec::leave_memory(thread);
     thread.process().set_personality(personality(thread, &identity));
     // Before anybody can find the memory.
     built.space.set_dumpable(dumpable(thread, &identity));

@@ -201,9 +201,9 @@ fn wake_one(thread: &Thread, word: Word) {
     let _ = wake(thread, word, 1, FUTEX_BITSET_MATCH_ANY);
 }
 
-/// Wakes everybody who waits for a word: the end of a thread. Private memory has the same key either way.
-pub fn wake_all_of(thread: &Thread, address: UserAddr) -> Result<(), Errno> {
-    wake(thread, Word::new(address, Sharing::Shared)?, usize::MAX, FUTEX_BITSET_MATCH_ANY).map(drop)
+/// Wakes one who waits for a word: a thread leaves its memory. Private memory has the same key either way.
+pub fn wake_one_of(thread: &Thread, address: UserAddr) -> Result<(), Errno> {
+    wake(thread, Word::new(address, Sharing::Shared)?, 1, FUTEX_BITSET_MATCH_ANY).map(drop)
 }
 
 /// The thread leaves its memory, and holds no locks there any longer.

@@ -20,6 +20,7 @@ use sched::work;
 use subject::charges::{Payer, TaskCharge};
 use subject::{Pid, capability};
 use vfs::FdTable;
+use vfs::context::OwnContext;
 
 use super::family::Siblings;
 use super::process::ProcessParts;
@@ -330,6 +331,7 @@ fn new_thread(
 ) -> Result<Arc<Thread>, Errno> {
     let files = files(parent, request)?;
     let fs = parent.fs();
+    let fs = if request.has(CLONE_FS) { OwnContext::share(fs)? } else { OwnContext::new(fs.duplicate()) };
     // A child on the same memory starts without the alternate stack; after vfork it has the parent's for itself.
     let shares_stack = request.has(CLONE_VM) && !request.has(CLONE_VFORK);
     let stack = if shares_stack { NO_STACK } else { *parent.signals.stack.lock() };
@@ -337,7 +339,7 @@ fn new_thread(
         id: pid,
         process,
         files,
-        fs: if request.has(CLONE_FS) { fs } else { fs.duplicate() },
+        fs,
         memory: memory.clone(),
         credentials: parent.credentials(),
         namespaces: parent.namespaces().clone(),

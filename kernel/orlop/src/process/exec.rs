@@ -6,7 +6,9 @@ use core::sync::atomic::Ordering;
 use abi::Errno;
 use sched::work;
 
+use super::exit::clear_child_id;
 use super::{Thread, table};
+use crate::futex;
 use crate::signal::{NO_STACK, Signal};
 use crate::syscall::open::close_on_exec;
 
@@ -52,6 +54,12 @@ fn take_leadership(thread: &Arc<Thread>) {
     }
 }
 
+/// The last thread is about to leave its memory: its locks there are given up, and who waits for that hears of it.
+pub fn leave_memory(thread: &Thread) {
+    futex::leave_memory(thread, futex::Future::GoesOn);
+    clear_child_id(thread);
+}
+
 /// Resets what a new program must not inherit. The point of no return has been passed.
 pub fn finish(thread: &Arc<Thread>) -> Result<(), Errno> {
     let process = thread.process();
@@ -59,7 +67,9 @@ pub fn finish(thread: &Arc<Thread>) -> Result<(), Errno> {
     actions.reset_handlers();
     *process.signals.actions.lock() = actions;
     *thread.signals.stack.lock() = NO_STACK;
-    thread.clear_child_id.store(0, Ordering::Relaxed);
+    // What would have been continued was the old program's.
+    let resume = thread.resume.lock().take();
+    drop(resume);
     hal::task::with_current(|task| task.tagged_addresses.store(false, Ordering::Relaxed));
     process.timers.delete_posix();
     table::lock().set_exit_signal(process, Signal::CHLD.number());

@@ -66,12 +66,16 @@ pub(super) fn end_thread(thread: Arc<Thread>) {
     process.thread_ended.wake_all();
 }
 
-/// Tells a joining thread that this one is gone: `CLONE_CHILD_CLEARTID`.
-fn clear_child_id(thread: &Thread) {
+/// The thread leaves its memory, by its end or by `execve`, and tells who waits for that: `CLONE_CHILD_CLEARTID`. Nothing
+/// is stored where nobody else has the memory (Linux: `mm_release`).
+pub(super) fn clear_child_id(thread: &Thread) {
     let address = UserAddr::new(thread.clear_child_id.swap(0, Ordering::Relaxed));
-    if !address.is_null() && hal::user_copy::store_u32(address, 0).is_ok() {
+    if address.is_null() || thread.memory().is_none_or(|memory| memory.is_only()) {
+        return;
+    }
+    if hal::user_copy::store_u32(address, 0).is_ok() {
         // Without a mapping there is nobody to wake.
-        let _ = futex::wake_all_of(thread, address);
+        let _ = futex::wake_one_of(thread, address);
     }
 }
 

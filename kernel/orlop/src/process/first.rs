@@ -7,6 +7,7 @@ use hal::sync::Once;
 use memory::AddressSpace;
 use subject::charges::{Payer, TaskCharge};
 use subject::{Credentials, Limits, Pid};
+use vfs::context::OwnContext;
 use vfs::{FdTable, FsContext};
 
 use super::group::Group;
@@ -94,7 +95,7 @@ pub(super) fn parentless(pid: Pid, parts: Parentless) -> Result<Arc<Thread>, Err
         id: pid,
         process: process.clone(),
         files: parts.files,
-        fs: parts.fs,
+        fs: OwnContext::new(parts.fs),
         memory: parts.memory,
         credentials: parts.credentials,
         namespaces: namespaces.clone(),

@@ -17,8 +17,8 @@ use memory::{AddressSpace, Bounds, OwnReference};
 use sched::{self, settings};
 use subject::charges::TaskCharge;
 use subject::{Credentials, Limits, Pid, PidNamespace, Resource, UserId, UserNamespace};
+use vfs::FdTable;
 use vfs::context::OwnContext;
-use vfs::{FdTable, FsContext};
 
 use super::usage::Account;
 use super::{IoContext, Process, find_thread, speculation};
@@ -102,7 +102,7 @@ pub struct ThreadParts {
     /// Its descriptors.
     pub files: Arc<FdTable>,
     /// Its root, working directory and umask.
-    pub fs: Arc<FsContext>,
+    pub fs: OwnContext,
     /// Its memory.
     pub memory: Arc<AddressSpace>,
     /// Its identity.
@@ -175,7 +175,7 @@ impl Thread {
             affinity: AtomicU64::new(0),
             parent_death_signal: AtomicU32::new(0),
             files: SpinLock::new(Some(parts.files)),
-            fs: SpinLock::new(Some(OwnContext::new(parts.fs))),
+            fs: SpinLock::new(Some(parts.fs)),
             memory_id: AtomicUsize::new(Arc::as_ptr(&parts.memory).addr()),
             memory: SpinLock::new(Some(OwnReference::new(parts.memory))),
             credentials: SpinLock::new(parts.credentials),

@@ -65,6 +65,10 @@ pub fn leave(thread: &Thread, context: &mut UserContext) -> Result<(), Errno> {
     // As on Linux, mask and general registers come back even if the rest turns out to be bad: the handler of the
     // SIGSEGV that follows returns to what was interrupted.
     context.regs = restored.regs;
+    // A handler ran after whatever there was to continue, which the program has been told of (Linux:
+    // `restore_sigcontext`).
+    let resume = thread.resume.lock().take();
+    drop(resume);
     thread.set_signal_mask(SignalSet::from_bits(restored.mask));
     let read = |address, bytes: &mut [u8]| read_bytes(UserAddr::new(address), bytes).ok();
     let image = signal_frame::floating_point(&saved, address, read).map_err(|_| Errno::EFAULT)?;

@@ -112,12 +112,14 @@ fn set_nice(caller: &Caller<'_>, thread: &Thread, nice: i8) -> Result<(), Errno>
     if !is_same {
         own.require(capability::SYS_NICE)?;
     }
-    let present = thread.scheduling();
-    if nice < present.nice && !limit_allows(thread, nice) && !own.has_capability(capability::SYS_NICE) {
-        return Err(Errno::EACCES);
-    }
-    thread.set_scheduling(Parameters { nice, ..present });
-    Ok(())
+    let may_raise = limit_allows(thread, nice) || own.has_capability(capability::SYS_NICE);
+    thread.change_scheduling(|present| {
+        if nice < present.nice && !may_raise {
+            Err(Errno::EACCES)
+        } else {
+            Ok(Parameters { nice, ..present })
+        }
+    })
 }
 
 /// Whether a thread's `RLIMIT_NICE` lets it have a nice value without privilege.

@@ -57,22 +57,29 @@ pub fn number_of(policy: Policy) -> u32 {
     }
 }
 
-/// Gives a thread new parameters, if the caller may.
-fn change(caller: &Caller<'_>, thread: &Thread, new: Parameters) -> Result<(), Errno> {
-    if new.priority > PRIORITY_MAX || new.is_real_time() != (new.priority != 0) {
-        return Err(Errno::EINVAL);
-    }
-    if !is_free_to_all(caller, thread, new) {
-        caller.thread.credentials().require(capability::SYS_NICE)?;
-    }
-    thread.set_scheduling(new);
+/// Gives a thread the parameters that `new` makes of its own, if the caller may.
+fn change(
+    caller: &Caller<'_>,
+    thread: &Thread,
+    new: impl FnOnce(Parameters) -> Result<Parameters, Errno>,
+) -> Result<(), Errno> {
+    let privilege = caller.thread.credentials().require(capability::SYS_NICE);
+    thread.change_scheduling(|old| {
+        let new = new(old)?;
+        if new.priority > PRIORITY_MAX || new.is_real_time() != (new.priority != 0) {
+            return Err(Errno::EINVAL);
+        }
+        if !is_free_to_all(caller, thread, old, new) {
+            privilege?;
+        }
+        Ok(new)
+    })?;
     futex::priority_changed(thread);
     Ok(())
 }
 
 /// Whether a change needs no privilege (Linux: `user_check_sched_setscheduler`).
-fn is_free_to_all(caller: &Caller<'_>, thread: &Thread, new: Parameters) -> bool {
-    let old = thread.scheduling();
+fn is_free_to_all(caller: &Caller<'_>, thread: &Thread, old: Parameters, new: Parameters) -> bool {
     let raises_nice = !new.is_real_time() && new.nice < old.nice && !limit_allows(thread, new.nice);
     let leaves_idle =
         old.policy == Policy::Idle && new.policy != Policy::Idle && !limit_allows(thread, old.nice);
@@ -126,13 +133,16 @@ fn set_param(
     }
     let parameter = parameter.read()?;
     let thread = thread_or_self(caller, pid)?;
-    let mut new = thread.scheduling();
-    if let Some(policy) = policy {
-        new.policy = policy_of(policy & !SCHED_RESET_ON_FORK)?;
-        new.reset_on_fork = policy & SCHED_RESET_ON_FORK != 0;
-    }
-    new.priority = u8::try_from(parameter.sched_priority).map_err(|_| Errno::EINVAL)?;
-    Ok(change(caller, &thread, new)?)
+    let of = |old: Parameters| {
+        let mut new = old;
+        if let Some(policy) = policy {
+            new.policy = policy_of(policy & !SCHED_RESET_ON_FORK)?;
+            new.reset_on_fork = policy & SCHED_RESET_ON_FORK != 0;
+        }
+        new.priority = u8::try_from(parameter.sched_priority).map_err(|_| Errno::EINVAL)?;
+        Ok(new)
+    };
+    Ok(change(caller, &thread, of)?)
 }
 
 /// `sched_getparam`.
@@ -164,7 +174,7 @@ pub fn sched_setattr(
         return Err(Failure::Errno(Errno::EINVAL));
     }
     let thread = thread_or_self(caller, pid)?;
-    Ok(change(caller, &thread, parameters_of(&asked, thread.scheduling())?)?)
+    Ok(change(caller, &thread, |old| parameters_of(&asked, old))?)
 }
 
 const CLAMPS: u64 = SCHED_FLAG_UTIL_CLAMP_MIN | SCHED_FLAG_UTIL_CLAMP_MAX;

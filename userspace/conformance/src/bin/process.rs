@@ -16,32 +16,37 @@ use libsyscall::process::*;
 use libsyscall::signal::{Disposition, rt_sigprocmask, set_disposition};
 use libsyscall::thread::sched_yield;
 
-conformance::tests!(&[
-    ("fork_copies_memory", fork_copies_memory),
-    ("exit_status_has_eight_bits", exit_status_has_eight_bits),
-    ("a_signal_is_in_the_status", a_signal_is_in_the_status),
-    ("waiting_without_children", waiting_without_children),
-    ("waiting_without_hanging", waiting_without_hanging),
-    ("waiting_for_any_and_for_a_group", waiting_for_any_and_for_a_group),
-    ("waitid_tells_all", waitid_tells_all),
-    ("waitid_can_leave_the_child", waitid_can_leave_the_child),
-    ("stop_and_continue_are_reported", stop_and_continue_are_reported),
-    ("orphans_get_a_new_parent", orphans_get_a_new_parent),
-    ("the_end_of_a_child_is_a_signal", the_end_of_a_child_is_a_signal),
-    ("ignored_children_leave_no_zombie", ignored_children_leave_no_zombie),
-    ("vfork_shares_memory_and_waits", vfork_shares_memory_and_waits),
-    ("clone_refuses_bad_flags", clone_refuses_bad_flags),
-    ("clone_sets_ids", clone_sets_ids),
-    ("groups_and_sessions", groups_and_sessions),
-    ("kill_reaches_a_group", kill_reaches_a_group),
-    ("kill_refuses", kill_refuses),
-    ("many_children", many_children),
-    ("names_of_threads", names_of_threads),
-    ("users_can_be_given_up", users_can_be_given_up),
-    ("limits_can_be_read_and_lowered", limits_can_be_read_and_lowered),
-    ("parent_death_signal", parent_death_signal),
-    ("switches_are_counted", switches_are_counted),
-]);
+conformance::tests!(
+    &[
+        ("fork_copies_memory", fork_copies_memory),
+        ("exit_status_has_eight_bits", exit_status_has_eight_bits),
+        ("a_signal_is_in_the_status", a_signal_is_in_the_status),
+        ("waiting_without_children", waiting_without_children),
+        ("waiting_without_hanging", waiting_without_hanging),
+        ("waiting_for_any_and_for_a_group", waiting_for_any_and_for_a_group),
+        ("waitid_tells_all", waitid_tells_all),
+        ("waitid_can_leave_the_child", waitid_can_leave_the_child),
+        ("stop_and_continue_are_reported", stop_and_continue_are_reported),
+        ("orphans_get_a_new_parent", orphans_get_a_new_parent),
+        ("the_end_of_a_child_is_a_signal", the_end_of_a_child_is_a_signal),
+        ("ignored_children_leave_no_zombie", ignored_children_leave_no_zombie),
+        ("vfork_shares_memory_and_waits", vfork_shares_memory_and_waits),
+        ("clone_refuses_bad_flags", clone_refuses_bad_flags),
+        ("clone_sets_ids", clone_sets_ids),
+        ("leaving_memory_clears_a_word", leaving_memory_clears_a_word),
+        ("an_end_stores_nothing_where_nobody_looks", an_end_stores_nothing_where_nobody_looks),
+        ("groups_and_sessions", groups_and_sessions),
+        ("kill_reaches_a_group", kill_reaches_a_group),
+        ("kill_refuses", kill_refuses),
+        ("many_children", many_children),
+        ("names_of_threads", names_of_threads),
+        ("users_can_be_given_up", users_can_be_given_up),
+        ("limits_can_be_read_and_lowered", limits_can_be_read_and_lowered),
+        ("parent_death_signal", parent_death_signal),
+        ("switches_are_counted", switches_are_counted),
+    ],
+    &[("idle", idle)]
+);
 
 static WORD: AtomicU32 = AtomicU32::new(0);
 
@@ -249,6 +254,73 @@ fn clone_sets_ids() -> Outcome {
     // SAFETY: the word is this function's own; the kernel has written it.
     check_eq!(u64::from(unsafe { (&raw const parent_tid).read_volatile() }), pid);
     child::wait(pid as i32)?;
+    Ok(())
+}
+
+/// What a child is that becomes another program at once, on a stack of its own.
+extern "C" fn become_idle(_argument: *mut u8) -> ! {
+    let own = ulib::args::args().next().unwrap_or_default();
+    let list = [own.as_ptr(), c"--helper".as_ptr(), c"idle".as_ptr(), core::ptr::null()];
+    // SAFETY: the array holds NUL-terminated strings and ends with a null pointer; there is no environment.
+    let _ = unsafe { execve(own, list.as_ptr(), [core::ptr::null()].as_ptr()) };
+    exit_group(1);
+}
+
+/// A helper that stays until it is killed.
+fn idle(_arguments: &[&'static [u8]]) -> i32 {
+    loop {
+        ulib::time::sleep(Duration::from_secs(1000));
+    }
+}
+
+/// Who shares memory with a child hears when it leaves that by `execve`, as by an end: the word is cleared.
+fn leaving_memory_clears_a_word() -> Outcome {
+    static WORD: AtomicU32 = AtomicU32::new(0);
+    static mut STACK: [u128; 4096] = [0; 4096];
+    WORD.store(7, Ordering::Relaxed);
+    let flags = CLONE_VM | CLONE_CHILD_CLEARTID | u64::from(SIGCHLD);
+    let (top, word) = ((&raw mut STACK).wrapping_add(1).cast(), WORD.as_ptr());
+    // SAFETY: the stack is the child's alone, which leaves it before the next test of this process could use it again.
+    let pid = unsafe {
+        libsyscall::arch::clone_onto_stack(
+            flags,
+            top,
+            core::ptr::null_mut(),
+            word,
+            0,
+            become_idle,
+            core::ptr::null_mut(),
+        )
+    };
+    check!(pid > 0);
+    while WORD.load(Ordering::Acquire) != 0 {
+        let _ = libsyscall::thread::futex_wait(&WORD, 7, None, libsyscall::thread::Sharing::Shared);
+    }
+    child::end(pid as i32)
+}
+
+/// An end stores nothing into memory that only others see by chance: a shared mapping.
+fn an_end_stores_nothing_where_nobody_looks() -> Outcome {
+    use abi::memory::{MAP_ANONYMOUS, MAP_SHARED, PROT_READ, PROT_WRITE};
+    // SAFETY: new memory, at an address of the kernel's choice.
+    let word = unsafe {
+        libsyscall::memory::mmap(
+            core::ptr::null_mut(),
+            4096,
+            PROT_READ | PROT_WRITE,
+            MAP_SHARED | MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    }?;
+    // SAFETY: mapped, zeroed, and never unmapped.
+    let word = unsafe { &*word.cast::<AtomicU32>() };
+    word.store(7, Ordering::Relaxed);
+    let status = child::run(|| {
+        let set = raw::call(nr::set_tid_address, &[word.as_ptr() as u64]);
+        i32::from(set.is_err())
+    })?;
+    check_eq!((status, word.load(Ordering::Relaxed)), (WaitStatus(0), 7));
     Ok(())
 }
 

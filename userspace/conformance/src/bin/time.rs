@@ -24,6 +24,7 @@ conformance::tests!(&[
     ("sleeping_takes_its_time", sleeping_takes_its_time),
     ("sleeping_refuses", sleeping_refuses),
     ("sleeping_is_interrupted", sleeping_is_interrupted),
+    ("a_sleep_that_was_told_of_is_over", a_sleep_that_was_told_of_is_over),
     ("sleeping_until", sleeping_until),
     ("sleepers_wake_in_order", sleepers_wake_in_order),
     ("a_timer_sends_a_signal", a_timer_sends_a_signal),
@@ -183,6 +184,16 @@ fn set_timer(which: u64, value_ms: i64, interval_ms: i64) -> Result<Itimerval, E
     let mut old = Itimerval::default();
     raw::call(nr::setitimer, &[which, (&raw const new) as u64, (&raw mut old) as u64])?;
     Ok(core::hint::black_box(old))
+}
+
+/// Once a handler has run, nothing is left to be continued.
+fn a_sleep_that_was_told_of_is_over() -> Outcome {
+    record_signal(SIGALRM, 0)?;
+    set_timer(REAL, 10, 0)?;
+    let long = Timespec { tv_sec: 1000, tv_nsec: 0 };
+    check_eq!(raw::call(nr::nanosleep, &[(&raw const long) as u64, 0]), Err(Errno::EINTR));
+    check_eq!(raw::call(nr::restart_syscall, &[]), Err(Errno::EINTR));
+    Ok(())
 }
 
 fn a_timer_sends_a_signal() -> Outcome {

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
+use abi::Errno;
 use libkernel::sched::Parameters;
 use sched::settings;
 
@@ -20,14 +21,20 @@ impl Thread {
         Parameters::unpack(self.parameters.load(Ordering::Relaxed)).nice
     }
 
-    /// Changes how the thread is scheduled.
-    pub fn set_scheduling(&self, parameters: Parameters) {
+    /// Changes how the thread is scheduled, into what `change` makes of how it is. `change` also says whether that may
+    /// be, in the same step: nobody else changes it meanwhile.
+    pub fn change_scheduling(
+        &self,
+        change: impl FnOnce(Parameters) -> Result<Parameters, Errno>,
+    ) -> Result<(), Errno> {
         // Of two that change it at once, the one that comes last does so here and in the task.
         let _only = self.changes_scheduling.lock();
+        let parameters = change(self.scheduling())?;
         self.parameters.store(Parameters { boost: 0, ..parameters }.pack(), Ordering::Relaxed);
         if let Some(task) = self.task() {
             settings::set_parameters(&task, parameters);
         }
+        Ok(())
     }
 
     /// The CPUs that the thread may run on, a bit for each, also such as do not exist.
