@@ -25,6 +25,8 @@ pub enum Register {
     X0 = 0,
     /// RBX.
     Rbx = 1,
+    /// RDX.
+    Rdx = 3,
     /// RBP.
     Rbp = 6,
     /// RSP.

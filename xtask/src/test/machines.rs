@@ -16,6 +16,7 @@ use crate::run::machine::Machine::{self, Microvm, Pc, Q35, Virt};
 mod firmware;
 mod linux_loaders;
 mod randomness;
+mod read_backs;
 
 /// What the names of these tests start with.
 pub const PREFIX: &str = "machines/";
@@ -256,6 +257,7 @@ fn add_provoked<'a>(stage: &'a Stage<'_>, arch: Arch, queue: &Queue<'a>, plain: 
         push(stage, queue, format!("{PREFIX}{arch}/an interrupt that means nothing"), move || {
             judge(guest.run_to_ending(&[])?, &[], OFF)
         });
+        read_backs::add(stage, queue, plain);
     }
 }
 

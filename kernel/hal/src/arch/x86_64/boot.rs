@@ -166,6 +166,8 @@ extended:
 extend:
     mov eax, 0x80000001
     cpuid
+    .global no_execute_told
+no_execute_told:
     bt edx, 20
     jc 2f
     xor eax, eax
@@ -174,9 +176,13 @@ extend:
     jne 1f
     mov ecx, 0x1a0
     rdmsr
+    .global no_execute_turned_off
+no_execute_turned_off:
     btr edx, 2
     jnc 1f
     wrmsr
+    .global no_execute_turned_on
+no_execute_turned_on:
 1:
     mov eax, 0x80000001
     cpuid

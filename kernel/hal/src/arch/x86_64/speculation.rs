@@ -11,6 +11,7 @@ use core::arch::asm;
 use core::fmt;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, Ordering};
+use libkernel::arch::x86_64::speculation::enforce::Register;
 use libkernel::arch::x86_64::speculation::{Branches, History, Plan, Processor};
 use libkernel::command_line::CommandLine;
 use libkernel::patch::Features;
@@ -26,7 +27,9 @@ const STORE_BYPASS_DISABLE: u64 = 1 << 2;
 
 /// Decides. On the boot CPU, before the text is patched.
 pub fn decide(command_line: &[u8]) {
-    let wishes = Wishes::read(CommandLine::new(command_line));
+    let words = CommandLine::new(command_line);
+    let wishes = Wishes::read(words);
+    PROVOKED.store(words.option("provoke") == Some(b"speculation"), Ordering::Relaxed);
     // SAFETY: the register is read only where CPUID announces it.
     let processor = Processor::read(cpuid::read, || unsafe { msr::read(msr::ARCH_CAPABILITIES) });
     let _ = PLAN.set((Plan::new(processor, wishes), wishes));
@@ -55,21 +58,18 @@ pub fn features() -> Features {
 /// Gives the executing CPU what is written once.
 pub fn initialise_cpu() {
     let Some(plan) = plan() else { return };
-    // SAFETY: the plan names registers and bits that CPUID announces; they take freedom from speculation and change no
-    // result. One that a hypervisor refuses all the same faults, and is not kept.
-    let is_written = unsafe {
-        let efer = msr::read(msr::EFER) | msr::EFER_AUTOMATIC_RESTRICTION;
-        [
-            plan.control() == 0 || msr::try_write(msr::SPECULATION_CONTROL, plan.control()),
-            plan.branches != Branches::Automatic || msr::try_write(msr::EFER, efer),
-            // It cannot be read: whether it is taken is all that can be known.
-            !plan.has_barrier || msr::try_write(msr::PREDICTOR_COMMAND, 1),
-        ]
+    let number = |register| match register {
+        Register::Control => msr::SPECULATION_CONTROL,
+        Register::Features => msr::EFER,
+        Register::Command => msr::PREDICTOR_COMMAND,
     };
-    if (is_written.contains(&false) || !is_kept(plan))
-        && !is_tried()
-        && !IS_LOST.swap(true, Ordering::Relaxed)
-    {
+    // SAFETY: reading changes nothing. The plan names registers and bits that CPUID announces; they take freedom from
+    // speculation and change no result. One that a hypervisor refuses all the same faults, and is not kept.
+    let is_kept = plan.enforce(
+        |register| unsafe { msr::try_read(number(register)) },
+        |register, value| unsafe { msr::try_write(number(register), value) },
+    );
+    if !is_kept && !is_tried() && !IS_LOST.swap(true, Ordering::Relaxed) {
         crate::boot::lacks("a register that keeps what is written against trained branches");
     }
 }
@@ -77,18 +77,14 @@ pub fn initialise_cpu() {
 /// Whether a CPU lost what [`initialise_cpu`] wrote: a plan is no defence then.
 static IS_LOST: AtomicBool = AtomicBool::new(false);
 
-/// Whether the executing CPU holds it.
-fn is_kept(plan: &Plan) -> bool {
-    // SAFETY: reading changes nothing, and what is not there is tried.
-    let holds =
-        |register, bits: u64| unsafe { msr::try_read(register) }.is_some_and(|value| value & bits == bits);
-    (plan.control() == 0 || holds(msr::SPECULATION_CONTROL, plan.control()))
-        && (plan.branches != Branches::Automatic || holds(msr::EFER, msr::EFER_AUTOMATIC_RESTRICTION))
-}
+/// Whether what is lost is to be told all the same, see [`is_tried`].
+static PROVOKED: AtomicBool = AtomicBool::new(false);
 
-/// Whether sequences are to run where nothing of the CPU's is behind them (`mitigations=test`).
+/// Whether sequences are to run where nothing of the CPU's is behind them (`mitigations=test`), and that is no loss,
+/// which it is with `provoke=speculation`.
 fn is_tried() -> bool {
-    PLAN.get().is_some_and(|(_, wishes)| wishes.level == Level::Test)
+    let is_test = PLAN.get().is_some_and(|(_, wishes)| wishes.level == Level::Test);
+    is_test && !PROVOKED.load(Ordering::Relaxed)
 }
 
 /// Brings in what the thread that runs next asked for. Interrupts masked.

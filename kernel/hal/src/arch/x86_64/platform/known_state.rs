@@ -11,6 +11,7 @@ use super::{cpuid, machine_check, msr};
 use crate::arch::Arch;
 use crate::contract::Cpu as _;
 use core::arch::asm;
+use libkernel::arch::x86_64::speculation::enforce::AUTOMATIC_RESTRICTION;
 use libkernel::command_line::CommandLine;
 use libkernel::read_back::{Expected, find_lost};
 
@@ -200,7 +201,7 @@ pub fn check(gs_base: u64) {
     let specific = user::registers().into_iter().chain(bases).chain(attributes);
     let specific = specific.map(|(register, name, value)| Expected {
         // `speculation` looks at what it adds.
-        mask: if register == msr::EFER { !msr::EFER_AUTOMATIC_RESTRICTION } else { u64::MAX },
+        mask: if register == msr::EFER { !AUTOMATIC_RESTRICTION } else { u64::MAX },
         ..Expected::whole(Register::ModelSpecific(register), name, value)
     });
     if let Some(lost) = find_lost(control.into_iter().chain(specific), read) {
@@ -225,6 +226,7 @@ fn read(register: Register) -> Option<u64> {
 
 /// Takes away what makes `syscall` an entry, where `provoke=register` asks for it: a test of [`check`], which follows.
 pub fn provoke(words: CommandLine<'_>) {
+    machine_check::provoke(words);
     if words.option("provoke") == Some(b"register") {
         // SAFETY: no program runs yet, and none will.
         unsafe { msr::write(msr::LSTAR, 0) };

@@ -8,6 +8,7 @@ use super::{cpuid, msr};
 use crate::arch::Arch;
 use crate::contract::Cpu as _;
 use crate::panic::say;
+use libkernel::command_line::CommandLine;
 
 const CAPABILITIES: u32 = 0x179;
 const STATUS: u32 = 0x17a;
@@ -92,6 +93,17 @@ pub fn check() {
         // A bank in which nothing can go wrong keeps no bit of what it is told.
         if bank_count(capabilities) > 0 && (0..bank_count(capabilities)).all(is_deaf) {
             crate::boot::lacks("banks of machine checks that keep what they are told: errors may go unseen");
+        }
+    }
+}
+
+/// Makes the executing CPU's banks deaf, where `provoke=banks` asks for it: a test of [`check`], which follows.
+pub fn provoke(words: CommandLine<'_>) {
+    if words.option("provoke") == Some(b"banks") && has(feature::MACHINE_CHECK) {
+        // SAFETY: as above.
+        unsafe {
+            let capabilities = msr::try_read(CAPABILITIES).unwrap_or(0);
+            (0..bank_count(capabilities)).for_each(|number| Bank(number).write(0, 0));
         }
     }
 }

@@ -65,8 +65,6 @@ pub const KVM_POLL_CONTROL: u32 = 0x4b56_4d05;
 pub const EFER_SYSCALL: u64 = 1 << 0;
 /// EFER.LME and LMA: long mode is on.
 pub const EFER_LONG_MODE: u64 = 1 << 8 | 1 << 10;
-/// EFER.AIBRSE: automatic IBRS (APM volume 2, 3.2.9).
-pub const EFER_AUTOMATIC_RESTRICTION: u64 = 1 << 21;
 /// EFER.NXE, which turns no-execute pages on.
 pub const EFER_NO_EXECUTE: u64 = 1 << 11;
 

@@ -3,6 +3,7 @@
 //! Sources: Intel, "CPUID Enumeration and Architectural MSRs" and "Affected Processors"; AMD, "Software techniques for
 //! managing speculation" and APM volume 3, appendix E; the words: Linux 6.1, which `xtask run --kernel linux` shows for
 //! each CPU model.
+pub mod enforce;
 mod models;
 #[cfg(test)]
 mod tests;
