@@ -55,7 +55,7 @@ impl Namespaces {
         Arc::new(Namespaces {
             names: Arc::new(HostNames::initial()),
             mounts,
-            processes_of_children: PidNamespace::initial().clone(),
+            processes_of_children: PidNamespace::initial(),
             cgroups: bare(CGROUPS),
             ipc: bare(IPC),
             network: bare(NETWORK),

@@ -8,8 +8,6 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use hal::sync::Once;
-
 /// A thread, a process, a process group or a session; all four share one space of numbers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pid(u32);
@@ -62,14 +60,11 @@ pub struct PidNamespace {
 }
 
 impl PidNamespace {
-    /// The initial one.
-    pub fn initial() -> &'static Arc<PidNamespace> {
+    /// The initial one, to be made once, at boot.
+    pub fn initial() -> Arc<PidNamespace> {
         /// Linux: `PROC_PID_INIT_INO`.
         const FIRST: u64 = 0xefff_fffc;
-        static INITIAL: Once<Arc<PidNamespace>> = Once::new();
-        INITIAL.get_or_init(|| {
-            Arc::new(PidNamespace { first: Pid::INIT, number: FIRST, last: AtomicU32::new(0) })
-        })
+        Arc::new(PidNamespace { first: Pid::INIT, number: FIRST, last: AtomicU32::new(0) })
     }
 
     /// What a program there means by a positive number. Whether anything has it is for the process table to say.
@@ -110,7 +105,7 @@ mod tests {
 
     #[test]
     fn programs_name_positive_numbers_and_see_them_again() {
-        let initial = PidNamespace::initial();
+        let initial = &PidNamespace::initial();
         for number in [1, 300, i32::MAX] {
             assert_eq!(initial.find(number).map(|pid| pid.signed_in(initial)), Some(number));
         }

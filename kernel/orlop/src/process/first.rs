@@ -6,7 +6,7 @@ use abi::Errno;
 use hal::sync::Once;
 use memory::AddressSpace;
 use subject::charges::{Payer, TaskCharge};
-use subject::{Credentials, Limits, Pid};
+use subject::{Credentials, Limits, Pid, PidNamespace};
 use vfs::context::OwnContext;
 use vfs::{FdTable, FsContext};
 
@@ -72,12 +72,20 @@ impl OfNobody {
     }
 }
 
-/// There since the first process is made.
 static OF_NOBODY: Once<OfNobody> = Once::new();
+
+fn of_nobody() -> &'static OfNobody {
+    OF_NOBODY.get().expect("there since the first process was made, before any program ran")
+}
+
+/// The namespace of processes that no process made, and of kernel tasks.
+pub(super) fn first_pid_namespace() -> &'static Arc<PidNamespace> {
+    &of_nobody().namespaces.processes_of_children
+}
 
 /// Makes a process without a parent, with its one thread, still without a task and not in the table.
 pub(super) fn parentless(pid: Pid, parts: Parentless) -> Result<Arc<Thread>, Errno> {
-    let OfNobody { group, session, namespaces } = OF_NOBODY.get().ok_or(Errno::ESRCH)?;
+    let OfNobody { group, session, namespaces } = of_nobody();
     let process = Process::new(ProcessParts {
         pid,
         pid_namespace: namespaces.processes_of_children.clone(),

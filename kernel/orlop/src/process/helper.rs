@@ -16,11 +16,11 @@ use hal::user::{UserContext, UserRegs};
 use memory::AddressSpace;
 use outcome::{Failure, OrErrno};
 use sched::wait::WaitQueue;
-use subject::{Credentials, Limit, Limits, MayRaise, Pid, PidNamespace, Resource};
+use subject::{Credentials, Limit, Limits, MayRaise, Pid, Resource};
 use vfs::fd_table::OnExec;
 use vfs::{FdTable, File, FsContext};
 
-use super::first::{Parentless, parentless};
+use super::first::{Parentless, first_pid_namespace, parentless};
 use super::{Thread, find_process, run, settings, table};
 use crate::exec;
 use crate::signal::send;
@@ -71,7 +71,7 @@ fn make(helper: Helper, outcome: Arc<Outcome>) -> Result<Runnable, Errno> {
     let fs = context()?;
     let credentials = Arc::new(Credentials::root());
     let user = UserState::new().or_errno()?;
-    let pid = table::lock().allocate(PidNamespace::initial())?;
+    let pid = table::lock().allocate(first_pid_namespace())?;
     let parts = Parentless { memory, files, fs, credentials, limits, name: b"kworker" };
     let runnable = parentless(pid, parts).and_then(|thread| {
         let own = thread.clone();

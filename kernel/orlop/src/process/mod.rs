@@ -51,7 +51,7 @@ use subject::{PidNamespace, UserNamespace};
 /// The namespace of processes that the running thread is in; the initial one in a kernel task.
 pub fn current_pid_namespace() -> Arc<PidNamespace> {
     let own = current().map(|thread| thread.process().pid_namespace().clone());
-    own.unwrap_or_else(|| PidNamespace::initial().clone())
+    own.unwrap_or_else(|| first::first_pid_namespace().clone())
 }
 
 /// As [`current_pid_namespace`], of users.

@@ -11,6 +11,7 @@ use abi::resource::PRIO_USER;
 use conformance::files::{as_user, create, mode_of, rename, unlink};
 use conformance::{Outcome, check, check_eq, raw, scratch};
 use libsyscall::file::*;
+use libsyscall::system::mount;
 
 conformance::tests!(&[
     ("the_mask_of_new_files", the_mask_of_new_files),
@@ -148,5 +149,13 @@ fn minus_one_is_nobody() -> Outcome {
     }
     check_eq!(raw::call(nr::getgroups, &[0, 0]), Ok(0));
     check_eq!(raw::call(nr::getpriority, &[u64::from(PRIO_USER), NOBODY]), Err(Errno::ESRCH));
+    // Where nobody can be meant it says that nothing is to change.
+    check_eq!(raw::call(nr::setfsuid, &[NOBODY]), Ok(0));
+    check_eq!(raw::call(nr::setresuid, &[NOBODY; 3]), Ok(0));
+    scratch::enter_tmpfs()?;
+    mkdirat(AT_FDCWD, c"t", 0o755)?;
+    for options in [c"uid=4294967295", c"gid=4294967295"] {
+        check_eq!(mount(c"t", c"t", c"tmpfs", 0, Some(options)), Err(Errno::EINVAL));
+    }
     Ok(())
 }
