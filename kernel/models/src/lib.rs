@@ -14,7 +14,7 @@ extern crate self as hal;
 mod machine;
 mod models;
 
-use machine::{arch, contract, cpu, task};
+use machine::{arch, contract, cpu, list, task};
 
 macro_rules! kernel_file {
     ($visibility:vis mod $name:ident = $file:literal) => {
@@ -26,6 +26,7 @@ macro_rules! kernel_file {
 
 pub mod sync {
     //! `hal::sync`.
+    kernel_file!(mod gate = "gate.rs");
     kernel_file!(mod irq = "irq.rs");
     kernel_file!(mod once = "once.rs");
     kernel_file!(mod reader_counts = "reader_counts.rs");
@@ -35,17 +36,19 @@ pub mod sync {
     kernel_file!(mod try_rw_lock = "try_rw_lock.rs");
 
     use crate::machine::{order, preempt, spin_until};
+    pub use gate::{Gate, HandOn};
     pub use irq::{IrqGuard, IrqLock};
     pub use once::Once;
     pub use preempt::assert_may_block;
     pub use spin::{SpinGuard, SpinLock};
     pub use spin_rw::SpinRwLock;
     pub use try_lock::{TryGuard, TryLock};
-    pub use try_rw_lock::{Refused, TryReadGuard, TryRwLock, TryWriteGuard};
+    pub use try_rw_lock::{TryReadGuard, TryRwLock, TryWriteGuard};
 }
 
 pub mod sched {
     //! `sched`, as far as sleeping goes.
+    kernel_file!(mod lock_queue = "lock_queue.rs");
     kernel_file!(pub mod mutex = "mutex.rs");
     kernel_file!(pub mod rwlock = "rwlock.rs");
     kernel_file!(pub mod turns = "turns.rs");

@@ -126,22 +126,97 @@ pub mod order {
     }
 }
 
+pub mod list {
+    //! Lists without links.
+    use alloc::collections::VecDeque;
+    use alloc::sync::Arc;
+    use core::marker::PhantomData;
+    use core::ops::Deref;
+
+    /// Known by its address.
+    pub struct Link<T>(u8, PhantomData<fn() -> T>);
+
+    impl<T> Default for Link<T> {
+        fn default() -> Link<T> {
+            Link(0, PhantomData)
+        }
+    }
+
+    pub struct List<T>(VecDeque<(usize, Arc<T>)>);
+
+    pub struct Listed<'a, T>(&'a Arc<T>);
+
+    impl<T> Listed<'_, T> {
+        pub fn to_arc(&self) -> Arc<T> {
+            Arc::clone(self.0)
+        }
+    }
+
+    impl<T> Deref for Listed<'_, T> {
+        type Target = T;
+        fn deref(&self) -> &T {
+            self.0
+        }
+    }
+
+    fn address<T>(link: &Link<T>) -> usize {
+        core::ptr::from_ref(link).addr()
+    }
+
+    impl<T> List<T> {
+        pub const fn new() -> List<T> {
+            List(VecDeque::new())
+        }
+
+        pub fn is_empty(&self) -> bool {
+            self.0.is_empty()
+        }
+
+        pub fn first(&self) -> Option<Listed<'_, T>> {
+            self.0.front().map(|(_, value)| Listed(value))
+        }
+
+        pub fn push_back(&mut self, value: Arc<T>, link: impl FnOnce(&T) -> &Link<T>) -> bool {
+            self.0.push_back((address(link(&value)), value));
+            true
+        }
+
+        pub fn remove(&mut self, link: &Link<T>) -> Option<Arc<T>> {
+            let index = self.0.iter().position(|(own, _)| *own == address(link))?;
+            self.0.remove(index).map(|(_, value)| value)
+        }
+    }
+}
+
 pub mod task {
     //! Tasks: each is one thread of `loom`.
     use super::atomic::AtomicU32;
+    use super::list::Link;
     use alloc::sync::Arc;
+    use core::sync::atomic::AtomicBool;
     use core::sync::atomic::Ordering::Relaxed;
 
     pub type TaskRef = Arc<Task>;
 
+    #[derive(Default)]
+    pub struct SchedData {
+        pub line: Link<Task>,
+        pub shares: AtomicBool,
+    }
+
     pub struct Task {
         pub work: AtomicU32,
+        pub sched: SchedData,
         pub thread: loom::thread::Thread,
     }
 
     loom::thread_local! {
         static CURRENT: TaskRef =
-            Arc::new(Task { work: AtomicU32::new(0), thread: loom::thread::current() });
+            Arc::new(Task {
+                work: AtomicU32::new(0),
+                sched: SchedData::default(),
+                thread: loom::thread::current(),
+            });
     }
 
     pub fn current_ref() -> TaskRef {

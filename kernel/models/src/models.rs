@@ -65,7 +65,7 @@ fn interrupt_locks_exclude_and_publish() {
 #[test]
 fn a_try_lock_has_one_holder() {
     explore(3, || {
-        let lock = Arc::new((TryLock::new(Fragile::new()), AtomicUsize::new(0)));
+        let lock = Arc::new((TryLock::new(Fragile::new(), ()), AtomicUsize::new(0)));
         let attempt = |pair: &(TryLock<Fragile>, AtomicUsize)| {
             if let Some(guard) = pair.0.try_lock() {
                 guard.increment();
@@ -84,7 +84,7 @@ fn a_try_lock_has_one_holder() {
 #[test]
 fn readers_never_see_half_a_write() {
     explore(3, || {
-        let lock = Arc::new(TryRwLock::new((Fragile::new(), Fragile::new())));
+        let lock = Arc::new(TryRwLock::new((Fragile::new(), Fragile::new()), ()));
         let other = lock.clone();
         let writer = loom::thread::spawn(move || {
             if let Some(pair) = other.try_write() {
@@ -92,7 +92,7 @@ fn readers_never_see_half_a_write() {
                 pair.1.increment();
             }
         });
-        if let Ok(pair) = lock.try_read() {
+        if let Some(pair) = lock.try_read() {
             assert_eq!(pair.0.get(), pair.1.get());
         }
         writer.join().unwrap();
@@ -103,10 +103,10 @@ fn readers_never_see_half_a_write() {
 #[test]
 fn readers_counted_per_cpu_never_see_half_a_write() {
     explore(3, || {
-        let lock = Arc::new(TryRwLock::new((Fragile::new(), Fragile::new())));
+        let lock = Arc::new(TryRwLock::new((Fragile::new(), Fragile::new()), ()));
         let look = |lock: &TryRwLock<(Fragile, Fragile)>, cpu| {
             crate::machine::cpu::THIS.with(|this| this.set(cpu));
-            if let Ok(pair) = lock.try_read() {
+            if let Some(pair) = lock.try_read() {
                 assert_eq!(pair.0.get(), pair.1.get());
             }
         };
@@ -230,6 +230,64 @@ fn who_waits_for_its_turn_gets_it_or_dies() {
         while turns.try_take().is_none_or(|turn| turn.get() != 1 + taken) {
             loom::thread::yield_now();
         }
+    });
+}
+
+/// It may be the first in line, and called already.
+#[test]
+fn who_dies_in_line_leaves_the_turn_to_the_next() {
+    explore(2, || {
+        let turns = Arc::new(Turns::new(Fragile::new()));
+        let turn = turns.take().unwrap();
+        let taken = Arc::new(AtomicUsize::new(0));
+        let tasks: Vec<_> = (0..2)
+            .map(|_| {
+                let (turns, taken, own) = (turns.clone(), taken.clone(), Arc::new(Once::new()));
+                let task = own.clone();
+                loom::thread::spawn(move || {
+                    let _ = task.set(task::current_ref());
+                    drop(turns.take());
+                    taken.fetch_add(1, SeqCst);
+                });
+                own
+            })
+            .collect();
+        drop(turn);
+        if let Some(task) = tasks[0].get() {
+            task.work.fetch_or(crate::sched::work::KILL, SeqCst);
+            crate::sched::wake(task);
+        }
+        // Not by `join`, which a wake-up that comes late would disturb.
+        while taken.load(SeqCst) != 2 {
+            loom::thread::yield_now();
+        }
+    });
+}
+
+/// The try turns the readers away, who then wait; nobody else comes to wake them.
+#[test]
+fn a_failed_try_to_write_leaves_no_reader_behind() {
+    explore(3, || {
+        let lock = Arc::new(RwLock::new(Fragile::new()));
+        let inside = lock.read();
+        let (other, third) = (lock.clone(), lock.clone());
+        let reader = loom::thread::spawn(move || other.read().get());
+        let writer = loom::thread::spawn(move || third.try_write().map(|value| value.increment()));
+        drop(inside);
+        assert!(reader.join().unwrap() <= 1);
+        let wrote = usize::from(writer.join().unwrap().is_some());
+        assert_eq!(lock.read().get(), wrote);
+    });
+}
+
+#[test]
+fn two_writers_and_a_reader_of_a_sleeping_lock_all_get_in() {
+    explore(2, || {
+        let lock = increment_together(1, RwLock::new(Fragile::new()), |lock| {
+            lock.write().increment();
+            assert!(lock.read().get() >= 1);
+        });
+        assert_eq!(lock.read().get(), 2);
     });
 }
 

@@ -37,6 +37,9 @@ pub mod deadline;
 pub mod hosted;
 mod idle;
 pub mod load;
+mod lock_queue;
+#[cfg(test)]
+mod lock_tests;
 mod placement;
 pub mod provoke;
 mod readiness;

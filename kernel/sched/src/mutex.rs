@@ -1,36 +1,36 @@
 //! The sleeping mutex: for sections that sleep or take long.
 //!
 //! A waiter sleeps uninterruptibly; holders therefore finish without waiting for a program, or for a page of its
-//! memory. What is held for longer is a turn ([`super::turns`]), made of the same.
-
-use core::ops::{Deref, DerefMut};
+//! memory. What is held for longer is a turn ([`super::turns`]), made of the same. Waiters get it in the order of their
+//! coming ([`super::lock_queue`]).
 
 use hal::sync::{TryGuard, TryLock};
 
-use super::wait::{Interrupted, Patience, WaitQueue};
+use super::lock_queue::{Access, LockQueue};
+use super::wait::{Interrupted, Patience};
 
 /// Mutual exclusion by sleeping.
-pub struct Mutex<T: ?Sized> {
-    waiters: WaitQueue,
-    value: TryLock<T>,
-}
+pub struct Mutex<T: ?Sized>(TryLock<T, LockQueue>);
+
+/// Access to the value while the mutex is held.
+pub type MutexGuard<'a, T> = TryGuard<'a, T, LockQueue>;
 
 impl<T> Mutex<T> {
     /// An open mutex around `value`.
     #[cfg_attr(debug_assertions, track_caller)]
     pub const fn new(value: T) -> Mutex<T> {
-        Mutex { waiters: WaitQueue::new(), value: TryLock::new(value) }
+        Mutex(TryLock::new(value, LockQueue::new()))
     }
 
     /// What [`super::turns`] are made of.
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) const fn for_turns(value: T) -> Mutex<T> {
-        Mutex { waiters: WaitQueue::new(), value: TryLock::for_turns(value) }
+        Mutex(TryLock::for_turns(value, LockQueue::new()))
     }
 
     /// The value, when nobody can hold the mutex any more.
     pub fn into_inner(self) -> T {
-        self.value.into_inner()
+        self.0.into_inner()
     }
 }
 
@@ -39,20 +39,27 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        self.value.will_wait();
-        let value = match self.value.try_lock() {
-            Some(value) => value,
-            None => self.waiters.wait_uninterruptibly(|| self.value.try_lock()),
-        };
-        MutexGuard { value, _wake: WakeOne(&self.waiters) }
+        self.0.will_wait();
+        match self.0.try_lock() {
+            Some(guard) => guard,
+            None => self.wait(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    #[cfg_attr(debug_assertions, track_caller)]
+    fn wait(&self) -> MutexGuard<'_, T> {
+        let (queue, gate) = self.0.waiters();
+        queue.wait_uninterruptibly(gate, Access::Exclusive, || self.0.try_lock_as_first())
     }
 
     /// Takes the mutex, sleeping until it is free or the thread is to end.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) fn lock_unless_killed(&self) -> Result<MutexGuard<'_, T>, Interrupted> {
-        self.value.will_wait();
-        match self.try_lock() {
+        self.0.will_wait();
+        match self.0.try_lock() {
             Some(guard) => Ok(guard),
             None => self.wait_unless_killed(),
         }
@@ -62,8 +69,9 @@ impl<T: ?Sized> Mutex<T> {
     #[inline(never)]
     #[cfg_attr(debug_assertions, track_caller)]
     fn wait_unless_killed(&self) -> Result<MutexGuard<'_, T>, Interrupted> {
-        let value = self.waiters.wait_until_killed(|| self.value.try_lock())?;
-        let guard = MutexGuard { value, _wake: WakeOne(&self.waiters) };
+        let (queue, gate) = self.0.waiters();
+        let enter = || self.0.try_lock_as_first();
+        let guard = queue.wait(gate, Access::Exclusive, Patience::Killable, enter)?;
         // It may have become free after the kill and before the thread ran: nothing is done for who was told to end.
         if Patience::Killable.is_exhausted() { Err(Interrupted) } else { Ok(guard) }
     }
@@ -72,12 +80,12 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        self.value.try_lock().map(|value| MutexGuard { value, _wake: WakeOne(&self.waiters) })
+        self.0.try_lock()
     }
 
     /// The value, without locking: the exclusive borrow proves that nobody else looks.
     pub fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
+        self.0.get_mut()
     }
 }
 
@@ -85,35 +93,5 @@ impl<T: Default> Default for Mutex<T> {
     #[cfg_attr(debug_assertions, track_caller)]
     fn default() -> Mutex<T> {
         Mutex::new(T::default())
-    }
-}
-
-/// Access to the value while the mutex is held. The fields drop in order: first it opens, then the next waiter wakes.
-pub struct MutexGuard<'a, T: ?Sized> {
-    value: TryGuard<'a, T>,
-    _wake: WakeOne<'a>,
-}
-
-struct WakeOne<'a>(&'a WaitQueue);
-
-impl Drop for WakeOne<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.wake_one();
-    }
-}
-
-impl<T: ?Sized> Deref for MutexGuard<'_, T> {
-    type Target = T;
-    #[inline]
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
-
-impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.value
     }
 }

@@ -4,6 +4,7 @@
 //! anything that sleeps or faults on user memory, which [`assert_may_block`] checks. A lock that an interrupt
 //! handler also takes must be an `IrqLock`.
 mod awaited;
+mod gate;
 mod irq;
 mod once;
 pub mod order;
@@ -17,6 +18,7 @@ mod try_lock;
 mod try_rw_lock;
 
 pub use awaited::{Awaited, spin_until};
+pub use gate::{Gate, HandOn};
 pub use irq::{IrqGuard, IrqLock};
 pub use once::Once;
 pub use per_cpu::PerCpu;
@@ -25,4 +27,4 @@ pub use seat::Seat;
 pub use spin::{SpinGuard, SpinLock};
 pub use spin_rw::{SpinReadGuard, SpinRwLock, SpinWriteGuard};
 pub use try_lock::{TryGuard, TryLock};
-pub use try_rw_lock::{Refused, TryReadGuard, TryRwLock, TryWriteGuard};
+pub use try_rw_lock::{TryReadGuard, TryRwLock, TryWriteGuard};

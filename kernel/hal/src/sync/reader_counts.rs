@@ -10,7 +10,7 @@ use crate::arch::Arch;
 use crate::contract::Cpu as _;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// The counts of one lock.
 pub(super) struct ReaderCounts {
@@ -36,13 +36,13 @@ impl ReaderCounts {
         self.per_cpu.get().is_some()
     }
 
-    /// Counts a reader, who leaves by taking one off again, and returns where; or `None` if the writer's flag is up:
-    /// the reader is not counted then, but a writer may have seen it for a moment.
+    /// Counts a reader, who leaves by taking one off again, and returns where; or `None` if the writer's flag is up, by
+    /// a sequentially consistent load: the reader is not counted then, but a writer may have seen it for a moment.
     #[inline(always)]
-    pub fn enter(&self, writer: &AtomicBool) -> Option<&AtomicUsize> {
+    pub fn enter(&self, is_flag_up: impl FnOnce() -> bool) -> Option<&AtomicUsize> {
         let count = self.here();
         count.fetch_add(1, Ordering::SeqCst);
-        if writer.load(Ordering::SeqCst) {
+        if is_flag_up() {
             count.fetch_sub(1, Ordering::Release);
             return None;
         }

@@ -98,7 +98,7 @@ impl<T: ?Sized> SpinRwLock<T> {
     #[inline(always)]
     fn count_in(&self) -> &AtomicUsize {
         loop {
-            if let Some(count) = self.readers.enter(&self.locked) {
+            if let Some(count) = self.readers.enter(|| self.locked.load(Ordering::SeqCst)) {
                 return count;
             }
             self.class.contended();

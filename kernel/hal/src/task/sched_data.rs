@@ -3,11 +3,12 @@
 //! A task's entity, which the policy in `libkernel::sched` orders, lies in the task's seat while it is blocked or new,
 //! and in a CPU's queue else. Parameters and affinity are words that anybody may change; who queues the task reads
 //! them.
-use super::{Runnable, TaskRef};
+use super::{Runnable, Task, TaskRef};
+use crate::list::Link;
 use crate::sync::Seat;
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use libkernel::sched::{Member, Parameters, QueuePosition};
 use libkernel::{ordered, timeouts};
 
@@ -95,6 +96,10 @@ pub struct SchedData {
     pub wait_place: (AtomicUsize, AtomicU64, AtomicU64),
     /// What it stands among those with that wait for words, while it does not: so that it can always be put there.
     pub waiter: Seat<WaitNode>,
+    /// Its place in line for a sleeping lock. It waits for one at a time.
+    pub line: Link<Task>,
+    /// Whether it would share that lock. Changed by the task itself, not in line.
+    pub shares: AtomicBool,
     /// What it stands among sleepers with, while it does not: so that it can always sleep.
     pub timeout: Seat<TimeoutNode>,
     /// The number of its entity.
@@ -122,6 +127,8 @@ impl SchedData {
             station: AtomicUsize::new(usize::MAX),
             wait_place: (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0)),
             waiter: Seat::new(ordered::Node::new()),
+            line: Link::new(),
+            shares: AtomicBool::new(false),
             timeout: Seat::new(timeouts::Node::new()),
             number,
             order: AtomicU64::new(0),

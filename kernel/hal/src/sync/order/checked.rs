@@ -336,7 +336,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "lock order")]
     fn a_cycle_of_three_sleeping_locks_is_reported() {
-        let (first, second, third) = (TryLock::new(()), TryLock::new(()), TryLock::new(()));
+        let (first, second, third) = (TryLock::new((), ()), TryLock::new((), ()), TryLock::new((), ()));
         for (outer, inner) in [(&first, &second), (&second, &third), (&third, &first)] {
             let _outer = outer.try_lock();
             inner.will_wait();
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "sleeping lock")]
     fn sleeping_under_a_spin_lock_is_reported() {
-        let (spin, sleeping) = (SpinLock::new(()), TryLock::new(()));
+        let (spin, sleeping) = (SpinLock::new(()), TryLock::new((), ()));
         let _spin = spin.lock();
         sleeping.will_wait();
     }
@@ -363,14 +363,14 @@ mod tests {
     #[test]
     #[should_panic(expected = "a program's memory")]
     fn touching_memory_under_a_lock_is_reported() {
-        let lock = TryLock::new(());
+        let lock = TryLock::new((), ());
         let _held = lock.try_lock();
         crate::user_copy::copy_from_user(&mut [0], libkernel::addr::UserAddr::new(0x1000));
     }
 
     #[test]
     fn memory_is_touched_in_turns_and_without_faults_under_locks() {
-        let (turn, lock) = (TryLock::for_turns(()), TryLock::new(()));
+        let (turn, lock) = (TryLock::for_turns((), ()), TryLock::new((), ()));
         turn.will_wait();
         let _turn = turn.try_lock();
         let nowhere = libkernel::addr::UserAddr::new(0x1000);
@@ -383,7 +383,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "turn")]
     fn waiting_for_a_turn_under_a_lock_is_reported() {
-        let (turn, lock) = (TryLock::for_turns(()), TryLock::new(()));
+        let (turn, lock) = (TryLock::for_turns((), ()), TryLock::new((), ()));
         let _held = lock.try_lock();
         turn.will_wait();
     }

@@ -7,8 +7,8 @@ fn moves<T: Send>(_: T) {}
 
 static SPIN: SpinLock<u32> = SpinLock::new(0);
 static IRQ: IrqLock<u32> = IrqLock::new(0);
-static TRY: TryLock<u32> = TryLock::new(0);
-static TRY_RW: TryRwLock<u32> = TryRwLock::new(0);
+static TRY: TryLock<u32> = TryLock::new(0, ());
+static TRY_RW: TryRwLock<u32> = TryRwLock::new(0, ());
 
 fn main() {
     moves::<PreemptGuard>(preempt::disable());
