@@ -19,15 +19,22 @@ pub struct Inspection<'a> {
 impl<'a> Inspection<'a> {
     /// `None` where it may not: [`may_inspect`].
     pub fn begin(process: &'a Process) -> Option<Inspection<'a>> {
-        let same_program = process.exchanging.lock();
-        may_inspect(process).then_some(Inspection { _same_program: same_program })
+        Inspection::begin_as(process, Caller::acting)
     }
 
     /// As [`Inspection::begin`], for a call that goes by who the caller really is, whoever it acts as (Linux:
     /// `PTRACE_MODE_READ_REALCREDS`).
     pub fn begin_as_real(process: &'a Process) -> Option<Inspection<'a>> {
+        Inspection::begin_as(process, Caller::real)
+    }
+
+    /// Asks twice: who may not look does not keep the process from executing.
+    fn begin_as(process: &'a Process, as_whom: fn(&Credentials) -> Caller) -> Option<Inspection<'a>> {
+        if !may(process, as_whom) {
+            return None;
+        }
         let same_program = process.exchanging.lock();
-        may(process, Caller::real).then_some(Inspection { _same_program: same_program })
+        may(process, as_whom).then_some(Inspection { _same_program: same_program })
     }
 }
 
