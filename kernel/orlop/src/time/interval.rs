@@ -5,21 +5,23 @@
 //! processor time by `setitimer` are the exception, as on Linux: their signals merge, and a tick is the shortest
 //! period.
 //!
-//! Lock order: a process's timers (sleeping) → alarms, signals.
+//! Lock order: a process's timers (sleeping) → what has gone off; alarms, signals.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicBool, Ordering, fence};
 
 use abi::Errno;
 use abi::signal::{SI_KERNEL, SigInfo};
-use libkernel::timeouts::Base;
+use hal::sync::SpinLock;
+use libkernel::timeouts::{Base, Timeouts};
 use sched::Mutex;
 use sched::deadline::wall_offset_ns;
 use sched::mutex::MutexGuard;
 
 use super::CpuClock;
-use super::alarm::{Alarm, AlarmNode};
+use super::alarm::{Alarm, AlarmNode, Listener};
 use super::cpu_alarm::Measure;
 use super::posix::PosixTimers;
 use crate::process::Process;
@@ -27,8 +29,15 @@ use crate::signal::{Signal, send};
 
 /// The timers of one process. The lock is held until the signals of an expiry are sent: who stops a timer hears no more
 /// of it.
+///
+/// A program holds the lock when it likes, and one task serves the alarms of all. So that one waits for no lock: what
+/// has gone off is noted, and served by whoever unlocks the timers next, if they are locked ([`Locked`]).
 pub struct IntervalTimers {
     timers: Mutex<Timers>,
+    gone_off: SpinLock<Timeouts<Listener>>,
+    /// Something has been noted. Stored after the note; whoever stores it looks at the lock afterwards, and whoever
+    /// unlocks looks at it afterwards, each with a fence between.
+    is_noted: AtomicBool,
     /// `ITIMER_REAL` has a period and waits for its signal to be taken. Changed with `timers` locked.
     real_waits: AtomicBool,
 }
@@ -134,17 +143,42 @@ impl IntervalTimers {
                 ],
                 posix: PosixTimers::new(),
             }),
+            gone_off: SpinLock::new(Timeouts::new()),
+            is_noted: AtomicBool::new(false),
             real_waits: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Timers> {
-        self.timers.lock()
+    pub(super) fn lock(&self) -> Locked<'_> {
+        Locked { timers: self.timers.lock(), _after: ServeNoted(self) }
+    }
+
+    /// Serves what has been noted, unless somebody holds the lock, who will.
+    #[cold]
+    fn serve_noted(&self) {
+        while self.is_noted.load(Ordering::Relaxed) {
+            let Some(mut timers) = self.timers.try_lock() else { return };
+            // Before the notes are looked at.
+            self.is_noted.store(false, Ordering::SeqCst);
+            while let Some((node, listener)) = self.next_noted() {
+                if let Listener::Timer(process, name) = listener
+                    && let Some(process) = process.upgrade()
+                {
+                    timers.expire(&process, name, node);
+                }
+            }
+            drop(timers);
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    fn next_noted(&self) -> Option<(Box<AlarmNode>, Listener)> {
+        self.gone_off.lock().pop_expired(u64::MAX, 0)
     }
 
     /// Stops all timers: the end of the process.
     pub fn disarm(&self) {
-        let mut timers = self.timers.lock();
+        let mut timers = self.lock();
         for timer in &mut timers.classic {
             timer.stop();
             // The clock holds the process.
@@ -155,12 +189,43 @@ impl IntervalTimers {
 
     /// Deletes the POSIX timers: `execve` keeps those of `setitimer` alone.
     pub fn delete_posix(&self) {
-        self.timers.lock().posix.delete_all();
+        self.lock().posix.delete_all();
     }
 
     /// A timer of `setitimer` as it stands.
     pub fn classic(&self, which: Which) -> Setting {
-        self.timers.lock().classic[which as usize].setting()
+        self.lock().classic[which as usize].setting()
+    }
+}
+
+/// The timers, locked. The fields drop in order: first they are unlocked, then what has gone off meanwhile is served.
+pub(super) struct Locked<'a> {
+    timers: MutexGuard<'a, Timers>,
+    _after: ServeNoted<'a>,
+}
+
+struct ServeNoted<'a>(&'a IntervalTimers);
+
+impl Drop for ServeNoted<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        fence(Ordering::SeqCst);
+        if self.0.is_noted.load(Ordering::Relaxed) {
+            self.0.serve_noted();
+        }
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = Timers;
+    fn deref(&self) -> &Timers {
+        &self.timers
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Timers {
+        &mut self.timers
     }
 }
 
@@ -229,7 +294,7 @@ impl Drop for Timer {
 
 /// Sets a timer of `setitimer`; how it stood.
 pub fn set_classic(process: &Arc<Process>, which: Which, new: Setting) -> Setting {
-    let mut timers = process.timers.timers.lock();
+    let mut timers = process.timers.lock();
     let timer = &mut timers.classic[which as usize];
     let old = timer.setting();
     timer.stop();
@@ -247,17 +312,27 @@ pub fn set_classic(process: &Arc<Process>, which: Which, new: Setting) -> Settin
     old
 }
 
-/// Sends the signal of a timer whose alarm has gone off, if it is due.
+/// The alarm of a timer has gone off: sends its signal, if it is due. Waits for nobody.
 pub(super) fn expire(process: &Arc<Process>, name: Name, node: Box<AlarmNode>) {
-    let mut timers = process.timers.timers.lock();
-    match name {
-        Name::Classic(which) => {
-            let timer = &mut timers.classic[which as usize];
-            if timer.has_gone_off(process, node) {
-                expire_classic(process, which, timer);
+    let timers = &process.timers;
+    let listener = Listener::Timer(Arc::downgrade(process), name);
+    timers.gone_off.lock().insert(node, Base::Monotonic, 0, listener);
+    timers.is_noted.store(true, Ordering::Relaxed);
+    fence(Ordering::SeqCst);
+    timers.serve_noted();
+}
+
+impl Timers {
+    fn expire(&mut self, process: &Arc<Process>, name: Name, node: Box<AlarmNode>) {
+        match name {
+            Name::Classic(which) => {
+                let timer = &mut self.classic[which as usize];
+                if timer.has_gone_off(process, node) {
+                    expire_classic(process, which, timer);
+                }
             }
+            Name::Posix(id) => self.posix.expire(process, id, node),
         }
-        Name::Posix(id) => timers.posix.expire(process, id, node),
     }
 }
 
@@ -289,7 +364,7 @@ pub fn taken(process: &Arc<Process>, signal: Signal, info: &mut SigInfo) {
 /// `ITIMER_REAL` goes on.
 #[cold]
 fn go_on(process: &Arc<Process>) {
-    let mut timers = process.timers.timers.lock();
+    let mut timers = process.timers.lock();
     if process.timers.real_waits.swap(false, Ordering::Relaxed) {
         let timer = &mut timers.classic[Which::Real as usize];
         timer.forward(timer.now_ns());
