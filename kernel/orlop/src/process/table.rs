@@ -15,6 +15,7 @@ use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::sync::Arc;
 use core::ops::Bound::{self, Excluded, Included, Unbounded};
+use core::ops::{Deref, DerefMut};
 use core::sync::atomic::Ordering;
 
 use abi::Errno;
@@ -85,16 +86,36 @@ pub(super) fn lock() -> SpinGuard<'static, Table> {
     TABLE.lock()
 }
 
-/// Locks the table while nobody sends to many: to make a process, or move it to another group.
-pub(super) fn lock_between_walks() -> SpinGuard<'static, Table> {
-    loop {
-        let table = TABLE.lock();
-        if !table.is_walked {
-            return table;
-        }
-        drop(table);
-        drop(WALK.lock());
+/// The table while nobody sends to many, locked to make a process, or move it to another group.
+pub(super) struct BetweenWalks {
+    // First: others wait for the walk's lock, and this one is not held meanwhile.
+    table: SpinGuard<'static, Table>,
+    /// Of who had to wait: the next walk begins when it is done, however many want to.
+    _no_walk: Option<MutexGuard<'static, ()>>,
+}
+
+impl Deref for BetweenWalks {
+    type Target = Table;
+    fn deref(&self) -> &Table {
+        &self.table
     }
+}
+
+impl DerefMut for BetweenWalks {
+    fn deref_mut(&mut self) -> &mut Table {
+        &mut self.table
+    }
+}
+
+/// Locks the table while nobody sends to many.
+pub(super) fn lock_between_walks() -> BetweenWalks {
+    let table = TABLE.lock();
+    if !table.is_walked {
+        return BetweenWalks { table, _no_walk: None };
+    }
+    drop(table);
+    let no_walk = WALK.lock();
+    BetweenWalks { table: TABLE.lock(), _no_walk: Some(no_walk) }
 }
 
 /// While there is one, no process is made, and none joins or leaves a group but by its end.
