@@ -66,8 +66,8 @@ pub(super) fn end_thread(thread: Arc<Thread>) {
     process.thread_ended.wake_all();
 }
 
-/// The thread leaves its memory, by its end or by `execve`, and tells who waits for that: `CLONE_CHILD_CLEARTID`. Nothing
-/// is stored where nobody else has the memory (Linux: `mm_release`).
+/// The thread leaves its memory, by its end or by `execve`, and tells who waits for that: `CLONE_CHILD_CLEARTID`.
+/// Nothing is stored where nobody else has the memory (Linux: `mm_release`).
 pub(super) fn clear_child_id(thread: &Thread) {
     let address = UserAddr::new(thread.clear_child_id.swap(0, Ordering::Relaxed));
     if address.is_null() || thread.memory().is_none_or(|memory| memory.is_only()) {
