@@ -11,11 +11,16 @@ use vfs::device;
 use vfs::inode::Ownership;
 use vfs::mount::Mount;
 
-use crate::tmpfs::{self, InMemory, Limits, Shown};
+use crate::tmpfs::{self, InMemory, Limits, Shown, TMPFS};
 
 /// Device nodes.
-pub static DEVTMPFS: InMemory =
-    InMemory { name: "devtmpfs", knows_inode_flags: false, mount: |_options, _by| root() };
+pub static DEVTMPFS: InMemory = InMemory {
+    name: "devtmpfs",
+    knows_inode_flags: false,
+    is_configured_whole: true,
+    mount: |_options, _by| root(),
+    ..TMPFS
+};
 
 static ROOT: Once<Arc<Dentry>> = Once::new();
 

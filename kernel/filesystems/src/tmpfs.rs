@@ -22,6 +22,7 @@ use vfs::clock;
 use vfs::dentry::Dentry;
 use vfs::filesystem::{FileSystem, FileSystemOperations, FileSystemType, Source, Statistics};
 use vfs::inode::{Inode, Ownership};
+use vfs::parameter::{Value, Verdict};
 
 pub use memory_file::open_memory;
 
@@ -31,17 +32,26 @@ pub struct InMemory {
     pub name: &'static str,
     /// Whether it knows flags of inodes.
     pub knows_inode_flags: bool,
+    /// Whether there is one instance, which each mount changes.
+    pub is_configured_whole: bool,
+    /// What it says of a parameter.
+    pub parameter: fn(&[u8], Value<'_>) -> Verdict,
     /// How programs mount it, by its options.
     pub mount: fn(&[u8], &Credentials) -> Result<Arc<Dentry>, Errno>,
 }
 
 /// Files in memory.
-pub static TMPFS: InMemory = InMemory { name: "tmpfs", knows_inode_flags: true, mount: mount_new };
+pub static TMPFS: InMemory = InMemory {
+    name: "tmpfs",
+    knows_inode_flags: true,
+    is_configured_whole: false,
+    parameter: options::parameter,
+    mount: mount_new,
+};
 /// What old programs call it.
-pub static RAMFS: InMemory = InMemory { name: "ramfs", ..TMPFS };
+pub static RAMFS: InMemory = InMemory { name: "ramfs", parameter: options::ramfs_parameter, ..TMPFS };
 /// The first tmpfs, filled from the initramfs.
-pub static ROOTFS: InMemory =
-    InMemory { name: "rootfs", knows_inode_flags: true, mount: |_, _| Err(Errno::ENODEV) };
+pub static ROOTFS: InMemory = InMemory { name: "rootfs", mount: |_, _| Err(Errno::ENODEV), ..TMPFS };
 
 impl FileSystemType for InMemory {
     fn name(&self) -> &'static str {
@@ -54,6 +64,14 @@ impl FileSystemType for InMemory {
 
     fn mount(&self, _source: Source<'_>, options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
         (self.mount)(options, by)
+    }
+
+    fn parameter(&self, name: &[u8], value: Value<'_>) -> Verdict {
+        (self.parameter)(name, value)
+    }
+
+    fn is_configured_whole(&self) -> bool {
+        self.is_configured_whole
     }
 
     fn keeps_attributes(&self) -> bool {

@@ -45,6 +45,7 @@ use abi::fs::PROC_SUPER_MAGIC;
 use vfs::dentry::Dentry;
 use vfs::filesystem::{FileSystem, FileSystemType, Source};
 use vfs::generated::new_root;
+use vfs::parameter::{Value, Verdict};
 
 /// Processes and kernel settings as files: each mount is an instance of its own.
 pub struct Proc;
@@ -62,6 +63,10 @@ impl FileSystemType for Proc {
         let view = Arc::new(View::new());
         view.configure(options)?;
         Ok(new_root(&FileSystem::new(&Proc, view.clone())?, tree::Root { view }))
+    }
+
+    fn parameter(&self, name: &[u8], value: Value<'_>) -> Verdict {
+        view::parameter(name, value)
     }
 
     fn block_size(&self) -> u32 {

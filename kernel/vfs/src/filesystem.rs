@@ -22,6 +22,7 @@ use super::attributes::DeviceNumber;
 use super::dentry::Dentry;
 use super::inode::Inode;
 use super::inode_cache::InodeCache;
+use super::parameter::{Value, Verdict};
 use super::reaper::{self, Ending, Left, Parting, Remains};
 use super::unnamed_device::UnnamedDevice;
 use super::writers::Writers;
@@ -55,6 +56,17 @@ pub trait FileSystemType: Send + Sync {
     fn mount(&self, source: Source<'_>, options: &[u8], by: &Credentials) -> Result<Arc<Dentry>, Errno> {
         let _ = (source, options, by);
         Err(Errno::ENODEV)
+    }
+
+    /// What it says of a parameter of an instance. Of those that it takes the options are made, of each name the last.
+    fn parameter(&self, name: &[u8], value: Value<'_>) -> Verdict {
+        let _ = (name, value);
+        Verdict::Unknown
+    }
+
+    /// Whether there is one instance, which each mount changes by options that are looked at together then.
+    fn is_configured_whole(&self) -> bool {
+        false
     }
 
     /// Whether its inodes keep what somebody stored, birth times and extended attributes among it, rather than being a
@@ -212,6 +224,11 @@ impl FileSystem {
 
     pub(crate) fn add_mount(&self) {
         self.mounts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether it has a mount, attached or not.
+    pub fn is_mounted(&self) -> bool {
+        self.mounts.load(Ordering::Relaxed) != 0
     }
 
     /// A mount, and with it everything that was reached through it, is gone. Its last reference may go anywhere, so

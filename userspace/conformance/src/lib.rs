@@ -15,6 +15,7 @@ pub mod fault;
 pub mod files;
 pub mod handler;
 pub mod harness;
+pub mod mount_step;
 pub mod mount_table;
 pub mod processor_time;
 pub mod raw;

@@ -2,6 +2,7 @@
 
 use abi::Errno;
 use libkernel::addr::PAGE_SIZE;
+use vfs::parameter::{Value, Verdict};
 
 /// What tmpfs takes as options: tmpfs(5). Of the limits zero is none.
 pub struct Options {
@@ -18,28 +19,68 @@ pub struct Options {
 }
 
 impl Options {
+    /// Of which nothing was said.
+    const USUAL: Options =
+        Options { pages: None, inodes: None, permissions: 0o1777, user: None, group: None };
+
     /// Reads `size=64m,mode=1777,uid=0,gid=0,…`. EINVAL for anything that tmpfs does not know.
     pub fn parse(text: &[u8]) -> Result<Options, Errno> {
-        let mut options = Options { pages: None, inodes: None, permissions: 0o1777, user: None, group: None };
+        let mut options = Options::USUAL;
         for word in text.split(|&byte| byte == b',').filter(|word| !word.is_empty()) {
             let mut halves = word.splitn(2, |&byte| byte == b'=');
-            let (name, value) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
-            let value = str::from_utf8(value).map_err(|_| Errno::EINVAL)?;
-            match name {
-                b"size" => options.pages = Some(size_in_pages(value)?),
-                b"nr_blocks" => {
-                    let pages = scaled(value).filter(|&pages| i64::try_from(pages).is_ok());
-                    options.pages = Some(pages.ok_or(Errno::EINVAL)?);
-                }
-                b"mode" => options.permissions = number(value, 8)? & 0o7777,
-                b"uid" => options.user = Some(identity(value)?),
-                b"gid" => options.group = Some(identity(value)?),
-                b"nr_inodes" => options.inodes = Some(scaled(value).ok_or(Errno::EINVAL)?),
+            let name = halves.next().unwrap_or_default();
+            match options.take(name, halves.next().map_or(Value::None, Value::Text)) {
+                Verdict::Taken | Verdict::Ignored => {}
                 _ => return Err(Errno::EINVAL),
             }
         }
         Ok(options)
     }
+
+    /// Takes one over. What is for memory in large pages or of several nodes can only be as it is without (Linux:
+    /// `shmem_parse_one`, without `CONFIG_TRANSPARENT_HUGEPAGE` and `CONFIG_NUMA`).
+    fn take(&mut self, name: &[u8], value: Value<'_>) -> Verdict {
+        let text = if let Value::Text(text) = value { str::from_utf8(text).ok() } else { None };
+        fn store<T>(field: &mut T, read: Option<T>) -> Verdict {
+            let verdict = Verdict::of(read.as_ref());
+            read.into_iter().for_each(|read| *field = read);
+            verdict
+        }
+        match name {
+            b"size" => store(&mut self.pages, text.and_then(|text| size_in_pages(text).ok()).map(Some)),
+            b"nr_blocks" => {
+                let pages = text.and_then(scaled).filter(|&pages| i64::try_from(pages).is_ok());
+                store(&mut self.pages, pages.map(Some))
+            }
+            b"nr_inodes" => store(&mut self.inodes, text.and_then(scaled).map(Some)),
+            b"mode" => store(
+                &mut self.permissions,
+                text.and_then(|text| number(text, 8).ok()).map(|bits| bits & 0o7777),
+            ),
+            b"uid" => store(&mut self.user, text.and_then(|text| identity(text).ok()).map(Some)),
+            b"gid" => store(&mut self.group, text.and_then(|text| identity(text).ok()).map(Some)),
+            b"inode64" if value == Value::None => Verdict::Ignored,
+            b"inode32" if value == Value::None => Verdict::Unsupported,
+            b"inode64" | b"inode32" => Verdict::UnexpectedValue,
+            b"huge" => match text {
+                Some("never") => Verdict::Ignored,
+                Some("always" | "within_size" | "advise") => Verdict::Unsupported,
+                _ => Verdict::BadValue,
+            },
+            b"mpol" => text.map_or(Verdict::BadValue, |_| Verdict::Unsupported),
+            _ => Verdict::Unknown,
+        }
+    }
+}
+
+/// What tmpfs says of a parameter.
+pub fn parameter(name: &[u8], value: Value<'_>) -> Verdict {
+    { Options::USUAL }.take(name, value)
+}
+
+/// What ramfs says of one: it knows one alone, and ignores all others.
+pub fn ramfs_parameter(name: &[u8], value: Value<'_>) -> Verdict {
+    if name == b"mode" { parameter(name, value) } else { Verdict::Ignored }
 }
 
 /// The base that digits are in by what they begin with, and the rest of them.

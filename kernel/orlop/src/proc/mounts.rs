@@ -7,7 +7,8 @@ use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::fs::{
-    MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_RELATIME, MS_SYNCHRONOUS,
+    MS_DIRSYNC, MS_LAZYTIME, MS_MANDLOCK, MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID,
+    MS_RDONLY, MS_RELATIME, MS_SYNCHRONOUS,
 };
 use libkernel::text::{Text, Within};
 use outcome::OrErrno;
@@ -144,7 +145,13 @@ fn flag_words(flags: u64, whole: u64, text: &mut Text) {
         (MS_RELATIME, b",relatime"),
     ];
     text.put(if flags & MS_RDONLY != 0 { b"ro" } else { b"rw" });
-    text.put(if whole & MS_SYNCHRONOUS != 0 { b",sync" } else { b"" });
+    let of_whole: [(u64, &[u8]); 4] = [
+        (MS_SYNCHRONOUS, b",sync"),
+        (MS_DIRSYNC, b",dirsync"),
+        (MS_MANDLOCK, b",mand"),
+        (MS_LAZYTIME, b",lazytime"),
+    ];
+    of_whole.iter().filter(|(flag, _)| whole & flag != 0).for_each(|(_, word)| text.put(word));
     words.iter().filter(|(flag, _)| flags & flag != 0).for_each(|(_, word)| text.put(word));
 }
 

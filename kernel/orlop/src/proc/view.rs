@@ -12,6 +12,7 @@ use libkernel::text::Text;
 use subject::{GroupId, PidNamespace};
 use vfs::attribute_operations::AttributeOperations;
 use vfs::filesystem::{FileSystem, FileSystemOperations};
+use vfs::parameter::{Value, Verdict};
 
 use crate::process::{Process, Thread, current, current_pid_namespace, current_user_namespace, may_inspect};
 
@@ -145,16 +146,42 @@ impl Options {
         let mut options = Options::default();
         for word in text.split(|&byte| byte == b',').filter(|word| !word.is_empty()) {
             let mut halves = word.splitn(2, |&byte| byte == b'=');
-            let (name, value) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
-            match name {
-                b"hidepid" => options.hiding = Some(hiding(value).ok_or(Errno::EINVAL)?),
-                b"gid" => options.group = Some(number(value).ok_or(Errno::EINVAL)?),
-                b"subset" if value == b"pid" => options.only_processes = true,
-                _ => return Err(Errno::EINVAL),
+            let name = halves.next().unwrap_or_default();
+            if options.take(name, halves.next().map_or(Value::None, Value::Text)) != Verdict::Taken {
+                return Err(Errno::EINVAL);
             }
         }
         Ok(options)
     }
+
+    /// Takes one over (Linux: `proc_parse_param`).
+    fn take(&mut self, name: &[u8], value: Value<'_>) -> Verdict {
+        let Value::Text(text) = value else {
+            let is_known = matches!(name, b"hidepid" | b"gid" | b"subset");
+            return if is_known { Verdict::BadValue } else { Verdict::Unknown };
+        };
+        match name {
+            b"hidepid" => {
+                self.hiding = hiding(text).or(self.hiding);
+                hiding(text).map_or(Verdict::Wrong("unknown value of hidepid"), |_| Verdict::Taken)
+            }
+            b"gid" => {
+                self.group = number(text).or(self.group);
+                Verdict::of(number(text))
+            }
+            b"subset" if text == b"pid" => {
+                self.only_processes = true;
+                Verdict::Taken
+            }
+            b"subset" => Verdict::Wrong("unsupported subset option"),
+            _ => Verdict::Unknown,
+        }
+    }
+}
+
+/// What procfs says of a parameter.
+pub fn parameter(name: &[u8], value: Value<'_>) -> Verdict {
+    Options::default().take(name, value)
 }
 
 fn hiding(value: &[u8]) -> Option<Hiding> {

@@ -9,6 +9,7 @@ pub mod affinity;
 mod arguments;
 mod at;
 pub mod attributes;
+mod configure;
 pub mod control;
 pub mod descriptor;
 pub mod directory;

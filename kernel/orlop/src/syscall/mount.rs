@@ -5,10 +5,9 @@ use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::fs::{
-    AT_FDCWD, MNT_DETACH, MNT_EXPIRE, MNT_FORCE, MS_BIND, MS_MANDLOCK, MS_MGC_MSK, MS_MGC_VAL, MS_MOVE,
-    MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_NOUSER, MS_PRIVATE,
-    MS_RDONLY, MS_REC, MS_RELATIME, MS_REMOUNT, MS_SHARED, MS_SILENT, MS_SLAVE, MS_STRICTATIME,
-    MS_SYNCHRONOUS, MS_UNBINDABLE, UMOUNT_NOFOLLOW,
+    AT_FDCWD, MNT_DETACH, MNT_EXPIRE, MNT_FORCE, MS_BIND, MS_MGC_MSK, MS_MGC_VAL, MS_MOVE, MS_NOATIME,
+    MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_NOUSER, MS_PRIVATE, MS_RDONLY, MS_REC,
+    MS_RELATIME, MS_REMOUNT, MS_SHARED, MS_SILENT, MS_SLAVE, MS_STRICTATIME, MS_UNBINDABLE, UMOUNT_NOFOLLOW,
 };
 use libkernel::addr::UserAddr;
 use memory::user::string::read_string;
@@ -16,8 +15,10 @@ use memory::user::{IoSource, PathBuffer};
 use outcome::OrErrno;
 use subject::capability;
 use vfs::FsContext;
+use vfs::configuration::{Configuration, FILE_SYSTEM_FLAGS};
 use vfs::mount::{self, Depth, InUse, Location, Mount, PropagationKind, Turn};
-use vfs::types::{self, FlagWords};
+use vfs::parameter::Value;
+use vfs::types;
 use vfs::walk::{LastLink, Walk};
 
 use super::at::{PathCall, only, path_argument};
@@ -27,10 +28,6 @@ use crate::process::table;
 /// The flags that stay with a mount.
 const KEPT_FLAGS: u64 =
     MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_NOSYMFOLLOW;
-
-/// The flags that belong to a file system with all of its mounts. What is written at once is so in any case: it is
-/// memory.
-const FILE_SYSTEM_FLAGS: u64 = MS_RDONLY | MS_SYNCHRONOUS | MS_MANDLOCK;
 
 /// The flags that say how access times are kept.
 const ATIME_FLAGS: u64 = MS_NOATIME | MS_NODIRATIME | MS_RELATIME;
@@ -64,7 +61,7 @@ pub fn mount(
     call.credentials.require(capability::SYS_ADMIN)?;
     if flags & MS_REMOUNT != 0 {
         let turn = caller.mount_turn();
-        return Ok(remount(&turn, &place, flags, data.unwrap_or_default())?);
+        return Ok(remount(&turn, &call, &place, flags, &data.unwrap_or_default())?);
     }
     let depth = if flags & MS_REC != 0 { Depth::Tree } else { Depth::One };
     if flags & MS_BIND == 0 && flags & PROPAGATION != 0 {
@@ -79,7 +76,7 @@ pub fn mount(
         return Ok(if is_bind { turn.bind(&from, place, depth) } else { turn.relocate(&from, place) }?);
     }
     let kind = kind.ok_or(Errno::EINVAL)?;
-    let made = create(&call, source, &kind, flags, data.unwrap_or_default())?;
+    let made = create(&call, source, &kind, flags, &data.unwrap_or_default())?;
     Ok(caller.mount_turn().attach(&made, place)?)
 }
 
@@ -89,16 +86,15 @@ fn create(
     source: Option<Vec<u8>>,
     kind: &[u8],
     flags: u64,
-    mut options: Vec<u8>,
+    options: &[u8],
 ) -> Result<Arc<Mount>, Errno> {
-    let words = types::take_flag_words(&mut options);
-    let source = types::take_source(&mut options, source)?.unwrap_or_default();
-    let made = types::create(kind, &source, kept_flags(flags), &options, &call.context, &call.credentials)?;
-    let whole = file_system_flags(flags, words);
-    if made.filesystem.flags() == 0 && whole != 0 {
-        made.filesystem.set_flags(whole)?;
+    let mut configuration = Configuration::of_new(types::find(kind)?, call.credentials.clone(), flags);
+    if let Some(source) = source {
+        configuration.set(b"source", Value::Text(&source))?;
     }
-    Ok(made)
+    configuration.set_all(options)?;
+    configuration.make(&call.context, &call.credentials)?;
+    configuration.mount(kept_flags(flags))
 }
 
 /// What one flag says about propagation, alone. EINVAL for more.
@@ -110,11 +106,6 @@ pub(super) fn propagation_kind(flags: u64) -> Result<PropagationKind, Errno> {
         MS_UNBINDABLE => Ok(PropagationKind::Unbindable),
         _ => Err(Errno::EINVAL),
     }
-}
-
-/// The flags for a file system: those of the call, and what words among the options say.
-fn file_system_flags(flags: u64, words: FlagWords) -> u64 {
-    (flags & FILE_SYSTEM_FLAGS | words.set) & !words.clear
 }
 
 /// The flags for a new mount: relative access times, unless others are asked for.
@@ -149,7 +140,7 @@ fn options(address: UserAddr) -> Result<Option<Vec<u8>>, Errno> {
 
 /// `MS_REMOUNT`: new flags for the mount whose root is given and, without `MS_BIND`, for its file system. Without a
 /// word about access times they stay as they are. EBUSY if there are writers where there shall be none.
-fn remount(turn: &Turn, place: &Location, flags: u64, mut options: Vec<u8>) -> Result<(), Errno> {
+fn remount(turn: &Turn, call: &PathCall, place: &Location, flags: u64, options: &[u8]) -> Result<(), Errno> {
     turn.check_own(&place.mount)?;
     if !place.is_mount_root() {
         return Err(Errno::EINVAL);
@@ -164,11 +155,10 @@ fn remount(turn: &Turn, place: &Location, flags: u64, mut options: Vec<u8>) -> R
     if flags & MS_BIND != 0 {
         return mount.set_flags(own);
     }
-    let words = types::take_flag_words(&mut options);
-    // That it came from elsewhere changes nothing.
-    types::take_source(&mut options, None)?;
-    mount.filesystem.reconfigure(&options)?;
-    mount.filesystem.set_flags(file_system_flags(flags, words))?;
+    let mut configuration =
+        Configuration::of_existing(mount, call.credentials.clone(), flags, FILE_SYSTEM_FLAGS);
+    configuration.set_all(options)?;
+    configuration.change(&call.credentials)?;
     mount.set_flags(own)
 }
 

@@ -17,7 +17,7 @@ use memory::user::PathBuffer;
 use subject::capability;
 use vfs::fd_table::OnExec;
 use vfs::file::{File, Handle};
-use vfs::mount::{AttributeChange, Depth, Location};
+use vfs::mount::{AttributeChange, Depth, DetachedTree, Location};
 
 use super::at::{PathCall, follow_unless, only, path_argument};
 use super::mount::propagation_kind;
@@ -42,14 +42,19 @@ pub fn open_tree(caller: &mut Caller<'_>, dfd: i32, path: UserAddr, flags: u32) 
     }
     let mut buffer = PathBuffer::new();
     let place = place(caller, &call, dfd, path_argument(path, flags, &mut buffer)?, flags)?;
-    let file = if is_clone {
+    let on_exec = OnExec::from_open_flags(flags);
+    if is_clone {
         let tree = caller.mount_turn().detached_view(&place, depth(flags))?;
-        File::new(tree.root(), Handle::Path(Some(Arc::new(tree))), O_PATH, None)
-    } else {
-        File::new(place, Handle::Path(None), O_PATH, None)
-    };
-    let thread = caller.thread;
-    Ok(thread.files().insert(file, OnExec::from_open_flags(flags), thread.descriptor_limit())?)
+        return descriptor_of_tree(caller, tree, on_exec);
+    }
+    let file = File::new(place, Handle::Path(None), O_PATH, None);
+    Ok(caller.thread.files().insert(file, on_exec, caller.thread.descriptor_limit())?)
+}
+
+/// A descriptor that keeps a tree of mounts.
+pub fn descriptor_of_tree(caller: &Caller<'_>, tree: DetachedTree, on_exec: OnExec) -> Result<u32, Failure> {
+    let file = File::new(tree.root(), Handle::Path(Some(Arc::new(tree))), O_PATH, None);
+    Ok(caller.thread.files().insert(file, on_exec, caller.thread.descriptor_limit())?)
 }
 
 fn depth(flags: u32) -> Depth {

@@ -1,5 +1,5 @@
 //! Trees of mounts that only a descriptor keeps, and what the calls that make them can change of any tree:
-//! open_tree(2), move_mount(2), mount_setattr(2).
+//! open_tree(2), fsmount(2), move_mount(2), mount_setattr(2).
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -58,6 +58,12 @@ impl Turn {
         }
         copies.iter().for_each(|mount| namespace.enter(mount));
         Ok(DetachedTree(top.clone()))
+    }
+
+    /// A mount that is attached nowhere as a tree of its own.
+    pub fn detached(&self, mount: Arc<Mount>) -> DetachedTree {
+        Namespace::anonymous().begin_with(mount.clone());
+        DetachedTree(mount)
     }
 
     /// EINVAL for a mount that is neither of the caller's namespace nor the root of a tree that is attached nowhere.
