@@ -212,9 +212,6 @@ pub trait Paging {
     const KERNEL_OBJECTS: u64;
     /// First physical address for which the direct map has no room.
     const DIRECT_MAP_END: PhysAddr;
-    /// Whether an entry that maps one frame must be invisible to all CPUs before it maps another (Arm ARM,
-    /// D8.16.1 "break-before-make").
-    const BREAK_BEFORE_MAKE: bool;
     /// Whether an entry must be invisible to all CPUs before one that lets nobody execute takes its place, also for the
     /// same frame: a fault of some cores.
     fn breaks_before_execution_ends() -> bool {

@@ -358,12 +358,12 @@ impl Edit<'_> {
 
     /// Puts `new`, which holds a frame of its own, in the place of `old`, whose frame goes to the edit.
     fn exchange(&mut self, slot: Slot, old: Entry, new: Entry, page: UserAddr) {
+        // Invisible to the CPUs, and still visibly in use to other faults of this page. Before the new frame can be
+        // found: else a thread would write there, and another one, which has seen what it wrote after that, would read
+        // the old frame by a translation from before. AArch64 wants it in any case (D8.16.1 "break-before-make").
+        slot.store(old.with_user_prot(Prot::NONE));
         self.note(page);
-        if Arch::BREAK_BEFORE_MAKE {
-            // Invisible to the CPUs, and still visibly in use to other faults of this page.
-            slot.store(old.with_user_prot(Prot::NONE));
-            self.flush();
-        }
+        self.flush();
         slot.store(new);
         // SAFETY: the entry held this reference and now holds the new frame's.
         self.keep(unsafe { SharedFrame::from_phys(old.address()) });

@@ -1,6 +1,6 @@
 //! Address spaces on the host machine: references, rights, copies and moves.
 use super::*;
-use crate::arch::synchronised;
+use crate::arch::{flushed, synchronised};
 use crate::frame::SharedFrame;
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 
@@ -113,6 +113,21 @@ fn a_fork_shares_frames_and_takes_the_right_to_write() {
     assert_ne!(child.lookup(page(0)).unwrap().frame, shared);
     assert!(parent.upgrade(page(0), &shared, Prot::READ_WRITE, Writes::CopyOnWrite));
     assert_eq!((byte_at(&parent, page(0)), byte_at(&child, page(0))), (1, 1));
+}
+
+/// No CPU goes on with the old frame once another one may find the new.
+#[test]
+fn a_copy_is_there_once_the_shared_frame_is_forgotten() {
+    let table = PageTable::new().unwrap();
+    let held = frame(1);
+    table.map(page(0), held.clone(), Prot::READ, Kind::Anonymous).unwrap();
+    let before = flushed();
+    let mut edit = table.edit();
+    assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE), Ok(CopyOnWrite::Done));
+    assert_eq!((flushed() - before, byte_at(&table, page(0))), (1, 1));
+    drop(edit);
+    assert_eq!(flushed() - before, 1);
+    assert!(held.is_unique());
 }
 
 #[test]

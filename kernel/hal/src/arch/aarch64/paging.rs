@@ -270,7 +270,6 @@ impl Paging for Arch {
     const KERNEL_STACKS: u64 = 0xffff_c000_0000_0000;
     const KERNEL_OBJECTS: u64 = 0xffff_d000_0000_0000;
     const DIRECT_MAP_END: PhysAddr = PhysAddr::new(1 << 47);
-    const BREAK_BEFORE_MAKE: bool = true;
     const COHERENT_INSTRUCTIONS: bool = false;
 
     fn breaks_before_execution_ends() -> bool {

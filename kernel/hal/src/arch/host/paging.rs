@@ -35,7 +35,6 @@ impl Paging for Arch {
     const KERNEL_STACKS: u64 = 0;
     const KERNEL_OBJECTS: u64 = 0;
     const DIRECT_MAP_END: PhysAddr = PhysAddr::new(1 << 47);
-    const BREAK_BEFORE_MAKE: bool = false;
     const COHERENT_INSTRUCTIONS: bool = false;
 
     fn direct_map(address: PhysAddr) -> *mut u8 {

@@ -122,7 +122,6 @@ impl Paging for Arch {
     const KERNEL_STACKS: u64 = KERNEL_STACKS;
     const KERNEL_OBJECTS: u64 = KERNEL_OBJECTS;
     const DIRECT_MAP_END: PhysAddr = PhysAddr::new(DIRECT_MAP_BYTES);
-    const BREAK_BEFORE_MAKE: bool = false;
     const COHERENT_INSTRUCTIONS: bool = true;
 
     #[inline(always)]

@@ -1,11 +1,12 @@
-//! `fork` while other threads write: every page ends with its owner's words, in parent and child.
+//! Pages that are copied while other threads use them: every page ends with its owner's words, in parent and child, and
+//! who has seen a later store has seen the earlier one.
 
-use crate::mappings::{PAGE, map};
+use crate::mappings::{PAGE, map, unmap};
 use crate::round::Round;
-use crate::teams::{self, until};
+use crate::teams::{self, meet, threads, until};
 use abi::process::WaitStatus;
 use conformance::{Outcome, attempt, check, check_eq, child};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use libsyscall::process::{exit_group, fork};
 use libsyscall::thread::sched_yield;
 
@@ -85,4 +86,50 @@ fn look(base: usize, writers: usize, number: u64) -> i32 {
     }
     (0..2).for_each(|_| sched_yield());
     i32::from(words().any(|address| attempt::load(address) != Some(JUNK))) * 13
+}
+
+/// Pages of zeros that are written for the first time, one after the other.
+const FIRST_WRITES: usize = 16;
+/// Looks of a reader before it gives way to others.
+const LOOKS: usize = 64;
+
+static BASE: AtomicUsize = AtomicUsize::new(0);
+static BEGINNING: AtomicU32 = AtomicU32::new(0);
+/// How many pages the second writer has written.
+static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Two threads write at the same time to a page that all have read, so that it gets a frame of its own; the second one
+/// says so elsewhere. Who has heard it finds what it wrote, whatever the page was to it before.
+pub fn first_writes(round: Round) -> Outcome {
+    let team = round.threads.max(3);
+    BASE.store(map(FIRST_WRITES)?, Ordering::Release);
+    threads(team, move |worker| (0..FIRST_WRITES).try_for_each(|number| first_write(worker, number, team)))?;
+    let base = BASE.load(Ordering::Acquire);
+    for page in (0..FIRST_WRITES).map(|number| base + number * PAGE) {
+        check_eq!((attempt::load(page), attempt::load(page + 8)), (Some(1), Some(1)));
+    }
+    unmap(base, FIRST_WRITES)
+}
+
+fn first_write(worker: usize, number: usize, team: usize) -> Outcome {
+    let page = BASE.load(Ordering::Acquire) + number * PAGE;
+    check_eq!((attempt::load(page), attempt::load(page + 8)), (Some(0), Some(0)));
+    meet(&BEGINNING, (number + 1) * team);
+    match worker {
+        0 => check!(attempt::store(page, 1), "a page refuses a store"),
+        1 => {
+            check!(attempt::store(page + 8, 1), "a page refuses a store");
+            WRITTEN.store(number + 1, Ordering::Release);
+        }
+        _ => until(|| {
+            (0..LOOKS).any(|_| {
+                attempt::load(page + 8);
+                WRITTEN.load(Ordering::Acquire) > number
+            })
+        }),
+    }
+    if worker != 0 {
+        check_eq!(attempt::load(page + 8), Some(1));
+    }
+    Ok(())
 }

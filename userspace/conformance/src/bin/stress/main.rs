@@ -58,6 +58,7 @@ programs! {
     1 shootdown: shootdown::handed_around;
     2 parallel_faults: mappings::parallel_faults;
     1 copy_on_write: copy_on_write::fork_while_writing;
+    2 first_writes: copy_on_write::first_writes;
     2 mapped_files: copies::mapped_files;
     1 whole_records: copies::whole_records;
     2 holes: copies::holes;
