@@ -131,11 +131,13 @@ impl PageTable {
     pub fn map(&self, address: UserAddr, frame: SharedFrame, prot: Prot, kind: Kind) -> Result<(), MapError> {
         let (table, slot) = self.find_or_make(address)?;
         make_executable(frame.phys(), prot);
+        // Counted before it is there: another thread may take it out at once, and no field falls below zero.
+        Counts::one(kind).add_to(table);
         if !slot.fill(leaf(frame.phys(), prot, kind)) {
+            Counts::one(kind).take_from(table);
             return Err(MapError::Occupied);
         }
         frame.into_phys();
-        Counts::one(kind).add_to(table);
         Ok(())
     }
 
@@ -145,10 +147,13 @@ impl PageTable {
         let Some((table, _)) = self.find(pages.start()) else { return };
         let first = index(pages.start().as_u64(), 0);
         let count = (pages.length() / PAGE_SIZE) as usize;
+        let places = (first..ENTRIES).take(count);
+        frames.iter().take(places.len()).flatten().for_each(|frame| make_executable(frame.phys(), prot));
         let mut mapped = 0;
-        for (index, frame) in (first..ENTRIES).zip(frames).take(count) {
+        // Who takes one of them out, or counts it as of another kind, has the lock: it is counted by then.
+        let _guard = self.lock.lock();
+        for (index, frame) in places.zip(frames) {
             let Some(frame) = frame.take() else { continue };
-            make_executable(frame.phys(), prot);
             if Slot::of(table, index).fill(leaf(frame.phys(), prot, kind)) {
                 frame.into_phys();
                 mapped += 1;
