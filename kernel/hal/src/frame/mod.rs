@@ -8,6 +8,7 @@
 //! gone ([`is_critical`]), system calls that could need more are refused at their entry.
 mod allocator;
 mod block;
+mod instructions;
 mod kernel;
 mod loan;
 pub(crate) mod references;

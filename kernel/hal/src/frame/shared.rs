@@ -2,10 +2,10 @@
 #[cfg(test)]
 use super::references::FULL;
 use super::references::{self, STUCK};
-use super::{OutOfMemory, allocate_zeroed, allocator, may_allocate, record};
+use super::{OutOfMemory, allocate_zeroed, allocator, instructions, may_allocate, record};
 use crate::arch::Arch;
-use crate::contract::{Paging as _, UserAccess as _};
-use crate::sync::Once;
+use crate::contract::{Cpu as _, Paging as _, UserAccess as _};
+use crate::sync::{Once, preempt};
 use crate::user_copy::{self, OnAbsent};
 use core::mem::ManuallyDrop;
 use core::ops::Range;
@@ -198,26 +198,23 @@ impl SharedFrame {
     #[inline(always)]
     fn note_write(&self) {
         if !Arch::COHERENT_INSTRUCTIONS {
-            record(self.0).free.store(STALE, Ordering::Relaxed);
+            instructions::note_write(&record(self.0).free);
         }
     }
 }
-
-/// What the record says of instructions in a frame.
-const STALE: u32 = 0;
-const UNDER_WAY: u32 = 1;
-const VISIBLE: u32 = 2;
 
 /// Makes what the kernel has written to a frame visible to execution, if that was not done since. For page tables,
 /// before they let programs execute it; what a program writes itself, it makes visible itself, as on Linux.
 #[inline(always)]
 pub(crate) fn synchronise_instructions(frame: PhysAddr) {
     let state = &record(frame).free;
-    if !Arch::COHERENT_INSTRUCTIONS && state.load(Ordering::Acquire) != VISIBLE {
-        state.store(UNDER_WAY, Ordering::Relaxed);
+    if !Arch::COHERENT_INSTRUCTIONS && !instructions::are_visible(state) {
+        // The CPU's number stands for this attempt alone.
+        let guard = preempt::disable();
+        instructions::begin(state, Arch::id());
         Arch::synchronise_instructions(frame);
-        // A write that came meanwhile has noted itself, and is not taken for done.
-        let _ = state.compare_exchange(UNDER_WAY, VISIBLE, Ordering::Release, Ordering::Relaxed);
+        instructions::end(state, Arch::id());
+        drop(guard);
     }
 }
 
