@@ -19,7 +19,7 @@ pub use block::SharedBlock;
 pub use kernel::KernelFrame;
 pub use loan::Loan;
 pub use shared::SharedFrame;
-pub(crate) use shared::synchronise_instructions;
+pub(crate) use shared::{is_zero, synchronise_instructions};
 
 pub(crate) use allocator::{add_region, init};
 #[cfg(any(not(target_os = "linux"), test))]

@@ -43,7 +43,7 @@ impl SharedFrame {
         frame
     }
 
-    /// The shared frame of zeros. Never map it writable; it is never unique.
+    /// The shared frame of zeros. It is never unique, no page table maps it writable, and nobody writes to it.
     #[inline]
     pub fn zero() -> Self {
         // Made by the kernel's first use, before any program runs.
@@ -58,7 +58,13 @@ impl SharedFrame {
     /// True for the shared frame of zeros.
     #[inline]
     pub fn is_zero(&self) -> bool {
-        ZERO.get().is_some_and(|zero| zero == self)
+        is_zero(self.0)
+    }
+
+    /// Panics for the frame of zeros, which every program reads.
+    #[inline(always)]
+    fn assert_writable(&self) {
+        assert!(!self.is_zero(), "a write to the frame of zeros");
     }
 
     /// True if this is the only reference.
@@ -154,8 +160,9 @@ impl SharedFrame {
         length
     }
 
-    /// Copies into the frame at `offset`.
+    /// Copies into the frame at `offset`. Panics for the frame of zeros, as other writes do.
     pub fn write(&self, offset: usize, from: &[u8]) -> usize {
+        self.assert_writable();
         let (offset, length) = Self::clamp(offset, from.len());
         // SAFETY: as above, the other way.
         unsafe { Arch::copy_shared(self.memory().add(offset), from.as_ptr(), length) };
@@ -165,6 +172,7 @@ impl SharedFrame {
 
     /// Zeros a range of the frame.
     pub fn fill_zero(&self, range: Range<usize>) {
+        self.assert_writable();
         let (offset, length) = Self::clamp(range.start, range.end.saturating_sub(range.start));
         // SAFETY: `clamp` keeps the range in the frame.
         unsafe { Arch::clear_shared(self.memory().add(offset), length) };
@@ -184,6 +192,7 @@ impl SharedFrame {
     /// Copies `length` bytes of user memory to `offset`; bytes done.
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn copy_from_user(&self, offset: usize, length: usize, from: UserAddr, absent: OnAbsent) -> usize {
+        self.assert_writable();
         absent.note();
         let (offset, length) = Self::clamp(offset, length);
         let Some(from) = user_copy::checked(from, length as u64) else { return 0 };
@@ -201,6 +210,12 @@ impl SharedFrame {
             instructions::note_write(&record(self.0).free);
         }
     }
+}
+
+/// Whether a frame is the one of zeros.
+#[inline]
+pub(crate) fn is_zero(frame: PhysAddr) -> bool {
+    ZERO.get().is_some_and(|zero| zero.0 == frame)
 }
 
 /// Makes what the kernel has written to a frame visible to execution, if that was not done since. For page tables,

@@ -7,7 +7,7 @@
 //! An entry that gives its frame up is noted whether it is present or not: it may have been until another edit changed
 //! its rights, whose flush is still to come, or was forgotten.
 use super::counts::Counts;
-use super::table::{MapError, leaf, make_executable};
+use super::table::{MapError, leaf, make_executable, safe};
 use super::walk::{Blocks, Leaves, Piece, Slot};
 use super::{Kind, PageTable, Prot};
 use crate::arch::Arch;
@@ -441,5 +441,5 @@ fn allowed(table: &PageTable, entry: Entry, prot: Prot, writes: Writes) -> Prot 
         // A fault grants or copies later.
         return prot.write_protected();
     }
-    prot
+    safe(entry.address(), prot)
 }

@@ -5,7 +5,7 @@ use super::{Kind, Prot, Writes};
 use crate::arch::Arch;
 use crate::contract::Paging;
 use crate::frame::{
-    KernelFrame, Loan, OutOfMemory, SharedFrame, record, references, synchronise_instructions,
+    self, KernelFrame, Loan, OutOfMemory, SharedFrame, record, references, synchronise_instructions,
 };
 use crate::sync::SpinLock;
 use alloc::sync::Arc;
@@ -58,9 +58,16 @@ pub struct Mapped {
     pub dirty: bool,
 }
 
+/// The entry of a page.
 #[inline]
 pub(super) fn leaf(frame: PhysAddr, prot: Prot, kind: Kind) -> Entry {
-    Entry::leaf(frame, 0, Attributes::user(prot)).with_kind(kind)
+    Entry::leaf(frame, 0, Attributes::user(safe(frame, prot))).with_kind(kind)
+}
+
+/// The rights of `prot` that a frame may be mapped with at all: the frame of zeros is everybody's.
+#[inline]
+pub(super) fn safe(frame: PhysAddr, prot: Prot) -> Prot {
+    if prot.is_writable() && frame::is_zero(frame) { prot.write_protected() } else { prot }
 }
 
 /// Before programs may execute a frame. Every entry that allows it is written after this, so that no caller need think
@@ -232,7 +239,7 @@ impl PageTable {
         let same = entry.holds_frame() && entry.address() == frame.phys();
         let alone = writes == Writes::Shared || references::are_only(frame.phys(), 2, &self.lends);
         if same && alone {
-            let new = entry.with_user_prot(prot);
+            let new = entry.with_user_prot(safe(entry.address(), prot));
             make_executable(entry.address(), prot);
             slot.store(new);
             if entry.needs_flush(new) {

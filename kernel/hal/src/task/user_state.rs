@@ -74,6 +74,7 @@ pub fn tls() -> u64 {
 
 /// Sets it; false if no program may have `value` there.
 pub fn set_tls(value: u64) -> bool {
+    preempt::assert_no_interrupt();
     let allowed = is_thread_pointer(value);
     if allowed {
         Arch::set_live_tls(value);
@@ -93,6 +94,7 @@ pub fn gs_base() -> Option<u64> {
 
 /// Sets it; false if there is none or `value` is not a user address.
 pub fn set_gs_base(value: u64) -> bool {
+    preempt::assert_no_interrupt();
     UserAddr::new(value).is_user() && Arch::set_live_gs_base(value)
 }
 
@@ -147,6 +149,7 @@ pub fn load_floating_point(from: UserAddr) -> Result<Result<(), BadImage>, BadAd
 
 /// Sets the running task's floating-point registers to those of a fresh program (a signal handler's start).
 pub fn reset_floating_point() -> Result<(), OutOfMemory> {
+    preempt::assert_no_interrupt();
     let fresh = fresh()?;
     let _guard = preempt::disable();
     Arch::restore_floating_point(fresh);
@@ -156,6 +159,7 @@ pub fn reset_floating_point() -> Result<(), OutOfMemory> {
 /// Sets all that [`UserState`] holds of the running task to what a fresh program has (`execve`): on x86_64 selectors
 /// and bases, too.
 pub fn reset_user_state() -> Result<(), OutOfMemory> {
+    preempt::assert_no_interrupt();
     let fresh = fresh()?;
     let _guard = preempt::disable();
     Arch::restore(fresh);

@@ -6,7 +6,8 @@ use hal::paging::{Kind, PageTable, Prot};
 use hal::sync::preempt;
 use hal::task::{
     Entity, Task, commit_block, copy_floating_point, duplicate_user_state, exit_to, load_floating_point,
-    prepare_to_block, set_page_table, yield_current,
+    prepare_to_block, reset_floating_point, reset_user_state, set_gs_base, set_page_table, set_tls,
+    yield_current,
 };
 use hal::user::{UserContext, UserFault, UserRegs};
 use hal::{IrqLine, Unresolved, Upcalls, boot, console, cpu};
@@ -117,6 +118,30 @@ fn reading_floating_point_registers() {
 #[should_panic(expected = "in an interrupt handler")]
 fn loading_floating_point_registers() {
     interrupted_by(|| assert!(load_floating_point(UserAddr::new(0x4000_0000)).is_err()));
+}
+
+#[test]
+#[should_panic(expected = "in an interrupt handler")]
+fn resetting_floating_point_registers() {
+    interrupted_by(|| reset_floating_point().expect("a fresh image"));
+}
+
+#[test]
+#[should_panic(expected = "in an interrupt handler")]
+fn resetting_the_programs_registers() {
+    interrupted_by(|| reset_user_state().expect("a fresh image"));
+}
+
+#[test]
+#[should_panic(expected = "in an interrupt handler")]
+fn setting_the_thread_pointer() {
+    interrupted_by(|| assert!(set_tls(0x40_0000)));
+}
+
+#[test]
+#[should_panic(expected = "in an interrupt handler")]
+fn setting_the_second_thread_pointer() {
+    interrupted_by(|| assert!(set_gs_base(0x40_0000)));
 }
 
 #[test]
