@@ -33,7 +33,8 @@ struct Handover {
     stale: Cell<Option<Arc<PageTable>>>,
 }
 
-/// What is left of a switch: dropped where nothing is held, since it may free stacks and whole address spaces.
+/// What is left of a switch: dropped where no lock is held and interrupts are enabled, since it may free stacks and whole
+/// address spaces.
 type Leftovers = (Option<Arc<Task>>, Option<Arc<PageTable>>);
 
 // SAFETY: used by its CPU alone, with preemption and interrupts off; each pointer is used only while its target lives.
@@ -79,8 +80,23 @@ pub fn switch_to(next: Runnable, guard: PreemptGuard) {
     // Who has done neither is never run again: a leak, and no harm.
     debug_assert!(matches!(super::current().state.load(Ordering::Relaxed), RUNNABLE | BLOCKED));
     let leftovers = switch(next, &guard);
+    if (leftovers.0.is_some() || leftovers.1.is_some()) && !Arch::interrupts_enabled() {
+        drop_unmasked(leftovers);
+        return drop(guard);
+    }
     drop(guard);
     drop(leftovers);
+}
+
+/// Drops what is left where an interrupt's way out has switched: with interrupts enabled, as it may take long and ask
+/// the other CPUs to forget, and under the caller's guard, so that an interrupt that comes meanwhile switches no more:
+/// else each would nest another frame on this stack.
+#[cold]
+#[inline(never)]
+fn drop_unmasked(leftovers: Leftovers) {
+    Arch::interrupts_enable();
+    drop(leftovers);
+    Arch::interrupts_disable();
 }
 
 /// Ends the running task and runs `next`. The stack is freed once it is left, and nothing on it is dropped: called

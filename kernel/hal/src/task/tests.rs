@@ -189,3 +189,33 @@ fn between_tasks_with_memory_nothing_is_counted() {
     assert_eq!(*seen.lock().unwrap(), [2, 2, 2, 2]);
     assert_eq!(counts(), [1, 1]);
 }
+
+/// Notes whether interrupts are enabled where it is dropped.
+struct Last(&'static Mutex<std::vec::Vec<bool>>);
+
+impl Owner for Last {
+    fn write_name(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[last]")
+    }
+}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().push(Arch::interrupts_enabled());
+    }
+}
+
+/// As on the way out of an interrupt, where they are masked.
+#[test]
+fn what_a_switch_leaves_is_dropped_with_interrupts_enabled() {
+    let queue = queue();
+    let seen: &'static Mutex<std::vec::Vec<bool>> = Box::leak(Box::default());
+    let runnable = Task::new_kernel(Box::new(|| queue.exit())).unwrap();
+    assert!(runnable.task().set_owner(Arc::new(Last(seen))));
+    queue.push(runnable);
+    assert!(Arch::interrupts_disable());
+    queue.yield_now();
+    assert!(!Arch::interrupts_enabled());
+    Arch::interrupts_enable();
+    assert_eq!(*seen.lock().unwrap(), [true]);
+}
