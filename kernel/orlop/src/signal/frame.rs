@@ -28,9 +28,9 @@ pub(super) fn enter(
 ) -> Result<(), Errno> {
     let regs = &mut context.regs;
     let stack = *thread.signals.stack.lock();
-    let top = stack_top(&stack, regs.stack_pointer(), action.sa_flags).ok_or(Errno::EFAULT)?;
+    let (top, alternate) = stack_top(&stack, regs.stack_pointer(), action.sa_flags).ok_or(Errno::EFAULT)?;
     let layout = signal_frame::layout(top, task::floating_point_size()).ok_or(Errno::EFAULT)?;
-    if overflows(&stack, regs.stack_pointer(), layout.frame) {
+    if alternate && !is_within(&stack, layout.frame) {
         return Err(Errno::EFAULT);
     }
     let restorer = restorer(thread, action).ok_or(Errno::EFAULT)?;
@@ -133,10 +133,17 @@ pub fn shown_stack(stack: &StackT, stack_pointer: u64) -> StackT {
     StackT { ss_flags: stack.ss_flags | on, ..*stack }
 }
 
-/// Where a frame ends at most: below the interrupted stack, or at the top of the alternate one.
-fn stack_top(stack: &StackT, stack_pointer: u64, flags: u64) -> Option<u64> {
-    let wanted = flags & SA_ONSTACK != 0 && stack.ss_size != 0 && !is_on(stack, stack_pointer);
-    if wanted { stack.ss_sp.checked_add(stack.ss_size) } else { stack_pointer.checked_sub(RED_ZONE) }
+/// Where a frame ends at most: below the interrupted stack, or at the top of the alternate one; and whether it lies on
+/// the alternate stack in either case, which it must not grow out of: `sigaltstack` takes one that is smaller than a
+/// frame with all registers of the CPU.
+fn stack_top(stack: &StackT, stack_pointer: u64, flags: u64) -> Option<(u64, bool)> {
+    if is_on(stack, stack_pointer) {
+        return Some((stack_pointer.checked_sub(RED_ZONE)?, true));
+    }
+    if flags & SA_ONSTACK != 0 && stack.ss_size != 0 {
+        return Some((stack.ss_sp.checked_add(stack.ss_size)?, true));
+    }
+    Some((stack_pointer.checked_sub(RED_ZONE)?, false))
 }
 
 /// Whether the thread runs on the alternate stack. One that disarms itself never counts: the handler may switch away.
@@ -146,11 +153,6 @@ fn is_on(stack: &StackT, stack_pointer: u64) -> bool {
 
 fn is_within(stack: &StackT, address: u64) -> bool {
     address > stack.ss_sp && address - stack.ss_sp <= stack.ss_size
-}
-
-/// Whether a frame on the alternate stack would grow out of it.
-fn overflows(stack: &StackT, stack_pointer: u64, frame: u64) -> bool {
-    is_on(stack, stack_pointer) && !is_within(stack, frame)
 }
 
 /// Where the handler returns to: what the program gave, else the vDSO's trampoline where the architecture has one.
