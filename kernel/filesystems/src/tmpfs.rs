@@ -7,6 +7,7 @@ mod memory_file;
 mod options;
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::fs::TMPFS_MAGIC;
@@ -16,10 +17,11 @@ use subject::Credentials;
 
 use memory::object::PageBudget;
 use options::Options;
-use vfs::attribute_operations::AttributeOperations;
+use vfs::attribute_operations::{AttributeChanges, AttributeOperations};
 use vfs::attributes::FileKind;
 use vfs::clock;
 use vfs::dentry::Dentry;
+use vfs::extended::in_memory;
 use vfs::filesystem::{FileSystem, FileSystemOperations, FileSystemType, Source, Statistics};
 use vfs::inode::{Inode, Ownership};
 use vfs::parameter::{Value, Verdict};
@@ -167,7 +169,33 @@ fn default_pages() -> u64 {
     hal::frame::statistics().total as u64 / 2
 }
 
-impl AttributeOperations for TmpFs {}
+impl AttributeOperations for TmpFs {
+    fn extended(&self, inode: &Inode, name: &[u8]) -> Result<Arc<Vec<u8>>, Errno> {
+        in_memory::get(inode, name)
+    }
+
+    fn set_extended(
+        &self,
+        changes: &AttributeChanges<'_>,
+        name: Vec<u8>,
+        bytes: Vec<u8>,
+        flags: u32,
+    ) -> Result<(), Errno> {
+        in_memory::set(changes, name, bytes, flags)
+    }
+
+    fn remove_extended(&self, changes: &AttributeChanges<'_>, name: &[u8]) -> Result<(), Errno> {
+        in_memory::remove(changes, name)
+    }
+
+    fn list_extended(
+        &self,
+        inode: &Inode,
+        emit: &mut dyn FnMut(&[u8]) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        in_memory::list(inode, emit)
+    }
+}
 
 impl FileSystemOperations for TmpFs {
     /// What has no limit is shown as nothing at all (Linux: `shmem_statfs`).

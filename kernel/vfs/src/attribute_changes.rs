@@ -63,7 +63,7 @@ pub fn set_owner(place: &Location, owner: u32, group: u32, credentials: &Credent
     }
     // Those of a directory stay, as on Linux: nobody executes it.
     if !inode.is_directory() && inode.extended.has_capabilities() {
-        extended::drop_capabilities(&changes);
+        extended::drop_capabilities(&changes)?;
     }
     changes.make(&Change {
         permissions: (lost != 0).then(|| attributes.permissions() & !lost),

@@ -9,18 +9,57 @@
 //! Lock order: before the locks of the file system and that of the extended attributes; never taken under a lock of
 //! names.
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
 use abi::Errno;
 use sched::mutex::MutexGuard;
 
 pub use super::attributes::Change;
 use super::inode::Inode;
 
-/// What a file system does with attributes. The defaults are those of one that keeps them in memory, with the inode.
+/// What a file system does with attributes. The defaults are those of one that keeps them in memory, with the inode,
+/// and has no extended ones; [`in_memory`](super::extended::in_memory) keeps those, too.
 pub trait AttributeOperations: Send + Sync {
     /// Stores a change; on an error nothing has changed. Whoever asks may make it, and holds the inode's
     /// [`AttributeChanges`].
     fn store(&self, inode: &Inode, change: &Change) -> Result<(), Errno> {
         let _ = (inode, change);
+        Ok(())
+    }
+
+    /// The value of an extended attribute; whoever asks may see it. ENODATA where there is none, EOPNOTSUPP for a name
+    /// that no attribute can have here. May be called with or without the inode's [`AttributeChanges`].
+    fn extended(&self, inode: &Inode, name: &[u8]) -> Result<Arc<Vec<u8>>, Errno> {
+        let _ = (inode, name);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Sets an extended attribute. EEXIST or ENODATA where `flags` (`XATTR_CREATE`, `XATTR_REPLACE`) want otherwise.
+    fn set_extended(
+        &self,
+        changes: &AttributeChanges<'_>,
+        name: Vec<u8>,
+        bytes: Vec<u8>,
+        flags: u32,
+    ) -> Result<(), Errno> {
+        let _ = (changes, name, bytes, flags);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Takes an extended attribute away. ENODATA where there is none.
+    fn remove_extended(&self, changes: &AttributeChanges<'_>, name: &[u8]) -> Result<(), Errno> {
+        let _ = (changes, name);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Tells the names of all extended attributes, until `emit` fails.
+    fn list_extended(
+        &self,
+        inode: &Inode,
+        emit: &mut dyn FnMut(&[u8]) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let _ = (inode, emit);
         Ok(())
     }
 }
@@ -46,7 +85,7 @@ impl AttributeChanges<'_> {
 
     /// Makes a change, when the file system has stored it.
     pub fn make(&self, change: &Change) -> Result<(), Errno> {
-        self.inode.filesystem.store(self.inode, change)?;
+        self.inode.filesystem.attributes().store(self.inode, change)?;
         self.inode.attributes.apply(change);
         Ok(())
     }

@@ -1,31 +1,29 @@
-//! Extended attributes: xattr(7), as Linux 6.1's tmpfs has them.
+//! Extended attributes: xattr(7), with the rules that hold whatever the file system.
 //!
-//! Stored files keep those of `trusted.` and `security.`; `user.` is refused, as tmpfs refuses it before 6.6, and so
-//! are access control lists, which nothing here would heed. Who may see or change one is asked in [`check`], whatever
-//! the file system. `security.capability` says what a program may that executes the file ([`capabilities`]): its value
-//! is checked, and it goes when somebody changes the content or the owner.
+//! Who may see or change one is asked in [`check`]. Which there are, and where they are stored, is the file system's to
+//! say ([`AttributeOperations`](super::attribute_operations::AttributeOperations)); [`in_memory`] keeps them with the
+//! inode, as tmpfs does. `security.capability` says what a program may that executes the file ([`capabilities`]): its
+//! value is checked, and it goes when somebody changes the content or the owner.
 //!
-//! Who changes one holds the inode's [`AttributeChanges`] from the check on. The lock on the values sleeps and is a
-//! leaf.
+//! Who changes one holds the inode's [`AttributeChanges`] from the check on.
 
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+pub mod in_memory;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use abi::Errno;
-use abi::fs::{S_ISVTX, XATTR_CREATE, XATTR_REPLACE};
-use hal::sync::Once;
+use abi::fs::S_ISVTX;
 use libkernel::file_capabilities::FileCapabilities;
 use outcome::OrErrno;
-use sched::Mutex;
 use subject::{Credentials, capability};
 
 use super::attribute_operations::AttributeChanges;
 use super::attributes::FileKind;
 use super::inode::Inode;
 use super::permission::{self, Access};
+use in_memory::InMemory;
 
 const TRUSTED: &[u8] = b"trusted.";
 const SECURITY: &[u8] = b"security.";
@@ -34,24 +32,12 @@ const USER: &[u8] = b"user.";
 /// What a program gets that executes the file.
 const CAPABILITY: &[u8] = b"security.capability";
 
-/// The attributes of an inode; an empty cell while it never had any.
+/// What an inode knows of its attributes.
 pub struct Extended {
-    named: Once<Box<Mutex<Named>>>,
-    /// Whether [`CAPABILITY`] is among them; changed under their lock.
+    /// Those that are kept with it.
+    in_memory: InMemory,
+    /// Whether [`CAPABILITY`] is among them, wherever they are; changed by who holds [`AttributeChanges`].
     has_capabilities: AtomicBool,
-}
-
-#[derive(Default)]
-struct Named {
-    by_name: BTreeMap<Vec<u8>, Value>,
-    /// How many were added ever.
-    added: u64,
-}
-
-struct Value {
-    bytes: Arc<Vec<u8>>,
-    /// Higher than those of attributes that were added before.
-    age: u64,
 }
 
 /// What is to be done with an attribute.
@@ -96,20 +82,15 @@ pub fn check(inode: &Inode, credentials: &Credentials, name: &[u8], purpose: Pur
     permission::check(inode, credentials, if is_change { Access::WRITE } else { Access::READ })
 }
 
-/// EOPNOTSUPP for a name that no attribute of the inode can have, EINVAL for the beginning of one.
-fn check_name(inode: &Inode, name: &[u8]) -> Result<(), Errno> {
-    let stores = inode.filesystem.kind.keeps_attributes();
-    match name {
-        TRUSTED | SECURITY if stores => Err(Errno::EINVAL),
-        _ if stores && (name.starts_with(TRUSTED) || name.starts_with(SECURITY)) => Ok(()),
-        _ => Err(Errno::EOPNOTSUPP),
-    }
-}
-
 impl Extended {
     /// No attributes.
     pub const fn new() -> Extended {
-        Extended { named: Once::new(), has_capabilities: AtomicBool::new(false) }
+        Extended { in_memory: InMemory::new(), has_capabilities: AtomicBool::new(false) }
+    }
+
+    /// Whether the file gives capabilities to who executes it, as a file system has stored it that brings its inode.
+    pub fn note_capabilities(&self, are_there: bool) {
+        self.has_capabilities.store(are_there, Ordering::Relaxed);
     }
 
     /// Whether the file gives capabilities to who executes it.
@@ -139,7 +120,7 @@ pub fn capabilities(held: &AttributeChanges<'_>) -> Result<Option<FileCapabiliti
     if !held.inode().extended.has_capabilities() {
         return Ok(None);
     }
-    let bytes = match get_stored(held.inode(), CAPABILITY) {
+    let bytes = match held.inode().filesystem.attributes().extended(held.inode(), CAPABILITY) {
         Err(Errno::ENODATA) => return Ok(None),
         stored => stored?,
     };
@@ -152,79 +133,56 @@ pub fn capabilities(held: &AttributeChanges<'_>) -> Result<Option<FileCapabiliti
     Ok(Some(known).filter(FileCapabilities::are_for_all))
 }
 
-/// Content or owner have changed: whoever executes the file gets nothing by it any more.
-pub fn drop_capabilities(changes: &AttributeChanges<'_>) {
-    // A file that has none is as it shall be.
-    let _ = remove(changes, CAPABILITY);
+/// Content or owner are about to change: whoever executes the file gets nothing by it any more. What its file system
+/// says that cannot store that.
+pub fn drop_capabilities(changes: &AttributeChanges<'_>) -> Result<(), Errno> {
+    match remove(changes, CAPABILITY) {
+        // A file that has none is as it shall be.
+        Err(Errno::ENODATA) => Ok(()),
+        removed => removed,
+    }
 }
 
-/// The value of an attribute. ENODATA where there is none.
+/// The value of an attribute. ENODATA where there is none, EOPNOTSUPP for a name that none of the file system has.
 pub fn get(inode: &Inode, name: &[u8]) -> Result<Arc<Vec<u8>>, Errno> {
-    check_name(inode, name)?;
-    let bytes = get_stored(inode, name)?;
+    let bytes = inode.filesystem.attributes().extended(inode, name)?;
     // Linux makes a value anew of what it stored, and can make none of nothing.
     if name == CAPABILITY && bytes.is_empty() { Err(Errno::EINVAL) } else { Ok(bytes) }
-}
-
-fn get_stored(inode: &Inode, name: &[u8]) -> Result<Arc<Vec<u8>>, Errno> {
-    let named = inode.extended.named.get().ok_or(Errno::ENODATA)?.lock();
-    named.by_name.get(name).map(|value| value.bytes.clone()).ok_or(Errno::ENODATA)
 }
 
 /// Sets an attribute to what [`check_value`] has seen. EEXIST or ENODATA where `flags` (`XATTR_CREATE`,
 /// `XATTR_REPLACE`) want otherwise.
 pub fn set(changes: &AttributeChanges<'_>, name: Vec<u8>, bytes: Vec<u8>, flags: u32) -> Result<(), Errno> {
     let inode = changes.inode();
-    check_name(inode, &name)?;
     let gives_capabilities = name == CAPABILITY;
-    let bytes = Arc::new(bytes);
-    let mut named = inode.extended.named.get_or_init(Box::default).lock();
-    match named.by_name.get_mut(&name) {
-        Some(_) if flags & XATTR_CREATE != 0 => Err(Errno::EEXIST),
-        Some(value) => {
-            value.bytes = bytes;
-            Ok(())
-        }
-        None if flags & XATTR_REPLACE != 0 => Err(Errno::ENODATA),
-        None => {
-            named.added += 1;
-            let age = named.added;
-            named.by_name.insert(name, Value { bytes, age });
-            if gives_capabilities {
-                inode.extended.has_capabilities.store(true, Ordering::Relaxed);
-            }
-            Ok(())
-        }
+    inode.filesystem.attributes().set_extended(changes, name, bytes, flags)?;
+    if gives_capabilities {
+        inode.extended.note_capabilities(true);
     }
+    Ok(())
 }
 
 /// Takes an attribute away. ENODATA where there is none.
 pub fn remove(changes: &AttributeChanges<'_>, name: &[u8]) -> Result<(), Errno> {
     let inode = changes.inode();
-    check_name(inode, name)?;
-    let mut named = inode.extended.named.get().ok_or(Errno::ENODATA)?.lock();
+    inode.filesystem.attributes().remove_extended(changes, name)?;
     if name == CAPABILITY {
-        inode.extended.has_capabilities.store(false, Ordering::Relaxed);
+        inode.extended.note_capabilities(false);
     }
-    named.by_name.remove(name).map(drop).ok_or(Errno::ENODATA)
+    Ok(())
 }
 
-/// The names, newest first, each with a NUL behind it; those of `trusted.` for who may see them.
+/// The names, in the file system's order, each with a NUL behind it; those of `trusted.` for who may see them.
 pub fn list(inode: &Inode, credentials: &Credentials) -> Result<Vec<u8>, Errno> {
-    let Some(named) = inode.extended.named.get() else { return Ok(Vec::new()) };
     let sees_trusted = credentials.has_capability(capability::SYS_ADMIN);
-    let named = named.lock();
-    let mut names = Vec::new();
-    names.try_reserve_exact(named.by_name.len()).or_errno()?;
-    let shown = named.by_name.iter().filter(|(name, _)| sees_trusted || !name.starts_with(TRUSTED));
-    names.extend(shown.map(|(name, value)| (value.age, name)));
-    names.sort_unstable_by_key(|&(age, _)| core::cmp::Reverse(age));
     let mut text = Vec::new();
-    let length = names.iter().map(|(_, name)| name.len() + 1).sum();
-    text.try_reserve_exact(length).or_errno()?;
-    for (_, name) in names {
-        text.extend_from_slice(name);
-        text.push(0);
-    }
+    inode.filesystem.attributes().list_extended(inode, &mut |name| {
+        if sees_trusted || !name.starts_with(TRUSTED) {
+            text.try_reserve(name.len() + 1).or_errno()?;
+            text.extend_from_slice(name);
+            text.push(0);
+        }
+        Ok(())
+    })?;
     Ok(text)
 }

@@ -17,10 +17,9 @@ use libkernel::addr::PAGE_SIZE;
 use libkernel::text::Text;
 use subject::Credentials;
 
-use super::attribute_operations::{AttributeOperations, Change};
+use super::attribute_operations::AttributeOperations;
 use super::attributes::DeviceNumber;
 use super::dentry::Dentry;
-use super::inode::Inode;
 use super::inode_cache::InodeCache;
 use super::parameter::{Value, Verdict};
 use super::reaper::{self, Ending, Left, Parting, Remains};
@@ -69,8 +68,7 @@ pub trait FileSystemType: Send + Sync {
         false
     }
 
-    /// Whether its inodes keep what somebody stored, birth times and extended attributes among it, rather than being a
-    /// view of the kernel.
+    /// Whether its inodes keep what somebody stored, birth times among it, rather than being a view of the kernel.
     fn keeps_attributes(&self) -> bool {
         false
     }
@@ -266,9 +264,9 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Has a change of attributes stored.
-    pub(super) fn store(&self, inode: &Inode, change: &Change) -> Result<(), Errno> {
-        self.operations.store(inode, change)
+    /// What it does with attributes.
+    pub(super) fn attributes(&self) -> &dyn AttributeOperations {
+        &*self.operations
     }
 
     /// Its inodes by number, where they are stored elsewhere.

@@ -70,7 +70,7 @@ pub fn drop_privileges(inode: &Inode) -> Result<bool, Errno> {
 fn drop_them(inode: &Inode) -> Result<bool, Errno> {
     let changes = inode.lock_attributes();
     if inode.extended.has_capabilities() {
-        extended::drop_capabilities(&changes);
+        extended::drop_capabilities(&changes)?;
     }
     let lost = running::with_credentials(|credentials| {
         if credentials.has_capability(capability::FSETID) { 0 } else { lost_bits(inode, credentials) }

@@ -19,7 +19,7 @@ use memory::Object;
 use sched::Mutex;
 use sched::wait::WaitQueue;
 
-use super::attribute_operations::{AttributeOperations, Change};
+use super::attribute_operations::{AttributeChanges, AttributeOperations, Change};
 use super::attributes::{DeviceNumber, FileKind};
 use super::change::NewFile;
 use super::dentry::Dentry;
@@ -38,6 +38,16 @@ pub struct Stored {
     links: u32,
     /// Of a directory.
     names: BTreeMap<Vec<u8>, u64>,
+    /// Extended attributes.
+    extended: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Stored {
+    /// A new file, or an empty directory.
+    fn new(kind: FileKind, permissions: u32) -> Stored {
+        let links = if kind == FileKind::Directory { 2 } else { 1 };
+        Stored { kind, permissions, links, names: BTreeMap::new(), extended: BTreeMap::new() }
+    }
 }
 
 /// Where those wait that a test holds up.
@@ -106,7 +116,7 @@ const DISK: DeviceNumber = DeviceNumber::new(8, 1);
 impl Disk {
     /// An empty one whose names are as `store` says.
     pub fn new(store: Store) -> Arc<Disk> {
-        let root = Stored { kind: FileKind::Directory, permissions: 0o755, links: 2, names: BTreeMap::new() };
+        let root = Stored::new(FileKind::Directory, 0o755);
         Arc::new(Disk {
             files: Mutex::new(BTreeMap::from([(ROOT, root)])),
             next: AtomicU64::new(ROOT + 1),
@@ -148,6 +158,7 @@ impl Disk {
             (1..stored.links)
                 .filter(|_| stored.kind != FileKind::Directory)
                 .for_each(|_| inode.add_name(None));
+            inode.extended.note_capabilities(stored.extended.contains_key(&b"security.capability"[..]));
             Ok(inode)
         })
     }
@@ -174,8 +185,7 @@ impl Disk {
     /// Stores a file behind the kernel's back.
     pub fn make(&self, directory: u64, name: &[u8], kind: FileKind) -> u64 {
         let number = self.next.fetch_add(1, SeqCst);
-        let links = if kind == FileKind::Directory { 2 } else { 1 };
-        let stored = Stored { kind, permissions: 0o644, links, names: BTreeMap::new() };
+        let stored = Stored::new(kind, 0o644);
         let mut files = self.files.lock();
         files.insert(number, stored);
         files.get_mut(&directory).expect("a directory").names.insert(name.to_vec(), number);
@@ -218,6 +228,38 @@ impl AttributeOperations for Instance {
         }
         self.0.store_gate.pass();
         Ok(())
+    }
+
+    fn extended(&self, inode: &Inode, name: &[u8]) -> Result<Arc<Vec<u8>>, Errno> {
+        let bytes = self.0.change(inode.number, |stored| stored.extended.get(name).cloned());
+        bytes.map(Arc::new).ok_or(Errno::ENODATA)
+    }
+
+    fn set_extended(
+        &self,
+        changes: &AttributeChanges<'_>,
+        name: Vec<u8>,
+        bytes: Vec<u8>,
+        _flags: u32,
+    ) -> Result<(), Errno> {
+        self.0.check()?;
+        self.0.change(changes.inode().number, |stored| stored.extended.insert(name, bytes));
+        Ok(())
+    }
+
+    fn remove_extended(&self, changes: &AttributeChanges<'_>, name: &[u8]) -> Result<(), Errno> {
+        self.0.check()?;
+        let removed = self.0.change(changes.inode().number, |stored| stored.extended.remove(name));
+        removed.map(drop).ok_or(Errno::ENODATA)
+    }
+
+    fn list_extended(
+        &self,
+        inode: &Inode,
+        emit: &mut dyn FnMut(&[u8]) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let names = self.0.change(inode.number, |stored| stored.extended.clone());
+        names.into_keys().try_for_each(|name| emit(&name))
     }
 }
 

@@ -18,6 +18,7 @@ use super::{ROOT, Stored};
 use crate::attribute_changes::{set_mode, set_owner};
 use crate::change::NewFile;
 use crate::directory::Store;
+use crate::extended;
 use crate::open::{self, How};
 use crate::running::{self, Running};
 use crate::walk::Walk;
@@ -165,4 +166,52 @@ fn nothing_is_written_where_the_loss_of_set_id_bits_cannot_be_stored() {
     *tree.disk.failure.lock() = None;
     assert!(matches!(outcome, Err(Failure::Errno(Errno::EIO))));
     assert_eq!((inode.size(), inode.attributes.permissions()), (0, 0o4755));
+}
+
+#[test]
+fn extended_attributes_are_where_the_file_system_stores_them() {
+    let (_alone, tree) = tree(Store::Elsewhere);
+    with_file(&tree, 0o644);
+    let root = Credentials::root();
+    let inode = tree.inode("/a");
+    let value = b"value".to_vec();
+    let changes = inode.lock_attributes();
+    extended::set(&changes, b"user.name".to_vec(), value.clone(), 0).expect("stored");
+    extended::set(&changes, b"trusted.name".to_vec(), value.clone(), 0).expect("stored");
+    extended::set(&changes, b"security.capability".to_vec(), value.clone(), 0).expect("stored");
+    drop(changes);
+    drop(inode);
+    tree.forget();
+    // Read anew.
+    let inode = tree.inode("/a");
+    assert_eq!(extended::get(&inode, b"user.name").as_deref(), Ok(&value));
+    assert_eq!(extended::get(&inode, b"user.none").err(), Some(Errno::ENODATA));
+    let list = |by: &Credentials| extended::list(&inode, by).expect("memory");
+    assert_eq!(list(&root), b"security.capability\0trusted.name\0user.name\0");
+    assert_eq!(list(&user()), b"security.capability\0user.name\0");
+    // What a file gives to who executes it goes with its owner, or the owner stays.
+    assert!(inode.extended.has_capabilities());
+    let owner = inode.attributes.owner();
+    let place = tree.find("/a").expect("there");
+    *tree.disk.failure.lock() = Some(Errno::EIO);
+    assert_eq!(set_owner(&place, OWNER + 1, 0, &root), Err(Errno::EIO));
+    assert!(inode.extended.has_capabilities());
+    assert_eq!(inode.attributes.owner(), owner);
+    *tree.disk.failure.lock() = None;
+    set_owner(&place, OWNER + 1, 0, &root).expect("stored");
+    assert!(!inode.extended.has_capabilities());
+    assert_eq!(extended::get(&inode, b"security.capability").err(), Some(Errno::ENODATA));
+}
+
+#[test]
+fn a_file_system_without_extended_attributes_says_so() {
+    let mount = crate::anonymous::new_mount(&super::tests::sources::Named).expect("a device number");
+    hal::cpu::id();
+    let inode = mount.root.inode();
+    let changes = inode.lock_attributes();
+    let refused = Some(Errno::EOPNOTSUPP);
+    assert_eq!(extended::get(inode, b"trusted.a").err(), refused);
+    assert_eq!(extended::set(&changes, b"trusted.a".to_vec(), Vec::new(), 0).err(), refused);
+    assert_eq!(extended::remove(&changes, b"trusted.a").err(), refused);
+    assert_eq!(extended::list(inode, &Credentials::root()), Ok(Vec::new()));
 }

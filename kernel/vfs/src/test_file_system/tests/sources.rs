@@ -9,7 +9,7 @@ use crate::filesystem::{FileSystemType, Source};
 use crate::types::find_source;
 
 /// A type whose source is a name.
-struct Named;
+pub struct Named;
 
 impl FileSystemType for Named {
     fn name(&self) -> &'static str {
