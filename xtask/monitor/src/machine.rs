@@ -102,17 +102,18 @@ impl Machine {
     }
 }
 
-/// What KVM can do, for the CPU of this identity: timers that keep deadlines too, which KVM leaves for its user to say,
-/// and who it is.
+/// What KVM can do, for the CPU of this identity: timers that keep deadlines too, and that there is a hypervisor, which
+/// KVM leaves for its user to say, and who it is.
 fn identify(supported: &CpuId, identity: u32, cpus: u8) -> CpuId {
     const DEADLINES: u32 = 1 << 24;
+    const HYPERVISOR: u32 = 1 << 31;
     const SEVERAL: u32 = 1 << 28;
     let mut own = supported.clone();
     for entry in own.as_mut_slice() {
         match (entry.function, entry.index) {
             (1, _) => {
                 entry.ebx = entry.ebx & 0xffff | u32::from(cpus) << 16 | identity << 24;
-                entry.ecx |= DEADLINES;
+                entry.ecx |= DEADLINES | HYPERVISOR;
                 entry.edx = entry.edx & !SEVERAL | if cpus > 1 { SEVERAL } else { 0 };
             }
             (0xb | 0x1f, _) => entry.edx = identity,
