@@ -115,7 +115,8 @@ pub(super) fn lock_between_walks() -> BetweenWalks {
     }
     drop(table);
     let no_walk = WALK.lock();
-    BetweenWalks { table: TABLE.lock(), _no_walk: Some(no_walk) }
+    let table = TABLE.lock();
+    BetweenWalks { table, _no_walk: Some(no_walk) }
 }
 
 /// While there is one, no process is made, and none joins or leaves a group but by its end.

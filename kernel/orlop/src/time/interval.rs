@@ -150,7 +150,8 @@ impl IntervalTimers {
     }
 
     pub(super) fn lock(&self) -> Locked<'_> {
-        Locked { timers: self.timers.lock(), _after: ServeNoted(self) }
+        let timers = self.timers.lock();
+        Locked { timers, _after: ServeNoted(self) }
     }
 
     /// Serves what has been noted, unless somebody holds the lock, who will.
