@@ -1,5 +1,5 @@
 //! What still works when memory for programs has run out. A process of its own: it takes all of the machine's memory.
-use hal::frame::{self, KernelFrame, OutOfMemory, SharedFrame};
+use hal::frame::{self, Account, KernelFrame, OutOfMemory, SharedFrame};
 use hal::paging::{Kind, MapError, PageTable, Prot};
 use libkernel::addr::UserAddr;
 
@@ -13,11 +13,11 @@ fn programs_end_at_the_watermark_and_the_kernel_goes_on() {
         .expect("room for tables at first");
     let free = frame::statistics().free;
     let mut taken = Vec::new();
-    while let Ok(frame) = SharedFrame::alloc_zeroed() {
+    while let Ok(frame) = SharedFrame::alloc_zeroed(Account::NONE) {
         taken.push(frame);
     }
     assert!(!frame::may_allocate() && !frame::is_critical());
-    assert_eq!(taken[0].duplicate(), Err(OutOfMemory));
+    assert_eq!(taken[0].duplicate(Account::NONE), Err(OutOfMemory));
     // A page in a table that exists costs nothing; a new table is memory for programs.
     assert_eq!(
         table.map(UserAddr::new(FAR + 4096), SharedFrame::zero(), Prot::READ, Kind::Uncounted),

@@ -15,7 +15,6 @@ use libkernel::fault::Access;
 use libkernel::paging::Prot;
 use sched::turns::Killed;
 use subject::Resource;
-use subject::charges::charge_page;
 
 use super::AddressSpace;
 use super::area::{Area, AreaFlags, Backing, ObjectView};
@@ -161,8 +160,8 @@ impl AddressSpace {
         match &area.backing {
             Backing::Object(view) => self.fault_object(page, range, area, view, access),
             Backing::Anonymous if write => {
-                charge_page(self.payer)?;
-                self.map_page(page, SharedFrame::alloc_zeroed()?, area.prot, Kind::Anonymous)
+                let frame = SharedFrame::alloc_zeroed(self.payer.account())?;
+                self.map_page(page, frame, area.prot, Kind::Anonymous)
             }
             Backing::Anonymous => {
                 self.map_page(page, SharedFrame::zero(), area.prot.write_protected(), Kind::Uncounted)
@@ -194,8 +193,8 @@ impl AddressSpace {
             return Ok(());
         }
         if access == Access::Write {
-            charge_page(self.payer)?;
-            return self.map_page(page, frame.duplicate()?, area.prot, Kind::Anonymous);
+            let copy = frame.duplicate(self.payer.account())?;
+            return self.map_page(page, copy, area.prot, Kind::Anonymous);
         }
         let prot = area.prot.write_protected();
         self.map_page(page, frame, prot, Kind::Object)?;
@@ -206,8 +205,8 @@ impl AddressSpace {
     /// Gives a private page that is mapped read-only a frame of its own to write to: the same one if nobody
     /// else holds it, else a copy. False if nothing is mapped there.
     fn copy_on_write(&self, page: UserAddr, prot: Prot) -> Result<bool, FaultError> {
-        charge_page(self.payer)?;
-        Ok(self.page_table.edit().copy_on_write(page, prot)? == CopyOnWrite::Done)
+        let account = self.payer.account();
+        Ok(self.page_table.edit().copy_on_write(page, prot, account)? == CopyOnWrite::Done)
     }
 
     #[inline]

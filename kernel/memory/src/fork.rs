@@ -18,7 +18,7 @@ use super::space::{State, flags};
 impl AddressSpace {
     /// A copy of this space for a child process. `ENOMEM` where frames or memory run out.
     pub fn fork(&self) -> Result<Arc<Self>, Errno> {
-        let child = Self::new()?;
+        let child = Self::charged_to(self.payer)?;
         // Exclusively: a fault of another thread would bring pages in, or make them writable again, behind the walk.
         let parent_state = self.state.write();
         let mut child_state = child.state.write();
@@ -57,6 +57,6 @@ impl AddressSpace {
         if area.is_shared() || area.flags.contains(AreaFlags::WIPE_ON_FORK) {
             return Ok(());
         }
-        edit.fork_range(&child.page_table, range, Writes::CopyOnWrite).or_errno()
+        edit.fork_range(&child.page_table, range, Writes::CopyOnWrite, self.payer.account()).or_errno()
     }
 }

@@ -20,6 +20,8 @@ mod advice;
 pub mod area;
 mod bounds;
 mod brk;
+#[cfg(test)]
+mod charge_tests;
 mod fault;
 mod file;
 mod fork;

@@ -114,6 +114,11 @@ pub(super) type Discarded = Vec<Area>;
 impl AddressSpace {
     /// An address space without areas.
     pub fn new() -> Result<Arc<Self>, Errno> {
+        Self::charged_to(Payer::EVERYBODY)
+    }
+
+    /// The same, whose pages somebody pays for.
+    pub fn charged_to(payer: Payer) -> Result<Arc<Self>, Errno> {
         let page_table = PageTable::new().or_errno()?;
         let state = State {
             areas: IntervalMap::new(),
@@ -127,7 +132,7 @@ impl AddressSpace {
             page_table,
             state: RwLock::new(state),
             this: this.clone(),
-            payer: Payer::EVERYBODY,
+            payer,
             barriers: AtomicU32::new(0),
             flags: AtomicU32::new(flags::DUMPABLE),
         }))

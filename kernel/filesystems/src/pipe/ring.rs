@@ -15,7 +15,7 @@ use hal::frame::SharedFrame;
 use libkernel::addr::PAGE_SIZE;
 use memory::user::{Halt, IoSink, IoSource};
 use outcome::OrErrno;
-use subject::charges::{Payer, charge_page};
+use subject::charges::Payer;
 
 const PAGE: usize = PAGE_SIZE as usize;
 
@@ -32,8 +32,7 @@ pub(super) enum Writing {
 
 /// A page of a pipe's own.
 fn new_page() -> Result<SharedFrame, Errno> {
-    charge_page(Payer::EVERYBODY).or_errno()?;
-    SharedFrame::alloc_zeroed().or_errno()
+    SharedFrame::alloc_zeroed(Payer::EVERYBODY.account()).or_errno()
 }
 
 impl Writing {

@@ -1,6 +1,6 @@
 //! A counted block of neighbouring frames.
 use super::references;
-use super::{OutOfMemory, SharedFrame, allocator, may_allocate};
+use super::{Account, OutOfMemory, SharedFrame, allocator, may_allocate};
 use core::mem::ManuallyDrop;
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
 use libkernel::buddy::MAX_ORDER;
@@ -12,13 +12,15 @@ pub struct SharedBlock(SharedFrame);
 
 impl SharedBlock {
     /// A block of zeroed frames, of an order from 1 to [`MAX_ORDER`]; fails where that would leave less than the low
-    /// watermark, or there are only smaller pieces.
-    pub fn alloc_zeroed(order: u32) -> Result<Self, OutOfMemory> {
+    /// watermark, there are only smaller pieces, or the account has as many as it may.
+    pub fn alloc_zeroed(order: u32, account: Account) -> Result<Self, OutOfMemory> {
         if !(1..=MAX_ORDER).contains(&order) || !may_allocate() {
             return Err(OutOfMemory);
         }
-        let head = allocator::allocate_block_above_watermark(order)?;
-        references::begin_block(head, order);
+        account.charge(1 << order)?;
+        let head = allocator::allocate_block_above_watermark(order)
+            .inspect_err(|_| account.give_back(1 << order))?;
+        references::begin_block(head, order, account);
         // SAFETY: this is the first reference.
         let block = unsafe { Self::from_phys(head) };
         (0..1 << order).for_each(|index| block.frame(index).fill_zero(0..PAGE_SIZE as usize));
@@ -67,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_block_has_one_count_and_goes_as_a_whole() {
-        let block = SharedBlock::alloc_zeroed(3).unwrap();
+        let block = SharedBlock::alloc_zeroed(3, Account::NONE).unwrap();
         assert_eq!((block.order(), block.0.references()), (3, 1));
         assert_eq!(block.phys().as_u64() % (8 * PAGE_SIZE), 0);
         let frames: [_; 8] = core::array::from_fn(|index| block.frame(index as u64));
@@ -82,17 +84,20 @@ mod tests {
         assert_eq!((first.references(), first.clone().references()), (2, 3));
         drop(first);
         assert!(second.is_unique());
-        assert!(second.duplicate().unwrap().order() == 0);
+        assert!(second.duplicate(Account::NONE).unwrap().order() == 0);
     }
 
     #[test]
     #[should_panic(expected = "not in the block")]
     fn frames_behind_the_block_are_not_its_own() {
-        SharedBlock::alloc_zeroed(2).unwrap().frame(4);
+        SharedBlock::alloc_zeroed(2, Account::NONE).unwrap().frame(4);
     }
 
     #[test]
     fn blocks_are_neither_single_frames_nor_too_large() {
-        assert!(SharedBlock::alloc_zeroed(0).is_err() && SharedBlock::alloc_zeroed(MAX_ORDER + 1).is_err());
+        assert!(
+            SharedBlock::alloc_zeroed(0, Account::NONE).is_err()
+                && SharedBlock::alloc_zeroed(MAX_ORDER + 1, Account::NONE).is_err()
+        );
     }
 }

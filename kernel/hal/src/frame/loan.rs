@@ -52,12 +52,12 @@ impl Loan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SharedBlock;
+    use super::super::{Account, SharedBlock};
     use super::*;
 
     #[test]
     fn a_loan_counts_apart_and_keeps_the_frame() {
-        let frame = SharedFrame::alloc_zeroed().unwrap();
+        let frame = SharedFrame::alloc_zeroed(Account::NONE).unwrap();
         let (first, second) = (frame.clone().lend().unwrap(), frame.clone().lend().unwrap());
         assert!(frame.is_lent() && frame.references() == 3);
         drop(first.give_back());
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_loan_of_a_part_is_one_of_its_block() {
-        let block = SharedBlock::alloc_zeroed(1).unwrap();
+        let block = SharedBlock::alloc_zeroed(1, Account::NONE).unwrap();
         let loan = block.frame(1).lend().unwrap();
         let first = block.into_frame();
         assert!(first.is_lent());
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_loan_that_is_dropped_is_never_given_back() {
-        let frame = SharedFrame::alloc_zeroed().unwrap();
+        let frame = SharedFrame::alloc_zeroed(Account::NONE).unwrap();
         drop(frame.clone().lend().unwrap());
         assert!(frame.is_lent() && frame.references() == 2);
     }

@@ -8,6 +8,7 @@
 //! gone ([`is_critical`]), system calls that could need more are refused at their entry.
 mod allocator;
 mod block;
+mod charge;
 mod instructions;
 mod kernel;
 mod loan;
@@ -16,6 +17,7 @@ mod shared;
 mod table;
 
 pub use block::SharedBlock;
+pub use charge::{Account, Accounts, keep_accounts};
 pub use kernel::KernelFrame;
 pub use loan::Loan;
 pub use shared::SharedFrame;

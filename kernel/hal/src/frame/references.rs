@@ -1,16 +1,16 @@
 //! How often a frame is referred to, and how often it is lent to devices.
 //!
 //! The record of a frame has a word for its references, and one for loans. Of a block of several frames only the head
-//! counts, for all of them; the words of the others say where it is. So the everyday frame of 4 KiB costs what it would
-//! without blocks:
+//! counts, for all of them; the words of the others say where it is. A frame that an account pays for is a block of
+//! one, so that its word can say which. The everyday frame of 4 KiB so costs what it would without blocks and accounts:
 //!
 //! | word of references | says |
 //! |---|---|
 //! | below [`FULL`] | so many |
 //! | from [`FULL`] on | so many that nobody counts any more: the frame stays for ever |
 //! | from [`PART`] on | how many frames behind the head of its block this one lies |
-//! | from [`HEAD`] on | the order of the block that begins here, whose references `next` counts, in the same way |
-use super::{allocator, record};
+//! | from [`HEAD`] on | the order of the block that begins here and the account that pays for it; `next` counts its references, in the same way |
+use super::{Account, allocator, charge, record};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use libkernel::addr::{PAGE_SIZE, PhysAddr};
 
@@ -26,17 +26,26 @@ pub(super) const FULL: u32 = 1 << 30;
 pub(super) const STUCK: u32 = FULL + FULL / 2;
 const PART: u32 = 1 << 31;
 const HEAD: u32 = PART | FULL;
+/// How far the number of an account lies to the left, behind the order.
+const ACCOUNT: u32 = 8;
+/// How many numbers of accounts there are, 0 for none included.
+pub(super) const ACCOUNTS: u32 = (HEAD ^ u32::MAX).wrapping_add(1) >> ACCOUNT;
 
-/// The first reference to a frame.
+/// The first reference to a frame that an account has been charged for.
 #[inline(always)]
-pub(super) fn begin(frame: PhysAddr) {
+pub(super) fn begin(frame: PhysAddr, account: Account) {
+    if account != Account::NONE {
+        return begin_block(frame, 0, account);
+    }
     let record = record(frame);
     record.count.store(1, Ordering::Relaxed);
     record.previous.store(0, Ordering::Relaxed);
 }
 
-/// The first reference to a block.
-pub(super) fn begin_block(head: PhysAddr, order: u32) {
+/// The first reference to such a block.
+#[cold]
+#[inline(never)]
+pub(super) fn begin_block(head: PhysAddr, order: u32, account: Account) {
     for distance in 1..1 << order {
         let part = head.wrapping_add(u64::from(distance) * PAGE_SIZE);
         record(part).count.store(PART | distance, Ordering::Relaxed);
@@ -45,7 +54,7 @@ pub(super) fn begin_block(head: PhysAddr, order: u32) {
     record.next.store(1, Ordering::Relaxed);
     record.previous.store(0, Ordering::Relaxed);
     // Whoever finds the head by a part got the reference after all this.
-    record.count.store(HEAD | order, Ordering::Relaxed);
+    record.count.store(HEAD | account.in_record() << ACCOUNT | order, Ordering::Relaxed);
 }
 
 /// The first frame of the block that a frame belongs to, and the block's order: itself and 0 where it is one alone.
@@ -56,7 +65,7 @@ pub(super) fn head_of(frame: PhysAddr) -> (PhysAddr, u32) {
     }
     let distance = if word < HEAD { word - PART } else { 0 };
     let head = PhysAddr::new(frame.as_u64() - u64::from(distance) * PAGE_SIZE);
-    (head, record(head).count.load(Ordering::Relaxed) - HEAD)
+    (head, record(head).count.load(Ordering::Relaxed) & ((1 << ACCOUNT) - 1))
 }
 
 /// The word that counts references to a frame.
@@ -133,6 +142,8 @@ fn remove_from_block(frame: PhysAddr) {
     if counter.load(Ordering::Relaxed) < FULL && counter.fetch_sub(1, Ordering::Release) == 1 {
         // As in `remove`.
         fence(Ordering::Acquire);
+        let word = record(head).count.load(Ordering::Relaxed);
+        charge::give_back((word & !HEAD) >> ACCOUNT, 1 << order);
         allocator::free_block(head, order);
     }
 }
@@ -147,10 +158,10 @@ pub(super) fn of(frame: PhysAddr) -> u32 {
 #[inline(always)]
 pub(crate) fn are_only(frame: PhysAddr, known: u32, lends: &AtomicBool) -> bool {
     let word = record(frame).count.load(Ordering::Acquire);
-    word == known || (lends.load(Ordering::Relaxed) && are_only_with_loans(frame, known))
+    word == known || ((word >= PART || lends.load(Ordering::Relaxed)) && are_only_with_loans(frame, known))
 }
 
-/// The same for a block, or where there may be loans.
+/// The same for a block, for what an account pays for, and where there may be loans.
 ///
 /// In this order: who lends a frame has counted a reference before, so that one which is counted here and is no loan
 /// yet is somebody's.

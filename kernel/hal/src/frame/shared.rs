@@ -2,7 +2,7 @@
 #[cfg(test)]
 use super::references::FULL;
 use super::references::{self, STUCK};
-use super::{OutOfMemory, allocate_zeroed, allocator, instructions, may_allocate, record};
+use super::{Account, OutOfMemory, allocate_zeroed, allocator, instructions, may_allocate, record};
 use crate::arch::Arch;
 use crate::contract::{Cpu as _, Paging as _, UserAccess as _};
 use crate::sync::{Once, preempt};
@@ -25,19 +25,22 @@ pub struct SharedFrame(PhysAddr);
 static ZERO: Once<SharedFrame> = Once::new();
 
 impl SharedFrame {
-    /// A zeroed frame; fails below the low watermark.
-    #[inline]
-    pub fn alloc_zeroed() -> Result<Self, OutOfMemory> {
+    /// A zeroed frame that an account is charged for; fails below the low watermark, and where the account has as many
+    /// as it may.
+    #[inline(always)]
+    pub fn alloc_zeroed(account: Account) -> Result<Self, OutOfMemory> {
         if !may_allocate() {
             return Err(OutOfMemory);
         }
-        allocate_zeroed().map(Self::first)
+        account.charge(1)?;
+        let frame = allocate_zeroed().inspect_err(|_| account.give_back(1))?;
+        Ok(Self::first(frame, account))
     }
 
     /// The first reference to a frame.
     #[inline]
-    fn first(frame: PhysAddr) -> Self {
-        references::begin(frame);
+    fn first(frame: PhysAddr, account: Account) -> Self {
+        references::begin(frame, account);
         let frame = Self(frame);
         frame.note_write();
         frame
@@ -48,7 +51,8 @@ impl SharedFrame {
     pub fn zero() -> Self {
         // Made by the kernel's first use, before any program runs.
         let make = || {
-            let zero = Self::first(allocate_zeroed().expect("no memory for the frame of zeros"));
+            let zero =
+                Self::first(allocate_zeroed().expect("no memory for the frame of zeros"), Account::NONE);
             record(zero.0).count.store(STUCK, Ordering::Relaxed);
             zero
         };
@@ -133,13 +137,15 @@ impl SharedFrame {
         Arch::direct_map(self.0)
     }
 
-    /// A new frame with the same content; fails below the low watermark.
-    #[inline]
-    pub fn duplicate(&self) -> Result<Self, OutOfMemory> {
+    /// A new frame with the same content; fails as [`Self::alloc_zeroed`].
+    #[inline(always)]
+    pub fn duplicate(&self, account: Account) -> Result<Self, OutOfMemory> {
         if !may_allocate() {
             return Err(OutOfMemory);
         }
-        let copy = Self::first(allocator::allocate()?);
+        account.charge(1)?;
+        let frame = allocator::allocate().inspect_err(|_| account.give_back(1))?;
+        let copy = Self::first(frame, account);
         // SAFETY: two whole, distinct frames in the direct map.
         unsafe { Arch::copy_shared(copy.memory(), self.memory(), FRAME_BYTES) };
         Ok(copy)
@@ -254,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_count_that_is_full_stays_so() {
-        let frame = SharedFrame::alloc_zeroed().unwrap();
+        let frame = SharedFrame::alloc_zeroed(Account::NONE).unwrap();
         let count = &record(frame.0).count;
         count.store(FULL - 2, Ordering::Relaxed);
         let more: [_; 5] = core::array::from_fn(|_| frame.clone());
@@ -270,8 +276,8 @@ mod tests {
     /// that are not.
     #[test]
     fn a_count_that_is_full_stays_so_for_who_looked_before() {
-        let frame = SharedFrame::alloc_zeroed().unwrap();
-        let block = super::super::SharedBlock::alloc_zeroed(1).unwrap().into_frame();
+        let frame = SharedFrame::alloc_zeroed(Account::NONE).unwrap();
+        let block = super::super::SharedBlock::alloc_zeroed(1, Account::NONE).unwrap().into_frame();
         for (frame, count) in [(&frame, &record(frame.0).count), (&block, &record(block.0).next)] {
             let before = count.swap(FULL - 1, Ordering::Relaxed);
             let more: [_; 5] = core::array::from_fn(|_| frame.clone());

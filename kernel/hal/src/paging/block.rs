@@ -11,7 +11,7 @@ use super::edit::{CopyOnWrite, Edit, Writes};
 use super::table::{MapError, Mapped, PageTable, link, make_executable, unlink};
 use super::walk::{Block, Slot, new_table};
 use super::{Kind, Prot};
-use crate::frame::{KernelFrame, OutOfMemory, SharedBlock, SharedFrame, references};
+use crate::frame::{Account, KernelFrame, OutOfMemory, SharedBlock, SharedFrame, references};
 use libkernel::addr::{PAGE_SIZE, PhysAddr, UserAddr, UserRange};
 use libkernel::arch::native::paging::Entry;
 use libkernel::paging::{Attributes, BLOCK_ORDER, ENTRIES, Owner, ROOT_LEVEL, index, level_size};
@@ -137,6 +137,7 @@ impl Edit<'_> {
         &mut self,
         address: UserAddr,
         prot: Prot,
+        account: Account,
     ) -> Result<CopyOnWrite, OutOfMemory> {
         let Some((table, slot)) = self.table.find_block(address) else { return Ok(CopyOnWrite::Absent) };
         let guard = self.table.lock.lock();
@@ -154,7 +155,7 @@ impl Edit<'_> {
         }
         drop(guard);
         self.split(address);
-        self.copy_on_write(address, prot)
+        self.copy_on_write(address, prot, account)
     }
 
     /// Changes the rights of a block.
@@ -223,6 +224,7 @@ impl Edit<'_> {
         child: &PageTable,
         block: Block,
         writes: Writes,
+        account: Account,
     ) -> Result<(), OutOfMemory> {
         let address = block.pages.start();
         let (child_table, child_slot) = child.find_or_make_at(address, 1).map_err(|_| OutOfMemory)?;
@@ -234,7 +236,7 @@ impl Edit<'_> {
             drop(guard);
             child.withdraw();
             self.split(address);
-            return self.fork_range(child, block.pages, writes);
+            return self.fork_range(child, block.pages, writes, account);
         }
         if writes == Writes::CopyOnWrite && entry.prot().is_writable() {
             entry = entry.without_write();

@@ -1,6 +1,6 @@
 //! Blocks on the host machine: mapped, counted, split, shared and taken away, and pages that are lent.
 use super::*;
-use crate::frame::{SharedBlock, SharedFrame};
+use crate::frame::{Account, SharedBlock, SharedFrame};
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 use libkernel::fault::Access;
 use libkernel::paging::BLOCK_ORDER;
@@ -18,7 +18,7 @@ fn pages(first: u64, count: u64) -> UserRange {
 
 /// A block whose pages say their number.
 fn block() -> SharedBlock {
-    let block = SharedBlock::alloc_zeroed(BLOCK_ORDER).unwrap();
+    let block = SharedBlock::alloc_zeroed(BLOCK_ORDER, Account::NONE).unwrap();
     (0..PAGES).for_each(|number| {
         block.frame(number).write(0, &(number as u16).to_ne_bytes());
     });
@@ -56,7 +56,7 @@ fn a_block_is_found_page_by_page_and_counted_whole() {
         seen += 1;
     });
     assert_eq!((seen, block.references()), (20, 2));
-    let (small, large) = (SharedFrame::alloc_zeroed().unwrap(), self::block());
+    let (small, large) = (SharedFrame::alloc_zeroed(Account::NONE).unwrap(), self::block());
     assert_eq!(table.map(page(PAGES + 3), small, Prot::READ, Kind::Anonymous), Err(MapError::Occupied));
     assert_eq!(table.map_block(page(PAGES), large, Prot::READ, Kind::Anonymous), Err(MapError::Occupied));
     drop(table);
@@ -66,11 +66,16 @@ fn a_block_is_found_page_by_page_and_counted_whole() {
 #[test]
 fn blocks_stand_where_their_size_allows_and_nothing_else_is() {
     let table = PageTable::new().unwrap();
-    table.map(page(7), SharedFrame::alloc_zeroed().unwrap(), Prot::READ, Kind::Anonymous).unwrap();
+    table
+        .map(page(7), SharedFrame::alloc_zeroed(Account::NONE).unwrap(), Prot::READ, Kind::Anonymous)
+        .unwrap();
     let put = |address, frame| table.map_block(address, frame, Prot::READ, Kind::Object);
     assert_eq!(put(page(0), block()), Err(MapError::Occupied));
     assert_eq!(put(page(PAGES + 1), block()), Err(MapError::BadAddress));
-    assert_eq!(put(page(PAGES), SharedBlock::alloc_zeroed(3).unwrap()), Err(MapError::BadAddress));
+    assert_eq!(
+        put(page(PAGES), SharedBlock::alloc_zeroed(3, Account::NONE).unwrap()),
+        Err(MapError::BadAddress)
+    );
     assert_eq!(put(UserAddr::new(libkernel::addr::USER_END), block()), Err(MapError::BadAddress));
     let end = libkernel::addr::USER_END.next_multiple_of(PAGES * PAGE_SIZE);
     let last = if end == libkernel::addr::USER_END { Ok(()) } else { Err(MapError::BadAddress) };
@@ -149,18 +154,24 @@ fn rights_change_of_the_whole_and_of_parts() {
 fn a_fork_shares_the_block_and_writes_copy_single_pages() {
     let (parent, block) = with_block(Prot::READ_WRITE);
     let child = PageTable::new().unwrap();
-    parent.edit().fork_range(&child, pages(0, 3 * PAGES), Writes::CopyOnWrite).unwrap();
+    parent.edit().fork_range(&child, pages(0, 3 * PAGES), Writes::CopyOnWrite, Account::NONE).unwrap();
     assert_eq!((block.references(), child.resident().anonymous), (3, PAGES));
     drop(block);
     assert_eq!([&parent, &child].map(|table| prot_at(table, PAGES + 4)), [Prot::READ; 2]);
-    assert_eq!(child.edit().copy_on_write(page(PAGES + 4), Prot::READ_WRITE), Ok(CopyOnWrite::Done));
+    assert_eq!(
+        child.edit().copy_on_write(page(PAGES + 4), Prot::READ_WRITE, Account::NONE),
+        Ok(CopyOnWrite::Done)
+    );
     child.lookup(page(PAGES + 4)).unwrap().frame.write(0, &[0xff, 0xff]);
     assert_eq!((number_at(&parent, PAGES + 4), number_at(&child, PAGES + 4)), (4, 0xffff));
     assert_eq!((prot_at(&child, PAGES + 4), prot_at(&child, PAGES + 5)), (Prot::READ_WRITE, Prot::READ));
     assert_eq!((number_at(&child, PAGES + 5), child.resident().anonymous), (5, PAGES));
     drop(child);
     // The parent is alone again, with the block as a whole.
-    assert_eq!(parent.edit().copy_on_write(page(PAGES + 4), Prot::READ_WRITE), Ok(CopyOnWrite::Done));
+    assert_eq!(
+        parent.edit().copy_on_write(page(PAGES + 4), Prot::READ_WRITE, Account::NONE),
+        Ok(CopyOnWrite::Done)
+    );
     assert_eq!((prot_at(&parent, PAGES + 400), number_at(&parent, PAGES + 4)), (Prot::READ_WRITE, 4));
 }
 
@@ -194,25 +205,25 @@ fn a_split_is_flushed_before_the_table_stands_there() {
 #[test]
 fn what_is_lent_is_copied_by_a_fork_and_stays_the_parents() {
     let (parent, child) = (PageTable::new().unwrap(), PageTable::new().unwrap());
-    let frame = SharedFrame::alloc_zeroed().unwrap();
+    let frame = SharedFrame::alloc_zeroed(Account::NONE).unwrap();
     let phys = frame.phys();
     parent.map(page(1), frame, Prot::READ, Kind::Anonymous).unwrap();
     assert!(parent.lend(page(1), Access::Write).is_none() && parent.lend(page(2), Access::Read).is_none());
-    assert_eq!(parent.edit().copy_on_write(page(1), Prot::READ_WRITE), Ok(CopyOnWrite::Done));
+    assert_eq!(parent.edit().copy_on_write(page(1), Prot::READ_WRITE, Account::NONE), Ok(CopyOnWrite::Done));
     let loan = parent.lend(page(1), Access::Write).unwrap();
-    parent.edit().fork_range(&child, pages(0, 9), Writes::CopyOnWrite).unwrap();
+    parent.edit().fork_range(&child, pages(0, 9), Writes::CopyOnWrite, Account::NONE).unwrap();
     assert_eq!([&parent, &child].map(|table| prot_at(table, 1)), [Prot::READ_WRITE; 2]);
     loan.frame().write(0, &[7, 0]);
     assert_eq!((number_at(&parent, 1), number_at(&child, 1)), (7, 0));
     // Neither do rights that go and come take the parent away from what the device has.
     let mut edit = parent.edit();
     edit.protect(pages(1, 1), Prot::READ, Writes::CopyOnWrite);
-    assert_eq!(edit.copy_on_write(page(1), Prot::READ_WRITE), Ok(CopyOnWrite::Done));
+    assert_eq!(edit.copy_on_write(page(1), Prot::READ_WRITE, Account::NONE), Ok(CopyOnWrite::Done));
     drop(edit);
     assert_eq!(parent.lookup(page(1)).unwrap().frame.phys(), phys);
     drop(loan.give_back());
     let child = PageTable::new().unwrap();
-    parent.edit().fork_range(&child, pages(0, 9), Writes::CopyOnWrite).unwrap();
+    parent.edit().fork_range(&child, pages(0, 9), Writes::CopyOnWrite, Account::NONE).unwrap();
     assert_eq!(child.lookup(page(1)).unwrap().frame.phys(), phys);
 }
 
@@ -223,7 +234,7 @@ fn a_block_of_which_a_page_is_lent_is_copied_by_a_fork() {
     let loan = block.neighbour(3).lend().unwrap();
     // Where a block is, whoever lends splits it first.
     assert!(parent.lend(page(PAGES + 3), Access::Read).is_none());
-    parent.edit().fork_range(&child, pages(0, 2 * PAGES), Writes::CopyOnWrite).unwrap();
+    parent.edit().fork_range(&child, pages(0, 2 * PAGES), Writes::CopyOnWrite, Account::NONE).unwrap();
     assert_eq!(child.resident().anonymous, PAGES);
     assert!((0..PAGES).all(|number| u64::from(number_at(&child, PAGES + number)) == number));
     assert_ne!(child.lookup(page(PAGES + 3)).unwrap().frame, block.neighbour(3));

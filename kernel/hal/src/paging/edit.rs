@@ -12,7 +12,7 @@ use super::walk::{Blocks, Leaves, Piece, Slot};
 use super::{Kind, PageTable, Prot};
 use crate::arch::Arch;
 use crate::contract::Paging as _;
-use crate::frame::{OutOfMemory, SharedFrame, references};
+use crate::frame::{Account, OutOfMemory, SharedFrame, references};
 use crate::sync::preempt;
 use arrayvec::ArrayVec;
 use core::mem::ManuallyDrop;
@@ -101,10 +101,15 @@ impl Edit<'_> {
     }
 
     /// Answers a write to a private page: gives the page at `address` the rights `prot`, after copying its frame if
-    /// anybody else holds it.
-    pub fn copy_on_write(&mut self, address: UserAddr, prot: Prot) -> Result<CopyOnWrite, OutOfMemory> {
+    /// anybody else holds it; `account` is charged for the copy.
+    pub fn copy_on_write(
+        &mut self,
+        address: UserAddr,
+        prot: Prot,
+        account: Account,
+    ) -> Result<CopyOnWrite, OutOfMemory> {
         let Some((table, slot)) = self.table.find(address) else {
-            return self.copy_on_write_in_block(address, prot);
+            return self.copy_on_write_in_block(address, prot, account);
         };
         let mut guard = self.table.lock.lock();
         loop {
@@ -125,7 +130,11 @@ impl Edit<'_> {
             // SAFETY: the entry holds a reference and cannot let go of it while the lock is held.
             let shared = unsafe { SharedFrame::borrowed(old.address()) };
             drop(guard);
-            let copy = if shared.is_zero() { SharedFrame::alloc_zeroed() } else { shared.duplicate() }?;
+            let copy = if shared.is_zero() {
+                SharedFrame::alloc_zeroed(account)
+            } else {
+                shared.duplicate(account)
+            }?;
             make_executable(copy.phys(), prot);
             if self.frames.is_full() {
                 self.flush();
@@ -323,24 +332,26 @@ impl Edit<'_> {
     }
 
     /// Copies the mappings of `range` into `child`. With [`Writes::CopyOnWrite`] both sides lose write
-    /// permission, but for pages that a device has: the child gets a copy of those. No CPU is on `child` yet.
+    /// permission, but for pages that a device has: the child gets a copy of those, for which `account` is charged. No
+    /// CPU is on `child` yet.
     pub fn fork_range(
         &mut self,
         child: &PageTable,
         range: UserRange,
         writes: Writes,
+        account: Account,
     ) -> Result<(), OutOfMemory> {
         let parent = self.table;
         let lends = parent.lends.load(Ordering::Relaxed) && writes == Writes::CopyOnWrite;
         parent.for_each_piece(range, Blocks::Whole, |piece| {
             let leaves = match piece {
                 Piece::Leaves(leaves) => leaves,
-                Piece::Block(block) => return self.fork_block(child, block, writes),
+                Piece::Block(block) => return self.fork_block(child, block, writes, account),
             };
             let (table, _) = child.find_or_make(leaves.address).map_err(|_| OutOfMemory)?;
             let target = Leaves { table, ..leaves };
             if lends {
-                self.fork_lent(leaves, target)?;
+                self.fork_lent(leaves, target, account)?;
             }
             let (mut copied, mut tally) = (0, 0);
             let guard = parent.lock.lock();
@@ -391,7 +402,7 @@ impl Edit<'_> {
     /// take the parent to a copy, and the child must not see what the device does.
     #[cold]
     #[inline(never)]
-    fn fork_lent(&mut self, leaves: Leaves, target: Leaves) -> Result<(), OutOfMemory> {
+    fn fork_lent(&mut self, leaves: Leaves, target: Leaves, account: Account) -> Result<(), OutOfMemory> {
         for ((_, slot), (_, target_slot)) in leaves.slots().zip(target.slots()) {
             let guard = self.table.lock.lock();
             let entry = slot.load();
@@ -401,7 +412,7 @@ impl Edit<'_> {
             // SAFETY: the entry holds a reference and cannot let go of it while the lock is held.
             let lent = unsafe { SharedFrame::borrowed(entry.address()) };
             drop(guard);
-            let copy = lent.duplicate()?;
+            let copy = lent.duplicate(account)?;
             make_executable(copy.phys(), entry.prot());
             target_slot.store(leaf(copy.into_phys(), entry.prot(), Kind::Anonymous));
             Counts::one(Kind::Anonymous).add_to(target.table);

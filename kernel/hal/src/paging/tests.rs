@@ -1,7 +1,7 @@
 //! Address spaces on the host machine: references, rights, copies and moves.
 use super::*;
 use crate::arch::{flushed, synchronised};
-use crate::frame::SharedFrame;
+use crate::frame::{Account, SharedFrame};
 use libkernel::addr::{PAGE_SIZE, UserAddr, UserRange};
 
 const BASE: UserAddr = UserAddr::new(0x4000_0000);
@@ -15,7 +15,7 @@ fn pages(first: u64, count: u64) -> UserRange {
 }
 
 fn frame(byte: u8) -> SharedFrame {
-    let frame = SharedFrame::alloc_zeroed().unwrap();
+    let frame = SharedFrame::alloc_zeroed(Account::NONE).unwrap();
     frame.write(0, &[byte]);
     frame
 }
@@ -96,7 +96,7 @@ fn a_fork_shares_frames_and_takes_the_right_to_write() {
     parent.map(page(0), frame(1), Prot::READ_WRITE, Kind::Anonymous).unwrap();
     parent.map(page(600), frame(2), Prot::READ_EXECUTE, Kind::Anonymous).unwrap();
     let mut edit = parent.edit();
-    edit.fork_range(&child, pages(0, 1000), Writes::CopyOnWrite).unwrap();
+    edit.fork_range(&child, pages(0, 1000), Writes::CopyOnWrite, Account::NONE).unwrap();
     drop(edit);
     for table in [&parent, &child] {
         assert_eq!(table.lookup(page(0)).unwrap().prot, Prot::READ);
@@ -107,7 +107,7 @@ fn a_fork_shares_frames_and_takes_the_right_to_write() {
     let shared = child.lookup(page(0)).unwrap().frame;
     assert!(!child.upgrade(page(0), &shared, Prot::READ_WRITE, Writes::CopyOnWrite));
     let mut edit = child.edit();
-    let answer = edit.copy_on_write(page(0), Prot::READ_WRITE);
+    let answer = edit.copy_on_write(page(0), Prot::READ_WRITE, Account::NONE);
     assert_eq!(answer, Ok(CopyOnWrite::Done));
     drop(edit);
     assert_ne!(child.lookup(page(0)).unwrap().frame, shared);
@@ -123,7 +123,7 @@ fn a_copy_is_there_once_the_shared_frame_is_forgotten() {
     table.map(page(0), held.clone(), Prot::READ, Kind::Anonymous).unwrap();
     let before = flushed();
     let mut edit = table.edit();
-    assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE), Ok(CopyOnWrite::Done));
+    assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE, Account::NONE), Ok(CopyOnWrite::Done));
     assert_eq!((flushed() - before, byte_at(&table, page(0))), (1, 1));
     drop(edit);
     assert_eq!(flushed() - before, 1);
@@ -134,15 +134,15 @@ fn a_copy_is_there_once_the_shared_frame_is_forgotten() {
 fn a_write_copies_the_frame_of_zeros_and_keeps_a_frame_of_its_own() {
     let table = PageTable::new().unwrap();
     let mut edit = table.edit();
-    assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE), Ok(CopyOnWrite::Absent));
+    assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE, Account::NONE), Ok(CopyOnWrite::Absent));
     table.map(page(0), SharedFrame::zero(), Prot::READ, Kind::Uncounted).unwrap();
-    assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE), Ok(CopyOnWrite::Done));
+    assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE, Account::NONE), Ok(CopyOnWrite::Done));
     let own = table.lookup(page(0)).unwrap();
     assert!(!own.frame.is_zero() && own.prot == Prot::READ_WRITE);
     let phys = own.frame.phys();
     drop(own);
     edit.protect(pages(0, 1), Prot::READ, Writes::CopyOnWrite);
-    assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE), Ok(CopyOnWrite::Done));
+    assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE, Account::NONE), Ok(CopyOnWrite::Done));
     assert_eq!(table.lookup(page(0)).unwrap().frame.phys(), phys);
 }
 
@@ -236,7 +236,7 @@ fn an_invisible_page_that_loses_its_frame_is_forgotten_first() {
         1
     );
     let copy = |edit: &mut Edit<'_>| {
-        assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE), Ok(CopyOnWrite::Done));
+        assert_eq!(edit.copy_on_write(page(0), Prot::READ_WRITE, Account::NONE), Ok(CopyOnWrite::Done));
     };
     assert_eq!(flushes_after_a_forgotten_edit(&held, copy), 1);
     assert!(held.is_unique());
@@ -247,7 +247,7 @@ fn kernel_addresses_are_nowhere() {
     let table = PageTable::new().unwrap();
     let kernel = UserAddr::new(0xffff_8000_0000_0000);
     assert!(!table.upgrade(kernel, &frame(1), Prot::READ_WRITE, Writes::Shared));
-    assert_eq!(table.edit().copy_on_write(kernel, Prot::READ_WRITE), Ok(CopyOnWrite::Absent));
+    assert_eq!(table.edit().copy_on_write(kernel, Prot::READ_WRITE, Account::NONE), Ok(CopyOnWrite::Absent));
 }
 
 #[test]
@@ -278,6 +278,6 @@ fn instructions_are_made_visible_once_after_each_write() {
     let before = synchronised();
     edit.protect(pages(0, 3), Prot::READ_EXECUTE, Writes::Shared);
     assert_eq!(synchronised() - before, 1);
-    let copied = edit.copy_on_write(page(1), Prot::READ_EXECUTE);
+    let copied = edit.copy_on_write(page(1), Prot::READ_EXECUTE, Account::NONE);
     assert_eq!((copied, synchronised() - before), (Ok(CopyOnWrite::Done), 2));
 }

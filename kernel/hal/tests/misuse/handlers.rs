@@ -1,7 +1,7 @@
 //! What a handler of an interrupt may not do: it would find what the code that it interrupted has half done.
 //!
 //! The host machine delivers one interrupt, the timer's, to a CPU that waits.
-use hal::frame::SharedFrame;
+use hal::frame::{Account, SharedFrame};
 use hal::paging::{Kind, PageTable, Prot};
 use hal::sync::preempt;
 use hal::task::{
@@ -159,7 +159,7 @@ fn taking_a_page_away() {
     const PLACE: UserAddr = UserAddr::new(0x4000_0000);
     interrupted_by(|| {
         let table = PageTable::new().expect("memory for a table");
-        let frame = SharedFrame::alloc_zeroed().expect("a frame");
+        let frame = SharedFrame::alloc_zeroed(Account::NONE).expect("a frame");
         table.map(PLACE, frame, Prot::READ, Kind::Anonymous).expect("a free place");
         table.edit().unmap(UserRange::new(PLACE, PAGE_SIZE).expect("a page"));
     });

@@ -1,6 +1,6 @@
 //! Two tokens of one task would run one stack on two CPUs; a task without user memory would reach what is another's, or
 //! nobody's.
-use hal::frame::SharedFrame;
+use hal::frame::{Account, SharedFrame};
 use hal::paging::{Kind, PageTable, Prot};
 use hal::sync::{SpinLock, preempt};
 use hal::task::{
@@ -115,7 +115,12 @@ fn copying_without_memory_of_its_own() {
     static COPIED: Mutex<Option<usize>> = Mutex::new(None);
     let table = PageTable::new().expect("memory for a table");
     table
-        .map(PLACE, SharedFrame::alloc_zeroed().expect("a frame"), Prot::READ_WRITE, Kind::Anonymous)
+        .map(
+            PLACE,
+            SharedFrame::alloc_zeroed(Account::NONE).expect("a frame"),
+            Prot::READ_WRITE,
+            Kind::Anonymous,
+        )
         .expect("a free place");
     set_page_table(Some(table));
     assert_eq!(copy_to_user(PLACE, &[1]), 1);

@@ -1,14 +1,14 @@
 //! Objects with blocks of frames: had page by page, and cut where a range cuts them.
 
 use super::*;
-use hal::frame::SharedBlock;
+use hal::frame::{Account, SharedBlock};
 
 const ORDER: u32 = 3;
 
 /// An object of 16 pages, of which the second half is one block whose pages say their number.
 fn object() -> Arc<Object> {
     let object = Object::new(16 * PAGE_SIZE);
-    let block = SharedBlock::alloc_zeroed(ORDER).unwrap();
+    let block = SharedBlock::alloc_zeroed(ORDER, Account::NONE).unwrap();
     for page in 0..8 {
         block.frame(page).write(0, &[8 + page as u8]);
     }

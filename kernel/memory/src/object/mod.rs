@@ -36,7 +36,7 @@ use libkernel::addr::PAGE_SIZE;
 use libkernel::radix::RadixTree;
 use outcome::OrErrno;
 use sched::turns::Turns;
-use subject::charges::{Payer, charge_page};
+use subject::charges::Payer;
 
 use access::AccessCount;
 pub use access::{ExecuteAccess, WriteAccess};
@@ -75,15 +75,20 @@ pub struct Object {
 impl Object {
     /// An object of `size` bytes, all of them a hole.
     pub fn new(size: u64) -> Arc<Self> {
-        Self::with_budget(size, None)
+        Self::charged_to(Payer::EVERYBODY, size)
+    }
+
+    /// The same, whose pages somebody pays for.
+    pub fn charged_to(payer: Payer, size: u64) -> Arc<Self> {
+        Self::with_budget(payer, size, None)
     }
 
     /// The same, with every page charged to a budget: `ENOSPC` once that is used up.
     pub fn limited(size: u64, budget: Arc<PageBudget>) -> Arc<Self> {
-        Self::with_budget(size, Some(budget))
+        Self::with_budget(Payer::EVERYBODY, size, Some(budget))
     }
 
-    fn with_budget(size: u64, budget: Option<Arc<PageBudget>>) -> Arc<Self> {
+    fn with_budget(payer: Payer, size: u64, budget: Option<Arc<PageBudget>>) -> Arc<Self> {
         Arc::new(Self {
             pages: SpinLock::new(RadixTree::new()),
             size: AtomicU64::new(size),
@@ -95,7 +100,7 @@ impl Object {
             untouched: Untouched::new(),
             seals: Seals::new(),
             detaching: Detaching::new(),
-            payer: Payer::EVERYBODY,
+            payer,
         })
     }
 
@@ -188,10 +193,9 @@ impl Object {
     }
 
     fn create_page(&self, index: u64, usage: Use) -> Result<SharedFrame, Errno> {
-        charge_page(self.payer).or_errno()?;
         // Before the frame: who asks beyond the limit costs nothing, and hears of that rather than of a lack of memory.
         let charge = Charge::take(self.budget.as_deref())?;
-        let fresh = SharedFrame::alloc_zeroed().or_errno()?;
+        let fresh = SharedFrame::alloc_zeroed(self.payer.account()).or_errno()?;
         let mut pages = self.pages.lock();
         if let Some(frame) = get_page(&pages, index) {
             return Ok(frame);
