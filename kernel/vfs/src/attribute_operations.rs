@@ -6,8 +6,10 @@
 //! holds it sees mode, owner, group and capabilities of one moment: `execve` does. Looks that need no more than one of
 //! them (`stat`, a path walk) take no lock.
 //!
-//! Lock order: before the locks of the file system and that of the extended attributes; never taken under a lock of
-//! names.
+//! Who gives a file a name, or takes one from it, holds it too, from the look at how many there are until they are
+//! counted anew: so no file system is asked to name a file whose last name it has just taken.
+//!
+//! Lock order: after the locks of names, before those of the file system and of the extended attributes.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

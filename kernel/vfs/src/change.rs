@@ -191,6 +191,9 @@ pub fn link(
     if inode.is_directory() {
         return Err(Errno::EPERM);
     }
+    // Until the name counts: else the last other one could go meanwhile, and the file system would be asked to name
+    // what it has just let go.
+    let _links = inode.lock_attributes();
     if inode.attributes.links() == 0 && !target.dentry.is_linkable_without_name() {
         return Err(Errno::ENOENT);
     }

@@ -3,6 +3,7 @@
 use abi::Errno;
 use subject::Credentials;
 
+use super::attribute_operations::AttributeChanges;
 use super::change;
 use super::clock;
 use super::dentry::Dentry;
@@ -39,15 +40,13 @@ pub fn remove(
     let dentry = stored.find_to_change(&directory.dentry, &key)?.ok_or(Errno::ENOENT)?;
     change::may_change(directory, credentials)?;
     check_victim(parent, &dentry, victim, credentials)?;
-    let burial = if victim == Victim::Directory { Some(Burial::begin(&dentry)?) } else { None };
+    let hold = Hold::begin(&dentry)?;
     stored.operations.remove(parent, name, dentry.inode())?;
     let entry = stored.take_away(&key);
     dentry.mark_removed();
     // Before the parent can be removed itself, which ends its count of links.
     forget(parent, dentry.inode());
-    if let Some(burial) = burial {
-        burial.finish();
-    }
+    hold.finish();
     drop(changes);
     drop(entry);
     parent.watched.tell(Event::Deleted);
@@ -77,6 +76,33 @@ pub fn check_victim(
         _ => {}
     }
     if dentry.is_mount_point() { Err(Errno::EBUSY) } else { Ok(()) }
+}
+
+/// What is about to lose a name.
+pub enum Hold<'a> {
+    /// A directory, and with the name itself.
+    Directory(Burial<'a>),
+    /// A file, which nobody gives another name until it is known whether that was its last.
+    File(AttributeChanges<'a>),
+}
+
+impl Hold<'_> {
+    /// Has nobody else make or take names there; what [`Burial::begin`] says of a directory.
+    pub fn begin(dentry: &Dentry) -> Result<Hold<'_>, Errno> {
+        let inode = dentry.inode();
+        if inode.is_directory() {
+            Burial::begin(dentry).map(Hold::Directory)
+        } else {
+            Ok(Hold::File(inode.lock_attributes()))
+        }
+    }
+
+    /// The name has gone.
+    pub fn finish(self) {
+        if let Hold::Directory(burial) = self {
+            burial.finish();
+        }
+    }
 }
 
 /// A directory that is about to be removed: nobody else changes names in it until that is done, or has failed.

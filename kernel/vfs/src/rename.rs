@@ -20,7 +20,7 @@ use super::mount::Location;
 use super::moves::Moving;
 use super::notify::Event;
 use super::permission::{self, Access};
-use super::remove::{self, Burial, Victim};
+use super::remove::{self, Hold, Victim};
 use super::writers::MountWriter;
 
 /// What becomes of a target that exists.
@@ -238,11 +238,9 @@ impl Plan<'_> {
 
     fn replace(self, existing: Option<Arc<Dentry>>, whiteout: Option<Arc<Dentry>>) -> Result<(), Errno> {
         let label: Name = Arc::from(self.to.name.name);
-        // Locked before the file system is asked: else a name could be made in the directory that goes away meanwhile.
-        let burial = match &existing {
-            Some(existing) if existing.inode().is_directory() => Some(Burial::begin(existing)?),
-            _ => None,
-        };
+        // Locked before the file system is asked: else a name could be made meanwhile, in a directory or of a file that
+        // goes.
+        let hold = existing.as_ref().map(|existing| Hold::begin(existing)).transpose()?;
         let (old_parent, new_parent) = self.parents();
         let left = if whiteout.is_some() { LeftBehind::Whiteout } else { LeftBehind::Nothing };
         self.ask(existing.as_ref(), left)?;
@@ -259,8 +257,8 @@ impl Plan<'_> {
             existing.mark_removed();
             remove::forget(new_parent, existing.inode());
         }
-        if let Some(burial) = burial {
-            burial.finish();
+        if let Some(hold) = hold {
+            hold.finish();
         }
         let moved = match whiteout {
             Some(whiteout) => self.old.names.write().supersede(&self.from.name, whiteout),

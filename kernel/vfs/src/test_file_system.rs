@@ -333,7 +333,12 @@ impl DirectoryOperations for Folder {
     }
 
     fn link(&self, _directory: &Inode, name: &[u8], inode: &Inode) -> Result<(), Errno> {
+        self.disk.pass(&self.disk.change_gate, name);
         self.disk.check()?;
+        if self.disk.change(inode.number, |stored| stored.links) == 0 {
+            // What has no name any more is as good as gone.
+            return Err(Errno::EIO);
+        }
         self.disk.change(inode.number, |stored| stored.links += 1);
         self.disk.change(self.number, |stored| stored.names.insert(name.to_vec(), inode.number));
         Ok(())
@@ -358,6 +363,10 @@ impl DirectoryOperations for Folder {
             (LeftBehind::Whiteout, _) => return Err(Errno::EINVAL),
             (LeftBehind::Other, Some(other)) => {
                 self.disk.change(from.number, |stored| stored.names.insert(old.to_vec(), other.number));
+            }
+            (_, Some(replaced)) => {
+                self.disk.take(from.number, old);
+                self.disk.change(replaced.number, |stored| stored.links -= 1);
             }
             _ => self.disk.take(from.number, old),
         }

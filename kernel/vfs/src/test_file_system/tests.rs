@@ -26,6 +26,7 @@ use crate::{FsContext, listing};
 mod changes;
 mod endings;
 mod links;
+mod naming;
 pub(super) mod sources;
 
 /// The reaper and the list of directories are everybody's, so these tests run one after the other.

@@ -8,7 +8,7 @@ use super::*;
 type Task = alloc::boxed::Box<dyn FnOnce() + Send>;
 
 /// Runs a change that stops at its gate, and something else meanwhile, which may have to wait for the change.
-fn while_changing(
+pub(super) fn while_changing(
     tree: &Tree,
     gate: fn(&Disk) -> &Gate,
     change: impl FnOnce(Tree) + Send + 'static,
