@@ -2,7 +2,6 @@
 
 use alloc::format;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use abi::Errno;
 use vfs::attributes::FileKind;
@@ -13,7 +12,7 @@ use vfs::inode::Inode;
 
 use super::process;
 use super::subject::Subject;
-use crate::process::current;
+use crate::process::{current, find_thread};
 
 /// The number that a name is: digits without leading zeroes (Linux: `name_to_int`).
 pub fn parse_number(name: &[u8]) -> Option<u32> {
@@ -57,8 +56,10 @@ impl DirectoryOperations for Tasks {
     fn look_up(&self, directory: &Inode, name: &[u8]) -> Result<Arc<Inode>, Errno> {
         self.subject.check()?;
         let (whole, tid) = (&self.subject, parse_number(name).ok_or(Errno::ENOENT)?);
-        let thread = whole.process.find_thread(|thread| whole.shown(thread.id()) == tid);
-        let subject = whole.of_thread(thread.ok_or(Errno::ENOENT)?);
+        let thread =
+            i32::try_from(tid).ok().and_then(|tid| whole.pid_namespace().find(tid)).and_then(find_thread);
+        let thread = thread.filter(|thread| whole.process.has_living(thread)).ok_or(Errno::ENOENT)?;
+        let subject = whole.of_thread(thread);
         let (number, ownership) = (subject.inode_number(0), subject.ownership(0o555));
         let body = folder(process::Entries::of_thread(subject));
         Ok(inode_in(directory, number, FileKind::Directory, ownership, body))
@@ -66,17 +67,22 @@ impl DirectoryOperations for Tasks {
 
     fn list(&self, position: u64, emit: &mut Emit<'_>) -> Result<(), Errno> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
-        let threads = self.subject.process.threads();
-        let mut numbers: Vec<u32> = threads.iter().map(|thread| self.subject.shown(thread.id())).collect();
-        numbers.sort_unstable();
-        for number in numbers.into_iter().filter(|&number| u64::from(number) >= position) {
-            let name = format!("{number}");
-            let shown =
-                Listing { name: name.as_bytes(), number: u64::from(number), kind: FileKind::Directory };
-            if !emit(u64::from(number) + 1, shown) {
-                break;
+        // The position is the serial number of the thread that was shown last: they come as they were made, as on
+        // Linux.
+        let mut serial = position;
+        loop {
+            let threads = self.subject.process.threads_after(serial);
+            for thread in &threads {
+                let number = self.subject.shown(thread.id());
+                let name = format!("{number}");
+                let shown =
+                    Listing { name: name.as_bytes(), number: u64::from(number), kind: FileKind::Directory };
+                if !emit(thread.serial(), shown) {
+                    return Ok(());
+                }
             }
+            let Some(last) = threads.last() else { return Ok(()) };
+            serial = last.serial();
         }
-        Ok(())
     }
 }

@@ -208,10 +208,11 @@ fn send_parent_death_signal(process: &Process, child: &Arc<Process>) {
         return;
     }
     let user = process.user();
-    for signal in child.threads().iter().filter_map(|thread| thread.parent_death_signal()) {
+    child.visit_threads(|thread| {
+        let Some(signal) = thread.parent_death_signal() else { return };
         let info =
             SigInfo::user(signal.number(), SI_USER, child.shown(process.pid()), child.shown_user(user));
         // A full queue loses the information of a signal, as on Linux.
         let _ = send::to_process(child, signal, &info);
-    }
+    });
 }

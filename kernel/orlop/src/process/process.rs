@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use abi::Errno;
 use abi::process::WaitStatus;
+use arrayvec::ArrayVec;
 use hal::list::Link;
 use hal::sync::SpinLock;
 use hal::task;
@@ -15,7 +16,7 @@ use sched::wait::WaitQueue;
 use subject::{Credentials, INFINITY, Limits, Pid, PidNamespace, Resource};
 
 use super::Thread;
-use super::family::Family;
+use super::family::{BATCH, Family};
 use super::group::Group;
 use super::kept::Kept;
 use super::session::Session;
@@ -23,6 +24,9 @@ use super::usage::Usage;
 use crate::signal::{ProcessSignals, Signal};
 use crate::time::CpuAlarms;
 use crate::time::interval::IntervalTimers;
+
+/// Some of the threads of a process.
+pub type ThreadBatch = ArrayVec<Arc<Thread>, BATCH>;
 
 /// A process: threads, an address space, relatives, and what became of it.
 pub struct Process {
@@ -261,9 +265,39 @@ impl Process {
         }
     }
 
-    /// The living threads.
-    pub fn threads(&self) -> Vec<Arc<Thread>> {
-        self.threads.lock().clone()
+    /// Those of the living threads that were made first after the one with this serial number, in their order: as many
+    /// as there is room for.
+    pub fn threads_after(&self, serial: u64) -> ThreadBatch {
+        let mut batch = ThreadBatch::new();
+        for thread in self.threads.lock().iter().filter(|thread| thread.serial() > serial) {
+            let place = batch.partition_point(|before| before.serial() < thread.serial());
+            if place == batch.capacity() {
+                continue;
+            }
+            if batch.is_full() {
+                batch.pop();
+            }
+            batch.insert(place, thread.clone());
+        }
+        batch
+    }
+
+    /// Calls `visit` for the living threads in the order in which they were made, with no lock held.
+    pub fn visit_threads(&self, mut visit: impl FnMut(&Arc<Thread>)) {
+        let mut serial = 0;
+        loop {
+            let threads = self.threads_after(serial);
+            let Some(last) = threads.last() else { return };
+            serial = last.serial();
+            threads.iter().for_each(&mut visit);
+        }
+    }
+
+    /// Whether a thread is one of the living ones.
+    pub fn has_living(&self, thread: &Thread) -> bool {
+        let threads = self.threads.lock();
+        let place = thread.place.load(Ordering::Relaxed);
+        threads.get(place).is_some_and(|other| core::ptr::eq(&raw const **other, thread))
     }
 
     /// Calls `visit` for every living thread. It may wake threads and must not sleep.

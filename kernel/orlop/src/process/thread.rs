@@ -211,7 +211,7 @@ impl Thread {
     }
 
     /// Its number among all threads ever made, which is never used again.
-    pub(super) fn serial(&self) -> u64 {
+    pub fn serial(&self) -> u64 {
         self.serial.load(Ordering::Relaxed)
     }
 

@@ -85,7 +85,7 @@ fn set_console_level(level: u8) {
 
 fn show_threads() {
     log!("sysrq: Show State");
-    table::for_each_process(|process| process.threads().iter().for_each(|thread| show_thread(thread)));
+    table::for_each_process(|process| process.visit_threads(|thread| show_thread(thread)));
     log!("sysrq: end");
 }
 
