@@ -2,7 +2,7 @@
 
 use abi::Errno;
 use abi::fs::S_ISGID;
-use abi::time::Timespec;
+use abi::time::{NANOSECONDS_PER_SECOND, Timespec};
 use subject::{Credentials, capability};
 
 use super::attribute_operations::Change;
@@ -101,6 +101,13 @@ impl NewTime {
 
 /// Sets the times. Who may write may say "now"; any other time is for the owner: utimensat(2).
 pub fn set_times(place: &Location, times: [NewTime; 2], credentials: &Credentials) -> Result<(), Errno> {
+    let is_time = |time: &NewTime| match time {
+        NewTime::At(time) => (0..NANOSECONDS_PER_SECOND).contains(&time.tv_nsec),
+        NewTime::Now | NewTime::Keep => true,
+    };
+    if !times.iter().all(is_time) {
+        return Err(Errno::EINVAL);
+    }
     let _writer = MountWriter::enter(&place.mount)?;
     let inode = place.dentry.inode();
     let changes = inode.lock_attributes();

@@ -2,7 +2,7 @@
 
 use abi::Errno;
 use abi::fs::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW};
-use abi::time::{NANOSECONDS_PER_SECOND, Timespec, Timeval, UTIME_NOW, UTIME_OMIT};
+use abi::time::{Timespec, Timeval, UTIME_NOW, UTIME_OMIT};
 use libkernel::addr::UserAddr;
 use memory::user::{PathBuffer, UserPtr, UserSlice};
 use vfs::attribute_changes::{NewTime, set_mode, set_owner, set_times};
@@ -64,13 +64,12 @@ pub fn fchown(caller: &mut Caller<'_>, fd: i32, owner: u32, group: u32) -> Resul
     Ok(set_owner(file.location(), owner, group, &caller.thread.credentials())?)
 }
 
-/// A time as utimensat(2) has it: EINVAL for one that is none.
-fn from_nanoseconds(time: Timespec) -> Result<NewTime, Errno> {
+/// A time as utimensat(2) has it. Whether it is one is asked when the file is found.
+fn from_nanoseconds(time: Timespec) -> NewTime {
     match time.tv_nsec {
-        UTIME_NOW => Ok(NewTime::Now),
-        UTIME_OMIT => Ok(NewTime::Keep),
-        0..NANOSECONDS_PER_SECOND => Ok(NewTime::At(time)),
-        _ => Err(Errno::EINVAL),
+        UTIME_NOW => NewTime::Now,
+        UTIME_OMIT => NewTime::Keep,
+        _ => NewTime::At(time),
     }
 }
 
@@ -88,7 +87,7 @@ pub fn utimensat(
         let mut given = [Timespec::default(); 2];
         UserSlice::new(times, 2).read_into(&mut given)?;
         let [accessed, modified] = given;
-        [from_nanoseconds(accessed)?, from_nanoseconds(modified)?]
+        [from_nanoseconds(accessed), from_nanoseconds(modified)]
     };
     if times == [NewTime::Keep; 2] {
         return Ok(());

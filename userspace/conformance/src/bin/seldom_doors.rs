@@ -9,6 +9,7 @@ use abi::fs::*;
 use abi::native::nr;
 use abi::resource::{RLIM_INFINITY, RLIMIT_FSIZE, Rlimit};
 use abi::signal::SIGXFSZ;
+use abi::time::Timespec;
 use alloc::format;
 use conformance::files::{as_user, content, create, mode_of, mount_proc};
 use conformance::{Outcome, check, check_eq, child, handler, raw, scratch};
@@ -23,8 +24,24 @@ conformance::tests!(&[
     ("copying_a_file_onto_itself", copying_a_file_onto_itself),
     ("a_lock_that_is_asked_for_twice", a_lock_that_is_asked_for_twice),
     ("appending_up_to_the_limit", appending_up_to_the_limit),
+    ("times_that_are_none", times_that_are_none),
     ("set_id_bits_go_before_the_bytes_come", set_id_bits_go_before_the_bytes_come),
 ]);
+
+/// The file is found first.
+fn times_that_are_none() -> Outcome {
+    scratch::enter()?;
+    close(create(c"f", b"")?)?;
+    for nanoseconds in [-1, 1_000_000_000] {
+        let times = [Timespec { tv_sec: 1, tv_nsec: nanoseconds }; 2];
+        let set = |directory: i32, path: &CStr| utimensat(directory, path, Some(&times), 0);
+        check_eq!(set(AT_FDCWD, c"none"), Err(Errno::ENOENT));
+        check_eq!(set(AT_FDCWD, c"f/x"), Err(Errno::ENOTDIR));
+        check_eq!(set(1000, c"f"), Err(Errno::EBADF));
+        check_eq!(set(AT_FDCWD, c"f"), Err(Errno::EINVAL));
+    }
+    Ok(())
+}
 
 /// Opens what a text names.
 fn open_text(path: &str, flags: u32) -> Result<i32, Errno> {
