@@ -211,7 +211,7 @@ impl Attributes {
         self.changes.lock()
     }
 
-    /// Makes a change, for who holds `changes`. Bits that go do so before the file is somebody else's.
+    /// Makes a change, for who holds `changes`. Who has to see mode and owner of one moment holds it, too.
     pub(super) fn apply(&self, change: &Change) {
         if let Some(permissions) = change.permissions {
             self.permissions.store(permissions & PERMISSION_BITS, Ordering::Relaxed);

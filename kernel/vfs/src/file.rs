@@ -327,6 +327,7 @@ impl File {
         };
         let (start, outcome): (_, Result<(), Failure>) = object.append(source, prepare)?;
         self.note_written(source.moved());
+        self.drop_new_privileges(source);
         Ok((start, source.finish(outcome)?))
     }
 
@@ -343,6 +344,7 @@ impl File {
         self.note_writing(source)?;
         let outcome = object.write(position, source);
         self.note_written(source.moved());
+        self.drop_new_privileges(source);
         Ok(source.finish(outcome)?)
     }
 
@@ -397,6 +399,15 @@ impl File {
     }
 
     /// The content was written: times follow.
+    /// What the file gives to who executes it since this write has begun goes, too: some of the bytes came after that.
+    #[inline(always)]
+    fn drop_new_privileges(&self, source: &IoSource<'_>) {
+        if super::limits::has_privileges(self.inode()) && source.moved() > 0 {
+            // Bytes are written, and that is what the call says.
+            let _ = super::limits::drop_privileges(self.inode());
+        }
+    }
+
     fn note_written(&self, moved: usize) {
         if moved > 0 {
             self.inode().touch_modified(clock::now());

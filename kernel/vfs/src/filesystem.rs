@@ -312,10 +312,10 @@ impl FileSystem {
     /// Room for one inode more, or for a name that counts as one. ENOSPC where there may be no more.
     pub fn reserve_inode(self: &Arc<FileSystem>) -> Result<InodeRoom, Errno> {
         let one_more = |inodes: u64| (inodes < self.inode_limit()).then_some(inodes + 1);
-        match self.inodes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
-            Ok(_) => Ok(InodeRoom(Some(self.clone()))),
-            Err(_) => Err(Errno::ENOSPC),
-        }
+        let before = self.inodes.fetch_update(Ordering::SeqCst, Ordering::Relaxed, one_more);
+        let before = before.map_err(|_| Errno::ENOSPC)?;
+        let room = InodeRoom(Some(self.clone()));
+        if before < self.inode_limit.load(Ordering::SeqCst) { Ok(room) } else { Err(Errno::ENOSPC) }
     }
 
     /// How many inodes there may be; `u64::MAX` for any number.
@@ -325,10 +325,10 @@ impl FileSystem {
 
     /// Sets how many inodes there may be. EINVAL below what there is.
     pub fn limit_inodes(&self, limit: u64) -> Result<(), Errno> {
-        // First the limit, so that what is made meanwhile is made below it.
-        let before = self.inode_limit.swap(limit, Ordering::AcqRel);
-        if self.inode_count() > limit {
-            self.inode_limit.store(before, Ordering::Relaxed);
+        // First the limit: who makes an inode meanwhile is counted here, or sees it.
+        let before = self.inode_limit.swap(limit, Ordering::SeqCst);
+        if self.inodes.load(Ordering::SeqCst) > limit {
+            self.inode_limit.store(before, Ordering::SeqCst);
             return Err(Errno::EINVAL);
         }
         Ok(())

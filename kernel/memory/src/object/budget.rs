@@ -44,10 +44,12 @@ impl PageBudget {
 
     /// Sets another limit. EINVAL below what is in use.
     pub fn set_limit(&self, limit: u64) -> Result<(), Errno> {
-        if limit < self.used() {
+        // First the limit: who charges a page meanwhile is seen here, or sees it.
+        let before = self.limit.swap(limit, Ordering::SeqCst);
+        if self.used.load(Ordering::SeqCst) > limit {
+            self.limit.store(before, Ordering::SeqCst);
             return Err(Errno::EINVAL);
         }
-        self.limit.store(limit, Ordering::Relaxed);
         Ok(())
     }
 
@@ -59,8 +61,13 @@ impl PageBudget {
     fn charge(&self) -> Result<(), Errno> {
         let limit = self.limit();
         let one_more = |used: u64| (used < limit).then_some(used + 1);
-        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
-            Ok(_) => Ok(()),
+        let used = self.used.fetch_update(Ordering::SeqCst, Ordering::Relaxed, one_more);
+        match used {
+            Ok(used) if used < self.limit.load(Ordering::SeqCst) => Ok(()),
+            Ok(_) => {
+                self.release(1);
+                Err(Errno::ENOSPC)
+            }
             Err(_) => Err(Errno::ENOSPC),
         }
     }
