@@ -296,14 +296,10 @@ impl Names {
         few.chain(many.into_iter().flatten())
     }
 
-    /// Takes all names away.
-    pub fn take_all(&mut self) -> impl Iterator<Item = Entry> + use<> {
-        let (few, many) = match core::mem::replace(&mut self.store, Table::Few(Vec::new())) {
-            Table::Few(slots) => (slots, None),
-            Table::Many(index) => (Vec::new(), Some(index)),
-        };
-        let many = many.into_iter().flat_map(|index| index.into_entries());
-        few.into_iter().map(|slot| slot.entry).chain(many)
+    /// Takes away the name that came last.
+    pub fn take_newest(&mut self) -> Option<Entry> {
+        let name = self.newest_first(u64::MAX).next()?.1.name.clone();
+        self.remove(&Key::new(&name))
     }
 }
 
@@ -451,7 +447,8 @@ mod tests {
             for (place, cookie) in cookies.iter().enumerate() {
                 prop_assert_eq!(names.newest_first(*cookie).count(), cookies.len() - place - 1);
             }
-            prop_assert_eq!(names.take_all().count(), expected.len());
+            let taken = core::iter::from_fn(|| names.take_newest()).count();
+            prop_assert_eq!((taken, names.len()), (expected.len(), 0));
         }
     }
 }

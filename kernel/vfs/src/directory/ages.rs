@@ -111,10 +111,4 @@ impl Ages {
         let older = older.flat_map(|(&number, chunk)| chunk.oldest_first(number));
         older.chain(self.newest.oldest_first(self.number)).filter(move |&(cookie, _)| cookie >= from)
     }
-
-    /// All entries.
-    pub fn into_entries(self) -> impl Iterator<Item = Entry> {
-        let chunks = self.older.into_values().chain([self.newest]);
-        chunks.flat_map(|chunk| chunk.entries).flatten()
-    }
 }

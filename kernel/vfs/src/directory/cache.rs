@@ -384,14 +384,33 @@ pub fn shrink(looks: usize) {
 
 /// Empties the directories of a tree that is going, one after the other, so that nothing in it holds itself. Waits for
 /// who changes names in it.
+///
+/// A directory that is taken out still holds its parent, which is the way back up: nothing is made for a list of what
+/// is left, and none can be too long.
 pub fn take_apart(root: Arc<Dentry>) {
-    let mut left = alloc::vec![root];
-    while let Some(dentry) = left.pop() {
-        if let Some(directory) = dentry.inode().directory() {
-            let _changes = directory.lock_changes();
-            let names = directory.names.write().take_all();
-            let gone = names.inspect(|_| directory.uncount(1)).filter_map(|entry| entry.dentry);
-            left.extend(gone.filter(|child| child.inode().is_directory()));
+    let mut current = root.clone();
+    loop {
+        if let Some(below) = take_directory(&current) {
+            current = below;
+        } else if Arc::ptr_eq(&current, &root) {
+            return;
+        } else {
+            let Some(parent) = current.parent() else { return };
+            current = parent;
+        }
+    }
+}
+
+/// Takes names out of a directory, until one of them is a directory's.
+fn take_directory(dentry: &Dentry) -> Option<Arc<Dentry>> {
+    let directory = dentry.inode().directory()?;
+    let _changes = directory.lock_changes();
+    loop {
+        // Whatever goes with the name goes with no spin lock held.
+        let entry = directory.names.write().take_newest()?;
+        directory.uncount(1);
+        if let Some(child) = entry.dentry.filter(|child| child.inode().is_directory()) {
+            return Some(child);
         }
     }
 }

@@ -87,11 +87,6 @@ impl Index {
     pub fn oldest_first(&self, from: u64) -> impl Iterator<Item = (u64, &Entry)> {
         self.by_age.oldest_first(from)
     }
-
-    /// All names.
-    pub fn into_entries(self) -> impl Iterator<Item = Entry> {
-        self.by_age.into_entries()
-    }
 }
 
 impl Item {
