@@ -33,8 +33,8 @@ struct Handover {
     stale: Cell<Option<Arc<PageTable>>>,
 }
 
-/// What is left of a switch: dropped where no lock is held and interrupts are enabled, since it may free stacks and whole
-/// address spaces.
+/// What is left of a switch: dropped where no lock is held and interrupts are enabled, since it may free stacks and
+/// whole address spaces.
 type Leftovers = (Option<Arc<Task>>, Option<Arc<PageTable>>);
 
 // SAFETY: used by its CPU alone, with preemption and interrupts off; each pointer is used only while its target lives.
