@@ -50,7 +50,11 @@ pub(super) fn end_thread(thread: Arc<Thread>) {
     // under its number any more. The leader keeps both until somebody has waited for the process.
     if thread.id() != process.pid() {
         thread.stop_counting();
-        let entered = table::lock().remove_thread(&thread);
+        let mut table = table::lock();
+        // In one step with its number: who finds that gone finds its children with their next parent.
+        thread.has_left.store(true, Ordering::Relaxed);
+        let entered = table.remove_thread(&thread);
+        drop(table);
         drop(entered);
     }
     if Thread::any_death_signal() {

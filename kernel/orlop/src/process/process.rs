@@ -371,9 +371,13 @@ impl Process {
         self.leader.lock().clone()
     }
 
-    /// The serial number of the living thread that was made first.
-    pub(super) fn eldest_thread(&self) -> Option<u64> {
-        self.threads.lock().iter().map(|thread| thread.serial()).min()
+    /// Whether `thread` is the one that was made first of those that live, and the one with the serial number `maker`
+    /// does not. One that ends is its children's parent until it has told them.
+    pub(super) fn is_heir(&self, thread: &Thread, maker: u64) -> bool {
+        let own = thread.serial();
+        let threads = self.threads.lock();
+        let mut living = threads.iter().filter(|other| !other.has_left.load(Ordering::Relaxed));
+        living.all(|other| other.serial() >= own && other.serial() != maker)
     }
 
     /// Whether orphaned descendants come to this process.

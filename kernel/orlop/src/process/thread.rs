@@ -36,6 +36,9 @@ pub struct Thread {
     id: AtomicU32,
     /// Its number among all threads ever made; set when it enters the process table.
     serial: AtomicU64,
+    /// Whether it has lost its number and ends: its children are the eldest thread's from then on. Set under the
+    /// table's lock, under which `wait` looks at children.
+    pub(super) has_left: AtomicBool,
     process: Arc<Process>,
     this: Weak<Thread>,
     task: Once<Weak<Task>>,
@@ -166,6 +169,7 @@ impl Thread {
         Arc::new_cyclic(|this| Thread {
             id: AtomicU32::new(parts.id.kernel_number()),
             serial: AtomicU64::new(0),
+            has_left: AtomicBool::new(false),
             process: parts.process,
             this: this.clone(),
             task: Once::new(),

@@ -210,8 +210,6 @@ impl Process {
     /// Whether this thread made it, or is the first that lives of a process whose thread made it and has ended.
     pub fn belongs_to(&self, thread: &Thread) -> bool {
         let maker = self.maker.load(Ordering::Relaxed);
-        let family = thread.process();
-        let heir = || family.eldest_thread() == Some(thread.serial());
-        thread.serial() == maker || family.find_thread(|other| other.serial() == maker).is_none() && heir()
+        thread.serial() == maker || thread.process().is_heir(thread, maker)
     }
 }

@@ -451,13 +451,15 @@ fn a_thread_waits_for_its_own() -> Outcome {
     })?
     .join();
     check!(theirs != 0 && seen);
-    // What a thread that has ended leaves goes to the first that lives.
-    let (thread, left) = spawn(|| (gettid(), child::start(|| 3).unwrap_or(0)))?.join();
-    // Who joins is told a moment before the children are given away, which they are when the thread has gone.
-    while raw::call(nr::tgkill, &[getpid() as u64, thread as u64, 0]).is_ok() {
-        sched_yield();
+    // What a thread that has ended leaves goes to the first that lives, before its number is gone.
+    for _ in 0..50 {
+        let (thread, left) = spawn(|| (gettid(), child::start(|| 3).unwrap_or(0)))?.join();
+        // Who joins is told a moment before the children are given away, which they are when the thread has gone.
+        while raw::call(nr::tgkill, &[getpid() as u64, thread as u64, 0]).is_ok() {
+            sched_yield();
+        }
+        check_eq!(wait4(left, __WNOTHREAD)?, Some((left, WaitStatus::exited(3))));
     }
-    check_eq!(wait4(left, __WNOTHREAD)?, Some((left, WaitStatus::exited(3))));
     check_eq!(wait4(-1, __WNOTHREAD)?, Some((own, WaitStatus::exited(1))));
     Ok(())
 }
